@@ -1,0 +1,121 @@
+"""A case in one row of figures, and how it compares with its baseline."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmnist.results import CaseResult, TrialResult
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of a case. None where there is no such figure, or none that is finite.
+
+    Attributes:
+        result: What is summarised.
+        accuracy: Test accuracy after the last epoch, %, mean over the seeds; of the trials that completed.
+        accuracy_std: Its sample standard deviation over the seeds; None for one seed.
+        best_accuracy: The highest test accuracy after any epoch of any seed, %.
+        train_loss: Mean training loss of the last epoch, mean over the seeds.
+        epoch_seconds: Median training time of an epoch over all epochs of all seeds.
+        images_per_second: Training examples by that time.
+        speedup: The baseline's median epoch time by this one's; above 1 is faster.
+        accuracy_gain: Mean over the seeds of the accuracy less the baseline's with the same seed, in points.
+    """
+
+    result: CaseResult
+    accuracy: float | None
+    accuracy_std: float | None
+    best_accuracy: float | None
+    train_loss: float | None
+    epoch_seconds: float | None
+    images_per_second: float | None
+    speedup: float | None = None
+    accuracy_gain: float | None = None
+
+    @property
+    def status(self) -> str:
+        """`ok`, or what happened, and to how many of the seeds."""
+        result = self.result
+        if result.status == "completed":
+            return "ok"
+        if result.status == "diverged":
+            diverged = sum(trial.status == "diverged" for trial in result.trials)
+            return f"diverged {diverged}/{len(result.case.seeds)}"
+        return result.status
+
+
+def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary:
+    """The figures of a case, compared with those of its baseline if there is one."""
+    trials = _completed(result)
+    accuracies = list(trials.values())
+    reached = [e.test_accuracy for t in result.trials for e in t.epochs if e.test_accuracy is not None]
+    losses = [trial.epochs[-1].train_loss for trial in result.trials if trial.status == "completed"]
+    seconds = _median_seconds(result)
+    speedup = gain = None
+    if baseline is not None:
+        theirs = _completed(baseline)
+        their_seconds = _median_seconds(baseline)
+        gain = _mean([trials[seed] - theirs[seed] for seed in trials if seed in theirs])
+        speedup = their_seconds / seconds if seconds and their_seconds else None
+    return Summary(
+        result=result,
+        accuracy=_mean(accuracies),
+        accuracy_std=statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        best_accuracy=max(reached, default=None),
+        train_loss=_mean(losses),
+        epoch_seconds=seconds,
+        images_per_second=result.train_size / seconds if seconds else None,
+        speedup=speedup,
+        accuracy_gain=gain,
+    )
+
+
+def summarise_all(results: Sequence[CaseResult]) -> list[Summary]:
+    """A summary of each case, in order, each compared with its baseline: the case of the same dataset, model
+    and label whose optimizer its suite calls so."""
+    baselines = {(*result.case.group, result.case.optimizer.label): result for result in results}
+    return [
+        summarise(result, baselines.get((*result.case.group, result.case.baseline or "")))
+        for result in results
+    ]
+
+
+def _completed(result: CaseResult) -> dict[int, float]:
+    """The final test accuracy of each seed whose trial completed, %."""
+    return {
+        trial.seed: accuracy
+        for trial in result.trials
+        if trial.status == "completed" and (accuracy := trial.epochs[-1].test_accuracy) is not None
+    }
+
+
+def _median_seconds(result: CaseResult) -> float | None:
+    seconds = [epoch.seconds for trial in result.trials for epoch in trial.epochs]
+    return statistics.median(seconds) if seconds else None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """None of nothing, and of what is not finite."""
+    mean = math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else None
+    return mean
+
+
+def by_group(summaries: Sequence[Summary]) -> dict[tuple[str, str, str], list[Summary]]:
+    """The summaries by dataset, model and label, in the order in which each first appears."""
+    groups: dict[tuple[str, str, str], list[Summary]] = {}
+    for summary in summaries:
+        groups.setdefault(summary.result.case.group, []).append(summary)
+    return groups
+
+
+def trial_curve(trial: TrialResult, metric: str) -> list[float]:
+    """`train_loss` or `test_accuracy` of each epoch; NaN where the trial had diverged."""
+    values = [getattr(epoch, metric) for epoch in trial.epochs]
+    return [math.nan if value is None else float(value) for value in values]

@@ -1,0 +1,179 @@
+"""The built-in datasets: MNIST from the package itself, its kin through torchvision."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import io
+import math
+import struct
+import zlib
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
+
+from benchmnist.errors import DataError, StoreError
+from benchmnist.specs import Dataset
+from benchmnist.store import write_file
+from benchmnist.training.torchvision_repair import import_torchvision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MNIST_SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+"""Of the unpacked files of `benchmnist/builtin/data/mnist/`."""
+
+IDX_ITEM_BYTES = {0x08: 1, 0x09: 1, 0x0B: 2, 0x0C: 4, 0x0D: 4, 0x0E: 8}
+"""Bytes an item by the third byte of an IDX file, as http://yann.lecun.com/exdb/mnist/ describes the format."""
+
+
+def mnist(*, root: Path) -> Dataset:
+    """MNIST, unpacked from the package to `root` the first time, and held against its checksums every time.
+
+    Raises:
+        DataError: if a file is damaged; names it, and says how to put it right.
+    """
+    folder = root / "MNIST" / "raw"
+    for name, expected in MNIST_SHA256.items():
+        file = folder / name
+        if not file.is_file():
+            packed = resources.files("benchmnist.builtin") / "data" / "mnist" / f"{name}.gz"
+            with resources.as_file(packed) as source:
+                _unpack(source, file, remedy="reinstall benchmnist")
+        if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+            raise DataError(
+                f"{file} is damaged: its sha256 is not MNIST's; delete it, and it is unpacked again"
+            )
+    return _through_torchvision("MNIST", root)
+
+
+def fashion_mnist(*, root: Path) -> Dataset:
+    """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)."""
+    return _mnist_like("FashionMNIST", root, MNIST_SHA256)
+
+
+def kmnist(*, root: Path) -> Dataset:
+    """Kuzushiji-MNIST (Clanuwat et al. 2018)."""
+    return _mnist_like("KMNIST", root, MNIST_SHA256)
+
+
+def qmnist(*, root: Path) -> Dataset:
+    """QMNIST (Yadav, Bottou 2019): MNIST rebuilt, with all 60,000 test images."""
+    names = [
+        f"qmnist-{part}-{kind}" for part in ("train", "test") for kind in ("images-idx3-ubyte", "labels-idx2-int")
+    ]
+    return _mnist_like("QMNIST", root, names)
+
+
+def emnist(*, root: Path) -> Dataset:
+    """EMNIST, the balanced split (Cohen et al. 2017). Its images lie transposed, as NIST stores them."""
+    names = [
+        f"emnist-balanced-{part}-{kind}"
+        for part in ("train", "test")
+        for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
+    ]
+    return _mnist_like("EMNIST", root, names, split="balanced")
+
+
+def _mnist_like(class_name: str, root: Path, names: Iterable[str], **options: Any) -> Dataset:
+    """A dataset from the files under `root`, packed or not; else by torchvision's download, with its checksums.
+
+    Raises:
+        DataError: if it cannot be had: names the folder and the files; or if a file is damaged: names it.
+    """
+    folder = root / class_name / "raw"
+    for name in names:
+        file, packed = folder / name, folder / f"{name}.gz"
+        if not file.is_file() and packed.is_file():
+            _unpack(packed, file, remedy="replace it")
+    files = [folder / name for name in names]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        _download(class_name, root, folder, missing, options)
+    for file in files:
+        _check_idx(file)
+    return _through_torchvision(class_name, root, **options)
+
+
+def _download(class_name: str, root: Path, folder: Path, missing: list[str], options: dict[str, Any]) -> None:
+    """Downloads through torchvision; it says where to put which files where that fails."""
+    import_torchvision()
+    from torchvision import datasets  # noqa: PLC0415
+
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            for train in (True, False):
+                getattr(datasets, class_name)(root, train=train, download=True, **options)
+    except (RuntimeError, URLError, OSError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise DataError(
+            f"{class_name} is not in {root} and cannot be downloaded ({reason}); "
+            f"put these files, or the same with .gz, into {folder}: {', '.join(missing)}"
+        ) from error
+
+
+def _unpack(packed: Path, file: Path, *, remedy: str) -> None:
+    """Unpacks a .gz; whole or not at all, so that two processes that do it at once do no harm.
+
+    Raises:
+        DataError: if the .gz is damaged, or the unpacked file cannot be written.
+    """
+    try:
+        content = gzip.decompress(packed.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{packed} is damaged ({error}); {remedy}") from error
+    try:
+        write_file(file, content)
+    except StoreError as error:
+        raise DataError(
+            f"{error}; choose a folder that can be written to with --data-root or BENCHMNIST_DATA"
+        ) from error
+
+
+def _check_idx(file: Path) -> None:
+    """Holds the length of an IDX file against what its header says.
+
+    Raises:
+        DataError: if it is damaged; names it.
+    """
+    with file.open("rb") as stream:
+        magic = stream.read(4)
+        dimensions = magic[3] if len(magic) == 4 else 0  # noqa: PLR2004 - the magic number has four bytes
+        header = stream.read(4 * dimensions)
+    item = IDX_ITEM_BYTES.get(magic[2]) if magic[:2] == b"\0\0" and dimensions else None
+    if item is None or len(header) < 4 * dimensions:
+        raise DataError(f"{file} is damaged: it is no IDX file; replace it")
+    expected = 4 + len(header) + item * math.prod(struct.unpack(f">{dimensions}I", header))
+    actual = file.stat().st_size
+    if actual != expected:
+        raise DataError(
+            f"{file} is damaged: it has {actual:,} bytes where its header says {expected:,}; delete it, "
+            "so that it is unpacked or downloaded again"
+        )
+
+
+def _through_torchvision(class_name: str, root: Path, **options: Any) -> Dataset:
+    """What torchvision makes of the files, as tensors."""
+    import_torchvision()
+    from torchvision import datasets  # noqa: PLC0415
+
+    train, test = (getattr(datasets, class_name)(root, train=train, **options) for train in (True, False))
+    return Dataset(
+        train_images=train.data.unsqueeze(1),
+        train_labels=_labels(train.targets),
+        test_images=test.data.unsqueeze(1),
+        test_labels=_labels(test.targets),
+        classes=tuple(train.classes),
+    )
+
+
+def _labels(targets: Any) -> Any:
+    """The class of each example, int64 [N]; QMNIST has more columns about each, of which it is the first."""
+    return targets[:, 0].long() if targets.ndim > 1 else targets.long()

@@ -1,0 +1,119 @@
+"""The built-in optimizers: torch's own, with torch's own parameter names and defaults."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn, optim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _of_torch(optimizer: type[optim.Optimizer]) -> Callable[..., optim.Optimizer]:
+    """`build(model, **params)` for a class of torch.optim, with that class's own signature."""
+
+    def build(model: nn.Module, **params: Any) -> optim.Optimizer:
+        make: Any = optimizer
+        made: optim.Optimizer = make(model.parameters(), **params)
+        return made
+
+    _, *params = inspect.signature(optimizer).parameters.values()
+    model = inspect.Parameter("model", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    build.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [model, *(p.replace(kind=p.KEYWORD_ONLY) for p in params)]
+    )
+    return build
+
+
+adadelta = _of_torch(optim.Adadelta)
+adafactor = _of_torch(optim.Adafactor)
+adagrad = _of_torch(optim.Adagrad)
+adam = _of_torch(optim.Adam)
+adamax = _of_torch(optim.Adamax)
+adamw = _of_torch(optim.AdamW)
+asgd = _of_torch(optim.ASGD)
+lbfgs = _of_torch(optim.LBFGS)
+nadam = _of_torch(optim.NAdam)
+radam = _of_torch(optim.RAdam)
+rmsprop = _of_torch(optim.RMSprop)
+rprop = _of_torch(optim.Rprop)
+sgd = _of_torch(optim.SGD)
+
+
+def muon(
+    model: nn.Module,
+    *,
+    adamw_lr: float = 1e-3,
+    adamw_betas: tuple[float, float] = (0.9, 0.999),
+    adamw_eps: float = 1e-8,
+    adamw_weight_decay: float = 1e-2,
+    **params: Any,
+) -> optim.Optimizer:
+    """torch.optim.Muon on the weight matrices but the last, AdamW on all the rest.
+
+    Muon orthogonalises the update of a matrix between hidden representations; its author trains the
+    classifier's own matrix, biases, gains and (as torch's Muon takes matrices only) convolutions with AdamW
+    (https://kellerjordan.github.io/posts/muon/). The classifier is taken to be the last matrix of the model.
+
+    Raises:
+        ValueError: if the model has no such matrix.
+    """
+    trained = [p for p in model.parameters() if p.requires_grad]
+    *hidden, _ = [p for p in trained if p.ndim == 2] or [None]  # noqa: PLR2004
+    matrices = [p for p in hidden if p is not None]
+    if not matrices:
+        raise ValueError("muon wants a model with a matrix before its classifier; this one has none")
+    chosen = set(map(id, matrices))
+    rest = [p for p in trained if id(p) not in chosen]
+    return Together(
+        optim.Muon(matrices, **params),
+        optim.AdamW(
+            rest, lr=adamw_lr, betas=adamw_betas, eps=adamw_eps, weight_decay=adamw_weight_decay
+        ),
+    )
+
+
+def _show_muon_parameters() -> None:
+    """Gives `muon` the parameters of torch's Muon by name, so that a misspelt one is refused."""
+    own = list(inspect.signature(muon).parameters.values())
+    _, *torch_own = inspect.signature(optim.Muon).parameters.values()
+    muon.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [own[0], *(p.replace(kind=p.KEYWORD_ONLY) for p in torch_own), *own[1:-1]]
+    )
+
+
+_show_muon_parameters()
+
+
+class Together(optim.Optimizer):
+    """Several optimizers, each with its own part of a model's parameters, as one."""
+
+    def __init__(self, *parts: optim.Optimizer) -> None:
+        groups = [group for part in parts for group in part.param_groups]
+        super().__init__([p for group in groups for p in group["params"]], {})
+        self.parts = parts
+        self.param_groups = groups  # the same dicts, so that a schedule reaches every part
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of each part; returns what the closure returned, if there is one."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of the parts, in order."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores the states of the parts."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self.parts for group in part.param_groups]

@@ -1,0 +1,85 @@
+"""What is trained: a Case and its Components. Plain frozen values, the same in a plan, a worker and a run folder."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    """A frozen value that is strict JSON on disk: infinities and NaN are the strings "Infinity" and "NaN"."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
+
+
+class Component(Frozen):
+    """A dataset, model or optimizer with its parameters.
+
+    Attributes:
+        name: What the suite calls it.
+        use: What its plugin calls it.
+        params: What its `build` is given: the spec's defaults, under what the suite says.
+        variant: Its point of a sweep, `lr-0.1`; empty where nothing is swept.
+        distribution: The installed distribution that it came from.
+        version: The version of that distribution.
+    """
+
+    name: str
+    use: str
+    params: dict[str, Any]
+    variant: str = ""
+    distribution: str
+    version: str
+
+    @property
+    def label(self) -> str:
+        """How tables and plots call it: `sgd`, `sgd/lr-0.1`."""
+        return f"{self.name}/{self.variant}" if self.variant else self.name
+
+
+class Case(Frozen):
+    """One configuration, to be trained once with each seed.
+
+    Attributes:
+        id: A path: `mnist/fc-bn/adam`, and with swept parameters `mnist/fc/sgd/lr-0.1`.
+        epochs: How often a trial sees the whole training set.
+        batch_size: Examples a step; the last step of an epoch takes what is left.
+        seeds: One trial each.
+        evaluate_in: The mode that the model is tested in. `train` only reproduces published figures.
+        engine: How the trials are executed; never changes what is computed.
+        train_size: Train on only the first so many examples; None for all.
+        test_size: Test on only the first so many examples; None for all.
+        baseline: The label of the optimizer that this one is compared with.
+        line: Where the suite asks for it.
+    """
+
+    id: str
+    dataset: Component
+    model: Component
+    optimizer: Component
+    epochs: int
+    batch_size: int
+    seeds: tuple[int, ...]
+    evaluate_in: Literal["eval", "train"] = "eval"
+    engine: str = "auto"
+    train_size: int | None = None
+    test_size: int | None = None
+    baseline: str | None = None
+    label: str = ""
+    line: int | None = None
+
+    @property
+    def rounds(self) -> int:
+        """How many epochs are trained in all, over all seeds."""
+        return self.epochs * len(self.seeds)
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """What it is compared within: dataset, model and label."""
+        return self.dataset.label, self.model.label, self.label
+
+    @property
+    def file_stem(self) -> str:
+        """The id as a file name. No id has `__` in it, so no two stems are the same."""
+        return self.id.replace("/", "__")

@@ -1,0 +1,81 @@
+"""Everything that BenchMNIST raises on purpose.
+
+    BenchmnistError
+    ├── SuiteError         a suite that cannot be run; holds every Problem that was found
+    ├── PluginError        a plugin that is broken, or two that offer the same name
+    ├── UnknownNameError   no plugin offers a model, optimizer, dataset or executor of that name
+    ├── DeviceError        the device that was asked for is not there
+    ├── DataError          a dataset that is missing, damaged or not what its plugin declared
+    ├── TrialError         a case whose training raised; holds the traceback
+    └── StoreError         a run folder that cannot be written or read
+
+The message of each is for the person at the terminal: what is wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class BenchmnistError(Exception):
+    """The base of all of them."""
+
+
+class PluginError(BenchmnistError):
+    """A plugin is broken, or two offer the same name."""
+
+
+class UnknownNameError(BenchmnistError):
+    """No plugin offers anything by that name."""
+
+
+class DeviceError(BenchmnistError):
+    """The device that was asked for is not there."""
+
+
+class DataError(BenchmnistError):
+    """A dataset is missing, damaged or not what its plugin declared."""
+
+
+class TrialError(BenchmnistError):
+    """The training of a case raised."""
+
+
+class StoreError(BenchmnistError):
+    """A run folder cannot be written or read."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a suite: `file:line: key: message`."""
+
+    message: str
+    file: str = "<suite>"
+    line: int | None = None
+    key: str = ""
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        return ": ".join(part for part in (where, self.key, self.message) if part)
+
+
+class SuiteError(BenchmnistError):
+    """A suite cannot be run; `problems` are all the reasons that were found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+    def __reduce__(self) -> tuple[type[SuiteError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'adam'?`, or nothing where no known name is near."""
+    match = difflib.get_close_matches(name.lower(), list(known), n=1)
+    return f" Did you mean {match[0]!r}?" if match else ""

@@ -1,0 +1,139 @@
+"""The executors: where cases are executed.
+
+An executor is a context manager whose `epochs` yields every epoch of a case as it comes, and returns the
+case's result. What it yields is either an epoch still to be trained, which `run` then trains (inline), or one
+that was trained and measured elsewhere, whose `run` does nothing (a worker process). Whoever drives it calls
+`run` once on each and then reads `seconds`: one way to feed pytest-benchmark from anywhere.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, Self
+
+from benchmnist import store
+from benchmnist.errors import BenchmnistError
+from benchmnist.plugins import find_plugins
+from benchmnist.results import CaseResult
+from benchmnist.training.data import Datasets
+from benchmnist.training.environment import resolve_device
+from benchmnist.training.loop import Setting, train_case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+    from types import TracebackType
+
+    from torch import Tensor
+
+    from benchmnist.cases import Case
+    from benchmnist.results import EpochResult
+
+
+class Epoch(Protocol):
+    """An epoch of a trial, trained or to be trained.
+
+    Attributes:
+        seed: Of the trial.
+        seconds: How long its training took; known once it has run.
+        result: What came of it; known at the latest when the next epoch is asked for.
+    """
+
+    seed: int
+    seconds: float
+    result: EpochResult | None
+
+    def run(self) -> None:
+        """Trains it, if that is still to be done."""
+
+
+class Executor(Protocol):
+    """Executes cases, one after the other."""
+
+    def __enter__(self) -> Self:
+        """Starts what it needs."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends what it started, at once, also in the middle of a case."""
+
+    def epochs(self, case: Case) -> Generator[Epoch, None, CaseResult]:
+        """Yields each epoch of each seed; returns the result, which says so where the case failed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What an executor has to know beside the cases.
+
+    Attributes:
+        device: As `resolve_device` takes it: `cpu`, `cuda:0`.
+        data_root: Where datasets are kept.
+        run_folder: Where checkpoints and logs go.
+        checkpoints: Whether the weights of each trial are kept.
+    """
+
+    device: str
+    data_root: Path
+    run_folder: Path
+    checkpoints: bool = True
+
+
+class Bench:
+    """What trains in the process that it stands in: an executor calls it, here or in a worker."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self.workplace = workplace
+        self.registry = find_plugins()
+        self.datasets = Datasets(self.registry, workplace.data_root)
+        self.device = resolve_device(workplace.device)
+
+    def epochs(self, case: Case) -> Generator[Epoch, None, CaseResult]:
+        """Yields the epochs of a case, each to be run; returns its result, whatever goes wrong."""
+        try:
+            dataset = self.datasets.for_case(case)
+        except BenchmnistError as error:
+            return CaseResult(case=case, status="failed", error=str(error))
+        except Exception:  # noqa: BLE001 - a plugin's dataset may raise anything
+            return CaseResult(case=case, status="failed", error=traceback.format_exc())
+        keep = partial(self._save, case) if self.workplace.checkpoints else None
+        return (yield from train_case(Setting(case, self.registry, dataset, self.device, keep)))
+
+    def _save(self, case: Case, seed: int, weights: dict[str, Tensor]) -> str:
+        """Writes a checkpoint; returns its path within the run folder."""
+        import safetensors.torch  # noqa: PLC0415 - takes a while, and is not always needed
+
+        file = f"{store.CHECKPOINTS}/{case.file_stem}__seed-{seed}.safetensors"
+        content = safetensors.torch.save({name: value.contiguous() for name, value in weights.items()})
+        store.write_file(self.workplace.run_folder / file, content)
+        return file
+
+
+class Walk:
+    """Walks through the epochs of a case, and tells the result of each as soon as there is one.
+
+    Attributes:
+        result: The case's, once `next` has returned None.
+    """
+
+    def __init__(
+        self, epochs: Generator[Epoch, None, CaseResult], tell: Callable[[int, EpochResult], None]
+    ) -> None:
+        self.epochs, self.tell = epochs, tell
+        self.result: CaseResult | None = None
+        self._previous: Epoch | None = None
+
+    def next(self) -> Epoch | None:
+        """The next epoch, to be run before this is called again; None when there are no more."""
+        epoch = None
+        try:
+            epoch = next(self.epochs)
+        except StopIteration as stop:
+            self.result = stop.value
+        if self._previous is not None and self._previous.result is not None:
+            self.tell(self._previous.seed, self._previous.result)
+        self._previous = epoch
+        return epoch

@@ -1,0 +1,233 @@
+"""(Suite, Registry) -> Plan: the cases of a suite, checked against what is installed, in order."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from benchmnist.cases import Case, Component
+from benchmnist.errors import BenchmnistError, Problem, nearest
+from benchmnist.suite import Configured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from benchmnist.plugins import Offers, Registry
+    from benchmnist.specs import Spec
+    from benchmnist.suite import Block, Suite, TomlPath
+
+ENGINES = ("auto", "dataloader", "resident")
+
+# What the harness passes itself, and a suite therefore may not.
+HARNESS_PARAMS = {
+    "models": ("input_shape", "num_classes"),
+    "optimizers": ("model", "total_steps"),
+    "datasets": ("root",),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cases of a suite, in order.
+
+    Attributes:
+        suite: What they were planned from.
+        cases: The cases, each with an id of its own.
+        problems: Why it cannot be run, if it cannot: the suite's own mistakes, and those found here.
+    """
+
+    suite: Suite
+    cases: tuple[Case, ...]
+    problems: tuple[Problem, ...] = ()
+
+    def only(self, ids: Sequence[str]) -> Plan:
+        """The same plan with only the cases of those ids."""
+        wanted = set(ids)
+        return replace(self, cases=tuple(case for case in self.cases if case.id in wanted))
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the command line says instead of the suite; None leaves the suite's own."""
+
+    seeds: tuple[int, ...] | None = None
+    epochs: int | None = None
+    engine: str | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that are not None."""
+        return {key: value for key, value in vars(self).items() if value is not None}
+
+
+def make_plan(suite: Suite, registry: Registry, overrides: Overrides | None = None) -> Plan:
+    """Every case of the suite that can be planned, and a problem for each that cannot."""
+    return _Planner(suite, registry, overrides or Overrides()).plan()
+
+
+class _Planner:
+    def __init__(self, suite: Suite, registry: Registry, overrides: Overrides) -> None:
+        self.suite, self.overrides = suite, overrides
+        self.offers: Mapping[str, Offers[Any]] = {
+            "models": registry.models,
+            "optimizers": registry.optimizers,
+            "datasets": registry.datasets,
+        }
+        self.problems = list(suite.problems)
+        self.known: dict[tuple[str, str], list[Component]] = {}  # by kind and name
+
+    def plan(self) -> Plan:
+        cases: dict[str, Case] = {}
+        for index, block in enumerate(self.suite.blocks):
+            for case in self.cases(index, block):
+                if case.id in cases:
+                    self.report(
+                        f"the case {case.id} is already asked for on line {cases[case.id].line}; "
+                        'leave one out, or give this block a label = "…"',
+                        *self.suite.block_path(index),
+                    )
+                cases.setdefault(case.id, case)
+        self.check_baselines(cases.values())
+        self.check_unused()
+        return Plan(self.suite, tuple(cases.values()), tuple(self.problems))
+
+    def cases(self, index: int, block: Block) -> Iterator[Case]:
+        path = self.suite.block_path(index)
+        if block.engine not in ENGINES:
+            self.report(
+                f"no engine is called {block.engine!r}.{nearest(block.engine, ENGINES)} "
+                f"There are: {', '.join(ENGINES)}",
+                *path,
+                "engine",
+            )
+        datasets = self.components("datasets", block.datasets or [block.dataset], path)
+        models = self.components("models", block.models, path)
+        optimizers = self.components("optimizers", block.optimizers, path)
+        settings = {
+            "epochs": block.epochs,
+            "batch_size": block.batch_size,
+            "seeds": block.seeds,
+            "evaluate_in": block.evaluate_in,
+            "engine": block.engine,
+            "train_size": block.train_size,
+            "test_size": block.test_size,
+            "baseline": block.baseline,
+            "label": block.label,
+            "line": self.suite.block_line(index),
+            **self.overrides.given(),
+        }
+        for dataset, model, optimizer in itertools.product(datasets, models, optimizers):
+            names = (dataset.name, model.name, optimizer.name)
+            variants = (dataset.variant, model.variant, optimizer.variant, block.label)
+            yield Case(
+                id="/".join([*names, *filter(None, variants)]),
+                dataset=dataset,
+                model=model,
+                optimizer=optimizer,
+                **settings,
+            )
+
+    def components(self, kind: str, names: Sequence[str], path: TomlPath) -> list[Component]:
+        """What those names stand for: one component each, or one for each point of its sweep."""
+        found = []
+        for name in names:
+            if (kind, name) not in self.known:
+                self.known[kind, name] = self.configured(kind, name, path)
+            found += self.known[kind, name]
+        return found
+
+    def configured(self, kind: str, name: str, path: TomlPath) -> list[Component]:
+        tables: Mapping[str, Configured] = getattr(self.suite, kind)
+        table = tables.get(name, Configured())
+        # Where to point at: the configuration's own table, or else the list that names it.
+        own: TomlPath = (kind, name) if name in tables else (*path, kind if kind != "datasets" else "dataset")
+        try:
+            offer = self.offers[kind][table.use or name]
+        except BenchmnistError as error:
+            here = (*own, "use") if table.use else own
+            hint = f" (or give it a table [{kind}.{name}] with use = …)" if name not in tables else ""
+            self.report(f"{error}{hint}", *here)
+            return []
+        sound = self.check_parameters(kind, offer.spec, table, own)
+        if not sound:
+            return []
+        return [
+            Component(
+                name=name,
+                use=offer.spec.name,
+                params={**offer.spec.defaults, **table.params, **point},
+                variant="/".join(f"{key}-{_slug(value)}" for key, value in point.items()),
+                distribution=offer.plugin.distribution,
+                version=offer.plugin.version,
+            )
+            for point in _points(table.sweep)
+        ]
+
+    def check_parameters(self, kind: str, spec: Spec, table: Configured, own: TomlPath) -> bool:
+        """Whether `build` takes what the suite gives it; reports each parameter that it does not take."""
+        try:
+            parameters = inspect.signature(spec.load()).parameters.values()
+        except Exception as error:  # noqa: BLE001 - loading imports a plugin's module, which may do anything
+            self.report(f"{spec.name!r} cannot be loaded: {type(error).__name__}: {error}", *own)
+            return False
+        before = len(self.problems)
+        takes = [
+            p.name
+            for p in parameters
+            if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in HARNESS_PARAMS[kind]
+        ]
+        anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        given = [(key,) for key in table.params] + [("sweep", key) for key in table.sweep]
+        for path in given:
+            if not anything and path[-1] not in takes:
+                self.report(
+                    f"{spec.name!r} takes no parameter {path[-1]!r}.{nearest(path[-1], takes)} "
+                    f"It takes: {', '.join(takes) or 'none'}",
+                    *own,
+                    *path,
+                )
+        has = {*table.params, *table.sweep, *spec.defaults}
+        for p in parameters:
+            if p.name in takes and p.default is p.empty and p.name not in has:
+                self.report(f"{spec.name!r} needs the parameter {p.name!r}", *own)
+        for key in sorted({*table.params} & {*table.sweep}):
+            self.report("is given a value and swept as well; leave one out", *own, "sweep", key)
+        return len(self.problems) == before
+
+    def check_baselines(self, cases: Iterable[Case]) -> None:
+        """A baseline has to be the label of an optimizer in the suite."""
+        labels = {case.optimizer.label for case in cases}
+        for index, block in enumerate(self.suite.blocks):
+            if block.baseline is None or block.baseline in labels or self.problems:
+                continue
+            path = self.suite.block_path(index)
+            inherited = (*path, "baseline") not in self.suite.lines
+            self.report(
+                f"no optimizer of this suite is called {block.baseline!r}.{nearest(block.baseline, labels)} "
+                f"There are: {', '.join(sorted(labels))}",
+                *(("defaults",) if inherited else path),
+                "baseline",
+            )
+
+    def check_unused(self) -> None:
+        """A configuration that no case names is a slip of the pen, or its case was mistyped."""
+        for kind in self.offers:
+            for name in getattr(self.suite, kind):
+                if (kind, name) not in self.known and not self.problems:
+                    self.report(f"no case names it; list it in {kind} of a [[cases]], or leave it out", kind, name)
+
+    def report(self, message: str, *path: str | int) -> None:
+        self.problems.append(self.suite.problem(message, *path))
+
+
+def _points(sweep: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    """Every combination of the swept values; one empty point where nothing is swept."""
+    for values in itertools.product(*sweep.values()):
+        yield dict(zip(sweep, values, strict=True))
+
+
+def _slug(value: object) -> str:
+    """A swept value as part of an id: what has no place in node ids and file names becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9.+-]+", "-", str(value)).strip("-") or "empty"

@@ -1,0 +1,151 @@
+"""What came out: EpochResult < TrialResult < CaseResult < RunResult. Frozen, and strict JSON on disk."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmnist.cases import Case, Frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SCHEMA = 1
+"""The number of the format of run.json and cases/*.json."""
+
+Status = Literal["completed", "diverged", "failed", "interrupted"]
+
+
+class EpochResult(Frozen):
+    """One epoch of one trial.
+
+    Attributes:
+        epoch: Counted from 1.
+        seconds: Of training: shuffling, fetching, forward, backward, step; the device synchronised at both ends.
+        train_loss: Mean over the steps of the epoch, of the loss before each step.
+        step_losses: (step, loss of that step's batch) for every hundredth step and the last.
+        test_loss: Mean cross-entropy over the test set after the epoch; None where the trial diverged.
+        test_accuracy: Of the test set, after the epoch, in %; None where the trial diverged.
+    """
+
+    epoch: int
+    seconds: float
+    train_loss: float
+    step_losses: tuple[tuple[int, float], ...]
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+
+
+class TrialResult(Frozen):
+    """One case with one seed.
+
+    Attributes:
+        seed: The seed.
+        status: `diverged` where a loss was not finite: that epoch is the last.
+        epochs: In order.
+        setup_seconds: Building the model, the optimizer and the engine, and warming up; not part of any epoch.
+        checkpoint: The weights, relative to the run folder.
+    """
+
+    seed: int
+    status: Status
+    epochs: tuple[EpochResult, ...]
+    setup_seconds: float = 0.0
+    checkpoint: str | None = None
+
+
+class CaseResult(Frozen):
+    """One case with all of its seeds.
+
+    Attributes:
+        schema_version: SCHEMA of the version that wrote it.
+        case: What was trained.
+        status: The worst of its trials'.
+        trials: One a seed, in order; fewer where it failed or was interrupted.
+        engine: The engine that executed it.
+        train_size: Examples an epoch.
+        steps: Steps an epoch.
+        parameters: Trainable parameters of the model.
+        environment: The machine, the versions and the flags that it ran with.
+        error: The traceback, where it failed.
+        started: UTC, ISO 8601.
+        wall_seconds: From first to last, all included.
+    """
+
+    schema_version: int = SCHEMA
+    case: Case
+    status: Status
+    trials: tuple[TrialResult, ...] = ()
+    engine: str = ""
+    train_size: int = 0
+    steps: int = 0
+    parameters: int = 0
+    environment: dict[str, Any] = {}
+    error: str | None = None
+    started: str = ""
+    wall_seconds: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """The id of the case."""
+        return self.case.id
+
+
+class RunRecord(Frozen):
+    """What run.json holds: the run without its cases' results.
+
+    Attributes:
+        schema_version: SCHEMA of the version that wrote it.
+        benchmnist: That version.
+        suite: The suite's name.
+        title: The suite's title.
+        suite_file: Where the suite was read from.
+        suite_text: The suite, as read.
+        plan: The cases, in order.
+        options: What the run was asked for beside the suite: device, executor, ….
+        status: `running` until it ends; a run that says so and does not run was killed.
+        started, ended: UTC, ISO 8601.
+    """
+
+    schema_version: int = SCHEMA
+    benchmnist: str
+    suite: str
+    title: str
+    suite_file: str
+    suite_text: str
+    plan: tuple[Case, ...]
+    options: dict[str, Any] = {}
+    status: Literal["running", "completed", "failed", "interrupted"] = "running"
+    started: str
+    ended: str | None = None
+
+
+class RunResult(Frozen):
+    """A run, read whole: where it lies, its record and the results of the cases that ended."""
+
+    path: Path
+    record: RunRecord
+    cases: tuple[CaseResult, ...]
+
+    def __getitem__(self, case_id: str) -> CaseResult:
+        """The result of the case of that id.
+
+        Raises:
+            KeyError: if no such case has ended; names those that have.
+        """
+        for case in self.cases:
+            if case.id == case_id:
+                return case
+        raise KeyError(f"{case_id!r}; there are: {', '.join(case.id for case in self.cases)}")
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """The one that matters most: failed, interrupted, diverged, completed."""
+    order: tuple[Status, ...] = ("failed", "interrupted", "diverged", "completed")
+    return min(statuses, key=order.index, default="completed")

@@ -1,0 +1,307 @@
+"""Plan + executor -> one pytest session -> RunResult."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from dataclasses import dataclass
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+import pytest
+
+from benchmnist import pytest_plugin, store
+from benchmnist.errors import BenchmnistError, StoreError, SuiteError
+from benchmnist.executors import Workplace
+from benchmnist.plan import Overrides, make_plan
+from benchmnist.plugins import find_plugins
+from benchmnist.pytest_plugin import HARNESS, Harness, Observer
+from benchmnist.results import RunRecord, now, worst
+from benchmnist.suite import Suite, read_suite
+from benchmnist.training.data import Datasets
+from benchmnist.training.environment import resolve_device
+from benchmnist.training.preflight import preflight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from benchmnist.cases import Case
+    from benchmnist.plan import Plan
+    from benchmnist.plugins import Registry
+    from benchmnist.results import CaseResult, EpochResult, RunResult
+    from benchmnist.training.preflight import Work
+
+
+class Silent:
+    """An observer that does nothing: the base of those that do not care for everything."""
+
+    def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:
+        """See Observer."""
+
+    def case_started(self, case: Case) -> None:
+        """See Observer."""
+
+    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
+        """See Observer."""
+
+    def case_ended(self, result: CaseResult) -> None:
+        """See Observer."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan in which nothing is known to be wrong.
+
+    Attributes:
+        plan: The cases that were selected.
+        work: What an epoch of each takes, by case id; without those that will fail when they are built.
+        device: The device, `cuda:0`.
+        data_root: Where datasets are kept.
+        registry: The plugins that it was planned with.
+    """
+
+    plan: Plan
+    work: Mapping[str, Work]
+    device: str
+    data_root: Path
+    registry: Registry
+
+
+def default_data_root() -> Path:
+    """`BENCHMNIST_DATA`, or the user's cache folder."""
+    return Path(os.environ.get("BENCHMNIST_DATA") or platformdirs.user_cache_path("benchmnist") / "data")
+
+
+def prepare(
+    suite: str | Path | Suite,
+    *,
+    device: str = "auto",
+    seeds: Sequence[int] | None = None,
+    epochs: int | None = None,
+    keyword: str = "",
+    engine: str | None = None,
+    data_root: str | Path | None = None,
+) -> Prepared:
+    """Reads, plans and tries a suite, all but the training. The parameters are those of `run`.
+
+    Raises:
+        SuiteError: with everything that is wrong with the suite.
+        BenchmnistError: if the device is not there, or the keyword expression selects nothing.
+    """
+    if not isinstance(suite, Suite):
+        suite = read_suite(suite)
+    there = resolve_device(device)
+    root = Path(data_root) if data_root is not None else default_data_root()
+    registry = find_plugins()
+    overrides = Overrides(tuple(seeds) if seeds is not None else None, epochs, engine)
+    plan = make_plan(suite, registry, overrides)
+    tried = preflight(plan, registry, Datasets(registry, root))
+    if problems := [*plan.problems, *tried.problems]:
+        raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
+    if keyword:
+        plan = _select(plan, keyword)
+    return Prepared(plan, tried.work, str(there), root, registry)
+
+
+def run(
+    suite: str | Path | Suite,
+    *,
+    device: str = "auto",
+    seeds: Sequence[int] | None = None,
+    epochs: int | None = None,
+    keyword: str = "",
+    engine: str | None = None,
+    executor: str = "local",
+    out: str | Path = "runs",
+    data_root: str | Path | None = None,
+    checkpoints: bool = True,
+    observer: Observer | None = None,
+) -> RunResult:
+    """Trains the cases of a suite and returns the run.
+
+    Args:
+        suite: A suite, or the path of one.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        seeds: Instead of the suite's.
+        epochs: Instead of the suite's.
+        keyword: Only the cases that pytest's `-k` selects with this expression.
+        engine: Instead of the suite's.
+        executor: Where the cases are executed.
+        out: The folder that run folders are made in.
+        data_root: Where datasets are kept; by default BENCHMNIST_DATA, or the user's cache folder.
+        checkpoints: Whether the weights of each trial are kept.
+        observer: Is told what happens, as it happens.
+
+    Raises:
+        SuiteError: with everything that is wrong with the suite; nothing was trained.
+        BenchmnistError: if the device, the executor or the run folder cannot be had; nothing was trained.
+        KeyboardInterrupt: after what was done has been saved.
+    """
+    prepared = prepare(
+        suite,
+        device=device,
+        seeds=seeds,
+        epochs=epochs,
+        keyword=keyword,
+        engine=engine,
+        data_root=data_root,
+    )
+    plan = prepared.plan
+    build = prepared.registry.executors[executor].spec.load()
+    path = store.new_run_folder(Path(out), plan.suite.name)
+    workplace = Workplace(prepared.device, prepared.data_root, path, checkpoints)
+    record = RunRecord(
+        benchmnist=version("benchmnist"),
+        suite=plan.suite.name,
+        title=plan.suite.title,
+        suite_file=plan.suite.file,
+        suite_text=plan.suite.text,
+        plan=plan.cases,
+        options={"device": prepared.device, "executor": executor, "keyword": keyword},
+        started=now(),
+    )
+    recorder = _Recorder(store.RunFolder(path), record, observer or Silent())
+    recorder.run_started(plan, prepared.work, path)
+    with build(workplace) as executing:
+        interrupted = _train(Harness(plan, recorder, executing), recorder, path)
+    recorder.run_ended(interrupted=interrupted)
+    if interrupted:
+        raise KeyboardInterrupt
+    return store.load_run(path)
+
+
+class _Recorder:
+    """Writes everything down before it tells the observer."""
+
+    def __init__(self, folder: store.RunFolder, record: RunRecord, observer: Observer) -> None:
+        self.folder, self.record, self.observer = folder, record, observer
+        self.environment: dict[str, Any] = {}
+        self.ended: list[CaseResult] = []
+        self.error: StoreError | None = None
+
+    def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:
+        self.folder.write_record(self.record)
+        self.observer.run_started(plan, work, path)
+
+    def case_started(self, case: Case) -> None:
+        self.observer.case_started(case)
+
+    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
+        self.observer.epoch_ended(case, seed, result)
+
+    def case_ended(self, result: CaseResult) -> None:
+        self.ended.append(result)
+        self.environment = result.environment or self.environment
+        try:
+            self.folder.write_case(result)
+        except StoreError as error:
+            self.error = error
+            raise
+        self.observer.case_ended(result)
+
+    def run_ended(self, *, interrupted: bool) -> None:
+        failed = worst(result.status for result in self.ended) == "failed"
+        status = "interrupted" if interrupted else "failed" if failed else "completed"
+        self.record = self.record.model_copy(update={"status": status, "ended": now()})
+        self.folder.write_record(self.record)
+
+
+class _Bridge:
+    """The plugin object that hands the harness to the session, and to pytest-benchmark what it should know."""
+
+    def __init__(self, harness: Harness, recorder: _Recorder | None = None) -> None:
+        self.harness, self.recorder = harness, recorder
+        self.collected: list[str] = []
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[HARNESS] = self.harness
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.collected = [item.name for item in session.items]
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Where a result cannot be stored, training more of them is of no use."""
+        if self.recorder is not None and self.recorder.error is not None:
+            raise pytest.exit.Exception(str(self.recorder.error))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
+        if self.recorder is not None:
+            machine_info["benchmnist"] = self.recorder.environment
+
+
+def _select(plan: Plan, keyword: str) -> Plan:
+    """The cases that pytest's own `-k` selects."""
+    bridge = _Bridge(Harness(plan, Silent()))
+    output = io.StringIO()
+    code = _pytest(plan, bridge, output, "--collect-only", "-k", keyword)
+    if code == pytest.ExitCode.USAGE_ERROR:
+        said = output.getvalue().strip().splitlines()[-1].removeprefix("ERROR: ")
+        raise BenchmnistError(f"-k {keyword!r}: {said}")
+    if not bridge.collected:
+        ids = ", ".join(case.id for case in plan.cases)
+        raise BenchmnistError(f"-k {keyword!r} selects none of the cases; there are: {ids}")
+    return plan.only(bridge.collected)
+
+
+def _train(harness: Harness, recorder: _Recorder, path: Path) -> bool:
+    """Runs the session; returns whether it was interrupted.
+
+    Raises:
+        StoreError: if a result could not be written.
+        BenchmnistError: if pytest itself failed.
+    """
+    log = path / store.SESSION_LOG
+    with log.open("w", encoding="utf-8") as output:
+        code = _pytest(
+            harness.plan,
+            _Bridge(harness, recorder),
+            output,
+            f"--benchmark-json={path / store.BENCHMARK_FILE}",
+            f"--benchmark-storage=file://{path}",  # pytest-benchmark makes this folder in any case
+        )
+    if recorder.error is not None:
+        raise recorder.error
+    if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
+        raise BenchmnistError(f"the pytest session failed; {log} says how")
+    return code == pytest.ExitCode.INTERRUPTED
+
+
+def _pytest(plan: Plan, bridge: _Bridge, output: io.TextIOBase, *arguments: str) -> int:
+    """One pytest session on the suite's file, in which nothing of the user's own pytest has a say."""
+    suite = Path(plan.suite.file).resolve()
+    ini = resources.files("benchmnist") / "pytest.ini"
+    fixed = [
+        f"--rootdir={_rootdir(suite)}",  # as it is without us: results are compared by names relative to it
+        f"--config-file={ini}",
+        "--noconftest",
+        "--disable-plugin-autoload",
+        "-ppytest_benchmark.plugin",
+        "-pno:cacheprovider",
+        "--capture=no",  # the redirection below does
+        "-q",
+    ]
+    with (
+        _without_environment("PYTEST_ADDOPTS", "PYTEST_PLUGINS"),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
+    ):
+        return pytest.main([str(suite), *fixed, *arguments], plugins=[pytest_plugin, bridge])
+
+
+def _rootdir(suite: Path) -> Path:
+    """The nearest folder above with a pyproject.toml; else the suite's own."""
+    return next((folder for folder in suite.parents if (folder / "pyproject.toml").is_file()), suite.parent)
+
+
+@contextlib.contextmanager
+def _without_environment(*names: str) -> Iterator[None]:
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)

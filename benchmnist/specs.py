@@ -1,0 +1,136 @@
+"""What a plugin hands over: one frozen spec for each model, optimizer, dataset and executor.
+
+`build` may be a callable or an import string, `"package.module:attribute"`; with a string nothing is
+imported until the thing is used, so that listing plugins does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
+
+NAME = re.compile(r"[a-z0-9]+(?:[._+-][a-z0-9]+)*")
+"""What a name may be: it becomes part of case ids, node ids and file names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What every kind of spec has.
+
+    Attributes:
+        name: What a suite calls it: lower-case letters and digits, joined by single `-`, `_`, `.` or `+`.
+        summary: One line for `benchmnist plugins`.
+        build: Makes the thing; a callable or `"package.module:attribute"`.
+        defaults: Parameters that are passed unless a suite says otherwise (`momentum` is `sgd` with one).
+
+    Raises:
+        ValueError: if the name is not of that form, or an import string has no colon.
+    """
+
+    name: str
+    summary: str
+    build: Callable[..., Any] | str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(
+                f"the name {self.name!r} is not lower-case letters and digits joined by single - _ . or +"
+            )
+        if isinstance(self.build, str) and ":" not in self.build:
+            raise ValueError(f"build={self.build!r} of {self.name!r} is not of the form 'package.module:attribute'")
+
+    def load(self) -> Callable[..., Any]:
+        """The callable that `build` is or names; imports its module if need be.
+
+        Raises:
+            ImportError, AttributeError: if the import string leads nowhere.
+        """
+        if not isinstance(self.build, str):
+            return self.build
+        module, _, attribute = self.build.partition(":")
+        loaded: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        return loaded
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(Spec):
+    """A model: `build(*, input_shape, num_classes, **params) -> torch.nn.Module`.
+
+    `input_shape` is (channels, height, width). The module takes float32 images [N, C, H, W] with pixels in
+    [0, 1] and returns logits [N, num_classes]. Build it on the CPU, from torch's default generator: the
+    harness seeds that generator before, and moves the module to the device after.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec(Spec):
+    """An optimizer: `build(model, **params) -> torch.optim.Optimizer`.
+
+    It is given the model, not its parameters, so that it may treat them by shape or by name. If its signature
+    has `total_steps`, it is told how many steps the trial will take.
+
+    Attributes:
+        needs_closure: `step` wants a function that computes the loss and the gradients anew (LBFGS).
+        has_modes: It has `train()` and `eval()`, to be called around evaluation (schedule-free optimizers).
+    """
+
+    needs_closure: bool = False
+    has_modes: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(Spec):
+    """A dataset: `build(*, root, **params) -> Dataset`, `root` the folder (a Path) to keep files in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorSpec(Spec):
+    """An executor: `build(workplace) -> benchmnist.executors.Executor`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images and labels, as a dataset plugin hands them over.
+
+    Attributes:
+        train_images: [N, C, H, W], uint8 (0 to 255) or float32 (0 to 1).
+        train_labels: [N], int64, 0 to the number of classes less one.
+        test_images: [M, C, H, W], of the same dtype.
+        test_labels: [M], int64.
+        classes: The names of the classes, in the order of their labels.
+    """
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    classes: tuple[str, ...]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of an image."""
+        channels, height, width = self.train_images.shape[1:]
+        return channels, height, width
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.classes)
+
+    def first(self, train_size: int | None, test_size: int | None) -> Dataset:
+        """The same with only the first so many examples; None keeps all of them."""
+        return Dataset(
+            self.train_images[:train_size],
+            self.train_labels[:train_size],
+            self.test_images[:test_size],
+            self.test_labels[:test_size],
+            self.classes,
+        )

@@ -1,0 +1,1 @@
+"""All that touches torch: the data, the clock, the engines and the one loop."""

@@ -1,0 +1,103 @@
+"""The examples and their order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmnist.errors import DataError
+from benchmnist.specs import Dataset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from benchmnist.cases import Case, Component
+    from benchmnist.plugins import Registry
+
+
+def seed_for(purpose: str, *numbers: int) -> int:
+    """A seed of 32 bits for one purpose: the same everywhere and always, and unlike those of its neighbours."""
+    digest = hashlib.blake2b(f"{purpose}/{numbers}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big")
+
+
+def epoch_order(size: int, seed: int, epoch: int) -> Tensor:
+    """The order of the examples in an epoch: a permutation of 0 to size - 1, [size], int64, on the CPU.
+
+    It depends on nothing else, so every engine, device and executor shows the same examples at the same time.
+    """
+    generator = torch.Generator().manual_seed(seed_for("order", seed, epoch))
+    return torch.randperm(size, generator=generator)
+
+
+def to_unit(images: Tensor, device: torch.device) -> Tensor:
+    """Images on the device as float32 with pixels in [0, 1], as torchvision's ToTensor makes them."""
+    moved = images.to(device)
+    return moved.to(torch.float32).div(255) if moved.dtype == torch.uint8 else moved
+
+
+class Datasets:
+    """Loads datasets through their plugins; the one in use is kept, so that cases that share it load it once."""
+
+    def __init__(self, registry: Registry, root: Path) -> None:
+        self.registry, self.root = registry, root
+        self._kept: tuple[str, Dataset] | None = None
+
+    def load(self, component: Component) -> Dataset:
+        """The whole of a dataset.
+
+        Raises:
+            DataError: if its plugin cannot provide it, or what it provides is not a Dataset as described.
+        """
+        key = f"{component.use} {json.dumps(component.params, sort_keys=True, default=str)}"
+        if self._kept is None or self._kept[0] != key:
+            spec = self.registry.datasets[component.use].spec
+            self._kept = None  # before the next is loaded, so that there is never room for two needed
+            dataset = spec.load()(root=self.root, **component.params)
+            _check(dataset, component)
+            self._kept = key, dataset
+        return self._kept[1]
+
+    def for_case(self, case: Case) -> Dataset:
+        """The part of its dataset that a case uses.
+
+        Raises:
+            DataError: as `load`, and if the case wants more examples than there are.
+        """
+        dataset = self.load(case.dataset)
+        for name, wanted, there in (
+            ("train_size", case.train_size, len(dataset.train_images)),
+            ("test_size", case.test_size, len(dataset.test_images)),
+        ):
+            if wanted is not None and wanted > there:
+                raise DataError(f"{name} = {wanted}, but {case.dataset.name} has only {there} examples there")
+        return dataset.first(case.train_size, case.test_size)
+
+
+def _check(dataset: object, component: Component) -> None:
+    """Holds what a plugin provides against what Dataset promises."""
+
+    def refuse(what: str) -> DataError:
+        return DataError(f"the dataset {component.use!r} of {component.distribution} {what}")
+
+    if not isinstance(dataset, Dataset):
+        raise refuse(f"is a {type(dataset).__name__}, not a benchmnist.Dataset")
+    for part, images, labels in (
+        ("train", dataset.train_images, dataset.train_labels),
+        ("test", dataset.test_images, dataset.test_labels),
+    ):
+        if images.ndim != 4 or images.dtype not in (torch.uint8, torch.float32):  # noqa: PLR2004 - N, C, H, W
+            raise refuse(
+                f"has {part} images {list(images.shape)} of {images.dtype}, not [N, C, H, W] of uint8 or float32"
+            )
+        if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
+            raise refuse(
+                f"has {part} labels {list(labels.shape)} of {labels.dtype}, not [{len(images)}] of int64"
+            )
+        if not len(labels) or labels.min() < 0 or labels.max() >= dataset.num_classes:
+            raise refuse(f"has {part} labels that are not 0 to {dataset.num_classes - 1}")

@@ -1,0 +1,65 @@
+"""The engine `dataloader`: a DataLoader over images that torchvision's ToTensor decodes one by one, each epoch anew.
+
+This is how the notebook does it, and most code: the reference that the other engines have to agree with.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from benchmnist.training.torchvision_repair import import_torchvision
+from benchmnist.training.engines import step_by_step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from benchmnist.specs import Dataset
+    from benchmnist.training.trial import Trial
+
+
+class _Examples(TorchDataset[tuple["Tensor", int]]):
+    """As torchvision's own datasets do: an image is a PIL image on its way from the file to the tensor."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        import_torchvision()
+        from torchvision.transforms import ToPILImage, ToTensor  # noqa: PLC0415 - only after the repair
+
+        self.images, self.labels = images, labels
+        self.to_image, self.to_tensor = ToPILImage(), ToTensor()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = self.images[index]
+        if image.dtype == torch.uint8:
+            image = self.to_tensor(self.to_image(image))
+        return image, int(self.labels[index])
+
+
+class DataLoaderEngine:
+    """Decodes every image in every epoch, in the training process."""
+
+    name = "dataloader"
+
+    def __init__(self, dataset: Dataset, device: torch.device, batch_size: int) -> None:
+        self.examples = _Examples(dataset.train_images, dataset.train_labels)
+        self.device, self.batch_size = device, batch_size
+
+    def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
+        """See Engine."""
+        return step_by_step(trial, self._batches(order))
+
+    def _batches(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        # A DataLoader draws a number from its generator; with one of its own it leaves dropout's alone.
+        loader = DataLoader(
+            self.examples, self.batch_size, sampler=order.tolist(), generator=torch.Generator()
+        )
+        for images, labels in loader:
+            yield images.to(self.device), labels.to(self.device)

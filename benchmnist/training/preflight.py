@@ -1,0 +1,146 @@
+"""What can be found wrong with a plan only by trying it, before any training; and the work that it means."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmnist.errors import DataError, Problem
+from benchmnist.training.trial import build_model, build_optimizer, steps_per_epoch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from benchmnist.cases import Case, Component
+    from benchmnist.plan import Plan
+    from benchmnist.plugins import Registry
+    from benchmnist.specs import Dataset
+    from benchmnist.training.data import Datasets
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one epoch of a case takes.
+
+    Attributes:
+        parameters: Trainable parameters of the model.
+        steps: Steps an epoch.
+        flop: Floating-point operations an epoch, about: three times the forward pass of all examples, since
+            the backward pass has two products for each of the forward pass's. Optimizers are not counted.
+    """
+
+    parameters: int
+    steps: int
+    flop: float
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What trying a plan showed: the work of each case that can be built, by id, and the problems of the rest."""
+
+    work: dict[str, Work]
+    problems: tuple[Problem, ...]
+
+
+def preflight(plan: Plan, registry: Registry, datasets: Datasets) -> Preflight:
+    """Loads each dataset, and builds each model and optimizer of a plan once, without training.
+
+    What a `build` refuses with a ValueError or TypeError is a mistake in the suite, as a negative learning rate
+    is; any other exception is left for the training, which keeps its traceback.
+    """
+    with torch.random.fork_rng(devices=[]):
+        return _Preflight(plan, registry, datasets).check()
+
+
+class _Preflight:
+    def __init__(self, plan: Plan, registry: Registry, datasets: Datasets) -> None:
+        self.plan, self.registry, self.datasets = plan, registry, datasets
+        self.problems: dict[str, Problem] = {}  # by what was refused, so that each is told once
+        self.models: dict[str, tuple[nn.Module, float] | None] = {}
+        self.tried: dict[str, bool] = {}
+
+    def check(self) -> Preflight:
+        work: dict[str, Work] = {}
+        for case in self.plan.cases:
+            dataset = self.dataset(case)
+            if dataset is None:
+                continue
+            built = self.model(case, dataset)
+            if built is None:
+                continue
+            model, flop = built
+            if not self.optimizer(case, model, dataset):
+                continue
+            work[case.id] = Work(
+                parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+                steps=steps_per_epoch(case, dataset),
+                flop=3 * flop * len(dataset.train_images),
+            )
+        return Preflight(work, tuple(self.problems.values()))
+
+    def dataset(self, case: Case) -> Dataset | None:
+        try:
+            return self.datasets.for_case(case)
+        except DataError as error:
+            self.report("datasets", case.dataset, case, error, str(case.train_size), str(case.test_size))
+            return None
+
+    def model(self, case: Case, dataset: Dataset) -> tuple[nn.Module, float] | None:
+        """The model and the floating-point operations of one image's forward pass."""
+        key = f"{_key(case.model)} {dataset.input_shape} {dataset.num_classes}"
+        if key not in self.models:
+            self.models[key] = None
+            try:
+                model = build_model(case, 0, self.registry, dataset)
+                self.models[key] = model, _forward_flop(model, dataset)
+            except (TypeError, ValueError) as error:
+                self.report("models", case.model, case, error)
+            except Exception:  # noqa: BLE001 - it will be raised again in the training, and kept there
+                return None
+        return self.models[key]
+
+    def optimizer(self, case: Case, model: nn.Module, dataset: Dataset) -> bool:
+        key = f"{_key(case.optimizer)} {_key(case.model)}"
+        if key not in self.tried:
+            try:
+                build_optimizer(case, self.registry, model, case.epochs * steps_per_epoch(case, dataset))
+                self.tried[key] = True
+            except (TypeError, ValueError) as error:
+                self.tried[key] = False
+                self.report("optimizers", case.optimizer, case, error)
+            except Exception:  # noqa: BLE001 - it will be raised again in the training, and kept there
+                self.tried[key] = False
+        return self.tried[key]
+
+    def report(self, kind: str, component: Component, case: Case, error: Exception, *about: str) -> None:
+        """Points at the parameter that the error speaks of, if one can be told, or else at what has it."""
+        suite = self.plan.suite
+        path: tuple[str | int, ...] = (kind, component.name)
+        if path not in suite.lines:
+            block = next((i for i, line in _block_lines(self.plan) if line == case.line), None)
+            path = (*(suite.block_path(block) if block is not None else ()), kind)
+        said = [key for key, value in component.params.items() if str(value) in str(error)]
+        if len(said) == 1 and (*path, said[0]) in suite.lines:
+            path = (*path, said[0])
+        message = f"{component.use!r} refuses: {error}" if not isinstance(error, DataError) else str(error)
+        self.problems.setdefault(f"{kind} {_key(component)} {message} {about}", suite.problem(message, *path))
+
+
+def _block_lines(plan: Plan) -> list[tuple[int, int | None]]:
+    return [(index, plan.suite.block_line(index)) for index in range(len(plan.suite.blocks))]
+
+
+def _key(component: Component) -> str:
+    return f"{component.use} {json.dumps(component.params, sort_keys=True, default=str)}"
+
+
+def _forward_flop(model: nn.Module, dataset: Dataset) -> float:
+    """Floating-point operations of one image's forward pass, counted by torch."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        model.eval()(torch.zeros(1, *dataset.input_shape))
+    return float(counter.get_total_flops())
