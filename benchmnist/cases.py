@@ -1,4 +1,4 @@
-"""What is trained: a Case and its Components. Plain frozen values, the same in a plan, a worker and a run folder."""
+"""What is trained: a Case and its Components; frozen values, the same in a plan, a worker and a run folder."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.cases import Case, Component
-from benchmnist.errors import BenchmnistError, Problem, nearest
+from benchmnist.errors import BenchmnistError, Problem, UnknownNameError, nearest
 from benchmnist.suite import Configured
 
 if TYPE_CHECKING:
@@ -63,8 +63,19 @@ class Overrides:
 
 
 def make_plan(suite: Suite, registry: Registry, overrides: Overrides | None = None) -> Plan:
-    """Every case of the suite that can be planned, and a problem for each that cannot."""
-    return _Planner(suite, registry, overrides or Overrides()).plan()
+    """Every case of the suite that can be planned, and a problem for each that cannot.
+
+    Raises:
+        UnknownNameError: if the overrides ask for an engine that there is not.
+    """
+    overrides = overrides or Overrides()
+    if overrides.engine is not None and overrides.engine not in ENGINES:
+        raise UnknownNameError(_no_engine(overrides.engine))
+    return _Planner(suite, registry, overrides).plan()
+
+
+def _no_engine(name: str) -> str:
+    return f"no engine is called {name!r}.{nearest(name, ENGINES)} There are: {', '.join(ENGINES)}"
 
 
 class _Planner:
@@ -96,12 +107,7 @@ class _Planner:
     def cases(self, index: int, block: Block) -> Iterator[Case]:
         path = self.suite.block_path(index)
         if block.engine not in ENGINES:
-            self.report(
-                f"no engine is called {block.engine!r}.{nearest(block.engine, ENGINES)} "
-                f"There are: {', '.join(ENGINES)}",
-                *path,
-                "engine",
-            )
+            self.report(_no_engine(block.engine), *path, "engine")
         datasets = self.components("datasets", block.datasets or [block.dataset], path)
         models = self.components("models", block.models, path)
         optimizers = self.components("optimizers", block.optimizers, path)

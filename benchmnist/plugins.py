@@ -119,9 +119,7 @@ def find_plugins() -> Registry:
     )
 
 
-def _offers(
-    kind: str, spec_type: type[S], offers: Iterable[Offer[Any]], broken: tuple[Plugin, ...]
-) -> Offers[S]:
+def _offers(kind: str, spec_type: type[S], offers: Iterable[Offer[Any]], broken: tuple[Plugin, ...]) -> Offers[S]:
     named: dict[str, list[Offer[S]]] = defaultdict(list)
     for offer in offers:
         if isinstance(offer.spec, spec_type):

@@ -45,6 +45,7 @@ class Harness:
     observer: Observer
     executor: Executor | None = None  # None where cases are only collected
 
+
 HARNESS = pytest.StashKey[Harness]()
 
 
@@ -105,8 +106,8 @@ class _Training:
         return self.trained_seconds
 
     def __call__(self, benchmark: Any) -> None:
-        from benchmnist.errors import TrialError  # noqa: PLC0415
-        from benchmnist.executors import Walk  # noqa: PLC0415
+        from benchmnist.errors import TrialError
+        from benchmnist.executors import Walk
 
         assert self.harness.executor is not None  # noqa: S101 - the session was not started to collect only
         self.harness.observer.case_started(self.case)
@@ -148,7 +149,7 @@ class _Training:
 
     def _interrupted(self) -> CaseResult:
         """What was trained before the interruption."""
-        from benchmnist.results import CaseResult, TrialResult  # noqa: PLC0415
+        from benchmnist.results import CaseResult, TrialResult
 
         trials = []
         for seed in dict.fromkeys(seed for seed, _ in self.seen):
@@ -161,7 +162,7 @@ class _Training:
 
 def _extra_info(result: CaseResult) -> dict[str, Any]:
     """What a maintainer wants beside the times; None where there is no finite figure, since JSON has no NaN."""
-    from benchmnist.analysis.summary import summarise  # noqa: PLC0415
+    from benchmnist.analysis.summary import summarise
 
     summary = summarise(result)
     return {

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import Field
+
 from benchmnist.cases import Case, Frozen
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ class CaseResult(Frozen):
     train_size: int = 0
     steps: int = 0
     parameters: int = 0
-    environment: dict[str, Any] = {}
+    environment: dict[str, Any] = Field(default_factory=dict)
     error: str | None = None
     started: str = ""
     wall_seconds: float = 0.0
@@ -115,7 +117,7 @@ class RunRecord(Frozen):
     suite_file: str
     suite_text: str
     plan: tuple[Case, ...]
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     status: Literal["running", "completed", "failed", "interrupted"] = "running"
     started: str
     ended: str | None = None

@@ -45,7 +45,9 @@ class Spec:
                 f"the name {self.name!r} is not lower-case letters and digits joined by single - _ . or +"
             )
         if isinstance(self.build, str) and ":" not in self.build:
-            raise ValueError(f"build={self.build!r} of {self.name!r} is not of the form 'package.module:attribute'")
+            raise ValueError(
+                f"build={self.build!r} of {self.name!r} is not of the form 'package.module:attribute'"
+            )
 
     def load(self) -> Callable[..., Any]:
         """The callable that `build` is or names; imports its module if need be.

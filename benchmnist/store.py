@@ -115,7 +115,9 @@ def load_run(path: str | Path) -> RunResult:
 def _find(path: Path) -> Path:
     if (path / RUN_FILE).is_file():
         return path
-    runs = sorted(path.glob(f"*/{RUN_FILE}")) or sorted(path.glob(f"*/*/{RUN_FILE}"), key=lambda run: run.parent.name)
+    runs = sorted(path.glob(f"*/{RUN_FILE}")) or sorted(
+        path.glob(f"*/*/{RUN_FILE}"), key=lambda run: run.parent.name
+    )
     if not runs:
         raise StoreError(
             f"{path} is no run folder: it has no {RUN_FILE}; `benchmnist run` says where it puts a run"

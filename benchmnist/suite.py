@@ -24,8 +24,12 @@ TomlPath = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
 
 
-def _seeds(value: object) -> tuple[int, ...]:
-    """`3` is 0, 1, 2; a list is itself."""
+def seed_list(value: object) -> tuple[int, ...]:
+    """`3` is 0, 1, 2; a list is itself.
+
+    Raises:
+        ValueError: if it is neither, or empty, or has a negative seed, or one twice.
+    """
     whole = isinstance(value, int) and not isinstance(value, bool)
     seeds = range(value) if whole and isinstance(value, int) else value
     if not isinstance(seeds, (range, list, tuple)) or not all(type(seed) is int for seed in seeds):
@@ -60,7 +64,7 @@ class Settings(_Strict):
     dataset: str = "mnist"
     epochs: Positive = 5
     batch_size: Positive = 100
-    seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = (0, 1, 2)
+    seeds: Annotated[tuple[int, ...], BeforeValidator(seed_list)] = (0, 1, 2)
     baseline: str | None = None
     evaluate_in: Literal["eval", "train"] = "eval"
     engine: str = "auto"
@@ -155,7 +159,7 @@ def read_suite(path: str | Path) -> Suite:
         text = path.read_text("utf-8")
         raw = tomllib.loads(text)
     except FileNotFoundError:
-        near = nearest(path.name, (p.name for p in path.parent.glob("*.toml")))
+        near = nearest(path.stem, (p.stem for p in path.parent.glob("*.toml")))
         raise SuiteError([Problem(f"no such suite.{near}", str(path))]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError([Problem(f"cannot be read: {error}", str(path))]) from error
@@ -215,7 +219,9 @@ class _Reader:
         for name in tables:
             if not NAME.fullmatch(name):
                 self.report(
-                    "a name is lower-case letters and digits joined by single - _ . or +; rename it", kind, name
+                    "a name is lower-case letters and digits joined by single - _ . or +; rename it",
+                    kind,
+                    name,
                 )
         read = {name: self.read(Configured, table, kind, name) for name, table in tables.items()}
         return {name: table for name, table in read.items() if table}

@@ -78,12 +78,13 @@ def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary
 
 
 def summarise_all(results: Sequence[CaseResult]) -> list[Summary]:
-    """A summary of each case, in order, each compared with its baseline: the case of the same dataset, model
-    and label whose optimizer its suite calls so."""
+    """A summary of each case, in order, each compared with its baseline.
+
+    That is the case of the same dataset, model and label whose optimizer the suite calls the baseline.
+    """
     baselines = {(*result.case.group, result.case.optimizer.label): result for result in results}
     return [
-        summarise(result, baselines.get((*result.case.group, result.case.baseline or "")))
-        for result in results
+        summarise(result, baselines.get((*result.case.group, result.case.baseline or ""))) for result in results
     ]
 
 
@@ -103,8 +104,7 @@ def _median_seconds(result: CaseResult) -> float | None:
 
 def _mean(values: Sequence[float]) -> float | None:
     """None of nothing, and of what is not finite."""
-    mean = math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else None
-    return mean
+    return math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else None
 
 
 def by_group(summaries: Sequence[Summary]) -> dict[tuple[str, str, str], list[Summary]]:

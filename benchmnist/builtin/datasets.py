@@ -10,7 +10,6 @@ import math
 import struct
 import zlib
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
@@ -21,6 +20,7 @@ from benchmnist.training.torchvision_repair import import_torchvision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 MNIST_SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -48,9 +48,7 @@ def mnist(*, root: Path) -> Dataset:
             with resources.as_file(packed) as source:
                 _unpack(source, file, remedy="reinstall benchmnist")
         if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-            raise DataError(
-                f"{file} is damaged: its sha256 is not MNIST's; delete it, and it is unpacked again"
-            )
+            raise DataError(f"{file} is damaged: its sha256 is not MNIST's; delete it, and it is unpacked again")
     return _through_torchvision("MNIST", root)
 
 
@@ -105,7 +103,7 @@ def _mnist_like(class_name: str, root: Path, names: Iterable[str], **options: An
 def _download(class_name: str, root: Path, folder: Path, missing: list[str], options: dict[str, Any]) -> None:
     """Downloads through torchvision; it says where to put which files where that fails."""
     import_torchvision()
-    from torchvision import datasets  # noqa: PLC0415
+    from torchvision import datasets
 
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -162,7 +160,7 @@ def _check_idx(file: Path) -> None:
 def _through_torchvision(class_name: str, root: Path, **options: Any) -> Dataset:
     """What torchvision makes of the files, as tensors."""
     import_torchvision()
-    from torchvision import datasets  # noqa: PLC0415
+    from torchvision import datasets
 
     train, test = (getattr(datasets, class_name)(root, train=train, **options) for train in (True, False))
     return Dataset(

@@ -70,9 +70,7 @@ def muon(
     rest = [p for p in trained if id(p) not in chosen]
     return Together(
         optim.Muon(matrices, **params),
-        optim.AdamW(
-            rest, lr=adamw_lr, betas=adamw_betas, eps=adamw_eps, weight_decay=adamw_weight_decay
-        ),
+        optim.AdamW(rest, lr=adamw_lr, betas=adamw_betas, eps=adamw_eps, weight_decay=adamw_weight_decay),
     )
 
 

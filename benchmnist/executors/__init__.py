@@ -104,7 +104,7 @@ class Bench:
 
     def _save(self, case: Case, seed: int, weights: dict[str, Tensor]) -> str:
         """Writes a checkpoint; returns its path within the run folder."""
-        import safetensors.torch  # noqa: PLC0415 - takes a while, and is not always needed
+        import safetensors.torch
 
         file = f"{store.CHECKPOINTS}/{case.file_stem}__seed-{seed}.safetensors"
         content = safetensors.torch.save({name: value.contiguous() for name, value in weights.items()})

@@ -7,6 +7,7 @@ that dies leaves a worker that ends at its next word.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -109,8 +110,6 @@ class LocalExecutor:
             return 0
         for pipe in (worker.stdin, worker.stdout):
             if pipe is not None:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
         return worker.wait()

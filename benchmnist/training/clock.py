@@ -16,11 +16,12 @@ def synchronise(device: torch.device) -> None:
 
 
 class Clock:
-    """Reads seconds (a float, from an arbitrary origin) once the device has come to rest."""
+    """A clock for what a device does."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
     def __call__(self) -> float:
+        """Seconds from an arbitrary origin, read once the device has come to rest."""
         synchronise(self.device)
         return time.perf_counter()

@@ -96,8 +96,6 @@ def _check(dataset: object, component: Component) -> None:
                 f"has {part} images {list(images.shape)} of {images.dtype}, not [N, C, H, W] of uint8 or float32"
             )
         if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
-            raise refuse(
-                f"has {part} labels {list(labels.shape)} of {labels.dtype}, not [{len(images)}] of int64"
-            )
+            raise refuse(f"has {part} labels {list(labels.shape)} of {labels.dtype}, not [{len(images)}] of int64")
         if not len(labels) or labels.min() < 0 or labels.max() >= dataset.num_classes:
             raise refuse(f"has {part} labels that are not 0 to {dataset.num_classes - 1}")

@@ -21,7 +21,7 @@ def import_torchvision() -> None:
         ImportError, RuntimeError: if it fails in any other way.
     """
     try:
-        import torchvision  # noqa: F401, PLC0415
+        import torchvision
     except RuntimeError as error:
         if "operator torchvision::nms does not exist" not in str(error):
             raise
@@ -31,4 +31,4 @@ def import_torchvision() -> None:
         for operator in ("nms", "qnms"):
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _kept_alive.append(library)
-        import torchvision  # noqa: F401, PLC0415
+        import torchvision  # noqa: F401

@@ -59,9 +59,7 @@ def build_model(case: Case, seed: int, registry: Registry, dataset: Dataset) -> 
     """The model of a case on the CPU, with the initial weights of the seed, whatever the optimizer."""
     torch.manual_seed(seed_for("weights", seed))
     build = registry.models[case.model.use].spec.load()
-    model: nn.Module = build(
-        input_shape=dataset.input_shape, num_classes=dataset.num_classes, **case.model.params
-    )
+    model: nn.Module = build(input_shape=dataset.input_shape, num_classes=dataset.num_classes, **case.model.params)
     return model
 
 

@@ -42,8 +42,8 @@ def find_engine(name: str) -> type[Engine]:
     Raises:
         KeyError: if there is none.
     """
-    from benchmnist.training.engines.dataloader import DataLoaderEngine  # noqa: PLC0415 - they import this
-    from benchmnist.training.engines.resident import ResidentEngine  # noqa: PLC0415
+    from benchmnist.training.engines.dataloader import DataLoaderEngine
+    from benchmnist.training.engines.resident import ResidentEngine
 
     engines: dict[str, type[Engine]] = {
         "auto": ResidentEngine,

@@ -1,4 +1,4 @@
-"""The engine `dataloader`: a DataLoader over images that torchvision's ToTensor decodes one by one, each epoch anew.
+"""The engine `dataloader`: a DataLoader over images that are decoded one by one, each epoch anew.
 
 This is how the notebook does it, and most code: the reference that the other engines have to agree with.
 """
@@ -11,8 +11,8 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from benchmnist.training.torchvision_repair import import_torchvision
 from benchmnist.training.engines import step_by_step
+from benchmnist.training.torchvision_repair import import_torchvision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ class _Examples(TorchDataset[tuple["Tensor", int]]):
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         import_torchvision()
-        from torchvision.transforms import ToPILImage, ToTensor  # noqa: PLC0415 - only after the repair
+        from torchvision.transforms import ToPILImage, ToTensor
 
         self.images, self.labels = images, labels
         self.to_image, self.to_tensor = ToPILImage(), ToTensor()
@@ -58,8 +58,6 @@ class DataLoaderEngine:
 
     def _batches(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         # A DataLoader draws a number from its generator; with one of its own it leaves dropout's alone.
-        loader = DataLoader(
-            self.examples, self.batch_size, sampler=order.tolist(), generator=torch.Generator()
-        )
+        loader = DataLoader(self.examples, self.batch_size, sampler=order.tolist(), generator=torch.Generator())
         for images, labels in loader:
             yield images.to(self.device), labels.to(self.device)

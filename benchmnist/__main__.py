@@ -1,0 +1,6 @@
+"""`python -m benchmnist`."""
+
+from benchmnist.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The command line: one small file a command, loaded when it is called.
+
+Results go to standard output, progress and errors to standard error. Exit codes: 0 all fine, 1 a case failed,
+2 the command line or the suite is wrong and nothing was trained, 130 interrupted, 143 terminated.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from benchmnist.cli.options import DEBUG, pyproject_defaults
+from benchmnist.errors import BenchmnistError, SuiteError
+
+COMMANDS = ("run", "report", "plugins")
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """Imports a command when it is asked for, and turns our exceptions into one red line each."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """In the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The attribute `command` of the module that is named as the command is."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"benchmnist.cli.{cmd_name}").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command; what is wrong is told in one line, a traceback only with --debug."""
+        try:
+            ctx.default_map = pyproject_defaults(self, ctx)
+            return super().invoke(ctx)
+        except BenchmnistError as error:
+            if ctx.meta.get(DEBUG):
+                raise
+            problems = error.problems if isinstance(error, SuiteError) else [error]
+            for problem in problems:
+                complain(str(problem))
+            ctx.exit(USAGE_ERROR)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="benchmnist", message="benchmnist %(version)s")
+def cli() -> None:
+    """Is that optimizer or layer really better, by how much, and at what cost?
+
+    Each option can be set in the environment (BENCHMNIST_DEVICE=cpu), and in the table [tool.benchmnist] of
+    the nearest pyproject.toml (device = "cpu"). The option wins over the environment, and that over the file.
+    """
+
+
+def complain(message: str) -> None:
+    """One red line on standard error."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text(f"error: {message}", style="red"), soft_wrap=True)
+
+
+def main() -> None:
+    """The entry point `benchmnist`."""
+    try:
+        cli(prog_name="benchmnist")
+    except BrokenPipeError:
+        # `benchmnist report | head`: nobody reads on, which is no error; Python must not try to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,199 @@
+"""What the person sees while a run goes on: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from benchmnist.analysis.summary import summarise_all
+from benchmnist.reports.tables import LEGEND, rich_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from benchmnist.analysis.summary import Summary
+    from benchmnist.cases import Case
+    from benchmnist.plan import Plan
+    from benchmnist.results import CaseResult, EpochResult, RunResult
+    from benchmnist.training.preflight import Work
+
+
+def results_console() -> Console:
+    """Standard output."""
+    return Console(file=sys.stdout, highlight=False)
+
+
+def progress_console() -> Console:
+    """Standard error; bound to it now, since the session redirects `sys.stderr` while it runs."""
+    return Console(file=sys.stderr, highlight=False)
+
+
+def show_run(run: RunResult, console: Console) -> None:
+    """The comparison table of a run, and the last line of each failure."""
+    console.print(Text(run.record.title, style="bold"))
+    console.print(rich_table(summarise_all(run.cases)) if run.cases else "no case has ended")
+    console.print(Text(LEGEND, style="dim"))
+    for result in run.cases:
+        if result.error:
+            last = result.error.strip().splitlines()[-1]
+            console.print(Text(f"{result.id} failed: {last}", style="red"), soft_wrap=True)
+
+
+def make_display(*, verbose: bool) -> Display:
+    """A live display if standard error is a terminal, else plain lines."""
+    console = progress_console()
+    return LiveDisplay(console, verbose=verbose) if console.is_terminal else Display(console, verbose=verbose)
+
+
+class Display:
+    """Plain lines: no control codes, each said once.
+
+    Attributes:
+        path: The run folder, once there is one.
+    """
+
+    def __init__(self, console: Console, *, verbose: bool) -> None:
+        self.console, self.verbose = console, verbose
+        self.path: Path | None = None
+        self.cases: tuple[Case, ...] = ()
+        self.ended: list[CaseResult] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:  # noqa: ARG002
+        """See Observer."""
+        self.path, self.cases = path, plan.cases
+        self.console.print(f"{plan.suite.title}: {len(plan.cases)} cases, in {path}", soft_wrap=True)
+
+    def case_started(self, case: Case) -> None:
+        """See Observer."""
+        self.say(f"[{len(self.ended) + 1}/{len(self.cases)}] {case.id}")
+
+    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
+        """See Observer."""
+        if self.verbose:
+            self.notebook_lines(case, result)
+        self.say(f"  {_epoch(case, seed, result)}")
+
+    def case_ended(self, result: CaseResult) -> None:
+        """See Observer."""
+        self.ended.append(result)
+        summary = self.summaries()[-1]
+        self.say(f"  {_verdict(summary)}")
+
+    def notebook_lines(self, case: Case, result: EpochResult) -> None:
+        """As the notebook prints them, once the clock has stopped."""
+        steps = result.step_losses[-1][0]
+        for step, loss in result.step_losses:
+            self.say(f"Epoch [{result.epoch}/{case.epochs}], Step [{step}/{steps}], Loss: {loss:.4f}")
+
+    def say(self, line: str) -> None:
+        """One line."""
+        self.console.print(Text(line), soft_wrap=True)
+
+    def summaries(self) -> list[Summary]:
+        """Of the cases that have ended."""
+        return summarise_all(self.ended)
+
+
+class LiveDisplay(Display):
+    """Overall progress with the time left, the case in training, and the table as it grows."""
+
+    def __init__(self, console: Console, *, verbose: bool) -> None:
+        super().__init__(console, verbose=verbose)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            speed_estimate_period=600,  # an epoch may take a while, and cases differ
+        )
+        self.overall = self.progress.add_task("starting", total=None)
+        self.current = ""
+        self.weights: dict[str, float] = {}
+        self.live = Live(
+            console=console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            refresh_per_second=4,
+        )
+
+    def __enter__(self) -> Self:
+        self.live.start()
+        self.draw()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
+
+    def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:
+        """See Observer."""
+        super().run_started(plan, work, path)
+        # An epoch counts by its arithmetic; a case whose work is not known, as one of average size.
+        known = {case.id: work[case.id].flop for case in plan.cases if case.id in work}
+        average = sum(known.values()) / len(known) if known else 1.0
+        self.weights = {case.id: known.get(case.id, average) for case in plan.cases}
+        total = sum(self.weights[case.id] * case.rounds for case in plan.cases)
+        self.progress.update(self.overall, total=total, description=f"0/{len(plan.cases)} cases")
+        self.draw()
+
+    def case_started(self, case: Case) -> None:
+        """See Observer."""
+        self.current = f"{case.id}: starting"
+        self.draw()
+
+    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
+        """See Observer."""
+        if self.verbose:
+            self.notebook_lines(case, result)
+        self.progress.advance(self.overall, self.weights[case.id])
+        self.current = f"{case.id}: {_epoch(case, seed, result)}"
+        self.draw()
+
+    def case_ended(self, result: CaseResult) -> None:
+        """See Observer."""
+        self.ended.append(result)
+        self.current = ""
+        done = sum(self.weights[r.id] * r.case.rounds for r in self.ended)  # also where a trial ended early
+        self.progress.update(
+            self.overall, completed=done, description=f"{len(self.ended)}/{len(self.cases)} cases"
+        )
+        self.draw()
+
+    def draw(self) -> None:
+        """Puts the newest on the screen; of a long table, the last rows that there is room for."""
+        parts = [self.progress, Text(self.current, style="cyan", no_wrap=True, overflow="ellipsis")]
+        summaries = self.summaries()
+        groups = len({s.result.case.group for s in summaries})
+        room = max(1, self.console.height - groups - 5)
+        table = [rich_table(summaries[-room:])] if summaries else []
+        self.live.update(Group(*parts, *table), refresh=True)
+
+
+def _epoch(case: Case, seed: int, result: EpochResult) -> str:
+    """An epoch in one line."""
+    where = f"seed {seed}, epoch {result.epoch}/{case.epochs}"
+    tested = "diverged" if result.test_accuracy is None else f"accuracy {result.test_accuracy:.2f} %"
+    return f"{where}: loss {result.train_loss:.4f}, {tested}, {result.seconds:.3g} s"
+
+
+def _verdict(summary: Summary) -> str:
+    """A case in one line."""
+    if summary.accuracy is None:
+        return summary.status
+    spread = "" if summary.accuracy_std is None else f" ± {summary.accuracy_std:.2f}"
+    return f"{summary.status}: accuracy {summary.accuracy:.2f}{spread} %, {summary.epoch_seconds:.3g} s/epoch"

@@ -1,0 +1,69 @@
+"""What the commands' options have in common: an environment variable each, and defaults in pyproject.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from benchmnist.errors import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+DEBUG = "benchmnist.debug"
+"""The key in a click context's `meta` that --debug sets."""
+
+
+def option(*declarations: str, **attributes: Any) -> Callable[[F], F]:
+    """Click's option, with the environment variable BENCHMNIST_<its long name>."""
+    long = next(d for d in declarations if d.startswith("--")).removeprefix("--").partition("/")[0]
+    attributes.setdefault("envvar", f"BENCHMNIST_{long.upper().replace('-', '_')}")
+    return click.option(*declarations, show_envvar=True, **attributes)
+
+
+def debug_option(function: F) -> F:
+    """--debug: shows the traceback of an error."""
+
+    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        ctx.meta[DEBUG] = value
+
+    return option(
+        "--debug", is_flag=True, expose_value=False, callback=remember, help="Show the traceback of an error."
+    )(function)
+
+
+def pyproject_defaults(group: click.Group, ctx: click.Context) -> dict[str, dict[str, Any]]:
+    """[tool.benchmnist] of the nearest pyproject.toml, for each command the options that it has.
+
+    Raises:
+        click.UsageError: if a key is no option of any command, or the file is not TOML.
+    """
+    here = Path.cwd()
+    file = next((f for folder in (here, *here.parents) if (f := folder / "pyproject.toml").is_file()), None)
+    if file is None:
+        return {}
+    try:
+        table = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("benchmnist", {})
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"{file}: cannot be read: {error}") from error
+    if not table:
+        return {}
+    given = {str(key).replace("-", "_"): value for key, value in table.items()}
+    takes = {
+        name: {p.name for p in command.params if isinstance(p, click.Option) and p.name}
+        for name in group.list_commands(ctx)
+        if (command := group.get_command(ctx, name))
+    }
+    known = set().union(*takes.values())
+    for key in given:
+        if key not in known:
+            raise click.UsageError(
+                f"{file}: tool.benchmnist.{key}: unknown option.{nearest(key, known)} "
+                f"There are: {', '.join(sorted(known))}"
+            )
+    return {name: {key: given[key] for key in given if key in options} for name, options in takes.items()}

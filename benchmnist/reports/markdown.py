@@ -1,0 +1,100 @@
+"""report.md: the tables, the plots and the environment of a run, for reading and for pasting."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+from benchmnist.reports.tables import LEGEND, group_title, render
+
+if TYPE_CHECKING:
+    from benchmnist.reports.plots import Plots
+    from benchmnist.results import CaseResult, RunResult
+
+
+def report(run: RunResult, plots: Plots) -> str:
+    """The whole page; pictures are linked relative to the run folder."""
+    record = run.record
+    when = f"from {record.started} to {record.ended}" if record.ended else f"from {record.started}"
+    versions = f"{len(run.cases)} of {len(record.plan)} cases, BenchMNIST {record.benchmnist}"
+    sections = [
+        f"# {record.title}",
+        f"Suite `{record.suite}` ({record.suite_file}), {versions}: {record.status}, {when}.",
+        "## Comparison",
+        render(run, "markdown"),
+        LEGEND[0].upper() + LEGEND[1:].replace("*", "bold:") + ".",
+        "## Plots",
+        *_pictures(plots),
+        "## Cases",
+        _cases(run),
+        *_failures(run),
+        "## Environment",
+        *_environments(run),
+        "## Suite",
+        f"```toml\n{record.suite_text.strip()}\n```",
+    ]
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def _pictures(plots: Plots) -> list[str]:
+    parts = []
+    for group, files in plots.groups.items():
+        parts.append(f"### {group_title(group)}")
+        parts += [
+            f"![{metric.replace('_', ' ')} of {group_title(group)}]({file})" for metric, file in files.items()
+        ]
+    single = "\n".join(f"- [`{case}`]({file})" for case, file in plots.cases.items())
+    return [*parts, f"Each case by itself:\n\n{single}"] if single else ["Nothing was trained."]
+
+
+def _cases(run: RunResult) -> str:
+    rows = [
+        [
+            f"`{result.id}`",
+            f"`{json.dumps(result.case.model.params)}`",
+            f"`{json.dumps(result.case.optimizer.params)}`",
+            result.case.epochs,
+            result.case.batch_size,
+            ", ".join(map(str, result.case.seeds)),
+            f"{result.parameters:,}",
+            result.engine,
+            f"{result.case.optimizer.distribution} {result.case.optimizer.version}",
+        ]
+        for result in run.cases
+    ]
+    headers = [
+        "case",
+        "model",
+        "optimizer",
+        "epochs",
+        "batch",
+        "seeds",
+        "parameters",
+        "engine",
+        "optimizer from",
+    ]
+    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+
+
+def _failures(run: RunResult) -> list[str]:
+    failed = [result for result in run.cases if result.error]
+    if not failed:
+        return []
+    return ["## Failures", *(f"### `{r.id}`\n\n```text\n{str(r.error).strip()}\n```" for r in failed)]
+
+
+def _environments(run: RunResult) -> list[str]:
+    """One table for each machine and setting that cases ran with; most runs have one."""
+    seen: dict[str, list[CaseResult]] = {}
+    for result in run.cases:
+        if result.environment:
+            seen.setdefault(json.dumps(result.environment, sort_keys=True), []).append(result)
+    tables = []
+    for results in seen.values():
+        if len(seen) > 1:
+            tables.append(", ".join(f"`{result.id}`" for result in results))
+        rows = [[key, str(value)] for key, value in results[0].environment.items()]
+        tables.append(tabulate(rows, ["", "value"], tablefmt="github", disable_numparse=True))
+    return tables or ["Nothing was trained."]

@@ -1,0 +1,181 @@
+"""Loss and accuracy over epochs: one picture a case, and one a model with all of its optimizers."""
+
+from __future__ import annotations
+
+import io
+import math
+import statistics
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
+
+from benchmnist.analysis.summary import trial_curve
+from benchmnist.reports.tables import group_title
+from benchmnist.store import PLOTS, write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from benchmnist.results import CaseResult, RunResult
+
+# Okabe and Ito's colours, told apart with every kind of colour vision (https://jfly.uni-koeln.de/color/),
+# less the yellow, which is pale on white; markers and dashes go on where colours end, and say it twice before.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", "--", ":", "-.")
+
+LABELS = {
+    "train_loss": "training loss (cross-entropy, nats)",
+    "test_accuracy": "test accuracy (%)",
+}
+TITLES = {"train_loss": "Loss", "test_accuracy": "Accuracy"}
+
+
+class Style(NamedTuple):
+    """How an optimizer looks in every plot of a run."""
+
+    color: str
+    marker: str
+    linestyle: str
+
+
+class Plots(NamedTuple):
+    """What was drawn, relative to the run folder: by group and metric, and by case id."""
+
+    groups: dict[tuple[str, str, str], dict[str, str]]
+    cases: dict[str, str]
+
+
+def draw_plots(run: RunResult) -> Plots:
+    """Draws every plot of a run into its folder.
+
+    Raises:
+        StoreError: if a file cannot be written.
+    """
+    styles = optimizer_styles(dict.fromkeys(case.optimizer.label for case in run.record.plan))
+    drawn = [result for result in run.cases if any(trial.epochs for trial in result.trials)]
+    members: dict[tuple[str, str, str], list[CaseResult]] = {}
+    for result in drawn:
+        members.setdefault(result.case.group, []).append(result)
+    groups: dict[tuple[str, str, str], dict[str, str]] = {}
+    for group, results in members.items():
+        stem = "__".join(filter(None, group)).replace("/", "_")
+        groups[group] = {}
+        for metric in LABELS:
+            file = f"{PLOTS}/{stem}.{metric}.png"
+            write_file(run.path / file, overlay(group_title(group), results, metric, styles))
+            groups[group][metric] = file
+    cases = {}
+    for result in drawn:
+        file = f"{PLOTS}/{result.case.file_stem}.png"
+        write_file(run.path / file, single(result, styles[result.case.optimizer.label]))
+        cases[result.id] = file
+    return Plots(groups, cases)
+
+
+def optimizer_styles(labels: Sequence[str] | dict[str, None]) -> dict[str, Style]:
+    """A style for each optimizer, the same whatever it is drawn beside."""
+    return {
+        label: Style(
+            COLOURS[i % len(COLOURS)],
+            MARKERS[i % len(MARKERS)],
+            DASHES[i // len(COLOURS) % len(DASHES)],
+        )
+        for i, label in enumerate(labels)
+    }
+
+
+def overlay(title: str, results: Sequence[CaseResult], metric: str, styles: dict[str, Style]) -> bytes:
+    """One metric of all cases of a model, as PNG; the legend stands beside the axes."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for result in results:
+        label = result.case.optimizer.label
+        _curve(axes, result, metric, styles[label], label)
+    _finish(axes, metric, stretch=True)
+    axes.set_title(f"{TITLES[metric]} over epochs: {title}\n{_seeds(results)}", fontsize=11)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    return _png(figure)
+
+
+def single(result: CaseResult, style: Style) -> bytes:
+    """Loss and accuracy of one case side by side, as PNG."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    for axes, metric in zip(figure.subplots(1, 2), LABELS, strict=True):
+        _curve(axes, result, metric, style, result.case.optimizer.label)
+        _finish(axes, metric, stretch=False)
+        axes.set_title(f"{TITLES[metric]} over epochs", fontsize=10)
+    figure.suptitle(f"{result.id}\n{_seeds([result])}", fontsize=11)
+    return _png(figure)
+
+
+def _seeds(results: Sequence[CaseResult]) -> str:
+    most = max(len(result.trials) for result in results)
+    return f"mean of {most} seeds, band: ± sample std" if most > 1 else "one seed"
+
+
+def _curve(axes: Axes, result: CaseResult, metric: str, style: Style, label: str) -> None:
+    """The mean over the seeds, and a band of one standard deviation to each side where there are several."""
+    curves = [trial_curve(trial, metric) for trial in result.trials]
+    epochs, means, low, high = [], [], [], []
+    for epoch in range(max(map(len, curves))):
+        values = [c[epoch] for c in curves if epoch < len(c) and math.isfinite(c[epoch])]
+        if values:
+            mean = math.fsum(values) / len(values)
+            std = statistics.stdev(values) if len(values) > 1 else 0.0
+            epochs.append(epoch + 1)
+            means.append(mean)
+            low.append(mean - std)
+            high.append(mean + std)
+    if any(trial.status == "diverged" for trial in result.trials):
+        label += " (diverged)"
+    axes.plot(epochs, means, label=label, markersize=5, linewidth=1.8, **style._asdict())
+    if len(curves) > 1:
+        axes.fill_between(epochs, low, high, color=style.color, alpha=0.2, linewidth=0)
+
+
+def _finish(axes: Axes, metric: str, *, stretch: bool) -> None:
+    """Labels, whole epochs, a grid; where optimizers are compared, an axis that tells the good ones apart."""
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(LABELS[metric])
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    shown = [float(y) for line in axes.get_lines() for y in line.get_ydata()]  # type: ignore[union-attr]
+    if not shown:
+        axes.text(0.5, 0.5, "diverged in its first epoch", ha="center", transform=axes.transAxes)
+    elif stretch and metric == "train_loss" and min(shown) > 0 and max(shown) > 10 * min(shown):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_ylabel(f"{LABELS[metric]}, log scale")
+    elif stretch and metric == "test_accuracy" and max(shown) > 90 and min(shown) < 90:  # noqa: PLR2004
+        _error_axis(axes, min(shown), max(shown))
+
+
+def _error_axis(axes: Axes, lowest: float, highest: float) -> None:
+    """An accuracy axis that follows the fourth root of the error, so that 97 and 98 stand apart beside 60."""
+
+    def forward(accuracy: Any) -> Any:
+        return -((100.1 - accuracy).clip(1e-3) ** 0.25)
+
+    def inverse(place: Any) -> Any:
+        return 100.1 - (-place) ** 4
+
+    axes.set_yscale("function", functions=(forward, inverse))
+    ticks = [t for t in (0, 20, 40, 60, 70, 80, 85, 90, 95, 97, 98, 99, 99.5, 100) if t <= highest + 1]
+    axes.set_ylim(max(0.0, lowest - 3), min(100.0, highest + (100 - highest) / 3))
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.set_ylabel(f"{LABELS['test_accuracy']}, stretched towards 100")
+
+
+def _png(figure: Figure) -> bytes:
+    output = io.BytesIO()
+    figure.savefig(output, format="png", dpi=120)
+    return output.getvalue()
