@@ -163,9 +163,15 @@ def _specs(name: str, module: object) -> Iterator[Spec]:
     manager.add_hookspecs(hookspecs)
     manager.register(module, name)
     for hook, spec_type in HOOKS.items():
-        if hasattr(module, hook) and not getattr(manager.hook, hook).get_hookimpls():
+        if not hasattr(module, hook):
+            continue
+        caller = getattr(manager.hook, hook)
+        if not caller.get_hookimpls():
             raise PluginError(f"{hook} is not decorated with @benchmnist.hookimpl")
-        for returned in getattr(manager.hook, hook)():
+        results = caller()
+        if not results:  # pluggy leaves out None
+            raise PluginError(f"{hook} returned None; return a list of specs")
+        for returned in results:
             if isinstance(returned, Spec):
                 raise PluginError(f"{hook} returned one {type(returned).__name__}; return a list of them")
             for spec in returned:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchmnist.cases import Case
     from benchmnist.executors import Epoch, Executor
     from benchmnist.plan import Plan
-    from benchmnist.results import CaseResult, EpochResult
+    from benchmnist.results import CaseResult, EpochResult, Status
     from benchmnist.training.preflight import Work
 
 
@@ -155,7 +155,9 @@ class _Training:
         for seed in dict.fromkeys(seed for seed, _ in self.seen):
             epochs = tuple(epoch for owner, epoch in self.seen if owner == seed)
             diverged = epochs[-1].test_loss is None
-            whole = "diverged" if diverged else "completed" if len(epochs) == self.case.epochs else "interrupted"
+            whole: Status = (
+                "diverged" if diverged else "completed" if len(epochs) == self.case.epochs else "interrupted"
+            )
             trials.append(TrialResult(seed=seed, status=whole, epochs=epochs))
         return CaseResult(case=self.case, status="interrupted", trials=tuple(trials))
 

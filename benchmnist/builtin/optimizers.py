@@ -62,8 +62,7 @@ def muon(
         ValueError: if the model has no such matrix.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
-    *hidden, _ = [p for p in trained if p.ndim == 2] or [None]  # noqa: PLR2004
-    matrices = [p for p in hidden if p is not None]
+    matrices = [p for p in trained if p.ndim == 2][:-1]  # noqa: PLR2004 - rows and columns
     if not matrices:
         raise ValueError("muon wants a model with a matrix before its classifier; this one has none")
     chosen = set(map(id, matrices))

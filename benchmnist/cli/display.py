@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from rich.console import RenderableType
+
     from benchmnist.analysis.summary import Summary
     from benchmnist.cases import Case
     from benchmnist.plan import Plan
@@ -176,12 +178,16 @@ class LiveDisplay(Display):
 
     def draw(self) -> None:
         """Puts the newest on the screen; of a long table, the last rows that there is room for."""
-        parts = [self.progress, Text(self.current, style="cyan", no_wrap=True, overflow="ellipsis")]
+        parts: list[RenderableType] = [
+            self.progress,
+            Text(self.current, style="cyan", no_wrap=True, overflow="ellipsis"),
+        ]
         summaries = self.summaries()
         groups = len({s.result.case.group for s in summaries})
         room = max(1, self.console.height - groups - 5)
-        table = [rich_table(summaries[-room:])] if summaries else []
-        self.live.update(Group(*parts, *table), refresh=True)
+        if summaries:
+            parts.append(rich_table(summaries[-room:]))
+        self.live.update(Group(*parts), refresh=True)
 
 
 def _epoch(case: Case, seed: int, result: EpochResult) -> str:

@@ -21,23 +21,21 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 
-class Seeds(click.ParamType):
-    """`3` for the seeds 0, 1 and 2; `0,4,7` for just these."""
+def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int, ...] | None:
+    """`3` is the seeds 0, 1 and 2, `0,4,7` just these; pyproject.toml may say them as TOML."""
+    from benchmnist.suite import seed_list
 
-    name = "N|LIST"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """What was typed, or stands in pyproject.toml, as seeds."""
-        from benchmnist.suite import seed_list
-
-        try:
-            if isinstance(value, str):
-                numbers = [int(part) for part in value.split(",")]
-                value = numbers if "," in value else numbers[0]
-            return seed_list(value)
-        except ValueError as error:
-            message = "should be a number of seeds, or a list as 0,4,7" if "literal" in str(error) else str(error)
-            self.fail(f"{value!r}: {message}", param, ctx)
+    if value is None:
+        return None
+    try:
+        if isinstance(value, str):
+            parts = value.split(",")
+            if not all(part.strip().isdecimal() for part in parts):
+                raise ValueError("should be a number of seeds, or a list as 0,4,7")
+            value = list(map(int, parts)) if len(parts) > 1 else int(parts[0])
+        return seed_list(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
 def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
@@ -50,7 +48,13 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 @click.command("run")
 @click.argument("suite", type=click.Path(path_type=Path))
 @option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Train on it.")
-@option("--seeds", type=Seeds(), help="Instead of the suite's: how many, or which (0,4,7).")
+@option(
+    "--seeds",
+    type=click.UNPROCESSED,
+    callback=_seeds,
+    metavar="N|LIST",
+    help="Instead of the suite's: how many, or which (0,4,7).",
+)
 @option("--epochs", type=click.IntRange(min=1), help="Instead of the suite's.")
 @option("-k", "--keyword", default="", metavar="EXPR", help="Only the cases that pytest's -k would select.")
 @option("--engine", metavar="auto|dataloader|resident", help="Instead of the suite's.")

@@ -33,17 +33,22 @@ if TYPE_CHECKING:
 
 
 class Epoch(Protocol):
-    """An epoch of a trial, trained or to be trained.
+    """An epoch of a trial, trained or to be trained."""
 
-    Attributes:
-        seed: Of the trial.
-        seconds: How long its training took; known once it has run.
-        result: What came of it; known at the latest when the next epoch is asked for.
-    """
+    @property
+    def seed(self) -> int:
+        """Of the trial."""
+        ...
 
-    seed: int
-    seconds: float
-    result: EpochResult | None
+    @property
+    def seconds(self) -> float:
+        """How long its training took; known once it has run."""
+        ...
+
+    @property
+    def result(self) -> EpochResult | None:
+        """What came of it; known at the latest when the next epoch is asked for."""
+        ...
 
     def run(self) -> None:
         """Trains it, if that is still to be done."""

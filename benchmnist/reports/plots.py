@@ -7,6 +7,7 @@ import math
 import statistics
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -144,7 +145,7 @@ def _finish(axes: Axes, metric: str, *, stretch: bool) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    shown = [float(y) for line in axes.get_lines() for y in line.get_ydata()]  # type: ignore[union-attr]
+    shown = [y for line in axes.get_lines() for y in np.asarray(line.get_ydata(), float).tolist()]
     if not shown:
         axes.text(0.5, 0.5, "diverged in its first epoch", ha="center", transform=axes.transAxes)
     elif stretch and metric == "train_loss" and min(shown) > 0 and max(shown) > 10 * min(shown):

@@ -30,15 +30,14 @@ class Trial:
         def loss_and_gradients() -> Tensor:
             self.optimizer.zero_grad()
             loss = functional.cross_entropy(self.model(images), labels)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return loss
 
         if self.spec.needs_closure:
-            loss = self.optimizer.step(loss_and_gradients)  # type: ignore[arg-type]
-        else:
-            loss = loss_and_gradients()
-            self.optimizer.step()
-        return torch.as_tensor(loss).detach()
+            return torch.as_tensor(self.optimizer.step(loss_and_gradients)).detach()  # type: ignore[arg-type]
+        loss = loss_and_gradients()
+        self.optimizer.step()
+        return loss.detach()
 
     def train(self) -> None:
         """Makes model and optimizer ready to be trained."""

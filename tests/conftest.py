@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from benchmnist.session import default_data_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from benchmnist.results import RunResult
+
+ROOT = Path(__file__).parents[1]
+
+# Two cases that train in a blink: on a real slice of the real data.
+SMALL = """
+[suite]
+name = "small"
+title = "A small suite"
+
+[defaults]
+epochs = 2
+seeds = 2
+train_size = 500
+test_size = 200
+batch_size = 50
+baseline = "sgd"
+
+[optimizers.sgd]
+lr = 1e-2
+
+[[cases]]
+models = ["fc"]
+optimizers = ["sgd", "adam"]
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unpacked_once() -> None:
+    """Has MNIST unpacked before any test counts on the time that it takes."""
+    from benchmnist.builtin.datasets import mnist
+
+    mnist(root=default_data_root())
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test stands in a folder of its own, and is not told anything by the environment it runs in."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("NO_COLOR", "FORCE_COLOR", "PYTEST_ADDOPTS", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def write_suite(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a suite and returns its path: the small one, or a text."""
+
+    def write(text: str = SMALL, name: str = "suite.toml") -> Path:
+        path = tmp_path / name
+        path.write_text(textwrap.dedent(text), "utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Installs a plugin as pip would leave it: a module and its distribution's metadata on the path."""
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+
+    def install(name: str, source: str, version: str = "1.0") -> None:
+        module = f"benchmnist_{name}"
+        sys.modules.pop(module, None)  # another test's, which stood in another folder
+        (site / f"{module}.py").write_text(textwrap.dedent(source), "utf-8")
+        info = site / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: benchmnist-{name}\nVersion: {version}\n", "utf-8"
+        )
+        (info / "entry_points.txt").write_text(f"[benchmnist]\n{name} = {module}\n", "utf-8")
+
+    return install
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """A finished run of the small suite, for tests that only look at it."""
+    import benchmnist
+
+    folder = tmp_path_factory.mktemp("small")
+    suite = folder / "small.toml"
+    suite.write_text(SMALL, "utf-8")
+    run = benchmnist.run(suite, device="cpu", executor="inline", out=folder / "runs")
+    benchmnist.write_report(run)
+    return run
+
+
+@pytest.fixture
+def invoke() -> Callable[..., Result]:
+    """Runs the command line in this process; standard output and error are told apart."""
+
+    def run(*arguments: object, env: Mapping[str, str | None] | None = None, **options: Any) -> Result:
+        from benchmnist.cli import cli
+
+        return CliRunner().invoke(cli, [str(argument) for argument in arguments], env=env, **options)
+
+    return run

@@ -1,0 +1,127 @@
+"""Imports go one way (DESIGN, section 3), and what is listed need not import torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import benchmnist
+ROOT = Path(__file__).parents[1]
+
+PACKAGE = ROOT / "benchmnist"
+
+# What each part may import, beside itself. A part is a module of the package, or a folder.
+MAY_IMPORT = {
+    "__init__": set(),
+    "__main__": {"cli"},
+    "errors": set(),
+    "specs": set(),
+    "hookspecs": {"specs"},
+    "plugins": {"errors", "hookspecs", "specs"},
+    "cases": set(),
+    "suite": {"errors", "specs"},
+    "plan": {"cases", "errors", "plugins", "specs", "suite"},
+    "results": {"cases", "errors"},
+    "store": {"cases", "errors", "results"},
+    "training": {"cases", "errors", "plan", "plugins", "results", "specs"},
+    "executors": {"cases", "errors", "plugins", "results", "store", "training"},
+    "analysis": {"results"},
+    "pytest_plugin": {"analysis", "cases", "errors", "executors", "plan", "results", "training"},
+    "session": {
+        "cases",
+        "errors",
+        "executors",
+        "plan",
+        "plugins",
+        "pytest_plugin",
+        "results",
+        "store",
+        "suite",
+        "training",
+    },
+    "reports": {"analysis", "results", "store"},
+    "builtin": {"errors", "hookspecs", "specs", "store", "training"},
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def imports(source: str, *, typing: bool) -> set[str]:
+    """The modules that a source imports; those under TYPE_CHECKING only where they are asked for."""
+    tree = ast.parse(source)
+    skipped = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and isinstance(branch.test, ast.Name) and branch.test.id == "TYPE_CHECKING"
+        for child in branch.body
+        for node in ast.walk(child)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if not typing and id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_stands_below_it(file) -> None:  # type: ignore[no-untyped-def]
+    part = file.relative_to(PACKAGE).with_suffix("").parts[0]
+    if part == "cli":  # sees everything
+        return
+    ours = {m for m in imports(file.read_text("utf-8"), typing=False) if m.startswith("benchmnist.")}
+    others = {part_of(module) for module in ours} - {part}
+    assert others <= MAY_IMPORT[part]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_only_training_and_the_builtin_plugin_import_torch(file) -> None:  # type: ignore[no-untyped-def]
+    part = file.relative_to(PACKAGE).parts[0]
+    heavy = {m for m in imports(file.read_text("utf-8"), typing=False) if m.split(".")[0].startswith("torch")}
+    assert not heavy or part in ("training", "builtin")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_only_the_command_line_prints(file) -> None:  # type: ignore[no-untyped-def]
+    if file.relative_to(PACKAGE).parts[0] == "cli":
+        return
+    calls = [
+        node.lineno
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert calls == []
+
+
+def test_what_is_public_can_be_imported() -> None:
+    for name in benchmnist.__all__:
+        assert getattr(benchmnist, name) is not None
+    assert set(benchmnist.__all__) <= set(dir(benchmnist))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        benchmnist.nonsense  # noqa: B018
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["report", "RUN"], ["report", "RUN", "--format=csv"]])
+def test_listing_and_reporting_do_not_import_torch(arguments: list[str], small_run: benchmnist.RunResult) -> None:
+    program = (
+        "import sys; from benchmnist.cli import cli\n"
+        "try: cli(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code, end\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    arguments = [argument.replace("RUN", str(small_run.path)) for argument in arguments]
+    subprocess.run([sys.executable, "-c", program, *arguments], check=True, capture_output=True)

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmnist.errors import UnknownNameError
+from benchmnist.plan import Overrides, Plan, make_plan
+from benchmnist.plugins import find_plugins
+from benchmnist.suite import read_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+HEAD = '[suite]\nname = "x"\n'
+REGISTRY = find_plugins()
+
+
+def plan_of(path: Path, overrides: Overrides | None = None) -> Plan:
+    return make_plan(read_suite(path), REGISTRY, overrides)
+
+
+def test_every_combination_in_order(write_suite: Callable[..., Path]) -> None:
+    path = write_suite(HEAD + '[[cases]]\nmodels = ["fc", "cnn"]\noptimizers = ["sgd", "adam"]\n')
+    plan = plan_of(path)
+    assert not plan.problems
+    assert [case.id for case in plan.cases] == ["mnist/fc/sgd", "mnist/fc/adam", "mnist/cnn/sgd", "mnist/cnn/adam"]
+    assert plan.cases[0].line == 3
+    assert plan.cases[0].optimizer.distribution == "benchmnist"
+
+
+def test_a_sweep_is_a_case_for_each_of_its_points(write_suite: Callable[..., Path]) -> None:
+    path = write_suite(
+        HEAD + '[optimizers.sgd]\nmomentum = 0.9\nsweep.lr = [1e-3, 0.1]\n'
+        '[models.fc]\nsweep.hidden_size = [10]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n'
+    )
+    plan = plan_of(path)
+    assert [case.id for case in plan.cases] == [
+        "mnist/fc/sgd/hidden_size-10/lr-0.001",
+        "mnist/fc/sgd/hidden_size-10/lr-0.1",
+    ]
+    first = plan.cases[0]
+    assert first.optimizer.params == {"momentum": 0.9, "lr": 0.001}
+    assert (first.optimizer.label, first.model.label) == ("sgd/lr-0.001", "fc/hidden_size-10")
+
+
+def test_a_named_configuration_has_its_own_defaults_under_the_suites(write_suite: Callable[..., Path]) -> None:
+    path = write_suite(
+        HEAD + '[optimizers.nesterov]\nlr = 0.1\n[[cases]]\nmodels = ["fc"]\noptimizers = ["nesterov"]\n'
+    )
+    assert plan_of(path).cases[0].optimizer.params == {"momentum": 0.9, "nesterov": True, "lr": 0.1}
+
+
+def test_overrides_stand_for_the_suites_own(write_suite: Callable[..., Path]) -> None:
+    plan = plan_of(write_suite(), Overrides(seeds=(7,), epochs=9, engine="dataloader"))
+    assert {(case.seeds, case.epochs, case.engine) for case in plan.cases} == {((7,), 9, "dataloader")}
+    with pytest.raises(UnknownNameError, match="no engine is called 'residnt'. Did you mean 'resident'?"):
+        plan_of(write_suite(), Overrides(engine="residnt"))
+
+
+def test_only_keeps_the_order(write_suite: Callable[..., Path]) -> None:
+    plan = plan_of(write_suite())
+    assert plan.only([case.id for case in reversed(plan.cases)]) == plan
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            '[[cases]]\nmodels = ["fc"]\noptimizers = ["adamm"]\n',
+            "5: cases.optimizers: no optimizer is called 'adamm'. Did you mean 'adam'? There are: adadelta, adafactor,",
+        ),
+        (
+            '[[cases]]\nmodels = ["fcc"]\noptimizers = ["adam"]\n',
+            "4: cases.models: no model is called 'fcc'. Did you mean 'fc'? There are: 2c2d, cnn, fc,",
+        ),
+        (
+            '[optimizers.mine]\nuse = "adamm"\n[[cases]]\nmodels = ["fc"]\noptimizers = ["mine"]\n',
+            "4: optimizers.mine.use: no optimizer is called 'adamm'. Did you mean 'adam'?",
+        ),
+        (
+            '[defaults]\ndataset = "mnits"\n[[cases]]\nmodels = ["fc"]\noptimizers = ["adam"]\n',
+            "5: cases.dataset: no dataset is called 'mnits'. Did you mean 'mnist'?",
+        ),
+        (
+            '[optimizers.sgd]\nlearning_rate = 1\nlr = 1\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
+            "4: optimizers.sgd.learning_rate: 'sgd' takes no parameter 'learning_rate'. It takes: lr, momentum,",
+        ),
+        (
+            '[optimizers.sgd]\nsweep.momentun = [0.9]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
+            "4: optimizers.sgd.sweep.momentun: 'sgd' takes no parameter 'momentun'. Did you mean 'momentum'?",
+        ),
+        (
+            '[models.fc]\ninput_shape = 1\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
+            "4: models.fc.input_shape: 'fc' takes no parameter 'input_shape'.",
+        ),
+        (
+            '[optimizers.muon]\nns_step = 1\n[[cases]]\nmodels = ["fc"]\noptimizers = ["muon"]\n',
+            "4: optimizers.muon.ns_step: 'muon' takes no parameter 'ns_step'. Did you mean 'ns_steps'?",
+        ),
+        (
+            '[optimizers.sgd]\nlr = 1\nsweep.lr = [1]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
+            "5: optimizers.sgd.sweep.lr: is given a value and swept as well",
+        ),
+        (
+            '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
+            "6: cases: the case mnist/fc/sgd is already asked for on line 3; leave one out, or give this block a label",
+        ),
+        (
+            '[[cases]]\nmodels = ["fc", "fc"]\noptimizers = ["sgd"]\n',
+            "3: cases: the case mnist/fc/sgd is already asked for on line 3",
+        ),
+        (
+            '[defaults]\nbaseline = "sdg"\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
+            "4: defaults.baseline: no optimizer of this suite is called 'sdg'. Did you mean 'sgd'? There are: sgd",
+        ),
+        (
+            '[optimizers.adam-wd]\nuse = "adam"\n[[cases]]\nmodels = ["fc"]\noptimizers = ["adam"]\n',
+            "3: optimizers.adam-wd: no case names it",
+        ),
+        (
+            '[[cases]]\nengine = "gpu"\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
+            "4: cases.engine: no engine is called 'gpu'. There are: auto, dataloader, resident",
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(write_suite: Callable[..., Path], text: str, expected: str) -> None:
+    path = write_suite(HEAD + text)
+    (problem,) = plan_of(path).problems
+    assert str(problem).removeprefix(f"{path}:").startswith(expected)
+
+
+def test_the_suites_own_mistakes_are_told_with_the_plans(write_suite: Callable[..., Path]) -> None:
+    path = write_suite(HEAD + '[defaults]\nepoch = 3\n[[cases]]\nmodels = ["fc"]\noptimizers = ["adamm"]\n')
+    assert [problem.line for problem in plan_of(path).problems] == [4, 7]
+
+
+def test_a_label_tells_two_blocks_apart(write_suite: Callable[..., Path]) -> None:
+    block = '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n'
+    plan = plan_of(write_suite(HEAD + block + block + 'epochs = 9\nlabel = "long"\n'))
+    assert not plan.problems
+    assert [case.id for case in plan.cases] == ["mnist/fc/sgd", "mnist/fc/sgd/long"]
+
+
+VALUES = st.lists(
+    st.floats(-1e9, 1e9) | st.integers() | st.booleans() | st.text("a[]/_ -.", max_size=4), min_size=1, max_size=4
+)
+
+
+@settings(max_examples=50)
+@given(values=VALUES)
+def test_ids_are_unique_and_safe(tmp_path_factory: pytest.TempPathFactory, values: list[object]) -> None:
+    def toml(value: object) -> str:
+        return str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
+
+    path = tmp_path_factory.mktemp("plan") / "suite.toml"
+    swept = ", ".join(map(toml, values))
+    path.write_text(
+        f'{HEAD}[optimizers.sgd]\nsweep.lr = [{swept}]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n', "utf-8"
+    )
+    plan = plan_of(path)
+    ids = [case.id for case in plan.cases]
+    assert len(set(ids)) == len(ids)
+    assert len({case.file_stem for case in plan.cases}) == len(ids)
+    assert len(ids) == len(values) or plan.problems  # two values that read the same are told, not dropped
+    for one in ids:
+        assert "[" not in one
+        assert "__" not in one
+        assert not one.endswith("/")
+        assert "//" not in one

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmnist.cases import Component
+from benchmnist.errors import DataError
+from benchmnist.plugins import find_plugins
+from benchmnist.training.data import Datasets, epoch_order, seed_for, to_unit
+
+SEEDS = st.integers(0, 2**40)
+
+
+@given(st.integers(1, 300), SEEDS, st.integers(1, 50))
+def test_an_order_is_a_permutation_and_always_the_same(size: int, seed: int, epoch: int) -> None:
+    order = epoch_order(size, seed, epoch)
+    assert sorted(order.tolist()) == list(range(size))
+    torch.manual_seed(seed)  # whatever the default generator does
+    assert epoch_order(size, seed, epoch).equal(order)
+
+
+def test_the_order_is_the_same_in_every_version() -> None:
+    assert epoch_order(8, 0, 1).tolist() == [0, 6, 5, 1, 7, 4, 3, 2]
+    assert epoch_order(8, 3, 2).tolist() == [2, 3, 1, 0, 6, 7, 4, 5]
+    assert (seed_for("order", 0, 1), seed_for("weights", 0)) == (3318009673, 3348386690)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["order", "noise", "weights"]), SEEDS, SEEDS), unique=True, max_size=30))
+def test_no_two_purposes_share_a_seed(uses: list[tuple[str, int, int]]) -> None:
+    assert len({seed_for(*use) for use in uses}) == len(uses)
+
+
+def test_pixels_are_as_totensor_makes_them() -> None:
+    from benchmnist.training.torchvision_repair import import_torchvision
+
+    import_torchvision()
+    from torchvision.transforms import ToPILImage, ToTensor
+
+    image = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16)
+    assert to_unit(image, torch.device("cpu")).equal(ToTensor()(ToPILImage()(image)))
+
+
+BROKEN = """
+import torch
+from benchmnist import Dataset, DatasetSpec, hookimpl
+
+def build(*, root, train_images=(4, 1, 2, 2), labels=(0, 1, 0, 1), dtype="uint8", whole=True):
+    images = torch.zeros(train_images, dtype=getattr(torch, dtype))
+    data = Dataset(images, torch.tensor(labels), images, torch.tensor(labels), ("a", "b"))
+    return data if whole else images
+
+@hookimpl
+def benchmnist_datasets():
+    return [DatasetSpec(name="tiny", summary="", build=build)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"whole": False}, "the dataset 'tiny' of benchmnist-tiny is a Tensor, not a benchmnist.Dataset"),
+        ({"train_images": (4, 2, 2)}, r"has train images \[4, 2, 2\] of torch.uint8, not \[N, C, H, W\]"),
+        ({"dtype": "float64"}, "of torch.float64, not"),
+        ({"labels": (0, 1)}, r"has train labels \[2\] of torch.int64, not \[4\] of int64"),
+        ({"labels": (0, 1, 2, 0)}, "has train labels that are not 0 to 1"),
+        ({"labels": (0.0, 1.0, 0.0, 1.0)}, "of torch.float32, not"),
+    ],
+)
+def test_a_dataset_that_is_not_one_is_refused(install_plugin, tmp_path: Path, params, expected: str) -> None:  # type: ignore[no-untyped-def]
+    install_plugin("tiny", BROKEN)
+    component = Component(name="tiny", use="tiny", params=params, distribution="benchmnist-tiny", version="1.0")
+    with pytest.raises(DataError, match=expected):
+        Datasets(find_plugins(), tmp_path).load(component)
+
+
+def test_a_dataset_is_loaded_once(install_plugin, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    install_plugin("tiny", BROKEN)
+    datasets = Datasets(find_plugins(), tmp_path)
+    component = Component(name="tiny", use="tiny", params={}, distribution="x", version="1")
+    assert datasets.load(component) is datasets.load(component)

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from training_support import component, epochs_of, losses, make_case, result_of, setting_of
+
+from benchmnist.training import loop
+from benchmnist.training.clock import Clock
+from benchmnist.training.trial import build_trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmnist.results import CaseResult
+
+# A plugin for what the built-in ones do not do.
+ODD = """
+import time
+import torch
+from torch import nn
+from benchmnist import ModelSpec, OptimizerSpec, hookimpl
+
+class SlowToTest(nn.Linear):
+    def forward(self, images):
+        if not self.training:
+            time.sleep(0.4)
+        return super().forward(images.flatten(1))
+
+def slow_to_test(*, input_shape, num_classes):
+    return SlowToTest(784, num_classes)
+
+def raises_in_step_30(*, input_shape, num_classes):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, num_classes))
+    calls = []
+    def count(*_):
+        if model.training:
+            calls.append(1)
+        if len(calls) > 25:
+            raise RuntimeError("the thirtieth step")
+    model.register_forward_pre_hook(count)
+    return model
+
+class Modal(torch.optim.SGD):
+    seen = []
+    def train(self): self.seen.append("train")
+    def eval(self): self.seen.append("eval")
+
+def modal(model, *, total_steps):
+    optimizer = Modal(model.parameters(), lr=0.1)
+    optimizer.seen.append(total_steps)
+    return optimizer
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="slow-to-test", summary="", build=slow_to_test),
+            ModelSpec(name="raises", summary="", build=raises_in_step_30)]
+
+@hookimpl
+def benchmnist_optimizers():
+    return [OptimizerSpec(name="modal", summary="", build=modal, has_modes=True)]
+"""
+
+
+def weights_at_the_start(**options: Any) -> list[torch.Tensor]:
+    case = make_case(**options)
+    setting = setting_of(case)
+    trial = build_trial(case, case.seeds[0], setting.registry, setting.dataset, setting.device)
+    return [value.clone() for value in trial.model.state_dict().values()]
+
+
+def test_for_a_seed_every_optimizer_starts_from_the_same_weights() -> None:
+    sgd = weights_at_the_start(model="cnn", optimizer="sgd", seeds=(3,))
+    torch.rand(7)  # whatever was drawn before
+    adam = weights_at_the_start(model="cnn", optimizer="adam", seeds=(3,))
+    other = weights_at_the_start(model="cnn", optimizer="adam", seeds=(4,))
+    assert all(a.equal(b) for a, b in zip(sgd, adam, strict=True))
+    assert not any(a.equal(b) for a, b in zip(adam, other, strict=True))
+
+
+def test_for_a_seed_every_optimizer_sees_the_same_examples(install_plugin: Callable[..., None]) -> None:
+    install_plugin("watch", WATCH)
+    import benchmnist_watch
+
+    for optimizer in ("sgd", "adam"):
+        result = result_of(make_case(model="watch", optimizer=optimizer, seeds=(5,), epochs=2, train_size=100))
+        assert result.status == "completed", result.error
+    seen = benchmnist_watch.SEEN
+    half = len(seen) // 2
+    assert half > 4
+    assert all(a.equal(b) for a, b in itertools.zip_longest(seen[:half], seen[half:]))
+    assert not seen[1].equal(seen[3])  # and the next epoch has another order
+
+
+WATCH = """
+from torch import nn
+from benchmnist import ModelSpec, hookimpl
+
+SEEN = []
+
+class Watch(nn.Linear):
+    def forward(self, images):
+        if self.training:
+            SEEN.append(images.clone())
+        return super().forward(images.flatten(1))
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="watch", summary="", build=lambda *, input_shape, num_classes: Watch(784, num_classes))]
+"""
+
+
+def test_a_seed_is_the_same_alone_and_among_others() -> None:
+    together = result_of(make_case(model="fc-bn-dropout", seeds=(1, 2), epochs=2))
+    alone = result_of(make_case(model="fc-bn-dropout", seeds=(2,), epochs=2))
+    assert together.trials[1].epochs[1].train_loss == alone.trials[0].epochs[1].train_loss
+    assert together.trials[0].epochs[1].train_loss != alone.trials[0].epochs[1].train_loss
+
+
+def test_the_losses_are_what_torch_computes() -> None:
+    """The loop against a few lines of plain torch."""
+    case = make_case(model="fc", optimizer=component("adam", lr=1e-3), epochs=2)
+    setting = setting_of(case)
+    trial = build_trial(case, 0, setting.registry, setting.dataset, setting.device)
+    images, labels = setting.dataset.train_images.float() / 255, setting.dataset.train_labels
+    optimizer = torch.optim.Adam(trial.model.parameters(), lr=1e-3)
+    expected = []
+    for epoch in (1, 2):
+        total = 0.0
+        for chosen in loop.epoch_order(500, 0, epoch).split(50):
+            loss = torch.nn.functional.cross_entropy(trial.model(images[chosen]), labels[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        expected.append(total / 10)
+    result = result_of(case)
+    assert [epoch.train_loss for epoch in result.trials[0].epochs] == pytest.approx(expected, rel=1e-5)
+    assert result.trials[0].epochs[-1].test_accuracy > 60
+    assert (result.steps, result.train_size, result.parameters) == (10, 500, 397510)
+
+
+def test_a_step_is_recorded_every_hundred_and_at_the_end() -> None:
+    result = result_of(make_case(model="logistic", batch_size=2, train_size=500))
+    assert [step for step, _ in result.trials[0].epochs[0].step_losses] == [100, 200, 250]
+
+
+def test_evaluation_is_not_timed(install_plugin: Callable[..., None]) -> None:
+    install_plugin("odd", ODD)
+    start = time.perf_counter()
+    result = result_of(make_case(model="slow-to-test", epochs=2))
+    assert time.perf_counter() - start > 0.8
+    assert sum(epoch.seconds for epoch in result.trials[0].epochs) < 0.4
+
+
+def test_the_clock_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: said.append(f"wait for {device}"))
+    monkeypatch.setattr(time, "perf_counter", lambda: said.append("read") or 1.0)
+    assert Clock(torch.device("cuda", 1))() == 1.0
+    assert said == ["wait for cuda:1", "read"]
+
+
+def test_an_optimizer_with_modes_is_switched_around_evaluation(install_plugin: Callable[..., None]) -> None:
+    install_plugin("odd", ODD)
+    import benchmnist_odd
+
+    benchmnist_odd.Modal.seen.clear()
+    result = result_of(make_case(model="logistic", optimizer="modal", epochs=2))
+    assert result.status == "completed", result.error
+    assert benchmnist_odd.Modal.seen == [20, "train", 20, "train", "eval", "train", "eval"]
+
+
+def test_divergence_is_a_result_and_ends_its_trial_only() -> None:
+    result = result_of(make_case(optimizer=component("sgd", lr=1e9), seeds=(0, 1), epochs=3))
+    assert result.status == "diverged"
+    assert result.error is None
+    for trial in result.trials:
+        assert trial.status == "diverged"
+        assert len(trial.epochs) == 1
+        assert not math.isfinite(trial.epochs[0].train_loss)
+        assert trial.epochs[0].test_accuracy is None
+
+
+def test_what_raises_is_a_result_with_its_traceback_and_what_came_before(install_plugin: Callable[..., None]) -> None:
+    install_plugin("odd", ODD)
+    result = result_of(make_case(model="raises", epochs=5, seeds=(0, 1)))
+    assert result.status == "failed"
+    assert "RuntimeError: the thirtieth step" in str(result.error)
+    assert 'in count\n' in str(result.error)
+    (trial,) = result.trials
+    assert (trial.status, len(trial.epochs)) == ("failed", 2)
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_evaluation_leaves_the_training_as_it_was(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = make_case(model="fc-bn-dropout", epochs=3, evaluate_in=mode)
+    tested = result_of(case)
+    monkeypatch.setattr(loop, "evaluate", lambda *_: (0.0, 0.0))
+    untested = result_of(case)
+    assert [e.train_loss for e in tested.trials[0].epochs] == [e.train_loss for e in untested.trials[0].epochs]
+
+
+def test_the_mode_of_evaluation_matters_where_it_should() -> None:
+    def accuracy(model: str, mode: str) -> float | None:
+        return result_of(make_case(model=model, evaluate_in=mode)).trials[0].epochs[0].test_accuracy
+
+    assert accuracy("fc", "eval") == accuracy("fc", "train")
+    assert accuracy("fc-bn-dropout", "eval") != accuracy("fc-bn-dropout", "train")
+
+
+def test_training_leaves_the_callers_generator_alone() -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    result_of(make_case())
+    assert torch.rand(3).equal(expected)
+
+
+def test_the_weights_are_handed_over_after_each_trial() -> None:
+    kept: dict[int, dict[str, torch.Tensor]] = {}
+
+    def keep(seed: int, weights: dict[str, torch.Tensor]) -> str:
+        kept[seed] = weights
+        return f"{seed}.file"
+
+    result = result_of(make_case(model="fc-bn", seeds=(3, 5)), keep=keep)
+    assert [trial.checkpoint for trial in result.trials] == ["3.file", "5.file"]
+    assert set(kept) == {3, 5}
+    assert "3.running_mean" in kept[3]
+
+
+def test_an_epoch_that_was_not_run_is_noticed() -> None:
+    training = loop.train_case(setting_of(make_case(epochs=2)))
+    next(training)
+    with pytest.raises(StopIteration) as stop:
+        next(training)
+    assert "the epoch was not run" in stop.value.value.error
+
+
+def test_every_epoch_is_yielded_before_it_is_trained() -> None:
+    results: list[CaseResult] = []
+    seen = [
+        (epoch.seed, epoch.number, epoch.seconds)
+        for epoch in epochs_of(setting_of(make_case(seeds=(0, 1), epochs=2)), results)
+    ]
+    assert seen == [(0, 1, 0.0), (0, 2, 0.0), (1, 1, 0.0), (1, 2, 0.0)]
+    assert len(losses(results[0])) == 12

@@ -1,0 +1,73 @@
+"""Trains single cases without a session: what the tests of the training share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmnist.cases import Case, Component
+from benchmnist.plugins import find_plugins
+from benchmnist.session import default_data_root
+from benchmnist.training.data import Datasets
+from benchmnist.training.loop import Setting, train_case
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmnist.results import CaseResult
+    from benchmnist.training.loop import Epoch, Keep
+
+
+def component(name: str, **params: Any) -> Component:
+    return Component(name=name, use=name, params=params, distribution="benchmnist", version="0")
+
+
+def make_case(**options: Any) -> Case:
+    """A case on a slice of MNIST; models and optimizers by name, or as components."""
+    named = {
+        kind: component(value) if isinstance(value, str) else value
+        for kind, default in (("dataset", "mnist"), ("model", "fc"), ("optimizer", "sgd"))
+        for value in [options.pop(kind, default)]
+    }
+    spec = find_plugins().optimizers[named["optimizer"].use].spec
+    defaults = {**spec.defaults, **named["optimizer"].params}
+    named["optimizer"] = named["optimizer"].model_copy(update={"params": defaults})
+    settings = {"epochs": 1, "batch_size": 50, "seeds": (0,), "train_size": 500, "test_size": 200, **options}
+    return Case(id="a/case", **named, **settings)
+
+
+def setting_of(case: Case, device: str = "cpu", keep: Keep | None = None) -> Setting:
+    registry = find_plugins()
+    dataset = Datasets(registry, default_data_root()).for_case(case)
+    return Setting(case, registry, dataset, torch.device(device), keep)
+
+
+def epochs_of(setting: Setting, results: list[CaseResult]) -> Iterator[Epoch]:
+    """The epochs, each run once it has been looked at; the result is added to `results`."""
+    training = train_case(setting)
+    while True:
+        try:
+            epoch = next(training)
+        except StopIteration as stop:
+            results.append(stop.value)
+            return
+        yield epoch
+        epoch.run()
+
+
+def result_of(case: Case, device: str = "cpu", keep: Keep | None = None) -> CaseResult:
+    results: list[CaseResult] = []
+    for _ in epochs_of(setting_of(case, device, keep), results):
+        pass
+    return results[0]
+
+
+def losses(result: CaseResult) -> list[float]:
+    """The loss of every recorded step and epoch, of every trial in order."""
+    return [
+        loss
+        for trial in result.trials
+        for epoch in trial.epochs
+        for loss in (*(loss for _, loss in epoch.step_losses), epoch.train_loss, epoch.test_loss or 0.0)
+    ]
