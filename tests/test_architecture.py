@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import benchmnist
+
 ROOT = Path(__file__).parents[1]
 
 PACKAGE = ROOT / "benchmnist"
@@ -115,7 +116,9 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert (PACKAGE / "py.typed").is_file()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["report", "RUN"], ["report", "RUN", "--format=csv"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["plugins"], ["report", "RUN"], ["report", "RUN", "--format=csv"]]
+)
 def test_listing_and_reporting_do_not_import_torch(arguments: list[str], small_run: benchmnist.RunResult) -> None:
     program = (
         "import sys; from benchmnist.cli import cli\n"

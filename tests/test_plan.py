@@ -34,7 +34,7 @@ def test_every_combination_in_order(write_suite: Callable[..., Path]) -> None:
 
 def test_a_sweep_is_a_case_for_each_of_its_points(write_suite: Callable[..., Path]) -> None:
     path = write_suite(
-        HEAD + '[optimizers.sgd]\nmomentum = 0.9\nsweep.lr = [1e-3, 0.1]\n'
+        HEAD + "[optimizers.sgd]\nmomentum = 0.9\nsweep.lr = [1e-3, 0.1]\n"
         '[models.fc]\nsweep.hidden_size = [10]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n'
     )
     plan = plan_of(path)
@@ -159,7 +159,8 @@ def test_ids_are_unique_and_safe(tmp_path_factory: pytest.TempPathFactory, value
     path = tmp_path_factory.mktemp("plan") / "suite.toml"
     swept = ", ".join(map(toml, values))
     path.write_text(
-        f'{HEAD}[optimizers.sgd]\nsweep.lr = [{swept}]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n', "utf-8"
+        f'{HEAD}[optimizers.sgd]\nsweep.lr = [{swept}]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
+        "utf-8",
     )
     plan = plan_of(path)
     ids = [case.id for case in plan.cases]

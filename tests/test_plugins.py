@@ -44,11 +44,17 @@ def test_a_strangers_optimizer_is_offered_with_where_it_comes_from(install_plugi
         ("def broken(:", "SyntaxError: "),
         (OFFERS_LION.replace("optimizers()", "optimisers()"), "benchmnist_optimisers is not a hook. Did you mean"),
         (OFFERS_LION.replace("@hookimpl", ""), "benchmnist_optimizers is not decorated with @benchmnist.hookimpl"),
-        (OFFERS_LION.replace("[Opt", "Opt").replace(")]", ")"), "benchmnist_optimizers returned one OptimizerSpec"),
+        (
+            OFFERS_LION.replace("[Opt", "Opt").replace(")]", ")"),
+            "benchmnist_optimizers returned one OptimizerSpec",
+        ),
         (OFFERS_LION.replace("return [", "return [3, "), "returned 3, which is not a OptimizerSpec"),
         (OFFERS_LION.replace("return [", "return None #"), "benchmnist_optimizers returned None; return a list"),
         (OFFERS_LION.replace("return [", "return 3 #"), "TypeError: 'int' object is not iterable"),
-        (OFFERS_LION.replace('name="lion"', 'name="Big Lion"'), "ValueError: the name 'Big Lion' is not lower-case"),
+        (
+            OFFERS_LION.replace('name="lion"', 'name="Big Lion"'),
+            "ValueError: the name 'Big Lion' is not lower-case",
+        ),
         (OFFERS_LION.replace("benchmnist_optimizers()", "benchmnist_models()"), "which is not a ModelSpec"),
     ],
 )

@@ -83,7 +83,10 @@ def test_what_a_suite_leaves_out_is_as_in_the_notebook(write_suite: Callable[...
         ('[suite]\nname = "x"\n[[cases]]\nmodels=["fc"]', "3: cases.optimizers: is missing"),
         (GOOD.replace('["adam"]', "[]"), "7: cases.optimizers: is empty; name at least one"),
         (GOOD.replace('["adam"]', '"adam"'), "7: cases.optimizers: should be a valid list, not 'adam'"),
-        (GOOD.replace('"good"', '"no good"'), "3: suite.name: 'no good' is not letters and digits joined by single - _ or ."),
+        (
+            GOOD.replace('"good"', '"no good"'),
+            "3: suite.name: 'no good' is not letters and digits joined by single - _ or .",
+        ),
         (GOOD.replace('name = "good"', 'title = "x"'), "2: suite.name: is missing"),
     ],
 )

@@ -41,14 +41,14 @@ class Summary:
 
     @property
     def status(self) -> str:
-        """`ok`, or what happened, and to how many of the seeds."""
+        """`ok`, or what happened in a word: `diverged 1/3` of its seeds, `failed`, `stopped`."""
         result = self.result
         if result.status == "completed":
             return "ok"
         if result.status == "diverged":
             diverged = sum(trial.status == "diverged" for trial in result.trials)
             return f"diverged {diverged}/{len(result.case.seeds)}"
-        return result.status
+        return "stopped" if result.status == "interrupted" else result.status
 
 
 def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary:

@@ -33,6 +33,9 @@ MNIST_SHA256 = {
 IDX_ITEM_BYTES = {0x08: 1, 0x09: 1, 0x0B: 2, 0x0C: 4, 0x0D: 4, 0x0E: 8}
 """Bytes an item by the third byte of an IDX file, as http://yann.lecun.com/exdb/mnist/ describes the format."""
 
+MAX_IDX_HEADER = 64
+"""Bytes that are enough for the header of any of these files, which have one to three dimensions."""
+
 
 def mnist(*, root: Path) -> Dataset:
     """MNIST, unpacked from the package to `root` the first time, and held against its checksums every time.
@@ -127,6 +130,8 @@ def _unpack(packed: Path, file: Path, *, remedy: str) -> None:
         content = gzip.decompress(packed.read_bytes())
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{packed} is damaged ({error}); {remedy}") from error
+    if mistake := _idx_mistake(content[:MAX_IDX_HEADER], len(content)):
+        raise DataError(f"{packed} is damaged (unpacked, {mistake}); {remedy}")
     try:
         write_file(file, content)
     except StoreError as error:
@@ -136,25 +141,26 @@ def _unpack(packed: Path, file: Path, *, remedy: str) -> None:
 
 
 def _check_idx(file: Path) -> None:
-    """Holds the length of an IDX file against what its header says.
+    """Holds an IDX file against its own header.
 
     Raises:
         DataError: if it is damaged; names it.
     """
     with file.open("rb") as stream:
-        magic = stream.read(4)
-        dimensions = magic[3] if len(magic) == 4 else 0  # noqa: PLR2004 - the magic number has four bytes
-        header = stream.read(4 * dimensions)
-    item = IDX_ITEM_BYTES.get(magic[2]) if magic[:2] == b"\0\0" and dimensions else None
-    if item is None or len(header) < 4 * dimensions:
-        raise DataError(f"{file} is damaged: it is no IDX file; replace it")
-    expected = 4 + len(header) + item * math.prod(struct.unpack(f">{dimensions}I", header))
-    actual = file.stat().st_size
-    if actual != expected:
-        raise DataError(
-            f"{file} is damaged: it has {actual:,} bytes where its header says {expected:,}; delete it, "
-            "so that it is unpacked or downloaded again"
-        )
+        header = stream.read(MAX_IDX_HEADER)
+    if mistake := _idx_mistake(header, file.stat().st_size):
+        raise DataError(f"{file} is damaged: {mistake}; delete it, and put a whole one there or have it unpacked")
+
+
+def _idx_mistake(header: bytes, length: int) -> str | None:
+    """What is wrong with an IDX file of that many bytes that begins with `header`; None if nothing is."""
+    dimensions = header[3] if len(header) > 4 and header[:2] == b"\0\0" else 0  # noqa: PLR2004 - the magic number
+    item = IDX_ITEM_BYTES.get(header[2]) if dimensions else None
+    shape = header[4 : 4 + 4 * dimensions]
+    if item is None or len(shape) < 4 * dimensions:
+        return "it is no IDX file"
+    expected = 4 + len(shape) + item * math.prod(struct.unpack(f">{dimensions}I", shape))
+    return None if length == expected else f"it has {length:,} bytes where its header says {expected:,}"
 
 
 def _through_torchvision(class_name: str, root: Path, **options: Any) -> Dataset:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from benchmnist.cli.options import DEBUG, pyproject_defaults
-from benchmnist.errors import BenchmnistError, SuiteError
+from benchmnist.errors import BenchmnistError, SuiteError, nearest
 
 COMMANDS = ("run", "report", "plugins")
 USAGE_ERROR = 2
@@ -34,6 +34,14 @@ class Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"benchmnist.cli.{cmd_name}").command
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Adds the nearest command to what click says of an unknown one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            error.message += nearest(args[0], COMMANDS)
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; what is wrong is told in one line, a traceback only with --debug."""

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.text import Text
 
 from benchmnist.analysis.summary import summarise_all
-from benchmnist.reports.tables import LEGEND, rich_table
+from benchmnist.reports.tables import LEGEND, ComparisonTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ def progress_console() -> Console:
 def show_run(run: RunResult, console: Console) -> None:
     """The comparison table of a run, and the last line of each failure."""
     console.print(Text(run.record.title, style="bold"))
-    console.print(rich_table(summarise_all(run.cases)) if run.cases else "no case has ended")
+    console.print(ComparisonTable(summarise_all(run.cases)) if run.cases else "no case has ended")
     console.print(Text(LEGEND, style="dim"))
     for result in run.cases:
         if result.error:
@@ -186,7 +186,7 @@ class LiveDisplay(Display):
         groups = len({s.result.case.group for s in summaries})
         room = max(1, self.console.height - groups - 5)
         if summaries:
-            parts.append(rich_table(summaries[-room:]))
+            parts.append(ComparisonTable(summaries[-room:]))
         self.live.update(Group(*parts), refresh=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,17 +16,20 @@ from benchmnist.analysis.summary import by_group, summarise_all
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.table import Table
 
     from benchmnist.analysis.summary import Summary
     from benchmnist.results import RunResult
 
 FORMATS = ("rich", "markdown", "csv", "latex", "json")
 MARK = "*"
+LEAST_WIDTH = 8  # of a column of words
 LEGEND = (
-    "accuracy: test accuracy after the last epoch, mean ± sample std over seeds; best: of any epoch and seed; "
-    "loss: mean training loss of the last epoch; s/epoch: median training time of an epoch; speed and gain: "
-    "against the suite's baseline on the same model; * best of its column"
+    "accuracy: test accuracy after the last epoch, mean ± sample std over seeds; best: of any epoch and "
+    "seed; loss: mean training loss of the last epoch; s/epoch: median training time of an epoch; img/s: "
+    "training images by that time; speed and gain: against the suite's baseline on the same model; * best of "
+    "its column"
 )
 
 
@@ -45,6 +49,19 @@ def _accuracy(value: tuple[float, float | None]) -> str:
     return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
 
 
+def _three_figures(value: float) -> str:
+    """1.57 and 0.907 and 42.0 and 123."""
+    decimals = 2 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:.{max(0, decimals)}f}"
+
+
+def _compact(value: float) -> str:
+    """8,825 and 66.2k and 1.25M."""
+    if value >= 999_500:  # noqa: PLR2004 - what would be shown as 1000k
+        return f"{_three_figures(value / 1e6)}M"
+    return f"{_three_figures(value / 1e3)}k" if value >= 10_000 else f"{value:,.0f}"  # noqa: PLR2004
+
+
 COLUMNS = (
     Column("optimizer", "optimizer", lambda s: s.result.case.optimizer.label),
     Column(
@@ -56,8 +73,8 @@ COLUMNS = (
     ),
     Column("best_accuracy", "best", lambda s: s.best_accuracy, "{:.2f}".format, "max"),
     Column("train_loss", "loss", lambda s: s.train_loss, "{:.4f}".format, "min"),
-    Column("epoch_seconds", "s/epoch", lambda s: s.epoch_seconds, "{:.3g}".format, "min"),
-    Column("images_per_second", "images/s", lambda s: s.images_per_second, "{:,.0f}".format, "max"),
+    Column("epoch_seconds", "s/epoch", lambda s: s.epoch_seconds, _three_figures, "min"),
+    Column("images_per_second", "img/s", lambda s: s.images_per_second, _compact, "max"),
     Column("speedup", "speed", lambda s: s.speedup, "{:.2f}×".format, "max"),
     Column("accuracy_gain", "gain", lambda s: s.accuracy_gain, "{:+.2f}".format, "max"),
     Column("status", "status", lambda s: s.status),
@@ -116,40 +133,50 @@ def _figure(column: Column, value: Any) -> str:
     return column.show((value[0], None)) if isinstance(value, tuple) else column.show(value)
 
 
-def rich_table(summaries: Sequence[Summary]) -> RenderableType:
-    """The table for a terminal, grouped by model; it fits 80 columns."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
+class ComparisonTable:
+    """The table for a terminal, grouped by model; it fits 80 columns, long names folded if need be."""
 
-    rows = dict(zip((s.result.id for s in summaries), cells(summaries), strict=True))
-    widths = [
-        max([len(column.title), *(len(row[i].text) for row in rows.values())]) + (column.best is not None)
-        for i, column in enumerate(COLUMNS)
-    ]
+    def __init__(self, summaries: Sequence[Summary]) -> None:
+        self.groups = by_group(summaries)
+        self.rows = dict(zip((s.result.id for s in summaries), cells(summaries), strict=True))
 
-    def empty(*, header: bool) -> Table:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What rich asks for."""
+        from rich.text import Text
+
+        widths = [
+            max([len(column.title), *(len(row[i].text) for row in self.rows.values())]) + (column.best is not None)
+            for i, column in enumerate(COLUMNS)
+        ]
+        # Only words may take a second line: the status first, as `diverged 1/3`, then the optimizer's name.
+        for wordy in (-1, 0):
+            surplus = sum(widths) + len(widths) - 1 - options.max_width
+            widths[wordy] -= max(0, min(surplus, widths[wordy] - LEAST_WIDTH))
+        yield self._table(widths, header=True)
+        for group, members in self.groups.items():
+            yield Text(group_title(group), style="bold cyan")
+            table = self._table(widths, header=False)
+            for s in members:
+                texts = []
+                for column, cell in zip(COLUMNS, self.rows[s.result.id], strict=True):
+                    mark = "" if column.best is None else MARK if cell.best else " "
+                    texts.append(Text(cell.text + mark, style="bold green" if cell.best else ""))
+                if s.status != "ok":
+                    texts[-1].stylize("red")
+                table.add_row(*texts)
+            yield table
+
+    @staticmethod
+    def _table(widths: Sequence[int], *, header: bool) -> Table:
+        from rich.table import Table
+
         table = Table(box=None, padding=(0, 1, 0, 0), show_header=header, pad_edge=False)
         for column, width in zip(COLUMNS, widths, strict=True):
             if column.best is None:
-                table.add_column(column.title, min_width=width, overflow="fold")
+                table.add_column(column.title, width=width, overflow="fold")
             else:
-                table.add_column(f"{column.title} ", min_width=width, justify="right", no_wrap=True)
+                table.add_column(f"{column.title} ", width=width, justify="right", no_wrap=True)
         return table
-
-    parts: list[RenderableType] = [empty(header=True)]
-    for group, members in by_group(summaries).items():
-        table = empty(header=False)
-        for s in members:
-            texts = []
-            for column, cell in zip(COLUMNS, rows[s.result.id], strict=True):
-                mark = "" if column.best is None else MARK if cell.best else " "
-                texts.append(Text(cell.text + mark, style="bold green" if cell.best else ""))
-            if s.status != "ok":
-                texts[-1].stylize("red")
-            table.add_row(*texts)
-        parts += [Text(group_title(group), style="bold cyan"), table]
-    return Group(*parts)
 
 
 def render(run: RunResult, form: str) -> str:

@@ -126,7 +126,8 @@ class _Preflight:
         said = [key for key, value in component.params.items() if str(value) in str(error)]
         if len(said) == 1 and (*path, said[0]) in suite.lines:
             path = (*path, said[0])
-        message = f"{component.use!r} refuses: {error}" if not isinstance(error, DataError) else str(error)
+        first, *_ = str(error).splitlines() or [type(error).__name__]
+        message = first if isinstance(error, DataError) else f"{component.use!r} refuses: {first}"
         self.problems.setdefault(f"{kind} {_key(component)} {message} {about}", suite.problem(message, *path))
 
 

@@ -186,12 +186,14 @@ def test_divergence_is_a_result_and_ends_its_trial_only() -> None:
         assert trial.epochs[0].test_accuracy is None
 
 
-def test_what_raises_is_a_result_with_its_traceback_and_what_came_before(install_plugin: Callable[..., None]) -> None:
+def test_what_raises_is_a_result_with_its_traceback_and_what_came_before(
+    install_plugin: Callable[..., None],
+) -> None:
     install_plugin("odd", ODD)
     result = result_of(make_case(model="raises", epochs=5, seeds=(0, 1)))
     assert result.status == "failed"
     assert "RuntimeError: the thirtieth step" in str(result.error)
-    assert 'in count\n' in str(result.error)
+    assert "in count\n" in str(result.error)
     (trial,) = result.trials
     assert (trial.status, len(trial.epochs)) == ("failed", 2)
 

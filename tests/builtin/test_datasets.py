@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import gzip
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmnist.builtin import datasets
+from benchmnist.errors import DataError
+from benchmnist.session import default_data_root
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
+
+
+def idx(shape: tuple[int, ...], kind: int = 0x08, item: bytes = b"\1") -> bytes:
+    """An IDX file of that shape."""
+    count = 1
+    for size in shape:
+        count *= size
+    return bytes([0, 0, kind, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + item * count
+
+
+def put(folder: Path, files: dict[str, bytes]) -> None:
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+LIKE_MNIST = {
+    "train-images-idx3-ubyte": idx((20, 28, 28)),
+    "train-labels-idx1-ubyte": idx((20,)),
+    "t10k-images-idx3-ubyte": idx((10, 28, 28)),
+    "t10k-labels-idx1-ubyte": idx((10,)),
+}
+
+
+def test_mnist_is_mnist() -> None:
+    mnist = datasets.mnist(root=default_data_root())
+    assert mnist.train_images.shape == (60000, 1, 28, 28)
+    assert mnist.test_images.shape == (10000, 1, 28, 28)
+    assert (mnist.train_images.dtype, mnist.train_labels.dtype) == (torch.uint8, torch.int64)
+    assert (mnist.input_shape, mnist.num_classes) == ((1, 28, 28), 10)
+    # The figures that everybody normalises with: 0.1307 and 0.3081.
+    pixels = mnist.train_images.double() / 255
+    assert pixels.mean().item() == pytest.approx(0.1307, abs=5e-5)
+    assert pixels.std().item() == pytest.approx(0.3081, abs=5e-5)
+    assert mnist.train_labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert mnist.train_labels.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+
+
+def test_mnist_is_unpacked_once(tmp_path: Path) -> None:
+    datasets.mnist(root=tmp_path)
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "MNIST" / "raw").iterdir()}
+    assert {file.name for file in files} == set(datasets.MNIST_SHA256)
+    datasets.mnist(root=tmp_path)
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "MNIST" / "raw").iterdir()} == files
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_a_damaged_file_is_named_with_the_remedy_which_works(tmp_path: Path, damage: str) -> None:
+    datasets.mnist(root=tmp_path)
+    file = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
+    content = bytearray(file.read_bytes())
+    if damage == "cut":
+        del content[5000:]
+    else:
+        content[5000] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"t10k-images-idx3-ubyte is damaged: .*; delete it, and it is unpacked again"
+    ):
+        datasets.mnist(root=tmp_path)
+    file.unlink()
+    datasets.mnist(root=tmp_path)
+
+
+def test_processes_that_unpack_at_once_do_no_harm(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from benchmnist.builtin.datasets import mnist\n"
+        "for turn in range(2):\n"
+        "    print(len(mnist(root=Path(sys.argv[1], str(turn))).train_images))"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [process.communicate()[0].split() for process in started] == [["60000"] * 2] * 2
+    for turn in range(2):
+        assert {f.name for f in (tmp_path / str(turn) / "MNIST" / "raw").iterdir()} == set(datasets.MNIST_SHA256)
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "MNIST").write_text("a file where a folder should be", "utf-8")
+    with pytest.raises(DataError, match="cannot write .*; choose a folder .* with --data-root or BENCHMNIST_DATA"):
+        datasets.mnist(root=tmp_path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("name", "folder"), [("fashion_mnist", "FashionMNIST"), ("kmnist", "KMNIST")])
+def test_files_in_the_data_root_are_taken_packed_or_not(
+    tmp_path: Path, name: str, folder: str, packed: bool
+) -> None:
+    files = {f"{n}.gz": gzip.compress(c) for n, c in LIKE_MNIST.items()} if packed else LIKE_MNIST
+    put(tmp_path / folder / "raw", files)
+    dataset = getattr(datasets, name)(root=tmp_path)
+    assert (len(dataset.train_images), len(dataset.test_images)) == (20, 10)
+    assert dataset.num_classes == 10
+
+
+def test_qmnists_labels_are_the_first_of_their_columns(tmp_path: Path) -> None:
+    files = {}
+    for part, size in (("train", 20), ("test", 10)):
+        files[f"qmnist-{part}-images-idx3-ubyte"] = idx((size, 28, 28))
+        rows = b"".join(struct.pack(">8i", i % 10, 9, 9, 9, 9, 9, 9, 9) for i in range(size))
+        files[f"qmnist-{part}-labels-idx2-int"] = bytes([0, 0, 0x0C, 2]) + struct.pack(">2I", size, 8) + rows
+    put(tmp_path / "QMNIST" / "raw", files)
+    dataset = datasets.qmnist(root=tmp_path)
+    assert dataset.train_labels.tolist() == [*range(10), *range(10)]
+    assert dataset.test_labels.dtype == torch.int64
+
+
+def test_emnist_is_the_balanced_split(tmp_path: Path) -> None:
+    files = {}
+    for part, size in (("train", 20), ("test", 10)):
+        files[f"emnist-balanced-{part}-images-idx3-ubyte.gz"] = gzip.compress(idx((size, 28, 28)))
+        files[f"emnist-balanced-{part}-labels-idx1-ubyte.gz"] = gzip.compress(idx((size,)))
+    put(tmp_path / "EMNIST" / "raw", files)
+    dataset = datasets.emnist(root=tmp_path)
+    assert (len(dataset.train_images), dataset.num_classes) == (20, 47)
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "kmnist", "qmnist", "emnist"])
+def test_without_files_and_network_the_error_says_what_to_put_where(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for proxy in ("http_proxy", "https_proxy"):  # a network that refuses at once, wherever this runs
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")
+    with pytest.raises(
+        DataError, match=r"cannot be downloaded \(.+\); put these files, or the same with \.gz, into"
+    ) as e:
+        getattr(datasets, name)(root=tmp_path)
+    assert str(tmp_path) in str(e.value)
+    assert "images-idx3-ubyte" in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (LIKE_MNIST["train-images-idx3-ubyte"][:-7], r"has 15,689 bytes where its header says 15,696"),
+        (b"", "it is no IDX file; delete it"),
+        (b"\0\0\x08\x03\0\0", "it is no IDX file"),
+        (b"<html>not found</html>", "it is no IDX file"),
+    ],
+)
+def test_a_damaged_idx_file_is_named(tmp_path: Path, content: bytes, expected: str) -> None:
+    put(tmp_path / "KMNIST" / "raw", {**LIKE_MNIST, "train-images-idx3-ubyte": content})
+    with pytest.raises(DataError, match=f"train-images-idx3-ubyte is damaged: .*{expected}"):
+        datasets.kmnist(root=tmp_path)
+
+
+@pytest.mark.parametrize("content", [gzip.compress(idx((20, 28, 28)))[:-9], b"no gzip", b""])
+def test_a_damaged_gz_file_is_named(tmp_path: Path, content: bytes) -> None:
+    put(tmp_path / "KMNIST" / "raw", {"train-images-idx3-ubyte.gz": content})
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is damaged \(.*\); replace it"):
+        datasets.kmnist(root=tmp_path)
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_the_real_fashion_mnist(tmp_path: Path) -> None:
+    shutil.copytree(DEBIAN, tmp_path / "FashionMNIST" / "raw")
+    dataset = datasets.fashion_mnist(root=tmp_path)
+    assert dataset.train_images.shape == (60000, 1, 28, 28)
+    assert dataset.train_labels.bincount().tolist() == [6000] * 10
+    assert dataset.classes[9] == "Ankle boot"
+    # As published with the data: mean 0.2860, std 0.3530.
+    assert (dataset.train_images.double() / 255).mean().item() == pytest.approx(0.2860, abs=5e-5)

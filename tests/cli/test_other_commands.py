@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click.testing import Result
+
+    from benchmnist.results import RunResult
+
+
+def test_report_prints_the_table_of_the_newest_run(invoke: Callable[..., Result], small_run: RunResult) -> None:
+    by_folder = invoke("report", small_run.path)
+    assert by_folder.exit_code == 0
+    assert by_folder.output == invoke("report", small_run.path.parents[1]).output
+    assert max(map(len, by_folder.output.splitlines())) <= 80
+
+
+def test_report_as_json_and_csv_say_the_same(invoke: Callable[..., Result], small_run: RunResult) -> None:
+    records = json.loads(invoke("report", small_run.path, "--format", "json").output)
+    rows = list(csv.DictReader(io.StringIO(invoke("report", small_run.path, "--format", "csv").output)))
+    assert [
+        {key: "" if value is None else str(value) for key, value in record.items()} for record in records
+    ] == rows
+    assert [record["case"] for record in records] == ["mnist/fc/sgd", "mnist/fc/adam"]
+
+
+def test_report_of_what_is_no_run(invoke: Callable[..., Result]) -> None:
+    done = invoke("report", "nowhere")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: nowhere is no run folder")
+
+
+def test_plugins_lists_what_there_is_and_what_is_broken(
+    invoke: Callable[..., Result], install_plugin: Callable[..., None]
+) -> None:
+    install_plugin("broken", "raise RuntimeError('out of order')", version="0.3")
+    done = invoke("plugins", env={"COLUMNS": "120"})
+    assert done.exit_code == 0
+    for expected in (
+        "benchmnist-broken 0.3",
+        "failed: RuntimeError: out of order",
+        "fc-bn-dropout",
+        "lbfgs",
+        "emnist",
+    ):
+        assert expected in done.output
+
+
+def test_version_and_help(invoke: Callable[..., Result]) -> None:
+    from importlib.metadata import version
+
+    assert invoke("--version").output == f"benchmnist {version('benchmnist')}\n"
+    assert "run " in invoke("--help").output
+    assert "Did you mean 'run'?" in invoke("rn").output
+
+
+@pytest.mark.parametrize("command", [["-m", "benchmnist"], ["-c", "from benchmnist.cli import main; main()"]])
+def test_it_runs_as_a_program(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, *command, "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: benchmnist ")
+
+
+def test_the_shell_completes_commands_and_executors() -> None:
+    def complete(words: str, number: int) -> list[str]:
+        environment = {
+            **os.environ,
+            "_BENCHMNIST_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(number),
+        }
+        program = [sys.executable, "-c", "from benchmnist.cli import main; main()"]
+        done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+        return [line.partition(",")[2] for line in done.stdout.split()]
+
+    assert complete("benchmnist ", 1) == ["run", "report", "plugins"]
+    assert complete("benchmnist run x --executor i", 4) == ["inline"]
+
+
+def test_a_reader_that_goes_away_is_no_error(small_run: RunResult) -> None:
+    program = f"{sys.executable} -m benchmnist report {small_run.path} --format csv | true"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {program}"], capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
+    assert "rror" not in done.stderr

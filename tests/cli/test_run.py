@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+import benchmnist
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click.testing import Result
+
+ANSI = "\x1b["
+QUICK = ("--device", "cpu", "--executor", "inline")
+
+
+def test_a_run_shows_plain_lines_and_the_table(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path]
+) -> None:
+    done = invoke("run", write_suite(), *QUICK)
+    assert done.exit_code == 0, done.output
+    assert ANSI not in done.output
+    lines = done.stderr.splitlines()
+    assert re.fullmatch(r"A small suite: 2 cases, in runs/small/\S+", lines[0])
+    assert lines[1] == "[1/2] mnist/fc/sgd"
+    assert re.fullmatch(r"  seed 0, epoch 1/2: loss \d\.\d{4}, accuracy \d+\.\d\d %, \S+ s", lines[2])
+    assert re.fullmatch(r"  ok: accuracy \d+\.\d\d ± \d+\.\d\d %, \S+ s/epoch", lines[6])
+    assert lines[-1].startswith("report, plots, checkpoints and results: runs/small/")
+    table = done.stdout.splitlines()
+    assert table[0] == "A small suite"
+    assert [line.split()[0] for line in table[1:5]] == ["optimizer", "mnist", "sgd", "adam"]
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert Path(lines[-1].split()[-1], "report.md").is_file()
+
+
+def test_verbose_prints_the_lines_of_the_notebook(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path]
+) -> None:
+    path = write_suite()
+    done = invoke("run", path, *QUICK, "--verbose", "--seeds", "1", env={"BENCHMNIST_EPOCHS": "3"})
+    assert re.search(r"^Epoch \[2/3\], Step \[10/10\], Loss: \d\.\d{4}$", done.stderr, re.MULTILINE)
+
+
+def test_a_dry_run_lists_the_cases_and_the_work(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path], tmp_path: Path
+) -> None:
+    done = invoke("run", write_suite(), "--dry-run", "--device", "cpu")
+    assert done.exit_code == 0
+    assert re.search(r"mnist/fc/sgd +lr=0\.01 +2 × 2 × 10 +397,510", done.stdout)
+    # 2 cases, 2 seeds, 2 epochs, 500 images, 3 passes of 2 operations for each of 784·500 + 500·10 products
+    assert "2 cases, 4 trials, 80 steps, about 0.00953 TFLOP of training on cpu" in done.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["nope.toml"], "error: nope.toml: no such suite."),
+        (["suite.toml", "--seeds", "0"], "should name at least one seed"),
+        (["suite.toml", "--seeds", "1,1"], "names a seed twice"),
+        (["suite.toml", "--seeds", "a"], "should be a number of seeds, or a list as 0,4,7"),
+        (["suite.toml", "--epochs", "0"], "0 is not in the range x>=1"),
+        (["suite.toml", "--engine", "residnt"], "error: no engine is called 'residnt'. Did you mean 'resident'?"),
+        (["suite.toml", "--executor", "ray"], "error: no executor is called 'ray'. There are: inline, local"),
+        (["suite.toml", "--device", "gpu"], "error: no device is called 'gpu'; there are auto, cpu, cuda, cuda:N"),
+        (["suite.toml", "-k", "cnn"], "error: -k 'cnn' selects none of the cases; there are: mnist/fc/sgd,"),
+        (["suite.toml", "--out", "suite.toml"], "error: cannot make a run folder in suite.toml: "),
+        (["suite.toml", "--data-root", "suite.toml"], "choose a folder that can be written to with --data-root"),
+        (["suite.toml", "--sed", "3"], "No such option '--sed'"),
+        ([], "Missing argument 'SUITE'"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path], arguments: list[str], expected: str
+) -> None:
+    write_suite()
+    done = invoke("run", *arguments)
+    assert done.exit_code == 2
+    assert expected in done.stderr
+    assert done.stdout == ""
+    assert len([line for line in done.stderr.splitlines() if line.lower().startswith("error")]) == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_cuda_without_cuda(invoke: Callable[..., Result], write_suite: Callable[..., Path]) -> None:
+    done = invoke("run", write_suite(), "--device", "cuda")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: there is no 'cuda' for torch ")
+    assert "use --device cpu" in done.stderr
+
+
+def test_each_mistake_in_a_suite_is_a_line(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path]
+) -> None:
+    write_suite(
+        '[suite]\nname = "x"\n[defaults]\nepochs = 0\n[optimizers.sgd]\nlr = -1\n'
+        '[[cases]]\nmodels = ["fcc"]\noptimizers = ["sgd"]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n'
+    )
+    done = invoke("run", "suite.toml", *QUICK)
+    assert done.exit_code == 2
+    assert [line.split(": ")[:3] for line in done.stderr.splitlines()] == [
+        ["error", "suite.toml:4", "defaults.epochs"],
+        ["error", "suite.toml:6", "optimizers.sgd.lr"],
+        ["error", "suite.toml:8", "cases.models"],
+    ]
+
+
+def test_debug_shows_the_traceback(invoke: Callable[..., Result]) -> None:
+    done = invoke("run", "nope.toml", "--debug")
+    assert isinstance(done.exception, benchmnist.BenchmnistError)
+
+
+def test_a_failed_case_is_exit_code_1_and_is_told(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path], install_plugin: Callable[..., None]
+) -> None:
+    install_plugin(
+        "raises",
+        """
+        from benchmnist import ModelSpec, hookimpl
+
+        def build(*, input_shape, num_classes):
+            raise RuntimeError("not today")
+
+        @hookimpl
+        def benchmnist_models():
+            return [ModelSpec(name="raises", summary="", build=build)]
+        """,
+    )
+    path = write_suite(
+        '[suite]\nname = "x"\n[defaults]\ntrain_size = 100\ntest_size = 100\nepochs = 1\n'
+        '[[cases]]\nmodels = ["raises", "fc"]\noptimizers = ["sgd"]\n'
+    )
+    done = invoke("run", path, *QUICK)
+    assert done.exit_code == 1
+    assert "mnist/raises/sgd failed: RuntimeError: not today" in done.stdout
+    assert re.search(r"^sgd +\d+\.\d\d ± ", done.stdout, re.MULTILINE)
+
+
+def test_options_win_over_the_environment_and_that_over_pyproject(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_suite()
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.benchmnist]\nepochs = 7\nseeds = [4, 6]\ndry-run = true\ndevice = 'cpu'\n", "utf-8"
+    )
+
+    def shape(*arguments: str, **environment: str) -> str:
+        done = invoke("run", "suite.toml", *arguments, env=environment)
+        assert done.exit_code == 0, done.output
+        found = re.search(r"\d+ × \d+ × \d+", done.stdout)
+        return found[0] if found else ""
+
+    assert shape() == "2 × 7 × 10"
+    assert shape(BENCHMNIST_EPOCHS="8") == "2 × 8 × 10"
+    assert shape("--epochs", "9", BENCHMNIST_EPOCHS="8", BENCHMNIST_SEEDS="1") == "1 × 9 × 10"
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ("epoch = 3", "tool.benchmnist.epoch: unknown option. Did you mean 'epochs'?"),
+        ("epochs = 0", "0 is not in the range x>=1"),
+        ("epochs = ", "pyproject.toml: cannot be read: Invalid value"),
+    ],
+)
+def test_bad_defaults_in_pyproject(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path], tmp_path: Path, table: str, expected: str
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.benchmnist]\n{table}\n", "utf-8")
+    done = invoke("run", write_suite(), "--dry-run")
+    assert done.exit_code == 2
+    assert expected in done.stderr
+
+
+def test_every_option_has_an_environment_variable(invoke: Callable[..., Result]) -> None:
+    from benchmnist.cli import cli
+
+    context = __import__("click").Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                assert str(parameter.envvar).startswith("BENCHMNIST_")
+                assert f"env var: {parameter.envvar}" in " ".join(invoke(name, "--help").output.split())
+
+
+# Real processes and real signals.
+
+LONG = """
+[suite]
+name = "long"
+[defaults]
+epochs = 200
+seeds = 1
+train_size = 5000
+test_size = 500
+[[cases]]
+models = ["logistic"]
+optimizers = ["sgd"]
+epochs = 1
+[[cases]]
+models = ["fc"]
+optimizers = ["adam"]
+"""
+
+
+def start(path: Path, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmnist", "run", str(path), "--device", "cpu"],
+        cwd=path.parent,
+        text=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_shows_what_was_done(write_suite: Callable[..., Path], number: int, code: int) -> None:
+    process = start(write_suite(LONG))
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "epoch 3/200" in line:
+            break
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert re.search(r"^sgd .* ok", out, re.MULTILINE)
+    assert re.search(r"^adam .* stopped", out, re.MULTILINE)
+    assert "interrupted: 2 of 2 cases are here" in err
+    assert "Traceback" not in err
+    run = benchmnist.load_run(Path("runs"))
+    assert run.record.status == "interrupted"
+    assert run["mnist/logistic/sgd"].status == "completed"
+    (trial,) = run["mnist/fc/adam"].trials
+    assert 3 <= len(trial.epochs) < 200
+
+
+def test_a_parent_that_is_killed_leaves_no_worker(write_suite: Callable[..., Path]) -> None:
+    process = start(write_suite(LONG))
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "epoch 3/200" in line:
+            break
+    children = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
+    )
+    (worker,) = map(int, children.stdout.split())
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and _alive(worker):
+        time.sleep(0.05)
+    assert not _alive(worker)
+    assert benchmnist.load_run(Path("runs"))["mnist/logistic/sgd"].status == "completed"
+
+
+def _alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and " Z " not in stat.read_text("utf-8")
+
+
+def test_on_a_terminal_the_display_is_live(write_suite: Callable[..., Path]) -> None:
+    parent, terminal = pty.openpty()
+    process = start(write_suite(), stderr=terminal, env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"})
+    os.close(terminal)
+    shown = ""
+    while process.poll() is None or select.select([parent], [], [], 0)[0]:
+        try:
+            if select.select([parent], [], [], 0.2)[0]:
+                shown += os.read(parent, 65536).decode(errors="replace")
+        except OSError:
+            break
+    os.close(parent)
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    assert ANSI in shown
+    for expected in (
+        "0/2 cases",
+        "1/2 cases",
+        "2/2 cases",
+        "left",
+        "mnist/fc/adam: seed 1, epoch 2/2: loss",
+        "100%",
+    ):
+        assert expected in shown
+    assert ANSI not in out  # which is no terminal
+    assert "adam" in out
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_no_color_beats_force_color(
+    invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], coloured: bool
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    done = invoke("run", "nope.toml")
+    assert ("\x1b[31m" in done.stderr) == coloured

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import io
+import re
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+from training_support import component, make_case
+
+from benchmnist.analysis.summary import summarise_all
+from benchmnist.reports import write_report
+from benchmnist.reports.plots import LABELS, optimizer_styles
+from benchmnist.reports.tables import COLUMNS, cells, render, ComparisonTable
+from benchmnist.results import CaseResult, EpochResult, RunResult, TrialResult
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def result(model: str, optimizer: str, accuracy: float, dataset: str = "mnist", seeds: int = 2) -> CaseResult:
+    made = make_case(dataset=dataset, model=model, seeds=tuple(range(seeds)), baseline="sgd")
+    made = made.model_copy(update={"optimizer": component(optimizer)})
+    trials = tuple(
+        TrialResult(
+            seed=seed,
+            status="completed",
+            epochs=(
+                EpochResult(
+                    epoch=1,
+                    seconds=accuracy / 10,
+                    train_loss=1 / accuracy,
+                    step_losses=(),
+                    test_loss=1.0,
+                    test_accuracy=accuracy + seed,
+                ),
+            ),
+        )
+        for seed in range(seeds)
+    )
+    case = made.model_copy(update={"id": f"{dataset}/{model}/{optimizer}"})
+    return CaseResult(case=case, status="completed", trials=trials, train_size=60000)
+
+
+RESULTS = [
+    result("fc", "sgd", 70),
+    result("fc", "adam", 90),
+    result("cnn", "adam", 80),
+    result("fc", "sgd", 40, dataset="kmnist"),
+]
+
+
+def text_of(results: list[CaseResult], width: int = 80) -> str:
+    output = io.StringIO()
+    Console(file=output, width=width).print(ComparisonTable(summarise_all(results)))
+    return output.getvalue()
+
+
+def test_the_table_is_grouped_by_model_and_fits_80_columns() -> None:
+    lines = text_of(RESULTS).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split("  ")[0].strip() for line in lines] == [
+        "optimizer",
+        "mnist · fc",
+        "sgd",
+        "adam",
+        "mnist · cnn",
+        "adam",
+        "kmnist · fc",
+        "sgd",
+    ]
+
+
+@pytest.mark.parametrize("name", ["sgd", "a-very-long-name-of-an-optimizer"])
+def test_no_figure_is_ever_cut(name: str) -> None:
+    results = [result("fc", name, 97.123), result("cnn", "sgd", 96.999)]
+    shown = text_of(results)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "97.62 ± 0.71" in shown
+    assert "6,178" in shown or "6,186" in shown
+    assert "…" not in shown
+    assert name in "".join(line.split(" ")[0] for line in shown.splitlines())
+
+
+def test_the_best_of_each_column_is_marked_within_its_dataset() -> None:
+    rows = cells(summarise_all(RESULTS))
+    accuracy = [column.key for column in COLUMNS].index("accuracy")
+    seconds = [column.key for column in COLUMNS].index("epoch_seconds")
+    assert [row[accuracy].best for row in rows] == [False, True, False, False]  # alone in kmnist: nothing to beat
+    assert [row[seconds].best for row in rows] == [True, False, False, False]
+    assert "90.50 ± 0.71*" in text_of(RESULTS)
+
+
+def run_of(path: Path, results: list[CaseResult], small_run: RunResult) -> RunResult:
+    record = small_run.record.model_copy(update={"plan": tuple(r.case for r in results)})
+    return RunResult(path=path, record=record, cases=tuple(results))
+
+
+def test_a_markdown_table_has_a_row_for_each_case(tmp_path: Path, small_run: RunResult) -> None:
+    header, rule, *rows = render(run_of(tmp_path, RESULTS, small_run), "markdown").splitlines()
+    assert header.count("|") == rule.count("|") == len(COLUMNS) + 3
+    assert len(rows) == 4
+    assert "| **90.50 ± 0.71** |" in rows[1]
+
+
+def test_names_do_not_break_out_of_a_table(tmp_path: Path, small_run: RunResult) -> None:
+    from benchmnist.reports.tables import _latex, _markdown
+
+    assert _markdown("a|b_*<`") == r"a\|b\_\*\<\`"
+    assert _latex("50% & a_b ±") == r"50\% \& a\_b $\pm$"
+    latex = render(run_of(tmp_path, RESULTS, small_run), "latex")
+    assert r"\textbf{90.50 $\pm$ 0.71}" in latex
+    assert latex.count(r"\\") == 5
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex", "csv", "json"])
+def test_a_run_without_results_has_an_empty_table(tmp_path: Path, small_run: RunResult, form: str) -> None:
+    render(run_of(tmp_path, [], small_run), form)
+
+
+def test_the_report_shows_every_table_and_every_plot_that_it_links(small_run: RunResult) -> None:
+    report = (small_run.path / "report.md").read_text("utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", report)
+    assert len(links) == 4
+    for link in links:
+        head = (small_run.path / link).read_bytes()[:24]
+        assert head.startswith(b"\x89PNG")
+        width, height = struct.unpack(">2I", head[16:])
+        assert width > 800
+        assert height > 400
+    for expected in (
+        "# A small suite",
+        "| optimizer",
+        "`mnist/fc/adam`",
+        '`{"lr": 0.01}`',
+        "| torch ",
+        "[[cases]]",
+    ):
+        assert expected in report
+
+
+def test_plots_of_every_kind_of_case_are_drawn(tmp_path: Path, small_run: RunResult) -> None:
+    diverged = result("fc", "rmsprop", 50)
+    trials = tuple(
+        trial.model_copy(
+            update={
+                "status": "diverged",
+                "epochs": (EpochResult(epoch=1, seconds=1.0, train_loss=float("nan"), step_losses=()),),
+            }
+        )
+        for trial in diverged.trials
+    )
+    diverged = diverged.model_copy(update={"trials": trials, "status": "diverged"})
+    failed = CaseResult(case=result("fc", "adamw", 1).case, status="failed", error="Boom: {oh}\n")
+    report = write_report(run_of(tmp_path, [*RESULTS, diverged, failed], small_run))
+    text = report.read_text("utf-8")
+    assert "Boom: {oh}" in text
+    assert "diverged 2/2" in text
+    assert len(list((tmp_path / "plots").glob("*.png"))) == 5 + 3 * len(LABELS)
+
+
+def test_an_optimizer_looks_the_same_in_every_plot_and_like_no_other() -> None:
+    labels = [f"o{i}" for i in range(25)]
+    styles = optimizer_styles(labels)
+    assert len(set(styles.values())) == 25
+    assert optimizer_styles(labels[:3]) == {label: styles[label] for label in labels[:3]}
+    assert len({style.color for style in list(styles.values())[:7]}) == 7
+    assert len({style.marker for style in list(styles.values())[:7]}) == 7
