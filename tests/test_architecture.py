@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "benchmnist"
 
 # What each part may import, beside itself. A part is a module of the package, or a folder.
-MAY_IMPORT = {
+MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
     "errors": set(),
@@ -76,7 +76,7 @@ def imports(source: str, *, typing: bool) -> set[str]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_a_module_imports_only_what_stands_below_it(file) -> None:  # type: ignore[no-untyped-def]
+def test_a_module_imports_only_what_stands_below_it(file: Path) -> None:
     part = file.relative_to(PACKAGE).with_suffix("").parts[0]
     if part == "cli":  # sees everything
         return
@@ -86,14 +86,14 @@ def test_a_module_imports_only_what_stands_below_it(file) -> None:  # type: igno
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_only_training_and_the_builtin_plugin_import_torch(file) -> None:  # type: ignore[no-untyped-def]
+def test_only_training_and_the_builtin_plugin_import_torch(file: Path) -> None:
     part = file.relative_to(PACKAGE).parts[0]
     heavy = {m for m in imports(file.read_text("utf-8"), typing=False) if m.split(".")[0].startswith("torch")}
     assert not heavy or part in ("training", "builtin")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_only_the_command_line_prints(file) -> None:  # type: ignore[no-untyped-def]
+def test_only_the_command_line_prints(file: Path) -> None:
     if file.relative_to(PACKAGE).parts[0] == "cli":
         return
     calls = [

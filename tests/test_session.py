@@ -16,9 +16,12 @@ from benchmnist.errors import BenchmnistError, PluginError, StoreError, SuiteErr
 from benchmnist.session import Silent, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from benchmnist.cases import Case
+    from benchmnist.plan import Plan
     from benchmnist.results import CaseResult, EpochResult, RunResult
+    from benchmnist.training.preflight import Work
 
 HEAD = """
 [suite]
@@ -149,13 +152,13 @@ def test_the_observer_is_told_everything_in_order(write_suite: Callable[..., Pat
     said: list[str] = []
 
     class Listener(Silent):
-        def run_started(self, plan: Any, work: Any, path: Path) -> None:
+        def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:
             said.append(f"run of {len(plan.cases)}, {work['mnist/fc/sgd'].steps} steps, {path.is_dir()}")
 
-        def case_started(self, case: Any) -> None:
+        def case_started(self, case: Case) -> None:
             said.append(case.id)
 
-        def epoch_ended(self, case: Any, seed: int, result: EpochResult) -> None:
+        def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:  # noqa: ARG002
             said.append(f"{seed}.{result.epoch}")
 
         def case_ended(self, result: CaseResult) -> None:
@@ -330,7 +333,7 @@ def test_an_executor_that_there_is_not(write_suite: Callable[..., Path]) -> None
 
 def test_a_contested_name(write_suite: Callable[..., Path], install_plugin: Callable[..., None]) -> None:
     install_plugin("rival", RAISES.replace('"raises"', '"fc"'))
-    with pytest.raises(SuiteError, match="the model 'fc' is offered by benchmnist .* and benchmnist-rival"):
+    with pytest.raises(SuiteError, match=r"the model 'fc' is offered by benchmnist .* and benchmnist-rival"):
         run(write_suite(HEAD + FC_SGD))
     assert issubclass(PluginError, BenchmnistError)
 
@@ -340,11 +343,11 @@ def test_a_result_that_cannot_be_stored_ends_the_run(write_suite: Callable[..., 
     started: list[str] = []
 
     class InTheWay(Silent):
-        def run_started(self, plan: Any, work: Any, path: Path) -> None:
+        def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:  # noqa: ARG002
             (path / "cases").rmdir()
             (path / "cases").write_text("a file where a folder should be", "utf-8")
 
-        def case_started(self, case: Any) -> None:
+        def case_started(self, case: Case) -> None:
             started.append(case.id)
 
     with pytest.raises(StoreError, match=r"cannot write .*mnist__fc__sgd\.json"):
@@ -356,7 +359,7 @@ def test_an_interruption_keeps_what_was_done(write_suite: Callable[..., Path]) -
     path = write_suite(HEAD + '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd", "adam", "rmsprop"]\n')
 
     class Impatient(Silent):
-        def epoch_ended(self, case: Any, seed: int, result: EpochResult) -> None:
+        def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
             if (case.optimizer.name, seed, result.epoch) == ("adam", 1, 1):
                 raise KeyboardInterrupt
 

@@ -21,7 +21,7 @@ def test_a_file_is_written_whole_and_nothing_is_left_beside_it(tmp_path: Path) -
     write_file(file, "one")
     write_file(file, b"two")
     assert file.read_bytes() == b"two"
-    assert os.listdir(file.parent) == ["file.txt"]
+    assert [child.name for child in file.parent.iterdir()] == ["file.txt"]
 
 
 def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +35,7 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path, monkeypatc
     with pytest.raises(StoreError, match=r"cannot write .*file\.txt: No space left on device"):
         write_file(file, "new")
     assert file.read_text("utf-8") == "old"
-    assert os.listdir(tmp_path) == ["file.txt"]
+    assert [child.name for child in tmp_path.iterdir()] == ["file.txt"]
 
 
 def test_run_folders_of_the_same_second_are_not_the_same(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_run_folders_of_the_same_second_are_not_the_same(tmp_path: Path) -> None
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", "utf-8")
-    with pytest.raises(StoreError, match="cannot make a run folder in .*; choose a folder .* with --out"):
+    with pytest.raises(StoreError, match=r"cannot make a run folder in .*; choose a folder .* with --out"):
         new_run_folder(tmp_path / "file", "x")
 
 

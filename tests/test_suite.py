@@ -67,8 +67,10 @@ def test_what_a_suite_leaves_out_is_as_in_the_notebook(write_suite: Callable[...
         ),
         (
             "[optimizer.adam]\nlr = 1\n" + GOOD,
-            "1: optimizer: unknown table. Did you mean 'optimizers'? "
-            "There are: suite, defaults, cases, models, optimizers, datasets",
+            (
+                "1: optimizer: unknown table. Did you mean 'optimizers'? "
+                "There are: suite, defaults, cases, models, optimizers, datasets"
+            ),
         ),
         ("[optimizers.adam]\nsweep.lr = []\n" + GOOD, "2: optimizers.adam.sweep.lr: is empty; name at least one"),
         (
@@ -136,7 +138,8 @@ NAMES = st.from_regex(r"[a-z]{1,5}", fullmatch=True)
 
 @given(st.dictionaries(NAMES, st.dictionaries(NAMES, st.integers()), max_size=5), st.integers(0, 3))
 def test_every_key_has_the_line_that_it_was_written_on(tables: dict[str, dict[str, int]], blank: int) -> None:
-    text, expected = "", {}
+    text = ""
+    expected: dict[tuple[str, ...], int] = {}
     for table, keys in tables.items():
         text += "\n" * blank
         expected[table,] = text.count("\n") + 1

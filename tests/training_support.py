@@ -34,7 +34,7 @@ def make_case(**options: Any) -> Case:
     defaults = {**spec.defaults, **named["optimizer"].params}
     named["optimizer"] = named["optimizer"].model_copy(update={"params": defaults})
     settings = {"epochs": 1, "batch_size": 50, "seeds": (0,), "train_size": 500, "test_size": 200, **options}
-    return Case(id="a/case", **named, **settings)
+    return Case.model_validate({"id": "a/case", **named, **settings})
 
 
 def setting_of(case: Case, device: str = "cpu", keep: Keep | None = None) -> Setting:

@@ -40,8 +40,7 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            error.message += nearest(args[0], COMMANDS)
-            raise
+            raise click.UsageError(f"{error.message}{nearest(args[0], COMMANDS)}", ctx) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; what is wrong is told in one line, a traceback only with --debug."""

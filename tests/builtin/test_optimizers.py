@@ -28,7 +28,7 @@ def test_every_optimizer_of_torch_that_trains_dense_parameters_is_offered() -> N
 def test_parameters_and_defaults_are_torchs_own(name: str) -> None:
     _, *own = inspect.signature(CLASSES[name]).parameters.values()
     offered = inspect.signature(OPTIMIZERS[name].spec.load()).parameters
-    assert list(offered)[0] == "model"
+    assert next(iter(offered)) == "model"
     for parameter in own:
         assert offered[parameter.name].default == parameter.default
     assert {n for n in offered if not n.startswith("adamw_")} == {"model", *(p.name for p in own)}

@@ -89,7 +89,7 @@ def test_the_shell_completes_commands_and_executors() -> None:
 def test_a_reader_that_goes_away_is_no_error(small_run: RunResult) -> None:
     program = f"{sys.executable} -m benchmnist report {small_run.path} --format csv | true"
     done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {program}"], capture_output=True, text=True, check=False
+        ["/bin/bash", "-c", f"set -o pipefail; {program}"], capture_output=True, text=True, check=False
     )
     assert "Traceback" not in done.stderr
     assert "rror" not in done.stderr

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 import torch
 
@@ -187,7 +188,7 @@ def test_bad_defaults_in_pyproject(
 def test_every_option_has_an_environment_variable(invoke: Callable[..., Result]) -> None:
     from benchmnist.cli import cli
 
-    context = __import__("click").Context(cli)
+    context = click.Context(cli)
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None
@@ -254,7 +255,7 @@ def test_a_parent_that_is_killed_leaves_no_worker(write_suite: Callable[..., Pat
         if "epoch 3/200" in line:
             break
     children = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
+        ["/bin/ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
     )
     (worker,) = map(int, children.stdout.split())
     process.kill()

@@ -12,7 +12,7 @@ from training_support import component, make_case
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.reports import write_report
 from benchmnist.reports.plots import LABELS, optimizer_styles
-from benchmnist.reports.tables import COLUMNS, cells, render, ComparisonTable
+from benchmnist.reports.tables import COLUMNS, ComparisonTable, cells, render
 from benchmnist.results import CaseResult, EpochResult, RunResult, TrialResult
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -11,6 +11,10 @@ from benchmnist.cases import Component
 from benchmnist.errors import DataError
 from benchmnist.plugins import find_plugins
 from benchmnist.training.data import Datasets, epoch_order, seed_for, to_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 SEEDS = st.integers(0, 2**40)
 
@@ -70,14 +74,16 @@ def benchmnist_datasets():
         ({"labels": (0.0, 1.0, 0.0, 1.0)}, "of torch.float32, not"),
     ],
 )
-def test_a_dataset_that_is_not_one_is_refused(install_plugin, tmp_path: Path, params, expected: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_dataset_that_is_not_one_is_refused(
+    install_plugin: Callable[..., None], tmp_path: Path, params: dict[str, Any], expected: str
+) -> None:
     install_plugin("tiny", BROKEN)
     component = Component(name="tiny", use="tiny", params=params, distribution="benchmnist-tiny", version="1.0")
     with pytest.raises(DataError, match=expected):
         Datasets(find_plugins(), tmp_path).load(component)
 
 
-def test_a_dataset_is_loaded_once(install_plugin, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_dataset_is_loaded_once(install_plugin: Callable[..., None], tmp_path: Path) -> None:
     install_plugin("tiny", BROKEN)
     datasets = Datasets(find_plugins(), tmp_path)
     component = Component(name="tiny", use="tiny", params={}, distribution="x", version="1")

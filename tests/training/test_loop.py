@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 import time
@@ -11,6 +12,7 @@ from training_support import component, epochs_of, losses, make_case, result_of,
 
 from benchmnist.training import loop
 from benchmnist.training.clock import Clock
+from benchmnist.training.data import epoch_order
 from benchmnist.training.trial import build_trial
 
 if TYPE_CHECKING:
@@ -84,12 +86,12 @@ def test_for_a_seed_every_optimizer_starts_from_the_same_weights() -> None:
 
 def test_for_a_seed_every_optimizer_sees_the_same_examples(install_plugin: Callable[..., None]) -> None:
     install_plugin("watch", WATCH)
-    import benchmnist_watch
+    watch = importlib.import_module("benchmnist_watch")
 
     for optimizer in ("sgd", "adam"):
         result = result_of(make_case(model="watch", optimizer=optimizer, seeds=(5,), epochs=2, train_size=100))
         assert result.status == "completed", result.error
-    seen = benchmnist_watch.SEEN
+    seen = watch.SEEN
     half = len(seen) // 2
     assert half > 4
     assert all(a.equal(b) for a, b in itertools.zip_longest(seen[:half], seen[half:]))
@@ -131,7 +133,7 @@ def test_the_losses_are_what_torch_computes() -> None:
     expected = []
     for epoch in (1, 2):
         total = 0.0
-        for chosen in loop.epoch_order(500, 0, epoch).split(50):
+        for chosen in epoch_order(500, 0, epoch).split(50):
             loss = torch.nn.functional.cross_entropy(trial.model(images[chosen]), labels[chosen])
             optimizer.zero_grad()
             loss.backward()
@@ -140,7 +142,7 @@ def test_the_losses_are_what_torch_computes() -> None:
         expected.append(total / 10)
     result = result_of(case)
     assert [epoch.train_loss for epoch in result.trials[0].epochs] == pytest.approx(expected, rel=1e-5)
-    assert result.trials[0].epochs[-1].test_accuracy > 60
+    assert (result.trials[0].epochs[-1].test_accuracy or 0) > 60
     assert (result.steps, result.train_size, result.parameters) == (10, 500, 397510)
 
 
@@ -160,19 +162,23 @@ def test_evaluation_is_not_timed(install_plugin: Callable[..., None]) -> None:
 def test_the_clock_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: said.append(f"wait for {device}"))
-    monkeypatch.setattr(time, "perf_counter", lambda: said.append("read") or 1.0)
+
+    def read() -> float:
+        said.append("read")
+        return 1.0
+
+    monkeypatch.setattr(time, "perf_counter", read)
     assert Clock(torch.device("cuda", 1))() == 1.0
     assert said == ["wait for cuda:1", "read"]
 
 
 def test_an_optimizer_with_modes_is_switched_around_evaluation(install_plugin: Callable[..., None]) -> None:
     install_plugin("odd", ODD)
-    import benchmnist_odd
-
-    benchmnist_odd.Modal.seen.clear()
+    seen = importlib.import_module("benchmnist_odd").Modal.seen
+    seen.clear()
     result = result_of(make_case(model="logistic", optimizer="modal", epochs=2))
     assert result.status == "completed", result.error
-    assert benchmnist_odd.Modal.seen == [20, "train", 20, "train", "eval", "train", "eval"]
+    assert seen == [20, "train", 20, "train", "eval", "train", "eval"]
 
 
 def test_divergence_is_a_result_and_ends_its_trial_only() -> None:
