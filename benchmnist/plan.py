@@ -107,7 +107,7 @@ class _Planner:
     def cases(self, index: int, block: Block) -> Iterator[Case]:
         path = self.suite.block_path(index)
         if block.engine not in ENGINES:
-            self.report(_no_engine(block.engine), *path, "engine")
+            self.report(_no_engine(block.engine), *self.where(path, "engine"))
         datasets = self.components("datasets", block.datasets or [block.dataset], path)
         models = self.components("models", block.models, path)
         optimizers = self.components("optimizers", block.optimizers, path)
@@ -148,13 +148,12 @@ class _Planner:
         tables: Mapping[str, Configured] = getattr(self.suite, kind)
         table = tables.get(name, Configured())
         # Where to point at: the configuration's own table, or else the list that names it.
-        own: TomlPath = (kind, name) if name in tables else (*path, kind if kind != "datasets" else "dataset")
+        listed = kind if kind != "datasets" or (*path, "datasets") in self.suite.lines else "dataset"
+        own = (kind, name) if name in tables else self.where(path, listed)
         try:
             offer = self.offers[kind][table.use or name]
         except BenchmnistError as error:
-            here = (*own, "use") if table.use else own
-            hint = f" (or give it a table [{kind}.{name}] with use = …)" if name not in tables else ""
-            self.report(f"{error}{hint}", *here)
+            self.report(str(error), *((*own, "use") if table.use else own))
             return []
         sound = self.check_parameters(kind, offer.spec, table, own)
         if not sound:
@@ -205,27 +204,34 @@ class _Planner:
     def check_baselines(self, cases: Iterable[Case]) -> None:
         """A baseline has to be the label of an optimizer in the suite."""
         labels = {case.optimizer.label for case in cases}
+        # An optimizer that is refused has been reported; as a baseline it is named rightly.
+        labels |= {name for (kind, name), found in self.known.items() if kind == "optimizers" and not found}
         for index, block in enumerate(self.suite.blocks):
-            if block.baseline is None or block.baseline in labels or self.problems:
+            if block.baseline is None or block.baseline in labels:
                 continue
-            path = self.suite.block_path(index)
-            inherited = (*path, "baseline") not in self.suite.lines
             self.report(
                 f"no optimizer of this suite is called {block.baseline!r}.{nearest(block.baseline, labels)} "
                 f"There are: {', '.join(sorted(labels))}",
-                *(("defaults",) if inherited else path),
-                "baseline",
+                *self.where(self.suite.block_path(index), "baseline"),
             )
 
     def check_unused(self) -> None:
         """A configuration that no case names is a slip of the pen, or its case was mistyped."""
+        if self.suite.problems:
+            return  # the block that names it may be among what could not be read
         for kind in self.offers:
             for name in getattr(self.suite, kind):
-                if (kind, name) not in self.known and not self.problems:
+                if (kind, name) not in self.known:
                     self.report(f"no case names it; list it in {kind} of a [[cases]], or leave it out", kind, name)
 
+    def where(self, block: TomlPath, key: str) -> TomlPath:
+        """Where a block's setting stands: in the block, or else in [defaults]."""
+        return (*block, key) if (*block, key) in self.suite.lines else ("defaults", key)
+
     def report(self, message: str, *path: str | int) -> None:
-        self.problems.append(self.suite.problem(message, *path))
+        problem = self.suite.problem(message, *path)
+        if problem not in self.problems:  # what [defaults] says wrongly is wrong in every block
+            self.problems.append(problem)
 
 
 def _points(sweep: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:

@@ -21,7 +21,7 @@ from benchmnist.plan import Overrides, make_plan
 from benchmnist.plugins import find_plugins
 from benchmnist.pytest_plugin import HARNESS, Harness, Observer
 from benchmnist.results import RunRecord, now, worst
-from benchmnist.suite import Suite, read_suite
+from benchmnist.suite import Suite, read_suite, seed_list
 from benchmnist.training.data import Datasets
 from benchmnist.training.environment import resolve_device
 from benchmnist.training.preflight import preflight
@@ -80,7 +80,7 @@ def prepare(
     suite: str | Path | Suite,
     *,
     device: str = "auto",
-    seeds: Sequence[int] | None = None,
+    seeds: int | Sequence[int] | None = None,
     epochs: int | None = None,
     keyword: str = "",
     engine: str | None = None,
@@ -91,13 +91,16 @@ def prepare(
     Raises:
         SuiteError: with everything that is wrong with the suite.
         BenchmnistError: if the device is not there, or the keyword expression selects nothing.
+        ValueError: if the seeds or the epochs are not such as a suite may have.
     """
     if not isinstance(suite, Suite):
         suite = read_suite(suite)
     there = resolve_device(device)
     root = Path(data_root) if data_root is not None else default_data_root()
     registry = find_plugins()
-    overrides = Overrides(tuple(seeds) if seeds is not None else None, epochs, engine)
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"epochs should be greater than 0, not {epochs}")
+    overrides = Overrides(seed_list(seeds) if seeds is not None else None, epochs, engine)
     plan = make_plan(suite, registry, overrides)
     tried = preflight(plan, registry, Datasets(registry, root))
     if problems := [*plan.problems, *tried.problems]:
@@ -111,7 +114,7 @@ def run(
     suite: str | Path | Suite,
     *,
     device: str = "auto",
-    seeds: Sequence[int] | None = None,
+    seeds: int | Sequence[int] | None = None,
     epochs: int | None = None,
     keyword: str = "",
     engine: str | None = None,
@@ -126,7 +129,7 @@ def run(
     Args:
         suite: A suite, or the path of one.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        seeds: Instead of the suite's.
+        seeds: Instead of the suite's: how many, or which.
         epochs: Instead of the suite's.
         keyword: Only the cases that pytest's `-k` selects with this expression.
         engine: Instead of the suite's.
@@ -139,6 +142,7 @@ def run(
     Raises:
         SuiteError: with everything that is wrong with the suite; nothing was trained.
         BenchmnistError: if the device, the executor or the run folder cannot be had; nothing was trained.
+        ValueError: if the seeds or the epochs are not such as a suite may have.
         KeyboardInterrupt: after what was done has been saved.
     """
     prepared = prepare(

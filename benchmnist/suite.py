@@ -208,7 +208,7 @@ class _Reader:
             text=self.text,
             lines=self.lines,
             block_indices=tuple(whole),
-            problems=tuple(self.problems),
+            problems=tuple(self.problems),  # the last, when all has been read
         )
 
     def configured(self, kind: str) -> dict[str, Configured]:
@@ -279,8 +279,8 @@ def line_numbers(text: str) -> dict[TomlPath, int]:
     arrays: dict[TomlPath, int] = {}  # how many [[tables]] each array has so far
     table: TomlPath = ()
     gathered, begun = "", 1
-    for number, line in enumerate(text.splitlines(keepends=True), 1):
-        gathered += line
+    for number, line in enumerate(text.split("\n"), 1):
+        gathered += f"{line}\n"
         try:
             statement = tomllib.loads(gathered)
         except tomllib.TOMLDecodeError:

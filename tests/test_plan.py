@@ -84,7 +84,7 @@ def test_only_keeps_the_order(write_suite: Callable[..., Path]) -> None:
         ),
         (
             '[defaults]\ndataset = "mnits"\n[[cases]]\nmodels = ["fc"]\noptimizers = ["adam"]\n',
-            "5: cases.dataset: no dataset is called 'mnits'. Did you mean 'mnist'?",
+            "4: defaults.dataset: no dataset is called 'mnits'. Did you mean 'mnist'?",
         ),
         (
             '[optimizers.sgd]\nlearning_rate = 1\nlr = 1\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
@@ -137,6 +137,22 @@ def test_a_mistake_is_told_with_its_place(write_suite: Callable[..., Path], text
 def test_the_suites_own_mistakes_are_told_with_the_plans(write_suite: Callable[..., Path]) -> None:
     path = write_suite(HEAD + '[defaults]\nepoch = 3\n[[cases]]\nmodels = ["fc"]\noptimizers = ["adamm"]\n')
     assert [problem.line for problem in plan_of(path).problems] == [4, 7]
+
+
+def test_one_mistake_does_not_cause_others_nor_hide_them(write_suite: Callable[..., Path]) -> None:
+    path = write_suite(
+        HEAD
+        + '[defaults]\nbaseline = "sgdd"\nengine = "gpu"\n[optimizers.sgd]\nlrr = 1\n[models.spare]\nuse = "fc"\n'
+        '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n[[cases]]\nmodels = ["cnn"]\noptimizers = ["sgd"]\n'
+    )
+    assert [(problem.line, problem.key) for problem in plan_of(path).problems] == [
+        (5, "defaults.engine"),
+        (7, "optimizers.sgd.lrr"),
+        (4, "defaults.baseline"),
+        (8, "models.spare"),
+    ]
+    named_rightly = write_suite(path.read_text("utf-8").replace("sgdd", "sgd"))
+    assert "defaults.baseline" not in [problem.key for problem in plan_of(named_rightly).problems]
 
 
 def test_a_label_tells_two_blocks_apart(write_suite: Callable[..., Path]) -> None:

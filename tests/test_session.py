@@ -375,6 +375,17 @@ def test_an_interruption_keeps_what_was_done(write_suite: Callable[..., Path]) -
     assert [b["name"] for b in strict_json(result.path / "benchmark.json")["benchmarks"]] == ["mnist/fc/sgd"]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({"seeds": 0}, "at least one seed"), ({"seeds": [1, 1]}, "a seed twice"), ({"epochs": 0}, "greater than 0")],
+)
+def test_overrides_are_held_to_what_a_suite_may_say(
+    write_suite: Callable[..., Path], options: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(ValueError, match=expected):
+        run(write_suite(HEAD + FC_SGD), **options)
+
+
 def test_overrides(write_suite: Callable[..., Path]) -> None:
     suite = benchmnist.load_suite(write_suite(HEAD + FC_SGD))
     result = run(Path(suite.file), seeds=[5], epochs=1, engine="dataloader", checkpoints=False)

@@ -133,6 +133,11 @@ def test_lines_of_every_kind_of_table() -> None:
     assert ("no",) not in lines
 
 
+def test_only_a_newline_ends_a_line() -> None:
+    text = 'a = "one\u2028line\x85still\u2029"\nb = 1\n'
+    assert line_numbers(text)["b",] == 2
+
+
 NAMES = st.from_regex(r"[a-z]{1,5}", fullmatch=True)
 
 
