@@ -203,9 +203,9 @@ class _Planner:
 
     def check_baselines(self, cases: Iterable[Case]) -> None:
         """A baseline has to be the label of an optimizer in the suite."""
+        if any(kind == "optimizers" and not found for (kind, _), found in self.known.items()):
+            return  # one was refused, and reported; the baseline may be meant to be that one
         labels = {case.optimizer.label for case in cases}
-        # An optimizer that is refused has been reported; as a baseline it is named rightly.
-        labels |= {name for (kind, name), found in self.known.items() if kind == "optimizers" and not found}
         for index, block in enumerate(self.suite.blocks):
             if block.baseline is None or block.baseline in labels:
                 continue

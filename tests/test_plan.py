@@ -142,17 +142,20 @@ def test_the_suites_own_mistakes_are_told_with_the_plans(write_suite: Callable[.
 def test_one_mistake_does_not_cause_others_nor_hide_them(write_suite: Callable[..., Path]) -> None:
     path = write_suite(
         HEAD
-        + '[defaults]\nbaseline = "sgdd"\nengine = "gpu"\n[optimizers.sgd]\nlrr = 1\n[models.spare]\nuse = "fc"\n'
+        + '[defaults]\nbaseline = "sgdd"\nengine = "gpu"\n[optimizers.sgd]\nlr = 1\n[models.spare]\nuse = "fc"\n'
         '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n[[cases]]\nmodels = ["cnn"]\noptimizers = ["sgd"]\n'
     )
     assert [(problem.line, problem.key) for problem in plan_of(path).problems] == [
         (5, "defaults.engine"),
-        (7, "optimizers.sgd.lrr"),
         (4, "defaults.baseline"),
         (8, "models.spare"),
     ]
-    named_rightly = write_suite(path.read_text("utf-8").replace("sgdd", "sgd"))
-    assert "defaults.baseline" not in [problem.key for problem in plan_of(named_rightly).problems]
+    meant = write_suite(path.read_text("utf-8").replace("lr =", "lrr ="))
+    assert [problem.key for problem in plan_of(meant).problems] == [
+        "defaults.engine",
+        "optimizers.sgd.lrr",
+        "models.spare",
+    ]
 
 
 def test_a_label_tells_two_blocks_apart(write_suite: Callable[..., Path]) -> None:
