@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from benchmnist.errors import BenchmnistError as BenchmnistError
     from benchmnist.hookspecs import hookimpl as hookimpl
+    from benchmnist.pytest_plugin import Observer as Observer
     from benchmnist.reports import write_report as write_report
     from benchmnist.results import RunResult as RunResult
     from benchmnist.session import run as run
@@ -26,6 +27,7 @@ _HOMES = {
     "DatasetSpec": "specs",
     "ExecutorSpec": "specs",
     "ModelSpec": "specs",
+    "Observer": "pytest_plugin",
     "OptimizerSpec": "specs",
     "RunResult": "results",
     "hookimpl": "hookspecs",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Frozen(BaseModel):
@@ -50,7 +50,10 @@ class Case(Frozen):
         engine: How the trials are executed; never changes what is computed.
         train_size: Train on only the first so many examples; None for all.
         test_size: Test on only the first so many examples; None for all.
+        reference: Whether a fixed piece of work is timed beside every epoch, to measure the machine by.
         baseline: The label of the optimizer that this one is compared with.
+        marks: The pytest marks of its item.
+        expect: What the suite asserts: a comparison, `>= 97.0`, by `accuracy`, `loss` or `images_per_second`.
         line: Where the suite asks for it.
     """
 
@@ -65,8 +68,11 @@ class Case(Frozen):
     engine: str = "auto"
     train_size: int | None = None
     test_size: int | None = None
+    reference: bool = False
     baseline: str | None = None
     label: str = ""
+    marks: tuple[str, ...] = ()
+    expect: dict[str, str] = Field(default_factory=dict)
     line: int | None = None
 
     @property

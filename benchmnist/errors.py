@@ -7,6 +7,7 @@
     ├── DeviceError        the device that was asked for is not there
     ├── DataError          a dataset that is missing, damaged or not what its plugin declared
     ├── TrialError         a case whose training raised; holds the traceback
+    ├── ExpectationError   a case that is not what its suite expects
     └── StoreError         a run folder that cannot be written or read
 
 The message of each is for the person at the terminal: what is wrong, where, and what to do.
@@ -44,6 +45,10 @@ class DataError(BenchmnistError):
 
 class TrialError(BenchmnistError):
     """The training of a case raised."""
+
+
+class ExpectationError(BenchmnistError):
+    """A case is not what its suite expects."""
 
 
 class StoreError(BenchmnistError):

@@ -119,8 +119,10 @@ class _Planner:
             "engine": block.engine,
             "train_size": block.train_size,
             "test_size": block.test_size,
+            "reference": block.reference,
             "baseline": block.baseline,
             "label": block.label,
+            "marks": block.marks,
             "line": self.suite.block_line(index),
             **self.overrides.given(),
         }
@@ -132,8 +134,17 @@ class _Planner:
                 dataset=dataset,
                 model=model,
                 optimizer=optimizer,
+                expect=self.expected(names, block),
                 **settings,
             )
+
+    def expected(self, names: Sequence[str], block: Block) -> dict[str, str]:
+        """What is expected of a case: what its block says, over its configurations, over the defaults."""
+        expected = self.suite.expect.given()
+        for kind, name in zip(("datasets", "models", "optimizers"), names, strict=True):
+            table: Configured | None = getattr(self.suite, kind).get(name)
+            expected |= table.expect.given() if table else {}
+        return expected | block.expect.given()
 
     def components(self, kind: str, names: Sequence[str], path: TomlPath) -> list[Component]:
         """What those names stand for: one component each, or one for each point of its sweep."""

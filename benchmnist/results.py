@@ -27,6 +27,8 @@ class EpochResult(Frozen):
         seconds: Of training: shuffling, fetching, forward, backward, step; the device synchronised at both ends.
         train_loss: Mean over the steps of the epoch, of the loss before each step.
         step_losses: (step, loss of that step's batch) for every hundredth step and the last.
+        reference_seconds: Of the reference work, the mean of just before and just after the epoch; None where
+            the suite does not ask for it.
         test_loss: Mean cross-entropy over the test set after the epoch; None where the trial diverged.
         test_accuracy: Of the test set, after the epoch, in %; None where the trial diverged.
     """
@@ -35,6 +37,7 @@ class EpochResult(Frozen):
     seconds: float
     train_loss: float
     step_losses: tuple[tuple[int, float], ...]
+    reference_seconds: float | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
 
@@ -69,7 +72,11 @@ class CaseResult(Frozen):
         train_size: Examples an epoch.
         steps: Steps an epoch.
         parameters: Trainable parameters of the model.
+        precision: The type of the model's parameters, `float32`.
+        peak_memory: Bytes: on a GPU the most that torch had allocated during the case; else the most that the
+            training process has ever had resident.
         environment: The machine, the versions and the flags that it ran with.
+        misses: What the suite expected and was not so, in words.
         error: The traceback, where it failed.
         started: UTC, ISO 8601.
         wall_seconds: From first to last, all included.
@@ -83,7 +90,10 @@ class CaseResult(Frozen):
     train_size: int = 0
     steps: int = 0
     parameters: int = 0
+    precision: str = ""
+    peak_memory: int = 0
     environment: dict[str, Any] = Field(default_factory=dict)
+    misses: tuple[str, ...] = ()
     error: str | None = None
     started: str = ""
     wall_seconds: float = 0.0

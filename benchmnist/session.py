@@ -5,109 +5,30 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
 import pytest
 
 from benchmnist import pytest_plugin, store
-from benchmnist.errors import BenchmnistError, StoreError, SuiteError
+from benchmnist.errors import BenchmnistError, StoreError
 from benchmnist.executors import Workplace
-from benchmnist.plan import Overrides, make_plan
-from benchmnist.plugins import find_plugins
+from benchmnist.prepare import prepare
 from benchmnist.pytest_plugin import HARNESS, Harness, Observer
 from benchmnist.results import RunRecord, now, worst
-from benchmnist.suite import Suite, read_suite, seed_list
-from benchmnist.training.data import Datasets
-from benchmnist.training.environment import resolve_device
-from benchmnist.training.preflight import preflight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from benchmnist.cases import Case
     from benchmnist.plan import Plan
-    from benchmnist.plugins import Registry
+    from benchmnist.prepare import Prepared
     from benchmnist.results import CaseResult, EpochResult, RunResult
+    from benchmnist.suite import Suite
     from benchmnist.training.preflight import Work
-
-
-class Silent:
-    """An observer that does nothing: the base of those that do not care for everything."""
-
-    def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:
-        """See Observer."""
-
-    def case_started(self, case: Case) -> None:
-        """See Observer."""
-
-    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
-        """See Observer."""
-
-    def case_ended(self, result: CaseResult) -> None:
-        """See Observer."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A plan in which nothing is known to be wrong.
-
-    Attributes:
-        plan: The cases that were selected.
-        work: What an epoch of each takes, by case id; without those that will fail when they are built.
-        device: The device, `cuda:0`.
-        data_root: Where datasets are kept.
-        registry: The plugins that it was planned with.
-    """
-
-    plan: Plan
-    work: Mapping[str, Work]
-    device: str
-    data_root: Path
-    registry: Registry
-
-
-def default_data_root() -> Path:
-    """`BENCHMNIST_DATA`, or the user's cache folder."""
-    return Path(os.environ.get("BENCHMNIST_DATA") or platformdirs.user_cache_path("benchmnist") / "data")
-
-
-def prepare(
-    suite: str | Path | Suite,
-    *,
-    device: str = "auto",
-    seeds: int | Sequence[int] | None = None,
-    epochs: int | None = None,
-    keyword: str = "",
-    engine: str | None = None,
-    data_root: str | Path | None = None,
-) -> Prepared:
-    """Reads, plans and tries a suite, all but the training. The parameters are those of `run`.
-
-    Raises:
-        SuiteError: with everything that is wrong with the suite.
-        BenchmnistError: if the device is not there, or the keyword expression selects nothing.
-        ValueError: if the seeds or the epochs are not such as a suite may have.
-    """
-    if not isinstance(suite, Suite):
-        suite = read_suite(suite)
-    there = resolve_device(device)
-    root = Path(data_root) if data_root is not None else default_data_root()
-    registry = find_plugins()
-    if epochs is not None and epochs < 1:
-        raise ValueError(f"epochs should be greater than 0, not {epochs}")
-    overrides = Overrides(seed_list(seeds) if seeds is not None else None, epochs, engine)
-    plan = make_plan(suite, registry, overrides)
-    tried = preflight(plan, registry, Datasets(registry, root))
-    if problems := [*plan.problems, *tried.problems]:
-        raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
-    if keyword:
-        plan = _select(plan, keyword)
-    return Prepared(plan, tried.work, str(there), root, registry)
 
 
 def run(
@@ -150,11 +71,10 @@ def run(
         device=device,
         seeds=seeds,
         epochs=epochs,
-        keyword=keyword,
         engine=engine,
         data_root=data_root,
     )
-    plan = prepared.plan
+    plan = select(prepared, keyword).plan
     build = prepared.registry.executors[executor].spec.load()
     path = store.new_run_folder(Path(out), plan.suite.name)
     workplace = Workplace(prepared.device, prepared.data_root, path, checkpoints)
@@ -168,7 +88,7 @@ def run(
         options={"device": prepared.device, "executor": executor, "keyword": keyword},
         started=now(),
     )
-    recorder = _Recorder(store.RunFolder(path), record, observer or Silent())
+    recorder = _Recorder(store.RunFolder(path), record, observer or Observer())
     recorder.run_started(plan, prepared.work, path)
     with build(workplace) as executing:
         interrupted = _train(Harness(plan, recorder, executing), recorder, path)
@@ -178,7 +98,7 @@ def run(
     return store.load_run(path)
 
 
-class _Recorder:
+class _Recorder(Observer):
     """Writes everything down before it tells the observer."""
 
     def __init__(self, folder: store.RunFolder, record: RunRecord, observer: Observer) -> None:
@@ -208,7 +128,7 @@ class _Recorder:
         self.observer.case_ended(result)
 
     def run_ended(self, *, interrupted: bool) -> None:
-        failed = worst(result.status for result in self.ended) == "failed"
+        failed = worst(result.status for result in self.ended) == "failed" or any(r.misses for r in self.ended)
         status = "interrupted" if interrupted else "failed" if failed else "completed"
         self.record = self.record.model_copy(update={"status": status, "ended": now()})
         self.folder.write_record(self.record)
@@ -238,9 +158,16 @@ class _Bridge:
             machine_info["benchmnist"] = self.recorder.environment
 
 
-def _select(plan: Plan, keyword: str) -> Plan:
-    """The cases that pytest's own `-k` selects."""
-    bridge = _Bridge(Harness(plan, Silent()))
+def select(prepared: Prepared, keyword: str) -> Prepared:
+    """The same with only the cases that pytest's own `-k` selects; all of them if the keyword is empty.
+
+    Raises:
+        BenchmnistError: if it selects none, or is no such expression.
+    """
+    if not keyword:
+        return prepared
+    plan = prepared.plan
+    bridge = _Bridge(Harness(plan, Observer()))
     output = io.StringIO()
     code = _pytest(plan, bridge, output, "--collect-only", "-k", keyword)
     if code == pytest.ExitCode.USAGE_ERROR:
@@ -249,7 +176,7 @@ def _select(plan: Plan, keyword: str) -> Plan:
     if not bridge.collected:
         ids = ", ".join(case.id for case in plan.cases)
         raise BenchmnistError(f"-k {keyword!r} selects none of the cases; there are: {ids}")
-    return plan.only(bridge.collected)
+    return replace(prepared, plan=plan.only(bridge.collected))
 
 
 def _train(harness: Harness, recorder: _Recorder, path: Path) -> bool:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+COMPARISON = re.compile(r"(>=|<=|>|<) *(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
+"""A comparison with a number that is not negative, which none of our figures is."""
 SUITE_NAME = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
 
 TomlPath = tuple[str | int, ...]
@@ -43,6 +45,30 @@ def seed_list(value: object) -> tuple[int, ...]:
     return tuple(seeds)
 
 
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """As `seed_list`, of what was typed: `3`, or `0,4,7`.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise ValueError("should be a number of seeds, or a list as 0,4,7")
+    return seed_list([int(part) for part in parts] if len(parts) > 1 else int(text))
+
+
+def _comparison(value: object) -> str:
+    """`">= 97.0"`: what a figure has to be.
+
+    Raises:
+        ValueError: if it is no such thing.
+    """
+    if not isinstance(value, str) or not COMPARISON.fullmatch(value):
+        raise ValueError(f'should be a comparison as ">= 97.0", not {value!r}')
+    return value
+
+
+Comparison = Annotated[str, BeforeValidator(_comparison)]
 Names = Annotated[list[str], Field(min_length=1)]
 Positive = Annotated[int, Field(gt=0)]
 
@@ -58,6 +84,24 @@ class Header(_Strict):
     title: str = ""
 
 
+class Expect(_Strict):
+    """What a suite asserts of a case; a case that misses it fails.
+
+    Attributes:
+        accuracy: Final test accuracy in %, of every seed.
+        loss: Mean training loss of the last epoch, of every seed.
+        images_per_second: Training examples by the median epoch time.
+    """
+
+    accuracy: Comparison | None = None
+    loss: Comparison | None = None
+    images_per_second: Comparison | None = None
+
+    def given(self) -> dict[str, str]:
+        """Those that are not None."""
+        return {key: value for key, value in self.model_dump().items() if value is not None}
+
+
 class Settings(_Strict):
     """What may stand in [defaults], and in any of [[cases]] instead."""
 
@@ -70,6 +114,9 @@ class Settings(_Strict):
     engine: str = "auto"
     train_size: Positive | None = None
     test_size: Positive | None = None
+    reference: bool = False
+    marks: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], ...] = Field(default=(), strict=False)
+    expect: Expect = Expect()
 
 
 class Block(Settings):
@@ -82,11 +129,12 @@ class Block(Settings):
 
 
 class Configured(BaseModel):
-    """A named configuration, as [optimizers.momentum]; all but `use` and `sweep` are parameters."""
+    """A named configuration, as [optimizers.momentum]; all but `use`, `expect` and `sweep` are parameters."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
     use: str | None = None
+    expect: Expect = Expect()
     sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
 
     @property
@@ -104,6 +152,7 @@ class Suite:
         title: For people.
         blocks: Its [[cases]], with the defaults filled in.
         models, optimizers, datasets: Its named configurations.
+        expect: What its [defaults] expect of every case; `blocks` have only what they say themselves.
         file: Where it was read from.
         text: The TOML, as read.
         problems: What is wrong with it; a suite with problems is never run.
@@ -117,6 +166,7 @@ class Suite:
     models: Mapping[str, Configured]
     optimizers: Mapping[str, Configured]
     datasets: Mapping[str, Configured]
+    expect: Expect
     file: str
     text: str
     problems: tuple[Problem, ...]
@@ -186,7 +236,7 @@ class _Reader:
                 self.report(f"unknown table.{nearest(key, tables)} There are: {', '.join(tables)}", key)
         header = self.read(Header, self.raw.get("suite", {}), "suite")
         defaults = self.read(Settings, self.raw.get("defaults", {}), "defaults") or Settings()
-        given = defaults.model_dump(exclude_unset=True)
+        given = defaults.model_dump(exclude_unset=True, exclude={"expect"})
         blocks = self.raw.get("cases")
         if not isinstance(blocks, list) or not blocks:
             self.report("the suite has no cases; give it a [[cases]] with models and optimizers", "cases")
@@ -204,6 +254,7 @@ class _Reader:
             models=self.configured("models"),
             optimizers=self.configured("optimizers"),
             datasets=self.configured("datasets"),
+            expect=defaults.expect,
             file=self.file,
             text=self.text,
             lines=self.lines,
@@ -256,13 +307,16 @@ def _message(mistake: ErrorDetails, model: type[BaseModel]) -> str:
     """What pydantic found, as a person would say it."""
     kind, given = mistake["type"], mistake["input"]
     if kind == "extra_forbidden":
-        return f"unknown key.{nearest(str(mistake['loc'][-1]), model.model_fields)}"
+        fields = Expect.model_fields if "expect" in mistake["loc"][:-1] else model.model_fields
+        return f"unknown key.{nearest(str(mistake['loc'][-1]), fields)}"
     if kind == "missing":
         return "is missing"
     if kind == "too_short":
         return "is empty; name at least one"
     if kind == "value_error":
         return str(mistake["ctx"]["error"])
+    if kind == "string_pattern_mismatch" and "marks" in mistake["loc"]:
+        return f"{given!r} is no name of a pytest mark"
     if kind == "string_pattern_mismatch":
         return f"{given!r} is not letters and digits joined by single - _ or ."
     said = mistake["msg"].removeprefix("Input ")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmnist.session import default_data_root
+from benchmnist.training.data import default_data_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import benchmnist
-from benchmnist.session import prepare
+from benchmnist.prepare import prepare
 
 ROOT = Path(__file__).parents[1]
 CASES = "fc/adam or fc-bn-dropout/adam or cnn"

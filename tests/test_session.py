@@ -13,7 +13,8 @@ import safetensors.torch
 
 import benchmnist
 from benchmnist.errors import BenchmnistError, PluginError, StoreError, SuiteError, UnknownNameError
-from benchmnist.session import Silent, prepare
+from benchmnist.prepare import prepare
+from benchmnist.session import select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -151,7 +152,7 @@ def test_names_are_relative_to_the_project(tmp_path: Path, where: str) -> None:
 def test_the_observer_is_told_everything_in_order(write_suite: Callable[..., Path]) -> None:
     said: list[str] = []
 
-    class Listener(Silent):
+    class Listener(benchmnist.Observer):
         def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:
             said.append(f"run of {len(plan.cases)}, {work['mnist/fc/sgd'].steps} steps, {path.is_dir()}")
 
@@ -215,16 +216,16 @@ def test_a_case_that_diverges_is_a_result(write_suite: Callable[..., Path]) -> N
 )
 def test_k_selects_as_pytest_does(write_suite: Callable[..., Path], keyword: str, expected: list[str]) -> None:
     path = write_suite(HEAD + '[[cases]]\nmodels = ["fc", "logistic"]\noptimizers = ["sgd", "adam"]\n')
-    prepared = prepare(path, device="cpu", keyword=keyword)
+    prepared = select(prepare(path, device="cpu"), keyword)
     assert [case.id for case in prepared.plan.cases] == expected
 
 
 def test_k_that_selects_nothing_or_is_no_expression(write_suite: Callable[..., Path]) -> None:
     path = write_suite(HEAD + FC_SGD)
     with pytest.raises(BenchmnistError, match="-k 'cnn' selects none of the cases; there are: mnist/fc/sgd"):
-        prepare(path, device="cpu", keyword="cnn")
+        select(prepare(path, device="cpu"), "cnn")
     with pytest.raises(BenchmnistError, match=r"-k 'fc and': Wrong expression passed to '-k'"):
-        prepare(path, device="cpu", keyword="fc and")
+        select(prepare(path, device="cpu"), "fc and")
 
 
 @pytest.mark.parametrize(
@@ -342,7 +343,7 @@ def test_a_result_that_cannot_be_stored_ends_the_run(write_suite: Callable[..., 
     path = write_suite(HEAD + '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd", "adam"]\n')
     started: list[str] = []
 
-    class InTheWay(Silent):
+    class InTheWay(benchmnist.Observer):
         def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:  # noqa: ARG002
             (path / "cases").rmdir()
             (path / "cases").write_text("a file where a folder should be", "utf-8")
@@ -358,7 +359,7 @@ def test_a_result_that_cannot_be_stored_ends_the_run(write_suite: Callable[..., 
 def test_an_interruption_keeps_what_was_done(write_suite: Callable[..., Path]) -> None:
     path = write_suite(HEAD + '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd", "adam", "rmsprop"]\n')
 
-    class Impatient(Silent):
+    class Impatient(benchmnist.Observer):
         def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
             if (case.optimizer.name, seed, result.epoch) == ("adam", 1, 1):
                 raise KeyboardInterrupt

@@ -8,8 +8,7 @@ import torch
 
 from benchmnist.cases import Case, Component
 from benchmnist.plugins import find_plugins
-from benchmnist.session import default_data_root
-from benchmnist.training.data import Datasets
+from benchmnist.training.data import Datasets, default_data_root
 from benchmnist.training.loop import Setting, train_case
 
 if TYPE_CHECKING:

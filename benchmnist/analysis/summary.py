@@ -41,10 +41,10 @@ class Summary:
 
     @property
     def status(self) -> str:
-        """`ok`, or what happened in a word: `diverged 1/3` of its seeds, `failed`, `stopped`."""
+        """`ok`, or what happened: `diverged 1/3` of its seeds, `missed` what is expected, `failed`, `stopped`."""
         result = self.result
         if result.status == "completed":
-            return "ok"
+            return "missed" if result.misses else "ok"
         if result.status == "diverged":
             diverged = sum(trial.status == "diverged" for trial in result.trials)
             return f"diverged {diverged}/{len(result.case.seeds)}"

@@ -1,7 +1,8 @@
 """The command line: one small file a command, loaded when it is called.
 
-Results go to standard output, progress and errors to standard error. Exit codes: 0 all fine, 1 a case failed,
-2 the command line or the suite is wrong and nothing was trained, 130 interrupted, 143 terminated.
+Results go to standard output, progress and errors to standard error. Exit codes: 0 all fine; 1 a case failed or
+missed what is expected of it, or the gate found one slower; 2 the command line or the suite is wrong and nothing
+was trained; 3 the gate had nothing that it could compare; 130 interrupted; 143 terminated.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import click
 from benchmnist.cli.options import DEBUG, pyproject_defaults
 from benchmnist.errors import BenchmnistError, SuiteError, nearest
 
-COMMANDS = ("run", "report", "plugins")
+COMMANDS = ("run", "report", "gate", "plugins")
 USAGE_ERROR = 2
 INTERRUPTED = 130
 

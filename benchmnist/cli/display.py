@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.text import Text
 
 from benchmnist.analysis.summary import summarise_all
+from benchmnist.pytest_plugin import Observer
 from benchmnist.reports.tables import LEGEND, ComparisonTable
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def progress_console() -> Console:
 
 
 def show_run(run: RunResult, console: Console) -> None:
-    """The comparison table of a run, and the last line of each failure."""
+    """The comparison table of a run, the last line of each failure, and what was missed."""
     console.print(Text(run.record.title, style="bold"))
     console.print(ComparisonTable(summarise_all(run.cases)) if run.cases else "no case has ended")
     console.print(Text(LEGEND, style="dim"))
@@ -45,6 +46,8 @@ def show_run(run: RunResult, console: Console) -> None:
         if result.error:
             last = result.error.strip().splitlines()[-1]
             console.print(Text(f"{result.id} failed: {last}", style="red"), soft_wrap=True)
+        for miss in result.misses:
+            console.print(Text(f"{result.id} missed: {miss}", style="red"), soft_wrap=True)
 
 
 def make_display(*, verbose: bool) -> Display:
@@ -53,7 +56,7 @@ def make_display(*, verbose: bool) -> Display:
     return LiveDisplay(console, verbose=verbose) if console.is_terminal else Display(console, verbose=verbose)
 
 
-class Display:
+class Display(Observer):
     """Plain lines: no control codes, each said once.
 
     Attributes:

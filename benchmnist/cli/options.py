@@ -53,17 +53,25 @@ def pyproject_defaults(group: click.Group, ctx: click.Context) -> dict[str, dict
         raise click.UsageError(f"{file}: cannot be read: {error}") from error
     if not table:
         return {}
-    given = {str(key).replace("-", "_"): value for key, value in table.items()}
+    given = {str(key).replace("_", "-"): value for key, value in table.items()}
     takes = {
-        name: {p.name for p in command.params if isinstance(p, click.Option) and p.name}
+        name: {_long(p): str(p.name) for p in command.params if isinstance(p, click.Option)}
         for name in group.list_commands(ctx)
         if (command := group.get_command(ctx, name))
     }
-    known = set().union(*takes.values())
+    known = {long for options in takes.values() for long in options}
     for key in given:
         if key not in known:
             raise click.UsageError(
                 f"{file}: tool.benchmnist.{key}: unknown option.{nearest(key, known)} "
                 f"There are: {', '.join(sorted(known))}"
             )
-    return {name: {key: given[key] for key in given if key in options} for name, options in takes.items()}
+    return {
+        command: {name: given[long] for long, name in options.items() if long in given}
+        for command, options in takes.items()
+    }
+
+
+def _long(parameter: click.Option) -> str:
+    """Its name as it is typed, without the dashes."""
+    return next(opt for opt in parameter.opts if opt.startswith("--")).removeprefix("--")

@@ -13,8 +13,8 @@ from benchmnist.cli.options import debug_option, option
 if TYPE_CHECKING:
     from types import FrameType
 
+    from benchmnist.prepare import Prepared
     from benchmnist.results import RunResult
-    from benchmnist.session import Prepared
 
 FAILED = 1
 INTERRUPTED = 130
@@ -23,17 +23,12 @@ TERMINATED = 143
 
 def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int, ...] | None:
     """`3` is the seeds 0, 1 and 2, `0,4,7` just these; pyproject.toml may say them as TOML."""
-    from benchmnist.suite import seed_list
+    from benchmnist.suite import parse_seeds, seed_list
 
     if value is None:
         return None
     try:
-        if isinstance(value, str):
-            parts = value.split(",")
-            if not all(part.strip().isdecimal() for part in parts):
-                raise ValueError("should be a number of seeds, or a list as 0,4,7")
-            value = list(map(int, parts)) if len(parts) > 1 else int(parts[0])
-        return seed_list(value)
+        return parse_seeds(value) if isinstance(value, str) else seed_list(value)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from error
 
@@ -86,12 +81,14 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
     """Train the cases of SUITE, a TOML file, and compare them."""
     from benchmnist import session
     from benchmnist.cli.display import make_display, results_console
+    from benchmnist.prepare import prepare
     from benchmnist.store import load_run
 
     if dry_run:
-        for only_for_training in ("executor", "out", "checkpoints"):
-            del options[only_for_training]
-        results_console().print(_dry_run(session.prepare(suite, **options)))
+        keyword = options["keyword"]
+        for not_for_preparing in ("keyword", "executor", "out", "checkpoints"):
+            del options[not_for_preparing]
+        results_console().print(_dry_run(session.select(prepare(suite, **options), keyword)))
         return
 
     signals: list[int] = []

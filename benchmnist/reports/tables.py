@@ -192,7 +192,7 @@ def render(run: RunResult, form: str) -> str:
         writer.writerows(records)
         return output.getvalue()
     bold = {"markdown": "**{}**", "latex": "\\textbf{{{}}}"}[form]
-    escape = _latex if form == "latex" else _markdown
+    escape = _latex if form == "latex" else escape_markdown
     rows = [
         [
             escape(s.result.case.dataset.label),
@@ -239,7 +239,7 @@ def _record(s: Summary) -> dict[str, Any]:
     }
 
 
-def _markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text that markdown takes for text."""
     for character in "\\|*_`<[":
         text = text.replace(character, f"\\{character}")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import platformdirs
 import torch
 
 from benchmnist.errors import DataError
 from benchmnist.specs import Dataset
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
     from benchmnist.cases import Case, Component
@@ -39,6 +40,11 @@ def to_unit(images: Tensor, device: torch.device) -> Tensor:
     """Images on the device as float32 with pixels in [0, 1], as torchvision's ToTensor makes them."""
     moved = images.to(device)
     return moved.to(torch.float32).div(255) if moved.dtype == torch.uint8 else moved
+
+
+def default_data_root() -> Path:
+    """Where datasets are kept: `BENCHMNIST_DATA`, or the user's cache folder."""
+    return Path(os.environ.get("BENCHMNIST_DATA") or platformdirs.user_cache_path("benchmnist") / "data")
 
 
 class Datasets:

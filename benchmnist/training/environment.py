@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import platform
+import shutil
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -52,7 +57,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # it is of a class of its own, which xdist cannot send
         "torchvision": version("torchvision"),
         "benchmnist": version("benchmnist"),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
@@ -62,10 +67,47 @@ def environment(device: torch.device) -> dict[str, Any]:
             "device_name": torch.cuda.get_device_name(device),
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
+            "driver": _driver(),
             "tf32": torch.backends.cuda.matmul.allow_tf32,
             "cudnn_tf32": torch.backends.cudnn.allow_tf32,
         }
-    return found
+    return found | {"fingerprint": _fingerprint(found)}
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begins a new measurement of `peak_memory`, where that can be done: on a GPU."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: on a GPU the most that torch had allocated; else the most that this process ever had resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver, which torch does not tell."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    query = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
+    found = subprocess.run(  # noqa: S603 - a program of the driver, without any input of ours
+        query, capture_output=True, text=True, check=False
+    )
+    return found.stdout.partition("\n")[0].strip() or None
+
+
+def _fingerprint(found: dict[str, Any]) -> str:
+    """What has to be the same for two timings to be comparable, in twelve characters."""
+    telling = {key: value for key, value in found.items() if key not in ("benchmnist", "torchvision")}
+    return hashlib.blake2b(json.dumps(telling, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
 def _cpu_name() -> str:

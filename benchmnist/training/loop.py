@@ -20,13 +20,14 @@ from benchmnist.results import CaseResult, EpochResult, TrialResult, now, worst
 from benchmnist.training.clock import Clock, synchronise
 from benchmnist.training.data import epoch_order, seed_for, to_unit
 from benchmnist.training.engines import find_engine
-from benchmnist.training.environment import environment
+from benchmnist.training.environment import environment, peak_memory, reset_peak_memory
+from benchmnist.training.reference import Reference
 from benchmnist.training.trial import build_trial, steps_per_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from benchmnist.cases import Case
     from benchmnist.plugins import Registry
@@ -101,12 +102,16 @@ def train_case(setting: Setting) -> Generator[Epoch, None, CaseResult]:
     case, dataset, device = setting.case, setting.dataset, setting.device
     started, start = now(), time.perf_counter()
     trials: list[TrialResult] = []
-    engine_name, parameters, error = "", 0, None
+    engine_name, parameters, precision, error = "", 0, "", None
+    reset_peak_memory(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
             engine = find_engine(case.engine)(dataset, device, case.batch_size)
             engine_name = engine.name
-            parameters = _warm_up(setting, engine)
+            weights = [p for p in _warm_up(setting, engine).parameters() if p.requires_grad]
+            parameters = sum(p.numel() for p in weights)
+            precision = " and ".join(sorted({str(p.dtype).removeprefix("torch.") for p in weights}))
+            del weights
             for seed in case.seeds:
                 yield from train_trial(setting, engine, seed, trials)
         except Exception:  # noqa: BLE001 - a plugin's model or optimizer may raise anything
@@ -119,6 +124,8 @@ def train_case(setting: Setting) -> Generator[Epoch, None, CaseResult]:
         train_size=len(dataset.train_images),
         steps=steps_per_epoch(case, dataset),
         parameters=parameters,
+        precision=precision,
+        peak_memory=peak_memory(device),
         environment=environment(device),
         error=error,
         started=started,
@@ -136,6 +143,7 @@ def train_trial(
     setup_seconds, checkpoint = 0.0, None
     clock = Clock(device)
     start = clock()
+    reference = Reference(device) if case.reference else None
     try:
         trial = build_trial(case, seed, setting.registry, dataset, device)
         test_images, test_labels = to_unit(dataset.test_images, device), dataset.test_labels.to(device)
@@ -144,14 +152,17 @@ def train_trial(
             torch.manual_seed(seed_for("noise", seed, number))  # dropout: the same on every engine
             trial.train()
             epoch = Epoch(seed, number, partial(_train_epoch, engine, trial, dataset, seed, number), clock)
+            before = reference() if reference else 0.0
             yield epoch
 
+            after = reference() if reference else 0.0
             losses = epoch.losses()
             result = EpochResult(
                 epoch=number,
                 seconds=epoch.seconds,
                 train_loss=losses.mean().item(),
                 step_losses=_every_hundredth(losses),
+                reference_seconds=(before + after) / 2 if reference else None,
             )
             if losses.isfinite().all():
                 loss, accuracy = evaluate(trial, test_images, test_labels, case)
@@ -180,17 +191,17 @@ def _train_epoch(engine: Engine, trial: Trial, dataset: Dataset, seed: int, numb
     return engine.train_epoch(trial, epoch_order(len(dataset.train_images), seed, number))
 
 
-def _warm_up(setting: Setting, engine: Engine) -> int:
+def _warm_up(setting: Setting, engine: Engine) -> nn.Module:
     """One step of a trial that is then thrown away: what a device does only once is not timed.
 
-    Returns the number of trainable parameters.
+    Returns its model.
     """
     case = setting.case
     trial = build_trial(case, case.seeds[0], setting.registry, setting.dataset, setting.device)
     trial.train()
     engine.train_epoch(trial, epoch_order(min(case.batch_size, len(setting.dataset.train_images)), 0, 0))
     synchronise(setting.device)
-    return sum(p.numel() for p in trial.model.parameters() if p.requires_grad)
+    return trial.model
 
 
 def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import torch
 
 from benchmnist.builtin import datasets
 from benchmnist.errors import DataError
-from benchmnist.session import default_data_root
+from benchmnist.training.data import default_data_root
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
 

@@ -12,6 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from click.testing import Result
 
@@ -32,6 +33,13 @@ def test_report_as_json_and_csv_say_the_same(invoke: Callable[..., Result], smal
         {key: "" if value is None else str(value) for key, value in record.items()} for record in records
     ] == rows
     assert [record["case"] for record in records] == ["mnist/fc/sgd", "mnist/fc/adam"]
+
+
+def test_the_format_may_stand_in_pyproject(
+    invoke: Callable[..., Result], small_run: RunResult, tmp_path: Path
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.benchmnist]\nformat = "csv"\n', "utf-8")
+    assert invoke("report", small_run.path).output.startswith("case,dataset,")
 
 
 def test_report_of_what_is_no_run(invoke: Callable[..., Result]) -> None:
@@ -82,7 +90,7 @@ def test_the_shell_completes_commands_and_executors() -> None:
         done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
         return [line.partition(",")[2] for line in done.stdout.split()]
 
-    assert complete("benchmnist ", 1) == ["run", "report", "plugins"]
+    assert complete("benchmnist ", 1) == ["run", "report", "gate", "plugins"]
     assert complete("benchmnist run x --executor i", 4) == ["inline"]
 
 

@@ -12,7 +12,7 @@ from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Walk, Workplace
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
-from benchmnist.session import default_data_root
+from benchmnist.training.data import default_data_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -105,9 +105,9 @@ def test_a_markdown_table_has_a_row_for_each_case(tmp_path: Path, small_run: Run
 
 
 def test_names_do_not_break_out_of_a_table(tmp_path: Path, small_run: RunResult) -> None:
-    from benchmnist.reports.tables import _latex, _markdown
+    from benchmnist.reports.tables import _latex, escape_markdown
 
-    assert _markdown("a|b_*<`") == r"a\|b\_\*\<\`"
+    assert escape_markdown("a|b_*<`") == r"a\|b\_\*\<\`"
     assert _latex("50% & a_b ±") == r"50\% \& a\_b $\pm$"
     latex = render(run_of(tmp_path, RESULTS, small_run), "latex")
     assert r"\textbf{90.50 $\pm$ 0.71}" in latex

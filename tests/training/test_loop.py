@@ -242,6 +242,27 @@ def test_the_weights_are_handed_over_after_each_trial() -> None:
     assert "3.running_mean" in kept[3]
 
 
+def test_the_reference_is_timed_beside_every_epoch_and_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    without = result_of(make_case(epochs=2))
+    assert [epoch.reference_seconds for epoch in without.trials[0].epochs] == [None, None]
+    timed = result_of(make_case(epochs=2, reference=True))
+    assert losses(timed) == losses(without)
+    assert all((epoch.reference_seconds or 0) > 0 for epoch in timed.trials[0].epochs)
+
+    class Slow:
+        def __init__(self, device: torch.device) -> None:
+            pass
+
+        def __call__(self) -> float:
+            time.sleep(0.4)
+            return 7.0
+
+    monkeypatch.setattr(loop, "Reference", Slow)
+    slow = result_of(make_case(epochs=1, reference=True))
+    assert slow.trials[0].epochs[0].reference_seconds == 7.0
+    assert slow.trials[0].epochs[0].seconds < 0.4
+
+
 def test_an_epoch_that_was_not_run_is_noticed() -> None:
     training = loop.train_case(setting_of(make_case(epochs=2)))
     next(training)

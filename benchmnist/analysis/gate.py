@@ -1,0 +1,230 @@
+"""Is it slower than it was? Two files of pytest-benchmark, case by case: an effect size, and a rank test."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmnist.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+Word = Literal["faster", "slower", "no change", "not comparable"]
+
+LEAST_ROUNDS = 8  # with fewer, no difference of any size is significant at the level below
+CONFIDENCE = 0.99
+RESAMPLES = 1999
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark of a file.
+
+    Attributes:
+        name: Its full name.
+        rounds: Seconds of each round, in order.
+        reference: Seconds of the reference work beside each round, if it was taken.
+        machine: What has to be the same for two timings to be comparable.
+    """
+
+    name: str
+    rounds: tuple[float, ...]
+    machine: Mapping[str, Any]
+    reference: tuple[float, ...] | None = None
+
+    @property
+    def relative(self) -> tuple[float, ...]:
+        """Each round in units of the reference work that was timed beside it."""
+        if self.reference is None:
+            return self.rounds
+        return tuple(seconds / beside for seconds, beside in zip(self.rounds, self.reference, strict=True))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What may be said of one case.
+
+    Attributes:
+        name: Its full name.
+        word: What may be said.
+        reason: Why it is not comparable.
+        baseline, current: Median seconds of a round.
+        ratio: current by baseline, in units of the reference work where both have it; above 1 is slower.
+        low, high: A bootstrap interval of the ratio, of confidence 0.99.
+        p: Of a two-sided Mann-Whitney test on the rounds.
+        advice: What the rounds look like, and what to do about it.
+    """
+
+    name: str
+    word: Word
+    reason: str = ""
+    baseline: float | None = None
+    current: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    advice: tuple[str, ...] = ()
+
+
+def load_benchmarks(path: Path) -> dict[str, Benchmark]:
+    """The benchmarks of a file of pytest-benchmark's, by full name.
+
+    Raises:
+        StoreError: if it cannot be read, or is no such file, or has no rounds.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        info = content["machine_info"]
+        return {
+            b["fullname"]: Benchmark(b["fullname"], tuple(b["stats"]["data"]), _machine(info, b), _reference(b))
+            for b in content["benchmarks"]
+        }
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file; make it with pytest SUITE --benchmark-json={path}") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path} is no file of pytest-benchmark's with its rounds ({error} is missing); make it with "
+            "--benchmark-json, or with --benchmark-autosave --benchmark-save-data"
+        ) from error
+
+
+def _reference(benchmark: Mapping[str, Any]) -> tuple[float, ...] | None:
+    """The reference work beside each round, where every round has it."""
+    reference = benchmark["extra_info"].get("reference_seconds", ())
+    return tuple(reference) if len(reference) == len(benchmark["stats"]["data"]) else None
+
+
+def _machine(info: Mapping[str, Any], benchmark: Mapping[str, Any]) -> dict[str, Any]:
+    """Of our own benchmarks the environment that they were trained in; of others the processor and Python."""
+    ours = info.get("benchmnist")
+    measured = benchmark["extra_info"].get("measured", "alone")
+    if ours and "fingerprint" in benchmark["extra_info"]:
+        told = (
+            "device",
+            "device_name",
+            "system",
+            "cores",
+            "threads",
+            "python",
+            "torch",
+            "cuda",
+            "cudnn",
+            "driver",
+        )
+        flags = ("tf32", "cudnn_tf32", "deterministic", "fingerprint")
+        known = {key: ours.get(key) for key in (*told, *flags)}
+        extra = {key: benchmark["extra_info"].get(key) for key in ("engine", "precision", "batch_size")}
+        return {**known, **extra, "measured": measured}
+    cpu = info.get("cpu", {})
+    return {
+        "processor": cpu.get("brand_raw"),
+        "cores": cpu.get("count"),
+        "system": info.get("system"),
+        "python": info.get("python_version"),
+    }
+
+
+def judge(
+    baseline: Mapping[str, Benchmark], current: Mapping[str, Benchmark], *, threshold: float = 0.15
+) -> list[Verdict]:
+    """A verdict for each case of either file, in the order of the baseline.
+
+    Rounds are taken in units of the reference work beside them, where both files have it: what is left is the
+    change of the code, without that of the machine. A case is slower if its interval of the ratio of medians lies
+    wholly above 1 + `threshold`, and a rank test says that the rounds differ; faster if it lies wholly below
+    1 / (1 + `threshold`), likewise. So a difference has to be larger than the noise threshold *and* shown by the
+    rounds.
+    """
+    verdicts = []
+    for name in {**baseline, **current}:
+        if name not in current:
+            verdicts.append(Verdict(name, "not comparable", "it is only in the baseline"))
+        elif name not in baseline:
+            verdicts.append(Verdict(name, "not comparable", "it is new"))
+        else:
+            verdicts.append(_judge(baseline[name], current[name], threshold))
+    return verdicts
+
+
+def _judge(baseline: Benchmark, current: Benchmark, threshold: float) -> Verdict:
+    differences = [
+        f"{key} was {baseline.machine.get(key)}, is {current.machine.get(key)}"
+        for key in {**baseline.machine, **current.machine}
+        if baseline.machine.get(key) != current.machine.get(key) and key != "fingerprint"
+    ]
+    if not differences and baseline.machine.get("fingerprint") != current.machine.get("fingerprint"):
+        differences = ["the environments differ"]
+    medians = statistics.median(baseline.rounds), statistics.median(current.rounds)
+    both = baseline.reference is not None and current.reference is not None
+    before = baseline.relative if both else baseline.rounds
+    after = current.relative if both else current.rounds
+    advice = (*_advice("baseline", before), *_advice("current", after))
+    if not differences and min(len(before), len(after)) < LEAST_ROUNDS:
+        differences = [f"{len(before)} and {len(after)} rounds, and {LEAST_ROUNDS} are needed"]
+    if differences:
+        return Verdict(baseline.name, "not comparable", "; ".join(differences), *medians, advice=advice)
+    low, high, p = _ratio_interval(before, after)
+    significant = p < 1 - CONFIDENCE
+    word: Word = "no change"
+    if significant and low > 1 + threshold:
+        word = "slower"
+    elif significant and high < 1 / (1 + threshold):
+        word = "faster"
+    ratio = statistics.median(after) / statistics.median(before)
+    return Verdict(baseline.name, word, "", *medians, ratio, low, high, p, advice)
+
+
+def _ratio_interval(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float]:
+    """The bootstrap interval of the ratio of medians, and the p of the rank test."""
+    import numpy as np
+    from scipy import stats
+
+    if len({*before}) == len({*after}) == 1:  # a bootstrap of what does not vary is that value
+        ratio = after[0] / before[0]
+        return ratio, ratio, float(stats.mannwhitneyu(before, after).pvalue)
+
+    def ratio_of_medians(x: Any, y: Any, axis: int = -1) -> Any:
+        return np.median(y, axis=axis) / np.median(x, axis=axis)
+
+    interval = stats.bootstrap(
+        (before, after),
+        ratio_of_medians,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(0),  # the same files get the same verdict
+    ).confidence_interval
+    return float(interval.low), float(interval.high), float(stats.mannwhitneyu(before, after).pvalue)
+
+
+def _advice(which: str, rounds: Sequence[float]) -> list[str]:
+    """What the rounds look like. Outliers are told and kept: they are part of what a user waits for."""
+    if len(rounds) < 4:  # noqa: PLR2004 - quartiles want four
+        return []
+    first, median, third = statistics.quantiles(rounds, n=4, method="inclusive")
+    spread = third - first
+    outliers = sum(r < first - 1.5 * spread or r > third + 1.5 * spread for r in rounds)
+    advice = []
+    if rounds[0] > third + 1.5 * spread and rounds[0] > 1.2 * median:
+        advice.append(f"{which}: the first round was slow; a longer warm-up would keep it out")
+    if outliers > len(rounds) / 10:
+        advice.append(
+            f"{which}: {outliers} of {len(rounds)} rounds are outliers; was the machine doing other work?"
+        )
+    if spread > 0.2 * median:
+        advice.append(f"{which}: the rounds vary by {spread / median:.0%} (quartiles); take more of them")
+    return advice
+
+
+def exit_code(verdicts: Sequence[Verdict]) -> int:
+    """1 if a case is slower; else 3 if one is not comparable, but for new ones; else 0."""
+    words = {v.word for v in verdicts if v.reason != "it is new"}
+    return 1 if "slower" in words else 3 if "not comparable" in words or not verdicts else 0

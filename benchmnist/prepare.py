@@ -1,0 +1,72 @@
+"""Everything before the training: a suite read, planned against what is installed, and tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmnist.errors import SuiteError
+from benchmnist.plan import Overrides, make_plan
+from benchmnist.plugins import find_plugins
+from benchmnist.suite import Suite, read_suite, seed_list
+from benchmnist.training.data import Datasets, default_data_root
+from benchmnist.training.environment import resolve_device
+from benchmnist.training.preflight import preflight
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from benchmnist.plan import Plan
+    from benchmnist.plugins import Registry
+    from benchmnist.training.preflight import Work
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan in which nothing is known to be wrong.
+
+    Attributes:
+        plan: The cases that were selected.
+        work: What an epoch of each takes, by case id; without those that will fail when they are built.
+        device: The device, `cuda:0`.
+        data_root: Where datasets are kept.
+        registry: The plugins that it was planned with.
+    """
+
+    plan: Plan
+    work: Mapping[str, Work]
+    device: str
+    data_root: Path
+    registry: Registry
+
+
+def prepare(
+    suite: str | Path | Suite,
+    *,
+    device: str = "auto",
+    seeds: int | Sequence[int] | None = None,
+    epochs: int | None = None,
+    engine: str | None = None,
+    data_root: str | Path | None = None,
+) -> Prepared:
+    """Reads, plans and tries a suite, all but the training. The parameters are those of `benchmnist.run`.
+
+    Raises:
+        SuiteError: with everything that is wrong with the suite.
+        BenchmnistError: if the device or the engine is not there.
+        ValueError: if the seeds or the epochs are not such as a suite may have.
+    """
+    if not isinstance(suite, Suite):
+        suite = read_suite(suite)
+    there = resolve_device(device)
+    root = Path(data_root) if data_root is not None else default_data_root()
+    registry = find_plugins()
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"epochs should be greater than 0, not {epochs}")
+    overrides = Overrides(seed_list(seeds) if seeds is not None else None, epochs, engine)
+    plan = make_plan(suite, registry, overrides)
+    tried = preflight(plan, registry, Datasets(registry, root))
+    if problems := [*plan.problems, *tried.problems]:
+        raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
+    return Prepared(plan, tried.work, str(there), root, registry)

@@ -1,0 +1,119 @@
+"""A training to be timed by hand, in a Python test: one epoch or one step at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmnist.cases import Case, Component
+from benchmnist.plugins import find_plugins
+from benchmnist.specs import OptimizerSpec
+from benchmnist.training.clock import synchronise
+from benchmnist.training.data import Datasets, default_data_root, epoch_order, to_unit
+from benchmnist.training.engines import find_engine
+from benchmnist.training.environment import resolve_device
+from benchmnist.training.loop import evaluate
+from benchmnist.training.trial import Trial, build_model, build_optimizer, steps_per_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from torch import nn
+
+
+class Practice:
+    """A model in training on a dataset, under our protocol but under your clock.
+
+    Every method returns when the device has come to rest, so that whatever times it times all of it.
+
+    Args:
+        model: The name of an installed model, or a module of your own; it is moved to the device.
+        optimizer: The name of an installed optimizer, or a function that makes one for a model.
+        model_params: Parameters for an installed model.
+        optimizer_params: Parameters for an installed optimizer.
+        dataset: The name of an installed dataset.
+        batch_size: Examples a step.
+        train_size: Train on only the first so many examples.
+        test_size: Test on only the first so many examples.
+        seed: Decides the initial weights of an installed model, and the order of the examples.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        engine: How an epoch is executed.
+
+    Raises:
+        BenchmnistError: if a name is not known, the device is not there, or the dataset cannot be had.
+    """
+
+    def __init__(
+        self,
+        model: str | nn.Module = "fc",
+        optimizer: str | Callable[[nn.Module], torch.optim.Optimizer] = "adam",
+        *,
+        model_params: dict[str, Any] | None = None,
+        optimizer_params: dict[str, Any] | None = None,
+        dataset: str = "mnist",
+        batch_size: int = 100,
+        train_size: int | None = None,
+        test_size: int | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        engine: str = "auto",
+    ) -> None:
+        registry = find_plugins()
+        self.device = resolve_device(device)
+        own_model, own_optimizer = not isinstance(model, str), not isinstance(optimizer, str)
+        self.case = Case(
+            id="practice",
+            dataset=_component(dataset, None),
+            model=_component("own" if own_model else str(model), model_params),
+            optimizer=_component("own" if own_optimizer else str(optimizer), optimizer_params),
+            epochs=1,
+            batch_size=batch_size,
+            seeds=(seed,),
+            train_size=train_size,
+            test_size=test_size,
+        )
+        self.dataset = Datasets(registry, default_data_root()).for_case(self.case)
+        self.engine = find_engine(engine)(self.dataset, self.device, batch_size)
+        built = model if not isinstance(model, str) else build_model(self.case, seed, registry, self.dataset)
+        self.model = built.to(self.device)
+        if isinstance(optimizer, str):
+            spec = registry.optimizers[optimizer].spec
+            params = {**spec.defaults, **self.case.optimizer.params}
+            case = self.case.model_copy(
+                update={"optimizer": self.case.optimizer.model_copy(update={"params": params})}
+            )
+            self.optimizer = build_optimizer(case, registry, self.model, steps_per_epoch(self.case, self.dataset))
+        else:
+            spec = OptimizerSpec(name="own", summary="", build=optimizer)
+            self.optimizer = optimizer(self.model)
+        self.trial = Trial(self.model, self.optimizer, spec)
+        self.epochs_trained = 0
+        self._order = epoch_order(len(self.dataset.train_images), seed, 1)
+        self._place = 0
+
+    def epoch(self) -> float:
+        """Trains on every example once, in a new order each time; returns the mean loss."""
+        self.trial.train()
+        self.epochs_trained += 1
+        order = epoch_order(len(self.dataset.train_images), self.case.seeds[0], self.epochs_trained)
+        loss = self.engine.train_epoch(self.trial, order).mean()
+        synchronise(self.device)
+        return loss.item()
+
+    def step(self) -> float:
+        """Trains on the next batch, from the first again after the last; returns the loss before the update."""
+        self.trial.train()
+        batch = self._order[self._place : self._place + self.case.batch_size]
+        self._place = (self._place + self.case.batch_size) % len(self._order)
+        loss = self.engine.train_epoch(self.trial, batch)
+        synchronise(self.device)
+        return loss.item()
+
+    def evaluate(self) -> tuple[float, float]:
+        """Tests the model; returns the mean cross-entropy and the accuracy in %."""
+        images = to_unit(self.dataset.test_images, self.device)
+        return evaluate(self.trial, images, self.dataset.test_labels.to(self.device), self.case)
+
+
+def _component(name: str, params: dict[str, Any] | None) -> Component:
+    return Component(name=name, use=name, params=params or {}, distribution="", version="")

@@ -1,0 +1,229 @@
+"""The gate on made-up rounds whose truth is known, and on real files."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from benchmnist.analysis.gate import Benchmark, Verdict, exit_code, judge, load_benchmarks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from benchmnist.results import RunResult
+
+MACHINE = {"device": "cpu", "torch": "2.13", "threads": 2, "fingerprint": "abc"}
+
+
+def rounds(
+    rng: np.random.Generator, seconds: float = 0.2, noise: float = 0.08, count: int = 40
+) -> tuple[float, ...]:
+    """Like real ones: a floor, and a tail above it."""
+    return tuple((seconds * (1 + noise * rng.gamma(1.5, 1.0, count))).tolist())
+
+
+def verdict(before: tuple[float, ...], after: tuple[float, ...], **options: Any) -> Verdict:
+    machine = options.pop("machine", MACHINE)
+    (one,) = judge({"x": Benchmark("x", before, MACHINE)}, {"x": Benchmark("x", after, machine)}, **options)
+    return one
+
+
+def test_the_same_against_itself_is_never_called_slower() -> None:
+    """A/A: 100 pairs of the same distribution."""
+    rng = np.random.default_rng(1)
+    words = [verdict(rounds(rng), rounds(rng)).word for _ in range(100)]
+    assert set(words) == {"no change"}
+
+
+@pytest.mark.parametrize(("factor", "word"), [(1.3, "slower"), (1 / 1.3, "faster"), (1.05, "no change")])
+def test_a_real_change_is_found_and_a_small_one_is_not_called(factor: float, word: str) -> None:
+    rng = np.random.default_rng(2)
+    words: list[str] = [verdict(rounds(rng), rounds(rng, 0.2 * factor)).word for _ in range(50)]
+    assert words.count(word) >= 49
+
+
+def test_a_busy_machine_is_no_slow_down_of_the_code() -> None:
+    """The machine halves its speed for the second file; every round has the reference beside it."""
+    rng = np.random.default_rng(7)
+
+    def measured(machine: float, code: float) -> Benchmark:
+        drift = machine * (1 + 0.3 * np.sin(np.arange(40) / 5))
+        return Benchmark(
+            "x",
+            tuple((0.2 * code * drift * (1 + 0.03 * rng.gamma(1.5, 1.0, 40))).tolist()),
+            MACHINE,
+            tuple((0.1 * drift * (1 + 0.03 * rng.gamma(1.5, 1.0, 40))).tolist()),
+        )
+
+    def word(before: Benchmark, after: Benchmark) -> str:
+        return judge({"x": before}, {"x": after})[0].word
+
+    for _ in range(10):
+        assert word(measured(1, 1), measured(2, 1)) == "no change"
+        assert word(measured(2, 1), measured(1, 1.3)) == "slower"  # though it takes less time
+    before, after = measured(1, 1), measured(2, 1)
+    without = Benchmark("x", after.rounds, MACHINE)
+    assert word(before, without) == "slower"  # where only one side has it, seconds are all there is
+
+
+def test_the_interval_covers_the_ratio() -> None:
+    rng = np.random.default_rng(3)
+    covered = 0
+    for _ in range(100):
+        one = verdict(rounds(rng), rounds(rng, 0.25))
+        assert one.low is not None
+        assert one.high is not None
+        covered += one.low <= 1.25 <= one.high
+    assert covered >= 96  # 99 % of 100, less three standard deviations
+
+
+def test_the_threshold_is_the_users() -> None:
+    rng = np.random.default_rng(4)
+    before, after = rounds(rng, noise=0.01), rounds(rng, 0.22, noise=0.01)
+    assert verdict(before, after, threshold=0.05).word == "slower"
+    assert verdict(before, after, threshold=0.2).word == "no change"
+    assert verdict(after, before, threshold=0.05).word == "faster"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"torch": "2.14"}, "torch was 2.13, is 2.14"),
+        ({"threads": 4, "device": "cuda:0"}, "device was cpu, is cuda:0; threads was 2, is 4"),
+        ({"fingerprint": "other"}, "the environments differ"),
+        ({"measured": "in parallel"}, "measured was None, is in parallel"),
+    ],
+)
+def test_another_environment_is_neither_a_pass_nor_a_fail(change: dict[str, Any], reason: str) -> None:
+    rng = np.random.default_rng(5)
+    one = verdict(rounds(rng), rounds(rng, 9.0), machine={**MACHINE, **change})
+    assert (one.word, one.reason) == ("not comparable", reason)
+    assert exit_code([one]) == 3
+
+
+def test_too_few_rounds_are_not_judged() -> None:
+    assert verdict((1.0,) * 7, (9.0,) * 40).reason == "7 and 40 rounds, and 8 are needed"
+    assert verdict((1.0,) * 8, (9.0,) * 8).word == "slower"
+    assert verdict((1.0,) * 8, (1.0,) * 8).word == "no change"
+
+
+def test_cases_of_only_one_file() -> None:
+    x = Benchmark("x", (1.0,) * 9, MACHINE)
+    gone, new = judge({"old": x}, {"new": x})
+    assert (gone.word, gone.reason, new.reason) == ("not comparable", "it is only in the baseline", "it is new")
+    assert (exit_code([gone]), exit_code([new]), exit_code([])) == (3, 0, 3)
+
+
+def test_exit_codes() -> None:
+    slower, fine, other = (Verdict("x", word) for word in ("slower", "no change", "not comparable"))
+    assert exit_code([fine, Verdict("x", "faster")]) == 0
+    assert exit_code([fine, other]) == 3
+    assert exit_code([fine, other, slower]) == 1
+
+
+def test_outliers_are_told_and_kept() -> None:
+    calm = tuple(1 + i / 1000 for i in range(20))
+    assert verdict(calm, calm).advice == ()
+    slow_start = (3.0, *calm[1:])
+    (said,) = verdict(calm, slow_start).advice
+    assert said.startswith("current: the first round was slow")
+    busy = (*calm[:16], 2.0, 2.1, 2.2, 2.3)
+    one = verdict(busy, calm)
+    assert "baseline: 4 of 20 rounds are outliers" in one.advice[0]
+    assert one.baseline == pytest.approx(np.median(busy))
+    assert any("the rounds vary by" in said for said in verdict(tuple(range(1, 21)), calm).advice)
+
+
+def write(path: Path, content: Any) -> Path:
+    path.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
+    return path
+
+
+def file_of(seconds: list[float], **extra: Any) -> dict[str, Any]:
+    machine = {"device": "cpu", "fingerprint": "abc", **extra}
+    return {
+        "machine_info": {"benchmnist": machine, "cpu": {"brand_raw": "x"}},
+        "benchmarks": [
+            {
+                "fullname": "suites/x.toml::mnist/fc/adam",
+                "stats": {"data": seconds},
+                "extra_info": {"fingerprint": machine["fingerprint"]},
+            }
+        ],
+    }
+
+
+def test_the_command_says_it_in_a_table_and_by_its_exit_code(
+    invoke: Callable[..., Result], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(6)
+    old = write(tmp_path / "old.json", file_of(list(rounds(rng))))
+    slow = write(tmp_path / "slow.json", file_of(list(rounds(rng, 0.3))))
+    other = write(tmp_path / "other.json", file_of(list(rounds(rng)), torch="9", fingerprint="z"))
+    same = invoke("gate", old, old)
+    assert (same.exit_code, same.stdout.splitlines()[-1]) == (0, "1 no change")
+    slower = invoke("gate", old, slow)
+    assert slower.exit_code == 1
+    assert "slower" in slower.stdout.splitlines()[1]
+    assert max(map(len, slower.stdout.splitlines())) <= 80
+    assert invoke("gate", slow, old).stdout.splitlines()[-1] == "1 faster"
+    incomparable = invoke("gate", old, other)
+    assert incomparable.exit_code == 3
+    assert "mnist/fc/adam: torch was None, is 9" in incomparable.stdout
+    assert invoke("gate", old, slow, "--threshold", "0.9").exit_code == 0
+    markdown = invoke("gate", old, slow, "--markdown")
+    assert markdown.exit_code == 1
+    assert markdown.stdout.startswith("### Training throughput: 1 slower\n\n| case ")
+    assert "🔴 slower" in markdown.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "no such file; make it with pytest SUITE --benchmark-json="),
+        ("{", "cannot be read"),
+        ("[]", "is no file of pytest-benchmark's with its rounds"),
+        ({"machine_info": {}, "benchmarks": [{"fullname": "x", "stats": {}}]}, "('data' is missing)"),
+    ],
+)
+def test_what_is_no_file_of_benchmarks(
+    invoke: Callable[..., Result], tmp_path: Path, content: Any, expected: str
+) -> None:
+    path = tmp_path / "x.json"
+    if content is not None:
+        write(path, content)
+    done = invoke("gate", path, path)
+    assert done.exit_code == 2
+    assert expected in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_file_of_a_run_can_be_gated(small_run: RunResult) -> None:
+    found = load_benchmarks(small_run.path / "benchmark.json")
+    assert [name.rpartition("::")[2] for name in found] == ["mnist/fc/sgd", "mnist/fc/adam"]
+    for one in judge(found, found):
+        assert one.reason == "4 and 4 rounds, and 8 are needed"
+
+
+def test_the_reference_of_each_round_is_read(tmp_path: Path) -> None:
+    content = file_of([1.0, 2.0])
+    content["benchmarks"][0]["extra_info"]["reference_seconds"] = [0.5, 4.0]
+    (found,) = load_benchmarks(write(tmp_path / "x.json", content)).values()
+    assert found.relative == (2.0, 0.5)
+    content["benchmarks"][0]["extra_info"]["reference_seconds"] = [0.5]
+    (found,) = load_benchmarks(write(tmp_path / "x.json", content)).values()
+    assert found.relative == (1.0, 2.0)
+
+
+def test_other_benchmarks_are_compared_by_processor_and_python(tmp_path: Path) -> None:
+    content = file_of([1.0] * 9)
+    content["benchmarks"][0]["extra_info"] = {}
+    del content["machine_info"]["benchmnist"]
+    (found,) = load_benchmarks(write(tmp_path / "x.json", content)).values()
+    assert found.machine == {"processor": "x", "cores": None, "system": None, "python": None}

@@ -1,0 +1,65 @@
+"""The plugin `benchmnist-slowed`, installed for real, and the page that shows how to use it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from test_docs import blocks
+from torch import nn
+
+from benchmnist.prepare import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def slowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has pip install it from its folder."""
+    site = tmp_path / "slowed"
+    source = ROOT / "plugins" / "benchmnist-slowed"
+    copy = tmp_path / "source"
+    copy.mkdir()
+    for file in filter(Path.is_file, source.iterdir()):
+        (copy / file.name).write_bytes(file.read_bytes())  # a build leaves its traces beside the source
+    flags = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--target", str(site)]
+    subprocess.run([sys.executable, "-m", "pip", "install", *flags, str(copy)], check=True)
+    monkeypatch.syspath_prepend(str(site))
+
+
+@pytest.mark.usefixtures("slowed")
+def test_the_suite_of_the_page_puts_it_in_the_place_of_adam(write_suite: Callable[..., Path]) -> None:
+    (block,) = [b for b in blocks(ROOT / "docs" / "how-to-track-throughput.md") if b.kind == "toml"]
+    plan = prepare(write_suite(block.text), device="cpu").plan
+    real = prepare(ROOT / "suites" / "throughput.toml", device="cpu").plan
+    assert [case.id for case in plan.cases] == [case.id for case in real.cases if case.model.name == "fc"]
+    assert plan.cases[1].optimizer.use == "slowed"
+
+
+@pytest.mark.usefixtures("slowed")
+def test_it_computes_what_adam_computes() -> None:
+    from importlib import import_module
+
+    slowed_adam = import_module("benchmnist_slowed")
+
+    def trained(build: Callable[[nn.Module], torch.optim.Optimizer]) -> torch.Tensor:
+        torch.manual_seed(0)
+        model = nn.Linear(4, 2)
+        optimizer = build(model)
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.ones(1, 4)).square().sum().backward()
+            optimizer.step()
+        return model.weight.detach()
+
+    ours = trained(lambda model: slowed_adam.build(model, factor=1.1, lr=0.1))
+    assert ours.equal(trained(lambda model: torch.optim.Adam(model.parameters(), lr=0.1)))
+    with pytest.raises(ValueError, match=r"factor=0\.9 is below 1"):
+        slowed_adam.build(nn.Linear(1, 1), factor=0.9)
