@@ -136,6 +136,8 @@ def _curve(axes: Axes, result: CaseResult, metric: str, style: Style, label: str
     axes.plot(epochs, means, label=label, markersize=5, linewidth=1.8, **style._asdict())
     if len(curves) > 1:
         axes.fill_between(epochs, low, high, color=style.color, alpha=0.2, linewidth=0)
+        if len(epochs) == 1:  # a band of one epoch has no width
+            axes.vlines(epochs, low, high, color=style.color, alpha=0.5, linewidth=2)
 
 
 def _finish(axes: Axes, metric: str, *, stretch: bool) -> None:
@@ -148,6 +150,9 @@ def _finish(axes: Axes, metric: str, *, stretch: bool) -> None:
     shown = [y for line in axes.get_lines() for y in np.asarray(line.get_ydata(), float).tolist()]
     if not shown:
         axes.text(0.5, 0.5, "diverged in its first epoch", ha="center", transform=axes.transAxes)
+        axes.grid(visible=False)
+        axes.set_xticks([])
+        axes.set_yticks([])
     elif stretch and metric == "train_loss" and min(shown) > 0 and max(shown) > 10 * min(shown):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

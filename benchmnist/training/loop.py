@@ -27,7 +27,7 @@ from benchmnist.training.trial import build_trial, steps_per_epoch
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from benchmnist.cases import Case
     from benchmnist.plugins import Registry
@@ -108,10 +108,7 @@ def train_case(setting: Setting) -> Generator[Epoch, None, CaseResult]:
         try:
             engine = find_engine(case.engine)(dataset, device, case.batch_size)
             engine_name = engine.name
-            weights = [p for p in _warm_up(setting, engine).parameters() if p.requires_grad]
-            parameters = sum(p.numel() for p in weights)
-            precision = " and ".join(sorted({str(p.dtype).removeprefix("torch.") for p in weights}))
-            del weights
+            parameters, precision = _warm_up(setting, engine)
             for seed in case.seeds:
                 yield from train_trial(setting, engine, seed, trials)
         except Exception:  # noqa: BLE001 - a plugin's model or optimizer may raise anything
@@ -191,17 +188,19 @@ def _train_epoch(engine: Engine, trial: Trial, dataset: Dataset, seed: int, numb
     return engine.train_epoch(trial, epoch_order(len(dataset.train_images), seed, number))
 
 
-def _warm_up(setting: Setting, engine: Engine) -> nn.Module:
+def _warm_up(setting: Setting, engine: Engine) -> tuple[int, str]:
     """One step of a trial that is then thrown away: what a device does only once is not timed.
 
-    Returns its model.
+    Returns the number of trainable parameters, and their type.
     """
     case = setting.case
     trial = build_trial(case, case.seeds[0], setting.registry, setting.dataset, setting.device)
     trial.train()
     engine.train_epoch(trial, epoch_order(min(case.batch_size, len(setting.dataset.train_images)), 0, 0))
     synchronise(setting.device)
-    return trial.model
+    weights = [p for p in trial.model.parameters() if p.requires_grad]
+    types = {str(p.dtype).removeprefix("torch.") for p in weights}
+    return sum(p.numel() for p in weights), " and ".join(sorted(types))
 
 
 def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> tuple[float, float]:
