@@ -137,7 +137,7 @@ class Walk:
         try:
             epoch = next(self.epochs)
         except StopIteration as stop:
-            self.result = stop.value
+            self.result = stop.value or self.result  # an exhausted generator has no value any more
         if self._previous is not None and self._previous.result is not None:
             self.tell(self._previous.seed, self._previous.result)
         self._previous = epoch
