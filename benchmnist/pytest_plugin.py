@@ -50,7 +50,6 @@ class Harness:
 
 HARNESS = pytest.StashKey[Harness]()
 ENVIRONMENT = pytest.StashKey[dict[str, Any]]()
-PARALLEL = pytest.StashKey[int]()  # how many cases were measured by xdist's workers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -390,8 +389,9 @@ def _replay(config: pytest.Config, nodeid: str, measured: dict[str, Any]) -> Non
         nonlocal shown
         shown += seconds
 
+    node = _Node(nodeid)
     fixture = BenchmarkFixture(
-        _Node(nodeid),
+        node,
         add_stats=session.benchmarks.append,
         logger=session.logger,
         warner=config.issue_config_time_warning,
@@ -399,7 +399,7 @@ def _replay(config: pytest.Config, nodeid: str, measured: dict[str, Any]) -> Non
         **{**session.options, "timer": NameWrapper(clock), "cprofile": False},
         group=f"{measured['group']} (measured in parallel)",
     )
-    fixture.param, fixture.params = _Node(nodeid).name, measured["params"]
+    fixture.param, fixture.params = node.name, measured["params"]
     seconds = iter(measured["seconds"])
     fixture.pedantic(run, setup=lambda: ((next(seconds),), {}), rounds=len(measured["seconds"]))
     fixture.extra_info.update(measured["extra_info"], measured="in parallel")

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from benchmnist.analysis.summary import Summary
     from benchmnist.results import RunResult
 
-FORMATS = ("rich", "markdown", "csv", "latex", "json")
 MARK = "*"
 LEAST_WIDTH = 8  # of a column of words
 LEGEND = (

@@ -121,7 +121,7 @@ class _Preflight:
         suite = self.plan.suite
         path: tuple[str | int, ...] = (kind, component.name)
         if path not in suite.lines:
-            block = next((i for i, line in _block_lines(self.plan) if line == case.line), None)
+            block = next((i for i in range(len(suite.blocks)) if suite.block_line(i) == case.line), None)
             path = (*(suite.block_path(block) if block is not None else ()), kind)
         said = [key for key, value in component.params.items() if str(value) in str(error)]
         if len(said) == 1 and (*path, said[0]) in suite.lines:
@@ -129,10 +129,6 @@ class _Preflight:
         first, *_ = str(error).splitlines() or [type(error).__name__]
         message = first if isinstance(error, DataError) else f"{component.use!r} refuses: {first}"
         self.problems.setdefault(f"{kind} {_key(component)} {message} {about}", suite.problem(message, *path))
-
-
-def _block_lines(plan: Plan) -> list[tuple[int, int | None]]:
-    return [(index, plan.suite.block_line(index)) for index in range(len(plan.suite.blocks))]
 
 
 def _key(component: Component) -> str:

@@ -1,7 +1,8 @@
 """A fixed piece of work, timed beside every epoch: what the machine gives at that moment.
 
 Shared machines change their speed by tens of percent within seconds, in every process at once. The time of an
-epoch in units of a reference taken just before and just after it does not: in eight runs on such a machine the
+epoch in units of a reference taken just before and just after it does not: in eight runs on such a machine, with a
+prototype of this work, the
 median epoch ranged over 46 %, and the median in these units over 7 % (docs/performance.md).
 """
 
