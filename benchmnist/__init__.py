@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from benchmnist.specs import ExecutorSpec as ExecutorSpec
     from benchmnist.specs import ModelSpec as ModelSpec
     from benchmnist.specs import OptimizerSpec as OptimizerSpec
+    from benchmnist.specs import ScheduleSpec as ScheduleSpec
     from benchmnist.store import load_run as load_run
     from benchmnist.suite import load_suite as load_suite
 
@@ -30,6 +31,7 @@ _HOMES = {
     "Observer": "pytest_plugin",
     "OptimizerSpec": "specs",
     "RunResult": "results",
+    "ScheduleSpec": "specs",
     "hookimpl": "hookspecs",
     "load_run": "store",
     "load_suite": "suite",

@@ -14,7 +14,7 @@ class Frozen(BaseModel):
 
 
 class Component(Frozen):
-    """A dataset, model or optimizer with its parameters.
+    """A dataset, model, optimizer or schedule with its parameters.
 
     Attributes:
         name: What the suite calls it.
@@ -43,15 +43,21 @@ class Case(Frozen):
 
     Attributes:
         id: A path: `mnist/fc-bn/adam`, and with swept parameters `mnist/fc/sgd/lr-0.1`.
+        schedule: What changes the learning rate after every step; None leaves it as it is.
+        axes: What its id and its row say beside the optimizer: the schedule, where a suite sets several side by
+            side or sweeps one.
         epochs: How often a trial sees the whole training set.
         batch_size: Examples a step; the last step of an epoch takes what is left.
         seeds: One trial each.
+        clip_grad_norm: The norm that the gradients of a step, all together, are cut down to; None leaves them.
+        label_smoothing: How much of the training targets is spread over all classes; testing has none of it.
+        init_seed: The initial weights are those of this seed in every trial; None takes each trial's own.
         evaluate_in: The mode that the model is tested in. `train` only reproduces published figures.
         engine: How the trials are executed; never changes what is computed.
         train_size: Train on only the first so many examples; None for all.
         test_size: Test on only the first so many examples; None for all.
         reference: Whether a fixed piece of work is timed beside every epoch, to measure the machine by.
-        baseline: The label of the optimizer that this one is compared with.
+        baseline: The `method` of the case that this one is compared with.
         marks: The pytest marks of its item.
         expect: What the suite asserts: a comparison, `>= 97.0`, by `accuracy`, `loss` or `images_per_second`.
         line: Where the suite asks for it.
@@ -64,6 +70,11 @@ class Case(Frozen):
     epochs: int
     batch_size: int
     seeds: tuple[int, ...]
+    schedule: Component | None = None
+    axes: tuple[str, ...] = ()
+    clip_grad_norm: float | None = None
+    label_smoothing: float = 0.0
+    init_seed: int | None = None
     evaluate_in: Literal["eval", "train"] = "eval"
     engine: str = "auto"
     train_size: int | None = None
@@ -79,6 +90,11 @@ class Case(Frozen):
     def rounds(self) -> int:
         """How many epochs are trained in all, over all seeds."""
         return self.epochs * len(self.seeds)
+
+    @property
+    def method(self) -> str:
+        """What is compared within a group: the optimizer, and what the suite varies beside it (`adam/cosine`)."""
+        return "/".join((self.optimizer.label, *self.axes))
 
     @property
     def group(self) -> tuple[str, str, str]:

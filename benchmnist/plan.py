@@ -25,6 +25,7 @@ ENGINES = ("auto", "dataloader", "resident")
 HARNESS_PARAMS = {
     "models": ("input_shape", "num_classes"),
     "optimizers": ("model", "total_steps"),
+    "schedules": ("optimizer", "total_steps"),
     "datasets": ("root",),
 }
 
@@ -84,6 +85,7 @@ class _Planner:
         self.offers: Mapping[str, Offers[Any]] = {
             "models": registry.models,
             "optimizers": registry.optimizers,
+            "schedules": registry.schedules,
             "datasets": registry.datasets,
         }
         self.problems = list(suite.problems)
@@ -108,13 +110,18 @@ class _Planner:
         path = self.suite.block_path(index)
         if block.engine not in ENGINES:
             self.report(_no_engine(block.engine), *self.where(path, "engine"))
-        datasets = self.components("datasets", block.datasets or [block.dataset], path)
-        models = self.components("models", block.models, path)
-        optimizers = self.components("optimizers", block.optimizers, path)
+        listed = (*path, "datasets") if block.datasets else self.where(path, "dataset")
+        datasets = self.components("datasets", block.datasets or [block.dataset], listed)
+        models = self.components("models", block.models, (*path, "models"))
+        optimizers = self.components("optimizers", block.optimizers, (*path, "optimizers"))
+        # What an optimizer's own table says of its training holds for it wherever it is used.
+        clipped = {name: table.clip_grad_norm for name, table in self.suite.optimizers.items()}
         settings = {
             "epochs": block.epochs,
             "batch_size": block.batch_size,
             "seeds": block.seeds,
+            "label_smoothing": block.label_smoothing,
+            "init_seed": block.init_seed,
             "evaluate_in": block.evaluate_in,
             "engine": block.engine,
             "train_size": block.train_size,
@@ -128,15 +135,37 @@ class _Planner:
         }
         for dataset, model, optimizer in itertools.product(datasets, models, optimizers):
             names = (dataset.name, model.name, optimizer.name)
-            variants = (dataset.variant, model.variant, optimizer.variant, block.label)
-            yield Case(
-                id="/".join([*names, *filter(None, variants)]),
-                dataset=dataset,
-                model=model,
-                optimizer=optimizer,
-                expect=self.expected(names, block),
-                **settings,
-            )
+            for schedule in self.schedules(block, path, optimizer.name):
+                axes = () if schedule is None else (schedule.label if block.schedules else schedule.variant,)
+                variants = (dataset.variant, model.variant, optimizer.variant, *axes, block.label)
+                yield Case(
+                    id="/".join([*names, *filter(None, variants)]),
+                    dataset=dataset,
+                    model=model,
+                    optimizer=optimizer,
+                    schedule=schedule,
+                    axes=tuple(filter(None, axes)),
+                    clip_grad_norm=clipped.get(optimizer.name) or block.clip_grad_norm,
+                    expect=self.expected(names, block),
+                    **settings,
+                )
+
+    def schedules(self, block: Block, path: TomlPath, optimizer: str) -> list[Component] | list[None]:
+        """The schedules that an optimizer is trained with: its own, or its block's; [None] without any."""
+        table = self.suite.optimizers.get(optimizer)
+        if block.schedules:
+            if table and table.schedule:
+                self.report(
+                    f"{optimizer!r} has a schedule of its own; take that away, or leave the optimizer out here",
+                    *path,
+                    "schedules",
+                )
+            return self.components("schedules", block.schedules, (*path, "schedules"))
+        if table and table.schedule:
+            return self.components("schedules", [table.schedule], ("optimizers", optimizer, "schedule"))
+        if block.schedule:
+            return self.components("schedules", [block.schedule], self.where(path, "schedule"))
+        return [None]
 
     def expected(self, names: Sequence[str], block: Block) -> dict[str, str]:
         """What is expected of a case: what its block says, over its configurations, over the defaults."""
@@ -146,21 +175,19 @@ class _Planner:
             expected |= table.expect.given() if table else {}
         return expected | block.expect.given()
 
-    def components(self, kind: str, names: Sequence[str], path: TomlPath) -> list[Component]:
-        """What those names stand for: one component each, or one for each point of its sweep."""
+    def components(self, kind: str, names: Sequence[str], listed: TomlPath) -> list[Component]:
+        """What the names listed there stand for: one component each, or one for each point of its sweep."""
         found = []
         for name in names:
             if (kind, name) not in self.known:
-                self.known[kind, name] = self.configured(kind, name, path)
+                self.known[kind, name] = self.configured(kind, name, listed)
             found += self.known[kind, name]
         return found
 
-    def configured(self, kind: str, name: str, path: TomlPath) -> list[Component]:
+    def configured(self, kind: str, name: str, listed: TomlPath) -> list[Component]:
         tables: Mapping[str, Configured] = getattr(self.suite, kind)
         table = tables.get(name, Configured())
-        # Where to point at: the configuration's own table, or else the list that names it.
-        listed = kind if kind != "datasets" or (*path, "datasets") in self.suite.lines else "dataset"
-        own = (kind, name) if name in tables else self.where(path, listed)
+        own = (kind, name) if name in tables else listed  # where to point at
         try:
             offer = self.offers[kind][table.use or name]
         except BenchmnistError as error:
@@ -216,7 +243,7 @@ class _Planner:
         """A baseline has to be the label of an optimizer in the suite."""
         if any(kind == "optimizers" and not found for (kind, _), found in self.known.items()):
             return  # one was refused, and reported; the baseline may be meant to be that one
-        labels = {case.optimizer.label for case in cases}
+        labels = {case.method for case in cases}
         for index, block in enumerate(self.suite.blocks):
             if block.baseline is None or block.baseline in labels:
                 continue

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -13,18 +14,25 @@ import pluggy
 
 from benchmnist import hookspecs
 from benchmnist.errors import PluginError, UnknownNameError, nearest
-from benchmnist.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec, Spec
+from benchmnist.guard import contained
+from benchmnist.hookspecs import HOOK_API
+from benchmnist.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec, ScheduleSpec, Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from importlib.metadata import EntryPoint
 
 GROUP = "benchmnist"
 PREFIX = "benchmnist_"
+BLOCK = "BENCHMNIST_BLOCK"
+"""The environment variable that names plugins to leave out, separated by commas."""
+MAX_LISTED = 40
+"""How many names a message lists before it says how many there are."""
 HOOKS: Mapping[str, type[Spec]] = MappingProxyType(
     {
         "benchmnist_models": ModelSpec,
         "benchmnist_optimizers": OptimizerSpec,
+        "benchmnist_schedules": ScheduleSpec,
         "benchmnist_datasets": DatasetSpec,
         "benchmnist_executors": ExecutorSpec,
     }
@@ -35,15 +43,42 @@ S = TypeVar("S", bound=Spec)
 
 @dataclass(frozen=True)
 class Plugin:
-    """One entry point: where it comes from, and what went wrong with it, if anything."""
+    """One entry point.
+
+    Attributes:
+        name: Of the entry point.
+        distribution: What was installed.
+        version: Of that distribution.
+        error: Why it offers nothing, if it is broken.
+        notes: What it did, when it was loaded, that it should not do; it was undone, and its offers stand.
+        blocked: Whether it was left out because somebody said so.
+    """
 
     name: str
     distribution: str
     version: str
     error: str | None = None
+    notes: tuple[str, ...] = ()
+    blocked: bool = False
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version} (plugin {self.name!r})"
+
+    def require(self) -> None:
+        """Nothing, if it is there.
+
+        Raises:
+            PluginError: if it is broken or blocked.
+        """
+        if self.blocked:
+            raise PluginError(f"{self} is blocked, by {BLOCK} or --block")
+        if self.error:
+            raise PluginError(f"{self} failed to load: {self.error}; {self.remedy}")
+
+    @property
+    def remedy(self) -> str:
+        """What one can do who is not its author."""
+        return f"upgrade {self.distribution}, or leave it out: {BLOCK}={self.name}"
 
 
 @dataclass(frozen=True)
@@ -61,7 +96,7 @@ class Offers(Generic[S]):
     kind: str
     by_name: Mapping[str, Offer[S]] = field(default_factory=dict)
     contested: Mapping[str, tuple[Offer[S], ...]] = field(default_factory=dict)
-    broken: tuple[Plugin, ...] = ()
+    missing: tuple[Plugin, ...] = ()  # the plugins that are broken or blocked
 
     def __getitem__(self, name: str) -> Offer[S]:
         """The offer of that name.
@@ -73,13 +108,29 @@ class Offers(Generic[S]):
         if name in self.by_name:
             return self.by_name[name]
         if name in self.contested:
-            owners = " and ".join(str(offer.plugin) for offer in self.contested[name])
-            raise PluginError(f"the {self.kind} {name!r} is offered by {owners}; uninstall one of them")
-        failed = "".join(f" {plugin} failed to load: {plugin.error}" for plugin in self.broken)
-        raise UnknownNameError(
-            f"no {self.kind} is called {name!r}.{nearest(name, self.by_name)} "
-            f"There are: {', '.join(self.by_name) or 'none'}.{failed}"
+            raise PluginError(f"the {self.kind} {name!r} is {self.dispute(name)}")
+        lost = "".join(
+            f" {plugin} is blocked." if plugin.blocked else f" {plugin} failed to load: {plugin.error}."
+            for plugin in self.missing
         )
+        names = list(self.by_name)
+        shown = names if len(names) <= MAX_LISTED else [*names[:MAX_LISTED], f"… ({len(names)} in all)"]
+        raise UnknownNameError(
+            f"no {self.kind} is called {name!r}.{nearest(name, names)} "
+            f"There are: {', '.join(shown) or 'none'}.{lost}"
+        )
+
+    def dispute(self, name: str) -> str:
+        """Who offers a contested name, and what to do about it."""
+        owners = list(dict.fromkeys(offer.plugin for offer in self.contested[name]))
+        if len(owners) == 1:
+            return f"offered twice by {owners[0]}; {owners[0].remedy}"
+        one = owners[-1].name
+        return f"offered by {' and '.join(map(str, owners))}; leave one of them out, as by {BLOCK}={one}"
+
+    def __contains__(self, name: object) -> bool:
+        """Whether anybody offers it."""
+        return name in self.by_name or name in self.contested
 
     def __iter__(self) -> Iterator[Offer[S]]:
         return iter(self.by_name.values())
@@ -91,35 +142,54 @@ class Registry:
 
     models: Offers[ModelSpec]
     optimizers: Offers[OptimizerSpec]
+    schedules: Offers[ScheduleSpec]
     datasets: Offers[DatasetSpec]
     executors: Offers[ExecutorSpec]
     plugins: tuple[Plugin, ...]
 
 
-def find_plugins() -> Registry:
+def find_plugins(block: Collection[str] = ()) -> Registry:
     """Loads every plugin of the entry-point group `benchmnist` into a Registry; broken ones become records.
 
     pluggy's own loader stops at the first plugin that raises and does not say which it was, so the entry
     points are walked here.
+
+    Args:
+        block: Plugins to leave out, by their names or those of their distributions; beside those that the
+            environment variable BENCHMNIST_BLOCK names.
+
+    Raises:
+        UnknownNameError: if no plugin is called as one of `block` is.
     """
     found = sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
+    names = {name for entry in found for name in _names(entry)}
+    for name in block:
+        if name not in names:
+            raise UnknownNameError(f"no plugin is called {name!r}.{nearest(name, names)}")
+    blocked = {*block, *(name.strip() for name in os.environ.get(BLOCK, "").split(","))}
     plugins: list[Plugin] = []
     offers: list[Offer[Any]] = []
     for entry in found:
-        plugin, specs = _load(entry)
+        plugin, specs = _load(entry, blocked=not blocked.isdisjoint(_names(entry)))
         plugins.append(plugin)
         offers += [Offer(spec, plugin) for spec in specs]
-    broken = tuple(plugin for plugin in plugins if plugin.error)
+    missing = tuple(plugin for plugin in plugins if plugin.error or plugin.blocked)
     return Registry(
-        models=_offers("model", ModelSpec, offers, broken),
-        optimizers=_offers("optimizer", OptimizerSpec, offers, broken),
-        datasets=_offers("dataset", DatasetSpec, offers, broken),
-        executors=_offers("executor", ExecutorSpec, offers, broken),
+        models=_offers("model", ModelSpec, offers, missing),
+        optimizers=_offers("optimizer", OptimizerSpec, offers, missing),
+        schedules=_offers("schedule", ScheduleSpec, offers, missing),
+        datasets=_offers("dataset", DatasetSpec, offers, missing),
+        executors=_offers("executor", ExecutorSpec, offers, missing),
         plugins=tuple(plugins),
     )
 
 
-def _offers(kind: str, spec_type: type[S], offers: Iterable[Offer[Any]], broken: tuple[Plugin, ...]) -> Offers[S]:
+def _names(entry: EntryPoint) -> set[str]:
+    """What an entry point may be called by."""
+    return {entry.name, entry.dist.name} if entry.dist else {entry.name}
+
+
+def _offers(kind: str, spec_type: type[S], offers: Iterable[Offer[Any]], missing: tuple[Plugin, ...]) -> Offers[S]:
     named: dict[str, list[Offer[S]]] = defaultdict(list)
     for offer in offers:
         if isinstance(offer.spec, spec_type):
@@ -128,37 +198,33 @@ def _offers(kind: str, spec_type: type[S], offers: Iterable[Offer[Any]], broken:
         kind,
         MappingProxyType({name: named[name][0] for name in sorted(named) if len(named[name]) == 1}),
         MappingProxyType({name: tuple(named[name]) for name in sorted(named) if len(named[name]) > 1}),
-        broken,
+        missing,
     )
 
 
-def _load(entry: EntryPoint) -> tuple[Plugin, list[Spec]]:
+def _load(entry: EntryPoint, *, blocked: bool) -> tuple[Plugin, list[Spec]]:
     """One plugin and its specs; whatever it does wrong is written down, and then it offers nothing."""
     distribution = entry.dist.name if entry.dist else "unknown"
     version = entry.dist.version if entry.dist else "unknown"
+    plugin = Plugin(entry.name, distribution, version)
+    if blocked:
+        return replace(plugin, blocked=True), []
     try:
-        specs = list(_specs(entry.name, entry.load()))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's import may raise anything
+        with contained(seeds=True) as noticed:
+            specs = list(_specs(entry.name, entry.load()))
+    except Exception as error:  # noqa: BLE001 - a stranger's import may raise anything
         reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
-        return Plugin(entry.name, distribution, version, error=reason), []
-    return Plugin(entry.name, distribution, version), specs
+        return replace(plugin, error=reason), []
+    return replace(plugin, notes=tuple(noticed)), specs
 
 
 def _specs(name: str, module: object) -> Iterator[Spec]:
     """What a plugin offers, hook by hook.
 
     Raises:
-        PluginError: if a hook has an unknown name or returns something else than its specs.
+        PluginError: if it was written for other hooks, or one of its hooks returns something else than its specs.
     """
-    misspelt = [
-        hook
-        for hook, value in vars(module).items()
-        if hook.startswith(PREFIX) and hook not in HOOKS and inspect.isfunction(value)
-    ]
-    if misspelt:
-        raise PluginError(
-            f"{misspelt[0]} is not a hook.{nearest(misspelt[0], HOOKS)} The hooks are {', '.join(HOOKS)}"
-        )
+    _check_hooks(module)
     manager = pluggy.PluginManager("benchmnist")
     manager.add_hookspecs(hookspecs)
     manager.register(module, name)
@@ -178,3 +244,25 @@ def _specs(name: str, module: object) -> Iterator[Spec]:
                 if not isinstance(spec, spec_type):
                     raise PluginError(f"{hook} returned {spec!r}, which is not a {spec_type.__name__}")
                 yield spec
+
+
+def _check_hooks(module: object) -> None:
+    """Holds a plugin against our version of the hooks.
+
+    Raises:
+        PluginError: if it says that it was written for another, or has a hook that is none of ours.
+    """
+    api = getattr(module, "BENCHMNIST_API", HOOK_API)
+    if api != HOOK_API:
+        older = isinstance(api, int) and api < HOOK_API
+        raise PluginError(
+            f"was written for version {api} of the hooks, and this is {HOOK_API}; "
+            f"upgrade {'it' if older else 'benchmnist'}"
+        )
+    for hook, function in vars(module).items():
+        if not hook.startswith(PREFIX) or not inspect.isfunction(function):
+            continue
+        if hook not in HOOKS:
+            raise PluginError(f"{hook} is not a hook.{nearest(hook, HOOKS)} The hooks are {', '.join(HOOKS)}")
+        if arguments := list(inspect.signature(function).parameters):
+            raise PluginError(f"{hook} asks for {', '.join(arguments)}; hooks are called without any argument")

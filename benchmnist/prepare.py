@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmnist.errors import SuiteError
+from benchmnist.guard import contained
 from benchmnist.plan import Overrides, make_plan
 from benchmnist.plugins import find_plugins
 from benchmnist.suite import Suite, read_suite, seed_list
@@ -15,7 +16,7 @@ from benchmnist.training.environment import resolve_device
 from benchmnist.training.preflight import preflight
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from benchmnist.plan import Plan
     from benchmnist.plugins import Registry
@@ -32,6 +33,7 @@ class Prepared:
         device: The device, `cuda:0`.
         data_root: Where datasets are kept.
         registry: The plugins that it was planned with.
+        notes: What plugins did, when they were loaded and tried, that they should not do; all of it undone.
     """
 
     plan: Plan
@@ -39,6 +41,7 @@ class Prepared:
     device: str
     data_root: Path
     registry: Registry
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
@@ -49,6 +52,7 @@ def prepare(
     epochs: int | None = None,
     engine: str | None = None,
     data_root: str | Path | None = None,
+    block: Collection[str] = (),
 ) -> Prepared:
     """Reads, plans and tries a suite, all but the training. The parameters are those of `benchmnist.run`.
 
@@ -61,12 +65,15 @@ def prepare(
         suite = read_suite(suite)
     there = resolve_device(device)
     root = Path(data_root) if data_root is not None else default_data_root()
-    registry = find_plugins()
+    registry = find_plugins(block)
     if epochs is not None and epochs < 1:
         raise ValueError(f"epochs should be greater than 0, not {epochs}")
     overrides = Overrides(seed_list(seeds) if seeds is not None else None, epochs, engine)
-    plan = make_plan(suite, registry, overrides)
+    with contained() as noticed:  # planning imports what builds
+        plan = make_plan(suite, registry, overrides)
     tried = preflight(plan, registry, Datasets(registry, root))
     if problems := [*plan.problems, *tried.problems]:
         raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
-    return Prepared(plan, tried.work, str(there), root, registry)
+    notes = [f"{plugin} {note}" for plugin in registry.plugins for note in plugin.notes]
+    notes += [f"a plugin of this suite {note}" for note in noticed]
+    return Prepared(plan, tried.work, str(there), root, registry, (*notes, *tried.notes))

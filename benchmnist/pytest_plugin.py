@@ -305,7 +305,7 @@ def _params(case: Case) -> dict[str, str]:
     return {
         "dataset": case.dataset.label,
         "model": case.model.label,
-        "optimizer": case.optimizer.label,
+        "optimizer": case.method,
     }
 
 

@@ -26,6 +26,7 @@ class EpochResult(Frozen):
         epoch: Counted from 1.
         seconds: Of training: shuffling, fetching, forward, backward, step; the device synchronised at both ends.
         train_loss: Mean over the steps of the epoch, of the loss before each step.
+        learning_rate: Of the first parameter group, in the first step; None where there is none.
         step_losses: (step, loss of that step's batch) for every hundredth step and the last.
         reference_seconds: Of the reference work, the mean of just before and just after the epoch; None where
             the suite does not ask for it.
@@ -37,6 +38,7 @@ class EpochResult(Frozen):
     seconds: float
     train_loss: float
     step_losses: tuple[tuple[int, float], ...]
+    learning_rate: float | None = None
     reference_seconds: float | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
@@ -110,24 +112,28 @@ class RunRecord(Frozen):
     Attributes:
         schema_version: SCHEMA of the version that wrote it.
         benchmnist: That version.
+        hook_api: The version of the hooks that the plugins were called by.
         suite: The suite's name.
         title: The suite's title.
         suite_file: Where the suite was read from.
         suite_text: The suite, as read.
         plan: The cases, in order.
         options: What the run was asked for beside the suite: device, executor, ….
+        notes: What plugins did beside what they were asked for, in words; all of it was undone.
         status: `running` until it ends; a run that says so and does not run was killed.
         started, ended: UTC, ISO 8601.
     """
 
     schema_version: int = SCHEMA
     benchmnist: str
+    hook_api: int = 1
     suite: str
     title: str
     suite_file: str
     suite_text: str
     plan: tuple[Case, ...]
     options: dict[str, Any] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     status: Literal["running", "completed", "failed", "interrupted"] = "running"
     started: str
     ended: str | None = None

@@ -16,12 +16,13 @@ import pytest
 from benchmnist import pytest_plugin, store
 from benchmnist.errors import BenchmnistError, StoreError
 from benchmnist.executors import Workplace
+from benchmnist.hookspecs import HOOK_API
 from benchmnist.prepare import prepare
 from benchmnist.pytest_plugin import HARNESS, Harness, Observer
 from benchmnist.results import RunRecord, now, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from benchmnist.cases import Case
     from benchmnist.plan import Plan
@@ -43,6 +44,7 @@ def run(
     out: str | Path = "runs",
     data_root: str | Path | None = None,
     checkpoints: bool = True,
+    block: Collection[str] = (),
     observer: Observer | None = None,
 ) -> RunResult:
     """Trains the cases of a suite and returns the run.
@@ -58,6 +60,7 @@ def run(
         out: The folder that run folders are made in.
         data_root: Where datasets are kept; by default BENCHMNIST_DATA, or the user's cache folder.
         checkpoints: Whether the weights of each trial are kept.
+        block: Plugins to leave out, by their names or those of their distributions.
         observer: Is told what happens, as it happens.
 
     Raises:
@@ -73,11 +76,12 @@ def run(
         epochs=epochs,
         engine=engine,
         data_root=data_root,
+        block=block,
     )
     plan = select(prepared, keyword).plan
     build = prepared.registry.executors[executor].spec.load()
     path = store.new_run_folder(Path(out), plan.suite.name)
-    workplace = Workplace(prepared.device, prepared.data_root, path, checkpoints)
+    workplace = Workplace(prepared.device, prepared.data_root, path, checkpoints, tuple(block))
     record = RunRecord(
         benchmnist=version("benchmnist"),
         suite=plan.suite.name,
@@ -85,6 +89,8 @@ def run(
         suite_file=plan.suite.file,
         suite_text=plan.suite.text,
         plan=plan.cases,
+        hook_api=HOOK_API,
+        notes=prepared.notes,
         options={"device": prepared.device, "executor": executor, "keyword": keyword},
         started=now(),
     )
@@ -217,7 +223,8 @@ def _pytest(plan: Plan, bridge: _Bridge, output: io.TextIOBase, *arguments: str)
         "-q",
     ]
     with (
-        _without_environment("PYTEST_ADDOPTS", "PYTEST_PLUGINS"),
+        # The last: in somebody's test under xdist, pytest-benchmark must not take this session for a worker's.
+        _without_environment("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER"),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(output),
     ):

@@ -1,4 +1,4 @@
-"""What a plugin hands over: one frozen spec for each model, optimizer, dataset and executor.
+"""What a plugin hands over: one frozen spec for each model, optimizer, schedule, dataset and executor.
 
 `build` may be a callable or an import string, `"package.module:attribute"`; with a string nothing is
 imported until the thing is used, so that listing plugins does not import torch.
@@ -79,13 +79,34 @@ class OptimizerSpec(Spec):
     It is given the model, not its parameters, so that it may treat them by shape or by name. If its signature
     has `total_steps`, it is told how many steps the trial will take.
 
+    The rest of the attributes is what the harness must know of it. `benchmnist check` tries whether they are true.
+
     Attributes:
-        needs_closure: `step` wants a function that computes the loss and the gradients anew (LBFGS).
+        needs_closure: `step` wants a function that computes the loss and the gradients anew (LBFGS, SAM).
         has_modes: It has `train()` and `eval()`, to be called around evaluation (schedule-free optimizers).
+        needs_create_graph: The gradients have to be such that they can be differentiated again,
+            `loss.backward(create_graph=True)` (AdaHessian).
+        passes: Forward and backward passes a step (SAM: 2); None where that varies (LBFGS).
+        capturable: On a GPU its step may be captured in a CUDA graph and replayed: it decides nothing by a value
+            that lies on the device, and hands the device no number that changes from step to step.
+        elementwise: It updates each entry of a parameter by that entry's gradients alone, whatever the shape, so
+            that the weights of several seeds may be stacked (Adam; but not Muon, nor LAMB).
     """
 
     needs_closure: bool = False
     has_modes: bool = False
+    needs_create_graph: bool = False
+    passes: int | None = 1
+    capturable: bool = False
+    elementwise: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSpec(Spec):
+    """A learning-rate schedule: `build(optimizer, *, total_steps, **params) -> LRScheduler`.
+
+    It is one of `torch.optim.lr_scheduler`'s kind, stepped after every step of the optimizer, `total_steps` times.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,6 +71,7 @@ def _comparison(value: object) -> str:
 Comparison = Annotated[str, BeforeValidator(_comparison)]
 Names = Annotated[list[str], Field(min_length=1)]
 Positive = Annotated[int, Field(gt=0)]
+Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Strict(BaseModel):
@@ -109,6 +110,10 @@ class Settings(_Strict):
     epochs: Positive = 5
     batch_size: Positive = 100
     seeds: Annotated[tuple[int, ...], BeforeValidator(seed_list)] = (0, 1, 2)
+    schedule: str | None = None
+    clip_grad_norm: Norm | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    init_seed: Annotated[int, Field(ge=0)] | None = None
     baseline: str | None = None
     evaluate_in: Literal["eval", "train"] = "eval"
     engine: str = "auto"
@@ -125,11 +130,12 @@ class Block(Settings):
     models: Names
     optimizers: Names
     datasets: Names | None = None
+    schedules: Names | None = None
     label: Annotated[str, Field(pattern=rf"^({NAME.pattern})?$")] = ""
 
 
 class Configured(BaseModel):
-    """A named configuration, as [optimizers.momentum]; all but `use`, `expect` and `sweep` are parameters."""
+    """A named configuration, as [models.wide]; what is no field of it is a parameter."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
@@ -143,6 +149,16 @@ class Configured(BaseModel):
         return dict(self.model_extra or {})
 
 
+class ConfiguredOptimizer(Configured):
+    """[optimizers.NAME], which may have a schedule and a clipping of its own, instead of its cases'."""
+
+    schedule: str | None = None
+    clip_grad_norm: Norm | None = None
+
+
+C = TypeVar("C", bound=Configured)
+
+
 @dataclass(frozen=True)
 class Suite:
     """A suite, as read.
@@ -151,7 +167,7 @@ class Suite:
         name: Names the folder of its runs.
         title: For people.
         blocks: Its [[cases]], with the defaults filled in.
-        models, optimizers, datasets: Its named configurations.
+        models, optimizers, schedules, datasets: Its named configurations.
         expect: What its [defaults] expect of every case; `blocks` have only what they say themselves.
         file: Where it was read from.
         text: The TOML, as read.
@@ -164,7 +180,8 @@ class Suite:
     title: str
     blocks: tuple[Block, ...]
     models: Mapping[str, Configured]
-    optimizers: Mapping[str, Configured]
+    optimizers: Mapping[str, ConfiguredOptimizer]
+    schedules: Mapping[str, Configured]
     datasets: Mapping[str, Configured]
     expect: Expect
     file: str
@@ -230,7 +247,7 @@ class _Reader:
         self.problems: list[Problem] = []
 
     def suite(self) -> Suite:
-        tables = ("suite", "defaults", "cases", "models", "optimizers", "datasets")
+        tables = ("suite", "defaults", "cases", "models", "optimizers", "schedules", "datasets")
         for key in self.raw:
             if key not in tables:
                 self.report(f"unknown table.{nearest(key, tables)} There are: {', '.join(tables)}", key)
@@ -251,9 +268,10 @@ class _Reader:
             name=name,
             title=(header.title if header else "") or name,
             blocks=tuple(whole.values()),
-            models=self.configured("models"),
-            optimizers=self.configured("optimizers"),
-            datasets=self.configured("datasets"),
+            models=self.configured("models", Configured),
+            optimizers=self.configured("optimizers", ConfiguredOptimizer),
+            schedules=self.configured("schedules", Configured),
+            datasets=self.configured("datasets", Configured),
             expect=defaults.expect,
             file=self.file,
             text=self.text,
@@ -262,7 +280,7 @@ class _Reader:
             problems=tuple(self.problems),  # the last, when all has been read
         )
 
-    def configured(self, kind: str) -> dict[str, Configured]:
+    def configured(self, kind: str, model: type[C]) -> dict[str, C]:
         tables = self.raw.get(kind, {})
         if not isinstance(tables, dict):
             self.report(f"should be tables, [{kind}.NAME]", kind)
@@ -274,7 +292,7 @@ class _Reader:
                     kind,
                     name,
                 )
-        read = {name: self.read(Configured, table, kind, name) for name, table in tables.items()}
+        read = {name: self.read(model, table, kind, name) for name, table in tables.items()}
         return {name: table for name, table in read.items() if table}
 
     def read(self, model: type[M], raw: object, *path: str | int) -> M | None:

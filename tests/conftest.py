@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from pathlib import Path
@@ -7,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
+
+# The tests run side by side, a process a core: none may take all cores for itself. Before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmnist.training.data import default_data_root
 
@@ -52,7 +56,7 @@ def _unpacked_once() -> None:
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test stands in a folder of its own, and is not told anything by the environment it runs in."""
     monkeypatch.chdir(tmp_path)
-    for name in ("NO_COLOR", "FORCE_COLOR", "PYTEST_ADDOPTS", "COLUMNS"):
+    for name in ("NO_COLOR", "FORCE_COLOR", "PYTEST_ADDOPTS", "COLUMNS", "PYTEST_XDIST_WORKER"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -80,9 +80,9 @@ def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary
 def summarise_all(results: Sequence[CaseResult]) -> list[Summary]:
     """A summary of each case, in order, each compared with its baseline.
 
-    That is the case of the same dataset, model and label whose optimizer the suite calls the baseline.
+    That is the case of the same dataset, model and label whose method the suite calls the baseline.
     """
-    baselines = {(*result.case.group, result.case.optimizer.label): result for result in results}
+    baselines = {(*result.case.group, result.case.method): result for result in results}
     return [
         summarise(result, baselines.get((*result.case.group, result.case.baseline or ""))) for result in results
     ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from benchmnist.hookspecs import hookimpl
-from benchmnist.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec
+from benchmnist.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec, ScheduleSpec
 
 _MODELS = "benchmnist.builtin.models"
 _OPTIMIZERS = "benchmnist.builtin.optimizers"
+_SCHEDULES = "benchmnist.builtin.schedules"
 _DATASETS = "benchmnist.builtin.datasets"
 
 
@@ -31,47 +32,72 @@ def benchmnist_models() -> list[ModelSpec]:
 def benchmnist_optimizers() -> list[OptimizerSpec]:
     """Every optimizer of torch.optim that trains dense parameters, and two named configurations of SGD."""
     named = [
-        OptimizerSpec(name=name, summary=f"torch.optim.{class_name}", build=f"{_OPTIMIZERS}:{name}")
-        for name, class_name in (
-            ("adadelta", "Adadelta"),
-            ("adafactor", "Adafactor"),
-            ("adagrad", "Adagrad"),
-            ("adam", "Adam"),
-            ("adamax", "Adamax"),
-            ("adamw", "AdamW"),
-            ("asgd", "ASGD"),
-            ("nadam", "NAdam"),
-            ("radam", "RAdam"),
-            ("rmsprop", "RMSprop"),
-            ("rprop", "Rprop"),
-            ("sgd", "SGD"),
+        OptimizerSpec(
+            name=class_name.lower(),
+            summary=f"torch.optim.{class_name}",
+            build=f"{_OPTIMIZERS}:{class_name.lower()}",
+            elementwise=class_name != "Adafactor",  # which keeps sums over rows and columns
+            capturable=class_name not in ("Adafactor", "Adagrad"),  # torch's own have no `capturable`
+        )
+        for class_name in (
+            "Adadelta",
+            "Adafactor",
+            "Adagrad",
+            "Adam",
+            "Adamax",
+            "AdamW",
+            "ASGD",
+            "NAdam",
+            "RAdam",
+            "RMSprop",
+            "Rprop",
+            "SGD",
+        )
+    ]
+    momenta = [
+        OptimizerSpec(
+            name=name,
+            summary=f"torch.optim.SGD with {summary}",
+            build=f"{_OPTIMIZERS}:sgd",
+            defaults=defaults,
+            elementwise=True,
+            capturable=True,
+        )
+        for name, summary, defaults in (
+            ("momentum", "momentum 0.9", {"momentum": 0.9}),
+            ("nesterov", "Nesterov momentum 0.9", {"momentum": 0.9, "nesterov": True}),
         )
     ]
     return [
         *named,
-        OptimizerSpec(
-            name="momentum",
-            summary="torch.optim.SGD with momentum 0.9",
-            build=f"{_OPTIMIZERS}:sgd",
-            defaults={"momentum": 0.9},
-        ),
-        OptimizerSpec(
-            name="nesterov",
-            summary="torch.optim.SGD with Nesterov momentum 0.9",
-            build=f"{_OPTIMIZERS}:sgd",
-            defaults={"momentum": 0.9, "nesterov": True},
-        ),
+        *momenta,
         OptimizerSpec(
             name="lbfgs",
             summary="torch.optim.LBFGS, on each batch by itself",
             build=f"{_OPTIMIZERS}:lbfgs",
             needs_closure=True,
+            passes=None,
         ),
         OptimizerSpec(
             name="muon",
             summary="torch.optim.Muon on the hidden matrices, AdamW on the rest",
             build=f"{_OPTIMIZERS}:muon",
         ),
+    ]
+
+
+@hookimpl
+def benchmnist_schedules() -> list[ScheduleSpec]:
+    """The usual schedules of the learning rate, from torch.optim.lr_scheduler."""
+    return [
+        ScheduleSpec(name=name, summary=summary, build=f"{_SCHEDULES}:{name.replace('-', '_')}")
+        for name, summary in (
+            ("constant", "as it is"),
+            ("cosine", "along half a cosine, down to nothing"),
+            ("linear-warmup-cosine", "up in a straight line, then along half a cosine"),
+            ("onecycle", "up and down again in one cycle (Smith, Topin 2018)"),
+            ("step", "a tenth after each third of the training"),
+        )
     ]
 
 

@@ -17,7 +17,7 @@ import click
 from benchmnist.cli.options import DEBUG, pyproject_defaults
 from benchmnist.errors import BenchmnistError, SuiteError, nearest
 
-COMMANDS = ("run", "report", "gate", "plugins")
+COMMANDS = ("run", "report", "gate", "plugins", "check", "new-plugin")
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
@@ -33,7 +33,7 @@ class Commands(click.Group):
         """The attribute `command` of the module that is named as the command is."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"benchmnist.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"benchmnist.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

@@ -48,6 +48,8 @@ def show_run(run: RunResult, console: Console) -> None:
             console.print(Text(f"{result.id} failed: {last}", style="red"), soft_wrap=True)
         for miss in result.misses:
             console.print(Text(f"{result.id} missed: {miss}", style="red"), soft_wrap=True)
+    for note in run.record.notes:
+        console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
 
 
 def make_display(*, verbose: bool) -> Display:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from benchmnist.errors import nearest
 
@@ -34,6 +35,25 @@ def debug_option(function: F) -> F:
 
     return option(
         "--debug", is_flag=True, expose_value=False, callback=remember, help="Show the traceback of an error."
+    )(function)
+
+
+def block_option(function: F) -> F:
+    """--block: leaves plugins out."""
+
+    def names(ctx: click.Context, param: click.Parameter, value: str | list[str]) -> tuple[str, ...]:
+        if param.name and ctx.get_parameter_source(param.name) == ParameterSource.ENVIRONMENT:
+            return ()  # the variable is read where plugins are found, so that it holds in pytest and in Python too
+        listed = value.split(",") if isinstance(value, str) else value
+        return tuple(name for name in map(str.strip, listed) if name)
+
+    return option(
+        "--block",
+        default="",
+        type=click.UNPROCESSED,
+        callback=names,
+        metavar="NAME,...",
+        help="Leave plugins out, by their names or those of their distributions.",
     )(function)
 
 

@@ -6,36 +6,56 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmnist.cli.options import debug_option
+from benchmnist.cli.options import block_option, debug_option
 
 if TYPE_CHECKING:
-    from benchmnist.plugins import Offers
+    from rich.text import Text
+
+    from benchmnist.plugins import Offers, Plugin
 
 
 @click.command("plugins")
+@block_option
 @debug_option
-def command() -> None:
-    """List what is installed, where it comes from, and what failed to load."""
-    from rich.console import Console
+def command(block: tuple[str, ...]) -> None:
+    """List what is installed, where it comes from, and what is wrong with it."""
     from rich.table import Table
     from rich.text import Text
 
+    from benchmnist.cli.display import results_console
     from benchmnist.plugins import find_plugins
 
-    registry = find_plugins()
-    console = Console(highlight=False)
+    registry = find_plugins(block)
+    console = results_console()
     table = Table("plugin", "from", "state", box=None, pad_edge=False, title="Plugins", title_justify="left")
     for plugin in registry.plugins:
-        state = Text(f"failed: {plugin.error}", style="red") if plugin.error else Text("ok", style="green")
-        table.add_row(plugin.name, f"{plugin.distribution} {plugin.version}", state)
+        table.add_row(plugin.name, f"{plugin.distribution} {plugin.version}", _state(plugin))
     console.print(table)
-    kinds: list[Offers[Any]] = [registry.models, registry.optimizers, registry.datasets, registry.executors]
+    kinds: list[Offers[Any]] = [
+        registry.models,
+        registry.optimizers,
+        registry.schedules,
+        registry.datasets,
+        registry.executors,
+    ]
     for offers in kinds:
         title = f"\n{offers.kind.capitalize()}s"
         table = Table(offers.kind, "", "from", box=None, pad_edge=False, title=title, title_justify="left")
         for offer in offers:
             table.add_row(offer.spec.name, offer.spec.summary, offer.plugin.distribution)
-        for name, rivals in offers.contested.items():
-            owners = " and ".join(str(rival.plugin) for rival in rivals)
-            table.add_row(name, Text(f"offered by {owners}; uninstall one of them", style="red"), "")
+        for name in offers.contested:
+            table.add_row(name, Text(offers.dispute(name), style="red"), "")
         console.print(table)
+
+
+def _state(plugin: Plugin) -> Text:
+    """What is to be said of a plugin, and what to do about it."""
+    from rich.text import Text
+
+    if plugin.blocked:
+        return Text("blocked", style="yellow")
+    if plugin.error:
+        return Text(f"failed: {plugin.error}\n{plugin.remedy}", style="red")
+    if plugin.notes:
+        return Text("\n".join(f"it {note}" for note in plugin.notes), style="yellow")
+    return Text("ok", style="green")

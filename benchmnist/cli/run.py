@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmnist.cli.options import debug_option, option
+from benchmnist.cli.options import block_option, debug_option, option
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -75,6 +75,7 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 )
 @option("--checkpoints/--no-checkpoints", default=True, show_default=True, help="Keep the weights of each trial.")
 @option("--dry-run", is_flag=True, help="List the cases and the work that they are; train nothing.")
+@block_option
 @option("-v", "--verbose", is_flag=True, help="Show the loss of every hundredth step.")
 @debug_option
 def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> None:
@@ -142,14 +143,21 @@ def _dry_run(prepared: Prepared) -> Any:
     total, steps, trials = 0.0, 0, 0
     for case in prepared.plan.cases:
         work = prepared.work.get(case.id)
-        given = {**case.dataset.params, **case.model.params, **case.optimizer.params}
+        components = [part for part in (case.dataset, case.model, case.optimizer, case.schedule) if part]
+        given = {key: value for part in components for key, value in part.params.items()}
+        given |= {
+            "schedule": case.schedule and case.schedule.use,
+            "clip_grad_norm": case.clip_grad_norm,
+            "label_smoothing": case.label_smoothing or None,
+            "init_seed": case.init_seed,
+        }
         shape = f"{len(case.seeds)} × {case.epochs} × {work.steps if work else '?'}"
         flop = case.rounds * work.flop / 1e12 if work else 0.0
         total, trials = total + flop, trials + len(case.seeds)
         steps += case.rounds * work.steps if work else 0
         table.add_row(
             case.id,
-            " ".join(f"{key}={value}" for key, value in given.items()) or "–",
+            " ".join(f"{key}={value}" for key, value in given.items() if value is not None) or "–",
             shape,
             f"{work.parameters:,}" if work else "?",
             f"{flop:,.3g}" if work else "?",

@@ -79,12 +79,14 @@ class Workplace:
         data_root: Where datasets are kept.
         run_folder: Where checkpoints and logs go.
         checkpoints: Whether the weights of each trial are kept.
+        block: Plugins to leave out.
     """
 
     device: str
     data_root: Path
     run_folder: Path
     checkpoints: bool = True
+    block: tuple[str, ...] = ()
 
 
 class Bench:
@@ -92,7 +94,7 @@ class Bench:
 
     def __init__(self, workplace: Workplace) -> None:
         self.workplace = workplace
-        self.registry = find_plugins()
+        self.registry = find_plugins(workplace.block)
         self.datasets = Datasets(self.registry, workplace.data_root)
         self.device = resolve_device(workplace.device)
 

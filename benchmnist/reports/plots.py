@@ -56,7 +56,7 @@ def draw_plots(run: RunResult) -> Plots:
     Raises:
         StoreError: if a file cannot be written.
     """
-    styles = optimizer_styles(dict.fromkeys(case.optimizer.label for case in run.record.plan))
+    styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
     drawn = [result for result in run.cases if any(trial.epochs for trial in result.trials)]
     members: dict[tuple[str, str, str], list[CaseResult]] = {}
     for result in drawn:
@@ -72,7 +72,7 @@ def draw_plots(run: RunResult) -> Plots:
     cases = {}
     for result in drawn:
         file = f"{PLOTS}/{result.case.file_stem}.png"
-        write_file(run.path / file, single(result, styles[result.case.optimizer.label]))
+        write_file(run.path / file, single(result, styles[result.case.method]))
         cases[result.id] = file
     return Plots(groups, cases)
 
@@ -94,7 +94,7 @@ def overlay(title: str, results: Sequence[CaseResult], metric: str, styles: dict
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for result in results:
-        label = result.case.optimizer.label
+        label = result.case.method
         _curve(axes, result, metric, styles[label], label)
     _finish(axes, metric, stretch=True)
     axes.set_title(f"{TITLES[metric]} over epochs: {title}\n{_seeds(results)}", fontsize=11)
@@ -106,7 +106,7 @@ def single(result: CaseResult, style: Style) -> bytes:
     """Loss and accuracy of one case side by side, as PNG."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     for axes, metric in zip(figure.subplots(1, 2), LABELS, strict=True):
-        _curve(axes, result, metric, style, result.case.optimizer.label)
+        _curve(axes, result, metric, style, result.case.method)
         _finish(axes, metric, stretch=False)
         axes.set_title(f"{TITLES[metric]} over epochs", fontsize=10)
     figure.suptitle(f"{result.id}\n{_seeds([result])}", fontsize=11)

@@ -62,7 +62,7 @@ def _compact(value: float) -> str:
 
 
 COLUMNS = (
-    Column("optimizer", "optimizer", lambda s: s.result.case.optimizer.label),
+    Column("optimizer", "optimizer", lambda s: s.result.case.method),
     Column(
         "accuracy",
         "accuracy, %",
@@ -222,6 +222,7 @@ def _record(s: Summary) -> dict[str, Any]:
         "dataset": case.dataset.label,
         "model": case.model.label,
         "optimizer": case.optimizer.label,
+        "schedule": case.schedule.label if case.schedule else None,
         "accuracy": s.accuracy,
         "accuracy_std": s.accuracy_std,
         "best_accuracy": s.best_accuracy,

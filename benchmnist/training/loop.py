@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from benchmnist.guard import contained
 from benchmnist.results import CaseResult, EpochResult, TrialResult, now, worst
 from benchmnist.training.clock import Clock, synchronise
 from benchmnist.training.data import epoch_order, seed_for, to_unit
@@ -142,13 +143,15 @@ def train_trial(
     start = clock()
     reference = Reference(device) if case.reference else None
     try:
-        trial = build_trial(case, seed, setting.registry, dataset, device)
+        with contained():
+            trial = build_trial(case, seed, setting.registry, dataset, device)
         test_images, test_labels = to_unit(dataset.test_images, device), dataset.test_labels.to(device)
         setup_seconds = clock() - start
         for number in range(1, case.epochs + 1):
             torch.manual_seed(seed_for("noise", seed, number))  # dropout: the same on every engine
             trial.train()
             epoch = Epoch(seed, number, partial(_train_epoch, engine, trial, dataset, seed, number), clock)
+            learning_rate = trial.learning_rate
             before = reference() if reference else 0.0
             yield epoch
 
@@ -158,6 +161,7 @@ def train_trial(
                 epoch=number,
                 seconds=epoch.seconds,
                 train_loss=losses.mean().item(),
+                learning_rate=learning_rate,
                 step_losses=_every_hundredth(losses),
                 reference_seconds=(before + after) / 2 if reference else None,
             )
@@ -194,7 +198,8 @@ def _warm_up(setting: Setting, engine: Engine) -> tuple[int, str]:
     Returns the number of trainable parameters, and their type.
     """
     case = setting.case
-    trial = build_trial(case, case.seeds[0], setting.registry, setting.dataset, setting.device)
+    with contained():
+        trial = build_trial(case, case.seeds[0], setting.registry, setting.dataset, setting.device)
     trial.train()
     engine.train_epoch(trial, epoch_order(min(case.batch_size, len(setting.dataset.train_images)), 0, 0))
     synchronise(setting.device)

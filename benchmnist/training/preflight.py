@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,9 +11,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmnist.errors import DataError, Problem
-from benchmnist.training.trial import build_model, build_optimizer, steps_per_epoch
+from benchmnist.guard import contained
+from benchmnist.training.trial import build_model, build_optimizer, build_schedule, steps_per_epoch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import nn
 
     from benchmnist.cases import Case, Component
@@ -30,7 +34,8 @@ class Work:
         parameters: Trainable parameters of the model.
         steps: Steps an epoch.
         flop: Floating-point operations an epoch, about: three times the forward pass of all examples, since
-            the backward pass has two products for each of the forward pass's. Optimizers are not counted.
+            the backward pass has two products for each of the forward pass's; and that as often as the optimizer
+            says that it makes a step of them. What the optimizer itself computes is not counted.
     """
 
     parameters: int
@@ -40,10 +45,17 @@ class Work:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What trying a plan showed: the work of each case that can be built, by id, and the problems of the rest."""
+    """What trying a plan showed.
+
+    Attributes:
+        work: That of each case that can be built, by id.
+        problems: Why the others cannot be.
+        notes: What was noticed of the plugins beside, in words.
+    """
 
     work: dict[str, Work]
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
 
 
 def preflight(plan: Plan, registry: Registry, datasets: Datasets) -> Preflight:
@@ -60,6 +72,7 @@ class _Preflight:
     def __init__(self, plan: Plan, registry: Registry, datasets: Datasets) -> None:
         self.plan, self.registry, self.datasets = plan, registry, datasets
         self.problems: dict[str, Problem] = {}  # by what was refused, so that each is told once
+        self.notes: dict[str, None] = {}  # in order, each once
         self.models: dict[str, tuple[nn.Module, float] | None] = {}
         self.tried: dict[str, bool] = {}
 
@@ -75,16 +88,26 @@ class _Preflight:
             model, flop = built
             if not self.optimizer(case, model, dataset):
                 continue
+            passes = self.registry.optimizers[case.optimizer.use].spec.passes or 1
             work[case.id] = Work(
                 parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
                 steps=steps_per_epoch(case, dataset),
-                flop=3 * flop * len(dataset.train_images),
+                flop=3 * flop * passes * len(dataset.train_images),
             )
-        return Preflight(work, tuple(self.problems.values()))
+        return Preflight(work, tuple(self.problems.values()), tuple(self.notes))
+
+    @contextlib.contextmanager
+    def building(self, kind: str, component: Component) -> Iterator[None]:
+        """Within it a plugin's code runs: what it does beside building is undone, and noted."""
+        with contained() as noticed:
+            yield
+        where = f"the {kind} {component.use!r} of {component.distribution} {component.version}"
+        self.notes |= dict.fromkeys(f"{where} {note}" for note in noticed)
 
     def dataset(self, case: Case) -> Dataset | None:
         try:
-            return self.datasets.for_case(case)
+            with self.building("dataset", case.dataset):
+                return self.datasets.for_case(case)
         except DataError as error:
             self.report("datasets", case.dataset, case, error, str(case.train_size), str(case.test_size))
             return None
@@ -95,8 +118,9 @@ class _Preflight:
         if key not in self.models:
             self.models[key] = None
             try:
-                model = build_model(case, 0, self.registry, dataset)
-                self.models[key] = model, _forward_flop(model, dataset)
+                with self.building("model", case.model):
+                    model = build_model(case, 0, self.registry, dataset)
+                    self.models[key] = model, _forward_flop(model, dataset)
             except (TypeError, ValueError) as error:
                 self.report("models", case.model, case, error)
             except Exception:  # noqa: BLE001 - it will be raised again in the training, and kept there
@@ -104,16 +128,24 @@ class _Preflight:
         return self.models[key]
 
     def optimizer(self, case: Case, model: nn.Module, dataset: Dataset) -> bool:
-        key = f"{_key(case.optimizer)} {_key(case.model)}"
+        """Whether the optimizer of a case can be built, and its schedule."""
+        total_steps = case.epochs * steps_per_epoch(case, dataset)
+        key = f"{_key(case.optimizer)} {_key(case.model)} {case.schedule and _key(case.schedule)} {total_steps}"
         if key not in self.tried:
+            self.tried[key] = False
+            refused: tuple[str, Component] = ("optimizers", case.optimizer)
             try:
-                build_optimizer(case, self.registry, model, case.epochs * steps_per_epoch(case, dataset))
+                with self.building("optimizer", case.optimizer):
+                    optimizer = build_optimizer(case, self.registry, model, total_steps)
+                if case.schedule is not None:
+                    refused = ("schedules", case.schedule)
+                    with self.building("schedule", case.schedule):
+                        build_schedule(case, self.registry, optimizer, total_steps)
                 self.tried[key] = True
             except (TypeError, ValueError) as error:
-                self.tried[key] = False
-                self.report("optimizers", case.optimizer, case, error)
-            except Exception:  # noqa: BLE001 - it will be raised again in the training, and kept there
-                self.tried[key] = False
+                self.report(*refused, case, error)
+            except Exception:  # noqa: BLE001, S110 - it will be raised again in the training, and kept there
+                pass
         return self.tried[key]
 
     def report(self, kind: str, component: Component, case: Case, error: Exception, *about: str) -> None:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
 
+from benchmnist.errors import TrialError
 from benchmnist.training.data import seed_for
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.optim.lr_scheduler import LRScheduler
 
     from benchmnist.cases import Case
     from benchmnist.plugins import Registry
@@ -21,23 +24,52 @@ if TYPE_CHECKING:
 class Trial:
     """A model in training, with its optimizer."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, spec: OptimizerSpec) -> None:
-        self.model, self.optimizer, self.spec = model, optimizer, spec
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        spec: OptimizerSpec,
+        *,
+        schedule: LRScheduler | None = None,
+        clip_grad_norm: float | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self.model, self.optimizer, self.spec, self.schedule = model, optimizer, spec, schedule
+        self.clip_grad_norm, self.label_smoothing = clip_grad_norm, label_smoothing
+
+    @property
+    def learning_rate(self) -> float | None:
+        """Of the first parameter group, in the next step; None where there is none."""
+        rate = self.optimizer.param_groups[0].get("lr")
+        return None if rate is None else float(rate)
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Forward, backward, update. Returns the loss before the update, a scalar on the device."""
+        """Forward, backward, update. Returns the loss before the update, a scalar on the device.
+
+        Raises:
+            TrialError: if the optimizer wants a closure and then does not call it.
+        """
+        losses: list[Tensor] = []  # more than one where the optimizer asks for them
 
         def loss_and_gradients() -> Tensor:
             self.optimizer.zero_grad()
-            loss = functional.cross_entropy(self.model(images), labels)
-            loss.backward()
+            loss = functional.cross_entropy(self.model(images), labels, label_smoothing=self.label_smoothing)
+            loss.backward(create_graph=self.spec.needs_create_graph)
+            if self.clip_grad_norm is not None:
+                clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
+            losses.append(loss.detach())
             return loss
 
         if self.spec.needs_closure:
-            return torch.as_tensor(self.optimizer.step(loss_and_gradients)).detach()  # type: ignore[arg-type]
-        loss = loss_and_gradients()
-        self.optimizer.step()
-        return loss.detach()
+            self.optimizer.step(loss_and_gradients)  # type: ignore[arg-type]
+        else:
+            loss_and_gradients()
+            self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        if not losses:
+            raise TrialError(f"the optimizer {self.spec.name!r} says that it needs a closure, and did not call it")
+        return losses[0]
 
     def train(self) -> None:
         """Makes model and optimizer ready to be trained."""
@@ -56,7 +88,7 @@ class Trial:
 
 def build_model(case: Case, seed: int, registry: Registry, dataset: Dataset) -> nn.Module:
     """The model of a case on the CPU, with the initial weights of the seed, whatever the optimizer."""
-    torch.manual_seed(seed_for("weights", seed))
+    torch.manual_seed(seed_for("weights", seed if case.init_seed is None else case.init_seed))
     build = registry.models[case.model.use].spec.load()
     model: nn.Module = build(input_shape=dataset.input_shape, num_classes=dataset.num_classes, **case.model.params)
     return model
@@ -72,12 +104,30 @@ def build_optimizer(case: Case, registry: Registry, model: nn.Module, total_step
     return optimizer
 
 
+def build_schedule(
+    case: Case, registry: Registry, optimizer: torch.optim.Optimizer, total_steps: int
+) -> LRScheduler | None:
+    """The schedule of a case for its optimizer, or None where it has none."""
+    if case.schedule is None:
+        return None
+    build = registry.schedules[case.schedule.use].spec.load()
+    schedule: LRScheduler = build(optimizer, total_steps=total_steps, **case.schedule.params)
+    return schedule
+
+
 def build_trial(case: Case, seed: int, registry: Registry, dataset: Dataset, device: torch.device) -> Trial:
     """A new trial: the weights of the seed on the device, and a fresh optimizer."""
     model = build_model(case, seed, registry, dataset).to(device)
     total_steps = case.epochs * steps_per_epoch(case, dataset)
     optimizer = build_optimizer(case, registry, model, total_steps)
-    return Trial(model, optimizer, registry.optimizers[case.optimizer.use].spec)
+    return Trial(
+        model,
+        optimizer,
+        registry.optimizers[case.optimizer.use].spec,
+        schedule=build_schedule(case, registry, optimizer, total_steps),
+        clip_grad_norm=case.clip_grad_norm,
+        label_smoothing=case.label_smoothing,
+    )
 
 
 def steps_per_epoch(case: Case, dataset: Dataset) -> int:

@@ -90,8 +90,9 @@ def test_the_shell_completes_commands_and_executors() -> None:
         done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
         return [line.partition(",")[2] for line in done.stdout.split()]
 
-    assert complete("benchmnist ", 1) == ["run", "report", "gate", "plugins"]
+    assert complete("benchmnist ", 1) == ["run", "report", "gate", "plugins", "check", "new-plugin"]
     assert complete("benchmnist run x --executor i", 4) == ["inline"]
+    assert complete("benchmnist check rms", 2) == ["rmsprop"]
 
 
 def test_a_reader_that_goes_away_is_no_error(small_run: RunResult) -> None:

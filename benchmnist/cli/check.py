@@ -1,0 +1,75 @@
+"""`benchmnist check NAME`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from benchmnist.cli.options import block_option, debug_option
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from benchmnist.testing import Outcome
+
+MISSED = 1
+
+
+def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Completes the names of what can be checked."""
+    from benchmnist.plugins import find_plugins
+
+    found = find_plugins()
+    offered = [o.spec.name for offers in (found.models, found.optimizers, found.schedules) for o in offers]
+    return [name for name in (*offered, *(p.name for p in found.plugins)) if name.startswith(incomplete)]
+
+
+@click.command("check")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=_names)
+@block_option
+@debug_option
+def command(names: tuple[str, ...], block: tuple[str, ...]) -> None:
+    """Try whether a plugin keeps its promises.
+
+    NAME is an optimizer, a model, a schedule or a dataset; or a plugin, which stands for all that it offers. Exit
+    code 1: a promise is not kept.
+    """
+    from benchmnist.cli.display import results_console
+    from benchmnist.plugins import find_plugins
+    from benchmnist.testing import examine, subjects
+
+    registry = find_plugins(block)
+    chosen = [subject for name in names for subject in subjects(name, registry)]
+    console = results_console()
+    missed = False
+    for subject in chosen:
+        console.print(f"[bold]{subject}[/bold]", soft_wrap=True)
+        states = []
+        for outcome in examine(subject):
+            console.print(_line(outcome), soft_wrap=True)
+            states.append(outcome.state)
+        counts = [states.count(state) for state in ("kept", "missed", "does not apply")]
+        console.print(
+            "{} kept, {} missed; {} do not apply".format(*counts),
+            style="red" if counts[1] else "green",
+            highlight=False,
+        )
+        missed = missed or "missed" in states
+    click.get_current_context().exit(MISSED if missed else 0)
+
+
+def _line(outcome: Outcome) -> Text:
+    """A promise and what came of it; and what to do about it, if it is not kept."""
+    from rich.text import Text
+
+    if outcome.state == "kept":
+        return Text.assemble(("  ✓ ", "green"), outcome.check.promise)
+    if outcome.state == "missed":
+        return Text.assemble(
+            ("  ✗ ", "red"),
+            outcome.check.promise,
+            (f"\n    {outcome.said}", "red"),
+            f"\n    → {outcome.check.remedy}",
+        )
+    return Text.assemble(("  – ", "dim"), (f"{outcome.check.promise} ({outcome.said})", "dim"))

@@ -1,0 +1,139 @@
+"""Holds a plugin's code at arm's length: what it prints or changes in torch is caught, undone and noticed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.machinery
+import io
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from benchmnist.errors import PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import ModuleType
+
+
+def _set_cudnn(torch: Any, benchmark: bool, deterministic: bool) -> None:
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = benchmark, deterministic
+
+
+_SETTINGS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
+    "default dtype": (lambda t: t.get_default_dtype(), lambda t, value: t.set_default_dtype(value)),
+    # None is not the same as "cpu": with a default device every call of torch goes through a function of it.
+    "default device": (
+        lambda t: t.get_default_device(),
+        lambda t, value: t.set_default_device(None if value.type == "cpu" else value),
+    ),
+    "number of threads": (lambda t: t.get_num_threads(), lambda t, value: t.set_num_threads(value)),
+    "gradient mode": (lambda t: t.is_grad_enabled(), lambda t, value: t.set_grad_enabled(value)),
+    "deterministic mode": (
+        lambda t: t.are_deterministic_algorithms_enabled(),
+        lambda t, value: t.use_deterministic_algorithms(value),
+    ),
+    "precision of float32 products": (
+        lambda t: t.get_float32_matmul_precision(),
+        lambda t, value: t.set_float32_matmul_precision(value),
+    ),
+    "choice of cuDNN's algorithms": (
+        lambda t: (t.backends.cudnn.benchmark, t.backends.cudnn.deterministic),
+        lambda t, value: _set_cudnn(t, *value),
+    ),
+}
+"""The global settings of torch: how each is read, and how it is put back."""
+
+
+@dataclass
+class Noticed:
+    """What a plugin's code did beside what it was asked for.
+
+    Attributes:
+        printed: On standard output and standard error.
+        changed: In torch: what, from what, to what. All of it has been put back.
+    """
+
+    printed: str = ""
+    changed: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[str]:
+        """Each in words: what it did, and what its author should do instead."""
+        if self.printed.strip():
+            first = self.printed.strip().splitlines()[0]
+            yield f"prints {first!r}; take the print away, or use the module logging"
+        for change in self.changed:
+            yield f"changes torch's {change}, which was undone; leave what others use as well as it is"
+
+
+@contextlib.contextmanager
+def contained(*, seeds: bool = False) -> Iterator[Noticed]:
+    """Runs a plugin's code: what it prints is kept, and torch's global settings are put back afterwards.
+
+    Args:
+        seeds: Whether it has no business with torch's random numbers either; building a model does.
+
+    Raises:
+        PluginError: if the code calls `sys.exit`.
+    """
+    noticed, output = Noticed(), io.StringIO()
+    before: dict[str, Any] = {}
+    watch = _TorchWatch(lambda torch: before.update(_read(torch, seeds=seeds)))
+    if "torch" in sys.modules:
+        watch.imported(sys.modules["torch"])
+    else:
+        sys.meta_path.insert(0, watch)
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            yield noticed
+    except SystemExit as error:
+        raise PluginError(f"calls sys.exit({error.code!r})") from error
+    finally:
+        if watch in sys.meta_path:
+            sys.meta_path.remove(watch)
+        noticed.printed = output.getvalue()
+        if before:
+            noticed.changed = _put_back(sys.modules["torch"], before, seeds=seeds)
+
+
+class _TorchWatch:
+    """Tells at once when torch has been imported: before the plugin that imports it can change a setting."""
+
+    def __init__(self, imported: Callable[[ModuleType], None]) -> None:
+        self.imported = imported
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:  # noqa: ARG002 - importlib's
+        """See importlib.abc.MetaPathFinder: torch's own spec, with a word to us when it has been executed."""
+        if name != "torch":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.machinery.PathFinder.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                self.imported(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def _read(torch: Any, *, seeds: bool) -> dict[str, Any]:
+    found = {name: get(torch) for name, (get, _) in _SETTINGS.items()}
+    if seeds:
+        found["random numbers"] = torch.get_rng_state()
+    return found
+
+
+def _put_back(torch: Any, before: Mapping[str, Any], *, seeds: bool) -> list[str]:
+    """Puts back what is not as it was; returns what that is, in words."""
+    after, changed = _read(torch, seeds=seeds), []
+    for name, (_, put) in _SETTINGS.items():
+        if after[name] != before[name]:
+            put(torch, before[name])
+            changed.append(f"{name} from {before[name]} to {after[name]}")
+    if seeds and not torch.equal(after["random numbers"], before["random numbers"]):
+        torch.set_rng_state(before["random numbers"])
+        changed.append("random numbers")
+    return changed

@@ -1,0 +1,97 @@
+"""For plugin authors: the conformance checks, which `benchmnist check` makes too, as tests.
+
+    from benchmnist.testing import conformance
+
+    test_signsgd = conformance("signsgd")
+
+is a test of each promise that the optimizer (model, schedule, dataset) `signsgd` has to keep.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmnist.errors import UnknownNameError, nearest
+from benchmnist.plugins import find_plugins
+from benchmnist.testing import datasets, models, optimizers, schedules
+from benchmnist.testing.checks import Check, Outcome, Subject, make, make_all
+from benchmnist.training.data import Datasets, default_data_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from benchmnist.plugins import Offers, Registry
+
+__all__ = ["CHECKS", "Check", "Outcome", "Subject", "conformance", "examine", "subjects"]
+
+CHECKS: Mapping[str, tuple[Check, ...]] = {
+    "model": models.CHECKS,
+    "optimizer": optimizers.CHECKS,
+    "schedule": schedules.CHECKS,
+    "dataset": datasets.CHECKS,
+}
+"""The promises, by kind, in the order in which they are checked."""
+
+
+def subjects(name: str, registry: Registry) -> list[Subject]:
+    """What of that name can be checked: one of each kind that has it; or all that a plugin of that name offers.
+
+    Raises:
+        PluginError: if two plugins offer it, or the plugin of that name is broken.
+        UnknownNameError: if there is none.
+    """
+    kinds: dict[str, Offers[Any]] = {
+        "model": registry.models,
+        "optimizer": registry.optimizers,
+        "schedule": registry.schedules,
+        "dataset": registry.datasets,
+    }
+    shared = Datasets(registry, default_data_root())
+    named = [Subject(kind, kinds[kind][name], shared) for kind in kinds if name in kinds[kind]]
+    if named:
+        return named
+    for plugin in registry.plugins:
+        if name in (plugin.name, plugin.distribution):
+            plugin.require()
+            return [
+                Subject(kind, offer, shared) for kind in kinds for offer in kinds[kind] if offer.plugin == plugin
+            ]
+    known = [offer.spec.name for offers in kinds.values() for offer in offers]
+    known += [label for plugin in registry.plugins for label in (plugin.name, plugin.distribution)]
+    broken = "".join(f" {plugin} failed to load: {plugin.error}." for plugin in registry.plugins if plugin.error)
+    raise UnknownNameError(
+        f"no model, optimizer, schedule, dataset or plugin is called {name!r}.{nearest(name, known)} "
+        f"`benchmnist plugins` lists what there is.{broken}"
+    )
+
+
+def examine(subject: Subject) -> Iterator[Outcome]:
+    """Makes the checks of a subject in order. What it prints or changes in torch is contained."""
+    return make_all(CHECKS[subject.kind], subject)
+
+
+def conformance(name: str) -> Callable[..., None]:
+    """A parametrised test, to be kept under a name that begins with `test_`: one test a promise.
+
+    Raises:
+        BenchmnistError: as `subjects`; when the tests are collected.
+    """
+    import pytest
+
+    promises = [(subject, check) for subject in subjects(name, find_plugins()) for check in CHECKS[subject.kind]]
+
+    @pytest.mark.parametrize(
+        ("subject", "check"),
+        promises,
+        ids=[f"{subject.kind}-{subject.name}-{check.name}" for subject, check in promises],
+    )
+    def test(subject: Subject, check: Check) -> None:
+        outcome = make(check, subject)
+        if outcome.state == "does not apply":
+            pytest.skip(outcome.said)
+        if outcome.state == "missed":
+            raise AssertionError(
+                f"{subject.kind} {subject.name} should be one that {check.promise}; {outcome.said}. {check.remedy}"
+            ) from outcome.error
+
+    return test

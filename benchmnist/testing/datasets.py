@@ -1,0 +1,125 @@
+"""What a dataset promises."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmnist.cases import Component
+from benchmnist.testing import parameters
+from benchmnist.testing.checks import Check, Miss, Subject, check
+from benchmnist.training.data import Datasets, default_data_root
+
+if TYPE_CHECKING:
+    from benchmnist.specs import Dataset
+
+HARNESS = ("root",)
+
+
+def _load(subject: Subject, root: Path | None = None, **params: Any) -> Dataset:
+    """The dataset as the harness loads it, held against what a Dataset promises."""
+    component = Component(
+        name=subject.name,
+        use=subject.name,
+        params={**subject.offer.spec.defaults, **params},
+        distribution=subject.offer.plugin.distribution,
+        version=subject.offer.plugin.version,
+    )
+    return Datasets(subject.datasets.registry, root or default_data_root()).load(component)
+
+
+@check("see benchmnist.Dataset: images [N, C, H, W] of uint8 or float32, labels [N] of int64", first=True)
+def loads(subject: Subject) -> None:
+    """Is loaded with its defaults, as images and labels of the promised shapes and types."""
+    _load(subject)
+
+
+@check("name what a suite may set in the signature of `build`, and let each default be one that it takes")
+def takes_its_parameters(subject: Subject) -> None:
+    """Is loaded with each parameter that it declares."""
+    parameters.tries_its_parameters(subject, HARNESS, lambda **params: _load(subject, **params))
+
+
+@check("take only the parameters that you know, not any `**params`; or pass them on to what refuses them")
+def refuses_unknown_parameters(subject: Subject) -> None:
+    """Refuses a parameter that it does not know."""
+    parameters.refuses_unknown(lambda **params: _load(subject, **params))
+
+
+@check("seed a generator of your own with a fixed number; the data must not depend on the harness's seeds")
+def is_the_same_every_time(subject: Subject) -> None:
+    """Is the same whenever it is loaded, whatever torch's seed."""
+    torch.manual_seed(1)
+    one = _load(subject)
+    torch.manual_seed(2)
+    other = _load(subject)
+    for part in ("train_images", "train_labels", "test_images", "test_labels"):
+        if not torch.equal(getattr(one, part), getattr(other, part)):
+            raise Miss(f"its {part} are others the second time")
+
+
+@check("divide floats by what is white, so that they lie between 0 and 1; or leave the pixels uint8")
+def has_pixels_from_0_to_1(subject: Subject) -> None:
+    """Has pixels from 0 to 1 where they are floats, and not all of them the same."""
+    data = _load(subject)
+    for part, images in (("train", data.train_images), ("test", data.test_images)):
+        low, high = images.min().item(), images.max().item()
+        if not low < high:
+            raise Miss(f"all {part} pixels are {low}")
+        if images.dtype == torch.float32 and not 0 <= low < high <= 1:
+            raise Miss(f"its {part} pixels go from {low:g} to {high:g}")
+
+
+@check("keep the test images of the same shape and type as the training images")
+def tests_on_what_it_trains_on(subject: Subject) -> None:
+    """Has test images of the same shape and type as its training images."""
+    data = _load(subject)
+    train, test = (f"{list(i.shape[1:])} of {i.dtype}" for i in (data.train_images, data.test_images))
+    if train != test:
+        raise Miss(f"its training images are {train}, its test images {test}")
+
+
+@check("name each class once, and let each have examples to train and to test on")
+def has_examples_of_each_class(subject: Subject) -> None:
+    """Has examples of each of its classes, and a name for each."""
+    data = _load(subject)
+    if len(set(data.classes)) < len(data.classes):
+        raise Miss("two classes have the same name")
+    for part, labels in (("training", data.train_labels), ("test", data.test_labels)):
+        if none := set(range(data.num_classes)) - set(labels.unique().tolist()):
+            raise Miss(f"there are no {part} examples of {', '.join(data.classes[c] for c in sorted(none)[:5])}")
+
+
+@check("keep its files under `root`, in a folder of its own, nowhere else")
+def keeps_to_its_folder(subject: Subject) -> None:
+    """Writes no files where it stands; what it keeps, it keeps under the folder that it is given."""
+    before = set(Path.cwd().iterdir())
+    # An exception is passed over: it may need a download, which is not the question here.
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Exception):
+        _load(subject, Path(folder))
+    if strange := set(Path.cwd().iterdir()) - before:
+        raise Miss(f"it wrote {', '.join(sorted(path.name for path in strange))} into the current folder")
+
+
+@check("set nothing for all of torch: no default dtype or device, no number of threads, no gradient mode")
+def leaves_torch_alone(subject: Subject) -> None:
+    """Changes no global setting of torch."""
+    parameters.leaves_torch_alone(lambda: _load(subject))
+
+
+CHECKS: tuple[Check, ...] = (
+    parameters.loads_quietly,
+    loads,
+    takes_its_parameters,
+    refuses_unknown_parameters,
+    leaves_torch_alone,
+    is_the_same_every_time,
+    tests_on_what_it_trains_on,
+    has_pixels_from_0_to_1,
+    has_examples_of_each_class,
+    keeps_to_its_folder,
+)

@@ -1,0 +1,194 @@
+"""What a model promises."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmnist.testing import parameters, problem
+from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
+
+STEPS = 50
+HARNESS = ("input_shape", "num_classes")
+OTHER_SHAPE, OTHER_CLASSES = (3, 32, 32), 7
+
+
+def _build(
+    subject: Subject,
+    seed: int = 0,
+    input_shape: tuple[int, int, int] = problem.INPUT_SHAPE,
+    num_classes: int = problem.NUM_CLASSES,
+    **params: Any,
+) -> nn.Module:
+    """The model as the harness builds it, with these parameters over its defaults."""
+    torch.manual_seed(seed)
+    build = subject.offer.spec.load()
+    made: nn.Module = build(
+        input_shape=input_shape, num_classes=num_classes, **{**subject.offer.spec.defaults, **params}
+    )
+    return made
+
+
+def _exercise(subject: Subject, seed: int = 0) -> problem.Exercise:
+    """The model on the small problem, trained with Adam."""
+    adam = subject.datasets.registry.optimizers["adam"].spec
+    return problem.Exercise(subject.datasets, _build(subject, seed), adam.load(), adam, seed)
+
+
+def _images(count: int = 8, input_shape: tuple[int, int, int] = problem.INPUT_SHAPE) -> torch.Tensor:
+    return torch.rand(count, *input_shape, generator=torch.Generator().manual_seed(0))
+
+
+@check("give every parameter of `build` a default that works, and return a torch.nn.Module", first=True)
+def builds(subject: Subject) -> None:
+    """Is built with its defaults for MNIST, as a torch.nn.Module on the CPU."""
+    made = _build(subject)
+    if not isinstance(made, nn.Module):
+        raise Miss(f"build returned a {type(made).__name__}")
+    if elsewhere := {str(p.device) for p in made.parameters()} - {"cpu"}:
+        raise Miss(f"its parameters lie on {' and '.join(elsewhere)}; the harness moves them")
+
+
+@check("name what a suite may set in the signature of `build`, and let each default be one that it takes")
+def takes_its_parameters(subject: Subject) -> None:
+    """Is built with each parameter that it declares."""
+    parameters.tries_its_parameters(subject, HARNESS, lambda **params: _build(subject, **params))
+
+
+@check("take only the parameters that you know, not any `**params`; or pass them on to what refuses them")
+def refuses_unknown_parameters(subject: Subject) -> None:
+    """Refuses a parameter that it does not know."""
+    parameters.refuses_unknown(lambda **params: _build(subject, **params))
+
+
+@check("end with a layer of `num_classes` outputs, and no softmax: the loss takes logits")
+def returns_logits(subject: Subject) -> None:
+    """Returns logits, one for each class of each image, float32."""
+    for count, classes in ((8, problem.NUM_CLASSES), (3, OTHER_CLASSES)):
+        logits = _build(subject, num_classes=classes).eval()(_images(count))
+        if not isinstance(logits, torch.Tensor):
+            raise Miss(f"it returns a {type(logits).__name__}")
+        if logits.shape != (count, classes) or logits.dtype != torch.float32:
+            raise Miss(
+                f"for {count} images of {classes} classes it returns {list(logits.shape)} of {logits.dtype}"
+            )
+        if not logits.isfinite().all():
+            raise Miss("a logit is not finite")
+        rows = logits.exp().sum(dim=1)
+        if torch.allclose(rows, torch.ones(count)) or torch.allclose(logits.sum(dim=1), torch.ones(count)):
+            raise Miss("its rows are probabilities, or their logarithms")
+
+
+@check("draw the initial weights from torch's default generator, and do not seed it yourself")
+def starts_from_the_seed(subject: Subject) -> None:
+    """Has the same initial weights for the same seed, and others for another."""
+    first, again, other = (_flat(_build(subject, seed)) for seed in (0, 0, 1))
+    if not len(first):
+        raise DoesNotApply("it has no parameters")
+    if not torch.equal(first, again):
+        raise Miss("built twice with the same seed, it has different weights")
+    if torch.equal(first, other):
+        raise Miss("built with two seeds, it has the same weights")
+
+
+def _flat(model: nn.Module) -> torch.Tensor:
+    values = [p.detach().flatten() for p in model.parameters()]
+    return torch.cat(values) if values else torch.empty(0)
+
+
+@check("give every layer something to do, or take it away")
+def trains_all_its_parameters(subject: Subject) -> None:
+    """Gets a gradient in each of its trainable parameters."""
+    model = _build(subject).train()
+    model(_images()).square().sum().backward()
+    idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    if idle:
+        raise Miss(f"without a gradient: {', '.join(idle[:5])}{', …' if len(idle) > 5 else ''}")  # noqa: PLR2004
+
+
+@check("is there a path from the images to every logit? Are the initial weights of a sensible size?")
+def learns(subject: Subject) -> None:
+    """Reduces the loss: 50 steps of Adam on 200 digits of MNIST."""
+    exercise = _exercise(subject)
+    before = exercise.loss()
+    exercise.train(STEPS)
+    after = exercise.loss()
+    if not after < 0.9 * before:
+        raise Miss(f"the loss went from {before:.4f} to {after:.4f}")
+
+
+@check("draw random numbers, as for dropout, from torch's default generator only, which the harness seeds")
+def is_deterministic(subject: Subject) -> None:
+    """Trains alike when it is given the same seed again."""
+    one, other = _exercise(subject).train(5), _exercise(subject).train(5)
+    if one != other:
+        raise Miss(f"two trainings with the same seed have the losses {one} and {other}")
+
+
+@check("make what is random or looks at the other images depend on `self.training`, as torch's layers do")
+def answers_each_image_by_itself(subject: Subject) -> None:
+    """Gives an image the same logits in every batch, once it is in eval() mode."""
+    exercise = _exercise(subject)
+    exercise.train(3)
+    model, images = exercise.model.eval(), _images()
+    with torch.no_grad():
+        together, again, alone = model(images), model(images), model(images[:1])
+    if not torch.equal(together, again):
+        raise Miss("the same images have other logits the second time")
+    if not torch.allclose(together[:1], alone, rtol=1e-3, atol=1e-4):
+        raise Miss(f"alone, an image's logits differ by {(together[:1] - alone).abs().max():.2g}")
+
+
+@check("register what it learns and remembers as parameters, buffers and submodules")
+def is_restored_from_its_state_dict(subject: Subject) -> None:
+    """Answers alike when its state_dict is loaded into a new one, and when it is copied."""
+    exercise = _exercise(subject)
+    exercise.train(3)
+    trained = exercise.model.eval()
+    restored = _build(subject, seed=1)
+    restored.load_state_dict(trained.state_dict())
+    with torch.no_grad():
+        expected = trained(_images())
+        for how, model in (("restored", restored.eval()), ("copied", copy.deepcopy(trained))):
+            if not torch.equal(expected, model(_images())):
+                raise Miss(f"once {how}, it has other logits")
+
+
+@check("set nothing for all of torch: no default dtype or device, no number of threads, no gradient mode")
+def leaves_torch_alone(subject: Subject) -> None:
+    """Changes no global setting of torch."""
+    parameters.leaves_torch_alone(lambda: _exercise(subject).train(2))
+
+
+@check("size the first layers by `input_shape`; or refuse what does not fit by a ValueError that says so")
+def fits_other_images(subject: Subject) -> None:
+    """Takes images of another shape, or refuses them by a ValueError."""
+    try:
+        model = _build(subject, input_shape=OTHER_SHAPE)
+    except ValueError as refusal:
+        raise DoesNotApply(f"it refuses images of {OTHER_SHAPE}: {refusal}") from None
+    with torch.no_grad():
+        logits = model.eval()(_images(4, OTHER_SHAPE))
+    if logits.shape != (4, problem.NUM_CLASSES) or not math.isfinite(logits.sum()):
+        raise Miss(f"for images of {OTHER_SHAPE} it returns {list(logits.shape)}")
+
+
+CHECKS: tuple[Check, ...] = (
+    parameters.loads_quietly,
+    builds,
+    takes_its_parameters,
+    refuses_unknown_parameters,
+    leaves_torch_alone,
+    returns_logits,
+    fits_other_images,
+    starts_from_the_seed,
+    trains_all_its_parameters,
+    learns,
+    is_deterministic,
+    answers_each_image_by_itself,
+    is_restored_from_its_state_dict,
+)

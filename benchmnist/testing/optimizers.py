@@ -1,0 +1,390 @@
+"""What an optimizer promises."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import io
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from benchmnist.testing import parameters, problem
+from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+STEPS = 60
+HARNESS = ("model", "total_steps", "capturable")
+LEAST_GAIN = 0.999  # SGD with a learning rate of 0.001 comes to 0.98; nothing that trains comes near this
+
+
+def _build(subject: Subject, model: nn.Module, **params: Any) -> torch.optim.Optimizer:
+    """The optimizer as a suite would have it, with these parameters over its defaults."""
+    build = subject.offer.spec.load()
+    told = {"total_steps": STEPS} if "total_steps" in inspect.signature(build).parameters else {}
+    made: torch.optim.Optimizer = build(model, **told, **{**subject.offer.spec.defaults, **params})
+    return made
+
+
+def _exercise(subject: Subject, seed: int = 0, model: nn.Module | None = None) -> problem.Exercise:
+    """The optimizer, newly built, on the small problem."""
+    return problem.Exercise(
+        subject.datasets,
+        model if model is not None else problem.small_model(seed),
+        lambda model: _build(subject, model),
+        subject.offer.spec,
+        seed,
+    )
+
+
+@check("give every parameter of `build` a default that works, and return a torch.optim.Optimizer", first=True)
+def builds(subject: Subject) -> None:
+    """Is built with its defaults, as a torch.optim.Optimizer."""
+    made = _build(subject, problem.small_model())
+    if not isinstance(made, torch.optim.Optimizer):
+        raise Miss(f"build returned a {type(made).__name__}")
+
+
+@check("name what a suite may set in the signature of `build`, and let each default be one that it takes")
+def takes_its_parameters(subject: Subject) -> None:
+    """Is built with each parameter that it declares, and with the learning rate that it is given."""
+    try:
+        parameters.tries_its_parameters(
+            subject, HARNESS, lambda **params: _build(subject, problem.small_model(), **params)
+        )
+    finally:
+        _learning_rate_arrives(subject)
+
+
+def _learning_rate_arrives(subject: Subject) -> None:
+    if "lr" not in inspect.signature(subject.offer.spec.load()).parameters:
+        return
+    rates = [group.get("lr") for group in _build(subject, problem.small_model(), lr=0.0123).param_groups]
+    if rates and all(rate is not None and float(rate) != 0.0123 for rate in rates):  # noqa: PLR2004
+        raise Miss(f"with lr=0.0123 its learning rate is {rates[0]}")
+
+
+@check("take only the parameters that you know, not any `**params`; or pass them on to what refuses them")
+def refuses_unknown_parameters(subject: Subject) -> None:
+    """Refuses a parameter that it does not know."""
+    parameters.refuses_unknown(lambda **params: _build(subject, problem.small_model(), **params))
+
+
+@check("does `step` go downhill? Is the default learning rate too small, or so large that it diverges?")
+def reduces_the_loss(subject: Subject) -> None:
+    """Reduces the loss: 60 steps on 200 digits of MNIST, with its defaults."""
+    exercise = _exercise(subject)
+    before = exercise.loss()
+    exercise.train(STEPS)
+    after = exercise.loss()
+    if not after < LEAST_GAIN * before:
+        raise Miss(f"the loss went from {before:.4f} to {after:.4f}")
+
+
+@check("draw random numbers from torch's default generator only, which the harness seeds")
+def is_deterministic(subject: Subject) -> None:
+    """Trains alike when it is given the same seed again."""
+    _same(_exercise(subject).train(20), _exercise(subject).train(20), "two trainings with the same seed")
+
+
+@check("keep what you remember in `self.state` or `self.param_groups`, nowhere outside of the optimizer")
+def leaves_nothing_behind(subject: Subject) -> None:
+    """Trains alike after another trial as before it."""
+    before = _exercise(subject).train(10)
+    _exercise(subject, seed=1).train(15)
+    _same(before, _exercise(subject).train(10), "a training before and one after another trial")
+
+
+@check("keep what you remember in `self.state` or `self.param_groups`, or write state_dict and load_state_dict")
+def resumes_from_its_state_dict(subject: Subject) -> None:
+    """Continues alike from its state_dict, saved and loaded."""
+    whole = _exercise(subject)
+    whole.train(10)
+    saved = io.BytesIO()
+    torch.save({"optimizer": whole.optimizer.state_dict(), "model": whole.model.state_dict()}, saved)
+    saved.seek(0)
+    state = torch.load(saved, weights_only=False)
+    expected = whole.train(10)
+    resumed = _exercise(subject)
+    resumed.model.load_state_dict(state["model"])
+    resumed.optimizer.load_state_dict(state["optimizer"])
+    resumed.steps = 10
+    _same(expected, resumed.train(10), "the training, and its continuation from the saved state")
+
+
+@check("say on the spec how often a step computes the loss: `passes=2` for SAM, `passes=None` where that varies")
+def makes_the_passes_it_declares(subject: Subject) -> None:
+    """Makes as many forward and backward passes a step as its spec says."""
+    exercise = _exercise(subject)
+    forward: list[int] = []
+    backward: list[int] = []
+
+    def count(_: nn.Module, __: Any, logits: Tensor) -> None:
+        forward.append(1)
+        logits.register_hook(lambda _: backward.append(1))
+
+    handle = exercise.model.register_forward_hook(count)
+    exercise.train(4)
+    handle.remove()
+    declared = subject.offer.spec.passes
+    seen = (len(forward) / 4, len(backward) / 4)
+    # Differentiating the gradients again goes backward through the same graph once more.
+    right = seen[0] == declared and (seen[1] == declared or subject.offer.spec.needs_create_graph)
+    if declared is None:
+        right = min(seen) >= 1
+    if not right:
+        raise Miss(f"it says {declared}, and makes {seen[0]:g} forward and {seen[1]:g} backward passes a step")
+
+
+@check("in `step`, leave out every parameter whose `.grad` is None; decay none of those either")
+def leaves_what_has_no_gradient(subject: Subject) -> None:
+    """Trains a model of which some parameters have no gradient, and leaves those as they are."""
+    model = _PartlyIdle()
+    idle = [p for p in model.parameters() if not any(p is used for used in model.used())]
+    before = [p.detach().clone() for p in idle]
+    exercise = _exercise(subject, model=model)
+    started = exercise.weights()
+    exercise.train(3)
+    if any(not torch.equal(p, old) for p, old in zip(idle, before, strict=True)):
+        raise Miss("a parameter without a gradient was changed")
+    if torch.equal(started, exercise.weights()):
+        raise Miss("no parameter was changed")
+
+
+class _PartlyIdle(nn.Module):
+    """The small model, with a layer that is frozen and one that is never used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Linear(16, 16)
+        self.body = problem.small_model()
+        self.frozen = nn.Linear(28, 28).requires_grad_(requires_grad=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.body(self.frozen(images))
+        return logits
+
+    def used(self) -> Iterator[nn.Parameter]:
+        return self.body.parameters()
+
+
+@check("in `step`, go through the parameters of `self.param_groups`, and no others")
+def touches_only_its_own_parameters(subject: Subject) -> None:
+    """Leaves the parameters of another model alone, though they have gradients."""
+    other = _exercise(subject, seed=1)
+    other.train(1)
+    theirs = other.weights()
+    _exercise(subject).train(3)
+    if not torch.equal(theirs, other.weights()):
+        raise Miss("the parameters of another model were changed")
+
+
+@check("say on the spec `needs_closure=True` where `step` wants a closure, and only there; call it")
+def needs_a_closure_as_it_says(subject: Subject) -> None:
+    """Wants a closure if and only if its spec says so."""
+    exercise = _exercise(subject)
+    exercise.train(1)  # which raises where a closure is wanted and not had, or had and not called
+    if not subject.offer.spec.needs_closure:
+        return
+    try:
+        exercise.optimizer.step()
+    except Exception:  # noqa: BLE001 - it may complain as it likes
+        return
+    raise Miss("it says that it needs a closure, and does without")
+
+
+@check("say on the spec `has_modes=True` where it has `train` and `eval`, and only there")
+def has_modes_as_it_says(subject: Subject) -> None:
+    """Has `train` and `eval` if and only if its spec says so."""
+    made = _build(subject, problem.small_model())
+    has = [mode for mode in ("train", "eval") if callable(getattr(made, mode, None))]
+    if subject.offer.spec.has_modes and len(has) < 2:  # noqa: PLR2004 - both
+        raise Miss(f"it says that it has modes, and has {' and '.join(has) or 'neither train nor eval'}")
+    if not subject.offer.spec.has_modes and has:
+        raise Miss(f"it has {' and '.join(has)}, and its spec does not say so: they would never be called")
+
+
+@check("say on the spec `needs_create_graph=True` where the gradients are differentiated again, and only there")
+def needs_the_graph_as_it_says(subject: Subject) -> None:
+    """Wants gradients that can be differentiated again only if its spec says so."""
+    spec = subject.offer.spec
+    if not spec.needs_create_graph:
+        raise DoesNotApply("its spec does not say so, and it trained without")
+    exercise = _exercise(subject)
+    plain = copy.copy(spec)
+    object.__setattr__(plain, "needs_create_graph", False)
+    exercise.trial.spec = plain
+    try:
+        exercise.train(2)
+    except Exception:  # noqa: BLE001 - it may complain as it likes
+        return
+    raise Miss("it says that it needs them, and does without")
+
+
+@check("take `elementwise=True` from the spec: an entry's update depends on other entries, or on the shape")
+def is_elementwise_as_it_says(subject: Subject) -> None:
+    """Updates the stacked parameters of two models as it updates those of each by itself."""
+    if not subject.offer.spec.elementwise:
+        raise DoesNotApply("its spec does not say so")
+    if subject.offer.spec.needs_closure:
+        raise Miss("an optimizer that needs a closure cannot be stacked")
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((6, 5), (6,), (4, 6), (4,))
+    start = [torch.randn(2, *shape, generator=generator) for shape in shapes]
+    gradients = [[torch.randn(2, *shape, generator=generator) for shape in shapes] for _ in range(6)]
+    # As they are when trained: the two models learn at different speeds.
+    gradients = [[g * torch.tensor([1.0, 0.1]).view(2, *[1] * (g.ndim - 1)) for g in step] for step in gradients]
+    together = _updated(subject, start, gradients)
+    for index in range(2):
+        alone = _updated(subject, [p[index] for p in start], [[g[index] for g in step] for step in gradients])
+        for one, stacked in zip(alone, together, strict=True):
+            if not torch.allclose(one, stacked[index], rtol=1e-5, atol=1e-7):
+                raise Miss(f"entries differ by up to {(one - stacked[index]).abs().max():.2g} after 6 steps")
+
+
+def _updated(subject: Subject, start: list[Tensor], gradients: list[list[Tensor]]) -> list[Tensor]:
+    """Parameters after a step with each of these gradients."""
+    model = _Bare(start)
+    optimizer = _build(subject, model)
+    if subject.offer.spec.has_modes:
+        optimizer.train()  # type: ignore[attr-defined]
+    for step in gradients:
+        for parameter, gradient in zip(model.parameters(), step, strict=True):
+            parameter.grad = gradient.clone()
+        optimizer.step()
+    return [p.detach() for p in model.parameters()]
+
+
+class _Bare(nn.Module):
+    """Nothing but parameters."""
+
+    def __init__(self, values: list[Tensor]) -> None:
+        super().__init__()
+        for index, value in enumerate(values):
+            self.register_parameter(f"p{index}", nn.Parameter(value.clone()))
+
+
+@check("take `capturable=True` from the spec; or use no `.item()`, and count steps in a tensor on the device")
+def is_capturable_as_it_says(subject: Subject) -> None:
+    """Does the same on the device in every step, and waits for no value of it: on a GPU it is captured."""
+    if not subject.offer.spec.capturable:
+        raise DoesNotApply("its spec does not say so")
+    if torch.cuda.is_available():
+        _capture(subject)
+    try:
+        first, second = _traces(subject)
+    except RuntimeError as error:
+        if "not linked with support for cuda" in str(error):
+            raise DoesNotApply("this one can be tried only on a GPU") from error
+        raise
+    if first != second:
+        here, there = next(((a, b) for a, b in zip(first, second, strict=False) if a != b), ("more", "less"))
+        raise Miss(f"one step does {here} where the next does {there}")
+
+
+def _traces(subject: Subject) -> tuple[list[str], list[str]]:
+    """All that the third and the fourth step do with tensors that pretend to be on a GPU."""
+    with FakeTensorMode():
+        model = _Bare([torch.empty(6, 5, device="cuda"), torch.empty(6, device="cuda")])
+        optimizer = _build(subject, model, **_told_to_be_captured(subject))
+        traces = []
+        for _ in range(4):
+            for parameter in model.parameters():
+                parameter.grad = torch.empty_like(parameter)
+            with _Trace() as trace:
+                optimizer.step()
+            traces.append(trace.calls)
+    return traces[2], traces[3]
+
+
+class _Trace(TorchDispatchMode):
+    """Writes down every operation, and every argument that is not a tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        flat = tree_leaves((args, kwargs or {}))
+        numbers = [repr(value) for value in flat if not isinstance(value, torch.Tensor)]
+        if func.namespace != "profiler":  # torch's own marks around a step
+            self.calls.append(f"{func}({', '.join(numbers)})")
+        return func(*args, **(kwargs or {}))
+
+
+def _told_to_be_captured(subject: Subject) -> dict[str, bool]:
+    takes = "capturable" in inspect.signature(subject.offer.spec.load()).parameters
+    return {"capturable": True} if takes else {}
+
+
+def _capture(subject: Subject) -> None:
+    """Captures a step on the GPU, and holds ten replays against ten steps."""
+    start = torch.randn(6, 5, generator=torch.Generator().manual_seed(0)).cuda()
+    ended = []
+    for captured in (False, True):
+        model = _Bare([start])
+        (weight,) = model.parameters()
+        weight.grad = torch.zeros_like(weight)
+        optimizer = _build(subject, model, **_told_to_be_captured(subject))
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                weight.grad.copy_(weight.detach())
+                optimizer.step()
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        if captured:
+            with torch.cuda.graph(graph):
+                optimizer.step()
+        for _ in range(10):
+            weight.grad.copy_(weight.detach())
+            if captured:
+                graph.replay()
+            else:
+                optimizer.step()
+        torch.cuda.synchronize()
+        ended.append(weight.detach().clone())
+    stepped, replayed = ended
+    if not torch.allclose(stepped, replayed, rtol=1e-4, atol=1e-6):
+        raise Miss(f"ten replays of one step differ from ten steps by {(stepped - replayed).abs().max():.2g}")
+
+
+@check("set nothing for all of torch: no default dtype or device, no number of threads, no gradient mode")
+def leaves_torch_alone(subject: Subject) -> None:
+    """Changes no global setting of torch."""
+    parameters.leaves_torch_alone(lambda: _exercise(subject).train(2))
+
+
+def _same(one: list[float], other: list[float], what: str) -> None:
+    for step, (a, b) in enumerate(zip(one, other, strict=True), 1):
+        if a != b:
+            raise Miss(f"{what} have the losses {a:.6f} and {b:.6f} in step {step}")
+
+
+CHECKS: tuple[Check, ...] = (
+    parameters.loads_quietly,
+    builds,
+    takes_its_parameters,
+    refuses_unknown_parameters,
+    leaves_torch_alone,
+    needs_a_closure_as_it_says,
+    needs_the_graph_as_it_says,
+    has_modes_as_it_says,
+    makes_the_passes_it_declares,
+    reduces_the_loss,
+    is_deterministic,
+    leaves_nothing_behind,
+    resumes_from_its_state_dict,
+    leaves_what_has_no_gradient,
+    touches_only_its_own_parameters,
+    is_elementwise_as_it_says,
+    is_capturable_as_it_says,
+)

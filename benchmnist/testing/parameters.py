@@ -1,0 +1,79 @@
+"""The checks that hold for whatever is built: how it is loaded, and what it does with its parameters."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from benchmnist.guard import contained
+from benchmnist.testing.checks import DoesNotApply, Miss, Subject, check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Build = Callable[..., Any]
+
+UNKNOWN = "no_such_parameter_of_yours"
+
+
+@check("do nothing on import but define; let `build` be an import string if what it needs takes long to import")
+def loads_quietly(subject: Subject) -> None:
+    """Is loaded without a word, and without a change to torch's settings."""
+    if notes := subject.offer.plugin.notes:
+        raise Miss("; ".join(notes))
+
+
+def tries_its_parameters(subject: Subject, harness: tuple[str, ...], build: Build) -> None:
+    """Builds with each declared parameter, set to its own default.
+
+    `harness` are those that the harness passes. `build(**params)` makes the thing.
+
+    Raises:
+        Miss: names every parameter that is refused, or has to be given.
+    """
+    wrong = []
+    declared = 0
+    for parameter in inspect.signature(subject.offer.spec.load()).parameters.values():
+        if parameter.name in harness or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        declared += 1
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            wrong.append(f"{parameter.name} cannot be given by name")
+            continue
+        default = subject.offer.spec.defaults.get(parameter.name, parameter.default)
+        if default is parameter.empty:
+            wrong.append(f"{parameter.name} has no default")
+            continue
+        try:
+            build(**{parameter.name: default})
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            wrong.append(f"{parameter.name}={default!r} raises {type(error).__name__}: {error}")
+    if wrong:
+        raise Miss("; ".join(wrong))
+    if not declared:
+        raise DoesNotApply("it declares no parameters")
+
+
+def refuses_unknown(build: Build) -> None:
+    """Builds with a parameter that there cannot be.
+
+    Raises:
+        Miss: if it is taken.
+    """
+    try:
+        build(**{UNKNOWN: 1})
+    except TypeError:
+        return
+    raise Miss(f"{UNKNOWN}=1 was taken without a word")
+
+
+def leaves_torch_alone(use: Callable[[], object]) -> None:
+    """Builds and uses the thing.
+
+    Raises:
+        Miss: if that changes a global setting of torch.
+    """
+    with contained() as noticed:
+        use()
+    if noticed.changed:
+        raise Miss("; ".join(f"changes torch's {change}" for change in noticed.changed))

@@ -1,0 +1,98 @@
+"""The small real problem that the checks train on: 200 digits of MNIST and a network of one hidden layer.
+
+Two batches are the whole of it, so that an optimizer made for the gradient of all examples (Rprop, LBFGS) does
+well on it too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmnist.cases import Case, Component
+from benchmnist.training.data import epoch_order, seed_for, to_unit
+from benchmnist.training.loop import evaluate
+from benchmnist.training.trial import Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from benchmnist.specs import OptimizerSpec
+    from benchmnist.training.data import Datasets
+
+SIZE, BATCH = 200, 100
+INPUT_SHAPE, NUM_CLASSES = (1, 28, 28), 10
+
+
+def _component(name: str) -> Component:
+    return Component(name=name, use=name, params={}, distribution="benchmnist", version="")
+
+
+CASE = Case(
+    id="check",
+    dataset=_component("mnist"),
+    model=_component("fc"),
+    optimizer=_component("checked"),
+    epochs=1,
+    batch_size=BATCH,
+    seeds=(0,),
+    train_size=SIZE,
+    test_size=SIZE,
+)
+
+
+def small_model(seed: int = 0) -> nn.Module:
+    """784-32-10 with ReLU, its weights those of the seed."""
+    torch.manual_seed(seed_for("weights", seed))
+    return torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(28 * 28, 32), torch.nn.ReLU(), torch.nn.Linear(32, NUM_CLASSES)
+    )
+
+
+class Exercise:
+    """A model and its optimizer in training on the small problem.
+
+    Args:
+        datasets: Loads the digits.
+        model: What to train; in training mode from now on.
+        build: Makes the optimizer for it.
+        spec: What is said of that optimizer.
+        seed: Of the order of the examples.
+    """
+
+    def __init__(
+        self,
+        datasets: Datasets,
+        model: nn.Module,
+        build: Callable[[nn.Module], torch.optim.Optimizer],
+        spec: OptimizerSpec,
+        seed: int = 0,
+    ) -> None:
+        data = datasets.for_case(CASE)
+        self.images, self.labels = to_unit(data.train_images, torch.device("cpu")), data.train_labels
+        self.model, self.seed, self.steps = model, seed, 0
+        self.optimizer = build(model)
+        self.trial = Trial(model, self.optimizer, spec)
+
+    def train(self, steps: int) -> list[float]:
+        """Takes so many further steps; returns the loss before each."""
+        self.trial.train()
+        return [self._step() for _ in range(steps)]
+
+    def _step(self) -> float:
+        epoch, place = divmod(self.steps * BATCH, len(self.images))
+        chosen = epoch_order(len(self.images), self.seed, epoch)[place : place + BATCH]
+        torch.manual_seed(seed_for("noise", self.seed, self.steps))
+        self.steps += 1
+        return self.trial.step(self.images[chosen], self.labels[chosen]).item()
+
+    def loss(self) -> float:
+        """The mean loss over all the examples, as the harness tests."""
+        return evaluate(self.trial, self.images, self.labels, CASE)[0]
+
+    def weights(self) -> Tensor:
+        """All of the model's parameters, in a row; a copy."""
+        return torch.cat([p.detach().flatten().clone() for p in self.model.parameters()])
