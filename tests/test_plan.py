@@ -165,6 +165,81 @@ def test_a_label_tells_two_blocks_apart(write_suite: Callable[..., Path]) -> Non
     assert [case.id for case in plan.cases] == ["mnist/fc/sgd", "mnist/fc/sgd/long"]
 
 
+SCHEDULED = """
+[schedules.warm]
+use = "linear-warmup-cosine"
+sweep.warmup = [0.1, 0.2]
+[optimizers.steady]
+use = "adam"
+schedule = "constant"
+clip_grad_norm = 2
+"""
+
+
+def test_a_schedule_stands_in_the_defaults_the_block_or_the_optimizers_own_table(
+    write_suite: Callable[..., Path],
+) -> None:
+    block = '[[cases]]\nmodels = ["fc"]\noptimizers = ["adam", "steady"]\n'
+    plan = plan_of(
+        write_suite(
+            HEAD
+            + '[defaults]\nschedule = "cosine"\nclip_grad_norm = 1.5\nlabel_smoothing = 0.1\ninit_seed = 7\n'
+            + SCHEDULED
+            + block
+            + block
+            + 'schedule = "warm"\nlabel = "warm"\n'
+        )
+    )
+    assert not plan.problems
+    found = {case.id: (case.schedule, case.clip_grad_norm) for case in plan.cases}
+    assert {
+        key: (schedule and schedule.use, schedule and schedule.params, norm)
+        for key, (schedule, norm) in found.items()
+    } == {
+        "mnist/fc/adam": ("cosine", {}, 1.5),
+        "mnist/fc/steady": ("constant", {}, 2.0),
+        "mnist/fc/adam/warmup-0.1/warm": ("linear-warmup-cosine", {"warmup": 0.1}, 1.5),
+        "mnist/fc/adam/warmup-0.2/warm": ("linear-warmup-cosine", {"warmup": 0.2}, 1.5),
+        "mnist/fc/steady/warm": ("constant", {}, 2.0),
+    }
+    assert {(case.label_smoothing, case.init_seed) for case in plan.cases} == {(0.1, 7)}
+    assert [case.method for case in plan.cases[2:4]] == ["adam/warmup-0.1", "adam/warmup-0.2"]
+
+
+def test_schedules_may_be_an_axis_of_their_own(write_suite: Callable[..., Path]) -> None:
+    axis = '[[cases]]\nmodels = ["fc"]\noptimizers = ["adam"]\nschedules = ["constant", "warm"]\n'
+    plan = plan_of(
+        write_suite(HEAD + '[defaults]\nbaseline = "adam/constant"\n' + SCHEDULED.partition("[opt")[0] + axis)
+    )
+    assert not plan.problems
+    assert [case.id for case in plan.cases] == [
+        "mnist/fc/adam/constant",
+        "mnist/fc/adam/warm/warmup-0.1",
+        "mnist/fc/adam/warm/warmup-0.2",
+    ]
+    twice = plan_of(write_suite(HEAD + SCHEDULED + axis.replace('"adam"', '"steady"')))
+    (problem,) = twice.problems
+    assert problem.key == "cases.schedules"
+    assert "'steady' has a schedule of its own" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('schedule = "cosin"', "no schedule is called 'cosin'. Did you mean 'cosine'?"),
+        ("clip_grad_norm = 0", "should be greater than 0, not 0"),
+        ("clip_grad_norm = inf", "should be a finite number, not inf"),
+        ("label_smoothing = 1", "should be less than 1, not 1"),
+        ("init_seed = -1", "should be greater than or equal to 0, not -1"),
+    ],
+)
+def test_a_mistake_in_how_to_train_is_told(write_suite: Callable[..., Path], line: str, expected: str) -> None:
+    path = write_suite(f'{HEAD}[defaults]\n{line}\n[[cases]]\nmodels = ["fc"]\noptimizers = ["adam"]\n')
+    (problem,) = plan_of(path).problems
+    assert expected in problem.message
+    assert problem.line == 4
+
+
 VALUES = st.lists(
     st.floats(-1e9, 1e9) | st.integers() | st.booleans() | st.text("a[]/_ -.", max_size=4), min_size=1, max_size=4
 )

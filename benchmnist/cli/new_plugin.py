@@ -55,13 +55,8 @@ def command(name: str, kind: str, out: Path) -> None:
             f"{name!r} is not lower-case letters and digits joined by single - _ . or +", param_hint="NAME"
         )
     folder = out / f"benchmnist-{name}"
-    registry = find_plugins()
-    kinds: dict[str, Offers[Any]] = {
-        "optimizer": registry.optimizers,
-        "model": registry.models,
-        "dataset": registry.datasets,
-    }
-    if name in kinds[kind]:
+    offers: Offers[Any] = getattr(find_plugins(), f"{kind}s")
+    if name in offers:
         raise click.UsageError(f"there is a {kind} {name!r} already; choose another name")
     if folder.exists():
         raise click.UsageError(f"{folder} is there already; choose another name, or another folder by --out")

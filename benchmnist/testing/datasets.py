@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmnist.cases import Component
 from benchmnist.testing import parameters
 from benchmnist.testing.checks import Check, Miss, Subject, check
-from benchmnist.training.data import Datasets, default_data_root
+from benchmnist.training.data import check_dataset, default_data_root
 
 if TYPE_CHECKING:
     from benchmnist.specs import Dataset
@@ -21,15 +20,11 @@ HARNESS = ("root",)
 
 
 def _load(subject: Subject, root: Path | None = None, **params: Any) -> Dataset:
-    """The dataset as the harness loads it, held against what a Dataset promises."""
-    component = Component(
-        name=subject.name,
-        use=subject.name,
-        params={**subject.offer.spec.defaults, **params},
-        distribution=subject.offer.plugin.distribution,
-        version=subject.offer.plugin.version,
-    )
-    return Datasets(subject.datasets.registry, root or default_data_root()).load(component)
+    """The dataset, with these parameters over its defaults; held against what a Dataset promises."""
+    build = subject.offer.spec.load()
+    made: Dataset = build(root=root or default_data_root(), **{**subject.offer.spec.defaults, **params})
+    check_dataset(made, "it")
+    return made
 
 
 @check("see benchmnist.Dataset: images [N, C, H, W] of uint8 or float32, labels [N] of int64", first=True)

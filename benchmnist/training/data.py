@@ -65,7 +65,7 @@ class Datasets:
             spec = self.registry.datasets[component.use].spec
             self._kept = None  # before the next is loaded, so that there is never room for two needed
             dataset = spec.load()(root=self.root, **component.params)
-            _check(dataset, component)
+            check_dataset(dataset, f"the dataset {component.use!r} of {component.distribution}")
             self._kept = key, dataset
         return self._kept[1]
 
@@ -85,11 +85,15 @@ class Datasets:
         return dataset.first(case.train_size, case.test_size)
 
 
-def _check(dataset: object, component: Component) -> None:
-    """Holds what a plugin provides against what Dataset promises."""
+def check_dataset(dataset: object, name: str) -> None:
+    """Holds what a plugin provides against what Dataset promises.
+
+    Raises:
+        DataError: if it is not so; begins with the name.
+    """
 
     def refuse(what: str) -> DataError:
-        return DataError(f"the dataset {component.use!r} of {component.distribution} {what}")
+        return DataError(f"{name} {what}")
 
     if not isinstance(dataset, Dataset):
         raise refuse(f"is a {type(dataset).__name__}, not a benchmnist.Dataset")

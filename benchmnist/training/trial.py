@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -54,7 +55,7 @@ class Trial:
         def loss_and_gradients() -> Tensor:
             self.optimizer.zero_grad()
             loss = functional.cross_entropy(self.model(images), labels, label_smoothing=self.label_smoothing)
-            loss.backward(create_graph=self.spec.needs_create_graph)
+            self._backward(loss)
             if self.clip_grad_norm is not None:
                 clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
             losses.append(loss.detach())
@@ -70,6 +71,15 @@ class Trial:
         if not losses:
             raise TrialError(f"the optimizer {self.spec.name!r} says that it needs a closure, and did not call it")
         return losses[0]
+
+    def _backward(self, loss: Tensor) -> None:
+        if not self.spec.needs_create_graph:
+            loss.backward()
+            return
+        with warnings.catch_warnings():
+            # That the gradients now hold on to the graph is so until zero_grad lets go of them.
+            warnings.filterwarnings("ignore", message="Using backward.. with create_graph=True")
+            loss.backward(create_graph=True)
 
     def train(self) -> None:
         """Makes model and optimizer ready to be trained."""

@@ -279,3 +279,105 @@ def test_every_epoch_is_yielded_before_it_is_trained() -> None:
     ]
     assert seen == [(0, 1, 0.0), (0, 2, 0.0), (1, 1, 0.0), (1, 2, 0.0)]
     assert len(losses(results[0])) == 12
+
+
+def test_a_schedule_is_stepped_after_every_step_of_the_whole_training() -> None:
+    result = result_of(
+        make_case(optimizer=component("adam", lr=0.02), schedule=component("cosine"), epochs=4, train_size=200)
+    )
+    rates = [epoch.learning_rate for epoch in result.trials[0].epochs]
+    assert rates == pytest.approx([0.02 * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(4)])
+    plain = result_of(make_case(optimizer=component("adam", lr=0.02), epochs=4, train_size=200))
+    assert losses(plain)[0] != losses(result)[0]
+    assert [epoch.learning_rate for epoch in plain.trials[0].epochs] == [0.02] * 4
+    constant = make_case(
+        optimizer=component("adam", lr=0.02), schedule=component("constant"), epochs=4, train_size=200
+    )
+    assert losses(result_of(constant)) == losses(plain)
+
+
+def test_gradients_are_cut_down_to_the_norm() -> None:
+    """A step of SGD moves the weights by the learning rate times the norm of the gradient."""
+    moved = {}
+    for norm in (None, 0.01, 1e9):
+        setting = setting_of(make_case(optimizer=component("sgd", lr=1.0), clip_grad_norm=norm))
+        trial = build_trial(setting.case, 0, setting.registry, setting.dataset, setting.device)
+        before = torch.cat([p.detach().flatten().clone() for p in trial.model.parameters()])
+        trial.train()
+        trial.step(setting.dataset.train_images[:50] / 255, setting.dataset.train_labels[:50])
+        after = torch.cat([p.detach().flatten() for p in trial.model.parameters()])
+        moved[norm] = (after - before).norm().item()
+    assert moved[0.01] == pytest.approx(0.01, rel=1e-3)
+    assert moved[1e9] == pytest.approx(moved[None])
+    assert moved[None] > 0.1
+
+
+def test_labels_are_smoothed_in_training_and_not_in_testing() -> None:
+    plain, smooth = (
+        result_of(make_case(optimizer=component("sgd", lr=0.0), label_smoothing=smoothing))
+        for smoothing in (0.0, 0.2)
+    )
+    (one,), (other,) = plain.trials[0].epochs, smooth.trials[0].epochs
+    assert one.test_loss == other.test_loss  # nothing was learnt
+    setting = setting_of(make_case())
+    trial = build_trial(setting.case, 0, setting.registry, setting.dataset, setting.device)
+    logits = trial.model(setting.dataset.train_images / 255)
+    expected = torch.nn.functional.cross_entropy(logits, setting.dataset.train_labels, label_smoothing=0.2)
+    assert other.train_loss == pytest.approx(expected.item(), rel=1e-5)
+    assert one.train_loss != other.train_loss
+
+
+def test_the_weights_may_start_from_one_seed_in_every_trial() -> None:
+    def first_losses(**options: Any) -> list[float]:
+        """On the whole training set as one batch, whatever its order."""
+        result = result_of(make_case(seeds=(1, 2), batch_size=500, **options))
+        return [trial.epochs[0].train_loss for trial in result.trials]
+
+    one, two = first_losses()
+    assert one != pytest.approx(two, rel=1e-3)
+    assert first_losses(init_seed=2) == pytest.approx([two, two], rel=1e-5)
+
+
+TWO_PASSES = """
+import torch
+from benchmnist import OptimizerSpec, hookimpl
+
+class Twice(torch.optim.SGD):
+    def step(self, closure):
+        with torch.enable_grad():
+            closure()
+            closure()
+        super().step()
+
+class Silent(torch.optim.SGD):
+    def step(self, closure):
+        super().step()
+
+class Curvature(torch.optim.SGD):
+    def step(self):
+        for p in self.param_groups[0]["params"]:
+            (h,) = torch.autograd.grad(p.grad.sum(), p, retain_graph=True)
+            p.grad = p.grad.detach() + 0 * h
+        super().step()
+
+@hookimpl
+def benchmnist_optimizers():
+    build = lambda cls: lambda model: cls(model.parameters(), lr=0.1)
+    return [
+        OptimizerSpec(name="twice", summary="", build=build(Twice), needs_closure=True, passes=2),
+        OptimizerSpec(name="silent", summary="", build=build(Silent), needs_closure=True),
+        OptimizerSpec(name="curvature", summary="", build=build(Curvature), needs_create_graph=True),
+    ]
+"""
+
+
+def test_optimizers_that_want_more_than_a_gradient_get_it(install_plugin: Callable[..., None]) -> None:
+    install_plugin("more", TWO_PASSES)
+    plain = result_of(make_case(optimizer=component("sgd", lr=0.1)))
+    for name in ("twice", "curvature"):
+        result = result_of(make_case(optimizer=name))
+        assert result.status == "completed", result.error
+        assert losses(result) == pytest.approx(losses(plain))
+    silent = result_of(make_case(optimizer="silent"))
+    assert silent.status == "failed"
+    assert "'silent' says that it needs a closure, and did not call it" in str(silent.error)

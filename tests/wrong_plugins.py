@@ -1,0 +1,32 @@
+"""Offers that no plugin was installed for: what the tests of the conformance checks share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmnist.plugins import Offer, Plugin, find_plugins
+from benchmnist.specs import DatasetSpec, ModelSpec, OptimizerSpec, ScheduleSpec
+from benchmnist.testing import Subject, examine
+from benchmnist.training.data import Datasets, default_data_root
+
+if TYPE_CHECKING:
+    from benchmnist.specs import Spec
+
+KINDS: dict[type[Spec], str] = {
+    ModelSpec: "model",
+    OptimizerSpec: "optimizer",
+    ScheduleSpec: "schedule",
+    DatasetSpec: "dataset",
+}
+
+
+def subject_of(spec: Spec, *notes: str) -> Subject:
+    """A spec, as if a plugin offered it that did all this when it was loaded."""
+    plugin = Plugin("wrong", "benchmnist-wrong", "1.0", notes=notes)
+    registry = find_plugins()
+    return Subject(KINDS[type(spec)], Offer(spec, plugin), Datasets(registry, default_data_root()))
+
+
+def missed(subject: Subject) -> dict[str, str]:
+    """The promises that it does not keep, and what was seen."""
+    return {outcome.check.name: outcome.said for outcome in examine(subject) if outcome.state == "missed"}
