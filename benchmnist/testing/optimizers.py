@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 STEPS = 60
 HARNESS = ("model", "total_steps", "capturable")
-LEAST_GAIN = 0.999  # SGD with a learning rate of 0.001 comes to 0.98; nothing that trains comes near this
+LEAST_GAIN = 0.9995  # SGD with a learning rate of 0.001 comes to 0.98; nothing that trains comes near this
 
 
 def _build(subject: Subject, model: nn.Module, **params: Any) -> torch.optim.Optimizer:
@@ -152,7 +152,7 @@ def leaves_what_has_no_gradient(subject: Subject) -> None:
     before = [p.detach().clone() for p in idle]
     exercise = _exercise(subject, model=model)
     started = exercise.weights()
-    exercise.train(3)
+    exercise.train(15)  # some look at a few gradients before they move
     if any(not torch.equal(p, old) for p, old in zip(idle, before, strict=True)):
         raise Miss("a parameter without a gradient was changed")
     if torch.equal(started, exercise.weights()):

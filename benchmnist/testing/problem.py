@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmnist.cases import Case, Component
+from benchmnist.specs import OptimizerSpec
 from benchmnist.training.data import epoch_order, seed_for, to_unit
 from benchmnist.training.loop import evaluate
 from benchmnist.training.trial import Trial
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from benchmnist.specs import OptimizerSpec
     from benchmnist.training.data import Datasets
 
 SIZE, BATCH = 200, 100
@@ -50,6 +50,10 @@ def small_model(seed: int = 0) -> nn.Module:
     return torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(28 * 28, 32), torch.nn.ReLU(), torch.nn.Linear(32, NUM_CLASSES)
     )
+
+
+UNTRAINED = OptimizerSpec(name="untrained", summary="", build="torch.optim:SGD")
+"""An optimizer without modes: one that has them may not be asked for them before it has taken a step."""
 
 
 class Exercise:
@@ -90,8 +94,9 @@ class Exercise:
         return self.trial.step(self.images[chosen], self.labels[chosen]).item()
 
     def loss(self) -> float:
-        """The mean loss over all the examples, as the harness tests."""
-        return evaluate(self.trial, self.images, self.labels, CASE)[0]
+        """The mean loss over all the examples, as the harness tests; it never does before an epoch of training."""
+        trial = self.trial if self.steps else Trial(self.model, self.optimizer, UNTRAINED)
+        return evaluate(trial, self.images, self.labels, CASE)[0]
 
     def weights(self) -> Tensor:
         """All of the model's parameters, in a row; a copy."""

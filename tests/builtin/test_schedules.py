@@ -44,9 +44,9 @@ def test_a_warm_up_is_a_straight_line_and_then_a_cosine() -> None:
 
 
 def test_onecycle_peaks_at_the_optimizers_own_learning_rate() -> None:
-    found = rates("onecycle", 101)
+    found = rates("onecycle", 100)
     assert max(found) == pytest.approx(0.1)
-    assert found.index(max(found)) == 29  # pct_start of the steps: 0.3 x 101, less one
+    assert found.index(max(found)) == 29  # the thirtieth step: `pct_start` is 0.3
     assert found[0] == pytest.approx(0.1 / 25)
     assert found[-1] == pytest.approx(0.1 / 25 / 1e4)
     assert max(rates("onecycle", 50, max_lr=0.7)) == pytest.approx(0.7, rel=1e-2)
