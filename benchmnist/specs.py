@@ -79,7 +79,7 @@ class OptimizerSpec(Spec):
     It is given the model, not its parameters, so that it may treat them by shape or by name. If its signature
     has `total_steps`, it is told how many steps the trial will take.
 
-    The rest of the attributes is what the harness must know of it. `benchmnist check` tries whether they are true.
+    Its attributes are what the harness must know of it. `benchmnist check` tries whether they are true.
 
     Attributes:
         needs_closure: `step` wants a function that computes the loss and the gradients anew (LBFGS, SAM).
@@ -88,7 +88,8 @@ class OptimizerSpec(Spec):
             `loss.backward(create_graph=True)` (AdaHessian).
         passes: Forward and backward passes a step (SAM: 2); None where that varies (LBFGS).
         capturable: On a GPU its step may be captured in a CUDA graph and replayed: it decides nothing by a value
-            that lies on the device, and hands the device no number that changes from step to step.
+            that lies on the device, and hands the device no number that changes from step to step. Where `build`
+            has a parameter `capturable`, it is built with `capturable=True` for that.
         elementwise: It updates each entry of a parameter by that entry's gradients alone, whatever the shape, so
             that the weights of several seeds may be stacked (Adam; but not Muon, nor LAMB).
     """

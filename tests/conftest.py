@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -89,6 +91,20 @@ def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
             f"Metadata-Version: 2.1\nName: benchmnist-{name}\nVersion: {version}\n", "utf-8"
         )
         (info / "entry_points.txt").write_text(f"[benchmnist]\n{name} = {module}\n", "utf-8")
+
+    return install
+
+
+@pytest.fixture
+def pip_install(tmp_path: Path) -> Callable[[Path], Path]:
+    """Has pip install a distribution from a copy of its folder; returns the folder to put on the path."""
+
+    def install(source: Path) -> Path:
+        copy, site = tmp_path / "copies" / source.name, tmp_path / "pip-site"
+        shutil.copytree(source, copy)  # a build leaves its traces beside the source
+        flags = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--target", str(site)]
+        subprocess.run([sys.executable, "-m", "pip", "install", *flags, str(copy)], check=True)
+        return site
 
     return install
 

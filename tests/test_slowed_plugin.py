@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,17 +19,9 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def slowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def slowed(pip_install: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Has pip install it from its folder."""
-    site = tmp_path / "slowed"
-    source = ROOT / "plugins" / "benchmnist-slowed"
-    copy = tmp_path / "source"
-    copy.mkdir()
-    for file in filter(Path.is_file, source.iterdir()):
-        (copy / file.name).write_bytes(file.read_bytes())  # a build leaves its traces beside the source
-    flags = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--target", str(site)]
-    subprocess.run([sys.executable, "-m", "pip", "install", *flags, str(copy)], check=True)
-    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.syspath_prepend(str(pip_install(ROOT / "plugins" / "benchmnist-slowed")))
 
 
 @pytest.mark.usefixtures("slowed")

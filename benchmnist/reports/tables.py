@@ -222,7 +222,6 @@ def _record(s: Summary) -> dict[str, Any]:
         "dataset": case.dataset.label,
         "model": case.model.label,
         "optimizer": case.optimizer.label,
-        "schedule": case.schedule.label if case.schedule else None,
         "accuracy": s.accuracy,
         "accuracy_std": s.accuracy_std,
         "best_accuracy": s.best_accuracy,
@@ -236,6 +235,7 @@ def _record(s: Summary) -> dict[str, Any]:
         "epochs": case.epochs,
         "engine": s.result.engine,
         "device": s.result.environment.get("device"),
+        "schedule": case.schedule.label if case.schedule else None,
     }
 
 

@@ -101,7 +101,7 @@ def __getattr__(name: str) -> Callable[..., Optimizer]:
 
 def _builder(name: str) -> Callable[..., Optimizer]:
     """`build` for an optimizer of the package, with that optimizer's own parameters by name."""
-    own = _class_of(name)
+    own = class_of(name)
     make: Callable[..., Optimizer] = own
     if name in CLOSED:
         make = _with_closure(own, name)
@@ -136,7 +136,7 @@ def _builder(name: str) -> Callable[..., Optimizer]:
     return build
 
 
-def _class_of(name: str) -> Any:
+def class_of(name: str) -> Any:
     """The class of that name, whatever its capitals."""
     import pytorch_optimizer
 
@@ -155,7 +155,7 @@ def _muon_like(name: str) -> Callable[..., Optimizer]:
     def make(model: nn.Module, **params: Any) -> Optimizer:
         from pytorch_optimizer.optimizer.muon import prepare_muon_parameters
 
-        own = inspect.signature(_class_of(name)).parameters
+        own = inspect.signature(class_of(name)).parameters
         given = {key: own[key].default for key in ("lr", "weight_decay")} | params
         made: Optimizer = prepare_muon_parameters(model, name, **given)
         return made

@@ -1,4 +1,4 @@
-"""All optimizers of pytorch_optimizer are offered or the reason is said, by their own parameters, and they step."""
+"""Each optimizer of pytorch_optimizer is offered, by its own parameters, and steps; or the reason is said."""
 
 import inspect
 from pathlib import Path
@@ -14,12 +14,10 @@ from benchmnist.training.trial import Trial
 SPECS = {spec.name.removeprefix("po-"): spec for spec in plugin.benchmnist_optimizers()}
 README = Path(__file__).parents[1] / "README.md"
 
-# One of each kind: plain, with modes, with a closure, with two passes, around another, with the graph of the
-# gradients, given the model, told the number of steps.
+# One of each kind.
 test_adabelief = conformance("po-adabelief")
 test_splus = conformance("po-splus")
 test_alig = conformance("po-alig")
-test_bsam = conformance("po-bsam")
 test_sam = conformance("po-sam")
 test_wsam = conformance("po-wsam")
 test_adahessian = conformance("po-adahessian")
@@ -44,7 +42,7 @@ def test_its_parameters_are_its_own(name):
     def named(function):
         return {n for n, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_KEYWORD}
 
-    own = named(plugin._class_of(name)) - {"params", "model", "base_optimizer", "optimizer", "num_iterations"}
+    own = named(plugin.class_of(name)) - {"params", "model", "base_optimizer", "optimizer", "num_iterations"}
     offered = named(SPECS[name].load()) - {"model", "total_steps"}
     sgd = {"lr", "momentum", "weight_decay", "nesterov"} if name in plugin.AROUND_SGD else set()
     assert offered == own | sgd

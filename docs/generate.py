@@ -1,0 +1,120 @@
+"""Writes what is generated in the documentation: `python docs/generate.py`. A test holds the pages to it.
+
+hooks.md    from benchmnist/hookspecs.py and benchmnist/specs.py
+cli.md      the output of `--help` in it
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from pathlib import Path
+
+import click
+
+DOCS = Path(__file__).parent
+PACKAGE = DOCS.parent / "benchmnist"
+SPECS = ("Spec", "ModelSpec", "OptimizerSpec", "ScheduleSpec", "DatasetSpec", "ExecutorSpec", "Dataset")
+WIDTH = 118
+TO_BEGIN_WITH = """[The tutorial](tutorial-plugin.md) makes a plugin from nothing; `benchmnist check NAME` tries
+whether one keeps its promises."""
+HELP_WIDTH = 78  # what click leaves of 80 columns
+
+
+def hooks_page() -> str:
+    """docs/hooks.md: every hook with its signature and an example, what it returns, and what is stable."""
+    hooks = ast.parse((PACKAGE / "hookspecs.py").read_text("utf-8"))
+    specs = ast.parse((PACKAGE / "specs.py").read_text("utf-8"))
+    parts = [
+        "# Reference: the hooks",
+        "<!-- Written by docs/generate.py from benchmnist/hookspecs.py and benchmnist/specs.py: change those. -->",
+        _joined((ast.get_docstring(hooks) or "").partition("\n\n")[2]),
+        TO_BEGIN_WITH,
+        "## The hooks",
+    ]
+    for node in hooks.body:
+        if isinstance(node, ast.FunctionDef):
+            said, _, example = (ast.get_docstring(node) or "").partition("Example:\n")
+            signature = f"def {node.name}() -> {ast.unparse(node.returns) if node.returns else 'None'}: ..."
+            parts += [
+                f"### {node.name}",
+                f"```py\n@benchmnist.hookimpl\n{signature}\n```",
+                said.strip(),
+                "A whole plugin, but for its `pyproject.toml`:",
+                f"```python\n{textwrap.dedent(example).strip()}\n```",
+            ]
+    parts.append("## What they return")
+    for node in specs.body:
+        if isinstance(node, ast.ClassDef) and node.name in SPECS:
+            parts += [f"### {node.name}", _with_attributes(ast.get_docstring(node) or "", _fields(node))]
+    parts += ["## What is stable", _constant(hooks, "HOOK_API")]
+    return "\n\n".join(parts) + "\n"
+
+
+def _joined(text: str) -> str:
+    """Paragraphs, each anew on lines of its own."""
+    paragraphs = [" ".join(part.split()) for part in text.strip().split("\n\n")]
+    return "\n\n".join(textwrap.fill(part, WIDTH, break_on_hyphens=False) for part in paragraphs)
+
+
+def _fields(node: ast.ClassDef) -> dict[str, str]:
+    """The attributes of a dataclass: `bool = False`."""
+    return {
+        item.target.id: ast.unparse(item.annotation) + (f" = {ast.unparse(item.value)}" if item.value else "")
+        for item in node.body
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+    }
+
+
+def _with_attributes(docstring: str, fields: dict[str, str]) -> str:
+    """A docstring in markdown, its attributes a table with their types."""
+    said, *sections = re.split(r"^(Attributes|Raises):\n", docstring, flags=re.MULTILINE)
+    parts = [_joined(said)]
+    for title, body in zip(sections[::2], sections[1::2], strict=True):
+        entries = re.findall(r"^    (\S[^:]*): ((?:.|\n(?=     ))*)", body, flags=re.MULTILINE)
+        if title == "Raises":
+            parts += [f"Raises `{name}` {' '.join(text.split())}" for name, text in entries]
+            continue
+        rows = ["| attribute | type | |", "|---|---|---|"]
+        for names, text in entries:
+            for name in names.split(", "):
+                kind = fields.get(name, "").replace("field(default_factory=dict)", "{}").replace("|", "\\|")
+                rows.append(f"| `{name}` | `{kind}` | {' '.join(text.split())} |")
+        parts.append("\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def _constant(module: ast.Module, name: str) -> str:
+    """The value of a constant and what stands under it."""
+    for node, after in zip(module.body, module.body[1:], strict=False):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            said = ast.literal_eval(after.value) if isinstance(after, ast.Expr) else ""
+            return f"`{name} = {ast.unparse(node.value)}`: " + _joined(str(said))
+    raise LookupError(name)
+
+
+def cli_page(page: str) -> str:
+    """docs/cli.md, with a section for the output of each `--help`."""
+    from benchmnist.cli import cli
+
+    before, _, _ = page.partition("## benchmnist\n")
+    names = ["benchmnist", *(f"benchmnist {name}" for name in cli.list_commands(click.Context(cli)))]
+    sections = [f"## {name}\n\n```console\n$ {name} --help\n{_help(cli, name)}\n```\n" for name in names]
+    return before + "\n".join(sections)
+
+
+def _help(cli: click.Group, name: str) -> str:
+    """What `--help` says on a terminal of 80 columns."""
+    width = {"terminal_width": HELP_WIDTH, "max_content_width": HELP_WIDTH}
+    context = click.Context(cli, info_name="benchmnist", help_option_names=["-h", "--help"], **width)
+    command = cli.get_command(context, name.partition(" ")[2])
+    if command is None:
+        return cli.get_help(context).rstrip()
+    return command.get_help(click.Context(command, parent=context, info_name=command.name, **width)).rstrip()
+
+
+if __name__ == "__main__":
+    (DOCS / "hooks.md").write_text(hooks_page(), "utf-8")
+    page = DOCS / "cli.md"
+    page.write_text(cli_page(page.read_text("utf-8")), "utf-8")

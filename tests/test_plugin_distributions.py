@@ -1,0 +1,65 @@
+"""The distributions in plugins/: pip installs each, it passes its own tests, and its README's suites are sound."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from test_docs import blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[1]
+DISTRIBUTIONS = sorted((ROOT / "plugins").glob("benchmnist-*"))
+
+
+@pytest.mark.parametrize("source", DISTRIBUTIONS, ids=lambda source: source.name)
+def test_a_distribution_does_what_it_says(
+    source: Path, pip_install: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    site = pip_install(source)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")])),
+    }
+
+    def succeed(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert f"{source.name} " in succeed("-m", "benchmnist", "plugins")
+    for number, block in enumerate(block for block in blocks(source / "README.md") if block.kind == "toml"):
+        suite = tmp_path / f"suite-{number}.toml"
+        suite.write_text(block.text, "utf-8")
+        assert " cases, " in succeed("-m", "benchmnist", "run", str(suite), "--dry-run", "--device", "cpu")
+    # As its author would: from its own folder, by no configuration of ours.
+    assert " passed" in succeed(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "copies" / source.name)
+    )
+
+
+def test_each_has_its_files() -> None:
+    for source in DISTRIBUTIONS:
+        assert (source / "README.md").is_file()
+        assert (source / "pyproject.toml").is_file()
+        assert list(source.glob("tests/test_*.py"))
+
+
+def test_the_core_knows_none_of_them() -> None:
+    modules = [file.stem for source in DISTRIBUTIONS for file in source.glob("benchmnist_*.py")]
+    for file in (ROOT / "benchmnist").rglob("*.py"):
+        text = file.read_text("utf-8")
+        assert not [name for name in modules if name in text], file
