@@ -57,7 +57,7 @@ def command(name: str, kind: str, out: Path) -> None:
     folder = out / f"benchmnist-{name}"
     offers: Offers[Any] = getattr(find_plugins(), f"{kind}s")
     if name in offers:
-        raise click.UsageError(f"there is a {kind} {name!r} already; choose another name")
+        raise click.UsageError(f"the {kind} {name!r} is there already; choose another name")
     if folder.exists():
         raise click.UsageError(f"{folder} is there already; choose another name, or another folder by --out")
     for path, text in _files(name, kind).items():

@@ -65,11 +65,16 @@ def takes_its_parameters(subject: Subject) -> None:
 
 
 def _learning_rate_arrives(subject: Subject) -> None:
-    if "lr" not in inspect.signature(subject.offer.spec.load()).parameters:
+    declared = inspect.signature(subject.offer.spec.load()).parameters.get("lr")
+    if declared is None:
         return
-    rates = [group.get("lr") for group in _build(subject, problem.small_model(), lr=0.0123).param_groups]
-    if rates and all(rate is not None and float(rate) != 0.0123 for rate in rates):  # noqa: PLR2004
-        raise Miss(f"with lr=0.0123 its learning rate is {rates[0]}")
+    default = subject.offer.spec.defaults.get("lr", declared.default)
+    for given, expected in (({"lr": 0.0123}, 0.0123), ({}, default)):
+        groups = _build(subject, problem.small_model(), **given).param_groups
+        rates = [float(group["lr"]) for group in groups if group.get("lr") is not None]
+        if isinstance(expected, float) and rates and expected not in rates:
+            said = f"given lr={expected}" if given else f"by default, declared as {expected}"
+            raise Miss(f"{said}, its learning rate is {rates[0]}")
 
 
 @check("take only the parameters that you know, not any `**params`; or pass them on to what refuses them")

@@ -15,7 +15,7 @@ from benchmnist.guard import contained
 from benchmnist.training.trial import build_model, build_optimizer, build_schedule, steps_per_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from torch import nn
 
@@ -99,10 +99,13 @@ class _Preflight:
     @contextlib.contextmanager
     def building(self, kind: str, component: Component) -> Iterator[None]:
         """Within it a plugin's code runs: what it does beside building is undone, and noted."""
-        with contained() as noticed:
-            yield
         where = f"the {kind} {component.use!r} of {component.distribution} {component.version}"
-        self.notes |= dict.fromkeys(f"{where} {note}" for note in noticed)
+        noticed: Iterable[str] = ()
+        try:
+            with contained() as noticed:
+                yield
+        finally:
+            self.notes |= dict.fromkeys(f"{where} {note}" for note in noticed)
 
     def dataset(self, case: Case) -> Dataset | None:
         try:
@@ -120,7 +123,7 @@ class _Preflight:
             try:
                 with self.building("model", case.model):
                     model = build_model(case, 0, self.registry, dataset)
-                    self.models[key] = model, _forward_flop(model, dataset)
+                self.models[key] = model, _forward_flop(model, dataset)
             except (TypeError, ValueError) as error:
                 self.report("models", case.model, case, error)
             except Exception:  # noqa: BLE001 - it will be raised again in the training, and kept there

@@ -115,7 +115,7 @@ def _builder(name: str) -> Callable[..., Optimizer]:
         if name in AROUND_SGD:
             import torch
 
-            params["base_optimizer"] = torch.optim.SGD
+            params = {p.name: p.default for p in SGD_PARAMETERS} | params | {"base_optimizer": torch.optim.SGD}
         if name == "wsam":
             return make(model, model.parameters(), **params)
         return make(model if name in (*MUON_FAMILY, "adammini") else model.parameters(), **params)

@@ -67,6 +67,10 @@ def drops_lr(model: nn.Module, *, lr: float = SGD_LR) -> Plain:
     return Plain(model.parameters())
 
 
+def forgets_its_default(model: nn.Module, *, lr: float = 0.3) -> Plain:
+    return Plain(model.parameters(), 0.05 if lr == 0.3 else lr)
+
+
 def takes_anything(model: nn.Module, *, lr: float = SGD_LR, **_: Any) -> Plain:
     return Plain(model.parameters(), lr)
 
@@ -184,6 +188,7 @@ WRONG: list[tuple[str, dict[str, Any], set[str]]] = [
     ("builds", {"build": "no.such.module:build"}, set()),
     ("takes-its-parameters", {"build": hides_lr}, set()),
     ("takes-its-parameters", {"build": drops_lr}, set()),
+    ("takes-its-parameters", {"build": forgets_its_default}, set()),
     ("refuses-unknown-parameters", {"build": takes_anything}, set()),
     ("leaves-torch-alone", {"build": sets_threads}, {"is-deterministic", "leaves-nothing-behind"}),
     ("needs-a-closure-as-it-says", {"build": plain, "needs_closure": True}, {ALL_THAT_TRAIN}),
