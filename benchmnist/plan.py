@@ -58,9 +58,10 @@ class Overrides:
     epochs: int | None = None
     engine: str | None = None
 
-    def given(self) -> dict[str, Any]:
-        """Those that are not None."""
-        return {key: value for key, value in vars(self).items() if value is not None}
+    def settings(self) -> dict[str, Any]:
+        """What every case is then trained with."""
+        given = {"seeds": self.seeds, "epochs": self.epochs}
+        return {key: value for key, value in given.items() if value is not None}
 
 
 def make_plan(suite: Suite, registry: Registry, overrides: Overrides | None = None) -> Plan:
@@ -108,8 +109,10 @@ class _Planner:
 
     def cases(self, index: int, block: Block) -> Iterator[Case]:
         path = self.suite.block_path(index)
-        if block.engine not in ENGINES:
-            self.report(_no_engine(block.engine), *self.where(path, "engine"))
+        for engine in block.engines or [block.engine]:
+            if engine not in ENGINES:
+                where = (*path, "engines") if block.engines else self.where(path, "engine")
+                self.report(_no_engine(engine), *where)
         listed = (*path, "datasets") if block.datasets else self.where(path, "dataset")
         datasets = self.components("datasets", block.datasets or [block.dataset], listed)
         models = self.components("models", block.models, (*path, "models"))
@@ -123,7 +126,6 @@ class _Planner:
             "label_smoothing": block.label_smoothing,
             "init_seed": block.init_seed,
             "evaluate_in": block.evaluate_in,
-            "engine": block.engine,
             "train_size": block.train_size,
             "test_size": block.test_size,
             "reference": block.reference,
@@ -131,12 +133,13 @@ class _Planner:
             "label": block.label,
             "marks": block.marks,
             "line": self.suite.block_line(index),
-            **self.overrides.given(),
+            **self.overrides.settings(),
         }
         for dataset, model, optimizer in itertools.product(datasets, models, optimizers):
             names = (dataset.name, model.name, optimizer.name)
-            for schedule in self.schedules(block, path, optimizer.name):
-                axes = () if schedule is None else (schedule.label if block.schedules else schedule.variant,)
+            schedules = self.schedules(block, path, optimizer.name)
+            for schedule, engine in itertools.product(schedules, self.engines(block)):
+                axes = _axes(block, schedule, engine)
                 variants = (dataset.variant, model.variant, optimizer.variant, *axes, block.label)
                 yield Case(
                     id="/".join([*names, *filter(None, variants)]),
@@ -144,11 +147,16 @@ class _Planner:
                     model=model,
                     optimizer=optimizer,
                     schedule=schedule,
-                    axes=tuple(filter(None, axes)),
+                    engine=engine,
+                    axes=axes,
                     clip_grad_norm=clipped.get(optimizer.name) or block.clip_grad_norm,
                     expect=self.expected(names, block),
                     **settings,
                 )
+
+    def engines(self, block: Block) -> list[str]:
+        """The engines of a block; the command line's word is the only one."""
+        return [self.overrides.engine] if self.overrides.engine else block.engines or [block.engine]
 
     def schedules(self, block: Block, path: TomlPath, optimizer: str) -> list[Component] | list[None]:
         """The schedules that an optimizer is trained with: its own, or its block's; [None] without any."""
@@ -270,6 +278,16 @@ class _Planner:
         problem = self.suite.problem(message, *path)
         if problem not in self.problems:  # what [defaults] says wrongly is wrong in every block
             self.problems.append(problem)
+
+
+def _axes(block: Block, schedule: Component | None, engine: str) -> tuple[str, ...]:
+    """What a case is told apart by beside its dataset, model and optimizer."""
+    found = []
+    if schedule is not None:
+        found.append(schedule.label if block.schedules else schedule.variant)
+    if block.engines:
+        found.append(engine)
+    return tuple(filter(None, found))
 
 
 def _points(sweep: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:

@@ -92,6 +92,8 @@ class OptimizerSpec(Spec):
             has a parameter `capturable`, it is built with `capturable=True` for that.
         elementwise: It updates each entry of a parameter by that entry's gradients alone, whatever the shape, so
             that the weights of several seeds may be stacked (Adam; but not Muon, nor LAMB).
+        fused: The types of device (`cpu`, `cuda`) on which `build` takes `fused=True`, and then makes the same
+            updates by one kernel. Engines but `dataloader` build it so, unless a suite sets `fused` or `foreach`.
     """
 
     needs_closure: bool = False
@@ -100,6 +102,7 @@ class OptimizerSpec(Spec):
     passes: int | None = 1
     capturable: bool = False
     elementwise: bool = False
+    fused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

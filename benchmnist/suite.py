@@ -131,6 +131,7 @@ class Block(Settings):
     optimizers: Names
     datasets: Names | None = None
     schedules: Names | None = None
+    engines: Names | None = None
     label: Annotated[str, Field(pattern=rf"^({NAME.pattern})?$")] = ""
 
 

@@ -223,6 +223,21 @@ def test_schedules_may_be_an_axis_of_their_own(write_suite: Callable[..., Path])
     assert "'steady' has a schedule of its own" in problem.message
 
 
+def test_engines_may_be_an_axis_of_their_own(write_suite: Callable[..., Path]) -> None:
+    path = write_suite(
+        HEAD + '[[cases]]\nmodels = ["fc"]\noptimizers = ["adam"]\nengines = ["dataloader", "resident"]\n'
+        'schedules = ["cosine"]\nbaseline = "adam/cosine/dataloader"\n'
+    )
+    plan = plan_of(path)
+    assert not plan.problems
+    assert [(case.id, case.engine) for case in plan.cases] == [
+        ("mnist/fc/adam/cosine/dataloader", "dataloader"),
+        ("mnist/fc/adam/cosine/resident", "resident"),
+    ]
+    wrong = plan_of(write_suite(path.read_text("utf-8").replace('"resident"', '"residnet"')))
+    assert {(problem.line, problem.key) for problem in wrong.problems} >= {(6, "cases.engines")}
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

@@ -9,6 +9,8 @@ _MODELS = "benchmnist.builtin.models"
 _OPTIMIZERS = "benchmnist.builtin.optimizers"
 _SCHEDULES = "benchmnist.builtin.schedules"
 _DATASETS = "benchmnist.builtin.datasets"
+_FUSED = {"Adagrad": ("cpu",), "Adam": ("cpu", "cuda"), "AdamW": ("cpu", "cuda"), "SGD": ("cpu", "cuda")}
+"""The types of device on which torch has its optimizers fused."""
 
 
 @hookimpl
@@ -38,6 +40,7 @@ def benchmnist_optimizers() -> list[OptimizerSpec]:
             build=f"{_OPTIMIZERS}:{class_name.lower()}",
             elementwise=class_name != "Adafactor",  # which keeps sums over rows and columns
             capturable=class_name not in ("Adafactor", "Adagrad"),  # torch's own have no `capturable`
+            fused=_FUSED.get(class_name, ()),
         )
         for class_name in (
             "Adadelta",
@@ -62,6 +65,7 @@ def benchmnist_optimizers() -> list[OptimizerSpec]:
             defaults=defaults,
             elementwise=True,
             capturable=True,
+            fused=_FUSED["SGD"],
         )
         for name, summary, defaults in (
             ("momentum", "momentum 0.9", {"momentum": 0.9}),

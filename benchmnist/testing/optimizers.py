@@ -255,10 +255,10 @@ def is_elementwise_as_it_says(subject: Subject) -> None:
                 raise Miss(f"entries differ by up to {(one - stacked[index]).abs().max():.2g} after 6 steps")
 
 
-def _updated(subject: Subject, start: list[Tensor], gradients: list[list[Tensor]]) -> list[Tensor]:
+def _updated(subject: Subject, start: list[Tensor], gradients: list[list[Tensor]], **params: Any) -> list[Tensor]:
     """Parameters after a step with each of these gradients."""
     model = _Bare(start)
-    optimizer = _build(subject, model)
+    optimizer = _build(subject, model, **params)
     if subject.offer.spec.has_modes:
         optimizer.train()  # type: ignore[attr-defined]
     for step in gradients:
@@ -362,6 +362,32 @@ def _capture(subject: Subject) -> None:
         raise Miss(f"ten replays of one step differ from ten steps by {(stepped - replayed).abs().max():.2g}")
 
 
+@check("name in `fused` only the types of device on which `build` takes `fused=True` and computes the same by it")
+def is_fused_as_it_says(subject: Subject) -> None:
+    """Makes the same updates fused as not, where its spec says that it can be."""
+    devices = [device for device in subject.offer.spec.fused if device != "cuda" or torch.cuda.is_available()]
+    if not subject.offer.spec.fused:
+        raise DoesNotApply("its spec does not say so")
+    if not devices:
+        raise DoesNotApply("there is no such device here")
+    start = [torch.randn(6, 5, generator=torch.Generator().manual_seed(0))]
+    gradients = [[torch.randn(6, 5, generator=torch.Generator().manual_seed(step))] for step in range(1, 7)]
+    for device in devices:
+        plain, fused = (
+            _updated(
+                subject,
+                [p.to(device) for p in start],
+                [[g.to(device) for g in step] for step in gradients],
+                **told,
+            )
+            for told in ({}, {"fused": True})
+        )
+        if not torch.allclose(plain[0], fused[0], rtol=1e-4, atol=1e-6):
+            raise Miss(
+                f"on {device} entries differ by up to {(plain[0] - fused[0]).abs().max():.2g} after 6 steps"
+            )
+
+
 @check("set nothing for all of torch: no default dtype or device, no number of threads, no gradient mode")
 def leaves_torch_alone(subject: Subject) -> None:
     """Changes no global setting of torch."""
@@ -392,4 +418,5 @@ CHECKS: tuple[Check, ...] = (
     touches_only_its_own_parameters,
     is_elementwise_as_it_says,
     is_capturable_as_it_says,
+    is_fused_as_it_says,
 )

@@ -144,7 +144,7 @@ def train_trial(
     reference = Reference(device) if case.reference else None
     try:
         with contained():
-            trial = build_trial(case, seed, setting.registry, dataset, device)
+            trial = build_trial(case, seed, setting.registry, dataset, device, fused=engine.fused)
         test_images, test_labels = to_unit(dataset.test_images, device), dataset.test_labels.to(device)
         setup_seconds = clock() - start
         for number in range(1, case.epochs + 1):
@@ -199,7 +199,9 @@ def _warm_up(setting: Setting, engine: Engine) -> tuple[int, str]:
     """
     case = setting.case
     with contained():
-        trial = build_trial(case, case.seeds[0], setting.registry, setting.dataset, setting.device)
+        trial = build_trial(
+            case, case.seeds[0], setting.registry, setting.dataset, setting.device, fused=engine.fused
+        )
     trial.train()
     engine.train_epoch(trial, epoch_order(min(case.batch_size, len(setting.dataset.train_images)), 0, 0))
     synchronise(setting.device)

@@ -82,7 +82,8 @@ class Practice:
             case = self.case.model_copy(
                 update={"optimizer": self.case.optimizer.model_copy(update={"params": params})}
             )
-            self.optimizer = build_optimizer(case, registry, self.model, steps_per_epoch(self.case, self.dataset))
+            steps = steps_per_epoch(self.case, self.dataset)
+            self.optimizer = build_optimizer(case, registry, self.model, steps, fused=self.engine.fused)
         else:
             spec = OptimizerSpec(name="own", summary="", build=optimizer)
             self.optimizer = optimizer(self.model)

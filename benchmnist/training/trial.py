@@ -104,12 +104,18 @@ def build_model(case: Case, seed: int, registry: Registry, dataset: Dataset) -> 
     return model
 
 
-def build_optimizer(case: Case, registry: Registry, model: nn.Module, total_steps: int) -> torch.optim.Optimizer:
-    """The optimizer of a case for a model that is on its device already."""
-    build = registry.optimizers[case.optimizer.use].spec.load()
+def build_optimizer(
+    case: Case, registry: Registry, model: nn.Module, total_steps: int, *, fused: bool = False
+) -> torch.optim.Optimizer:
+    """The optimizer of a case for a model that is on its device already; fused, if it can be and may be."""
+    spec = registry.optimizers[case.optimizer.use].spec
+    build = spec.load()
     told: dict[str, Any] = {}
     if "total_steps" in inspect.signature(build).parameters:
         told["total_steps"] = total_steps
+    devices = {parameter.device.type for parameter in model.parameters()}
+    if fused and devices <= {*spec.fused} and not {"fused", "foreach"} & {*case.optimizer.params}:
+        told["fused"] = True
     optimizer: torch.optim.Optimizer = build(model, **told, **case.optimizer.params)
     return optimizer
 
@@ -125,11 +131,13 @@ def build_schedule(
     return schedule
 
 
-def build_trial(case: Case, seed: int, registry: Registry, dataset: Dataset, device: torch.device) -> Trial:
-    """A new trial: the weights of the seed on the device, and a fresh optimizer."""
+def build_trial(
+    case: Case, seed: int, registry: Registry, dataset: Dataset, device: torch.device, *, fused: bool = False
+) -> Trial:
+    """A new trial: the weights of the seed on the device, and a fresh optimizer, fused if it can be and may be."""
     model = build_model(case, seed, registry, dataset).to(device)
     total_steps = case.epochs * steps_per_epoch(case, dataset)
-    optimizer = build_optimizer(case, registry, model, total_steps)
+    optimizer = build_optimizer(case, registry, model, total_steps, fused=fused)
     return Trial(
         model,
         optimizer,

@@ -26,6 +26,8 @@ def test_the_builtin_ones_keep_every_promise(name: str) -> None:
     spec = subject.offer.spec
     if spec.elementwise:  # and what is declared is tried, not passed over
         assert outcomes["is-elementwise-as-it-says"].state == "kept"
+    if "cpu" in spec.fused:
+        assert outcomes["is-fused-as-it-says"].state == "kept"
     if spec.capturable and name not in ("asgd", "rprop"):  # which torch lets nobody pretend
         assert outcomes["is-capturable-as-it-says"].state == "kept"
 
@@ -182,6 +184,10 @@ def lbfgs(model: nn.Module) -> optim.LBFGS:
     return optim.LBFGS(model.parameters(), max_iter=2)
 
 
+def otherwise_fused(model: nn.Module, *, lr: float = SGD_LR, fused: bool = False) -> Plain:
+    return Plain(model.parameters(), 2 * lr if fused else lr)
+
+
 # What is broken, by how, and what is broken with it, since it cannot be otherwise.
 WRONG: list[tuple[str, dict[str, Any], set[str]]] = [
     ("builds", {"build": none_at_all}, set()),
@@ -215,6 +221,8 @@ WRONG: list[tuple[str, dict[str, Any], set[str]]] = [
     ("is-elementwise-as-it-says", {"build": built_by(Normalising), "elementwise": True}, set()),
     ("is-capturable-as-it-says", {"build": built_by(Deciding), "capturable": True}, set()),
     ("is-capturable-as-it-says", {"build": built_by(Counting), "capturable": True}, set()),
+    ("is-fused-as-it-says", {"build": plain, "fused": ("cpu",)}, set()),
+    ("is-fused-as-it-says", {"build": otherwise_fused, "fused": ("cpu",)}, set()),
 ]
 
 

@@ -8,9 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training_support import losses, make_case, result_of
+from training_support import component, losses, make_case, result_of, setting_of
 
 from benchmnist.plugins import find_plugins
+from benchmnist.training.engines import find_engine
+from benchmnist.training.trial import build_trial
 
 if TYPE_CHECKING:
     from benchmnist.results import CaseResult
@@ -37,6 +39,21 @@ def test_every_optimizer_learns_the_same_on_each_engine(optimizer: str) -> None:
     reference, resident = both(optimizer=optimizer, epochs=2, train_size=200)
     assert reference.status == "completed", reference.error
     assert losses(resident) == pytest.approx(losses(reference), rel=1e-4)
+
+
+def test_resident_makes_its_updates_by_one_kernel_unless_it_is_told_not_to() -> None:
+    def fused(engine: str, **params: object) -> bool:
+        setting = setting_of(make_case(optimizer=component("adam", **params)))
+        found = build_trial(
+            setting.case, 0, setting.registry, setting.dataset, setting.device, fused=find_engine(engine).fused
+        )
+        return bool(found.optimizer.param_groups[0]["fused"])
+
+    assert fused("resident")
+    assert not fused("dataloader")
+    assert not fused("resident", foreach=True)
+    assert not fused("resident", fused=False)
+    assert fused("dataloader", fused=True)
 
 
 @settings(max_examples=8, deadline=None)

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """Executes epochs."""
+    """Executes epochs.
+
+    Attributes:
+        name: What a suite calls it.
+        fused: Whether it wants optimizers that make their updates by one kernel, where they can.
+    """
 
     name: str
+    fused: bool
 
     def __init__(self, dataset: Dataset, device: torch.device, batch_size: int) -> None:
         """Makes ready what does not depend on a trial; off the clock."""

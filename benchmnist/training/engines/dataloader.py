@@ -47,6 +47,7 @@ class DataLoaderEngine:
     """Decodes every image in every epoch, in the training process."""
 
     name = "dataloader"
+    fused = False  # as the optimizer comes, which is how most code has it
 
     def __init__(self, dataset: Dataset, device: torch.device, batch_size: int) -> None:
         self.examples = _Examples(dataset.train_images, dataset.train_labels)

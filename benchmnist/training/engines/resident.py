@@ -21,6 +21,7 @@ class ResidentEngine:
     """Decodes the images once, before the training."""
 
     name = "resident"
+    fused = True
 
     def __init__(self, dataset: Dataset, device: torch.device, batch_size: int) -> None:
         self.images = to_unit(dataset.train_images, device)
