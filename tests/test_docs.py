@@ -109,6 +109,11 @@ def test_the_suites_of_a_page_are_sound(page: Path, tmp_path: Path) -> None:
             assert prepare(path, device="cpu").plan.cases
 
 
+@pytest.mark.parametrize("suite", sorted((ROOT / "suites").glob("*.toml")), ids=lambda suite: suite.name)
+def test_the_suites_that_come_along_are_sound(suite: Path) -> None:
+    assert prepare(suite, device="cpu").plan.cases
+
+
 def test_the_page_for_python_runs_from_top_to_bottom(workplace: Path) -> None:  # noqa: ARG001 - it stands there
     program = "\n".join(block.text for block in blocks(ROOT / "docs" / "python.md") if block.kind == "python")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
