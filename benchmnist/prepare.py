@@ -75,5 +75,5 @@ def prepare(
     if problems := [*plan.problems, *tried.problems]:
         raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
     notes = [f"{plugin} {note}" for plugin in registry.plugins for note in plugin.notes]
-    notes += [f"a plugin of this suite {note}" for note in noticed]
+    notes += [f"what this suite builds {note}" for note in noticed]
     return Prepared(plan, tried.work, str(there), root, registry, (*notes, *tried.notes))

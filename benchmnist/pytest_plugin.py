@@ -160,6 +160,8 @@ def _own_harness(config: pytest.Config, suite: Path) -> Harness:
         seeds=seeds,
         epochs=epochs,
     )
+    for note in prepared.notes:
+        config.issue_config_time_warning(pytest.PytestWarning(note), stacklevel=2)
     stack = contextlib.ExitStack()
     config.add_cleanup(stack.close)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmnist-")))

@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from click.testing import CliRunner, Result
 
@@ -15,6 +16,9 @@ from click.testing import CliRunner, Result
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmnist.training.data import default_data_root
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # how fast this machine is today is no property
+hypothesis.settings.load_profile("untimed")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

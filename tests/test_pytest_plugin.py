@@ -9,9 +9,12 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SUITE = """
 [suite]
@@ -68,6 +71,16 @@ def test_a_suite_is_collected_and_selected_from() -> None:
     assert [line.split()[0] for line in said.splitlines() if "PASSED" in line] == IDS[1:]
     assert "1 passed, 2 deselected" in session("suite.toml", "-m", "slow", "--strict-markers")
     assert "1 passed, 2 deselected" in session("suite.toml", "-k", "fc and not adam")
+
+
+def test_a_plugin_that_is_not_quiet_is_a_warning(install_plugin: Callable[..., None]) -> None:
+    install_plugin("loud", "print('hello')")
+    path = next(path for path in sys.path if path.endswith("site-packages") and "pytest-of" in path)
+    path = os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")]))
+    said = session("suite.toml", "-k", "logistic", "-p", "no:cacheprovider", PYTHONPATH=path)
+    assert "PytestWarning: benchmnist-loud 1.0 (plugin 'loud') prints 'hello'; take the print away" in said
+    assert "1 passed, 2 deselected, 1 warning" in said
+    assert not said.startswith("hello")
 
 
 def test_a_failure_is_told_and_can_be_run_again() -> None:

@@ -56,7 +56,7 @@ def test_resident_makes_its_updates_by_one_kernel_unless_it_is_told_not_to() -> 
     assert fused("dataloader", fused=True)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(batch_size=st.integers(2, 130), train_size=st.integers(100, 250), seed=st.integers(0, 2**31))
 def test_engines_agree_on_batches_of_any_size(batch_size: int, train_size: int, seed: int) -> None:
     if train_size % batch_size == 1:
