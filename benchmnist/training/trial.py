@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from benchmnist.specs import Dataset, OptimizerSpec
 
 
+NOT_BESIDE_FUSED = frozenset({"fused", "foreach", "differentiable"})
+"""Parameters by which a suite says itself how the update is to be computed; torch refuses them beside `fused`."""
+
+
 class Trial:
     """A model in training, with its optimizer."""
 
@@ -114,7 +118,7 @@ def build_optimizer(
     if "total_steps" in inspect.signature(build).parameters:
         told["total_steps"] = total_steps
     devices = {parameter.device.type for parameter in model.parameters()}
-    if fused and devices <= {*spec.fused} and not {"fused", "foreach"} & {*case.optimizer.params}:
+    if fused and devices <= {*spec.fused} and not NOT_BESIDE_FUSED & {*case.optimizer.params}:
         told["fused"] = True
     optimizer: torch.optim.Optimizer = build(model, **told, **case.optimizer.params)
     return optimizer

@@ -53,6 +53,7 @@ def test_resident_makes_its_updates_by_one_kernel_unless_it_is_told_not_to() -> 
     assert not fused("dataloader")
     assert not fused("resident", foreach=True)
     assert not fused("resident", fused=False)
+    assert not fused("resident", differentiable=True)
     assert fused("dataloader", fused=True)
 
 
