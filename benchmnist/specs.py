@@ -93,7 +93,8 @@ class OptimizerSpec(Spec):
         elementwise: It updates each entry of a parameter by that entry's gradients alone, whatever the shape, so
             that the weights of several seeds may be stacked (Adam; but not Muon, nor LAMB).
         fused: The types of device (`cpu`, `cuda`) on which `build` takes `fused=True`, and then makes the same
-            updates by one kernel. Engines but `dataloader` build it so, unless a suite sets `fused` or `foreach`.
+            updates by one kernel. Engines but `dataloader` build it so, unless a suite sets `fused`, `foreach` or
+            `differentiable`.
     """
 
     needs_closure: bool = False
