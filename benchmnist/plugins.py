@@ -147,6 +147,12 @@ class Registry:
     executors: Offers[ExecutorSpec]
     plugins: tuple[Plugin, ...]
 
+    @property
+    def by_kind(self) -> dict[str, Offers[Any]]:
+        """All that is offered, by what each kind is called: `model`, `optimizer`, …."""
+        kinds: list[Offers[Any]] = [self.models, self.optimizers, self.schedules, self.datasets, self.executors]
+        return {offers.kind: offers for offers in kinds}
+
 
 def find_plugins(block: Collection[str] = ()) -> Registry:
     """Loads every plugin of the entry-point group `benchmnist` into a Registry; broken ones become records.

@@ -6,14 +6,10 @@ import re
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmnist.cli.options import debug_option, option
-
-if TYPE_CHECKING:
-    from benchmnist.plugins import Offers
 
 # What its suite sets side by side.
 SUITES = {
@@ -55,8 +51,7 @@ def command(name: str, kind: str, out: Path) -> None:
             f"{name!r} is not lower-case letters and digits joined by single - _ . or +", param_hint="NAME"
         )
     folder = out / f"benchmnist-{name}"
-    offers: Offers[Any] = getattr(find_plugins(), f"{kind}s")
-    if name in offers:
+    if name in find_plugins().by_kind[kind]:
         raise click.UsageError(f"the {kind} {name!r} is there already; choose another name")
     if folder.exists():
         raise click.UsageError(f"{folder} is there already; choose another name, or another folder by --out")

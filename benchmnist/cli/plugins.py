@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +11,7 @@ from benchmnist.cli.options import block_option, debug_option
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from benchmnist.plugins import Offers, Plugin
+    from benchmnist.plugins import Plugin
 
 
 @click.command("plugins")
@@ -31,14 +31,7 @@ def command(block: tuple[str, ...]) -> None:
     for plugin in registry.plugins:
         table.add_row(plugin.name, f"{plugin.distribution} {plugin.version}", _state(plugin))
     console.print(table)
-    kinds: list[Offers[Any]] = [
-        registry.models,
-        registry.optimizers,
-        registry.schedules,
-        registry.datasets,
-        registry.executors,
-    ]
-    for offers in kinds:
+    for offers in registry.by_kind.values():
         title = f"\n{offers.kind.capitalize()}s"
         table = Table(offers.kind, "", "from", box=None, pad_edge=False, title=title, title_justify="left")
         for offer in offers:

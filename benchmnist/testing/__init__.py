@@ -9,7 +9,7 @@ is a test of each promise that the optimizer (model, schedule, dataset) `signsgd
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmnist.errors import UnknownNameError, nearest
 from benchmnist.plugins import find_plugins
@@ -20,7 +20,7 @@ from benchmnist.training.data import Datasets, default_data_root
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from benchmnist.plugins import Offers, Registry
+    from benchmnist.plugins import Registry
 
 __all__ = ["CHECKS", "Check", "Outcome", "Subject", "conformance", "examine", "subjects"]
 
@@ -40,12 +40,7 @@ def subjects(name: str, registry: Registry) -> list[Subject]:
         PluginError: if two plugins offer it, or the plugin of that name is broken.
         UnknownNameError: if there is none.
     """
-    kinds: dict[str, Offers[Any]] = {
-        "model": registry.models,
-        "optimizer": registry.optimizers,
-        "schedule": registry.schedules,
-        "dataset": registry.datasets,
-    }
+    kinds = {kind: offers for kind, offers in registry.by_kind.items() if kind in CHECKS}
     shared = Datasets(registry, default_data_root())
     named = [Subject(kind, kinds[kind][name], shared) for kind in kinds if name in kinds[kind]]
     if named:

@@ -33,18 +33,6 @@ def loads(subject: Subject) -> None:
     _load(subject)
 
 
-@check("name what a suite may set in the signature of `build`, and let each default be one that it takes")
-def takes_its_parameters(subject: Subject) -> None:
-    """Is loaded with each parameter that it declares."""
-    parameters.tries_its_parameters(subject, HARNESS, lambda **params: _load(subject, **params))
-
-
-@check("take only the parameters that you know, not any `**params`; or pass them on to what refuses them")
-def refuses_unknown_parameters(subject: Subject) -> None:
-    """Refuses a parameter that it does not know."""
-    parameters.refuses_unknown(lambda **params: _load(subject, **params))
-
-
 @check("seed a generator of your own with a fixed number; the data must not depend on the harness's seeds")
 def is_the_same_every_time(subject: Subject) -> None:
     """Is the same whenever it is loaded, whatever torch's seed."""
@@ -100,18 +88,12 @@ def keeps_to_its_folder(subject: Subject) -> None:
         raise Miss(f"it wrote {', '.join(sorted(path.name for path in strange))} into the current folder")
 
 
-@check("set nothing for all of torch: no default dtype or device, no number of threads, no gradient mode")
-def leaves_torch_alone(subject: Subject) -> None:
-    """Changes no global setting of torch."""
-    parameters.leaves_torch_alone(lambda: _load(subject))
-
-
 CHECKS: tuple[Check, ...] = (
     parameters.loads_quietly,
     loads,
-    takes_its_parameters,
-    refuses_unknown_parameters,
-    leaves_torch_alone,
+    parameters.takes_its_parameters("loaded", HARNESS, _load),
+    parameters.refuses_unknown_parameters(_load),
+    parameters.leaves_torch_alone(_load),
     is_the_same_every_time,
     tests_on_what_it_trains_on,
     has_pixels_from_0_to_1,

@@ -53,18 +53,6 @@ def builds(subject: Subject) -> None:
         raise Miss(f"its parameters lie on {' and '.join(elsewhere)}; the harness moves them")
 
 
-@check("name what a suite may set in the signature of `build`, and let each default be one that it takes")
-def takes_its_parameters(subject: Subject) -> None:
-    """Is built with each parameter that it declares."""
-    parameters.tries_its_parameters(subject, HARNESS, lambda **params: _build(subject, **params))
-
-
-@check("take only the parameters that you know, not any `**params`; or pass them on to what refuses them")
-def refuses_unknown_parameters(subject: Subject) -> None:
-    """Refuses a parameter that it does not know."""
-    parameters.refuses_unknown(lambda **params: _build(subject, **params))
-
-
 @check("end with a layer of `num_classes` outputs, and no softmax: the loss takes logits")
 def returns_logits(subject: Subject) -> None:
     """Returns logits, one for each class of each image, float32."""
@@ -158,12 +146,6 @@ def is_restored_from_its_state_dict(subject: Subject) -> None:
                 raise Miss(f"once {how}, it has other logits")
 
 
-@check("set nothing for all of torch: no default dtype or device, no number of threads, no gradient mode")
-def leaves_torch_alone(subject: Subject) -> None:
-    """Changes no global setting of torch."""
-    parameters.leaves_torch_alone(lambda: _exercise(subject).train(2))
-
-
 @check("size the first layers by `input_shape`; or refuse what does not fit by a ValueError that says so")
 def fits_other_images(subject: Subject) -> None:
     """Takes images of another shape, or refuses them by a ValueError."""
@@ -180,9 +162,9 @@ def fits_other_images(subject: Subject) -> None:
 CHECKS: tuple[Check, ...] = (
     parameters.loads_quietly,
     builds,
-    takes_its_parameters,
-    refuses_unknown_parameters,
-    leaves_torch_alone,
+    parameters.takes_its_parameters("built", HARNESS, _build),
+    parameters.refuses_unknown_parameters(_build),
+    parameters.leaves_torch_alone(lambda subject: _exercise(subject).train(2)),
     returns_logits,
     fits_other_images,
     starts_from_the_seed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import io
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,6 +35,11 @@ def _build(subject: Subject, model: nn.Module, **params: Any) -> torch.optim.Opt
     return made
 
 
+def _small(subject: Subject, **params: Any) -> torch.optim.Optimizer:
+    """The optimizer of a small model, with these parameters over its defaults."""
+    return _build(subject, problem.small_model(), **params)
+
+
 def _exercise(subject: Subject, seed: int = 0, model: nn.Module | None = None) -> problem.Exercise:
     """The optimizer, newly built, on the small problem."""
     return problem.Exercise(
@@ -48,18 +54,16 @@ def _exercise(subject: Subject, seed: int = 0, model: nn.Module | None = None) -
 @check("give every parameter of `build` a default that works, and return a torch.optim.Optimizer", first=True)
 def builds(subject: Subject) -> None:
     """Is built with its defaults, as a torch.optim.Optimizer."""
-    made = _build(subject, problem.small_model())
+    made = _small(subject)
     if not isinstance(made, torch.optim.Optimizer):
         raise Miss(f"build returned a {type(made).__name__}")
 
 
-@check("name what a suite may set in the signature of `build`, and let each default be one that it takes")
+@check(parameters.NAME_THEM)
 def takes_its_parameters(subject: Subject) -> None:
     """Is built with each parameter that it declares, and with the learning rate that it is given."""
     try:
-        parameters.tries_its_parameters(
-            subject, HARNESS, lambda **params: _build(subject, problem.small_model(), **params)
-        )
+        parameters.tries_its_parameters(subject, HARNESS, partial(_small, subject))
     finally:
         _learning_rate_arrives(subject)
 
@@ -70,17 +74,11 @@ def _learning_rate_arrives(subject: Subject) -> None:
         return
     default = subject.offer.spec.defaults.get("lr", declared.default)
     for given, expected in (({"lr": 0.0123}, 0.0123), ({}, default)):
-        groups = _build(subject, problem.small_model(), **given).param_groups
+        groups = _small(subject, **given).param_groups
         rates = [float(group["lr"]) for group in groups if group.get("lr") is not None]
         if isinstance(expected, float) and rates and expected not in rates:
             said = f"given lr={expected}" if given else f"by default, declared as {expected}"
             raise Miss(f"{said}, its learning rate is {rates[0]}")
-
-
-@check("take only the parameters that you know, not any `**params`; or pass them on to what refuses them")
-def refuses_unknown_parameters(subject: Subject) -> None:
-    """Refuses a parameter that it does not know."""
-    parameters.refuses_unknown(lambda **params: _build(subject, problem.small_model(), **params))
 
 
 @check("does `step` go downhill? Is the default learning rate too small, or so large that it diverges?")
@@ -209,7 +207,7 @@ def needs_a_closure_as_it_says(subject: Subject) -> None:
 @check("say on the spec `has_modes=True` where it has `train` and `eval`, and only there")
 def has_modes_as_it_says(subject: Subject) -> None:
     """Has `train` and `eval` if and only if its spec says so."""
-    made = _build(subject, problem.small_model())
+    made = _small(subject)
     has = [mode for mode in ("train", "eval") if callable(getattr(made, mode, None))]
     if subject.offer.spec.has_modes and len(has) < 2:  # noqa: PLR2004 - both
         raise Miss(f"it says that it has modes, and has {' and '.join(has) or 'neither train nor eval'}")
@@ -388,12 +386,6 @@ def is_fused_as_it_says(subject: Subject) -> None:
             )
 
 
-@check("set nothing for all of torch: no default dtype or device, no number of threads, no gradient mode")
-def leaves_torch_alone(subject: Subject) -> None:
-    """Changes no global setting of torch."""
-    parameters.leaves_torch_alone(lambda: _exercise(subject).train(2))
-
-
 def _same(one: list[float], other: list[float], what: str) -> None:
     for step, (a, b) in enumerate(zip(one, other, strict=True), 1):
         if a != b:
@@ -404,8 +396,8 @@ CHECKS: tuple[Check, ...] = (
     parameters.loads_quietly,
     builds,
     takes_its_parameters,
-    refuses_unknown_parameters,
-    leaves_torch_alone,
+    parameters.refuses_unknown_parameters(_small),
+    parameters.leaves_torch_alone(lambda subject: _exercise(subject).train(2)),
     needs_a_closure_as_it_says,
     needs_the_graph_as_it_says,
     has_modes_as_it_says,

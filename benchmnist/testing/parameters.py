@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.guard import contained
-from benchmnist.testing.checks import DoesNotApply, Miss, Subject, check
+from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     Build = Callable[..., Any]
 
 UNKNOWN = "no_such_parameter_of_yours"
+NAME_THEM = "name what a suite may set in the signature of `build`, and let each default be one that it takes"
 
 
 @check("do nothing on import but define; let `build` be an import string if what it needs takes long to import")
@@ -21,6 +23,16 @@ def loads_quietly(subject: Subject) -> None:
     """Is loaded without a word, and without a change to torch's settings."""
     if notes := subject.offer.plugin.notes:
         raise Miss("; ".join(notes))
+
+
+def takes_its_parameters(done: str, harness: tuple[str, ...], build: Build) -> Check:
+    """The check of `tries_its_parameters`; `done` is `built` or `loaded`, `build(subject, **params)` does it."""
+    return Check(
+        "takes-its-parameters",
+        f"is {done} with each parameter that it declares",
+        NAME_THEM,
+        lambda subject: tries_its_parameters(subject, harness, partial(build, subject)),
+    )
 
 
 def tries_its_parameters(subject: Subject, harness: tuple[str, ...], build: Build) -> None:
@@ -54,26 +66,30 @@ def tries_its_parameters(subject: Subject, harness: tuple[str, ...], build: Buil
         raise DoesNotApply("it declares no parameters")
 
 
-def refuses_unknown(build: Build) -> None:
-    """Builds with a parameter that there cannot be.
+def refuses_unknown_parameters(build: Build) -> Check:
+    """The check that `build(subject, **params)` refuses a parameter that there cannot be."""
 
-    Raises:
-        Miss: if it is taken.
-    """
-    try:
-        build(**{UNKNOWN: 1})
-    except TypeError:
-        return
-    raise Miss(f"{UNKNOWN}=1 was taken without a word")
+    @check("take only the parameters that you know, not any `**params`; or pass them on to what refuses them")
+    def refuses_unknown_parameters(subject: Subject) -> None:
+        """Refuses a parameter that it does not know."""
+        try:
+            build(subject, **{UNKNOWN: 1})
+        except TypeError:
+            return
+        raise Miss(f"{UNKNOWN}=1 was taken without a word")
+
+    return refuses_unknown_parameters
 
 
-def leaves_torch_alone(use: Callable[[], object]) -> None:
-    """Builds and uses the thing.
+def leaves_torch_alone(use: Callable[[Subject], object]) -> Check:
+    """The check that `use(subject)`, which builds and uses the thing, changes no global setting of torch."""
 
-    Raises:
-        Miss: if that changes a global setting of torch.
-    """
-    with contained() as noticed:
-        use()
-    if noticed.changed:
-        raise Miss("; ".join(f"changes torch's {change}" for change in noticed.changed))
+    @check("set nothing for all of torch: no default dtype or device, no number of threads, no gradient mode")
+    def leaves_torch_alone(subject: Subject) -> None:
+        """Changes no global setting of torch."""
+        with contained() as noticed:
+            use(subject)
+        if noticed.changed:
+            raise Miss("; ".join(f"changes torch's {change}" for change in noticed.changed))
+
+    return leaves_torch_alone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,6 +34,9 @@ def _rates(subject: Subject, total_steps: int, **params: Any) -> list[float]:
     return rates
 
 
+_ten_rates = partial(_rates, total_steps=10)
+
+
 @check(
     "give every parameter of `build` a default that works; return one of torch.optim.lr_scheduler's kind",
     first=True,
@@ -40,18 +44,6 @@ def _rates(subject: Subject, total_steps: int, **params: Any) -> list[float]:
 def builds(subject: Subject) -> None:
     """Is built with its defaults, as an LRScheduler."""
     _rates(subject, 1)
-
-
-@check("name what a suite may set in the signature of `build`, and let each default be one that it takes")
-def takes_its_parameters(subject: Subject) -> None:
-    """Is built with each parameter that it declares."""
-    parameters.tries_its_parameters(subject, HARNESS, lambda **params: _rates(subject, 10, **params))
-
-
-@check("take only the parameters that you know, not any `**params`; or pass them on to what refuses them")
-def refuses_unknown_parameters(subject: Subject) -> None:
-    """Refuses a parameter that it does not know."""
-    parameters.refuses_unknown(lambda **params: _rates(subject, 10, **params))
 
 
 @check("it is stepped once after every step of the optimizer, `total_steps` times: count in steps, not in epochs")
@@ -74,18 +66,12 @@ def is_deterministic(subject: Subject) -> None:
         raise Miss("the second time it has other learning rates")
 
 
-@check("set nothing for all of torch: no default dtype or device, no number of threads, no gradient mode")
-def leaves_torch_alone(subject: Subject) -> None:
-    """Changes no global setting of torch."""
-    parameters.leaves_torch_alone(lambda: _rates(subject, 10))
-
-
 CHECKS: tuple[Check, ...] = (
     parameters.loads_quietly,
     builds,
-    takes_its_parameters,
-    refuses_unknown_parameters,
-    leaves_torch_alone,
+    parameters.takes_its_parameters("built", HARNESS, _ten_rates),
+    parameters.refuses_unknown_parameters(_ten_rates),
+    parameters.leaves_torch_alone(_ten_rates),
     lasts_for_all_steps,
     is_deterministic,
 )
