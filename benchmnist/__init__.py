@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from benchmnist.dispatch import Observer as Observer
     from benchmnist.errors import BenchmnistError as BenchmnistError
     from benchmnist.hookspecs import hookimpl as hookimpl
-    from benchmnist.pytest_plugin import Observer as Observer
     from benchmnist.reports import write_report as write_report
     from benchmnist.results import RunResult as RunResult
     from benchmnist.session import run as run
@@ -28,7 +28,7 @@ _HOMES = {
     "DatasetSpec": "specs",
     "ExecutorSpec": "specs",
     "ModelSpec": "specs",
-    "Observer": "pytest_plugin",
+    "Observer": "dispatch",
     "OptimizerSpec": "specs",
     "RunResult": "results",
     "ScheduleSpec": "specs",

@@ -12,31 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     from benchmnist.cases import Case
-    from benchmnist.executors import Epoch, Executor
+    from benchmnist.dispatch import Dispatcher
+    from benchmnist.executors import Epoch
     from benchmnist.plan import Plan
-    from benchmnist.results import CaseResult, EpochResult, Status
+    from benchmnist.results import CaseResult, EpochResult
     from benchmnist.training.practice import Practice
-    from benchmnist.training.preflight import Work
-
-
-class Observer:
-    """Is told what happens, as it happens: a display, a store. Override what you care for."""
-
-    def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:
-        """A run of these cases begins, in that folder; `work` is by case id."""
-
-    def case_started(self, case: Case) -> None:
-        """A case is about to be trained."""
-
-    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
-        """An epoch was trained and tested."""
-
-    def case_ended(self, result: CaseResult) -> None:
-        """A case ended, in whatever way."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +28,7 @@ class Harness:
     """What a session runs. `benchmnist run` puts it in the config's stash; a plain pytest run makes its own."""
 
     plan: Plan
-    observer: Observer
-    executor: Executor | None = None  # None where cases are only collected
+    dispatcher: Dispatcher | None = None  # None where cases are only collected
 
 
 HARNESS = pytest.StashKey[Harness]()
@@ -61,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ("seeds", "instead of the suite's: how many, or which (0,4,7)"),
         ("epochs", "instead of the suite's"),
         ("executor", "where cases are executed: inline, local or a plugin's"),
+        ("jobs", "how many trials the executor local trains at the same time; 1 unless it is said"),
     ):
         variable = f"BENCHMNIST_{name.upper()}"
         group.addoption(f"--benchmnist-{name}", default=os.environ.get(variable), help=f"{text} [{variable}]")
@@ -135,6 +119,7 @@ def _own_harness(config: pytest.Config, suite: Path) -> Harness:
     import tempfile
     from pathlib import Path
 
+    from benchmnist.dispatch import Dispatcher, Observer
     from benchmnist.errors import BenchmnistError
     from benchmnist.executors import Workplace
     from benchmnist.prepare import prepare
@@ -149,6 +134,10 @@ def _own_harness(config: pytest.Config, suite: Path) -> Harness:
         epochs = int(option("epochs") or 0) if option("epochs") else None
     except ValueError as error:
         raise BenchmnistError(f"--benchmnist-seeds or --benchmnist-epochs: {error}") from error
+    try:
+        jobs = int(option("jobs") or 1)
+    except ValueError as error:
+        raise BenchmnistError(f"--benchmnist-jobs: {error}") from error
     try:
         shown = suite.relative_to(config.invocation_params.dir)
     except ValueError:
@@ -165,9 +154,19 @@ def _own_harness(config: pytest.Config, suite: Path) -> Harness:
     stack = contextlib.ExitStack()
     config.add_cleanup(stack.close)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmnist-")))
-    workplace = Workplace(prepared.device, prepared.data_root, folder, checkpoints=False)
+    workplace = Workplace(prepared.device, prepared.data_root, folder, checkpoints=False, jobs=jobs)
     build = prepared.registry.executors[option("executor") or "inline"].spec.load()
-    return Harness(prepared.plan, Observer(), stack.enter_context(build(workplace)))
+    return Harness(prepared.plan, Dispatcher(stack.enter_context(build(workplace)), Observer()))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Says what will be asked for; under xdist that is not known."""
+    if hasattr(session.config, "workerinput"):
+        return
+    trainings = [item.obj for item in session.items if isinstance(item, CaseItem)]
+    for harness in {id(training.harness): training.harness for training in trainings}.values():
+        if harness.dispatcher is not None:
+            harness.dispatcher.expect([t.case for t in trainings if t.harness is harness])
 
 
 class CaseItem(pytest.Function):
@@ -208,7 +207,7 @@ class _Training:
     def __init__(self, case: Case, harness: Harness, config: pytest.Config) -> None:
         self.case, self.harness, self.config = case, harness, config
         self.trained_seconds = 0.0
-        self.seen: list[tuple[int, EpochResult]] = []
+        self.ran: list[Epoch] = []
         self.measured: dict[str, Any] | None = None  # for xdist: what the main process has to know
 
     def clock(self) -> float:
@@ -216,90 +215,66 @@ class _Training:
         return self.trained_seconds
 
     def __call__(self, benchmark: Any) -> None:
-        from benchmnist.analysis.expectations import missed
         from benchmnist.errors import ExpectationError, TrialError
 
-        assert self.harness.executor is not None  # noqa: S101 - the session was not started to collect only
-        self.harness.observer.case_started(self.case)
+        assert self.harness.dispatcher is not None  # noqa: S101 - the session was not started to collect only
         benchmark.param, benchmark.params = self.case.id, _params(self.case)
         try:
-            result = self._train(benchmark)
+            result = self._train(benchmark, self.harness.dispatcher)
         except BaseException:  # Ctrl-C among them, which pytest-benchmark does not notice
             benchmark.has_error = True
-            self.harness.observer.case_ended(self._interrupted())
+            self.harness.dispatcher.interrupt()
             raise
-        result = result.model_copy(update={"misses": missed(result)})
-        benchmark.has_error = result.status == "failed" or not self.seen
-        benchmark.extra_info.update(_extra_info(result))
+        rounds = [(epoch.seed, epoch.result) for epoch in self.ran if epoch.result is not None]
+        benchmark.has_error = result.status == "failed" or not rounds
+        benchmark.extra_info.update(_extra_info(result, rounds))
         self.config.stash[ENVIRONMENT] = result.environment
         if not benchmark.has_error:
             self.measured = {
                 "params": benchmark.params,
-                "seconds": [epoch.seconds for _, epoch in self.seen],
+                "seconds": [epoch.seconds for _, epoch in rounds],
                 "extra_info": benchmark.extra_info,
                 "group": self.case.model.label,
                 "environment": result.environment,
             }
-        self.harness.observer.case_ended(result)
         if result.status == "failed":
             raise TrialError(result.error)
         if result.misses:
             raise ExpectationError("\n".join(result.misses))
 
-    def _train(self, benchmark: Any) -> CaseResult:
+    def _train(self, benchmark: Any, dispatcher: Dispatcher) -> CaseResult:
         """Trains every epoch, as many of them as pytest-benchmark wants under its clock."""
-        from benchmnist.executors import Walk
-
-        executor = self.harness.executor
-        assert executor is not None  # noqa: S101
-        walk = Walk(executor.epochs(self.case), self._tell)
-        handed = 0
+        epochs = dispatcher.epochs(self.case)
+        result: CaseResult | None = None
 
         def next_epoch() -> tuple[tuple[Epoch], dict[str, Any]]:
-            nonlocal handed
-            epoch = walk.next()
-            if epoch is None and handed == self.case.rounds and getattr(benchmark, "cprofile", None):
-                # --benchmark-cprofile asks for one more than there are: the first epoch, trained anew.
-                epoch = next(executor.epochs(self.case), None)
-            if epoch is None:
-                raise _NoMoreEpochs
-            handed += 1
+            nonlocal result
+            try:
+                epoch = next(epochs)
+            except StopIteration as stop:
+                result = stop.value or result  # an exhausted generator has no value any more
+                if len(self.ran) == self.case.rounds and getattr(benchmark, "cprofile", None):
+                    return (self.ran[-1],), {}  # --benchmark-cprofile asks for one more than there are
+                raise _NoMoreEpochs from None
+            self.ran.append(epoch)
             return (epoch,), {}
 
         try:
             benchmark.pedantic(self._run, setup=next_epoch, rounds=self.case.rounds)
-            while walk.result is None:  # with --benchmark-disable pedantic runs one round only, and some are left
+            while result is None:  # with --benchmark-disable pedantic runs one round only, and some are left
                 (epoch,), _ = next_epoch()
                 self._run(epoch)
         except _NoMoreEpochs:
             pass
         except BaseException:
-            walk.epochs.close()
+            epochs.close()
             raise
-        assert walk.result is not None  # noqa: S101 - there are no more epochs
-        return walk.result
+        assert result is not None  # noqa: S101 - there are no more epochs
+        return result
 
     def _run(self, epoch: Epoch) -> None:
         epoch.run()
         self.trained_seconds += epoch.seconds
-
-    def _tell(self, seed: int, result: EpochResult) -> None:
-        self.seen.append((seed, result))
-        self.harness.observer.epoch_ended(self.case, seed, result)
-
-    def _interrupted(self) -> CaseResult:
-        """What was trained before the interruption."""
-        from benchmnist.results import CaseResult, TrialResult
-
-        trials = []
-        for seed in dict.fromkeys(seed for seed, _ in self.seen):
-            epochs = tuple(epoch for owner, epoch in self.seen if owner == seed)
-            diverged = epochs[-1].test_loss is None
-            whole: Status = (
-                "diverged" if diverged else "completed" if len(epochs) == self.case.epochs else "interrupted"
-            )
-            trials.append(TrialResult(seed=seed, status=whole, epochs=epochs))
-        return CaseResult(case=self.case, status="interrupted", trials=tuple(trials))
 
 
 def _params(case: Case) -> dict[str, str]:
@@ -311,12 +286,12 @@ def _params(case: Case) -> dict[str, str]:
     }
 
 
-def _extra_info(result: CaseResult) -> dict[str, Any]:
+def _extra_info(result: CaseResult, rounds: list[tuple[int, EpochResult]]) -> dict[str, Any]:
     """What a maintainer tracks beside the times; None where there is no finite figure, since JSON has no NaN."""
     from benchmnist.analysis.summary import summarise
 
     summary = summarise(result)
-    reference = [epoch.reference_seconds for trial in result.trials for epoch in trial.epochs]
+    reference = [epoch.reference_seconds for _, epoch in rounds]
     return {
         **_params(result.case),
         "status": result.status,
@@ -331,7 +306,8 @@ def _extra_info(result: CaseResult) -> dict[str, Any]:
         "peak_memory": result.peak_memory,
         "device": result.environment.get("device"),
         "fingerprint": result.environment.get("fingerprint"),
-        "measured": "alone",
+        "measured": "alone" if result.side_by_side == 1 else f"{result.side_by_side} side by side",
+        "rounds": [[seed, epoch.epoch] for seed, epoch in rounds],  # the seed and the epoch of each
         **({"reference_seconds": reference} if all(reference) else {}),
     }
 

@@ -77,6 +77,8 @@ class CaseResult(Frozen):
         precision: The type of the model's parameters, `float32`.
         peak_memory: Bytes: on a GPU the most that torch had allocated during the case; else the most that the
             training process has ever had resident.
+        side_by_side: How many trials the executor had in training at the same time, each in a process of its
+            own; they slow each other down, so that times are comparable only with times taken likewise.
         environment: The machine, the versions and the flags that it ran with.
         misses: What the suite expected and was not so, in words.
         error: The traceback, where it failed.
@@ -94,6 +96,7 @@ class CaseResult(Frozen):
     parameters: int = 0
     precision: str = ""
     peak_memory: int = 0
+    side_by_side: int = 1
     environment: dict[str, Any] = Field(default_factory=dict)
     misses: tuple[str, ...] = ()
     error: str | None = None

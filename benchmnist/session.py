@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmnist import pytest_plugin, store
+from benchmnist.dispatch import Dispatcher, Observer
 from benchmnist.errors import BenchmnistError, StoreError
 from benchmnist.executors import Workplace
 from benchmnist.hookspecs import HOOK_API
 from benchmnist.prepare import prepare
-from benchmnist.pytest_plugin import HARNESS, Harness, Observer
+from benchmnist.pytest_plugin import HARNESS, Harness
 from benchmnist.results import RunRecord, now, worst
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def run(
     keyword: str = "",
     engine: str | None = None,
     executor: str = "local",
+    jobs: int | None = None,
     out: str | Path = "runs",
     data_root: str | Path | None = None,
     checkpoints: bool = True,
@@ -57,6 +59,8 @@ def run(
         keyword: Only the cases that pytest's `-k` selects with this expression.
         engine: Instead of the suite's.
         executor: Where the cases are executed.
+        jobs: How many trials at the same time; None leaves it to the executor. `local` then takes one a core of
+            the CPU, each with a thread, and on a GPU one.
         out: The folder that run folders are made in.
         data_root: Where datasets are kept; by default BENCHMNIST_DATA, or the user's cache folder.
         checkpoints: Whether the weights of each trial are kept.
@@ -80,8 +84,16 @@ def run(
     )
     plan = select(prepared, keyword).plan
     build = prepared.registry.executors[executor].spec.load()
-    path = store.new_run_folder(Path(out), plan.suite.name)
-    workplace = Workplace(prepared.device, prepared.data_root, path, checkpoints, tuple(block))
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs should be greater than 0, not {jobs}")
+    path = store.new_run_path(Path(out), plan.suite.name)
+    trials = sum(len(case.seeds) for case in plan.cases)
+    workplace = Workplace(
+        prepared.device, prepared.data_root, path, checkpoints, tuple(block), jobs=jobs, trials=trials
+    )
+    executing = build(workplace)
+    folder = store.RunFolder(path)
+    folder.make()
     record = RunRecord(
         benchmnist=version("benchmnist"),
         suite=plan.suite.name,
@@ -94,10 +106,10 @@ def run(
         options={"device": prepared.device, "executor": executor, "keyword": keyword},
         started=now(),
     )
-    recorder = _Recorder(store.RunFolder(path), record, observer or Observer())
+    recorder = _Recorder(folder, record, observer or Observer())
     recorder.run_started(plan, prepared.work, path)
-    with build(workplace) as executing:
-        interrupted = _train(Harness(plan, recorder, executing), recorder, path)
+    with executing:
+        interrupted = _train(Harness(plan, Dispatcher(executing, recorder)), recorder, path)
     recorder.run_ended(interrupted=interrupted)
     if interrupted:
         raise KeyboardInterrupt
@@ -173,7 +185,7 @@ def select(prepared: Prepared, keyword: str) -> Prepared:
     if not keyword:
         return prepared
     plan = prepared.plan
-    bridge = _Bridge(Harness(plan, Observer()))
+    bridge = _Bridge(Harness(plan))
     output = io.StringIO()
     code = _pytest(plan, bridge, output, "--collect-only", "-k", keyword)
     if code == pytest.ExitCode.USAGE_ERROR:

@@ -60,23 +60,10 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def new_run_folder(out: Path, suite: str) -> Path:
-    """Makes `out/suite/<UTC time>-<short id>/`, which no other run has.
-
-    Raises:
-        StoreError: if it cannot be made; says what to do.
-    """
+def new_run_path(out: Path, suite: str) -> Path:
+    """`out/suite/<UTC time>-<short id>`, which no other run has; nothing is made yet."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    folder = out / suite / f"{stamp}-{secrets.token_hex(2)}"
-    try:
-        folder.mkdir(parents=True)
-        (folder / CASES).mkdir()
-    except OSError as error:
-        raise StoreError(
-            f"cannot make a run folder in {out}: {error.strerror or error}; "
-            "choose a folder that can be written to with --out"
-        ) from error
-    return folder
+    return out / suite / f"{stamp}-{secrets.token_hex(2)}"
 
 
 class RunFolder:
@@ -84,6 +71,21 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def make(self) -> None:
+        """Makes it.
+
+        Raises:
+            StoreError: if it cannot be made, or is there already; says what to do.
+        """
+        try:
+            self.path.mkdir(parents=True)
+            (self.path / CASES).mkdir()
+        except OSError as error:
+            raise StoreError(
+                f"cannot make a run folder in {self.path.parents[1]}: {error.strerror or error}; "
+                "choose a folder that can be written to with --out"
+            ) from error
 
     def write_record(self, record: RunRecord) -> None:
         """Writes run.json."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmnist.errors import StoreError
-from benchmnist.store import load_run, new_run_folder, write_file
+from benchmnist.store import RunFolder, load_run, new_run_path, write_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,13 +39,13 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path, monkeypatc
 
 
 def test_run_folders_of_the_same_second_are_not_the_same(tmp_path: Path) -> None:
-    assert len({new_run_folder(tmp_path, "x") for _ in range(5)}) == 5
+    assert len({new_run_path(tmp_path, "x") for _ in range(5)}) == 5
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", "utf-8")
     with pytest.raises(StoreError, match=r"cannot make a run folder in .*; choose a folder .* with --out"):
-        new_run_folder(tmp_path / "file", "x")
+        RunFolder(new_run_path(tmp_path / "file", "x")).make()
 
 
 def test_a_run_is_read_back(small_run: RunResult) -> None:

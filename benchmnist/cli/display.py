@@ -11,8 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.text import Text
 
 from benchmnist.analysis.summary import summarise_all
-from benchmnist.pytest_plugin import Observer
-from benchmnist.reports.tables import LEGEND, ComparisonTable
+from benchmnist.dispatch import Observer
+from benchmnist.reports.tables import ComparisonTable, legend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ def show_run(run: RunResult, console: Console) -> None:
     """The comparison table of a run, the last line of each failure, and what was missed."""
     console.print(Text(run.record.title, style="bold"))
     console.print(ComparisonTable(summarise_all(run.cases)) if run.cases else "no case has ended")
-    console.print(Text(LEGEND, style="dim"))
+    console.print(Text(legend(run.cases), style="dim"))
     for result in run.cases:
         if result.error:
             last = result.error.strip().splitlines()[-1]
@@ -69,6 +69,8 @@ class Display(Observer):
         self.console, self.verbose = console, verbose
         self.path: Path | None = None
         self.cases: tuple[Case, ...] = ()
+        self.started = 0
+        self.running: set[str] = set()
         self.ended: list[CaseResult] = []
 
     def __enter__(self) -> Self:
@@ -84,19 +86,25 @@ class Display(Observer):
 
     def case_started(self, case: Case) -> None:
         """See Observer."""
-        self.say(f"[{len(self.ended) + 1}/{len(self.cases)}] {case.id}")
+        self.started += 1
+        self.running.add(case.id)
+        self.say(f"[{self.started}/{len(self.cases)}] {case.id}")
 
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
         """See Observer."""
         if self.verbose:
             self.notebook_lines(case, result)
-        self.say(f"  {_epoch(case, seed, result)}")
+        self.say(f"{self.whose(case)} {_epoch(case, seed, result)}")
 
     def case_ended(self, result: CaseResult) -> None:
         """See Observer."""
         self.ended.append(result)
-        summary = self.summaries()[-1]
-        self.say(f"  {_verdict(summary)}")
+        self.say(f"{self.whose(result.case)} {_verdict(self.summaries()[-1])}")
+        self.running.discard(result.id)
+
+    def whose(self, case: Case) -> str:
+        """What a line about a case begins with: nothing, as long as there is only one that it can be of."""
+        return f"  {case.id}:" if len(self.running) > 1 else " "
 
     def notebook_lines(self, case: Case, result: EpochResult) -> None:
         """As the notebook prints them, once the clock has stopped."""
@@ -129,7 +137,7 @@ class LiveDisplay(Display):
             speed_estimate_period=600,  # an epoch may take a while, and cases differ
         )
         self.overall = self.progress.add_task("starting", total=None)
-        self.current = ""
+        self.current: dict[tuple[str, int | None], str] = {}  # a line for each trial, by case and seed
         self.weights: dict[str, float] = {}
         self.live = Live(
             console=console,
@@ -160,7 +168,7 @@ class LiveDisplay(Display):
 
     def case_started(self, case: Case) -> None:
         """See Observer."""
-        self.current = f"{case.id}: starting"
+        self.current[case.id, None] = f"{case.id}: starting"
         self.draw()
 
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
@@ -168,13 +176,17 @@ class LiveDisplay(Display):
         if self.verbose:
             self.notebook_lines(case, result)
         self.progress.advance(self.overall, self.weights[case.id])
-        self.current = f"{case.id}: {_epoch(case, seed, result)}"
+        self.current.pop((case.id, None), None)
+        self.current.pop((case.id, seed), None)
+        others = any(owner == case.id for owner, _ in self.current)
+        if (result.epoch < case.epochs and result.test_loss is not None) or not others:  # else the trial has ended
+            self.current[case.id, seed] = f"{case.id}: {_epoch(case, seed, result)}"
         self.draw()
 
     def case_ended(self, result: CaseResult) -> None:
         """See Observer."""
         self.ended.append(result)
-        self.current = ""
+        self.current = {key: line for key, line in self.current.items() if key[0] != result.id}
         done = sum(self.weights[r.id] * r.case.rounds for r in self.ended)  # also where a trial ended early
         self.progress.update(
             self.overall, completed=done, description=f"{len(self.ended)}/{len(self.cases)} cases"
@@ -183,13 +195,12 @@ class LiveDisplay(Display):
 
     def draw(self) -> None:
         """Puts the newest on the screen; of a long table, the last rows that there is room for."""
-        parts: list[RenderableType] = [
-            self.progress,
-            Text(self.current, style="cyan", no_wrap=True, overflow="ellipsis"),
-        ]
+        parts: list[RenderableType] = [self.progress]
+        lines = [*self.current.values()][: max(1, self.console.height // 3)] or [""]
+        parts += [Text(line, style="cyan", no_wrap=True, overflow="ellipsis") for line in lines]
         summaries = self.summaries()
         groups = len({s.result.case.group for s in summaries})
-        room = max(1, self.console.height - groups - 5)
+        room = max(1, self.console.height - groups - 4 - len(lines))
         if summaries:
             parts.append(ComparisonTable(summaries[-room:]))
         self.live.update(Group(*parts), refresh=True)

@@ -61,6 +61,11 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     help="local: in a worker process; inline: in this one; or a plugin's.",
 )
 @option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="How many trials the executor local trains at the same time.  [default: on a CPU one a core; else 1]",
+)
+@option(
     "--out",
     default="runs",
     show_default=True,
@@ -87,7 +92,7 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
 
     if dry_run:
         keyword = options["keyword"]
-        for not_for_preparing in ("keyword", "executor", "out", "checkpoints"):
+        for not_for_preparing in ("keyword", "executor", "jobs", "out", "checkpoints"):
             del options[not_for_preparing]
         results_console().print(_dry_run(session.select(prepare(suite, **options), keyword)))
         return

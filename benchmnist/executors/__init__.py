@@ -1,9 +1,9 @@
 """The executors: where cases are executed.
 
-An executor is a context manager whose `epochs` yields every epoch of a case as it comes, and returns the
-case's result. What it yields is either an epoch still to be trained, which `run` then trains (inline), or one
-that was trained and measured elsewhere, whose `run` does nothing (a worker process). Whoever drives it calls
-`run` once on each and then reads `seconds`: one way to feed pytest-benchmark from anywhere.
+An executor is a context manager that is given tasks, and yields every epoch of theirs as it comes, then the
+result. What it yields is either an epoch still to be trained, which `run` then trains (inline), or one that was
+trained and measured elsewhere, whose `run` does nothing (a worker process). Whoever drives it calls `run` once on
+each and then reads `seconds`: one way to feed pytest-benchmark from anywhere.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmnist.training.environment import resolve_device
 from benchmnist.training.loop import Setting, train_case
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -55,7 +55,14 @@ class Epoch(Protocol):
 
 
 class Executor(Protocol):
-    """Executes cases, one after the other."""
+    """Executes tasks: cases, or parts of cases with some of their seeds.
+
+    Attributes:
+        slots: How many tasks it executes at the same time. With more than one it is given every trial by itself,
+            and is told of as many as it has room for; with one, a whole case at a time.
+    """
+
+    slots: int
 
     def __enter__(self) -> Self:
         """Starts what it needs."""
@@ -63,10 +70,14 @@ class Executor(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends what it started, at once, also in the middle of a case."""
+        """Ends what it started, at once, also in the middle of a task."""
 
-    def epochs(self, case: Case) -> Generator[Epoch, None, CaseResult]:
-        """Yields each epoch of each seed; returns the result, which says so where the case failed."""
+    def execute(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, Epoch | CaseResult]]:
+        """Takes a task whenever it has room; yields, each with its task, the epochs and at last the result.
+
+        The epochs of a task come in order; those of several tasks in any. A task that failed, for whatever
+        reason, has a result that says so. It may be called again when it has ended.
+        """
         ...
 
 
@@ -80,6 +91,8 @@ class Workplace:
         run_folder: Where checkpoints and logs go.
         checkpoints: Whether the weights of each trial are kept.
         block: Plugins to leave out.
+        jobs: How many trials at the same time; None leaves it to the executor.
+        trials: How many there are in all.
     """
 
     device: str
@@ -87,6 +100,8 @@ class Workplace:
     run_folder: Path
     checkpoints: bool = True
     block: tuple[str, ...] = ()
+    jobs: int | None = 1
+    trials: int = 1
 
 
 class Bench:
@@ -98,16 +113,17 @@ class Bench:
         self.datasets = Datasets(self.registry, workplace.data_root)
         self.device = resolve_device(workplace.device)
 
-    def epochs(self, case: Case) -> Generator[Epoch, None, CaseResult]:
-        """Yields the epochs of a case, each to be run; returns its result, whatever goes wrong."""
+    def train(self, case: Case) -> Iterator[Epoch | CaseResult]:
+        """Yields the epochs of a case, each to be run before the next; and its result, whatever goes wrong."""
         try:
             dataset = self.datasets.for_case(case)
         except BenchmnistError as error:
-            return CaseResult(case=case, status="failed", error=str(error))
+            yield CaseResult(case=case, status="failed", error=str(error))
         except Exception:  # noqa: BLE001 - a plugin's dataset may raise anything
-            return CaseResult(case=case, status="failed", error=traceback.format_exc())
-        keep = partial(self._save, case) if self.workplace.checkpoints else None
-        return (yield from train_case(Setting(case, self.registry, dataset, self.device, keep)))
+            yield CaseResult(case=case, status="failed", error=traceback.format_exc())
+        else:
+            keep = partial(self._save, case) if self.workplace.checkpoints else None
+            yield (yield from train_case(Setting(case, self.registry, dataset, self.device, keep)))
 
     def _save(self, case: Case, seed: int, weights: dict[str, Tensor]) -> str:
         """Writes a checkpoint; returns its path within the run folder."""
@@ -117,30 +133,3 @@ class Bench:
         content = safetensors.torch.save({name: value.contiguous() for name, value in weights.items()})
         store.write_file(self.workplace.run_folder / file, content)
         return file
-
-
-class Walk:
-    """Walks through the epochs of a case, and tells the result of each as soon as there is one.
-
-    Attributes:
-        result: The case's, once `next` has returned None.
-    """
-
-    def __init__(
-        self, epochs: Generator[Epoch, None, CaseResult], tell: Callable[[int, EpochResult], None]
-    ) -> None:
-        self.epochs, self.tell = epochs, tell
-        self.result: CaseResult | None = None
-        self._previous: Epoch | None = None
-
-    def next(self) -> Epoch | None:
-        """The next epoch, to be run before this is called again; None when there are no more."""
-        epoch = None
-        try:
-            epoch = next(self.epochs)
-        except StopIteration as stop:
-            self.result = stop.value or self.result  # an exhausted generator has no value any more
-        if self._previous is not None and self._previous.result is not None:
-            self.tell(self._previous.seed, self._previous.result)
-        self._previous = epoch
-        return epoch

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Bench
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Iterator
 
     from benchmnist.cases import Case
     from benchmnist.executors import Epoch, Workplace
@@ -15,9 +16,20 @@ if TYPE_CHECKING:
 
 
 class InlineExecutor:
-    """The simplest: a debugger stops in it, a profiler sees it, and nothing is started."""
+    """The simplest: a debugger stops in it, a profiler sees it, and nothing is started.
+
+    Raises:
+        BenchmnistError: if it is to do several things at the same time.
+    """
+
+    slots = 1
 
     def __init__(self, workplace: Workplace) -> None:
+        if workplace.jobs not in (None, 1):
+            raise BenchmnistError(
+                f"the executor inline trains one thing at a time, not {workplace.jobs}; leave --jobs out, or take "
+                "--executor local"
+            )
         self.workplace = workplace
 
     def __enter__(self) -> Self:
@@ -27,6 +39,8 @@ class InlineExecutor:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def epochs(self, case: Case) -> Generator[Epoch, None, CaseResult]:
+    def execute(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, Epoch | CaseResult]]:
         """See Executor."""
-        return self.bench.epochs(case)
+        for task in tasks:
+            for step in self.bench.train(task):
+                yield task, step

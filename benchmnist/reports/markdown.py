@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from benchmnist.reports.tables import LEGEND, group_title, render
+from benchmnist.reports.tables import group_title, legend, render
 
 if TYPE_CHECKING:
     from benchmnist.reports.plots import Plots
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def report(run: RunResult, plots: Plots) -> str:
     """The whole page; pictures are linked relative to the run folder."""
-    record = run.record
+    record, words = run.record, legend(run.cases)
     when = f"from {record.started} to {record.ended}" if record.ended else f"from {record.started}"
     versions = f"{len(run.cases)} of {len(record.plan)} cases, BenchMNIST {record.benchmnist}"
     sections = [
@@ -24,7 +24,7 @@ def report(run: RunResult, plots: Plots) -> str:
         f"Suite `{record.suite}` ({record.suite_file}), {versions}: {record.status}, {when}.",
         "## Comparison",
         render(run, "markdown"),
-        LEGEND[0].upper() + LEGEND[1:].replace("*", "bold:") + ".",
+        words[0].upper() + words[1:].replace("*", "bold:") + ".",
         "## Plots",
         *_pictures(plots),
         "## Cases",

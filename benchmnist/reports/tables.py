@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from benchmnist.analysis.summary import Summary
-    from benchmnist.results import RunResult
+    from benchmnist.results import CaseResult, RunResult
 
 MARK = "*"
 LEAST_WIDTH = 8  # of a column of words
@@ -30,6 +30,17 @@ LEGEND = (
     "training images by that time; speed and gain: against the suite's baseline on the same model; * best of "
     "its column"
 )
+
+
+def legend(results: Sequence[CaseResult]) -> str:
+    """What the columns say, and how the times of these results were taken, where that was not one by one."""
+    together = sorted({result.side_by_side for result in results} - {1})
+    if not together:
+        return LEGEND
+    many = " or ".join(map(str, together))
+    threads = " or ".join(map(str, sorted({r.environment.get("threads", 0) for r in results if r.environment})))
+    each = f", threads each: {threads}" if threads else ""
+    return f"{LEGEND}; times were taken with {many} trials side by side{each}: alone each would have been faster"
 
 
 @dataclass(frozen=True)
@@ -236,6 +247,7 @@ def _record(s: Summary) -> dict[str, Any]:
         "engine": s.result.engine,
         "device": s.result.environment.get("device"),
         "schedule": case.schedule.label if case.schedule else None,
+        "side_by_side": s.result.side_by_side,
     }
 
 

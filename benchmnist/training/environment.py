@@ -74,6 +74,11 @@ def environment(device: torch.device) -> dict[str, Any]:
     return found | {"fingerprint": _fingerprint(found)}
 
 
+def available_threads() -> int:
+    """How many threads torch would use: one a core that this process may use, or what OMP_NUM_THREADS says."""
+    return torch.get_num_threads()
+
+
 def reset_peak_memory(device: torch.device) -> None:
     """Begins a new measurement of `peak_memory`, where that can be done: on a GPU."""
     if device.type == "cuda":

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import safetensors.torch
 from training_support import component, losses, make_case, result_of
 
+from benchmnist.dispatch import Dispatcher, Observer
 from benchmnist.errors import BenchmnistError
-from benchmnist.executors import Walk, Workplace
+from benchmnist.executors import Workplace
+from benchmnist.executors.cores import auto_jobs, shares
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
 from benchmnist.training.data import default_data_root
@@ -61,31 +65,103 @@ def workplace(tmp_path: Path) -> Workplace:
     return Workplace("cpu", default_data_root(), tmp_path)
 
 
-def execute(executor: Executor, case: Case) -> tuple[CaseResult, list[tuple[int, EpochResult]]]:
-    told: list[tuple[int, EpochResult]] = []
-    walk = Walk(executor.epochs(case), lambda seed, result: told.append((seed, result)))
-    while (epoch := walk.next()) is not None:
-        epoch.run()
-    assert walk.result is not None
-    return walk.result, told
+class Told(Observer):
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.epochs: list[tuple[str, int, EpochResult]] = []
+        self.ended: list[CaseResult] = []
+
+    def case_started(self, case: Case) -> None:
+        self.log.append(f"{case.id} started")
+
+    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
+        self.log.append(f"{case.id} {seed}.{result.epoch}")
+        self.epochs.append((case.id, seed, result))
+
+    def case_ended(self, result: CaseResult) -> None:
+        self.log.append(f"{result.id} {result.status}")
+        self.ended.append(result)
+
+
+def execute(executor: Executor, *cases: Case) -> tuple[list[CaseResult], Told]:
+    """As a session does it."""
+    told, results = Told(), []
+    dispatcher = Dispatcher(executor, told)
+    dispatcher.expect(cases)
+    for case in cases:
+        epochs = dispatcher.epochs(case)
+        while True:
+            try:
+                next(epochs).run()
+            except StopIteration as stop:
+                results.append(stop.value)
+                break
+    return results, told
 
 
 @pytest.mark.parametrize("build", EXECUTORS)
 def test_every_executor_trains_the_same(build: Callable[[Workplace], Executor], workplace: Workplace) -> None:
     case = make_case(model="fc-bn-dropout", epochs=2, seeds=(0, 4))
     with build(workplace) as executor:
-        result, told = execute(executor, case)
-        again, _ = execute(executor, case)
+        (result, again), told = execute(executor, case, case)
     assert losses(result) == losses(again)
     assert losses(result) == pytest.approx(losses(result_of(case)), rel=1e-6)
-    assert [(seed, e.epoch) for seed, e in told] == [(0, 1), (0, 2), (4, 1), (4, 2)]
-    assert [e for _, e in told] == [e for trial in result.trials for e in trial.epochs]
+    one = ["a/case started", "a/case 0.1", "a/case 0.2", "a/case 4.1", "a/case 4.2", "a/case completed"]
+    assert told.log == one + one
+    assert [e for *_, e in told.epochs[:4]] == [e for trial in result.trials for e in trial.epochs]
+    assert result.side_by_side == 1
+
+
+def test_workers_side_by_side_train_the_same(workplace: Workplace) -> None:
+    """And several cases at a time: the first has more to do than the worker that it does not need."""
+    cases = [
+        make_case(id="a/long", model="fc-bn-dropout", epochs=4, seeds=(0, 4, 2)),
+        make_case(id="a/short", seeds=(1, 0)),
+        make_case(id="a/last", optimizer="adam", seeds=(3,)),
+    ]
+    with LocalExecutor(replace(workplace, jobs=2)) as executor:
+        results, told = execute(executor, *cases)
+    assert [result.case for result in results] == cases
+    for case, result in zip(cases, results, strict=True):
+        assert (result.status, result.side_by_side) == ("completed", 2)
+        assert [trial.seed for trial in result.trials] == [*case.seeds]
+        assert losses(result) == pytest.approx(losses(result_of(case)), rel=1e-3)
+        mine = [(owner, seed, e) for owner, seed, e in told.epochs if owner == case.id]
+        for trial in result.trials:
+            assert [e for _, seed, e in mine if seed == trial.seed] == [*trial.epochs]
+        steps = [line for line in told.log if line.startswith(case.id)]
+        assert (steps[0], steps[-1]) == (f"{case.id} started", f"{case.id} completed")
+        assert len(steps) == 2 + case.rounds
+    assert told.ended == sorted(results, key=lambda result: told.log.index(f"{result.id} completed"))
+    assert (workplace.run_folder / "worker-2.log").is_file()
+    assert {result.environment["threads"] for result in results} == {max(1, auto_jobs("cpu", 99) // 2)}
+
+
+def test_a_case_asked_for_without_notice(workplace: Workplace) -> None:
+    with LocalExecutor(replace(workplace, jobs=2)) as executor:
+        dispatcher = Dispatcher(executor, Observer())
+        for seeds in ((0,), (0, 1)):
+            epochs = [*dispatcher.epochs(make_case(seeds=seeds))]
+            assert sorted(epoch.seed for epoch in epochs) == [*seeds]
+
+
+def test_the_cores_are_shared_out() -> None:
+    for jobs in (1, 2, 3, 64):
+        given = shares(jobs)
+        assert len(given) == jobs
+        assert min(share.threads for share in given) >= 1
+        cpus = [cpu for share in given for cpu in share.cpus]
+        assert len(cpus) == len({*cpus})
+        if hasattr(os, "sched_getaffinity"):
+            assert {*cpus} in ({*os.sched_getaffinity(0)}, set())  # all of them, or nobody is kept anywhere
+    assert auto_jobs("cpu", 1) == auto_jobs("cuda:0", 40) == auto_jobs("mps", 40) == 1
+    assert 1 <= auto_jobs("cpu", 40) <= 40
 
 
 @pytest.mark.parametrize("build", EXECUTORS)
 def test_every_executor_keeps_the_weights(build: Callable[[Workplace], Executor], workplace: Workplace) -> None:
     with build(workplace) as executor:
-        result, _ = execute(executor, make_case(model="fc-bn", seeds=(3,)))
+        (result,), _ = execute(executor, make_case(model="fc-bn", seeds=(3,)))
     (trial,) = result.trials
     assert trial.checkpoint == "checkpoints/a__case__seed-3.safetensors"
     weights = safetensors.torch.load_file(workplace.run_folder / trial.checkpoint)
@@ -99,14 +175,19 @@ def test_a_dataset_that_cannot_be_had_fails_its_case_only(
 ) -> None:
     install_plugin("deadly", DEADLY)
     with build(workplace) as executor:
-        broken, told = execute(executor, make_case(dataset="none", train_size=None, test_size=None))
-        short, _ = execute(executor, make_case(train_size=60001))
-        fine, _ = execute(executor, make_case())
-    assert (broken.status, told, fine.status) == ("failed", [], "completed")
+        (broken, short, fine), told = execute(
+            executor,
+            make_case(id="a/broken", dataset="none", train_size=None, test_size=None),
+            make_case(id="a/short", train_size=60001),
+            make_case(),
+        )
+    assert (broken.status, fine.status) == ("failed", "completed")
+    assert told.log[:3] == ["a/broken started", "a/broken failed", "a/short started"]
     assert "RuntimeError: no such data" in str(broken.error)
     assert short.error == "train_size = 60001, but mnist has only 60000 examples there"
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize(
     ("how", "said"),
     [
@@ -116,25 +197,44 @@ def test_a_dataset_that_cannot_be_had_fails_its_case_only(
     ],
 )
 def test_a_worker_that_dies_costs_its_case_only(
-    workplace: Workplace, install_plugin: Callable[..., None], how: str, said: str
+    workplace: Workplace, install_plugin: Callable[..., None], how: str, said: str, jobs: int
 ) -> None:
     install_plugin("deadly", DEADLY)
-    with LocalExecutor(workplace) as executor:
-        dead, _ = execute(executor, make_case(model=component("deadly", how=how)))
-        fine, _ = execute(executor, make_case())
-    assert (dead.status, fine.status) == ("failed", "completed")
+    with LocalExecutor(replace(workplace, jobs=jobs)) as executor:
+        (dead, fine), told = execute(
+            executor,
+            make_case(id="a/dead", model=component("deadly", how=how), seeds=(0, 1, 2, 3)),
+            make_case(epochs=2, seeds=(0, 1)),
+        )
+    assert (dead.status, fine.status, dead.trials, len(fine.trials)) == ("failed", "completed", (), 2)
+    assert [line for line in told.log if line.startswith("a/dead")] == ["a/dead started", "a/dead failed"]
     assert str(dead.error).startswith(said)
     assert "the last words" in str(dead.error)
 
 
-def test_the_worker_is_gone_when_the_executor_ends(workplace: Workplace) -> None:
-    with LocalExecutor(workplace) as executor:
-        epochs = executor.epochs(make_case(epochs=50))
-        next(epochs)
-        worker = executor.worker
-        assert worker is not None
-        assert worker.poll() is None
-    assert worker.poll() is not None
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interruption_ends_the_workers_and_tells_what_was_done(workplace: Workplace, jobs: int) -> None:
+    case = make_case(epochs=50, seeds=(0, 1))
+    told = Told()
+    with LocalExecutor(replace(workplace, jobs=jobs)) as executor:
+        dispatcher = Dispatcher(executor, told)
+        next(dispatcher.epochs(case))
+        processes = [worker.process for worker in executor.workers.values()]
+        assert len(processes) == jobs
+        dispatcher.interrupt()
+    assert all(process.poll() is not None for process in processes)
+    (result,) = told.ended
+    assert result.status == "interrupted"
+    assert [trial.status for trial in result.trials] == ["interrupted"]
+    assert 1 <= len(result.trials[0].epochs) < 50
+
+
+def test_after_an_interruption_the_executor_serves_again(workplace: Workplace) -> None:
+    with LocalExecutor(replace(workplace, jobs=2)) as executor:
+        dispatcher = Dispatcher(executor, Observer())
+        next(dispatcher.epochs(make_case(epochs=50, seeds=(0, 1))))
+        dispatcher.interrupt()
+        assert len([*dispatcher.epochs(make_case(seeds=(0, 1)))]) == 2
 
 
 def test_the_worker_takes_no_module_from_the_current_folder(workplace: Workplace, tmp_path: Path) -> None:
@@ -142,7 +242,7 @@ def test_the_worker_takes_no_module_from_the_current_folder(workplace: Workplace
         "raise SystemExit('a file of the user was taken for the standard library')"
     )
     with LocalExecutor(workplace) as executor:
-        result, _ = execute(executor, make_case())
+        (result,), _ = execute(executor, make_case())
     assert result.status == "completed", result.error
 
 
@@ -152,3 +252,8 @@ def test_a_device_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
         InlineExecutor(Workplace("tpu", default_data_root(), tmp_path)),
     ):
         pass
+
+
+def test_inline_does_one_thing_at_a_time(workplace: Workplace) -> None:
+    with pytest.raises(BenchmnistError, match="trains one thing at a time, not 2; leave --jobs out"):
+        InlineExecutor(replace(workplace, jobs=2))
