@@ -13,6 +13,10 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
 
 
+Precision = Literal["float32", "tf32", "bf16"]
+"""What products and convolutions are computed in; weights, updates and testing are float32 in any case."""
+
+
 class Component(Frozen):
     """A dataset, model, optimizer or schedule with its parameters.
 
@@ -54,6 +58,7 @@ class Case(Frozen):
         init_seed: The initial weights are those of this seed in every trial; None takes each trial's own.
         evaluate_in: The mode that the model is tested in. `train` only reproduces published figures.
         engine: How the trials are executed; never changes what is computed.
+        precision: What products and convolutions are computed in while training.
         train_size: Train on only the first so many examples; None for all.
         test_size: Test on only the first so many examples; None for all.
         reference: Whether a fixed piece of work is timed beside every epoch, to measure the machine by.
@@ -77,6 +82,7 @@ class Case(Frozen):
     init_seed: int | None = None
     evaluate_in: Literal["eval", "train"] = "eval"
     engine: str = "auto"
+    precision: Precision = "float32"
     train_size: int | None = None
     test_size: int | None = None
     reference: bool = False

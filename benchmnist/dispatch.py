@@ -146,7 +146,7 @@ class Dispatcher:
             self.observer.case_ended(ledger.result)
 
     def _enqueue(self, case: Case) -> _Ledger:
-        split = self.executor.slots > 1
+        split = self.executor.slots > 1 and case.engine != "stacked"
         tasks = [case.model_copy(update={"seeds": (seed,)}) for seed in case.seeds] if split else [case]
         ledger = self._ledgers[case.id] = _Ledger(case, tasks)
         self._queue.extend((ledger, task) for task in tasks)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from benchmnist.specs import Spec
     from benchmnist.suite import Block, Suite, TomlPath
 
-ENGINES = ("auto", "dataloader", "resident")
+ENGINES = ("auto", "dataloader", "resident", "graph", "stacked")
 
 # What the harness passes itself, and a suite therefore may not.
 HARNESS_PARAMS = {
@@ -125,6 +125,7 @@ class _Planner:
             "seeds": block.seeds,
             "label_smoothing": block.label_smoothing,
             "init_seed": block.init_seed,
+            "precision": block.precision,
             "evaluate_in": block.evaluate_in,
             "train_size": block.train_size,
             "test_size": block.test_size,

@@ -71,10 +71,11 @@ class CaseResult(Frozen):
         status: The worst of its trials'.
         trials: One a seed, in order; fewer where it failed or was interrupted.
         engine: The engine that executed it.
+        remarks: What it did for speed (`fused`, `channels_last`), and why it did not do what it was asked for.
         train_size: Examples an epoch.
         steps: Steps an epoch.
         parameters: Trainable parameters of the model.
-        precision: The type of the model's parameters, `float32`.
+        precision: What products were computed in, where the case says it; else the type of the weights.
         peak_memory: Bytes: on a GPU the most that torch had allocated during the case; else the most that the
             training process has ever had resident.
         side_by_side: How many trials the executor had in training at the same time, each in a process of its
@@ -91,6 +92,7 @@ class CaseResult(Frozen):
     status: Status
     trials: tuple[TrialResult, ...] = ()
     engine: str = ""
+    remarks: tuple[str, ...] = ()
     train_size: int = 0
     steps: int = 0
     parameters: int = 0

@@ -114,6 +114,7 @@ class Settings(_Strict):
     clip_grad_norm: Norm | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     init_seed: Annotated[int, Field(ge=0)] | None = None
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
     baseline: str | None = None
     evaluate_in: Literal["eval", "train"] = "eval"
     engine: str = "auto"

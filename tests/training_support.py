@@ -9,7 +9,8 @@ import torch
 from benchmnist.cases import Case, Component
 from benchmnist.plugins import find_plugins
 from benchmnist.training.data import Datasets, default_data_root
-from benchmnist.training.loop import Setting, train_case
+from benchmnist.training.loop import train_case
+from benchmnist.training.ways import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,15 +37,15 @@ def make_case(**options: Any) -> Case:
     return Case.model_validate({"id": "a/case", **named, **settings})
 
 
-def setting_of(case: Case, device: str = "cpu", keep: Keep | None = None) -> Setting:
+def setting_of(case: Case, device: str = "cpu") -> Setting:
     registry = find_plugins()
     dataset = Datasets(registry, default_data_root()).for_case(case)
-    return Setting(case, registry, dataset, torch.device(device), keep)
+    return Setting(case, registry, dataset, torch.device(device))
 
 
-def epochs_of(setting: Setting, results: list[CaseResult]) -> Iterator[Epoch]:
+def epochs_of(setting: Setting, results: list[CaseResult], keep: Keep | None = None) -> Iterator[Epoch]:
     """The epochs, each run once it has been looked at; the result is added to `results`."""
-    training = train_case(setting)
+    training = train_case(setting, keep)
     while True:
         try:
             epoch = next(training)
@@ -57,7 +58,7 @@ def epochs_of(setting: Setting, results: list[CaseResult]) -> Iterator[Epoch]:
 
 def result_of(case: Case, device: str = "cpu", keep: Keep | None = None) -> CaseResult:
     results: list[CaseResult] = []
-    for _ in epochs_of(setting_of(case, device, keep), results):
+    for _ in epochs_of(setting_of(case, device), results, keep):
         pass
     return results[0]
 

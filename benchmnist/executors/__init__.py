@@ -19,7 +19,8 @@ from benchmnist.plugins import find_plugins
 from benchmnist.results import CaseResult
 from benchmnist.training.data import Datasets
 from benchmnist.training.environment import resolve_device
-from benchmnist.training.loop import Setting, train_case
+from benchmnist.training.loop import train_case
+from benchmnist.training.ways import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +124,7 @@ class Bench:
             yield CaseResult(case=case, status="failed", error=traceback.format_exc())
         else:
             keep = partial(self._save, case) if self.workplace.checkpoints else None
-            yield (yield from train_case(Setting(case, self.registry, dataset, self.device, keep)))
+            yield (yield from train_case(Setting(case, self.registry, dataset, self.device), keep))
 
     def _save(self, case: Case, seed: int, weights: dict[str, Tensor]) -> str:
         """Writes a checkpoint; returns its path within the run folder."""

@@ -9,21 +9,18 @@ from __future__ import annotations
 import copy
 import time
 import traceback
-from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
-from benchmnist.guard import contained
 from benchmnist.results import CaseResult, EpochResult, TrialResult, now, worst
-from benchmnist.training.clock import Clock, synchronise
-from benchmnist.training.data import epoch_order, seed_for, to_unit
-from benchmnist.training.engines import find_engine
+from benchmnist.training.clock import Clock
+from benchmnist.training.data import to_unit
 from benchmnist.training.environment import environment, peak_memory, reset_peak_memory
 from benchmnist.training.reference import Reference
-from benchmnist.training.trial import build_trial, steps_per_epoch
+from benchmnist.training.trial import steps_per_epoch
+from benchmnist.training.ways import find_way, precision_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -31,11 +28,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmnist.cases import Case
-    from benchmnist.plugins import Registry
     from benchmnist.results import Status
-    from benchmnist.specs import Dataset
-    from benchmnist.training.engines import Engine
     from benchmnist.training.trial import Trial
+    from benchmnist.training.ways import Setting, Way
 
     Keep = Callable[[int, dict[str, Tensor]], str | None]
 
@@ -43,35 +38,27 @@ STEP_INTERVAL = 100  # the notebook prints the loss of every hundredth step
 EVALUATION_BATCH = 1000  # in eval() mode the size of a batch changes nothing but the speed
 
 
-class Epoch:
-    """One epoch, waiting to be trained: `run` is the timed region.
+class _Training:
+    """The training of one epoch, of one seed or of several that are stacked: what is timed."""
 
-    Attributes:
-        seed: Of the trial.
-        number: Counted from 1.
-        seconds: How long `run` took, by the clock that waits for the device.
-        result: Once the generator that yielded it has been resumed: what came of it.
-    """
-
-    def __init__(self, seed: int, number: int, train: Callable[[], Tensor], clock: Clock) -> None:
-        self.seed, self.number = seed, number
+    def __init__(self, setting: Setting, way: Way, trial: Trial, number: int, clock: Clock) -> None:
+        self.setting, self.way, self.trial, self.number, self.clock = setting, way, trial, number, clock
         self.seconds = 0.0
-        self.result: EpochResult | None = None
-        self._train, self._clock = train, clock
         self._losses: Tensor | None = None
         self._error: Exception | None = None
 
     def run(self) -> None:
         """Trains. An exception is kept for `losses`, so that the loop, not its caller, deals with it."""
-        start = self._clock()
+        start = self.clock()
         try:
-            self._losses = self._train()
+            order = self.trial.order(len(self.setting.dataset.train_images), self.number)
+            self._losses = self.way.engine.train_epoch(self.trial, order)
         except Exception as error:  # noqa: BLE001 - it is raised again by `losses`
             self._error = error
-        self.seconds = self._clock() - start
+        self.seconds = self.clock() - start - self.way.engine.untimed_seconds
 
     def losses(self) -> Tensor:
-        """The loss of each step, [steps], float64, on the CPU.
+        """The loss of each step, [seeds, steps], float64, on the CPU.
 
         Raises:
             Exception: whatever the training raised.
@@ -80,49 +67,68 @@ class Epoch:
             raise self._error
         if self._losses is None:
             raise RuntimeError("the epoch was not run before the next was asked for")
-        return self._losses.cpu().double()
+        return self._losses.cpu().double().view(len(self.trial.seeds), -1)
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What all trials of a case share."""
+class Epoch:
+    """One epoch, waiting to be trained: `run` is the timed region.
 
-    case: Case
-    registry: Registry
-    dataset: Dataset
-    device: torch.device
-    keep: Keep | None = None
+    Attributes:
+        seed: Of the trial.
+        number: Counted from 1.
+        result: Once the generator that yielded it has been resumed: what came of it.
+    """
+
+    def __init__(self, training: _Training, place: int, *, trains: bool) -> None:
+        self.seed, self.number = training.trial.seeds[place], training.number
+        self.result: EpochResult | None = None
+        self._training, self._place, self._trains = training, place, trains
+
+    @property
+    def seconds(self) -> float:
+        """How long `run` took, by the clock that waits for the device; where seeds are stacked, an equal share."""
+        return self._training.seconds / len(self._training.trial.seeds)
+
+    def run(self) -> None:
+        """Trains; where seeds are stacked, the first of them trains all."""
+        if self._trains:
+            self._training.run()
+
+    def losses(self) -> Tensor:
+        """The loss of each step, [steps]; see _Training."""
+        return self._training.losses()[self._place]
 
 
-def train_case(setting: Setting) -> Generator[Epoch, None, CaseResult]:
+def train_case(setting: Setting, keep: Keep | None = None) -> Generator[Epoch, None, CaseResult]:
     """Trains a case with each of its seeds in turn.
 
     Yields each epoch, which the caller has to `run` before it asks for the next; returns the result.
     An exception in a model, an optimizer or an engine ends the case as `failed`, with its traceback.
+    `keep` is given the weights of each trial that ends.
     """
-    case, dataset, device = setting.case, setting.dataset, setting.device
+    case, device = setting.case, setting.device
     started, start = now(), time.perf_counter()
     trials: list[TrialResult] = []
-    engine_name, parameters, precision, error = "", 0, "", None
+    way, error = None, None
     reset_peak_memory(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
-            engine = find_engine(case.engine)(dataset, device, case.batch_size)
-            engine_name = engine.name
-            parameters, precision = _warm_up(setting, engine)
-            for seed in case.seeds:
-                yield from train_trial(setting, engine, seed, trials)
+            with precision_of(case.precision, device):
+                way = find_way(setting)
+                for seeds in [case.seeds] if way.stacked else [(seed,) for seed in case.seeds]:
+                    yield from train_trial(setting, way, seeds, trials, keep)
         except Exception:  # noqa: BLE001 - a plugin's model or optimizer may raise anything
             error = traceback.format_exc()
     return CaseResult(
         case=case,
         status="failed" if error else worst(trial.status for trial in trials),
         trials=tuple(trials),
-        engine=engine_name,
-        train_size=len(dataset.train_images),
-        steps=steps_per_epoch(case, dataset),
-        parameters=parameters,
-        precision=precision,
+        engine=way.name if way else "",
+        remarks=way.remarks if way else (),
+        train_size=len(setting.dataset.train_images),
+        steps=steps_per_epoch(case, setting.dataset),
+        parameters=way.parameters if way else 0,
+        precision=case.precision if case.precision != "float32" or not way else way.types,
         peak_memory=peak_memory(device),
         environment=environment(device),
         error=error,
@@ -132,82 +138,66 @@ def train_case(setting: Setting) -> Generator[Epoch, None, CaseResult]:
 
 
 def train_trial(
-    setting: Setting, engine: Engine, seed: int, trials: list[TrialResult]
+    setting: Setting, way: Way, seeds: tuple[int, ...], trials: list[TrialResult], keep: Keep | None
 ) -> Generator[Epoch, None, None]:
-    """Trains a case with one seed, and adds what came of it to `trials`, however it ends."""
+    """Trains a case with one seed, or with several that are stacked; adds what came of each, however it ends."""
     case, dataset, device = setting.case, setting.dataset, setting.device
-    epochs: list[EpochResult] = []
-    status: Status = "failed"
-    setup_seconds, checkpoint = 0.0, None
+    epochs: dict[int, list[EpochResult]] = {seed: [] for seed in seeds}
+    statuses: dict[int, Status] = dict.fromkeys(seeds, "failed")
+    checkpoints: dict[int, str | None] = {}
+    setup_seconds = 0.0
     clock = Clock(device)
     start = clock()
     reference = Reference(device) if case.reference else None
     try:
-        with contained():
-            trial = build_trial(case, seed, setting.registry, dataset, device, fused=engine.fused)
+        trial = way.trial(setting, seeds)
         test_images, test_labels = to_unit(dataset.test_images, device), dataset.test_labels.to(device)
         setup_seconds = clock() - start
         for number in range(1, case.epochs + 1):
-            torch.manual_seed(seed_for("noise", seed, number))  # dropout: the same on every engine
-            trial.train()
-            epoch = Epoch(seed, number, partial(_train_epoch, engine, trial, dataset, seed, number), clock)
+            trial.begin(number)
             learning_rate = trial.learning_rate
+            training = _Training(setting, way, trial, number, clock)
             before = reference() if reference else 0.0
-            yield epoch
+            alive = [place for place, seed in enumerate(seeds) if statuses[seed] != "diverged"]
+            for place in alive:
+                seed = seeds[place]
+                epoch = Epoch(training, place, trains=place == alive[0])
+                yield epoch
 
-            after = reference() if reference else 0.0
-            losses = epoch.losses()
-            result = EpochResult(
-                epoch=number,
-                seconds=epoch.seconds,
-                train_loss=losses.mean().item(),
-                learning_rate=learning_rate,
-                step_losses=_every_hundredth(losses),
-                reference_seconds=(before + after) / 2 if reference else None,
-            )
-            if losses.isfinite().all():
-                loss, accuracy = evaluate(trial, test_images, test_labels, case)
-                result = result.model_copy(update={"test_loss": loss, "test_accuracy": accuracy})
-            epochs.append(result)
-            epoch.result = result
-            if result.test_loss is None:
+                after = reference() if reference else 0.0
+                losses = epoch.losses()
+                result = EpochResult(
+                    epoch=number,
+                    seconds=epoch.seconds,
+                    train_loss=losses.mean().item(),
+                    learning_rate=learning_rate,
+                    step_losses=_every_hundredth(losses),
+                    reference_seconds=(before + after) / 2 if reference else None,
+                )
+                if losses.isfinite().all():
+                    loss, accuracy = evaluate(trial.alone(place), test_images, test_labels, case)
+                    result = result.model_copy(update={"test_loss": loss, "test_accuracy": accuracy})
+                else:
+                    statuses[seed] = "diverged"
+                epochs[seed].append(result)
+                epoch.result = result
+            if all(status == "diverged" for status in statuses.values()):
                 break
-        if setting.keep is not None:
-            checkpoint = setting.keep(seed, trial.model.state_dict())
-        status = "completed" if result.test_loss is not None else "diverged"
+        for place, seed in enumerate(seeds):
+            if keep is not None:
+                checkpoints[seed] = keep(seed, trial.alone(place).model.state_dict())
+            statuses[seed] = "diverged" if statuses[seed] == "diverged" else "completed"
     finally:
-        trials.append(
+        trials += [
             TrialResult(
                 seed=seed,
-                status=status,
-                epochs=tuple(epochs),
+                status=statuses[seed],
+                epochs=tuple(epochs[seed]),
                 setup_seconds=setup_seconds,
-                checkpoint=checkpoint,
+                checkpoint=checkpoints.get(seed),
             )
-        )
-
-
-def _train_epoch(engine: Engine, trial: Trial, dataset: Dataset, seed: int, number: int) -> Tensor:
-    """What is timed."""
-    return engine.train_epoch(trial, epoch_order(len(dataset.train_images), seed, number))
-
-
-def _warm_up(setting: Setting, engine: Engine) -> tuple[int, str]:
-    """One step of a trial that is then thrown away: what a device does only once is not timed.
-
-    Returns the number of trainable parameters, and their type.
-    """
-    case = setting.case
-    with contained():
-        trial = build_trial(
-            case, case.seeds[0], setting.registry, setting.dataset, setting.device, fused=engine.fused
-        )
-    trial.train()
-    engine.train_epoch(trial, epoch_order(min(case.batch_size, len(setting.dataset.train_images)), 0, 0))
-    synchronise(setting.device)
-    weights = [p for p in trial.model.parameters() if p.requires_grad]
-    types = {str(p.dtype).removeprefix("torch.") for p in weights}
-    return sum(p.numel() for p in weights), " and ".join(sorted(types))
+            for seed in seeds
+        ]
 
 
 def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> tuple[float, float]:
@@ -220,13 +210,14 @@ def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> tuple[
     if case.evaluate_in == "train":
         # A copy: in train() mode the test images would move the running statistics of batch normalisation.
         model, batch_size = copy.deepcopy(trial.model).train(), case.batch_size
-    loss = correct = 0.0
+    losses, correct = [], []  # on the device until the last: a GPU is not waited for after every batch
     with torch.no_grad():
         for batch, answers in zip(images.split(batch_size), labels.split(batch_size), strict=True):
             logits = model(batch)
-            loss += functional.cross_entropy(logits, answers, reduction="sum").item()
-            correct += (logits.argmax(dim=1) == answers).sum().item()
-    return loss / len(labels), 100 * correct / len(labels)
+            losses.append(functional.cross_entropy(logits, answers, reduction="sum"))
+            correct.append((logits.argmax(dim=1) == answers).sum())
+    loss = torch.stack(losses).cpu().double().sum().item()
+    return loss / len(labels), 100 * torch.stack(correct).sum().item() / len(labels)
 
 
 def _every_hundredth(losses: Tensor) -> tuple[tuple[int, float], ...]:

@@ -9,10 +9,10 @@ from benchmnist.plugins import find_plugins
 from benchmnist.specs import OptimizerSpec
 from benchmnist.training.clock import synchronise
 from benchmnist.training.data import Datasets, default_data_root, epoch_order, to_unit
-from benchmnist.training.engines import find_engine
 from benchmnist.training.environment import resolve_device
 from benchmnist.training.loop import evaluate
-from benchmnist.training.trial import Trial, build_model, build_optimizer, steps_per_epoch
+from benchmnist.training.trial import Build, Trial, build_model, build_optimizer, steps_per_epoch
+from benchmnist.training.ways import plain_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ class Practice:
         test_size: Test on only the first so many examples.
         seed: Decides the initial weights of an installed model, and the order of the examples.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        engine: How an epoch is executed.
+        engine: How an epoch is executed: `dataloader`, or `auto` or `resident`, which are the same here.
 
     Raises:
         BenchmnistError: if a name is not known, the device is not there, or the dataset cannot be had.
@@ -73,7 +73,7 @@ class Practice:
             test_size=test_size,
         )
         self.dataset = Datasets(registry, default_data_root()).for_case(self.case)
-        self.engine = find_engine(engine)(self.dataset, self.device, batch_size)
+        self.engine = plain_engine(engine)(self.dataset, self.device, batch_size)
         built = model if not isinstance(model, str) else build_model(self.case, seed, registry, self.dataset)
         self.model = built.to(self.device)
         if isinstance(optimizer, str):
@@ -83,11 +83,13 @@ class Practice:
                 update={"optimizer": self.case.optimizer.model_copy(update={"params": params})}
             )
             steps = steps_per_epoch(self.case, self.dataset)
-            self.optimizer = build_optimizer(case, registry, self.model, steps, fused=self.engine.fused)
+            self.optimizer = build_optimizer(
+                case, registry, self.model, steps, Build(fused=engine != "dataloader")
+            )
         else:
             spec = OptimizerSpec(name="own", summary="", build=optimizer)
             self.optimizer = optimizer(self.model)
-        self.trial = Trial(self.model, self.optimizer, spec)
+        self.trial = Trial(self.model, self.optimizer, spec, seed=seed)
         self.epochs_trained = 0
         self._order = epoch_order(len(self.dataset.train_images), seed, 1)
         self._place = 0

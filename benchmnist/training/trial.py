@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,19 +13,37 @@ from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
 from benchmnist.errors import TrialError
-from benchmnist.training.data import seed_for
+from benchmnist.training.data import epoch_order, seed_for
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim.lr_scheduler import LRScheduler
 
-    from benchmnist.cases import Case
+    from benchmnist.cases import Case, Precision
     from benchmnist.plugins import Registry
     from benchmnist.specs import Dataset, OptimizerSpec
 
 
 NOT_BESIDE_FUSED = frozenset({"fused", "foreach", "differentiable"})
 """Parameters by which a suite says itself how the update is to be computed; torch refuses them beside `fused`."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """How what is trained is built for speed; none of it changes what is computed.
+
+    Attributes:
+        fused: The optimizer makes its update by one kernel, if it can and may.
+        capturable: The optimizer counts on the device, if it can, so that its step can be captured.
+        channels_last: The weights of convolutions lie in memory with the channels innermost.
+    """
+
+    fused: bool = False
+    capturable: bool = False
+    channels_last: bool = False
+
+
+PLAIN = Build()
 
 
 class Trial:
@@ -35,12 +55,28 @@ class Trial:
         optimizer: torch.optim.Optimizer,
         spec: OptimizerSpec,
         *,
+        seed: int = 0,
         schedule: LRScheduler | None = None,
         clip_grad_norm: float | None = None,
         label_smoothing: float = 0.0,
+        precision: Precision = "float32",
     ) -> None:
         self.model, self.optimizer, self.spec, self.schedule = model, optimizer, spec, schedule
-        self.clip_grad_norm, self.label_smoothing = clip_grad_norm, label_smoothing
+        self.seeds: tuple[int, ...] = (seed,)
+        self.clip_grad_norm, self.label_smoothing, self.precision = clip_grad_norm, label_smoothing, precision
+
+    def alone(self, place: int) -> Trial:  # noqa: ARG002 - there is only one
+        """The trial of the seed at that place, to be tested or saved."""
+        return self
+
+    def order(self, size: int, epoch: int) -> Tensor:
+        """The examples of an epoch in their order, [size], int64, on the CPU."""
+        return epoch_order(size, self.seeds[0], epoch)
+
+    def begin(self, epoch: int) -> None:
+        """Makes ready for an epoch: what the model draws in it (dropout) is the same on every engine."""
+        torch.manual_seed(seed_for("noise", self.seeds[0], epoch))
+        self.train()
 
     @property
     def learning_rate(self) -> float | None:
@@ -49,20 +85,29 @@ class Trial:
         return None if rate is None else float(rate)
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Forward, backward, update. Returns the loss before the update, a scalar on the device.
+        """Forward, backward, update, schedule. Returns the loss before the update, a scalar on the device.
 
         Raises:
             TrialError: if the optimizer wants a closure and then does not call it.
         """
+        loss = self.update(images, labels)
+        if self.schedule is not None:
+            self.schedule.step()
+        return loss
+
+    def update(self, images: Tensor, labels: Tensor) -> Tensor:
+        """A step without the schedule: what may be captured and replayed."""
         losses: list[Tensor] = []  # more than one where the optimizer asks for them
 
         def loss_and_gradients() -> Tensor:
             self.optimizer.zero_grad()
-            loss = functional.cross_entropy(self.model(images), labels, label_smoothing=self.label_smoothing)
+            with self.autocast(images.device):
+                found = self.losses(images, labels)
+            loss = found.sum() if found.ndim else found
             self._backward(loss)
             if self.clip_grad_norm is not None:
-                clip_grad_norm_(self.model.parameters(), self.clip_grad_norm)
-            losses.append(loss.detach())
+                self.clip(self.clip_grad_norm)
+            losses.append(found.detach())
             return loss
 
         if self.spec.needs_closure:
@@ -70,11 +115,28 @@ class Trial:
         else:
             loss_and_gradients()
             self.optimizer.step()
-        if self.schedule is not None:
-            self.schedule.step()
         if not losses:
             raise TrialError(f"the optimizer {self.spec.name!r} says that it needs a closure, and did not call it")
         return losses[0]
+
+    def losses(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a batch, a scalar."""
+        return self.cross_entropy(self.model(images), labels)
+
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss that is trained on, in float32 also where the model was computed in bfloat16."""
+        exact = logits.float() if logits.dtype == torch.bfloat16 else logits
+        return functional.cross_entropy(exact, labels, label_smoothing=self.label_smoothing)
+
+    def clip(self, norm: float) -> None:
+        """Cuts the gradients down to that norm, all of them together."""
+        clip_grad_norm_(self.model.parameters(), norm)
+
+    def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[None]:
+        """Within it products and convolutions are computed in bfloat16, where the case asks for it."""
+        if self.precision != "bf16":
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
     def _backward(self, loss: Tensor) -> None:
         if not self.spec.needs_create_graph:
@@ -109,17 +171,20 @@ def build_model(case: Case, seed: int, registry: Registry, dataset: Dataset) -> 
 
 
 def build_optimizer(
-    case: Case, registry: Registry, model: nn.Module, total_steps: int, *, fused: bool = False
+    case: Case, registry: Registry, model: nn.Module, total_steps: int, how: Build = PLAIN
 ) -> torch.optim.Optimizer:
-    """The optimizer of a case for a model that is on its device already; fused, if it can be and may be."""
+    """The optimizer of a case for a model that is on its device already."""
     spec = registry.optimizers[case.optimizer.use].spec
     build = spec.load()
+    takes = inspect.signature(build).parameters
     told: dict[str, Any] = {}
-    if "total_steps" in inspect.signature(build).parameters:
+    if "total_steps" in takes:
         told["total_steps"] = total_steps
     devices = {parameter.device.type for parameter in model.parameters()}
-    if fused and devices <= {*spec.fused} and not NOT_BESIDE_FUSED & {*case.optimizer.params}:
+    if how.fused and devices <= {*spec.fused} and not NOT_BESIDE_FUSED & {*case.optimizer.params}:
         told["fused"] = True
+    if how.capturable and "capturable" in takes:
+        told["capturable"] = True
     optimizer: torch.optim.Optimizer = build(model, **told, **case.optimizer.params)
     return optimizer
 
@@ -136,20 +201,27 @@ def build_schedule(
 
 
 def build_trial(
-    case: Case, seed: int, registry: Registry, dataset: Dataset, device: torch.device, *, fused: bool = False
+    case: Case, seed: int, registry: Registry, dataset: Dataset, device: torch.device, *, how: Build = PLAIN
 ) -> Trial:
-    """A new trial: the weights of the seed on the device, and a fresh optimizer, fused if it can be and may be."""
+    """A new trial: the weights of the seed on the device, and a fresh optimizer."""
     model = build_model(case, seed, registry, dataset).to(device)
+    if how.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Trial(model, seed=seed, **training_of(case, registry, dataset, model, how))
+
+
+def training_of(case: Case, registry: Registry, dataset: Dataset, model: nn.Module, how: Build) -> dict[str, Any]:
+    """What a Trial has beside its model: the optimizer of the model, and all that a case says of its steps."""
     total_steps = case.epochs * steps_per_epoch(case, dataset)
-    optimizer = build_optimizer(case, registry, model, total_steps, fused=fused)
-    return Trial(
-        model,
-        optimizer,
-        registry.optimizers[case.optimizer.use].spec,
-        schedule=build_schedule(case, registry, optimizer, total_steps),
-        clip_grad_norm=case.clip_grad_norm,
-        label_smoothing=case.label_smoothing,
-    )
+    optimizer = build_optimizer(case, registry, model, total_steps, how)
+    return {
+        "optimizer": optimizer,
+        "spec": registry.optimizers[case.optimizer.use].spec,
+        "schedule": build_schedule(case, registry, optimizer, total_steps),
+        "clip_grad_norm": case.clip_grad_norm,
+        "label_smoothing": case.label_smoothing,
+        "precision": case.precision,
+    }
 
 
 def steps_per_epoch(case: Case, dataset: Dataset) -> int:

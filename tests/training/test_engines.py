@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from training_support import component, losses, make_case, result_of, setting_of
 
 from benchmnist.plugins import find_plugins
-from benchmnist.training.engines import find_engine
-from benchmnist.training.trial import build_trial
+from benchmnist.training.ways import find_way
 
 if TYPE_CHECKING:
     from benchmnist.results import CaseResult
@@ -43,17 +42,13 @@ def test_every_optimizer_learns_the_same_on_each_engine(optimizer: str) -> None:
 
 def test_resident_makes_its_updates_by_one_kernel_unless_it_is_told_not_to() -> None:
     def fused(engine: str, **params: object) -> bool:
-        setting = setting_of(make_case(optimizer=component("adam", **params)))
-        found = build_trial(
-            setting.case, 0, setting.registry, setting.dataset, setting.device, fused=find_engine(engine).fused
-        )
-        return bool(found.optimizer.param_groups[0]["fused"])
+        setting = setting_of(make_case(optimizer=component("adam", **params), engine=engine))
+        return bool(find_way(setting).trial(setting, (0,)).optimizer.param_groups[0]["fused"])
 
     assert fused("resident")
     assert not fused("dataloader")
     assert not fused("resident", foreach=True)
     assert not fused("resident", fused=False)
-    assert not fused("resident", differentiable=True)
     assert fused("dataloader", fused=True)
 
 

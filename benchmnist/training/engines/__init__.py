@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from benchmnist.specs import Dataset
     from benchmnist.training.trial import Trial
 
 
@@ -20,18 +19,16 @@ class Engine(Protocol):
 
     Attributes:
         name: What a suite calls it.
-        fused: Whether it wants optimizers that make their updates by one kernel, where they can.
+        untimed_seconds: Of the last epoch, what was no training: a graph was captured.
     """
 
     name: str
-    fused: bool
-
-    def __init__(self, dataset: Dataset, device: torch.device, batch_size: int) -> None:
-        """Makes ready what does not depend on a trial; off the clock."""
+    untimed_seconds: float
 
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
-        """Trains on every example once, in that order. Returns the loss of each step, [steps], on the device.
+        """Trains on the examples in that order, [size]. Returns the loss of each step, [steps], on the device.
 
+        A stack of several seeds comes with an order [seeds, size], and its losses are [seeds, steps].
         This is what is timed: no more than it needs, and no waiting for the device.
         """
         ...
@@ -39,21 +36,4 @@ class Engine(Protocol):
 
 def step_by_step(trial: Trial, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     """The plain way to train on batches that are on the device: one step after the other."""
-    return torch.stack([trial.step(images, labels) for images, labels in batches])
-
-
-def find_engine(name: str) -> type[Engine]:
-    """The engine of that name; `auto` takes the fastest that does for everything.
-
-    Raises:
-        KeyError: if there is none.
-    """
-    from benchmnist.training.engines.dataloader import DataLoaderEngine
-    from benchmnist.training.engines.resident import ResidentEngine
-
-    engines: dict[str, type[Engine]] = {
-        "auto": ResidentEngine,
-        "resident": ResidentEngine,
-        "dataloader": DataLoaderEngine,
-    }
-    return engines[name]
+    return torch.stack([trial.step(images, labels) for images, labels in batches], dim=-1)

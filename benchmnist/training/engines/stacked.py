@@ -1,0 +1,183 @@
+"""The engine `stacked`: all seeds of a case are trained at once, their weights stacked.
+
+A small model leaves most of a device idle, and a step costs what it costs to be launched. Stacked, the same step
+trains every seed: each parameter has one dimension more, the first, and torch.func maps the model over it.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.func import functional_call, stack_module_state, vmap
+from torch.nn import functional
+
+from benchmnist.errors import TrialError
+from benchmnist.training.data import epoch_order, seed_for
+from benchmnist.training.trial import Trial, build_model, training_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from benchmnist.cases import Case
+    from benchmnist.plugins import Registry
+    from benchmnist.specs import Dataset
+    from benchmnist.training.trial import Build
+
+
+class Stack(Trial):
+    """Several seeds of a case in training.
+
+    Its model holds the stacked parameters, [seeds, …], for the optimizer, and cannot be called.
+    """
+
+    def __init__(
+        self, one: nn.Module, models: Sequence[nn.Module], seeds: tuple[int, ...], **training: Any
+    ) -> None:
+        super().__init__(**training)
+        self.seeds, self.one = seeds, one
+        self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
+        self.buffers = stack_module_state([*models])[1]
+        self.noise = _Noise()
+        self.mapped = copy.deepcopy(one)
+        for path, module in [*self.mapped.named_modules()]:
+            if type(module) is nn.Dropout:
+                self.mapped.set_submodule(path, _Dropout(module.p, self.noise))
+
+    def losses(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The loss of each seed's batch, [seeds], of images [seeds, N, C, H, W] and labels [seeds, N]."""
+
+        def loss(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+            logits = functional_call(self.mapped, (weights, buffers), (x,))
+            return self.cross_entropy(logits, y)
+
+        # An error where the model draws random numbers by other means than nn.Dropout: they would be other ones.
+        each: Tensor = vmap(loss, randomness="error")(self.parameters, self.buffers, images, labels)
+        return each
+
+    def clip(self, norm: float) -> None:
+        """As clip_grad_norm_, for each seed by itself."""
+        gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
+        norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients])
+        scale = (norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1)
+        for gradient in gradients:
+            gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+
+    def order(self, size: int, epoch: int) -> Tensor:
+        """Each seed's own, [seeds, size]."""
+        return torch.stack([epoch_order(size, seed, epoch) for seed in self.seeds])
+
+    def begin(self, epoch: int) -> None:
+        """Each seed draws its own noise."""
+        device = next(iter(self.parameters.values())).device
+        self.noise.seed([seed_for("noise", seed, epoch) for seed in self.seeds], device)
+        self.train()
+
+    def train(self) -> None:
+        """See Trial."""
+        self.mapped.train()
+        super().train()
+
+    def alone(self, place: int) -> Trial:
+        """The trial of one seed; the weights are copied."""
+        self.eval()  # some optimizers hold other weights for testing
+        with torch.no_grad():
+            for name, parameter in self.one.named_parameters():
+                parameter.copy_(self.parameters[name][place])
+            for name, buffer in self.one.named_buffers():
+                buffer.copy_(self.buffers[name][place])
+        return Trial(self.one, self.optimizer, self.spec, seed=self.seeds[place])
+
+
+def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.device, *, how: Build) -> Stack:
+    """The trials of all seeds of a case, as one.
+
+    Raises:
+        TrialError: if the model cannot be stacked.
+    """
+    models = [build_model(case, seed, registry, dataset).to(device) for seed in case.seeds]
+    if len(dict(models[0].named_parameters())) < len([*models[0].named_parameters(remove_duplicate=False)]):
+        raise TrialError("two parts of the model share a parameter")
+    parameters, _ = stack_module_state([*models])
+    holder = copy.deepcopy(models[0])
+    for name, stacked in parameters.items():
+        path, _, last = name.rpartition(".")
+        trained = models[0].get_parameter(name).requires_grad
+        setattr(holder.get_submodule(path), last, nn.Parameter(stacked.detach(), requires_grad=trained))
+    training = training_of(case, registry, dataset, holder, how)
+    return Stack(models[0], models, case.seeds, model=holder, **training)
+
+
+class _Noise:
+    """A stream of random numbers for each seed: the one that it has when it is trained alone."""
+
+    def __init__(self) -> None:
+        self.states: list[Tensor] = []
+        self.device = torch.device("cpu")
+
+    def seed(self, seeds: Sequence[int], device: torch.device) -> None:
+        self.device, self.states = device, []
+        for seed in seeds:
+            torch.manual_seed(seed)
+            self.states.append(self._state())
+
+    def dropped(self, shape: Sequence[int], like: Tensor, p: float) -> Tensor:
+        """What each seed's dropout multiplies by, [seeds, *shape]: drawn as nn.Dropout draws it."""
+        drawn = []
+        for place, state in enumerate(self.states):
+            self._restore(state)
+            drawn.append(functional.dropout(torch.ones(*shape, dtype=like.dtype, device=like.device), p))
+            self.states[place] = self._state()
+        return torch.stack(drawn)
+
+    def _state(self) -> Tensor:
+        return torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else torch.get_rng_state()
+
+    def _restore(self, state: Tensor) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state, self.device)
+        else:
+            torch.set_rng_state(state)
+
+
+class _Dropout(nn.Module):
+    """nn.Dropout in a mapped model: every seed draws from its own stream."""
+
+    def __init__(self, p: float, noise: _Noise) -> None:
+        super().__init__()
+        self.p, self.noise = p, noise
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of one seed, as seen from within the map."""
+        if not self.training:
+            return x
+        mask: Tensor = _Mask.apply(x, self.p, self.noise)  # type: ignore[no-untyped-call]
+        return x * mask
+
+
+class _Mask(torch.autograd.Function):
+    """What dropout multiplies by; how it is drawn for several seeds at once is in `vmap`."""
+
+    @staticmethod
+    def forward(*_: Any) -> Tensor:
+        """Without a map there are no seeds to draw for."""
+        raise TrialError("a stack is called by its `losses`")
+
+    @staticmethod
+    def setup_context(*_: Any, **__: Any) -> None:
+        """Nothing: it has no gradient."""
+
+    @staticmethod
+    def backward(*_: Any) -> Any:
+        """It does not depend on what is dropped."""
+        return None, None, None
+
+    @staticmethod
+    def vmap(_: Any, in_dims: Any, x: Tensor, p: float, noise: _Noise) -> tuple[Tensor, int]:
+        """Of all seeds."""
+        batched = x.movedim(in_dims[0], 0)
+        return noise.dropped(batched.shape[1:], batched, p), 0
