@@ -9,7 +9,13 @@ _MODELS = "benchmnist.builtin.models"
 _OPTIMIZERS = "benchmnist.builtin.optimizers"
 _SCHEDULES = "benchmnist.builtin.schedules"
 _DATASETS = "benchmnist.builtin.datasets"
-_FUSED = {"Adagrad": ("cpu",), "Adam": ("cpu", "cuda"), "AdamW": ("cpu", "cuda"), "SGD": ("cpu", "cuda")}
+_FUSED = {
+    "RMSprop": ("cpu",),
+    "Adagrad": ("cpu",),
+    "Adam": ("cpu", "cuda"),
+    "AdamW": ("cpu", "cuda"),
+    "SGD": ("cpu", "cuda"),
+}
 """The types of device on which torch has its optimizers fused."""
 
 

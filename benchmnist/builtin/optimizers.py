@@ -38,9 +38,52 @@ asgd = _of_torch(optim.ASGD)
 lbfgs = _of_torch(optim.LBFGS)
 nadam = _of_torch(optim.NAdam)
 radam = _of_torch(optim.RAdam)
-rmsprop = _of_torch(optim.RMSprop)
 rprop = _of_torch(optim.Rprop)
 sgd = _of_torch(optim.SGD)
+
+
+class FusedRMSprop(optim.Adam):
+    """RMSprop by the fused kernel of Adam, which torch has, while it has none of RMSprop's.
+
+    Adam without a first moment is RMSprop but for its bias correction, 1 - beta2^t. That is 1 to the last digit
+    when t is large; so t starts where it is.
+    """
+
+    def __init__(
+        self, params: Any, *, lr: Any, alpha: float, eps: float, weight_decay: float, maximize: bool
+    ) -> None:
+        super().__init__(
+            params, lr=lr, betas=(0.0, alpha), eps=eps, weight_decay=weight_decay, maximize=maximize, fused=True
+        )
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                self.state[parameter] = {
+                    "step": torch.tensor(1e9, device=parameter.device),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
+
+
+def rmsprop(model: nn.Module, *, fused: bool = False, **params: Any) -> optim.Optimizer:
+    """torch.optim.RMSprop; fused, it makes the same updates by one kernel, unless with momentum or centered."""
+    given = {name: params.pop(name) for name in ("foreach", "differentiable", "capturable") if name in params}
+    plain = not params.get("momentum") and not params.get("centered")
+    if fused and plain and not any(given.values()):
+        defaults = {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "maximize": False}
+        return FusedRMSprop(model.parameters(), **{key: params.get(key, value) for key, value in defaults.items()})
+    return optim.RMSprop(model.parameters(), **params, **given)
+
+
+def _show_rmsprop_parameters() -> None:
+    """Gives `rmsprop` the parameters of torch's RMSprop by name, and `fused`."""
+    model, fused, *_ = inspect.signature(rmsprop).parameters.values()
+    _, *torch_own = inspect.signature(optim.RMSprop).parameters.values()
+    rmsprop.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [model, fused, *(p.replace(kind=p.KEYWORD_ONLY) for p in torch_own)]
+    )
+
+
+_show_rmsprop_parameters()
 
 
 def muon(

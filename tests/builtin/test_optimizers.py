@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 from copy import deepcopy
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,8 @@ def test_parameters_and_defaults_are_torchs_own(name: str) -> None:
     assert next(iter(offered)) == "model"
     for parameter in own:
         assert offered[parameter.name].default == parameter.default
-    assert {n for n in offered if not n.startswith("adamw_")} == {"model", *(p.name for p in own)}
+    ours = {"fused"} if name == "rmsprop" else set()
+    assert {n for n in offered if not n.startswith("adamw_")} == {"model", *(p.name for p in own), *ours}
 
 
 @pytest.mark.parametrize("name", sorted({offer.spec.name for offer in OPTIMIZERS}))
@@ -102,3 +104,28 @@ def test_a_schedule_reaches_every_part_of_muon() -> None:
     before = [p.clone() for p in model.parameters()]
     train(model, optimizer, 2, seed=1)
     assert all(a.equal(b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("params", [{}, {"alpha": 0.9, "eps": 1e-5, "weight_decay": 0.1}, {"maximize": True}])
+def test_fused_rmsprop_makes_the_updates_of_torchs(params: dict[str, Any]) -> None:
+    build = OPTIMIZERS["rmsprop"].spec.load()
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(7, 5), nn.Tanh(), nn.Linear(5, 2))
+    fused = deepcopy(plain)
+    optimizers = [torch.optim.RMSprop(plain.parameters(), lr=1e-2, **params), build(fused, fused=True, **params)]
+    assert isinstance(optimizers[1], torch.optim.Adam)
+    for _ in range(300):
+        x = torch.randn(16, 7)
+        for model, optimizer in zip((plain, fused), optimizers, strict=True):
+            optimizer.zero_grad()
+            (model(x) - x[:, :2]).square().mean().backward()
+            optimizer.step()
+    for one, other in zip(plain.parameters(), fused.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("params", [{"momentum": 0.9}, {"centered": True}, {"foreach": True}])
+def test_rmsprop_is_torchs_where_it_cannot_be_fused(params: dict[str, Any]) -> None:
+    made = OPTIMIZERS["rmsprop"].spec.load()(nn.Linear(2, 2), fused=True, **params)
+    assert type(made) is torch.optim.RMSprop
+    assert made.defaults[next(iter(params))] == next(iter(params.values()))

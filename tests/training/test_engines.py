@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 from training_support import component, losses, make_case, result_of, setting_of
 
 from benchmnist.plugins import find_plugins
-from benchmnist.training.ways import find_way
+from benchmnist.training.engines.graph import GraphEngine
+from benchmnist.training.engines.resident import ResidentEngine
+from benchmnist.training.trial import Build
+from benchmnist.training.ways import Way, find_way
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from benchmnist.results import CaseResult
 
 REGISTRY = find_plugins()
@@ -52,6 +57,198 @@ def test_resident_makes_its_updates_by_one_kernel_unless_it_is_told_not_to() -> 
     assert fused("dataloader", fused=True)
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_that_is_stacked_learns_what_each_seed_learns_alone(model: str) -> None:
+    options = {"model": model, "optimizer": "adam", "seeds": (4, 0, 7), "epochs": 2, "train_size": 230}
+    alone, stacked = (result_of(make_case(engine=engine, **options)) for engine in ("resident", "stacked"))
+    assert (stacked.engine, stacked.error) == ("stacked", None)
+    assert stacked.parameters == alone.parameters
+    for one, other in zip(alone.trials, stacked.trials, strict=True):
+        assert one.seed == other.seed
+        assert [e.train_loss for e in other.epochs] == pytest.approx([e.train_loss for e in one.epochs], rel=1e-3)
+        assert [e.test_loss for e in other.epochs] == pytest.approx([e.test_loss for e in one.epochs], rel=1e-2)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_is_stacked_or_it_is_said_why_not(optimizer: str) -> None:
+    options = {
+        "optimizer": optimizer,
+        "seeds": (3, 1),
+        "train_size": 230,
+        "clip_grad_norm": 0.5,
+        "schedule": component("linear-warmup-cosine"),
+        "label_smoothing": 0.1,
+    }
+    alone, stacked = (result_of(make_case(engine=engine, **options)) for engine in ("resident", "stacked"))
+    assert losses(stacked) == pytest.approx(losses(alone), rel=1e-3)
+    if REGISTRY.optimizers[optimizer].spec.elementwise:
+        assert (stacked.engine, stacked.remarks) == ("stacked", ("stacked",))
+    else:
+        assert stacked.engine == "resident"
+        assert stacked.remarks == (f"not stacked: the optimizer {optimizer} does not say that it may be",)
+
+
+ODD_MODELS = """
+import torch
+from torch import nn
+from benchmnist import ModelSpec, hookimpl
+
+class Noisy(nn.Linear):
+    "Draws by other means than nn.Dropout."
+    def forward(self, x):
+        return super().forward(x.flatten(1)) + torch.rand(1)
+
+class Tied(nn.Module):
+    def __init__(self, *, input_shape, num_classes):
+        super().__init__()
+        self.a = nn.Linear(784, num_classes)
+        self.b = nn.Linear(784, num_classes)
+        self.b.weight = self.a.weight
+    def forward(self, x):
+        return self.a(x.flatten(1)) + self.b(x.flatten(1))
+
+class Viewing(nn.Module):
+    "Takes for granted how its activations lie in memory."
+    def __init__(self, *, input_shape, num_classes):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 5, stride=3)
+        self.out = nn.Linear(4 * 64, num_classes)
+    def forward(self, x):
+        x = self.conv(x)
+        return self.out(x.view(len(x), -1))
+
+class Strided(Viewing):
+    "And does so silently."
+    def forward(self, x):
+        x = self.conv(x)
+        return self.out(torch.as_strided(x, (len(x), 256), (256, 1)))
+
+def noisy(*, input_shape, num_classes):
+    return Noisy(784, num_classes)
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name=n, summary="", build=b) for n, b in
+            (("noisy", noisy), ("tied", Tied), ("viewing", Viewing), ("strided", Strided))]
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "reason"),
+    [
+        ("noisy", "stacked", "not stacked: vmap: called random operation while in randomness error mode"),
+        ("tied", "stacked", "not stacked: two parts of the model share a parameter"),
+        ("viewing", "auto", None),
+        ("strided", "auto", None),
+    ],
+)
+def test_a_model_that_cannot_be_trained_faster_is_trained_as_it_is(
+    install_plugin: Callable[..., None], model: str, engine: str, reason: str | None
+) -> None:
+    install_plugin("odd", ODD_MODELS)
+    options = {"model": model, "seeds": (0, 1), "optimizer": component("sgd", lr=0.1)}
+    expected = result_of(make_case(engine="dataloader", **options))
+    result = result_of(make_case(engine=engine, **options))
+    assert (result.status, result.engine) == ("completed", "resident"), result.error
+    assert losses(result) == pytest.approx(losses(expected), rel=1e-5)
+    assert [remark.partition(";")[0].startswith(reason or "?") for remark in result.remarks] == [True] * bool(
+        reason
+    )
+
+
+def test_convolutions_lie_channels_last_where_that_changes_nothing() -> None:
+    reference, resident = both(model="cnn", optimizer="adam", epochs=2)
+    assert resident.remarks == ("channels_last",)
+    assert losses(resident) == pytest.approx(losses(reference), rel=1e-3)
+    assert both(model="fc")[1].remarks == ()
+    assert both(model="cnn", optimizer="muon")[1].remarks == ()  # which may look at how a weight lies
+
+
+@pytest.mark.parametrize("model", ["fc-bn-dropout", "cnn"])
+@pytest.mark.parametrize("optimizer", ["momentum", "adam", "rmsprop"])
+def test_what_is_captured_trains_as_the_other_engines_do(model: str, optimizer: str) -> None:
+    """Without a GPU nothing is captured, but the same step is run, on the same buffers."""
+    setting = setting_of(
+        make_case(model=model, optimizer=optimizer, train_size=230, schedule=component("cosine"), epochs=2)
+    )
+    curves = []
+    for engine in (ResidentEngine, GraphEngine):
+        executes = engine(setting.dataset, setting.device, 50)
+        trial = Way(executes, Build()).trial(setting, (5,))
+        curve = []
+        for epoch in (1, 2):
+            trial.begin(epoch)
+            curve.append(executes.train_epoch(trial, trial.order(230, epoch)))
+        curves.append(torch.cat(curve))
+    assert curves[0].shape == (10,)
+    torch.testing.assert_close(curves[1], curves[0], rtol=1e-3, atol=1e-4)
+
+
+def test_a_stack_is_captured_too() -> None:
+    setting = setting_of(make_case(optimizer="adam", train_size=230, seeds=(2, 9)))
+    curves = []
+    for engine in (ResidentEngine, GraphEngine):
+        executes = engine(setting.dataset, setting.device, 50)
+        trial = Way(executes, Build(), stacked=True).trial(setting, (2, 9))
+        trial.begin(1)
+        curves.append(executes.train_epoch(trial, trial.order(230, 1)))
+    assert curves[0].shape == (2, 5)
+    torch.testing.assert_close(curves[1], curves[0])
+
+
+def test_one_seed_of_a_stack_may_diverge(install_plugin: Callable[..., None]) -> None:
+    install_plugin(
+        "fragile",
+        """
+        import torch
+        from torch import nn
+        from benchmnist import ModelSpec, hookimpl
+
+        def build(*, input_shape, num_classes):
+            model = nn.Sequential(nn.Flatten(), nn.Linear(784, num_classes))
+            if torch.rand(1) < 0.5:  # by the seed
+                model[1].weight.data.fill_(float("inf"))
+            return model
+
+        @hookimpl
+        def benchmnist_models():
+            return [ModelSpec(name="fragile", summary="", build=build)]
+        """,
+    )
+    options = {"model": "fragile", "seeds": tuple(range(8)), "epochs": 2}
+    alone, stacked = (result_of(make_case(engine=engine, **options)) for engine in ("resident", "stacked"))
+    assert stacked.engine == "stacked" or "nan" in stacked.remarks[0]
+    statuses = [trial.status for trial in alone.trials]
+    assert {*statuses} == {"completed", "diverged"}
+    assert [trial.status for trial in stacked.trials] == statuses
+    assert [len(trial.epochs) for trial in stacked.trials] == [len(trial.epochs) for trial in alone.trials]
+
+
+def test_the_time_of_a_stack_is_shared_out() -> None:
+    result = result_of(make_case(engine="stacked", seeds=(0, 1, 2), epochs=2))
+    for first, *others in zip(*(trial.epochs for trial in result.trials), strict=True):
+        assert first.seconds > 0
+        assert [other.seconds for other in others] == [first.seconds] * 2
+
+
+def test_bf16_rounds_products_and_keeps_the_weights() -> None:
+    exact, rounded = (
+        result_of(make_case(model="fc", optimizer="adam", epochs=2, precision=p)) for p in ("float32", "bf16")
+    )
+    assert (exact.precision, rounded.precision) == ("float32", "bf16")
+    assert losses(rounded) == pytest.approx(losses(exact), rel=0.1)
+    assert losses(rounded) != pytest.approx(losses(exact), rel=1e-5)
+    setting = setting_of(make_case(precision="bf16"))
+    trial = find_way(setting).trial(setting, (0,))
+    assert {p.dtype for p in trial.model.parameters()} == {torch.float32}
+
+
+def test_tf32_is_nvidias() -> None:
+    result = result_of(make_case(precision="tf32"))
+    assert result.status == "failed"
+    assert 'precision = "tf32" is there on NVIDIA\'s GPUs only, not on cpu' in str(result.error)
+
+
 @settings(max_examples=8)
 @given(batch_size=st.integers(2, 130), train_size=st.integers(100, 250), seed=st.integers(0, 2**31))
 def test_engines_agree_on_batches_of_any_size(batch_size: int, train_size: int, seed: int) -> None:
@@ -66,8 +263,21 @@ def test_engines_agree_on_batches_of_any_size(batch_size: int, train_size: int, 
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-@pytest.mark.parametrize("engine", ["dataloader", "resident"])
-def test_a_gpu_learns_what_a_cpu_learns(engine: str) -> None:
-    on_cpu = result_of(make_case(model="cnn", epochs=2, engine=engine), device="cpu")
-    on_gpu = result_of(make_case(model="cnn", epochs=2, engine=engine), device="cuda")
+@pytest.mark.parametrize("engine", ["dataloader", "resident", "graph", "stacked"])
+@pytest.mark.parametrize("model", ["fc-bn", "cnn"])
+def test_a_gpu_learns_what_a_cpu_learns(engine: str, model: str) -> None:
+    on_cpu = result_of(make_case(model=model, epochs=2, engine="resident"), device="cpu")
+    on_gpu = result_of(make_case(model=model, epochs=2, engine=engine), device="cuda")
+    assert on_gpu.engine == engine, on_gpu.remarks
     assert losses(on_gpu) == pytest.approx(losses(on_cpu), rel=1e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("optimizer", [o.spec.name for o in REGISTRY.optimizers if o.spec.capturable])
+def test_a_gpu_captures_every_optimizer_that_says_so(optimizer: str) -> None:
+    options = {"optimizer": optimizer, "epochs": 2, "train_size": 230, "schedule": component("cosine")}
+    plain, captured = (
+        result_of(make_case(engine=engine, **options), device="cuda") for engine in ("resident", "graph")
+    )
+    assert captured.engine == "graph", captured.remarks
+    assert losses(captured) == pytest.approx(losses(plain), rel=1e-2)

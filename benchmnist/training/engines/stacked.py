@@ -47,6 +47,8 @@ class Stack(Trial):
         for path, module in [*self.mapped.named_modules()]:
             if type(module) is nn.Dropout:
                 self.mapped.set_submodule(path, _Dropout(module.p, self.noise))
+            elif type(module) is nn.Linear:
+                module.__class__ = _Linear
 
     def losses(self, images: Tensor, labels: Tensor) -> Tensor:
         """The loss of each seed's batch, [seeds], of images [seeds, N, C, H, W] and labels [seeds, N]."""
@@ -157,6 +159,19 @@ class _Dropout(nn.Module):
             return x
         mask: Tensor = _Mask.apply(x, self.p, self.noise)  # type: ignore[no-untyped-call]
         return x * mask
+
+
+class _Linear(nn.Linear):
+    """The same product, from the other side: the gradient of the weights then comes out as they lie in memory.
+
+    nn.Linear's, mapped, is copied in every step; on two cores that made eight stacked seeds 1.3 times as slow.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of one seed, as seen from within the map."""
+        bias: Tensor | None = self.bias
+        product = (self.weight @ x.mT).mT
+        return product if bias is None else product + bias
 
 
 class _Mask(torch.autograd.Function):
