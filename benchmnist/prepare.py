@@ -71,7 +71,7 @@ def prepare(
     overrides = Overrides(seed_list(seeds) if seeds is not None else None, epochs, engine)
     with contained() as noticed:  # planning imports what builds
         plan = make_plan(suite, registry, overrides)
-    tried = preflight(plan, registry, Datasets(registry, root))
+    tried = preflight(plan, registry, Datasets(registry, root), there)
     if problems := [*plan.problems, *tried.problems]:
         raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
     notes = [f"{plugin} {note}" for plugin in registry.plugins for note in plugin.notes]

@@ -266,6 +266,12 @@ def test_more_examples_than_there_are(write_suite: Callable[..., Path]) -> None:
         run(path)
 
 
+def test_a_precision_that_the_device_does_not_have(write_suite: Callable[..., Path]) -> None:
+    path = write_suite(HEAD + FC_SGD + 'precision = "tf32"\n')
+    with pytest.raises(SuiteError, match=r"12: cases.precision: .*there on NVIDIA's GPUs only, not on cpu"):
+        run(path)
+
+
 def test_mistakes_of_every_stage_are_told_together_in_order(write_suite: Callable[..., Path]) -> None:
     path = write_suite(
         HEAD + "epoch = 1\n[optimizers.sgd]\nlr = -1\n[optimizers.adam]\nbeta = 1\n"

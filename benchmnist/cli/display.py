@@ -48,6 +48,9 @@ def show_run(run: RunResult, console: Console) -> None:
             console.print(Text(f"{result.id} failed: {last}", style="red"), soft_wrap=True)
         for miss in result.misses:
             console.print(Text(f"{result.id} missed: {miss}", style="red"), soft_wrap=True)
+        for remark in result.remarks:
+            if result.case.engine not in ("auto", result.engine):  # it was asked for, and is not what is timed
+                console.print(Text(f"note: {result.id} is {remark}", style="yellow"), soft_wrap=True)
     for note in run.record.notes:
         console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
 

@@ -59,7 +59,7 @@ def _cases(run: RunResult) -> str:
             result.case.batch_size,
             ", ".join(map(str, result.case.seeds)),
             f"{result.parameters:,}",
-            result.engine,
+            "; ".join((result.engine, *(r for r in result.remarks if r != result.engine))),
             f"{result.case.optimizer.distribution} {result.case.optimizer.version}",
         ]
         for result in run.cases

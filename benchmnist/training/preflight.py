@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmnist.errors import DataError, Problem
+from benchmnist.errors import DataError, Problem, TrialError
 from benchmnist.guard import contained
 from benchmnist.training.trial import build_model, build_optimizer, build_schedule, steps_per_epoch
+from benchmnist.training.ways import precision_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,19 +59,19 @@ class Preflight:
     notes: tuple[str, ...]
 
 
-def preflight(plan: Plan, registry: Registry, datasets: Datasets) -> Preflight:
+def preflight(plan: Plan, registry: Registry, datasets: Datasets, device: torch.device) -> Preflight:
     """Loads each dataset, and builds each model and optimizer of a plan once, without training.
 
     What a `build` refuses with a ValueError or TypeError is a mistake in the suite, as a negative learning rate
     is; any other exception is left for the training, which keeps its traceback.
     """
     with torch.random.fork_rng(devices=[]):
-        return _Preflight(plan, registry, datasets).check()
+        return _Preflight(plan, registry, datasets, device).check()
 
 
 class _Preflight:
-    def __init__(self, plan: Plan, registry: Registry, datasets: Datasets) -> None:
-        self.plan, self.registry, self.datasets = plan, registry, datasets
+    def __init__(self, plan: Plan, registry: Registry, datasets: Datasets, device: torch.device) -> None:
+        self.plan, self.registry, self.datasets, self.device = plan, registry, datasets, device
         self.problems: dict[str, Problem] = {}  # by what was refused, so that each is told once
         self.notes: dict[str, None] = {}  # in order, each once
         self.models: dict[str, tuple[nn.Module, float] | None] = {}
@@ -80,7 +81,7 @@ class _Preflight:
         work: dict[str, Work] = {}
         for case in self.plan.cases:
             dataset = self.dataset(case)
-            if dataset is None:
+            if dataset is None or not self.precision(case):
                 continue
             built = self.model(case, dataset)
             if built is None:
@@ -114,6 +115,24 @@ class _Preflight:
         except DataError as error:
             self.report("datasets", case.dataset, case, error, str(case.train_size), str(case.test_size))
             return None
+
+    def precision(self, case: Case) -> bool:
+        """Whether the device has it."""
+        try:
+            with precision_of(case.precision, self.device):
+                return True
+        except TrialError as error:
+            suite = self.plan.suite
+            path = (*self.block_path(case), "precision")
+            problem = suite.problem(str(error), *(path if path in suite.lines else ("defaults", "precision")))
+            self.problems.setdefault(str(problem), problem)
+            return False
+
+    def block_path(self, case: Case) -> tuple[str | int, ...]:
+        """The block of the suite that asks for a case."""
+        suite = self.plan.suite
+        block = next((i for i in range(len(suite.blocks)) if suite.block_line(i) == case.line), None)
+        return suite.block_path(block) if block is not None else ()
 
     def model(self, case: Case, dataset: Dataset) -> tuple[nn.Module, float] | None:
         """The model and the floating-point operations of one image's forward pass."""
@@ -156,8 +175,7 @@ class _Preflight:
         suite = self.plan.suite
         path: tuple[str | int, ...] = (kind, component.name)
         if path not in suite.lines:
-            block = next((i for i in range(len(suite.blocks)) if suite.block_line(i) == case.line), None)
-            path = (*(suite.block_path(block) if block is not None else ()), kind)
+            path = (*self.block_path(case), kind)
         said = [key for key, value in component.params.items() if str(value) in str(error)]
         if len(said) == 1 and (*path, said[0]) in suite.lines:
             path = (*path, said[0])
