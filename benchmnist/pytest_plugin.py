@@ -207,7 +207,6 @@ class _Training:
     def __init__(self, case: Case, harness: Harness, config: pytest.Config) -> None:
         self.case, self.harness, self.config = case, harness, config
         self.trained_seconds = 0.0
-        self.ran: list[Epoch] = []
         self.measured: dict[str, Any] | None = None  # for xdist: what the main process has to know
 
     def clock(self) -> float:
@@ -220,12 +219,11 @@ class _Training:
         assert self.harness.dispatcher is not None  # noqa: S101 - the session was not started to collect only
         benchmark.param, benchmark.params = self.case.id, _params(self.case)
         try:
-            result = self._train(benchmark, self.harness.dispatcher)
+            result, rounds = self._train(benchmark, self.harness.dispatcher)
         except BaseException:  # Ctrl-C among them, which pytest-benchmark does not notice
             benchmark.has_error = True
             self.harness.dispatcher.interrupt()
             raise
-        rounds = [(epoch.seed, epoch.result) for epoch in self.ran if epoch.result is not None]
         benchmark.has_error = result.status == "failed" or not rounds
         benchmark.extra_info.update(_extra_info(result, rounds))
         self.config.stash[ENVIRONMENT] = result.environment
@@ -242,10 +240,15 @@ class _Training:
         if result.misses:
             raise ExpectationError("\n".join(result.misses))
 
-    def _train(self, benchmark: Any, dispatcher: Dispatcher) -> CaseResult:
-        """Trains every epoch, as many of them as pytest-benchmark wants under its clock."""
+    def _train(self, benchmark: Any, dispatcher: Dispatcher) -> tuple[CaseResult, list[tuple[int, EpochResult]]]:
+        """Trains every epoch, as many of them as pytest-benchmark wants under its clock.
+
+        Returns the result of the case, and the seed and the result of each epoch in the order of the rounds. The
+        epochs themselves are let go: each holds on to its model and its images, and a session to its items.
+        """
         epochs = dispatcher.epochs(self.case)
         result: CaseResult | None = None
+        ran: list[Epoch] = []
 
         def next_epoch() -> tuple[tuple[Epoch], dict[str, Any]]:
             nonlocal result
@@ -253,10 +256,10 @@ class _Training:
                 epoch = next(epochs)
             except StopIteration as stop:
                 result = stop.value or result  # an exhausted generator has no value any more
-                if len(self.ran) == self.case.rounds and getattr(benchmark, "cprofile", None):
-                    return (self.ran[-1],), {}  # --benchmark-cprofile asks for one more than there are
+                if len(ran) == self.case.rounds and getattr(benchmark, "cprofile", None):
+                    return (ran[-1],), {}  # --benchmark-cprofile asks for one more than there are
                 raise _NoMoreEpochs from None
-            self.ran.append(epoch)
+            ran.append(epoch)
             return (epoch,), {}
 
         try:
@@ -270,7 +273,7 @@ class _Training:
             epochs.close()
             raise
         assert result is not None  # noqa: S101 - there are no more epochs
-        return result
+        return result, [(epoch.seed, epoch.result) for epoch in ran if epoch.result is not None]
 
     def _run(self, epoch: Epoch) -> None:
         epoch.run()

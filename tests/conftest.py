@@ -12,8 +12,9 @@ import hypothesis
 import pytest
 from click.testing import CliRunner, Result
 
-# The tests run side by side, a process a core: none may take all cores for itself. Before torch is imported.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The tests run side by side, a process a core: none may take all cores for itself. Before torch is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmnist.training.data import default_data_root
 

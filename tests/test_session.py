@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
 import re
@@ -331,6 +333,43 @@ def test_a_strangers_optimizer_trains_beside_ours_and_is_recorded(
         case = result["mnist/fc/signed"]
         assert case.status == "completed", case.error
         assert (case.case.optimizer.distribution, case.case.optimizer.version) == ("benchmnist-signed", "3.1")
+
+
+def test_nothing_of_a_case_is_held_on_to_when_it_has_ended(
+    write_suite: Callable[..., Path], install_plugin: Callable[..., None]
+) -> None:
+    install_plugin(
+        "mortal",
+        """
+        import weakref
+        from torch import nn
+        from benchmnist import ModelSpec, hookimpl
+
+        ALIVE = weakref.WeakSet()
+
+        def build(*, input_shape, num_classes, number):
+            model = nn.Sequential(nn.Flatten(), nn.Linear(784, num_classes))
+            ALIVE.add(model)
+            return model
+
+        @hookimpl
+        def benchmnist_models():
+            return [ModelSpec(name="mortal", summary="", build=build)]
+        """,
+    )
+    left: list[int] = []
+
+    class Counter(benchmnist.Observer):
+        def case_started(self, case: Case) -> None:  # noqa: ARG002
+            gc.collect()
+            left.append(len(importlib.import_module("benchmnist_mortal").ALIVE))
+
+    sweep = (
+        '[models.mortal]\nsweep.number = [1, 2, 3, 4, 5]\n[[cases]]\nmodels = ["mortal"]\noptimizers = ["sgd"]\n'
+    )
+    assert run(write_suite(HEAD + sweep), observer=Counter()).record.status == "completed"
+    assert len(left) == 5
+    assert max(left[1:]) <= left[0] + 1
 
 
 def test_an_executor_that_there_is_not(write_suite: Callable[..., Path]) -> None:

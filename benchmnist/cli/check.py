@@ -35,7 +35,7 @@ def command(names: tuple[str, ...], block: tuple[str, ...]) -> None:
     NAME is an optimizer, a model, a schedule or a dataset; or a plugin, which stands for all that it offers. Exit
     code 1: a promise is not kept.
     """
-    from benchmnist.cli.display import results_console
+    from benchmnist.cli.console import results_console
     from benchmnist.plugins import find_plugins
     from benchmnist.testing import examine, subjects
 

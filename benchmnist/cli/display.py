@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from benchmnist.analysis.summary import summarise_all
+from benchmnist.cli.console import progress_console
 from benchmnist.dispatch import Observer
 from benchmnist.reports.tables import ComparisonTable, legend
 
@@ -18,23 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from benchmnist.analysis.summary import Summary
     from benchmnist.cases import Case
     from benchmnist.plan import Plan
     from benchmnist.results import CaseResult, EpochResult, RunResult
     from benchmnist.training.preflight import Work
-
-
-def results_console() -> Console:
-    """Standard output."""
-    return Console(file=sys.stdout, highlight=False)
-
-
-def progress_console() -> Console:
-    """Standard error; bound to it now, since the session redirects `sys.stderr` while it runs."""
-    return Console(file=sys.stderr, highlight=False)
 
 
 def show_run(run: RunResult, console: Console) -> None:

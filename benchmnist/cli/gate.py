@@ -28,7 +28,7 @@ def command(baseline: Path, current: Path, *, threshold: float, markdown: bool) 
     cannot be compared, as on another machine. 0: all fine.
     """
     from benchmnist.analysis.gate import exit_code, judge, load_benchmarks
-    from benchmnist.cli.display import results_console
+    from benchmnist.cli.console import results_console
     from benchmnist.reports.gate import markdown_summary, rich_verdicts
 
     verdicts = judge(load_benchmarks(baseline), load_benchmarks(current), threshold=threshold)

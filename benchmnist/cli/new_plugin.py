@@ -41,7 +41,7 @@ def command(name: str, kind: str, out: Path) -> None:
 
     NAME is what a suite will call what it offers; the folder will be benchmnist-NAME.
     """
-    from benchmnist.cli.display import results_console
+    from benchmnist.cli.console import results_console
     from benchmnist.plugins import find_plugins
     from benchmnist.specs import NAME
     from benchmnist.store import write_file

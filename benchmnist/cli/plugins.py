@@ -22,7 +22,7 @@ def command(block: tuple[str, ...]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from benchmnist.cli.display import results_console
+    from benchmnist.cli.console import results_console
     from benchmnist.plugins import find_plugins
 
     registry = find_plugins(block)

@@ -25,7 +25,8 @@ def command(run: Path, form: str) -> None:
 
     RUN is a run folder, or a folder of them, which stands for the newest in it: runs, or runs/quick.
     """
-    from benchmnist.cli.display import results_console, show_run
+    from benchmnist.cli.console import results_console
+    from benchmnist.cli.display import show_run
     from benchmnist.reports.tables import render
     from benchmnist.store import load_run
 

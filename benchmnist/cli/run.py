@@ -86,7 +86,8 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> None:
     """Train the cases of SUITE, a TOML file, and compare them."""
     from benchmnist import session
-    from benchmnist.cli.display import make_display, results_console
+    from benchmnist.cli.console import results_console
+    from benchmnist.cli.display import make_display
     from benchmnist.prepare import prepare
     from benchmnist.store import load_run
 
@@ -123,7 +124,8 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
 
 def _show(result: RunResult) -> None:
     """The table, what failed and why, and where everything is."""
-    from benchmnist.cli.display import progress_console, results_console, show_run
+    from benchmnist.cli.console import progress_console, results_console
+    from benchmnist.cli.display import show_run
     from benchmnist.reports import write_report
 
     show_run(result, results_console())

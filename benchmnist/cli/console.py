@@ -1,0 +1,17 @@
+"""Where what is said goes: results to standard output, progress to standard error."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+
+def results_console() -> Console:
+    """Standard output."""
+    return Console(file=sys.stdout, highlight=False)
+
+
+def progress_console() -> Console:
+    """Standard error; bound to it now, since the session redirects `sys.stderr` while it runs."""
+    return Console(file=sys.stderr, highlight=False)
