@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("benchmnist", "suites of BenchMNIST")
     for name, text in (
         ("device", "train on it: auto, cpu, cuda, cuda:N or mps"),
-        ("engine", "instead of the suite's: auto, dataloader or resident"),
+        ("engine", "instead of the suite's: auto, dataloader, resident, graph or stacked"),
         ("seeds", "instead of the suite's: how many, or which (0,4,7)"),
         ("epochs", "instead of the suite's"),
         ("executor", "where cases are executed: inline, local or a plugin's"),

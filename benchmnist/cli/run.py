@@ -52,7 +52,7 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 )
 @option("--epochs", type=click.IntRange(min=1), help="Instead of the suite's.")
 @option("-k", "--keyword", default="", metavar="EXPR", help="Only the cases that pytest's -k would select.")
-@option("--engine", metavar="auto|dataloader|resident", help="Instead of the suite's.")
+@option("--engine", metavar="auto|dataloader|resident|graph|stacked", help="Instead of the suite's.")
 @option(
     "--executor",
     default="local",

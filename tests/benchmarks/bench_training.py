@@ -1,4 +1,4 @@
-"""What an epoch costs, by engine, seeds, batch size and width, and what it would cost at the least.
+"""What an epoch costs, by engine, seeds, batch size and width, and the least that it could cost.
 
 Not part of the tests: `pytest -n 0 tests/benchmarks/bench_training.py`, with `-k` for a part of it and
 BENCHMNIST_DEVICE=cuda for a GPU. Each epoch is of 12,000 digits; a round is an epoch.
@@ -95,7 +95,7 @@ def test_width(benchmark: Any, width: int) -> None:
 @pytest.mark.benchmark(group="least")
 @pytest.mark.parametrize("size", [(100, 784, 500), (500, 100, 784), (1024, 1024, 1024)], ids=str)
 def test_matrix_product(benchmark: Any, size: tuple[int, int, int]) -> None:
-    """The forward product of fc, that of the gradient of its weights, and a large one: the rate is in extra_info."""
+    """The forward product of fc, that of its gradient, and a large one: the rate is in extra_info."""
     n, k, m = size
     a, b = torch.rand(n, k, device=DEVICE), torch.rand(k, m, device=DEVICE)
     clock, repeats = Clock(DEVICE), 20
