@@ -110,7 +110,11 @@ def test_the_suites_of_a_page_are_sound(page: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suite", sorted((ROOT / "suites").glob("*.toml")), ids=lambda suite: suite.name)
-def test_the_suites_that_come_along_are_sound(suite: Path) -> None:
+def test_the_suites_that_come_along_are_sound(
+    suite: Path, pip_install: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if suite.name == "speedrun.toml":
+        monkeypatch.syspath_prepend(pip_install(ROOT / "plugins" / "benchmnist-speedrun"))
     assert prepare(suite, device="cpu").plan.cases
 
 

@@ -190,6 +190,21 @@ def test_profiles_and_histograms() -> None:
     assert list(Path("plots").glob("*.svg"))
 
 
+def test_trials_side_by_side_are_timed_and_marked() -> None:
+    said = session(
+        "suite.toml", "-k", "fc", "--benchmnist-executor=local", "--benchmnist-jobs=2", "--benchmark-json=out.json"
+    )
+    assert "2 passed" in said
+    for measured in benchmarks()["benchmarks"]:
+        assert measured["stats"]["rounds"] == 6
+        told = measured["extra_info"]
+        assert told["measured"] == "2 side by side"
+        assert sorted(map(tuple, told["rounds"])) == [(seed, epoch) for seed in (0, 1) for epoch in (1, 2, 3)]
+    said = session("suite.toml", "--benchmnist-jobs=2", code=1)
+    assert "the executor inline trains one thing at a time, not 2" in said
+    assert "--benchmnist-jobs: invalid literal" in session("suite.toml", "--benchmnist-jobs=many", code=2)
+
+
 @pytest.mark.parametrize("flags", [("-n", "2"), ("-n", "1", "--dist", "loadfile")])
 def test_under_xdist_timings_are_kept_and_marked(flags: tuple[str, ...]) -> None:
     said = session("suite.toml", *flags, "--benchmark-json=out.json")

@@ -335,6 +335,58 @@ def test_a_strangers_optimizer_trains_beside_ours_and_is_recorded(
         assert (case.case.optimizer.distribution, case.case.optimizer.version) == ("benchmnist-signed", "3.1")
 
 
+def test_trials_side_by_side_are_stored_whole_and_marked(write_suite: Callable[..., Path]) -> None:
+    path = write_suite(HEAD + '[[cases]]\nmodels = ["fc", "logistic"]\noptimizers = ["sgd"]\n')
+    alone = run(path)
+    told: list[str] = []
+
+    class Listener(benchmnist.Observer):
+        def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
+            told.append(f"{case.id} {seed}.{result.epoch}")
+
+    result = run(path, executor="local", jobs=2, observer=Listener())
+    assert result.record.status == "completed"
+    assert sorted(told) == sorted(f"{case.id} {s}.{e}" for case in alone.cases for s in (0, 1) for e in (1, 2))
+    measured = {b["name"]: b for b in strict_json(result.path / "benchmark.json")["benchmarks"]}
+    for case, other in zip(result.cases, alone.cases, strict=True):
+        assert (case.side_by_side, case.case) == (2, other.case)
+        seconds = {(t.seed, e.epoch): e.seconds for t in case.trials for e in t.epochs}
+        rounds = [tuple(pair) for pair in measured[case.id]["extra_info"]["rounds"]]
+        assert measured[case.id]["stats"]["data"] == pytest.approx([seconds[pair] for pair in rounds], rel=1e-9)
+        for one, two in zip(case.trials, other.trials, strict=True):
+            assert one.epochs[-1].test_loss == pytest.approx(two.epochs[-1].test_loss, rel=1e-5)
+            assert (result.path / str(one.checkpoint)).is_file()
+    report = benchmnist.write_report(result).read_text("utf-8")
+    assert "times were taken with 2 trials side by side" in report
+    assert "side by side" not in benchmnist.write_report(alone).read_text("utf-8")
+    with pytest.raises(ValueError, match="jobs should be greater than 0"):
+        run(path, jobs=0)
+    with pytest.raises(BenchmnistError, match="the executor inline trains one thing at a time, not 2"):
+        run(path, jobs=2, out=path.parent / "none")
+    assert not (path.parent / "none").exists()
+
+
+def test_an_interruption_keeps_what_was_done_side_by_side(write_suite: Callable[..., Path]) -> None:
+    text = '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd", "adam"]\nepochs = 30\n'
+    path = write_suite(HEAD.replace("seeds = 2", "seeds = 1") + text)
+    seen: set[str] = set()
+
+    class Impatient(benchmnist.Observer):
+        def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:  # noqa: ARG002
+            seen.add(case.id)
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(path, executor="local", jobs=2, observer=Impatient())
+    result = benchmnist.load_run(path.parent / "runs")
+    assert [case.id for case in result.cases] == ["mnist/fc/sgd", "mnist/fc/adam"]
+    for case in result.cases:
+        assert case.status == "interrupted"
+        assert [trial.status for trial in case.trials] == ["interrupted"]
+        assert 1 <= len(case.trials[0].epochs) < 30
+
+
 def test_nothing_of_a_case_is_held_on_to_when_it_has_ended(
     write_suite: Callable[..., Path], install_plugin: Callable[..., None]
 ) -> None:

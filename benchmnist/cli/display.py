@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment, Segments
 from rich.text import Text
 
 from benchmnist.analysis.summary import summarise_all
@@ -132,12 +133,14 @@ class LiveDisplay(Display):
         self.overall = self.progress.add_task("starting", total=None)
         self.current: dict[tuple[str, int | None], str] = {}  # a line for each trial, by case and seed
         self.weights: dict[str, float] = {}
+        self.shown: object = None
+        self.drawn: RenderableType = ""
         self.live = Live(
             console=console,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
-            refresh_per_second=4,
+            refresh_per_second=2,  # it takes from the training what it takes
         )
 
     def __enter__(self) -> Self:
@@ -191,12 +194,21 @@ class LiveDisplay(Display):
         parts: list[RenderableType] = [self.progress]
         lines = [*self.current.values()][: max(1, self.console.height // 3)] or [""]
         parts += [Text(line, style="cyan", no_wrap=True, overflow="ellipsis") for line in lines]
-        summaries = self.summaries()
-        groups = len({s.result.case.group for s in summaries})
-        room = max(1, self.console.height - groups - 4 - len(lines))
-        if summaries:
-            parts.append(ComparisonTable(summaries[-room:]))
+        if self.ended:
+            parts.append(self.table(len(lines)))
         self.live.update(Group(*parts), refresh=True)
+
+    def table(self, lines: int) -> RenderableType:
+        """The last rows that there is room for below so many lines; rendered once for what it shows."""
+        shown = (len(self.ended), lines, self.console.size)
+        if shown != self.shown:
+            summaries = self.summaries()
+            groups = len({s.result.case.group for s in summaries})
+            room = max(1, self.console.height - groups - 4 - lines)
+            rows = self.console.render_lines(ComparisonTable(summaries[-room:]), pad=False)
+            flat = [segment for row in rows for segment in (*row, Segment.line())]
+            self.shown, self.drawn = shown, Segments(flat)
+        return self.drawn
 
 
 def _epoch(case: Case, seed: int, result: EpochResult) -> str:
