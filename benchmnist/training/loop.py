@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     Keep = Callable[[int, dict[str, Tensor]], str | None]
 
 STEP_INTERVAL = 100  # the notebook prints the loss of every hundredth step
-EVALUATION_BATCH = 1000  # in eval() mode the size of a batch changes nothing but the speed
+# In eval() mode the size of a batch changes nothing but the speed: a CPU wants what fits its caches.
+EVALUATION_BATCH, EVALUATION_BATCH_CPU = 1000, 100
 
 
 class _Training:
@@ -206,7 +207,7 @@ def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> tuple[
     `images` are float32 [N, C, H, W] on the device, `labels` int64 [N].
     """
     trial.eval()
-    model, batch_size = trial.model, EVALUATION_BATCH
+    model, batch_size = trial.model, EVALUATION_BATCH_CPU if images.device.type == "cpu" else EVALUATION_BATCH
     if case.evaluate_in == "train":
         # A copy: in train() mode the test images would move the running statistics of batch normalisation.
         model, batch_size = copy.deepcopy(trial.model).train(), case.batch_size
