@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.expectations import missed
-from benchmnist.results import CaseResult, TrialResult, now, worst
+from benchmnist.results import CaseResult, MeasuredEpoch, TrialResult, now, worst
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -103,10 +103,14 @@ class Dispatcher:
     An executor that trains one thing at a time is given a case when it is asked for. One that has room for more
     is given every trial by itself, those of the next cases too, so that it never waits; what comes early is
     told to the observer at once, and kept until it is asked for.
+
+    A case that is `known`, by its id, is not trained: its epochs are those that were measured then.
     """
 
-    def __init__(self, executor: Executor, observer: Observer) -> None:
-        self.executor, self.observer = executor, observer
+    def __init__(
+        self, executor: Executor, observer: Observer, known: Mapping[str, CaseResult] | None = None
+    ) -> None:
+        self.executor, self.observer, self.known = executor, observer, dict(known or {})
         self._ahead: list[Case] = []
         self._queue: deque[tuple[_Ledger, Case]] = deque()
         self._ledgers: dict[str, _Ledger] = {}
@@ -116,13 +120,17 @@ class Dispatcher:
     def expect(self, cases: Sequence[Case]) -> None:
         """Says which cases will be asked for, in that order, so that they can be begun before."""
         if self.executor.slots > 1:
-            self._ahead = list(cases)
+            self._ahead = [case for case in cases if case.id not in self.known]
 
     def epochs(self, case: Case) -> Generator[Epoch, None, CaseResult]:
         """Each epoch of each seed, to be `run` before the next is asked for; returns the result of the case.
 
         Trained elsewhere, the epochs of several seeds come in the order in which they end.
         """
+        if case.id in self.known:
+            for trial in self.known[case.id].trials:
+                yield from (MeasuredEpoch(trial.seed, epoch) for epoch in trial.epochs)
+            return self.known[case.id]
         ahead, self._ahead = self._ahead, []
         for expected in ahead:
             self._enqueue(expected)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from benchmnist.errors import SuiteError
 from benchmnist.guard import contained
+from benchmnist.keys import case_key
 from benchmnist.plan import Overrides, make_plan
 from benchmnist.plugins import find_plugins
 from benchmnist.suite import Suite, read_suite, seed_list
 from benchmnist.training.data import Datasets, default_data_root
-from benchmnist.training.environment import resolve_device
+from benchmnist.training.environment import platform_of, resolve_device
 from benchmnist.training.preflight import preflight
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Prepared:
         device: The device, `cuda:0`.
         data_root: Where datasets are kept.
         registry: The plugins that it was planned with.
+        keys: The key of each case, by its id; those that have one have the same result.
         notes: What plugins did, when they were loaded and tried, that they should not do; all of it undone.
     """
 
@@ -41,6 +43,7 @@ class Prepared:
     device: str
     data_root: Path
     registry: Registry
+    keys: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
 
@@ -76,4 +79,6 @@ def prepare(
         raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
     notes = [f"{plugin} {note}" for plugin in registry.plugins for note in plugin.notes]
     notes += [f"what this suite builds {note}" for note in noticed]
-    return Prepared(plan, tried.work, str(there), root, registry, (*notes, *tried.notes))
+    platform = platform_of(there)
+    keys = {case.id: case_key(case, tried.data[case.id], platform) for case in plan.cases if case.id in tried.data}
+    return Prepared(plan, tried.work, str(there), root, registry, keys, (*notes, *tried.notes))

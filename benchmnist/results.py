@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -62,12 +63,29 @@ class TrialResult(Frozen):
     checkpoint: str | None = None
 
 
+@dataclass
+class MeasuredEpoch:
+    """An epoch that was trained and timed somewhere else, or before."""
+
+    seed: int
+    result: EpochResult | None
+
+    @property
+    def seconds(self) -> float:
+        """Of training, by the clock of whoever trained it."""
+        return self.result.seconds if self.result else 0.0
+
+    def run(self) -> None:
+        """Nothing is left to do."""
+
+
 class CaseResult(Frozen):
     """One case with all of its seeds.
 
     Attributes:
         schema_version: SCHEMA of the version that wrote it.
         case: What was trained.
+        key: A hash of all that decides the result; empty where a plain pytest run trained it.
         status: The worst of its trials'.
         trials: One a seed, in order; fewer where it failed or was interrupted.
         engine: The engine that executed it.
@@ -89,6 +107,7 @@ class CaseResult(Frozen):
 
     schema_version: int = SCHEMA
     case: Case
+    key: str = ""
     status: Status
     trials: tuple[TrialResult, ...] = ()
     engine: str = ""

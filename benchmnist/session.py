@@ -21,6 +21,7 @@ from benchmnist.hookspecs import HOOK_API
 from benchmnist.prepare import prepare
 from benchmnist.pytest_plugin import HARNESS, Harness
 from benchmnist.results import RunRecord, now, worst
+from benchmnist.suite import Suite, read_suite
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from benchmnist.plan import Plan
     from benchmnist.prepare import Prepared
     from benchmnist.results import CaseResult, EpochResult, RunResult
-    from benchmnist.suite import Suite
     from benchmnist.training.preflight import Work
 
 
@@ -47,6 +47,7 @@ def run(
     data_root: str | Path | None = None,
     checkpoints: bool = True,
     block: Collection[str] = (),
+    resume: bool | str | Path = False,
     observer: Observer | None = None,
 ) -> RunResult:
     """Trains the cases of a suite and returns the run.
@@ -65,6 +66,8 @@ def run(
         data_root: Where datasets are kept; by default BENCHMNIST_DATA, or the user's cache folder.
         checkpoints: Whether the weights of each trial are kept.
         block: Plugins to leave out, by their names or those of their distributions.
+        resume: Go on with an interrupted run, in its folder: that one, or with True the newest of the suite.
+            Cases that ended are not trained again, as long as nothing has changed that decides their results.
         observer: Is told what happens, as it happens.
 
     Raises:
@@ -73,54 +76,98 @@ def run(
         ValueError: if the seeds or the epochs are not such as a suite may have.
         KeyboardInterrupt: after what was done has been saved.
     """
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs should be greater than 0, not {jobs}")
+    asked: dict[str, Any] = {
+        "seeds": list(seeds) if seeds is not None and not isinstance(seeds, int) else seeds,
+        "epochs": epochs,
+        "engine": engine,
+        "keyword": keyword,
+        "checkpoints": checkpoints,
+    }
+    suite = read_suite(suite) if not isinstance(suite, Suite) else suite
+    path = store.new_run_path(Path(out), suite.name)
+    if resume:
+        path = store.newest_run(Path(out), suite.name) if resume is True else Path(resume)
+        asked = _as_asked_before(store.load_record(path), asked)
     prepared = prepare(
         suite,
         device=device,
-        seeds=seeds,
-        epochs=epochs,
-        engine=engine,
+        seeds=asked["seeds"],
+        epochs=asked["epochs"],
+        engine=asked["engine"],
         data_root=data_root,
         block=block,
     )
-    plan = select(prepared, keyword).plan
+    plan = select(prepared, asked["keyword"]).plan
     build = prepared.registry.executors[executor].spec.load()
-    if jobs is not None and jobs < 1:
-        raise ValueError(f"jobs should be greater than 0, not {jobs}")
-    path = store.new_run_path(Path(out), plan.suite.name)
-    trials = sum(len(case.seeds) for case in plan.cases)
     workplace = Workplace(
-        prepared.device, prepared.data_root, path, checkpoints, tuple(block), jobs=jobs, trials=trials
+        prepared.device,
+        prepared.data_root,
+        path,
+        asked["checkpoints"],
+        tuple(block),
+        jobs=jobs,
+        trials=sum(len(case.seeds) for case in plan.cases),
     )
     executing = build(workplace)
     folder = store.RunFolder(path)
-    folder.make()
-    record = RunRecord(
-        benchmnist=version("benchmnist"),
-        suite=plan.suite.name,
-        title=plan.suite.title,
-        suite_file=plan.suite.file,
-        suite_text=plan.suite.text,
-        plan=plan.cases,
-        hook_api=HOOK_API,
-        notes=prepared.notes,
-        options={"device": prepared.device, "executor": executor, "keyword": keyword},
-        started=now(),
-    )
-    recorder = _Recorder(folder, record, observer or Observer())
-    recorder.run_started(plan, prepared.work, path)
-    with executing:
-        interrupted = _train(Harness(plan, Dispatcher(executing, recorder)), recorder, path)
-    recorder.run_ended(interrupted=interrupted)
+    if not resume:
+        folder.make()
+    with folder.lock():
+        known = folder.whole_cases(prepared.keys) if resume else {}
+        record = RunRecord(
+            benchmnist=version("benchmnist"),
+            suite=plan.suite.name,
+            title=plan.suite.title,
+            suite_file=plan.suite.file,
+            suite_text=plan.suite.text,
+            plan=plan.cases,
+            hook_api=HOOK_API,
+            notes=prepared.notes,
+            options={"device": prepared.device, "executor": executor, **asked},
+            started=store.load_record(path).started if resume else now(),
+        )
+        recorder = _Recorder(folder, record, observer or Observer(), prepared.keys)
+        recorder.run_started(plan, prepared.work, path)
+        for case in plan.cases:
+            if case.id in known:
+                recorder.known(known[case.id])
+        with executing:
+            interrupted = _train(Harness(plan, Dispatcher(executing, recorder, known)), recorder, path)
+        recorder.run_ended(interrupted=interrupted)
     if interrupted:
         raise KeyboardInterrupt
     return store.load_run(path)
 
 
+def _as_asked_before(record: RunRecord, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run that goes on was asked for when it began.
+
+    Raises:
+        BenchmnistError: if it is asked for something else now.
+    """
+    before = {name: record.options.get(name, default) for name, default in _DEFAULTS.items()}
+    for name, value in asked.items():
+        if value not in (before[name], _DEFAULTS[name]):
+            raise BenchmnistError(
+                f"the run was begun with {name} = {before[name]!r}, and goes on with that, not with {value!r}; "
+                "leave it out, or begin another run"
+            )
+    return before
+
+
+_DEFAULTS = {"seeds": None, "epochs": None, "engine": None, "keyword": "", "checkpoints": True}
+"""Of what decides which cases a run has, and what it keeps of them."""
+
+
 class _Recorder(Observer):
     """Writes everything down before it tells the observer."""
 
-    def __init__(self, folder: store.RunFolder, record: RunRecord, observer: Observer) -> None:
-        self.folder, self.record, self.observer = folder, record, observer
+    def __init__(
+        self, folder: store.RunFolder, record: RunRecord, observer: Observer, keys: Mapping[str, str]
+    ) -> None:
+        self.folder, self.record, self.observer, self.keys = folder, record, observer, keys
         self.environment: dict[str, Any] = {}
         self.ended: list[CaseResult] = []
         self.error: StoreError | None = None
@@ -129,6 +176,12 @@ class _Recorder(Observer):
         self.folder.write_record(self.record)
         self.observer.run_started(plan, work, path)
 
+    def known(self, result: CaseResult) -> None:
+        """A case that need not be trained: its file is there."""
+        self.ended.append(result)
+        self.environment = result.environment or self.environment
+        self.observer.case_ended(result)
+
     def case_started(self, case: Case) -> None:
         self.observer.case_started(case)
 
@@ -136,6 +189,7 @@ class _Recorder(Observer):
         self.observer.epoch_ended(case, seed, result)
 
     def case_ended(self, result: CaseResult) -> None:
+        result = result.model_copy(update={"key": self.keys.get(result.id, "")})
         self.ended.append(result)
         self.environment = result.environment or self.environment
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -9,12 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from benchmnist.errors import StoreError
 from benchmnist.results import SCHEMA, CaseResult, RunRecord, RunResult
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from benchmnist.cases import Frozen
 
 RUN_FILE = "run.json"
@@ -23,6 +27,7 @@ CHECKPOINTS = "checkpoints"
 PLOTS = "plots"
 BENCHMARK_FILE = "benchmark.json"
 SESSION_LOG = "session.log"
+LOCK = ".lock"
 
 T = TypeVar("T", RunRecord, CaseResult)
 
@@ -87,6 +92,37 @@ class RunFolder:
                 "choose a folder that can be written to with --out"
             ) from error
 
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Within it nobody else writes to the folder; a process that is gone, however, holds no lock.
+
+        Raises:
+            StoreError: if another process holds it.
+        """
+        try:
+            with FileLock(self.path / LOCK, timeout=0):
+                yield
+        except Timeout:
+            raise StoreError(
+                f"{self.path} is being written by another process; wait until that has ended, or end it"
+            ) from None
+
+    def whole_cases(self, keys: Mapping[str, str]) -> dict[str, CaseResult]:
+        """The results that need not be computed again, by case id: those that ended with a figure, by their keys.
+
+        A file that is damaged is set aside, as `NAME.json.damaged`.
+        """
+        found = {}
+        for file in sorted((self.path / CASES).glob("*.json")):
+            try:
+                result = _read(file, CaseResult)
+            except StoreError:
+                file.replace(file.with_name(f"{file.name}.damaged"))
+                continue
+            if result.status in ("completed", "diverged") and result.key and keys.get(result.id) == result.key:
+                found[result.id] = result
+        return found
+
     def write_record(self, record: RunRecord) -> None:
         """Writes run.json."""
         write_file(self.path / RUN_FILE, _json(record))
@@ -98,6 +134,27 @@ class RunFolder:
 
 def _json(value: Frozen) -> str:
     return value.model_dump_json(indent=1) + "\n"
+
+
+def load_record(path: Path) -> RunRecord:
+    """What run.json of a run folder says.
+
+    Raises:
+        StoreError: if there is none, or it is damaged, or was written by a later version.
+    """
+    return _read(path / RUN_FILE, RunRecord)
+
+
+def newest_run(out: Path, suite: str) -> Path:
+    """The newest run of a suite in a folder of runs.
+
+    Raises:
+        StoreError: if there is none.
+    """
+    runs = sorted(path.parent for path in (out / suite).glob(f"*/{RUN_FILE}"))
+    if not runs:
+        raise StoreError(f"there is no run of {suite} in {out} to go on with; leave --resume out to begin one")
+    return runs[-1]
 
 
 def load_run(path: str | Path) -> RunResult:

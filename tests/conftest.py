@@ -100,6 +100,13 @@ def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
     return install
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "faults" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("faults"):
+                item.add_marker(pytest.mark.skip(reason="takes long; run it with -m faults"))
+
+
 @pytest.fixture
 def pip_install(tmp_path: Path) -> Callable[[Path], Path]:
     """Has pip install a distribution from a copy of its folder; returns the folder to put on the path."""

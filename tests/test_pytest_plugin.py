@@ -200,7 +200,7 @@ def test_trials_side_by_side_are_timed_and_marked() -> None:
         told = measured["extra_info"]
         assert told["measured"] == "2 side by side"
         assert sorted(map(tuple, told["rounds"])) == [(seed, epoch) for seed in (0, 1) for epoch in (1, 2, 3)]
-    said = session("suite.toml", "--benchmnist-jobs=2", code=1)
+    said = session("suite.toml", "--benchmnist-jobs=2", code=2)
     assert "the executor inline trains one thing at a time, not 2" in said
     assert "--benchmnist-jobs: invalid literal" in session("suite.toml", "--benchmnist-jobs=many", code=2)
 

@@ -97,8 +97,8 @@ class Display(Observer):
         self.running.discard(result.id)
 
     def whose(self, case: Case) -> str:
-        """What a line about a case begins with: nothing, as long as there is only one that it can be of."""
-        return f"  {case.id}:" if len(self.running) > 1 else " "
+        """What a line about a case begins with: nothing, where it can only be of the case last begun."""
+        return " " if self.running == {case.id} else f"  {case.id}:"
 
     def notebook_lines(self, case: Case, result: EpochResult) -> None:
         """As the notebook prints them, once the clock has stopped."""
@@ -132,6 +132,7 @@ class LiveDisplay(Display):
         )
         self.overall = self.progress.add_task("starting", total=None)
         self.current: dict[tuple[str, int | None], str] = {}  # a line for each trial, by case and seed
+        self.over: set[tuple[str, int | None]] = set()  # those whose last epoch is shown until something else ends
         self.weights: dict[str, float] = {}
         self.shown: object = None
         self.drawn: RenderableType = ""
@@ -172,11 +173,12 @@ class LiveDisplay(Display):
         if self.verbose:
             self.notebook_lines(case, result)
         self.progress.advance(self.overall, self.weights[case.id])
-        self.current.pop((case.id, None), None)
-        self.current.pop((case.id, seed), None)
-        others = any(owner == case.id for owner, _ in self.current)
-        if (result.epoch < case.epochs and result.test_loss is not None) or not others:  # else the trial has ended
-            self.current[case.id, seed] = f"{case.id}: {_epoch(case, seed, result)}"
+        for over in ((case.id, None), *self.over):
+            self.current.pop(over, None)
+        self.over.clear()
+        self.current[case.id, seed] = f"{case.id}: {_epoch(case, seed, result)}"
+        if result.epoch == case.epochs or result.test_loss is None:
+            self.over.add((case.id, seed))
         self.draw()
 
     def case_ended(self, result: CaseResult) -> None:

@@ -79,6 +79,14 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     help="The folder to keep datasets in.  [default: the user's cache folder]",
 )
 @option("--checkpoints/--no-checkpoints", default=True, show_default=True, help="Keep the weights of each trial.")
+@option(
+    "--resume",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    metavar="[RUN]",
+    help="Go on with an interrupted run: the newest of the suite, or this one.",
+)
 @option("--dry-run", is_flag=True, help="List the cases and the work that they are; train nothing.")
 @block_option
 @option("-v", "--verbose", is_flag=True, help="Show the loss of every hundredth step.")
@@ -93,10 +101,13 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
 
     if dry_run:
         keyword = options["keyword"]
-        for not_for_preparing in ("keyword", "executor", "jobs", "out", "checkpoints"):
+        for not_for_preparing in ("keyword", "executor", "jobs", "out", "checkpoints", "resume"):
             del options[not_for_preparing]
         results_console().print(_dry_run(session.select(prepare(suite, **options), keyword)))
         return
+
+    resume = options.pop("resume")
+    options["resume"] = resume is not None and (resume or True)
 
     signals: list[int] = []
 

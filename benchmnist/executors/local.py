@@ -15,11 +15,10 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from benchmnist.executors.cores import auto_jobs, shares
-from benchmnist.results import CaseResult, EpochResult
+from benchmnist.results import CaseResult, MeasuredEpoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,22 +30,6 @@ if TYPE_CHECKING:
 
 WORKER_LOG = "worker.log"
 """What the workers, and what they train, printed: in the run folder; `worker-2.log` for the second, and so on."""
-
-
-@dataclass
-class MeasuredEpoch:
-    """An epoch that a worker has trained and timed."""
-
-    seed: int
-    result: EpochResult | None
-
-    @property
-    def seconds(self) -> float:
-        """Of training, by the worker's clock."""
-        return self.result.seconds if self.result else 0.0
-
-    def run(self) -> None:
-        """Nothing is left to do."""
 
 
 class LocalExecutor:

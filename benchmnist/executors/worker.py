@@ -11,8 +11,7 @@ import sys
 from typing import BinaryIO
 
 from benchmnist.executors import Bench
-from benchmnist.executors.local import MeasuredEpoch
-from benchmnist.results import CaseResult
+from benchmnist.results import CaseResult, MeasuredEpoch
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ class Datasets:
     def __init__(self, registry: Registry, root: Path) -> None:
         self.registry, self.root = registry, root
         self._kept: tuple[str, Dataset] | None = None
+        self._digest: str | None = None  # of the one that is kept
 
     def load(self, component: Component) -> Dataset:
         """The whole of a dataset.
@@ -63,11 +64,25 @@ class Datasets:
         key = f"{component.use} {json.dumps(component.params, sort_keys=True, default=str)}"
         if self._kept is None or self._kept[0] != key:
             spec = self.registry.datasets[component.use].spec
-            self._kept = None  # before the next is loaded, so that there is never room for two needed
+            self._kept = self._digest = (
+                None  # before the next is loaded, so that there is never room for two needed
+            )
             dataset = spec.load()(root=self.root, **component.params)
             check_dataset(dataset, f"the dataset {component.use!r} of {component.distribution}")
             self._kept = key, dataset
         return self._kept[1]
+
+    def digest(self, case: Case) -> str:
+        """A hash of the contents of a case's dataset, all of it."""
+        dataset = self.load(case.dataset)
+        if self._digest is None:
+            digest = hashlib.blake2b(json.dumps(dataset.classes).encode(), digest_size=16)
+            parts = dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels
+            for part in parts:
+                digest.update(f"{part.dtype}{tuple(part.shape)}".encode())
+                digest.update(part.contiguous().numpy().tobytes())
+            self._digest = digest.hexdigest()
+        return self._digest
 
     def for_case(self, case: Case) -> Dataset:
         """The part of its dataset that a case uses.

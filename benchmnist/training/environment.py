@@ -74,6 +74,14 @@ def environment(device: torch.device) -> dict[str, Any]:
     return found | {"fingerprint": _fingerprint(found)}
 
 
+def platform_of(device: torch.device) -> dict[str, Any]:
+    """What of the machine and its software decides what a training comes to, beside what is trained."""
+    known = environment(device)
+    return {key: known[key] for key in ("device_name", "torch", "benchmnist", "deterministic")} | {
+        "device": device.type
+    }
+
+
 def available_threads() -> int:
     """How many threads torch would use: one a core that this process may use, or what OMP_NUM_THREADS says."""
     return torch.get_num_threads()

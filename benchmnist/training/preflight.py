@@ -52,11 +52,13 @@ class Preflight:
         work: That of each case that can be built, by id.
         problems: Why the others cannot be.
         notes: What was noticed of the plugins beside, in words.
+        data: The digest of each such case's dataset, by case id.
     """
 
     work: dict[str, Work]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    data: dict[str, str]
 
 
 def preflight(plan: Plan, registry: Registry, datasets: Datasets, device: torch.device) -> Preflight:
@@ -79,10 +81,12 @@ class _Preflight:
 
     def check(self) -> Preflight:
         work: dict[str, Work] = {}
+        data: dict[str, str] = {}
         for case in self.plan.cases:
             dataset = self.dataset(case)
             if dataset is None or not self.precision(case):
                 continue
+            data[case.id] = self.datasets.digest(case)
             built = self.model(case, dataset)
             if built is None:
                 continue
@@ -95,7 +99,7 @@ class _Preflight:
                 steps=steps_per_epoch(case, dataset),
                 flop=3 * flop * passes * len(dataset.train_images),
             )
-        return Preflight(work, tuple(self.problems.values()), tuple(self.notes))
+        return Preflight(work, tuple(self.problems.values()), tuple(self.notes), data)
 
     @contextlib.contextmanager
     def building(self, kind: str, component: Component) -> Iterator[None]:

@@ -1,0 +1,204 @@
+"""Whatever is done to a run: what was told to have ended is there, and the rest can be done later."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fault_support import REFUSED, bad_disk, no_space, train, train_until_power_fails, train_until_the
+
+from benchmnist.results import CaseResult
+from benchmnist.store import load_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="faults are made as Linux has them")
+
+SUITE = """
+[suite]
+name = "faulty"
+[defaults]
+epochs = 2
+seeds = 2
+train_size = 200
+test_size = 100
+[[cases]]
+models = ["logistic"]
+optimizers = ["sgd", "adam", "momentum"]
+"""
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["fault_support", "benchmnist.session", "benchmnist.training.loop"])
+
+
+def fresh(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "suite.toml").write_text(SUITE, "utf-8")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return fresh(tmp_path)
+
+
+def begin(function: Callable[..., None], *args: Any, **kwargs: Any) -> Any:
+    process = PROCESSES.Process(target=function, args=args, kwargs=kwargs)
+    process.start()
+    return process
+
+
+def code_of(function: Callable[..., None], *args: Any, **kwargs: Any) -> int:
+    process = begin(function, *args, **kwargs)
+    process.join(120)
+    assert process.exitcode is not None
+    return int(process.exitcode)
+
+
+def told(folder: Path, word: str) -> list[str]:
+    log = folder / "log"
+    lines = log.read_text("utf-8").splitlines() if log.is_file() else []
+    return [line.partition(" ")[2] for line in lines if line.startswith(f"{word} ")]
+
+
+def stored(folder: Path) -> dict[str, str]:
+    """Every case that is there, by its id: all are whole."""
+    files = folder.glob("runs/faulty/*/cases/*.json")
+    texts = [file.read_text("utf-8") for file in files]
+    return {CaseResult.model_validate_json(text).id: text for text in texts}
+
+
+def figures(folder: Path) -> dict[str, list[tuple[float, float | None]]]:
+    run = load_run(folder / "runs")
+    assert run.record.status == "completed"
+    return {
+        case.id: [(epoch.train_loss, epoch.test_accuracy) for trial in case.trials for epoch in trial.epochs]
+        for case in run.cases
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[float, float | None]]]:
+    folder = fresh(tmp_path_factory.mktemp("undisturbed"))
+    assert code_of(train, folder) == 0
+    return figures(folder)
+
+
+def finish(folder: Path, undisturbed: object) -> None:
+    """What had ended is there, and stays as it is when the rest is done; the rest comes out as without faults."""
+    before = stored(folder)
+    assert {*told(folder, "ended")} <= {*before}
+    started = len(told(folder, "started"))
+    begun = any(folder.glob("runs/faulty/*/run.json"))
+    assert code_of(train, folder, resume=begun) == 0, told(folder, "refused")
+    assert figures(folder) == undisturbed
+    after = stored(folder)
+    assert {case: after[case] for case in before} == before
+    assert len(told(folder, "started")) - started == 3 - len(before)
+
+
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.faults)])
+def test_killed_at_every_so_maniest_write(folder: Path, undisturbed: object, every: int) -> None:
+    number, code = 0, -signal.SIGKILL
+    while code != 0:
+        number += every
+        place = fresh(folder / str(number))
+        code = code_of(train_until_the, number, place)
+        assert code in (0, -signal.SIGKILL)
+        finish(place, undisturbed)
+    assert number > 20
+
+
+@pytest.mark.parametrize(("number", "error"), [(1, no_space), (5, bad_disk), (10, no_space), (11, bad_disk)])
+def test_a_disk_that_cannot_be_written_to(folder: Path, undisturbed: object, number: int, error: Any) -> None:
+    if code_of(train_until_the, number, folder, error) == REFUSED:
+        (why,) = told(folder, "refused")
+        assert why.startswith("cannot write ")
+    else:  # a checkpoint: its case has failed, and the others went on
+        run = load_run(folder / "runs")
+        assert run.record.status == "failed"
+        (failed,) = (case for case in run.cases if case.status == "failed")
+        assert "StoreError: cannot write " in str(failed.error)
+        assert "checkpoints" in str(failed.error)
+        (folder / "runs" / "faulty" / run.path.name / "cases" / f"{failed.case.file_stem}.json").unlink()
+        (folder / "log").unlink()
+    assert not list(folder.glob("runs/faulty/**/*.tmp"))
+    finish(folder, undisturbed)
+
+
+def kill_at_random(folder: Path, undisturbed: object, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    for _ in range(4):
+        process = begin(train, folder, resume=any(folder.glob("runs/faulty/*/run.json")))
+        time.sleep(chance.uniform(0.3, 2.5))
+        process.kill()
+        process.join()
+        assert {*told(folder, "ended")} <= {*stored(folder)}
+        if process.exitcode == 0:
+            break
+    finish(folder, undisturbed)
+
+
+def fail_power(folder: Path, undisturbed: object, seed: int) -> None:
+    for attempt in range(5):
+        resume = any(folder.glob("runs/faulty/*/run.json"))
+        if code_of(train_until_power_fails, 1000 * seed + attempt, folder, resume=resume) == 0:
+            break
+        assert {*told(folder, "ended")} <= {*stored(folder)}
+    finish(folder, undisturbed)
+
+
+@pytest.mark.parametrize("seed", range(1))
+def test_killed_at_random(folder: Path, undisturbed: object, seed: int) -> None:
+    kill_at_random(folder, undisturbed, seed)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_power_loss(folder: Path, undisturbed: object, seed: int) -> None:
+    fail_power(folder, undisturbed, seed)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("tens", range(10))
+def test_killed_at_random_a_hundred_times(tmp_path: Path, undisturbed: object, tens: int) -> None:
+    for seed in range(10 * tens, 10 * tens + 10):
+        kill_at_random(fresh(tmp_path / str(seed)), undisturbed, seed)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("tens", range(10))
+def test_a_hundred_power_losses(tmp_path: Path, undisturbed: object, tens: int) -> None:
+    for seed in range(10 * tens, 10 * tens + 10):
+        fail_power(fresh(tmp_path / str(seed)), undisturbed, seed)
+
+
+def test_ten_resumes_at_once(folder: Path, undisturbed: object) -> None:
+    assert code_of(train_until_the, 12, folder) == -signal.SIGKILL
+    whole = len(stored(folder))
+    started = len(told(folder, "started"))
+    processes = [begin(train, folder, resume=True) for _ in range(10)]
+    for process in processes:
+        process.join(120)
+    codes = [process.exitcode for process in processes]
+    assert {*codes} <= {0, REFUSED}
+    assert 0 in codes
+    assert all("is being written by another process" in why for why in told(folder, "refused"))
+    assert len(told(folder, "started")) - started == 3 - whole
+    assert figures(folder) == undisturbed
+
+
+def test_a_damaged_result_is_set_aside_and_computed_again(folder: Path, undisturbed: object) -> None:
+    assert code_of(train, folder) == 0
+    (file,) = folder.glob("runs/faulty/*/cases/mnist__logistic__adam.json")
+    text = file.read_text("utf-8")
+    file.write_text(text[: len(text) // 2], "utf-8")
+    assert code_of(train, folder, resume=True) == 0
+    assert told(folder, "started")[3:] == ["mnist/logistic/adam"]
+    assert figures(folder) == undisturbed
+    assert file.with_name(f"{file.name}.damaged").read_text("utf-8") == text[: len(text) // 2]
