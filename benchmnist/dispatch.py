@@ -64,17 +64,17 @@ class _Ledger:
 
     @property
     def failed(self) -> bool:
-        return any(part.status == "failed" for part in self.parts)
+        return any(part.failed for part in self.parts)
 
     def joined(self, side_by_side: int) -> CaseResult:
         """The parts as one result."""
         first = next((part for part in self.parts if part.engine), self.parts[0])
-        trials = {trial.seed: trial for part in self.parts for trial in part.trials}
+        status = worst(part.status for part in self.parts)
         return first.model_copy(
             update={
                 "case": self.case,
-                "status": worst(part.status for part in self.parts),
-                "trials": tuple(trials[seed] for seed in self.case.seeds if seed in trials),
+                "status": status,
+                "trials": self._trials(status),
                 "peak_memory": max(part.peak_memory for part in self.parts),
                 "side_by_side": side_by_side,
                 "error": next((part.error for part in self.parts if part.error), None),
@@ -85,16 +85,20 @@ class _Ledger:
 
     def interrupted(self) -> CaseResult:
         """What was trained before an interruption."""
+        trials = self._trials("interrupted")
+        return CaseResult(case=self.case, status="interrupted", trials=trials, started=self.started)
+
+    def _trials(self, cut_short: Status) -> tuple[TrialResult, ...]:
+        """The trials that have ended, and of the others the epochs that have been seen."""
         trials = {trial.seed: trial for part in self.parts for trial in part.trials}
         for seed in dict.fromkeys(seed for seed, _ in self.seen):
             epochs = tuple(epoch for owner, epoch in self.seen if owner == seed)
             diverged = epochs[-1].test_loss is None
             whole: Status = (
-                "diverged" if diverged else "completed" if len(epochs) == self.case.epochs else "interrupted"
+                "diverged" if diverged else "completed" if len(epochs) == self.case.epochs else cut_short
             )
             trials.setdefault(seed, TrialResult(seed=seed, status=whole, epochs=epochs))
-        ordered = tuple(trials[seed] for seed in self.case.seeds if seed in trials)
-        return CaseResult(case=self.case, status="interrupted", trials=ordered, started=self.started)
+        return tuple(trials[seed] for seed in self.case.seeds if seed in trials)
 
 
 class Dispatcher:

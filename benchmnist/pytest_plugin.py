@@ -224,7 +224,7 @@ class _Training:
             benchmark.has_error = True
             self.harness.dispatcher.interrupt()
             raise
-        benchmark.has_error = result.status == "failed" or not rounds
+        benchmark.has_error = result.failed or not rounds
         benchmark.extra_info.update(_extra_info(result, rounds))
         self.config.stash[ENVIRONMENT] = result.environment
         if not benchmark.has_error:
@@ -235,7 +235,7 @@ class _Training:
                 "group": self.case.model.label,
                 "environment": result.environment,
             }
-        if result.status == "failed":
+        if result.failed:
             raise TrialError(result.error)
         if result.misses:
             raise ExpectationError("\n".join(result.misses))

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """The number of the format of run.json and cases/*.json."""
 
-Status = Literal["completed", "diverged", "failed", "interrupted"]
+Status = Literal["completed", "diverged", "failed", "crashed", "timed out", "interrupted"]
+"""`failed` raised, `crashed` took its process with it, `timed out` was ended because it took too long."""
+
+FAILURES = frozenset({"failed", "crashed", "timed out"})
 
 
 class EpochResult(Frozen):
@@ -100,7 +103,7 @@ class CaseResult(Frozen):
             own; they slow each other down, so that times are comparable only with times taken likewise.
         environment: The machine, the versions and the flags that it ran with.
         misses: What the suite expected and was not so, in words.
-        error: The traceback, where it failed.
+        error: The traceback, where it failed; or how its process ended, and what that had said.
         started: UTC, ISO 8601.
         wall_seconds: From first to last, all included.
     """
@@ -123,6 +126,11 @@ class CaseResult(Frozen):
     error: str | None = None
     started: str = ""
     wall_seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended otherwise than it should have, in whatever way."""
+        return self.status in FAILURES
 
     @property
     def id(self) -> str:
@@ -188,6 +196,6 @@ def now() -> str:
 
 
 def worst(statuses: Iterable[Status]) -> Status:
-    """The one that matters most: failed, interrupted, diverged, completed."""
-    order: tuple[Status, ...] = ("failed", "interrupted", "diverged", "completed")
+    """The one that matters most: failed, crashed, timed out, interrupted, diverged, completed."""
+    order: tuple[Status, ...] = ("failed", "crashed", "timed out", "interrupted", "diverged", "completed")
     return min(statuses, key=order.index, default="completed")

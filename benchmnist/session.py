@@ -20,7 +20,7 @@ from benchmnist.executors import Workplace
 from benchmnist.hookspecs import HOOK_API
 from benchmnist.prepare import prepare
 from benchmnist.pytest_plugin import HARNESS, Harness
-from benchmnist.results import RunRecord, now, worst
+from benchmnist.results import RunRecord, now
 from benchmnist.suite import Suite, read_suite
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def run(
     engine: str | None = None,
     executor: str = "local",
     jobs: int | None = None,
+    timeout: float | None = None,
     out: str | Path = "runs",
     data_root: str | Path | None = None,
     checkpoints: bool = True,
@@ -62,6 +63,7 @@ def run(
         executor: Where the cases are executed.
         jobs: How many trials at the same time; None leaves it to the executor. `local` then takes one a core of
             the CPU, each with a thread, and on a GPU one.
+        timeout: Seconds that a case may take, with all its trials and all but planning; then it is ended.
         out: The folder that run folders are made in.
         data_root: Where datasets are kept; by default BENCHMNIST_DATA, or the user's cache folder.
         checkpoints: Whether the weights of each trial are kept.
@@ -108,6 +110,7 @@ def run(
         asked["checkpoints"],
         tuple(block),
         jobs=jobs,
+        timeout=timeout,
         trials=sum(len(case.seeds) for case in plan.cases),
     )
     executing = build(workplace)
@@ -200,7 +203,7 @@ class _Recorder(Observer):
         self.observer.case_ended(result)
 
     def run_ended(self, *, interrupted: bool) -> None:
-        failed = worst(result.status for result in self.ended) == "failed" or any(r.misses for r in self.ended)
+        failed = any(result.failed or result.misses for result in self.ended)
         status = "interrupted" if interrupted else "failed" if failed else "completed"
         self.record = self.record.model_copy(update={"status": status, "ended": now()})
         self.folder.write_record(self.record)

@@ -21,7 +21,7 @@ EPOCHS = st.builds(
     test_loss=FLOATS | st.none(),
     test_accuracy=FLOATS | st.none(),
 )
-STATUSES = st.sampled_from(["completed", "diverged", "failed", "interrupted"])
+STATUSES = st.sampled_from(["completed", "diverged", "failed", "crashed", "timed out", "interrupted"])
 TRIALS = st.builds(
     TrialResult,
     seed=st.integers(0, 2**40),

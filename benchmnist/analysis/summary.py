@@ -71,7 +71,7 @@ def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary
         best_accuracy=max(reached, default=None),
         train_loss=_mean(losses),
         epoch_seconds=seconds,
-        images_per_second=result.train_size / seconds if seconds else None,
+        images_per_second=result.train_size / seconds if seconds and result.train_size else None,
         speedup=speedup,
         accuracy_gain=gain,
     )

@@ -66,6 +66,12 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     help="How many trials the executor local trains at the same time.  [default: on a CPU one a core; else 1]",
 )
 @option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End a case that takes longer, and go on with the next.",
+)
+@option(
     "--out",
     default="runs",
     show_default=True,
@@ -101,7 +107,7 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
 
     if dry_run:
         keyword = options["keyword"]
-        for not_for_preparing in ("keyword", "executor", "jobs", "out", "checkpoints", "resume"):
+        for not_for_preparing in ("keyword", "executor", "jobs", "timeout", "out", "checkpoints", "resume"):
             del options[not_for_preparing]
         results_console().print(_dry_run(session.select(prepare(suite, **options), keyword)))
         return

@@ -94,6 +94,7 @@ class Workplace:
         block: Plugins to leave out.
         jobs: How many trials at the same time; None leaves it to the executor.
         trials: How many there are in all.
+        timeout: Seconds that a case may take, with all its trials; None lets it take what it takes.
     """
 
     device: str
@@ -103,6 +104,7 @@ class Workplace:
     block: tuple[str, ...] = ()
     jobs: int | None = 1
     trials: int = 1
+    timeout: float | None = None
 
 
 class Bench:

@@ -19,7 +19,7 @@ class InlineExecutor:
     """The simplest: a debugger stops in it, a profiler sees it, and nothing is started.
 
     Raises:
-        BenchmnistError: if it is to do several things at the same time.
+        BenchmnistError: if it is to do several things at the same time, or to end what takes too long.
     """
 
     slots = 1
@@ -28,6 +28,11 @@ class InlineExecutor:
         if workplace.jobs not in (None, 1):
             raise BenchmnistError(
                 f"the executor inline trains one thing at a time, not {workplace.jobs}; leave --jobs out, or take "
+                "--executor local"
+            )
+        if workplace.timeout is not None:
+            raise BenchmnistError(
+                "the executor inline cannot end what it trains itself; leave --timeout out, or take "
                 "--executor local"
             )
         self.workplace = workplace

@@ -8,6 +8,7 @@ workers that end at their next word.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pickle
 import queue
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Self
 
 from benchmnist.executors.cores import auto_jobs, shares
@@ -32,6 +34,9 @@ WORKER_LOG = "worker.log"
 """What the workers, and what they train, printed: in the run folder; `worker-2.log` for the second, and so on."""
 
 
+Inbox = queue.SimpleQueue[tuple["Worker", object]]
+
+
 class LocalExecutor:
     """Starts a worker when a task comes and none is idle, up to `slots` of them.
 
@@ -45,6 +50,9 @@ class LocalExecutor:
         # Several share the processor; one has it as it would have it without us.
         self.shares: list[Share | None] = [*shares(self.slots)] if self.slots > 1 else [None]
         self.workers: dict[int, Worker] = {}  # by slot
+        self.busy: dict[Worker, Case] = {}
+        self.deadlines: dict[str, float] = {}  # by case id
+        self.inbox: Inbox = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
         return self
@@ -56,31 +64,63 @@ class LocalExecutor:
 
     def execute(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, Epoch | CaseResult]]:
         """See Executor."""
-        inbox: queue.SimpleQueue[tuple[int, object]] = queue.SimpleQueue()
-        busy: dict[int, Case] = {}
+        self.inbox = queue.SimpleQueue()
+        self.deadlines.clear()
         try:
             while True:
-                for slot in range(self.slots):
-                    if slot not in busy and (task := next(tasks, None)) is not None:
-                        busy[slot] = task
-                        self._worker(slot).begin(task, slot, inbox)
-                if not busy:
+                self._hand_out(tasks)
+                if not self.busy:
                     return
-                slot, message = inbox.get()
-                task = busy[slot]
-                if isinstance(message, MeasuredEpoch):
-                    yield task, message
-                    continue
-                del busy[slot]
-                if isinstance(message, CaseResult):
-                    yield task, message
-                else:
-                    epitaph = self.workers.pop(slot).epitaph()
-                    yield task, CaseResult(case=task, status="failed", error=epitaph)
+                yield from self._overdue()
+                yield from self._heard()
         finally:
-            for slot in busy:  # whoever asked does not want them any more
-                if slot in self.workers:
-                    self.workers.pop(slot).kill()
+            for worker in [*self.busy]:  # whoever asked does not want them any more
+                self._end(worker)
+
+    def _hand_out(self, tasks: Iterator[Case]) -> None:
+        """A task to each worker that has none, as long as there are any."""
+        for slot in range(self.slots):
+            if self.workers.get(slot) not in self.busy and (task := next(tasks, None)) is not None:
+                worker = self._worker(slot)
+                self.busy[worker] = task
+                worker.begin(task, self.inbox)
+                if self.workplace.timeout is not None:
+                    self.deadlines.setdefault(task.id, time.monotonic() + self.workplace.timeout)
+
+    def _overdue(self) -> Iterator[tuple[Case, CaseResult]]:
+        """Ends what has taken too long."""
+        for worker, task in [*self.busy.items()]:
+            if self.deadlines.get(task.id, math.inf) <= time.monotonic():
+                self._end(worker)
+                why = f"it had not ended after {self.workplace.timeout:g} s, and was ended (--timeout)"
+                yield task, CaseResult(case=task, status="timed out", error=why)
+
+    def _heard(self) -> Iterator[tuple[Case, Epoch | CaseResult]]:
+        """What the next worker says; nothing, if it is time to look at the clock."""
+        if not self.busy:
+            return
+        ends = [self.deadlines[task.id] for task in self.busy.values() if task.id in self.deadlines]
+        try:
+            worker, message = self.inbox.get(timeout=max(0.0, min(ends) - time.monotonic()) if ends else None)
+        except queue.Empty:
+            return
+        if worker not in self.busy:
+            return  # the last word of one that was ended
+        task = self.busy[worker]
+        if isinstance(message, MeasuredEpoch):
+            yield task, message
+        elif isinstance(message, CaseResult):
+            del self.busy[worker]
+            yield task, message
+        else:
+            epitaph = worker.epitaph()
+            self._end(worker)
+            yield task, CaseResult(case=task, status="crashed", error=epitaph)
+
+    def _end(self, worker: Worker) -> None:
+        del self.busy[worker]
+        self.workers = {slot: other for slot, other in self.workers.items() if other is not worker}
+        worker.kill()
 
     def _worker(self, slot: int) -> Worker:
         if slot not in self.workers:
@@ -117,8 +157,8 @@ class Worker:
         self.listener: threading.Thread | None = None
         self._say(workplace)
 
-    def begin(self, task: Case, slot: int, inbox: queue.SimpleQueue[tuple[int, object]]) -> None:
-        """Hands it a task; its answers go into the inbox, with the slot, the last of them a result or None."""
+    def begin(self, task: Case, inbox: Inbox) -> None:
+        """Hands it a task; its answers go into the inbox, the last of them a result, or None if it dies."""
         self.said_before = self.log.stat().st_size
         self._say(task)
 
@@ -129,7 +169,7 @@ class Worker:
                     message = pickle.load(self.answers)
                 except (EOFError, OSError, ValueError, pickle.UnpicklingError):
                     message = None  # it has died, or has been ended
-                inbox.put((slot, message))
+                inbox.put((self, message))
 
         self.listener = threading.Thread(target=listen, daemon=True)
         self.listener.start()
@@ -141,7 +181,11 @@ class Worker:
 
     def kill(self) -> None:
         """Ends it at once."""
-        self.process.kill()
+        if hasattr(os, "killpg"):  # and whatever it has started
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        else:
+            self.process.kill()
         self.process.wait()
         if self.listener is not None:
             self.listener.join()  # the pipe has ended
@@ -152,7 +196,6 @@ class Worker:
     def epitaph(self) -> str:
         """How it died, and what was said in its last task."""
         code = self.process.wait()
-        self.kill()
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         said = self.log.read_bytes()[self.said_before :].decode("utf-8", "replace").strip()
         return f"the worker process {how} while it trained this case\n{said}".strip()

@@ -76,3 +76,9 @@ def test_a_case_without_trials(status: str, shown: str) -> None:
     summary = summarise(case(status=status))
     assert summary.status == shown
     assert summary.accuracy is summary.epoch_seconds is summary.images_per_second is summary.train_loss is None
+
+
+def test_of_a_case_that_was_cut_short_the_speed_is_not_known() -> None:
+    cut_short = case(trial(0, [90.0]), status="interrupted").model_copy(update={"train_size": 0})
+    summary = summarise(cut_short)
+    assert (summary.epoch_seconds, summary.images_per_second) == (1.0, None)

@@ -53,6 +53,30 @@ def test_verbose_prints_the_lines_of_the_notebook(
     assert re.search(r"^Epoch \[2/3\], Step \[10/10\], Loss: \d\.\d{4}$", done.stderr, re.MULTILINE)
 
 
+def test_a_run_is_gone_on_with_as_it_was_asked_for(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = write_suite()
+    first = invoke("run", path, *QUICK, "--epochs", "1", "--seeds", "4,2", "-k", "adam or sgd")
+    assert first.exit_code == 0, first.output
+    run = Path(first.stderr.split()[-1])
+    (run / "cases" / "mnist__fc__adam.json").unlink()
+    for named in ([], [str(run)]):
+        again = invoke("run", path, *QUICK, "--resume", *named)
+        assert again.exit_code == 0, again.output
+        assert "mnist/fc/sgd: ok: accuracy" in again.stderr
+        assert ("[1/2] mnist/fc/adam" in again.stderr) == (not named)  # the second time nothing was left to do
+        assert Path(again.stderr.split()[-1]) == run
+        assert re.sub(r"[\d.,]+k?×?\*? ", "", again.stdout) == re.sub(r"[\d.,]+k?×?\*? ", "", first.stdout)
+    assert [trial.seed for trial in benchmnist.load_run(run)["mnist/fc/adam"].trials] == [4, 2]
+    other = invoke("run", path, *QUICK, "--epochs", "2", "--resume")
+    assert other.exit_code == 2
+    assert "the run was begun with epochs = 1, and goes on with that, not with 2" in other.stderr
+    none = invoke("run", path, *QUICK, "--out", str(tmp_path / "none"), "--resume")
+    assert none.exit_code == 2
+    assert "there is no run of small in " in none.stderr
+
+
 def test_a_dry_run_lists_the_cases_and_the_work(
     invoke: Callable[..., Result], write_suite: Callable[..., Path], tmp_path: Path
 ) -> None:

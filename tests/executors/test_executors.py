@@ -206,10 +206,50 @@ def test_a_worker_that_dies_costs_its_case_only(
             make_case(id="a/dead", model=component("deadly", how=how), seeds=(0, 1, 2, 3)),
             make_case(epochs=2, seeds=(0, 1)),
         )
-    assert (dead.status, fine.status, dead.trials, len(fine.trials)) == ("failed", "completed", (), 2)
-    assert [line for line in told.log if line.startswith("a/dead")] == ["a/dead started", "a/dead failed"]
+    assert (dead.status, fine.status, dead.trials, len(fine.trials)) == ("crashed", "completed", (), 2)
+    assert [line for line in told.log if line.startswith("a/dead")] == ["a/dead started", "a/dead crashed"]
     assert str(dead.error).startswith(said)
     assert "the last words" in str(dead.error)
+
+
+SLEEPY = """
+import subprocess, sys, time
+from torch import nn
+from benchmnist import ModelSpec, hookimpl
+
+def sleepy(*, input_shape, num_classes, after):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, num_classes))
+    steps = []
+    def sleep(*_):
+        steps.append(1)
+        if len(steps) > after:
+            subprocess.run([sys.executable, "-c", "import time; time.sleep(600)"])
+    model.register_forward_pre_hook(sleep)
+    return model
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="sleepy", summary="", build=sleepy)]
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_case_that_hangs_is_ended_and_the_others_go_on(
+    workplace: Workplace, install_plugin: Callable[..., None], jobs: int
+) -> None:
+    install_plugin("sleepy", SLEEPY)
+    with LocalExecutor(replace(workplace, jobs=jobs, timeout=25)) as executor:
+        (hung, fine), told = execute(
+            executor,
+            # It is built anew for each trial, and sleeps in the third epoch.
+            make_case(id="a/hung", model=component("sleepy", after=25), epochs=9, seeds=(0, 1, 2)),
+            make_case(seeds=(0, 1)),
+        )
+    assert (hung.status, fine.status) == ("timed out", "completed")
+    assert hung.error == "it had not ended after 25 s, and was ended (--timeout)"
+    assert [trial.status for trial in hung.trials] == ["timed out"] * jobs
+    assert {len(trial.epochs) for trial in hung.trials} == {2}  # what was done is kept
+    assert told.log[-1] == "a/case completed"
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -257,3 +297,5 @@ def test_a_device_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
 def test_inline_does_one_thing_at_a_time(workplace: Workplace) -> None:
     with pytest.raises(BenchmnistError, match="trains one thing at a time, not 2; leave --jobs out"):
         InlineExecutor(replace(workplace, jobs=2))
+    with pytest.raises(BenchmnistError, match="cannot end what it trains itself; leave --timeout out"):
+        InlineExecutor(replace(workplace, timeout=1))
