@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from benchmnist.training.preflight import Work
 
 
+def called(result: CaseResult, case: Case) -> CaseResult:
+    """A result of the same key as the result of this case, which may have another name and other expectations."""
+    result = result.model_copy(update={"case": case})
+    return result.model_copy(update={"misses": missed(result)})
+
+
 class Observer:
     """Is told what happens, as it happens: a display, a store. Override what you care for.
 

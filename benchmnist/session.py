@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmnist import pytest_plugin, store
-from benchmnist.dispatch import Dispatcher, Observer
+from benchmnist.dispatch import Dispatcher, Observer, called
 from benchmnist.errors import BenchmnistError, StoreError
 from benchmnist.executors import Workplace
 from benchmnist.hookspecs import HOOK_API
 from benchmnist.prepare import prepare
 from benchmnist.pytest_plugin import HARNESS, Harness
 from benchmnist.results import RunRecord, now
-from benchmnist.suite import Suite, read_suite
+from benchmnist.suite import Suite, read_suite, seed_list
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -81,7 +81,7 @@ def run(
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs should be greater than 0, not {jobs}")
     asked: dict[str, Any] = {
-        "seeds": list(seeds) if seeds is not None and not isinstance(seeds, int) else seeds,
+        "seeds": None if seeds is None else list(seed_list(seeds)),
         "epochs": epochs,
         "engine": engine,
         "keyword": keyword,
@@ -118,7 +118,10 @@ def run(
     if not resume:
         folder.make()
     with folder.lock():
-        known = folder.whole_cases(prepared.keys) if resume else {}
+        whole = folder.whole_cases() if resume else {}
+        known = {
+            case.id: called(whole[key], case) for case in plan.cases if (key := prepared.keys[case.id]) in whole
+        }
         record = RunRecord(
             benchmnist=version("benchmnist"),
             suite=plan.suite.name,
@@ -133,9 +136,8 @@ def run(
         )
         recorder = _Recorder(folder, record, observer or Observer(), prepared.keys)
         recorder.run_started(plan, prepared.work, path)
-        for case in plan.cases:
-            if case.id in known:
-                recorder.known(known[case.id])
+        for result in known.values():
+            recorder.known(result)
         with executing:
             interrupted = _train(Harness(plan, Dispatcher(executing, recorder, known)), recorder, path)
         recorder.run_ended(interrupted=interrupted)
@@ -183,6 +185,7 @@ class _Recorder(Observer):
         """A case that need not be trained: its file is there."""
         self.ended.append(result)
         self.environment = result.environment or self.environment
+        self.folder.write_case(result)  # under the name that it has now
         self.observer.case_ended(result)
 
     def case_started(self, case: Case) -> None:

@@ -17,7 +17,7 @@ from benchmnist.errors import StoreError
 from benchmnist.results import SCHEMA, CaseResult, RunRecord, RunResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from benchmnist.cases import Frozen
 
@@ -107,8 +107,8 @@ class RunFolder:
                 f"{self.path} is being written by another process; wait until that has ended, or end it"
             ) from None
 
-    def whole_cases(self, keys: Mapping[str, str]) -> dict[str, CaseResult]:
-        """The results that need not be computed again, by case id: those that ended with a figure, by their keys.
+    def whole_cases(self) -> dict[str, CaseResult]:
+        """The results that need not be computed again: those that ended with a figure, by their keys.
 
         A file that is damaged is set aside, as `NAME.json.damaged`.
         """
@@ -119,8 +119,8 @@ class RunFolder:
             except StoreError:
                 file.replace(file.with_name(f"{file.name}.damaged"))
                 continue
-            if result.status in ("completed", "diverged") and result.key and keys.get(result.id) == result.key:
-                found[result.id] = result
+            if result.status in ("completed", "diverged") and result.key:
+                found[result.key] = result
         return found
 
     def write_record(self, record: RunRecord) -> None:

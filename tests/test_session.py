@@ -387,6 +387,31 @@ def test_an_interruption_keeps_what_was_done_side_by_side(write_suite: Callable[
         assert 1 <= len(case.trials[0].epochs) < 30
 
 
+def test_a_case_that_is_called_otherwise_is_not_trained_again(write_suite: Callable[..., Path]) -> None:
+    text = (
+        '[optimizers.first]\nuse = "sgd"\nlr = 0.1\n[[cases]]\nmodels = ["fc"]\noptimizers = ["first", "adam"]\n'
+    )
+    begun = run(write_suite(HEAD + text))
+    started: list[str] = []
+
+    class Listener(benchmnist.Observer):
+        def case_started(self, case: Case) -> None:
+            started.append(case.id)
+
+    changed = (
+        text.replace("first", "renamed").replace('"adam"]', '"adam", "rmsprop"]') + 'expect.accuracy = "> 100"\n'
+    )
+    gone_on = run(write_suite(HEAD + changed), resume=begun.path, observer=Listener())
+    assert gone_on.path == begun.path
+    assert started == ["mnist/fc/rmsprop"]
+    assert [case.id for case in gone_on.cases] == ["mnist/fc/renamed", "mnist/fc/adam", "mnist/fc/rmsprop"]
+    assert gone_on["mnist/fc/renamed"].trials == begun["mnist/fc/first"].trials
+    assert all(case.misses for case in gone_on.cases)
+    measured = strict_json(gone_on.path / "benchmark.json")["benchmarks"]
+    assert [b["name"] for b in measured] == [case.id for case in gone_on.cases]
+    assert gone_on.record.started == begun.record.started
+
+
 def test_nothing_of_a_case_is_held_on_to_when_it_has_ended(
     write_suite: Callable[..., Path], install_plugin: Callable[..., None]
 ) -> None:

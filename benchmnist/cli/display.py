@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Group
@@ -35,12 +36,13 @@ def show_run(run: RunResult, console: Console) -> None:
     console.print(Text(legend(run.cases), style="dim"))
     for result in run.cases:
         if result.error:
-            last = result.error.strip().splitlines()[-1]
-            console.print(Text(f"{result.id} failed: {last}", style="red"), soft_wrap=True)
+            first, *_, last = [*result.error.strip().splitlines()] * 2
+            said = last if result.status == "failed" else first  # of a traceback, or of what became of the process
+            console.print(Text(f"{result.id} {result.status}: {said}", style="red"), soft_wrap=True)
         for miss in result.misses:
             console.print(Text(f"{result.id} missed: {miss}", style="red"), soft_wrap=True)
         for remark in result.remarks:
-            if result.case.engine not in ("auto", result.engine):  # it was asked for, and is not what is timed
+            if result.case.engine not in ("auto", result.engine) and remark.startswith("not "):
                 console.print(Text(f"note: {result.id} is {remark}", style="yellow"), soft_wrap=True)
     for note in run.record.notes:
         console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
@@ -134,6 +136,7 @@ class LiveDisplay(Display):
         self.current: dict[tuple[str, int | None], str] = {}  # a line for each trial, by case and seed
         self.over: set[tuple[str, int | None]] = set()  # those whose last epoch is shown until something else ends
         self.weights: dict[str, float] = {}
+        self.counted: Counter[str] = Counter()  # epochs, by case
         self.shown: object = None
         self.drawn: RenderableType = ""
         self.live = Live(
@@ -172,7 +175,7 @@ class LiveDisplay(Display):
         """See Observer."""
         if self.verbose:
             self.notebook_lines(case, result)
-        self.progress.advance(self.overall, self.weights[case.id])
+        self.count(case, 1)
         for over in ((case.id, None), *self.over):
             self.current.pop(over, None)
         self.over.clear()
@@ -185,11 +188,14 @@ class LiveDisplay(Display):
         """See Observer."""
         self.ended.append(result)
         self.current = {key: line for key, line in self.current.items() if key[0] != result.id}
-        done = sum(self.weights[r.id] * r.case.rounds for r in self.ended)  # also where a trial ended early
-        self.progress.update(
-            self.overall, completed=done, description=f"{len(self.ended)}/{len(self.cases)} cases"
-        )
+        self.count(result.case, result.case.rounds - self.counted[result.id])  # those that will not come, too
+        self.progress.update(self.overall, description=f"{len(self.ended)}/{len(self.cases)} cases")
         self.draw()
+
+    def count(self, case: Case, epochs: int) -> None:
+        """So many more epochs of a case need not be waited for."""
+        self.counted[case.id] += epochs
+        self.progress.advance(self.overall, epochs * self.weights[case.id])
 
     def draw(self) -> None:
         """Puts the newest on the screen; of a long table, the last rows that there is room for."""
