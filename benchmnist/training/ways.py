@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from benchmnist.errors import TrialError
 from benchmnist.guard import contained
@@ -19,7 +20,7 @@ from benchmnist.training.engines.dataloader import DataLoaderEngine
 from benchmnist.training.engines.graph import GraphEngine
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.engines.stacked import build_stack
-from benchmnist.training.trial import Build, build_model, build_trial
+from benchmnist.training.trial import Build, build_trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,9 +103,9 @@ def find_way(setting: Setting) -> Way:
     """The fastest way that does for the case, of those that its engine allows."""
     case, device = setting.case, setting.device
     engine = plain_engine(case.engine)(setting.dataset, device, case.batch_size)
-    changes = [*_changes(setting)] if case.engine != "dataloader" else []
     way = Way(engine, Build(fused=case.engine != "dataloader"))
     trial = way.trial(setting, case.seeds[:1])
+    changes = [*_changes(setting, trial.model)] if case.engine != "dataloader" else []
     expected = _first_losses(setting, way, trial, STEPS_COMPARED if changes else 1)
     weights = [p for p in trial.model.parameters() if p.requires_grad]
     types = " and ".join(sorted({str(p.dtype).removeprefix("torch.") for p in weights}))
@@ -127,13 +128,14 @@ def find_way(setting: Setting) -> Way:
     return way
 
 
-def _changes(setting: Setting) -> Iterator[tuple[str, str, Any]]:
+def _changes(setting: Setting, model: nn.Module) -> Iterator[tuple[str, str, Any]]:
     """What would make the case faster: its name, why it cannot be, if that is known, and the change of the way."""
     case, device = setting.case, setting.device
     spec = setting.registry.optimizers[case.optimizer.use].spec
     ordinary = not spec.needs_closure and not spec.needs_create_graph
     elementwise = "" if spec.elementwise and ordinary else f"the optimizer {spec.name} does not say that it may be"
-    if device.type == "cpu" and not elementwise and case.engine != "stacked" and _has_convolutions(setting):
+    convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    if convolutions and device.type == "cpu" and not elementwise and case.engine != "stacked":
         yield "channels_last", "", lambda way: {"build": replace(way.build, channels_last=True)}
     if case.engine == "stacked":
         yield "stacked", elementwise, lambda _: {"stacked": True}
@@ -149,12 +151,6 @@ def _changes(setting: Setting) -> Iterator[tuple[str, str, Any]]:
                 "build": replace(way.build, capturable=True),
             },
         )
-
-
-def _has_convolutions(setting: Setting) -> bool:
-    with contained():
-        model = build_model(setting.case, setting.case.seeds[0], setting.registry, setting.dataset)
-    return any(isinstance(module, torch.nn.Conv2d) for module in model.modules())
 
 
 def _first_losses(setting: Setting, way: Way, trial: Trial, steps: int) -> Tensor:

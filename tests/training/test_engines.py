@@ -169,9 +169,9 @@ def test_convolutions_lie_channels_last_where_that_changes_nothing() -> None:
 def test_what_is_captured_trains_as_the_other_engines_do(model: str, optimizer: str) -> None:
     """Without a GPU nothing is captured, but the same step is run, on the same buffers."""
     setting = setting_of(
-        make_case(model=model, optimizer=optimizer, train_size=230, schedule=component("cosine"), epochs=2)
+        make_case(model=model, optimizer=optimizer, train_size=230, schedule=component("cosine"), epochs=3)
     )
-    curves = []
+    curves, rates = [], []
     for engine in (ResidentEngine, GraphEngine):
         executes = engine(setting.dataset, setting.device, 50)
         trial = Way(executes, Build()).trial(setting, (5,))
@@ -180,7 +180,10 @@ def test_what_is_captured_trains_as_the_other_engines_do(model: str, optimizer: 
             trial.begin(epoch)
             curve.append(executes.train_epoch(trial, trial.order(230, epoch)))
         curves.append(torch.cat(curve))
+        rates.append(trial.learning_rate)
     assert curves[0].shape == (10,)
+    assert rates[0] == rates[1]
+    assert isinstance(trial.optimizer.param_groups[0]["lr"], float)
     torch.testing.assert_close(curves[1], curves[0], rtol=1e-3, atol=1e-4)
 
 

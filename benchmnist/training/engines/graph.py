@@ -7,6 +7,7 @@ losses. So the host has nothing to do but to say "again", and waits for the devi
 from __future__ import annotations
 
 import contextlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,6 +49,7 @@ class GraphEngine(ResidentEngine):
             self._forget(trial, order, steps)
         self.order.copy_(order)
         self.step.zero_()
+        self.rates.lend()
         for number in range(steps):
             if self.replay is not None:
                 self.replay()
@@ -56,12 +58,14 @@ class GraphEngine(ResidentEngine):
                     self._step()
                 if number + 1 < steps:
                     self._capture()
-            if trial.schedule is not None:
-                trial.schedule.step()
+            self.rates.step()
+        losses = self.losses.clone()
         if rest:
-            last = trial.step(*self.fetch(self.order[..., -rest:]))
-            return torch.cat([self.losses, last.unsqueeze(-1)], dim=-1)
-        return self.losses.clone()
+            last = trial.update(*self.fetch(self.order[..., -rest:]))
+            losses = torch.cat([losses, last.unsqueeze(-1)], dim=-1)
+            self.rates.step()
+        self.rates.take_back()
+        return losses
 
     def _forget(self, trial: Trial, order: Tensor, steps: int) -> None:
         """Makes new buffers; what was captured reads and writes the old ones."""
@@ -69,9 +73,7 @@ class GraphEngine(ResidentEngine):
         self.order = torch.empty_like(order, device=self.device)
         self.step = torch.zeros(1, dtype=torch.int64, device=self.device)
         self.losses = torch.zeros(*order.shape[:-1], steps, device=self.device)
-        if trial.schedule is not None:
-            for group in trial.optimizer.param_groups:  # a number would be captured as it is now
-                group["lr"] = torch.tensor(float(group["lr"]), device=self.device)
+        self.rates = _Rates(trial, self.device)
 
     def _step(self) -> None:
         """What is captured: nothing in it depends on the host."""
@@ -100,6 +102,40 @@ class GraphEngine(ResidentEngine):
             return
         stream = torch.cuda.Stream(self.device)
         stream.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(stream):
+        with torch.cuda.stream(stream), warnings.catch_warnings():
+            # That it was not captured this time is so: it is about to be.
+            warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
             yield
         torch.cuda.current_stream(self.device).wait_stream(stream)
+
+
+class _Rates:
+    """The learning rates of a trial that has a schedule, on the device: a number would be captured as it is now.
+
+    The schedule sees numbers all the same, since many compute the next rate from the last, and a GPU would have to
+    be waited for.
+    """
+
+    def __init__(self, trial: Trial, device: torch.device) -> None:
+        self.schedule = trial.schedule
+        self.groups = trial.optimizer.param_groups if self.schedule is not None else []
+        self.tensors = [torch.zeros((), device=device) for _ in self.groups]
+        self.numbers: list[float] = []
+
+    def lend(self) -> None:
+        """To the optimizer."""
+        self.numbers = [group["lr"] for group in self.groups]
+        for group, tensor, number in zip(self.groups, self.tensors, self.numbers, strict=True):
+            group["lr"] = tensor.fill_(number)
+
+    def take_back(self) -> None:
+        """From the optimizer, which has numbers again."""
+        for group, number in zip(self.groups, self.numbers, strict=True):
+            group["lr"] = number
+
+    def step(self) -> None:
+        """A step of the schedule, if there is one."""
+        if self.schedule is not None:
+            self.take_back()
+            self.schedule.step()
+            self.lend()
