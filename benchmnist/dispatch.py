@@ -10,7 +10,7 @@ from benchmnist.analysis.expectations import missed
 from benchmnist.results import CaseResult, MeasuredEpoch, TrialResult, now, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from benchmnist.cases import Case
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def called(result: CaseResult, case: Case) -> CaseResult:
-    """A result of the same key as the result of this case, which may have another name and other expectations."""
+    """A result as that of a case which is trained the same, but may have another name and other expectations."""
     result = result.model_copy(update={"case": case})
     return result.model_copy(update={"misses": missed(result)})
 
@@ -50,8 +50,7 @@ class _Ledger:
 
     Attributes:
         case: The case.
-        tasks: Its parts: the case with some of its seeds.
-        waiting: How many of them no executor has taken.
+        waiting: How many of its tasks (the case with some of its seeds) no executor has taken.
         running: How many are being executed.
         parts: What came of those that ended.
         epochs: Those that have come and that nobody has asked for yet.
@@ -59,9 +58,8 @@ class _Ledger:
         result: What came of the case.
     """
 
-    def __init__(self, case: Case, tasks: Sequence[Case]) -> None:
-        self.case, self.tasks = case, tasks
-        self.waiting, self.running = len(tasks), 0
+    def __init__(self, case: Case, waiting: int) -> None:
+        self.case, self.waiting, self.running = case, waiting, 0
         self.parts: list[CaseResult] = []
         self.epochs: deque[Epoch] = deque()
         self.seen: list[tuple[int, EpochResult]] = []
@@ -73,12 +71,11 @@ class _Ledger:
         return any(part.failed for part in self.parts)
 
     def joined(self, side_by_side: int) -> CaseResult:
-        """The parts as one result."""
+        """The parts as one result, still called as the first of them."""
         first = next((part for part in self.parts if part.engine), self.parts[0])
         status = worst(part.status for part in self.parts)
         return first.model_copy(
             update={
-                "case": self.case,
                 "status": status,
                 "trials": self._trials(status),
                 "peak_memory": max(part.peak_memory for part in self.parts),
@@ -107,6 +104,43 @@ class _Ledger:
         return tuple(trials[seed] for seed in self.case.seeds if seed in trials)
 
 
+class _Queue:
+    """The tasks that nobody has taken, with their floating-point operations.
+
+    They are taken in order, until the largest is half of what is left for a slot: left for later, it would be
+    what the run ends with, on one core, while the others idle. Half, since operations are no seconds.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.slots, self.left = slots, 0.0
+        self.waiting: dict[int, tuple[_Ledger, Case, float]] = {}  # by place, in order
+        self.largest: list[int] = []  # places, the largest task last
+        self.places = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.waiting)
+
+    def extend(self, tasks: Iterable[tuple[_Ledger, Case, float]]) -> None:
+        for task in tasks:
+            self.waiting[self.places] = task
+            self.places += 1
+            self.left += task[2]
+        self.largest = sorted(self.waiting, key=lambda place: (self.waiting[place][2], -place))
+
+    def take(self) -> tuple[_Ledger, Case]:
+        while self.largest[-1] not in self.waiting:
+            self.largest.pop()
+        place, largest = next(iter(self.waiting)), self.largest[-1]
+        if self.slots > 1 and 2 * self.slots * self.waiting[largest][2] >= self.left > 0:
+            place = largest
+        ledger, task, work = self.waiting.pop(place)
+        self.left -= work
+        return ledger, task
+
+    def clear(self) -> None:
+        self.waiting.clear()
+
+
 class Dispatcher:
     """Stands between an executor, which trains in an order of its own, and a session, which asks case by case.
 
@@ -114,15 +148,21 @@ class Dispatcher:
     is given every trial by itself, those of the next cases too, so that it never waits; what comes early is
     told to the observer at once, and kept until it is asked for.
 
-    A case that is `known`, by its id, is not trained: its epochs are those that were measured then.
+    A case that is `known`, by its id, is not trained: its epochs are those that were measured then. With the
+    `work` of the cases, by id, a long trial is begun early enough for the run not to end waiting for it alone.
     """
 
     def __init__(
-        self, executor: Executor, observer: Observer, known: Mapping[str, CaseResult] | None = None
+        self,
+        executor: Executor,
+        observer: Observer,
+        known: Mapping[str, CaseResult] | None = None,
+        work: Mapping[str, Work] | None = None,
     ) -> None:
         self.executor, self.observer, self.known = executor, observer, dict(known or {})
+        self.work = work or {}
         self._ahead: list[Case] = []
-        self._queue: deque[tuple[_Ledger, Case]] = deque()
+        self._queue = _Queue(executor.slots)
         self._ledgers: dict[str, _Ledger] = {}
         self._stream: Iterator[tuple[Case, Epoch | CaseResult]] = iter(())
         self._untold: tuple[_Ledger, Epoch] | None = None
@@ -166,14 +206,15 @@ class Dispatcher:
     def _enqueue(self, case: Case) -> _Ledger:
         split = self.executor.slots > 1 and case.engine != "stacked"
         tasks = [case.model_copy(update={"seeds": (seed,)}) for seed in case.seeds] if split else [case]
-        ledger = self._ledgers[case.id] = _Ledger(case, tasks)
-        self._queue.extend((ledger, task) for task in tasks)
+        ledger = self._ledgers[case.id] = _Ledger(case, len(tasks))
+        work = self.work.get(case.id)
+        self._queue.extend((ledger, task, work.flop * task.rounds if work else 0.0) for task in tasks)
         return ledger
 
     def _tasks(self) -> Iterator[Case]:
         """What the executor takes from, whenever it has room."""
         while self._queue:
-            ledger, task = self._queue.popleft()
+            ledger, task = self._queue.take()
             ledger.waiting -= 1
             if ledger.result is not None or ledger.failed:
                 continue  # it is known already that the case fails
@@ -200,8 +241,7 @@ class Dispatcher:
             ledger.parts.append(step)
             ledger.running -= 1
             if ledger.running == 0 and (ledger.waiting == 0 or ledger.failed):
-                result = ledger.joined(self.executor.slots)
-                ledger.result = result.model_copy(update={"misses": missed(result)})
+                ledger.result = called(ledger.joined(self.executor.slots), ledger.case)
                 self.observer.case_ended(ledger.result)
         else:
             ledger.epochs.append(step)

@@ -89,9 +89,11 @@ def run(
     }
     suite = read_suite(suite) if not isinstance(suite, Suite) else suite
     path = store.new_run_path(Path(out), suite.name)
+    started = now()
     if resume:
         path = store.newest_run(Path(out), suite.name) if resume is True else Path(resume)
-        asked = _as_asked_before(store.load_record(path), asked)
+        begun = store.load_record(path)
+        asked, started = _as_asked_before(begun, asked), begun.started
     prepared = prepare(
         suite,
         device=device,
@@ -132,14 +134,14 @@ def run(
             hook_api=HOOK_API,
             notes=prepared.notes,
             options={"device": prepared.device, "executor": executor, **asked},
-            started=store.load_record(path).started if resume else now(),
+            started=started,
         )
         recorder = _Recorder(folder, record, observer or Observer(), prepared.keys)
         recorder.run_started(plan, prepared.work, path)
         for result in known.values():
             recorder.known(result)
         with executing:
-            interrupted = _train(Harness(plan, Dispatcher(executing, recorder, known)), recorder, path)
+            interrupted = _train(Harness(plan, Dispatcher(executing, recorder, known, prepared.work)), recorder, path)
         recorder.run_ended(interrupted=interrupted)
     if interrupted:
         raise KeyboardInterrupt

@@ -151,10 +151,15 @@ def newest_run(out: Path, suite: str) -> Path:
     Raises:
         StoreError: if there is none.
     """
-    runs = sorted(path.parent for path in (out / suite).glob(f"*/{RUN_FILE}"))
+    runs = _runs_in(out / suite)
     if not runs:
         raise StoreError(f"there is no run of {suite} in {out} to go on with; leave --resume out to begin one")
-    return runs[-1]
+    return runs[-1].parent
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """The run.json of each run of a suite, the oldest first."""
+    return sorted(folder.glob(f"*/{RUN_FILE}"))
 
 
 def load_run(path: str | Path) -> RunResult:
@@ -174,9 +179,7 @@ def load_run(path: str | Path) -> RunResult:
 def _find(path: Path) -> Path:
     if (path / RUN_FILE).is_file():
         return path
-    runs = sorted(path.glob(f"*/{RUN_FILE}")) or sorted(
-        path.glob(f"*/*/{RUN_FILE}"), key=lambda run: run.parent.name
-    )
+    runs = _runs_in(path) or sorted(path.glob(f"*/*/{RUN_FILE}"), key=lambda run: run.parent.name)
     if not runs:
         raise StoreError(
             f"{path} is no run folder: it has no {RUN_FILE}; `benchmnist run` says where it puts a run"

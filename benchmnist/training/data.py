@@ -80,7 +80,7 @@ class Datasets:
             parts = dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels
             for part in parts:
                 digest.update(f"{part.dtype}{tuple(part.shape)}".encode())
-                digest.update(part.contiguous().numpy().tobytes())
+                digest.update(part.contiguous().numpy().data)
             self._digest = digest.hexdigest()
         return self._digest
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from benchmnist.errors import TrialError
 from benchmnist.guard import contained
+from benchmnist.plan import ENGINES
 from benchmnist.training.clock import synchronise
 from benchmnist.training.engines.dataloader import DataLoaderEngine
 from benchmnist.training.engines.graph import GraphEngine
@@ -93,8 +94,8 @@ def plain_engine(name: str) -> type[DataLoaderEngine | ResidentEngine]:
         KeyError: if there is none.
     """
     engines: dict[str, type[DataLoaderEngine | ResidentEngine]] = {
+        **dict.fromkeys(ENGINES, ResidentEngine),
         "dataloader": DataLoaderEngine,
-        **dict.fromkeys(("auto", "resident", "graph", "stacked"), ResidentEngine),
     }
     return engines[name]
 
