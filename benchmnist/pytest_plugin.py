@@ -312,6 +312,7 @@ def _extra_info(result: CaseResult, rounds: list[tuple[int, EpochResult]]) -> di
         "measured": "alone" if result.side_by_side == 1 else f"{result.side_by_side} side by side",
         "rounds": [[seed, epoch.epoch] for seed, epoch in rounds],  # the seed and the epoch of each
         **({"reference_seconds": reference} if all(reference) else {}),
+        **({"reused_from": result.reused_from} if result.reused_from else {}),
     }
 
 

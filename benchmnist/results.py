@@ -14,8 +14,11 @@ from benchmnist.cases import Case, Frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SCHEMA = 1
-"""The number of the format of run.json and cases/*.json."""
+SCHEMA = 2
+"""The number of the format of run.json and cases/*.json.
+
+1: the first. 2: files have a checksum; cases have a key, and say which earlier run they were taken from.
+"""
 
 Status = Literal["completed", "diverged", "failed", "crashed", "timed out", "interrupted"]
 """`failed` raised, `crashed` took its process with it, `timed out` was ended because it took too long."""
@@ -104,6 +107,7 @@ class CaseResult(Frozen):
         environment: The machine, the versions and the flags that it ran with.
         misses: What the suite expected and was not so, in words.
         error: The traceback, where it failed; or how its process ended, and what that had said.
+        reused_from: The earlier run that it was taken from, `suite/run`; None where this run trained it.
         started: UTC, ISO 8601.
         wall_seconds: From first to last, all included.
     """
@@ -124,6 +128,7 @@ class CaseResult(Frozen):
     environment: dict[str, Any] = Field(default_factory=dict)
     misses: tuple[str, ...] = ()
     error: str | None = None
+    reused_from: str | None = None
     started: str = ""
     wall_seconds: float = 0.0
 

@@ -21,6 +21,7 @@ from benchmnist.hookspecs import HOOK_API
 from benchmnist.prepare import prepare
 from benchmnist.pytest_plugin import HARNESS, Harness
 from benchmnist.results import RunRecord, now
+from benchmnist.runs import take_over
 from benchmnist.suite import Suite, read_suite, seed_list
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def run(
     checkpoints: bool = True,
     block: Collection[str] = (),
     resume: bool | str | Path = False,
+    reuse: bool = False,
     observer: Observer | None = None,
 ) -> RunResult:
     """Trains the cases of a suite and returns the run.
@@ -70,6 +72,7 @@ def run(
         block: Plugins to leave out, by their names or those of their distributions.
         resume: Go on with an interrupted run, in its folder: that one, or with True the newest of the suite.
             Cases that ended are not trained again, as long as nothing has changed that decides their results.
+        reuse: Take the results of earlier runs in `out` where nothing has changed that decides them; each says so.
         observer: Is told what happens, as it happens.
 
     Raises:
@@ -120,10 +123,11 @@ def run(
     if not resume:
         folder.make()
     with folder.lock():
+        keys = {case.id: key for case in plan.cases if (key := prepared.keys.get(case.id))}
         whole = folder.whole_cases() if resume else {}
-        known = {
-            case.id: called(whole[key], case) for case in plan.cases if (key := prepared.keys[case.id]) in whole
-        }
+        if reuse:
+            whole = take_over(folder, Path(out), {*keys.values()} - {*whole}) | whole
+        known = {case.id: called(whole[keys[case.id]], case) for case in plan.cases if keys.get(case.id) in whole}
         record = RunRecord(
             benchmnist=version("benchmnist"),
             suite=plan.suite.name,
@@ -133,7 +137,7 @@ def run(
             plan=plan.cases,
             hook_api=HOOK_API,
             notes=prepared.notes,
-            options={"device": prepared.device, "executor": executor, **asked},
+            options={"device": prepared.device, "executor": executor, "reuse": reuse, **asked},
             started=started,
         )
         recorder = _Recorder(folder, record, observer or Observer(), prepared.keys)
@@ -141,7 +145,9 @@ def run(
         for result in known.values():
             recorder.known(result)
         with executing:
-            interrupted = _train(Harness(plan, Dispatcher(executing, recorder, known, prepared.work)), recorder, path)
+            interrupted = _train(
+                Harness(plan, Dispatcher(executing, recorder, known, prepared.work)), recorder, path
+            )
         recorder.run_ended(interrupted=interrupted)
     if interrupted:
         raise KeyboardInterrupt

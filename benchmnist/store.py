@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -28,6 +29,8 @@ PLOTS = "plots"
 BENCHMARK_FILE = "benchmark.json"
 SESSION_LOG = "session.log"
 LOCK = ".lock"
+WITH_FIGURES = ("completed", "diverged")
+"""The statuses of results that need not be computed again."""
 
 T = TypeVar("T", RunRecord, CaseResult)
 
@@ -97,31 +100,47 @@ class RunFolder:
         """Within it nobody else writes to the folder; a process that is gone, however, holds no lock.
 
         Raises:
-            StoreError: if another process holds it.
+            StoreError: if another process holds it, or nobody can write there.
         """
+        lock = FileLock(self.path / LOCK)
         try:
-            with FileLock(self.path / LOCK, timeout=0):
-                yield
+            lock.acquire(timeout=0)
         except Timeout:
             raise StoreError(
                 f"{self.path} is being written by another process; wait until that has ended, or end it"
             ) from None
+        except OSError as error:
+            raise StoreError(f"cannot write in {self.path}: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def whole_cases(self) -> dict[str, CaseResult]:
         """The results that need not be computed again: those that ended with a figure, by their keys.
 
         A file that is damaged is set aside, as `NAME.json.damaged`.
         """
-        found = {}
-        for file in sorted((self.path / CASES).glob("*.json")):
-            try:
-                result = _read(file, CaseResult)
-            except StoreError:
-                file.replace(file.with_name(f"{file.name}.damaged"))
-                continue
-            if result.status in ("completed", "diverged") and result.key:
-                found[result.key] = result
-        return found
+        whole = dict(readable_cases(self.path))
+        for file in {*(self.path / CASES).glob("*.json")} - {*whole}:
+            file.replace(file.with_name(f"{file.name}.damaged"))
+        return {r.key: r for r in whole.values() if r.key and r.status in WITH_FIGURES}
+
+    def is_locked(self) -> bool:
+        """Whether another process writes to the folder, or nobody can."""
+        try:
+            with self.lock():
+                return False
+        except StoreError:
+            return True
+
+    def copy(self, file: str, source: Path) -> None:
+        """Copies a file from another run folder, to the same place in this one."""
+        try:
+            content = (source / file).read_bytes()
+        except OSError as error:
+            raise StoreError(f"cannot read {source / file}: {error.strerror or error}") from error
+        write_file(self.path / file, content)
 
     def write_record(self, record: RunRecord) -> None:
         """Writes run.json."""
@@ -132,8 +151,47 @@ class RunFolder:
         write_file(self.path / CASES / f"{result.case.file_stem}.json", _json(result))
 
 
+CHECKSUM = re.compile(r',\n "checksum": "(\w+)"\n\}\n\Z')
+FIRST_WITH_CHECKSUM = 2  # of the formats
+
+
 def _json(value: Frozen) -> str:
-    return value.model_dump_json(indent=1) + "\n"
+    """A value as JSON, whose last member is a checksum of the rest."""
+    text = value.model_dump_json(indent=1)
+    return f'{text[:-2]},\n "checksum": "{_checksum(text)}"\n}}\n'
+
+
+def _checksum(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _read(path: Path, model: type[T]) -> T:
+    try:
+        text = path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"cannot read {path}: {error}") from error
+    version = re.search(r'"schema_version":\s*(\d+)', text)
+    if version and int(version[1]) > SCHEMA:
+        raise StoreError(
+            f"{path} was written by a later BenchMNIST (format {version[1]}, this one reads up to {SCHEMA}); "
+            "install a newer one"
+        )
+    checksum = CHECKSUM.search(text)
+    if checksum and _checksum(f"{text[: checksum.start()]}\n}}") != checksum[1]:
+        raise _damaged(path, "its checksum is that of something else")
+    try:
+        value = model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise _damaged(path, f"{where + ': ' if where else ''}{first['msg']}") from error
+    if not checksum and value.schema_version >= FIRST_WITH_CHECKSUM:
+        raise _damaged(path, "it has no checksum")
+    return value
+
+
+def _damaged(path: Path, why: str) -> StoreError:
+    return StoreError(f"{path} is damaged ({why}); move it away to read the rest of the run")
 
 
 def load_record(path: Path) -> RunRecord:
@@ -145,65 +203,64 @@ def load_record(path: Path) -> RunRecord:
     return _read(path / RUN_FILE, RunRecord)
 
 
-def newest_run(out: Path, suite: str) -> Path:
-    """The newest run of a suite in a folder of runs.
-
-    Raises:
-        StoreError: if there is none.
-    """
-    runs = _runs_in(out / suite)
-    if not runs:
-        raise StoreError(f"there is no run of {suite} in {out} to go on with; leave --resume out to begin one")
-    return runs[-1].parent
-
-
-def _runs_in(folder: Path) -> list[Path]:
-    """The run.json of each run of a suite, the oldest first."""
-    return sorted(folder.glob(f"*/{RUN_FILE}"))
-
-
 def load_run(path: str | Path) -> RunResult:
     """Reads a run folder back; a path that holds run folders stands for the newest in it.
 
     Raises:
         StoreError: if there is no run, a file is damaged, or it was written by a later version.
     """
-    folder = _find(Path(path))
-    record = _read(folder / RUN_FILE, RunRecord)
+    folder = find_run(path)
+    record = load_record(folder)
     files = {stem.name: stem for stem in sorted((folder / CASES).glob("*.json"))}
     planned = [f"{case.file_stem}.json" for case in record.plan]
     cases = tuple(_read(files[name], CaseResult) for name in planned if name in files)
     return RunResult(path=folder, record=record, cases=cases)
 
 
-def _find(path: Path) -> Path:
+def readable_cases(path: Path) -> Iterator[tuple[Path, CaseResult]]:
+    """The results of a run that are not damaged, each with its file."""
+    for file in sorted((path / CASES).glob("*.json")):
+        with contextlib.suppress(StoreError):
+            yield file, _read(file, CaseResult)
+
+
+def newest_run(out: Path, suite: str) -> Path:
+    """The newest run of a suite in a folder of runs.
+
+    Raises:
+        StoreError: if there is none.
+    """
+    runs = runs_in(out / suite)
+    if not runs:
+        raise StoreError(f"there is no run of {suite} in {out} to go on with; leave --resume out to begin one")
+    return runs[-1]
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The runs in a folder, of one suite or of several, the oldest first."""
+    files = [*folder.glob(f"*/{RUN_FILE}"), *folder.glob(f"*/*/{RUN_FILE}")]
+    return sorted((file.parent for file in files), key=lambda run: run.name)
+
+
+def find_run(name: str | Path, out: Path | None = None) -> Path:
+    """A run folder by its path, or that of a folder of runs, for the newest; or by the end of its name, in `out`.
+
+    Raises:
+        StoreError: if there is none, or several.
+    """
+    path = Path(name)
     if (path / RUN_FILE).is_file():
         return path
-    runs = _runs_in(path) or sorted(path.glob(f"*/*/{RUN_FILE}"), key=lambda run: run.parent.name)
-    if not runs:
+    if runs := runs_in(path):
+        return runs[-1]
+    there = runs_in(out) if out is not None else []
+    called = [run for run in there if run.name == str(name) or run.name.endswith(f"-{name}")]
+    if len(called) > 1:
+        raise StoreError(f"{name} may be any of {', '.join(map(str, called))}; say which")
+    if called:
+        return called[0]
+    if path.exists() or out is None:
         raise StoreError(
             f"{path} is no run folder: it has no {RUN_FILE}; `benchmnist run` says where it puts a run"
         )
-    return runs[-1].parent
-
-
-def _read(path: Path, model: type[T]) -> T:
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"cannot read {path}: {error}") from error
-    version = re.search(r'"schema_version":\s*(\d+)', text)
-    if version and int(version[1]) > SCHEMA:
-        raise StoreError(
-            f"{path} was written by a later BenchMNIST (format {version[1]}, this one reads up to {SCHEMA}); "
-            "install a newer one"
-        )
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise StoreError(
-            f"{path} is damaged ({where + ': ' if where else ''}{first['msg']}); "
-            "move it away to read the rest of the run"
-        ) from error
+    raise StoreError(f"there is no folder {path}, and no run called so in {out}; `benchmnist runs` lists them")

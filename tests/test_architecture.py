@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": {"cases", "errors", "plugins", "specs", "suite"},
     "results": {"cases", "errors"},
     "store": {"cases", "errors", "results"},
+    "runs": {"errors", "results", "store"},
     "training": {"cases", "errors", "guard", "plan", "plugins", "results", "specs"},
     "testing": {"cases", "errors", "guard", "plugins", "specs", "training"},
     "executors": {"cases", "errors", "plugins", "results", "store", "training"},
@@ -55,10 +56,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "prepare",
         "pytest_plugin",
         "results",
+        "runs",
         "store",
         "suite",
     },
-    "reports": {"analysis", "results", "store"},
+    "reports": {"analysis", "errors", "results", "store"},
     "builtin": {"errors", "hookspecs", "specs", "store", "training"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -3,16 +3,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmnist.errors import StoreError
+from benchmnist.results import SCHEMA
 from benchmnist.store import RunFolder, load_run, new_run_path, write_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from benchmnist.results import RunResult
 
 
@@ -85,11 +87,72 @@ def test_a_later_format_is_refused(small_run: RunResult, tmp_path: Path, file: s
     run = tmp_path / "run"
     shutil.copytree(small_run.path, run)
     content = json.loads((run / file).read_text("utf-8"))
+    assert content["schema_version"] == 2
     (run / file).write_text(json.dumps({**content, "schema_version": 99}), "utf-8")
     with pytest.raises(
-        StoreError, match=r"was written by a later BenchMNIST \(format 99, this one reads up to 1\)"
+        StoreError, match=r"was written by a later BenchMNIST \(format 99, this one reads up to 2\)"
     ):
         load_run(run)
+
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_run_of_every_format_that_there_was_is_read(number: int) -> None:
+    run = load_run(DATA / f"format-{number}")
+    assert run.record.schema_version == number
+    assert [case.schema_version for case in run.cases] == [number, number]
+    assert [case.status for case in run.cases] == ["completed", "completed"]
+    last = [trial.epochs[-1].test_accuracy for trial in run["mnist/fc/adam"].trials]
+    assert last == {1: [97.7, 97.98, 97.95], 2: [79.5, 77.5]}[number]
+
+
+def test_every_format_has_its_file() -> None:
+    assert {*range(1, SCHEMA + 1)} == {int(folder.name.partition("-")[2]) for folder in DATA.glob("format-*")}
+
+
+WHOLE = (DATA / "format-2" / "cases" / "mnist__fc__adam.json").read_bytes()
+
+
+def damaged(run: Path, content: bytes) -> None:
+    (run / "cases" / "mnist__fc__adam.json").write_bytes(content)
+    with pytest.raises(StoreError, match=r"mnist__fc__adam\.json"):
+        load_run(run)
+
+
+@pytest.fixture(scope="module")
+def copy_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("damaged") / "run"
+    shutil.copytree(DATA / "format-2", run)
+    return run
+
+
+@given(st.integers(0, len(WHOLE) - 1))
+def test_a_result_that_is_cut_short_is_noticed(copy_of_a_run: Path, length: int) -> None:
+    damaged(copy_of_a_run, WHOLE[:length])
+
+
+@given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
+def test_a_byte_that_is_another_is_noticed(copy_of_a_run: Path, place: int, change: int) -> None:
+    other = bytes([WHOLE[place] ^ change])
+    damaged(copy_of_a_run, WHOLE[:place] + other + WHOLE[place + 1 :])
+
+
+@pytest.mark.faults
+def test_every_byte_that_is_missing_or_another_is_noticed(copy_of_a_run: Path) -> None:
+    for place in range(len(WHOLE)):
+        damaged(copy_of_a_run, WHOLE[:place])
+        damaged(copy_of_a_run, WHOLE[:place] + bytes([WHOLE[place] ^ 1]) + WHOLE[place + 1 :])
+
+
+def test_a_folder_in_which_nobody_can_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", "utf-8")
+    with (
+        pytest.raises(StoreError, match=r"cannot write in .*file: (Not a directory|File exists)"),
+        RunFolder(tmp_path / "file").lock(),
+    ):
+        pass
 
 
 def test_a_case_that_has_not_ended_is_absent(small_run: RunResult, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ class Summary:
         accuracy_std: Its sample standard deviation over the seeds; None for one seed.
         best_accuracy: The highest test accuracy after any epoch of any seed, %.
         train_loss: Mean training loss of the last epoch, mean over the seeds.
+        test_loss: Test loss after the last epoch, mean over the seeds.
         epoch_seconds: Median training time of an epoch over all epochs of all seeds.
         images_per_second: Training examples by that time.
         speedup: The baseline's median epoch time by this one's; above 1 is faster.
@@ -36,15 +37,19 @@ class Summary:
     train_loss: float | None
     epoch_seconds: float | None
     images_per_second: float | None
+    test_loss: float | None = None
     speedup: float | None = None
     accuracy_gain: float | None = None
 
     @property
     def status(self) -> str:
-        """`ok`, or what happened: `diverged 1/3` of its seeds, `missed` what is expected, `failed`, `stopped`."""
+        """`ok`, or what happened: `diverged 1/3` of its seeds, `missed` what is expected, `failed`, `stopped`.
+
+        `reused`: it is ok, and was taken from an earlier run.
+        """
         result = self.result
         if result.status == "completed":
-            return "missed" if result.misses else "ok"
+            return "missed" if result.misses else "reused" if result.reused_from else "ok"
         if result.status == "diverged":
             diverged = sum(trial.status == "diverged" for trial in result.trials)
             return f"diverged {diverged}/{len(result.case.seeds)}"
@@ -56,7 +61,7 @@ def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary
     trials = _completed(result)
     accuracies = list(trials.values())
     reached = [e.test_accuracy for t in result.trials for e in t.epochs if e.test_accuracy is not None]
-    losses = [trial.epochs[-1].train_loss for trial in result.trials if trial.status == "completed"]
+    last = [trial.epochs[-1] for trial in result.trials if trial.status == "completed"]
     seconds = _median_seconds(result)
     speedup = gain = None
     if baseline is not None:
@@ -69,7 +74,8 @@ def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary
         accuracy=_mean(accuracies),
         accuracy_std=statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         best_accuracy=max(reached, default=None),
-        train_loss=_mean(losses),
+        train_loss=_mean([epoch.train_loss for epoch in last]),
+        test_loss=_mean([epoch.test_loss for epoch in last if epoch.test_loss is not None]),
         epoch_seconds=seconds,
         images_per_second=result.train_size / seconds if seconds and result.train_size else None,
         speedup=speedup,

@@ -25,20 +25,25 @@ if TYPE_CHECKING:
     from benchmnist.analysis.summary import Summary
     from benchmnist.cases import Case
     from benchmnist.plan import Plan
+    from benchmnist.reports.columns import View
     from benchmnist.results import CaseResult, EpochResult, RunResult
     from benchmnist.training.preflight import Work
 
 
-def show_run(run: RunResult, console: Console) -> None:
+def show_run(run: RunResult, console: Console, view: View | None = None) -> None:
     """The comparison table of a run, the last line of each failure, and what was missed."""
     console.print(Text(run.record.title, style="bold"))
-    console.print(ComparisonTable(summarise_all(run.cases)) if run.cases else "no case has ended")
+    console.print(
+        ComparisonTable(summarise_all(run.cases), view) if run.cases else "no case has ended", crop=False
+    )
     console.print(Text(legend(run.cases), style="dim"))
     for result in run.cases:
         if result.error:
             first, *_, last = [*result.error.strip().splitlines()] * 2
             said = last if result.status == "failed" else first  # of a traceback, or of what became of the process
             console.print(Text(f"{result.id} {result.status}: {said}", style="red"), soft_wrap=True)
+        if result.reused_from:
+            console.print(Text(f"{result.id} was reused from {result.reused_from}", style="dim"), soft_wrap=True)
         for miss in result.misses:
             console.print(Text(f"{result.id} missed: {miss}", style="red"), soft_wrap=True)
         for remark in result.remarks:

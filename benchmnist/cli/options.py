@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from benchmnist.errors import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -25,6 +26,28 @@ def option(*declarations: str, **attributes: Any) -> Callable[[F], F]:
     long = next(d for d in declarations if d.startswith("--")).removeprefix("--").partition("/")[0]
     attributes.setdefault("envvar", f"BENCHMNIST_{long.upper().replace('-', '_')}")
     return click.option(*declarations, show_envvar=True, **attributes)
+
+
+def out_option(function: F) -> F:
+    """--out: where runs are."""
+    return option(
+        "--out", default="runs", show_default=True, type=click.Path(path_type=Path), help="The folder of the runs."
+    )(function)
+
+
+def run_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Completes the names of the runs in `runs`, and of folders."""
+    from benchmnist.store import runs_in
+
+    there = [run.name for run in runs_in(Path(ctx.params.get("out") or "runs"))]
+    named = [CompletionItem(name) for name in there if name.startswith(incomplete)]
+    return named or [CompletionItem(incomplete, type="dir")]
+
+
+def listed(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[str, ...]:  # noqa: ARG001
+    """`a,b` as names; pyproject.toml may have a list."""
+    names = value.split(",") if isinstance(value, str) else value or ()
+    return tuple(name for name in (str(each).strip() for each in names) if name)
 
 
 def debug_option(function: F) -> F:
@@ -57,7 +80,7 @@ def block_option(function: F) -> F:
     )(function)
 
 
-def pyproject_defaults(group: click.Group, ctx: click.Context) -> dict[str, dict[str, Any]]:
+def pyproject_defaults(group: click.Group, ctx: click.Context) -> dict[str, Any]:
     """[tool.benchmnist] of the nearest pyproject.toml, for each command the options that it has.
 
     Raises:
@@ -74,22 +97,30 @@ def pyproject_defaults(group: click.Group, ctx: click.Context) -> dict[str, dict
     if not table:
         return {}
     given = {str(key).replace("_", "-"): value for key, value in table.items()}
-    takes = {
-        name: {_long(p): str(p.name) for p in command.params if isinstance(p, click.Option)}
-        for name in group.list_commands(ctx)
-        if (command := group.get_command(ctx, name))
-    }
-    known = {long for options in takes.values() for long in options}
+    known: set[str] = set()
+    defaults = _defaults(group, ctx, given, known)
     for key in given:
         if key not in known:
             raise click.UsageError(
                 f"{file}: tool.benchmnist.{key}: unknown option.{nearest(key, known)} "
                 f"There are: {', '.join(sorted(known))}"
             )
-    return {
-        command: {name: given[long] for long, name in options.items() if long in given}
-        for command, options in takes.items()
-    }
+    return defaults
+
+
+def _defaults(group: click.Group, ctx: click.Context, given: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
+    """For each command of a group the options that are given, and those of its own commands; `known` are all."""
+    defaults: dict[str, Any] = {}
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        if command is None:
+            continue
+        takes = {_long(p): str(p.name) for p in command.params if isinstance(p, click.Option)}
+        known |= {*takes}
+        defaults[name] = {option: given[long] for long, option in takes.items() if long in given}
+        if isinstance(command, click.Group):
+            defaults[name] |= _defaults(command, ctx, given, known)
+    return defaults
 
 
 def _long(parameter: click.Option) -> str:

@@ -93,6 +93,9 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     metavar="[RUN]",
     help="Go on with an interrupted run: the newest of the suite, or this one.",
 )
+@option(
+    "--reuse", is_flag=True, help="Take over results of earlier runs where nothing has changed that decides them."
+)
 @option("--dry-run", is_flag=True, help="List the cases and the work that they are; train nothing.")
 @block_option
 @option("-v", "--verbose", is_flag=True, help="Show the loss of every hundredth step.")
@@ -107,7 +110,16 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
 
     if dry_run:
         keyword = options["keyword"]
-        for not_for_preparing in ("keyword", "executor", "jobs", "timeout", "out", "checkpoints", "resume"):
+        for not_for_preparing in (
+            "keyword",
+            "executor",
+            "jobs",
+            "timeout",
+            "out",
+            "checkpoints",
+            "resume",
+            "reuse",
+        ):
             del options[not_for_preparing]
         results_console().print(_dry_run(session.select(prepare(suite, **options), keyword)))
         return

@@ -11,19 +11,21 @@ if TYPE_CHECKING:
 
     from benchmnist.results import RunResult
 
-REPORT = "report.md"
+REPORT, PAGE = "report.md", "report.html"
 
 
 def write_report(run: RunResult) -> Path:
-    """Draws the plots of a run and writes report.md, both into its folder; returns the path of the report.
+    """Writes report.md, report.html and the plots of a run into its folder; returns the path of report.md.
 
     Raises:
         StoreError: if a file cannot be written.
     """
+    from benchmnist.reports.html import report_page
     from benchmnist.reports.markdown import report
     from benchmnist.reports.plots import draw_plots
 
     plots = draw_plots(run)
     path = run.path / REPORT
     write_file(path, report(run, plots))
+    write_file(run.path / PAGE, report_page(run))
     return path

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from benchmnist.reports.tables import group_title, legend, render
+from benchmnist.reports.facts import environments, run_facts
+from benchmnist.reports.tables import escape_markdown, group_title, legend, render
 
 if TYPE_CHECKING:
     from benchmnist.reports.plots import Plots
-    from benchmnist.results import CaseResult, RunResult
+    from benchmnist.results import RunResult
 
 
 def report(run: RunResult, plots: Plots) -> str:
     """The whole page; pictures are linked relative to the run folder."""
     record, words = run.record, legend(run.cases)
-    when = f"from {record.started} to {record.ended}" if record.ended else f"from {record.started}"
-    versions = f"{len(run.cases)} of {len(record.plan)} cases, BenchMNIST {record.benchmnist}"
     sections = [
-        f"# {record.title}",
-        f"Suite `{record.suite}` ({record.suite_file}), {versions}: {record.status}, {when}.",
+        f"# {escape_markdown(record.title)}",
+        escape_markdown(run_facts(run)),
         "## Comparison",
         render(run, "markdown"),
         words[0].upper() + words[1:].replace("*", "bold:") + ".",
+        *(f"`{r.id}` was reused from `{r.reused_from}`." for r in run.cases if r.reused_from),
         "## Plots",
         *_pictures(plots),
         "## Cases",
@@ -87,14 +87,9 @@ def _failures(run: RunResult) -> list[str]:
 
 def _environments(run: RunResult) -> list[str]:
     """One table for each machine and setting that cases ran with; most runs have one."""
-    seen: dict[str, list[CaseResult]] = {}
-    for result in run.cases:
-        if result.environment:
-            seen.setdefault(json.dumps(result.environment, sort_keys=True), []).append(result)
-    tables = []
-    for results in seen.values():
-        if len(seen) > 1:
+    found, tables = environments(run.cases), []
+    for facts, results in found:
+        if len(found) > 1:
             tables.append(", ".join(f"`{result.id}`" for result in results))
-        rows = [[key, str(value)] for key, value in results[0].environment.items()]
-        tables.append(tabulate(rows, ["", "value"], tablefmt="github", disable_numparse=True))
+        tables.append(tabulate(facts, ["", "value"], tablefmt="github", disable_numparse=True))
     return tables or ["Nothing was trained."]

@@ -43,6 +43,14 @@ class Style(NamedTuple):
     linestyle: str
 
 
+class Curve(NamedTuple):
+    """What is drawn as one curve: what it is called, the result, and how it looks."""
+
+    name: str
+    result: CaseResult
+    style: Style
+
+
 class Plots(NamedTuple):
     """What was drawn, relative to the run folder: by group and metric, and by case id."""
 
@@ -67,7 +75,8 @@ def draw_plots(run: RunResult) -> Plots:
         groups[group] = {}
         for metric in LABELS:
             file = f"{PLOTS}/{stem}.{metric}.png"
-            write_file(run.path / file, overlay(group_title(group), results, metric, styles))
+            curves = [Curve(r.case.method, r, styles[r.case.method]) for r in results]
+            write_file(run.path / file, overlay(group_title(group), curves, metric))
             groups[group][metric] = file
     cases = {}
     for result in drawn:
@@ -89,15 +98,15 @@ def optimizer_styles(labels: Sequence[str] | dict[str, None]) -> dict[str, Style
     }
 
 
-def overlay(title: str, results: Sequence[CaseResult], metric: str, styles: dict[str, Style]) -> bytes:
-    """One metric of all cases of a model, as PNG; the legend stands beside the axes."""
+def overlay(title: str, curves: Sequence[Curve], metric: str) -> bytes:
+    """One metric of several results, as PNG; the legend stands beside the axes."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    for result in results:
-        label = result.case.method
-        _curve(axes, result, metric, styles[label], label)
+    for name, result, style in curves:
+        _curve(axes, result, metric, style, name)
     _finish(axes, metric, stretch=True)
-    axes.set_title(f"{TITLES[metric]} over epochs: {title}\n{_seeds(results)}", fontsize=11)
+    seeds = _seeds([curve.result for curve in curves])
+    axes.set_title(f"{TITLES[metric]} over epochs: {title}\n{seeds}", fontsize=11)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return _png(figure)
 

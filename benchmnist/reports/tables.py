@@ -1,25 +1,26 @@
-"""The comparison table: one definition of its columns, for the terminal and for every file format."""
+"""The comparison table, for a terminal, for people's documents and for programs."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from benchmnist.analysis.summary import by_group, summarise_all
+from benchmnist.analysis.summary import summarise_all
+from benchmnist.reports.columns import IDENTITY, View, leading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
     from benchmnist.analysis.summary import Summary
+    from benchmnist.reports.columns import Column
     from benchmnist.results import CaseResult, RunResult
 
 MARK = "*"
@@ -44,57 +45,10 @@ def legend(results: Sequence[CaseResult]) -> str:
 
 
 @dataclass(frozen=True)
-class Column:
-    """One column: what it is called, what it says of a case, and which value is best."""
-
-    key: str
-    title: str
-    value: Callable[[Summary], Any]
-    show: Callable[[Any], str] = str
-    best: Literal["max", "min"] | None = None
-
-
-def _accuracy(value: tuple[float, float | None]) -> str:
-    mean, std = value
-    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
-
-
-def _three_figures(value: float) -> str:
-    """1.57 and 0.907 and 42.0 and 123."""
-    decimals = 2 - math.floor(math.log10(value)) if value > 0 else 0
-    return f"{value:.{max(0, decimals)}f}"
-
-
-def _compact(value: float) -> str:
-    """8,825 and 66.2k and 1.25M."""
-    if value >= 999_500:  # noqa: PLR2004 - what would be shown as 1000k
-        return f"{_three_figures(value / 1e6)}M"
-    return f"{_three_figures(value / 1e3)}k" if value >= 10_000 else f"{value:,.0f}"  # noqa: PLR2004
-
-
-COLUMNS = (
-    Column("optimizer", "optimizer", lambda s: s.result.case.method),
-    Column(
-        "accuracy",
-        "accuracy, %",
-        lambda s: None if s.accuracy is None else (s.accuracy, s.accuracy_std),
-        _accuracy,
-        "max",
-    ),
-    Column("best_accuracy", "best", lambda s: s.best_accuracy, "{:.2f}".format, "max"),
-    Column("train_loss", "loss", lambda s: s.train_loss, "{:.4f}".format, "min"),
-    Column("epoch_seconds", "s/epoch", lambda s: s.epoch_seconds, _three_figures, "min"),
-    Column("images_per_second", "img/s", lambda s: s.images_per_second, _compact, "max"),
-    Column("speedup", "speed", lambda s: s.speedup, "{:.2f}×".format, "max"),
-    Column("accuracy_gain", "gain", lambda s: s.accuracy_gain, "{:+.2f}".format, "max"),
-    Column("status", "status", lambda s: s.status),
-)
-
-
-@dataclass(frozen=True)
 class Cell:
-    """A figure, as shown, and whether it is the best of its column."""
+    """What a column says of a case, as shown, and whether it is the best of its column."""
 
+    value: Any
     text: str
     best: bool = False
 
@@ -104,10 +58,10 @@ def group_title(group: tuple[str, str, str]) -> str:
     return " · ".join(filter(None, group))
 
 
-def cells(summaries: Sequence[Summary]) -> list[list[Cell]]:
-    """The table's cells, a row a case; the best of a column is the best among the cases of the same dataset."""
-    best: dict[tuple[str, str], str] = {}  # by column and dataset, as shown: equal to the eye is equal
-    for column in COLUMNS:
+def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> dict[str, list[Cell]]:
+    """A row of cells a case, by its id; the best of a column is the best among the cases of the same dataset."""
+    best: dict[tuple[str, str], str] = {}  # by column and dataset, as shown
+    for column in columns:
         if column.best is None:
             continue
         for dataset in {s.result.case.dataset.label for s in summaries}:
@@ -118,116 +72,132 @@ def cells(summaries: Sequence[Summary]) -> list[list[Cell]]:
             ]
             if len(values) > 1:
                 first = max if column.best == "max" else min
-                best[column.key, dataset] = _figure(column, first(values, key=_leading))
-    rows = []
+                best[column.key, dataset] = column.figure(first(values, key=leading))
+    rows = {}
     for s in summaries:
-        row = []
-        for column in COLUMNS:
+        row = rows[s.result.id] = list[Cell]()
+        for column in columns:
             value = column.value(s)
             wanted = best.get((column.key, s.result.case.dataset.label))
             if value is None:
-                row.append(Cell("–"))
+                row.append(Cell(None, "–"))
             else:
-                row.append(Cell(column.show(value), wanted is not None and _figure(column, value) == wanted))
-        rows.append(row)
+                is_best = wanted is not None and column.figure(value) == wanted
+                row.append(Cell(value, column.show(value), is_best))
     return rows
 
 
-def _leading(value: Any) -> Any:
-    """What a value is compared by: a mean, not its deviation."""
-    return value[0] if isinstance(value, tuple) else value
-
-
-def _figure(column: Column, value: Any) -> str:
-    """A value as it is shown, without its deviation."""
-    return column.show((value[0], None)) if isinstance(value, tuple) else column.show(value)
-
-
 class ComparisonTable:
-    """The table for a terminal, grouped by model; it fits 80 columns, long names folded if need be."""
+    """The table for a terminal, in groups; it fits 80 columns, unless it is asked for more, long names folded."""
 
-    def __init__(self, summaries: Sequence[Summary]) -> None:
-        self.groups = by_group(summaries)
-        self.rows = dict(zip((s.result.id for s in summaries), cells(summaries), strict=True))
+    def __init__(self, summaries: Sequence[Summary], view: View | None = None) -> None:
+        chosen = view or View(group_by=IDENTITY[:2])
+        self.columns = chosen.shown()
+        self.groups = chosen.groups(summaries)
+        self.rows = cells(summaries, self.columns)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """What rich asks for."""
         from rich.text import Text
 
         widths = [
-            max([len(column.title), *(len(row[i].text) for row in self.rows.values())]) + (column.best is not None)
-            for i, column in enumerate(COLUMNS)
+            max([len(column.title), *(len(row[i].text) for row in self.rows.values())]) + (not column.words)
+            for i, column in enumerate(self.columns)
         ]
         # Only words may take a second line: the status first, as `diverged 1/3`, then the optimizer's name.
-        for wordy in (-1, 0):
+        for wordy in reversed([i for i, column in enumerate(self.columns) if column.words]):
             surplus = sum(widths) + len(widths) - 1 - options.max_width
             widths[wordy] -= max(0, min(surplus, widths[wordy] - LEAST_WIDTH))
-        yield self._table(widths, header=True)
+        wide = max(options.max_width, sum(widths) + len(widths))  # a line too long is better than a figure cut
+        yield from console.render(self._table(widths, header=True), options.update(width=wide))
         for group, members in self.groups.items():
-            yield Text(group_title(group), style="bold cyan")
+            if group:
+                yield Text(group, style="bold cyan")
             table = self._table(widths, header=False)
             for s in members:
                 texts = []
-                for column, cell in zip(COLUMNS, self.rows[s.result.id], strict=True):
-                    mark = "" if column.best is None else MARK if cell.best else " "
+                for column, cell in zip(self.columns, self.rows[s.result.id], strict=True):
+                    mark = "" if column.words else MARK if cell.best else " "
                     texts.append(Text(cell.text + mark, style="bold green" if cell.best else ""))
-                if s.status != "ok":
-                    texts[-1].stylize("red")
+                    if column.key == "status" and s.status not in ("ok", "reused"):
+                        texts[-1].stylize("red")
                 table.add_row(*texts)
-            yield table
+            yield from console.render(table, options.update(width=wide))
 
-    @staticmethod
-    def _table(widths: Sequence[int], *, header: bool) -> Table:
+    def _table(self, widths: Sequence[int], *, header: bool) -> Table:
         from rich.table import Table
 
         table = Table(box=None, padding=(0, 1, 0, 0), show_header=header, pad_edge=False)
-        for column, width in zip(COLUMNS, widths, strict=True):
-            if column.best is None:
+        for column, width in zip(self.columns, widths, strict=True):
+            if column.words:
                 table.add_column(column.title, width=width, overflow="fold")
             else:
                 table.add_column(f"{column.title} ", width=width, justify="right", no_wrap=True)
         return table
 
 
-def render(run: RunResult, form: str) -> str:
-    """The comparison table of a run as `markdown`, `csv`, `latex` or `json`."""
+def render(run: RunResult, form: str, view: View | None = None) -> str:
+    """The comparison table of a run as `markdown`, `csv`, `latex` or `json`.
+
+    For people, rows that are grouped stand in a table each, under their title. For programs a view chooses and
+    orders: figures are not rounded, and their names stay.
+
+    Raises:
+        BenchmnistError: if the view asks for a column that there is not.
+    """
+    chosen = view or View()
     summaries = summarise_all(run.cases)
-    if form == "json":
-        return json.dumps([_record(s) for s in summaries], indent=1, allow_nan=False) + "\n"
-    if form == "csv":
-        output = io.StringIO()
-        records = [_record(s) for s in summaries]
-        writer = csv.DictWriter(output, list(records[0]) if records else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-        return output.getvalue()
+    groups = chosen.groups(summaries)
+    if form in ("csv", "json"):
+        ordered = [s for members in groups.values() for s in members]
+        return _for_programs([_record(s, view) for s in ordered], form)
+    columns = chosen.shown()
+    rows = cells(summaries, columns)
+    parts = []
+    for title, members in groups.items() or {"": []}.items():
+        escaped = _latex(title) if form == "latex" else escape_markdown(title)
+        if title:
+            parts.append({"markdown": f"**{escaped}**\n", "latex": f"\\paragraph{{{escaped}}}"}[form])
+        parts.append(_table(form, columns, [rows[s.result.id] for s in members]))
+    return "\n".join(parts) + "\n"
+
+
+def _table(form: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
     bold = {"markdown": "**{}**", "latex": "\\textbf{{{}}}"}[form]
     escape = _latex if form == "latex" else escape_markdown
-    rows = [
-        [
-            escape(s.result.case.dataset.label),
-            escape(" · ".join(filter(None, s.result.case.group[1:]))),
-            *(bold.format(escape(cell.text)) if cell.best else escape(cell.text) for cell in row),
-        ]
-        for s, row in zip(summaries, cells(summaries), strict=True)
-    ]
-    headers = ["dataset", "model", *(escape(column.title) for column in COLUMNS)]
-    align = ["left", "left", *("left" if column.best is None else "right" for column in COLUMNS)]
-    return (
-        tabulate(
-            rows,
-            headers,
-            tablefmt="latex_raw" if form == "latex" else "github",
-            disable_numparse=True,
-            colalign=align if rows else None,
-        )
-        + "\n"
+    return tabulate(
+        [[bold.format(escape(cell.text)) if cell.best else escape(cell.text) for cell in row] for row in rows],
+        [escape(column.title) for column in columns],
+        tablefmt="latex_raw" if form == "latex" else "github",
+        disable_numparse=True,
+        colalign=["left" if column.words else "right" for column in columns] if rows else None,
     )
 
 
-def _record(s: Summary) -> dict[str, Any]:
+def _for_programs(records: Sequence[Mapping[str, Any]], form: str) -> str:
+    if form == "json":
+        return json.dumps(records, indent=1, allow_nan=False) + "\n"
+    output = io.StringIO()
+    writer = csv.DictWriter(output, list(records[0]) if records else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return output.getvalue()
+
+
+def _record(s: Summary, view: View | None) -> dict[str, Any]:
     """The figures of a case, unrounded, under names that stay."""
     case = s.result.case
+    if view is not None and view.columns != View().columns:
+        columns = {column.key: column.value(s) for column in view.shown()}
+        return {
+            name: part
+            for key, value in columns.items()
+            for name, part in (
+                ((key, leading(value)), (f"{key}_std", value and value[1]))
+                if key == "accuracy"
+                else ((key, value),)
+            )
+        }
     return {
         "case": case.id,
         "dataset": case.dataset.label,
@@ -248,6 +218,7 @@ def _record(s: Summary) -> dict[str, Any]:
         "device": s.result.environment.get("device"),
         "schedule": case.schedule.label if case.schedule else None,
         "side_by_side": s.result.side_by_side,
+        "reused_from": s.result.reused_from,
     }
 
 

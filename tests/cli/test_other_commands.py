@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmnist.cli import COMMANDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -45,7 +47,7 @@ def test_the_format_may_stand_in_pyproject(
 def test_report_of_what_is_no_run(invoke: Callable[..., Result]) -> None:
     done = invoke("report", "nowhere")
     assert done.exit_code == 2
-    assert done.stderr.startswith("error: nowhere is no run folder")
+    assert done.stderr.startswith("error: there is no folder nowhere, and no run called so in runs")
 
 
 def test_plugins_lists_what_there_is_and_what_is_broken(
@@ -90,7 +92,7 @@ def test_the_shell_completes_commands_and_executors() -> None:
         done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
         return [line.partition(",")[2] for line in done.stdout.split()]
 
-    assert complete("benchmnist ", 1) == ["run", "report", "gate", "plugins", "check", "new-plugin"]
+    assert complete("benchmnist ", 1) == [*COMMANDS]
     assert complete("benchmnist run x --executor i", 4) == ["inline"]
     assert complete("benchmnist check rms", 2) == ["rmsprop"]
 

@@ -1,0 +1,210 @@
+"""What changed between runs: case by case, with whether it is more than the seeds' spread."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from benchmnist.cases import Case
+    from benchmnist.results import CaseResult, RunResult
+
+MetricName = Literal["accuracy", "loss", "seconds"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure that is compared.
+
+    Attributes:
+        name: What it is called.
+        title: With its unit.
+        relative: Whether a difference is a ratio.
+        better: Whether more of it is better, or less.
+    """
+
+    name: MetricName
+    title: str
+    relative: bool
+    better: Literal["more", "less"]
+
+
+METRICS = (
+    Metric("accuracy", "test accuracy after the last epoch, %", relative=False, better="more"),
+    Metric("loss", "mean training loss of the last epoch", relative=False, better="less"),
+    Metric("seconds", "seconds of training an epoch", relative=True, better="less"),
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric of a case: a value for each seed that completed.
+
+    Attributes:
+        values: In the order of the seeds; of the time, the median over a seed's epochs.
+    """
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float | None:
+        """Over the seeds; None where none completed."""
+        return statistics.fmean(self.values) if self.values else None
+
+    @property
+    def std(self) -> float | None:
+        """The sample standard deviation over the seeds; None where fewer than two completed."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+
+@dataclass(frozen=True)
+class Change:
+    """From the first run to another.
+
+    Attributes:
+        difference: The other's mean less the first's; of a relative metric, the other's by the first's.
+        word: `better` or `worse` where the two ranges, mean ± standard deviation, do not touch, `within the
+            spread` where they do, `same` where every seed has the same figure; `one seed` where there is no
+            spread to hold a difference against.
+    """
+
+    difference: float
+    word: Literal["better", "worse", "within the spread", "same", "one seed"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A case in all runs.
+
+    Attributes:
+        id: The id of the case.
+        results: What came of it, by run; None in a run that does not have it.
+        altered: What of the case itself is not the same as in the first run that has it, in words.
+    """
+
+    id: str
+    results: tuple[CaseResult | None, ...]
+    altered: tuple[str, ...] = ()
+
+    def figures(self, metric: Metric) -> list[Figure | None]:
+        """By run."""
+        return [None if result is None else _figure(result, metric.name) for result in self.results]
+
+    def changes(self, metric: Metric) -> list[Change | None]:
+        """From the first run to each other; None where one of them has no such figure."""
+        first, *others = self.figures(metric)
+        return [_change(metric, first, other) for other in others]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side: the first, and what the others are held against it.
+
+    Attributes:
+        runs: As they were given.
+        rows: Every case that any run has, in the order in which the runs have them.
+        surroundings: What of the machines, versions and settings differs: its name, and by run what it was.
+    """
+
+    runs: tuple[RunResult, ...]
+    rows: tuple[Row, ...]
+    surroundings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def only_in(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """Cases that not all runs have, and the runs that have them."""
+        for row in self.rows:
+            there = tuple(i for i, result in enumerate(row.results) if result is not None)
+            if len(there) < len(self.runs):
+                yield row.id, there
+
+
+def compare_runs(runs: Sequence[RunResult]) -> Comparison:
+    """Holds every run against the first, case by case; a case is the same where its id is."""
+    ids = dict.fromkeys(result.id for run in runs for result in run.cases)
+    by_id = [{result.id: result for result in run.cases} for run in runs]
+    rows = []
+    for case_id in ids:
+        results = tuple(known.get(case_id) for known in by_id)
+        rows.append(Row(case_id, results, tuple(_altered(results))))
+    return Comparison(tuple(runs), tuple(rows), _surroundings(runs))
+
+
+def _figure(result: CaseResult, metric: MetricName) -> Figure:
+    values = []
+    for trial in result.trials:
+        if trial.status != "completed":
+            continue
+        last = trial.epochs[-1]
+        if metric == "seconds":
+            values.append(statistics.median(epoch.seconds for epoch in trial.epochs))
+        elif metric == "loss":
+            values.append(last.train_loss)
+        elif last.test_accuracy is not None:
+            values.append(last.test_accuracy)
+    return Figure(tuple(values))
+
+
+def _change(metric: Metric, first: Figure | None, other: Figure | None) -> Change | None:
+    if first is None or other is None or first.mean is None or other.mean is None:
+        return None
+    difference = other.mean - first.mean
+    said = difference if not metric.relative else other.mean / first.mean if first.mean else 1.0
+    if first.values == other.values:
+        return Change(said, "same")
+    if first.std is None or other.std is None:
+        return Change(said, "one seed")
+    if abs(difference) <= first.std + other.std:
+        return Change(said, "within the spread")
+    return Change(said, "better" if (difference > 0) == (metric.better == "more") else "worse")
+
+
+NAMED_OTHERWISE = {"id", "label", "line", "marks", "expect", "baseline", "axes"}
+"""Fields of a case that change nothing of what is trained."""
+
+
+def _altered(results: Sequence[CaseResult | None]) -> Iterator[str]:
+    """`optimizer lr: 0.1, now 0.2`."""
+    there = [result.case for result in results if result is not None]
+    seen: dict[str, None] = {}
+    for case in there[1:]:
+        before, after = _flat(there[0]), _flat(case)
+        for name in dict.fromkeys([*before, *after]):
+            one, two = before.get(name, "–"), after.get(name, "–")
+            if one != two:
+                seen[f"{name}: {one}, then {two}"] = None
+    yield from seen
+
+
+def _flat(case: Case) -> dict[str, Any]:
+    """The fields of a case that matter, those of its components among them."""
+    fields: dict[str, Any] = case.model_dump(mode="json", exclude=NAMED_OTHERWISE)
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            flat[name] = value["use"]
+            flat[f"{name} from"] = f"{value['distribution']} {value['version']}"
+            flat |= {f"{name} {key}": given for key, given in value["params"].items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _surroundings(runs: Sequence[RunResult]) -> dict[str, tuple[str, ...]]:
+    """Of each run what its cases ran with; where they ran with several, all of them."""
+    seen: list[dict[str, dict[str, None]]] = []
+    for run in runs:
+        values: dict[str, dict[str, None]] = {"BenchMNIST": {run.record.benchmnist: None}}
+        for result in run.cases:
+            for name, value in {**result.environment, "side by side": result.side_by_side}.items():
+                values.setdefault(name, {})[str(value)] = None
+        seen.append(values)
+    names = dict.fromkeys(name for values in seen for name in values)
+    told = {name: tuple(", ".join(values.get(name, {"–": None})) for values in seen) for name in names}
+    return {
+        name: values
+        for name, values in told.items()
+        if len({*values}) > 1 and name not in ("fingerprint", "benchmnist")
+    }

@@ -1,0 +1,158 @@
+"""`benchmnist runs`: what there is, and what may go."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmnist.cli.options import debug_option, option, out_option, run_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from benchmnist.runs import StoredRun
+
+yes_option = option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group("runs", invoke_without_command=True)
+@out_option
+@debug_option
+@click.pass_context
+def command(ctx: click.Context, out: Path) -> None:
+    """List the runs that there are, the newest first.
+
+    RUN, here and elsewhere, is a run folder, or the end of its name: ab12.
+    """
+    if ctx.invoked_subcommand is None:
+        from benchmnist.runs import stored_runs
+
+        _list(stored_runs(out), out)
+
+
+@command.command("show")
+@click.argument("run", shell_complete=run_names)
+@out_option
+@debug_option
+def show(run: str, out: Path) -> None:
+    """Show a run: its table, and what it was asked for."""
+    from benchmnist.cli.console import results_console
+    from benchmnist.cli.display import show_run
+    from benchmnist.reports.columns import size
+    from benchmnist.reports.facts import run_facts
+    from benchmnist.runs import size_of
+    from benchmnist.store import find_run, load_run
+
+    path = find_run(run, out)
+    result = load_run(path)
+    console = results_console()
+    show_run(result, console)
+    asked = ", ".join(f"{k}={v}" for k, v in result.record.options.items() if v not in (None, "", False))
+    for line in (run_facts(result), f"Asked for: {asked}", f"{path}: {size(size_of(path))}"):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+@command.command("rm")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=run_names)
+@out_option
+@yes_option
+@debug_option
+def remove(runs: tuple[str, ...], out: Path, *, yes: bool) -> None:
+    """Remove runs, with all that is in their folders."""
+    from benchmnist.store import find_run
+
+    _remove([find_run(run, out) for run in dict.fromkeys(runs)], yes=yes)
+
+
+@command.command("prune")
+@option("--keep", type=click.IntRange(min=0), metavar="N", help="Keep the newest N of each suite.")
+@option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Remove only what began before that.")
+@option("--unfinished", is_flag=True, help="Remove only what did not complete.")
+@option("--dry-run", is_flag=True, help="Say what would be removed.")
+@out_option
+@yes_option
+@debug_option
+def prune(
+    keep: int | None, older_than: float | None, out: Path, *, unfinished: bool, dry_run: bool, yes: bool
+) -> None:
+    """Remove the runs that all of these options let go of."""
+    from benchmnist.runs import stored_runs
+
+    if keep is None and older_than is None and not unfinished:
+        raise click.UsageError("say what may go: --keep N, --older-than DAYS or --unfinished")
+    since = datetime.now(UTC) - timedelta(days=older_than or 0)
+    seen: dict[str, int] = {}
+    going = []
+    for run in stored_runs(out):
+        place = seen[run.suite] = seen.get(run.suite, 0) + 1
+        if run.status == "running" or (keep is not None and place <= keep):
+            continue
+        if older_than is not None and (run.started is None or datetime.fromisoformat(run.started) > since):
+            continue
+        if unfinished and run.status == "completed":
+            continue
+        going.append(run.path)
+    if dry_run:
+        for path in going:
+            click.echo(path)
+        return
+    _remove(going, yes=yes)
+
+
+def _remove(paths: Sequence[Path], *, yes: bool) -> None:
+    from benchmnist.reports.columns import size
+    from benchmnist.runs import remove_run, size_of
+
+    if not paths:
+        click.echo("nothing to remove", err=True)
+        return
+    if not yes:
+        for path in paths:
+            click.echo(path, err=True)
+        click.confirm(f"Remove {len(paths)} {'run' if len(paths) == 1 else 'runs'}?", abort=True, err=True)
+    for path in paths:
+        freed = size_of(path)
+        remove_run(path)
+        click.echo(f"removed {path} ({size(freed)})")
+
+
+def _list(runs: Sequence[StoredRun], out: Path) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from benchmnist.cli.console import results_console
+    from benchmnist.reports.columns import size
+
+    console = results_console()
+    if not runs:
+        console.print(f"no runs in {out}", soft_wrap=True, markup=False)
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    columns: list[tuple[str, dict[str, Any]]] = [
+        ("suite", {"overflow": "fold"}),
+        ("run", {"no_wrap": True}),
+        ("began (UTC)", {"no_wrap": True}),
+        ("status", {}),
+        ("cases", {"justify": "right"}),
+        ("best, %", {"justify": "right"}),
+        ("of", {"overflow": "fold"}),
+        ("size", {"justify": "right", "no_wrap": True}),
+    ]
+    for title, how in columns:
+        table.add_column(title, **how)
+    for run in runs:
+        style = "" if run.status in ("completed", "running") else "red"
+        table.add_row(
+            Text(run.suite),
+            Text(run.path.name.rpartition("-")[2]),
+            Text("–" if run.started is None else run.started[:16].replace("T", " ")),
+            Text(run.status, style=style),
+            f"{run.done}/{run.planned}",
+            "–" if run.best is None else f"{run.best[0]:.2f}",
+            Text("–" if run.best is None else run.best[1]),
+            size(run.bytes),
+        )
+    console.print(table)

@@ -1,0 +1,195 @@
+"""What a table can say of a case: one definition of each column, for the terminal and for every file format."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmnist.errors import BenchmnistError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from benchmnist.analysis.summary import Summary
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        key: What `--columns` and the files for programs call it.
+        title: What tables for people call it.
+        value: What it says of a case; None where there is nothing to say. (mean, standard deviation) is one value.
+        show: A value, as a table for people shows it.
+        best: Which value is best; None of a column of words, and where none is better than another.
+        words: Whether it holds words: they stand on the left, and may take a second line.
+    """
+
+    key: str
+    title: str
+    value: Callable[[Summary], Any]
+    show: Callable[[Any], str] = str
+    best: Literal["max", "min"] | None = None
+    words: bool = False
+
+    def figure(self, value: Any) -> str:
+        """A value as it is shown, without its deviation: what is equal to the eye is equally good."""
+        return self.show((value[0], None)) if isinstance(value, tuple) else self.show(value)
+
+
+def leading(value: Any) -> Any:
+    """What a value is compared by: a mean, not its deviation."""
+    return value[0] if isinstance(value, tuple) else value
+
+
+def mean_and_std(figures: str) -> Callable[[tuple[float, float | None]], str]:
+    """Shows `97.84 ± 0.17`, or without a deviation `97.84`."""
+
+    def show(value: tuple[float, float | None]) -> str:
+        mean, std = value
+        return format(mean, figures) if std is None else f"{mean:{figures}} ± {std:{figures}}"
+
+    return show
+
+
+def three_figures(value: float) -> str:
+    """1.57 and 0.907 and 42.0 and 123."""
+    decimals = 2 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:.{max(0, decimals)}f}"
+
+
+def compact(value: float) -> str:
+    """8,825 and 66.2k and 1.25M."""
+    if value >= 999_500:  # noqa: PLR2004 - what would be shown as 1000k
+        return f"{three_figures(value / 1e6)}M"
+    return f"{three_figures(value / 1e3)}k" if value >= 10_000 else f"{value:,.0f}"  # noqa: PLR2004
+
+
+def size(value: float) -> str:
+    """Bytes: `1.57 GB`."""
+    if value < 1000:  # noqa: PLR2004
+        return f"{value:.0f} B"
+    power = min(4, int(math.log10(value * 1.0005) // 3))  # what would be shown as 1000 kB is 1.00 MB
+    return f"{three_figures(value / 1000**power)} {'BkMGT'[power]}B"
+
+
+def _pair(mean: float | None, std: float | None) -> tuple[float, float | None] | None:
+    return None if mean is None else (mean, std)
+
+
+def _params(s: Summary) -> str | None:
+    parts = s.result.case.model, s.result.case.optimizer, s.result.case.schedule
+    said = [f"{key}={value}" for part in parts if part for key, value in part.params.items()]
+    return ", ".join(said) or None
+
+
+COLUMNS = (
+    Column("case", "case", lambda s: s.result.id, words=True),
+    Column("dataset", "dataset", lambda s: s.result.case.dataset.label, words=True),
+    Column("model", "model", lambda s: " · ".join(filter(None, s.result.case.group[1:])), words=True),
+    Column("optimizer", "optimizer", lambda s: s.result.case.method, words=True),
+    Column("schedule", "schedule", lambda s: s.result.case.schedule and s.result.case.schedule.label, words=True),
+    Column("params", "parameters", _params, words=True),
+    Column("accuracy", "accuracy, %", lambda s: _pair(s.accuracy, s.accuracy_std), mean_and_std(".2f"), "max"),
+    Column("best_accuracy", "best", lambda s: s.best_accuracy, "{:.2f}".format, "max"),
+    Column("train_loss", "loss", lambda s: s.train_loss, "{:.4f}".format, "min"),
+    Column("test_loss", "test loss", lambda s: s.test_loss, "{:.4f}".format, "min"),
+    Column("epoch_seconds", "s/epoch", lambda s: s.epoch_seconds, three_figures, "min"),
+    Column("images_per_second", "img/s", lambda s: s.images_per_second, compact, "max"),
+    Column("speedup", "speed", lambda s: s.speedup, "{:.2f}×".format, "max"),
+    Column("accuracy_gain", "gain", lambda s: s.accuracy_gain, "{:+.2f}".format, "max"),
+    Column("peak_memory", "memory", lambda s: s.result.peak_memory or None, size, "min"),
+    Column("wall_seconds", "wall s", lambda s: s.result.wall_seconds or None, three_figures, "min"),
+    Column("weights", "weights", lambda s: s.result.parameters or None, "{:,}".format),
+    Column("epochs", "epochs", lambda s: s.result.case.epochs),
+    Column("batch_size", "batch", lambda s: s.result.case.batch_size),
+    Column("seeds", "seeds", lambda s: len(s.result.case.seeds)),
+    Column("side_by_side", "side by side", lambda s: s.result.side_by_side),
+    Column("engine", "engine", lambda s: s.result.engine or None, words=True),
+    Column("precision", "precision", lambda s: s.result.precision or None, words=True),
+    Column("device", "device", lambda s: s.result.environment.get("device"), words=True),
+    Column(
+        "source",
+        "optimizer from",
+        lambda s: f"{s.result.case.optimizer.distribution} {s.result.case.optimizer.version}",
+        words=True,
+    ),
+    Column("status", "status", lambda s: s.status, words=True),
+)
+IDENTITY = ("dataset", "model", "optimizer")
+"""What tells the rows apart."""
+FIGURES = (
+    "accuracy",
+    "best_accuracy",
+    "train_loss",
+    "epoch_seconds",
+    "images_per_second",
+    "speedup",
+    "accuracy_gain",
+    "status",
+)
+"""What a table says of each, unless it is asked for something else."""
+_BY_KEY = {column.key: column for column in COLUMNS}
+
+
+def column(key: str) -> Column:
+    """The column of that key.
+
+    Raises:
+        BenchmnistError: if there is none; names those that there are.
+    """
+    if key not in _BY_KEY:
+        raise BenchmnistError(
+            f"no column is called {key!r}.{nearest(key, _BY_KEY)} There are: {', '.join(_BY_KEY)}"
+        )
+    return _BY_KEY[key]
+
+
+@dataclass(frozen=True)
+class View:
+    """Which rows and columns of a run to show, and how.
+
+    Attributes:
+        columns: Keys of columns; where none of them tells the rows apart, those that do stand before them.
+        sort: The key of the column to sort by, best first, words from A to Z; with a `-` before it the other way
+            round; empty leaves the order of the suite. Rows that have no such value come last.
+        group_by: Keys of columns: rows in which these are the same stand under one title.
+    """
+
+    columns: tuple[str, ...] = FIGURES
+    sort: str = ""
+    group_by: tuple[str, ...] = ()
+
+    def shown(self) -> list[Column]:
+        """The columns, without those that the titles say.
+
+        Raises:
+            BenchmnistError: if there is no such column.
+        """
+        telling = () if {*self.columns} & {"case", *IDENTITY} else IDENTITY
+        return [column(key) for key in (*telling, *self.columns) if key not in self.group_by]
+
+    def groups(self, summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
+        """The rows in their order, by the title that they stand under.
+
+        Raises:
+            BenchmnistError: if there is no such column.
+        """
+        groups: dict[str, list[Summary]] = {}
+        by = [column(key) for key in self.group_by]
+        for s in self._sorted(summaries):
+            title = " · ".join("–" if (value := c.value(s)) is None else c.show(value) for c in by)
+            groups.setdefault(title, []).append(s)
+        return groups
+
+    def _sorted(self, summaries: Sequence[Summary]) -> list[Summary]:
+        if not self.sort:
+            return [*summaries]
+        by = column(self.sort.removeprefix("-"))
+        descending = (by.best == "max") != self.sort.startswith("-")
+        values = [(leading(by.value(s)), s) for s in summaries]
+        there = [(value, s) for value, s in values if value is not None]
+        there.sort(key=lambda pair: pair[0], reverse=descending)
+        return [s for _, s in there] + [s for value, s in values if value is None]

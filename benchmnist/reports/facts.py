@@ -1,0 +1,60 @@
+"""What a report says of a run beside its figures: when and where it ran, and with what."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmnist.results import CaseResult, RunResult
+
+
+def run_facts(run: RunResult) -> str:
+    """`Suite quick (suites/quick.toml), 2 of 2 cases, BenchMNIST 0.1.0: completed, from … to ….`."""
+    record = run.record
+    when = f"from {record.started} to {record.ended}" if record.ended else f"from {record.started}"
+    ended = f"{len(run.cases)} of {len(record.plan)} cases, BenchMNIST {record.benchmnist}"
+    return f"Suite {record.suite} ({record.suite_file}), {ended}: {record.status}, {when}."
+
+
+def case_facts(result: CaseResult) -> list[tuple[str, str]]:
+    """What a case was trained with, each by its name; without what it does not have."""
+    case = result.case
+    parts = {"dataset": case.dataset, "model": case.model, "optimizer": case.optimizer, "schedule": case.schedule}
+    facts: dict[str, Any] = {}
+    for kind, part in parts.items():
+        if part is not None:
+            facts[kind] = f"{part.use} {json.dumps(part.params)}" if part.params else part.use
+            facts[f"{kind} from"] = f"{part.distribution} {part.version}"
+    facts |= {
+        "epochs": case.epochs,
+        "batch size": case.batch_size,
+        "seeds": ", ".join(map(str, case.seeds)),
+        "clip_grad_norm": case.clip_grad_norm,
+        "label_smoothing": case.label_smoothing or None,
+        "init_seed": case.init_seed,
+        "training examples": f"{result.train_size:,}" if result.train_size else None,
+        "weights": f"{result.parameters:,}" if result.parameters else None,
+        "engine": "; ".join((result.engine, *(r for r in result.remarks if r != result.engine))) or None,
+        "precision": result.precision or None,
+        "side by side": result.side_by_side if result.side_by_side > 1 else None,
+        "reused from": result.reused_from,
+        "started": result.started or None,
+        "seconds in all": f"{result.wall_seconds:.1f}" if result.wall_seconds else None,
+        "key": result.key or None,
+    }
+    return [(name, str(value)) for name, value in facts.items() if value is not None]
+
+
+def environments(results: Sequence[CaseResult]) -> list[tuple[list[tuple[str, str]], list[CaseResult]]]:
+    """The machines and settings that cases ran with, each with those cases; most runs have one."""
+    seen: dict[str, list[CaseResult]] = {}
+    for result in results:
+        if result.environment:
+            seen.setdefault(json.dumps(result.environment, sort_keys=True), []).append(result)
+    return [
+        ([(key, str(value)) for key, value in members[0].environment.items()], members)
+        for members in seen.values()
+    ]

@@ -1,0 +1,259 @@
+"""One self-contained page: it opens from disk, asks nothing of any network, and holds every figure as text, too.
+
+The curves are drawn by plotly.js, from its Python package: its SVG prints sharply and is magnified as text is.
+bokeh's script is a quarter of the size, but draws on a canvas; altair's comes in a wheel of 33 MB. Compressed,
+plotly.js is 2 MB of each page.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import math
+import statistics
+from functools import cache
+from importlib import resources
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from benchmnist.analysis.summary import summarise_all
+from benchmnist.reports.columns import COLUMNS, FIGURES, column, leading
+from benchmnist.reports.facts import case_facts, environments, run_facts
+from benchmnist.reports.plots import Curve, optimizer_styles
+from benchmnist.reports.tables import cells, group_title, legend
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from benchmnist.analysis.summary import Summary
+    from benchmnist.reports.columns import Column
+    from benchmnist.results import CaseResult, RunResult, TrialResult
+
+METRICS = (
+    {"key": "train_loss", "title": "Training loss", "unit": " (cross-entropy, nats)", "error": False},
+    {"key": "test_accuracy", "title": "Test accuracy", "unit": " (%)", "error": True},
+)
+SYMBOLS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "D": "diamond",
+    "v": "triangle-down",
+    "P": "cross",
+    "X": "x",
+}
+DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
+DIGITS = 6  # of a figure in the page
+
+
+def report_page(run: RunResult) -> str:
+    """report.html of a run."""
+    summaries = summarise_all(run.cases)
+    columns = _columns(summaries)
+    rows = cells(summaries, columns)
+    styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
+    groups: dict[str, list[Curve]] = {}
+    for result in run.cases:
+        curve = Curve(result.case.method, result, styles[result.case.method])
+        groups.setdefault(group_title(result.case.group), []).append(curve)
+    ended = {result.id for result in run.cases}
+    ran_with = environments(run.cases)
+    return page(
+        "report.html",
+        groups,
+        title=run.record.title,
+        subtitle=run_facts(run),
+        legend=legend(run.cases).replace("; * best", "; bold: best"),
+        columns=[{"title": c.title, "first": "descending" if c.best == "max" else "ascending"} for c in columns],
+        rows=[
+            {
+                "anchor": f"case-{index}",
+                "wrong": s.status not in ("ok", "reused"),
+                "cells": [
+                    {
+                        "text": cell.text,
+                        "best": cell.best,
+                        "value": "" if cell.value is None else leading(cell.value),
+                        "number": not each.words,
+                    }
+                    for cell, each in zip(rows[s.result.id], columns, strict=True)
+                ],
+            }
+            for index, s in enumerate(summaries)
+        ],
+        notes=run.record.notes,
+        cases=[
+            {
+                "anchor": f"case-{index}",
+                "id": s.result.id,
+                "status": s.status,
+                "misses": s.result.misses,
+                "error": s.result.error,
+                "facts": case_facts(s.result),
+            }
+            for index, s in enumerate(summaries)
+        ],
+        waiting=[case.id for case in run.record.plan if case.id not in ended],
+        environments=[
+            {"cases": [r.id for r in results] if len(ran_with) > 1 else [], "facts": facts}
+            for facts, results in ran_with
+        ],
+        suite_text=run.record.suite_text.strip(),
+    )
+
+
+def _columns(summaries: Sequence[Summary]) -> list[Column]:
+    """What tells the rows apart, then their figures, then whatever else is not the same in all of them."""
+    first = ("optimizer", "model", *FIGURES)
+    others = [
+        each
+        for each in COLUMNS
+        if each.key not in ("case", *first) and len({str(each.value(s)) for s in summaries}) > 1
+    ]
+    return [*map(column, first), *others]
+
+
+def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -> str:
+    """A page made of one of our templates, with the curves of each group under its title."""
+    import jinja2
+    from markupsafe import Markup
+
+    drawn = {
+        title: kept
+        for title, curves in groups.items()
+        if (kept := [curve for curve in curves if any(trial.epochs for trial in curve.result.trials)])
+    }
+    styles = {curve.name: curve.style for curves in drawn.values() for curve in curves}
+    names = [*styles]
+    series = {
+        title: [{"id": c.result.id, "method": names.index(c.name), **_series(c.result)} for c in curves]
+        for title, curves in drawn.items()
+    }
+    payload = {
+        "metrics": METRICS,
+        "methods": names,
+        "styles": [
+            {"color": s.color, "symbol": SYMBOLS[s.marker], "dash": DASHES[s.linestyle]} for s in styles.values()
+        ],
+        "sections": [{"series": found} for found in series.values()],
+    }
+    folder = resources.files("benchmnist.reports") / "templates"
+    script = (folder / "page.js").read_text("utf-8")
+    plotly = _plotly()
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text("utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(
+        # Nothing from outside, no script but these two. plotly.js sets styles, and makes pictures to be saved.
+        policy=f"default-src 'none'; script-src '{_hash(script)}' '{_hash(plotly)}'; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'",
+        css=Markup((folder / "page.css").read_text("utf-8")),  # noqa: S704 - ours
+        script=Markup(script),  # noqa: S704 - ours
+        data=jinja2.utils.htmlsafe_json_dumps(payload, dumps=_compact_json),
+        plotly=_packed(plotly),
+        version=version("benchmnist"),
+        metrics=METRICS,
+        methods=names,
+        sections=[
+            {
+                "index": index,
+                "title": title,
+                "names": [curve.name for curve in drawn[title]],
+                "figures": _figures(found),
+            }
+            for index, (title, found) in enumerate(series.items())
+        ],
+        **context,
+    )
+
+
+def _series(result: CaseResult) -> dict[str, Any]:
+    """The figures of a case's curves: of each seed, and their mean and deviation after each epoch."""
+    trials = [trial for trial in result.trials if trial.epochs]
+    longest = max(len(trial.epochs) for trial in trials)
+    mean: dict[str, list[float | None]] = {}
+    std: dict[str, list[float | None]] = {}
+    for metric in METRICS:
+        key = str(metric["key"])
+        columns = [_finite([_at(trial, epoch, key) for trial in trials]) for epoch in range(longest)]
+        mean[key] = [_short(math.fsum(c) / len(c)) if c else None for c in columns]
+        std[key] = [_short(statistics.stdev(c)) if len(c) > 1 else 0.0 if c else None for c in columns]
+    seconds, total = list[float | None](), 0.0
+    for epoch in range(longest):
+        total += statistics.fmean(_finite([_at(trial, epoch, "seconds") for trial in trials]))
+        seconds.append(_short(total))
+    keys = ("train_loss", "test_loss", "test_accuracy", "seconds", "learning_rate")
+    return {
+        "trials": [
+            {
+                "seed": trial.seed,
+                **{key: [_short(_at(trial, e, key)) for e in range(len(trial.epochs))] for key in keys},
+            }
+            for trial in trials
+        ],
+        "mean": mean,
+        "std": std,
+        "seconds": seconds,
+    }
+
+
+def _figures(series: Sequence[Mapping[str, Any]]) -> dict[str, list[list[str]]]:
+    """By metric: a row an epoch, with a cell for each of the series."""
+    found: dict[str, list[list[str]]] = {}
+    for metric in METRICS:
+        key = str(metric["key"])
+        show = "{:.2f}" if metric["error"] else "{:.4f}"
+        rows = []
+        for epoch in range(max(len(s["mean"][key]) for s in series)):
+            row = []
+            for s in series:
+                mean = s["mean"][key][epoch] if epoch < len(s["mean"][key]) else None
+                several = len(s["trials"]) > 1
+                text = "–" if mean is None else show.format(mean)
+                row.append(
+                    f"{text} ± {show.format(s['std'][key][epoch])}" if several and mean is not None else text
+                )
+            rows.append(row)
+        found[key] = rows
+    return found
+
+
+def _at(trial: TrialResult, epoch: int, key: str) -> float | None:
+    if epoch >= len(trial.epochs):
+        return None
+    value: float | None = getattr(trial.epochs[epoch], key)
+    return value
+
+
+def _finite(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None and math.isfinite(value)]
+
+
+def _short(value: float | None) -> float | None:
+    """As many digits as anybody sees; None of what JSON has no number for."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")
+
+
+def _compact_json(value: Any, **_: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+@cache
+def _plotly() -> str:
+    """plotly.js, as its Python package has it."""
+    return (resources.files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8")
+
+
+@cache
+def _packed(source: str) -> str:
+    return base64.b64encode(gzip.compress(source.encode(), compresslevel=9, mtime=0)).decode()
+
+
+def _hash(source: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()

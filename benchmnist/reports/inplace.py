@@ -1,0 +1,94 @@
+"""Keeps a table in somebody's document up to date: what stands between two comments is replaced, and nothing else.
+
+    <!-- benchmnist:start -->
+    <!-- benchmnist:end -->
+
+A document may have several such blocks, each with a name of its own: `<!-- benchmnist:start speed -->` and
+`<!-- benchmnist:end speed -->`. What stands in a fenced block of code is code.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from benchmnist.errors import BenchmnistError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MARKER = re.compile(r"^[ \t]*<!--\s*benchmnist:(\w+)(?:\s+([\w.-]+))?\s*-->\s*$")
+FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
+
+
+def read_document(file: Path) -> str:
+    """A document as it stands, its line ends among it.
+
+    Raises:
+        BenchmnistError: if it cannot be read, or is no text.
+    """
+    try:
+        return file.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchmnistError(f"cannot read {file}: {error}") from error
+
+
+def replaced(text: str, content: str, name: str, file: Path) -> str:
+    """The document with that content in the block of that name; the one without a name is called "".
+
+    Raises:
+        BenchmnistError: if there is no such block, or the comments do not match; says where.
+    """
+    lines = text.splitlines(keepends=True)
+    blocks = _blocks(lines, file)
+    if name not in blocks:
+        there = ", ".join(each or "one without a name" for each in blocks) or "none"
+        near = nearest(name, filter(None, blocks))
+        raise BenchmnistError(
+            f"{file}: there is no {_marker('start', name)}.{near} There are blocks: {there}. Put that line, and "
+            f"{_marker('end', name)}, around where the table should stand"
+        )
+    start, end = blocks[name]
+    newline = "\r\n" if lines[start].endswith("\r\n") else "\n"
+    inside = content.strip("\n").replace("\n", newline)
+    # Blank lines: right under a comment, markdown takes a table for a part of it.
+    return "".join([*lines[: start + 1], newline, inside, newline, newline, *lines[end:]])
+
+
+def _blocks(lines: list[str], file: Path) -> dict[str, tuple[int, int]]:
+    """The blocks of a document by their names: the lines of their comments, counted from 0."""
+    blocks: dict[str, tuple[int, int]] = {}
+    begun: tuple[str, int] | None = None
+    for number, word, name in _markers(lines):
+        where = f"{file}:{number + 1}"
+        if word == "start" and begun is None and name not in blocks:
+            begun = name, number
+        elif word == "end" and begun is not None and begun[0] == name:
+            blocks[name] = begun[1], number
+            begun = None
+        elif word == "start" and begun is None:
+            raise BenchmnistError(
+                f"{where}: there is another {_marker('start', name)}; give each a name of its own"
+            )
+    if begun is not None:
+        raise BenchmnistError(f"{file}:{begun[1] + 1}: the block has no end; add {_marker('end', begun[0])}")
+    return blocks
+
+
+def _markers(lines: list[str]) -> Iterator[tuple[int, str, str]]:
+    """Our comments: the line, counted from 0, `start` or `end`, and the name."""
+    fence = ""
+    inside = False  # what is replaced may be anything, fences that do not end among it
+    for number, line in enumerate(lines):
+        if found := None if fence else MARKER.match(line):
+            yield number, found[1], found[2] or ""
+            inside = found[1] == "start"
+        elif (mark := None if inside else FENCE.match(line.rstrip("\r\n"))) and not fence:
+            fence = mark[1]
+        elif mark and mark[1].startswith(fence) and not mark[2].strip():
+            fence = ""
+
+
+def _marker(word: str, name: str) -> str:
+    return f"<!-- benchmnist:{word}{' ' if name else ''}{name} -->"

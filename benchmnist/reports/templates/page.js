@@ -1,0 +1,306 @@
+"use strict";
+// The page without this script has the same figures, in tables; this makes them curves, and the tables sortable.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const root = document.documentElement;
+const byId = id => document.getElementById(id);
+// Plotly takes text for a small HTML; names of plugins and suites are text.
+const plain = text => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+const element = (tag, text = "") => Object.assign(document.createElement(tag), { textContent: text });
+
+// Tables: sorted by a click on a head; what has no value comes last either way.
+
+const valueOf = (row, column) => {
+  const cell = row.cells[column];
+  const value = cell.dataset.value ?? cell.textContent.trim();
+  return value === "" || isNaN(value) ? value : Number(value);
+};
+
+function compare(one, other) {
+  if (one === "" || other === "") return 0;
+  if (typeof one === "number" && typeof other === "number") return one - other;
+  return String(one).localeCompare(String(other), "en", { numeric: true });
+}
+
+function sortBy(table, head, column) {
+  const order = { ascending: "descending", descending: "ascending" };
+  const direction = order[head.getAttribute("aria-sort")] ?? head.dataset.first ?? "ascending";
+  for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", direction);
+  const sign = direction === "ascending" ? 1 : -1;
+  const keyed = [...table.tBodies[0].rows].map(row => [valueOf(row, column), row]);
+  keyed.sort(([a], [b]) => (a === "") - (b === "") || sign * compare(a, b));
+  table.tBodies[0].append(...keyed.map(([, row]) => row));
+}
+
+for (const table of document.querySelectorAll("table.sortable")) {
+  [...table.tHead.rows[0].cells].forEach((head, column) => {
+    const button = element("button", head.textContent);
+    button.type = "button";
+    button.addEventListener("click", () => sortBy(table, head, column));
+    head.replaceChildren(button);
+  });
+}
+
+const filter = byId("filter");
+if (filter) {
+  const rows = [...document.querySelectorAll("table.sortable tbody tr")];
+  const apply = () => {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of rows) row.hidden = !words.every(word => row.textContent.toLowerCase().includes(word));
+    byId("shown").textContent = `${rows.filter(row => !row.hidden).length} of ${rows.length} shown`;
+  };
+  filter.addEventListener("input", apply);
+  filter.closest("p").hidden = false;
+  apply();
+}
+
+// Cases: each epoch of each seed, once somebody wants to see it.
+
+const COLUMNS = ["seed", "epoch", "training loss", "test loss", "test accuracy, %", "seconds", "learning rate"];
+
+function history(series) {
+  const table = element("table");
+  const head = table.createTHead().insertRow();
+  head.append(...COLUMNS.map(title => Object.assign(element("th", title), { scope: "col" })));
+  const body = table.createTBody();
+  for (const trial of series.trials) {
+    trial.train_loss.forEach((_, epoch) => {
+      const row = body.insertRow();
+      const figures = ["train_loss", "test_loss", "test_accuracy", "seconds", "learning_rate"].map(key => trial[key][epoch]);
+      for (const value of [trial.seed, epoch + 1, ...figures]) row.insertCell().textContent = value ?? "–";
+    });
+  }
+  return table;
+}
+
+for (const details of document.querySelectorAll("details.case")) {
+  details.addEventListener("toggle", () => {
+    const box = details.querySelector(".history");
+    const series = data.sections.flatMap(section => section.series).find(each => each.id === details.dataset.case);
+    if (series && !box.firstChild) box.append(history(series));
+  });
+}
+
+function openTarget() {
+  const target = location.hash && byId(decodeURIComponent(location.hash.slice(1)));
+  if (target && target.tagName === "DETAILS") {
+    target.open = true;
+    target.scrollIntoView();
+  }
+}
+addEventListener("hashchange", openTarget);
+openTarget();
+
+// Curves.
+
+const form = byId("controls");
+const charts = [...document.querySelectorAll(".chart")];
+const visible = new Set();
+const stale = new Set(charts);
+let printing = false;
+
+const css = name => getComputedStyle(root).getPropertyValue(name).trim();
+// Black is the last colour of the plots; on a dark page it is white.
+const colourOf = style => (style.color === "#000000" ? css("--first") : style.color);
+
+function drawSwitches() {
+  form.querySelectorAll("[name=method]").forEach((box, number) => {
+    const style = data.styles[number];
+    const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
+    const dashes = { solid: "", dash: "7 4", dot: "2 3", dashdot: "7 3 2 3" };
+    const attributes = { x1: 0, x2: 34, y1: 6, y2: 6, stroke: colourOf(style), "stroke-width": 3, "stroke-dasharray": dashes[style.dash] };
+    for (const [name, value] of Object.entries(attributes)) line.setAttribute(name, value);
+    box.nextElementSibling.replaceChildren(line);
+  });
+}
+
+function wanted() {
+  const chosen = new FormData(form);
+  return {
+    methods: new Set(chosen.getAll("method").map(Number)),
+    seconds: chosen.get("x") === "seconds",
+    log: chosen.get("y") === "log",
+    lines: chosen.get("seeds") === "lines",
+  };
+}
+
+// On a logarithmic axis an accuracy is drawn by what is missing to 100 %, so that 97 and 98 stand apart beside 60.
+const LEAST_ERROR = 0.005;
+const heights = (metric, state) =>
+  !state.log ? y => y : metric.error ? y => (y === null ? null : Math.max(100 - y, LEAST_ERROR)) : y => (y > 0 ? y : null);
+
+function line(series, metric, state, across, values, name, epochs) {
+  const style = data.styles[series.method];
+  return {
+    type: "scatter",
+    mode: values.length > 1 && values.length <= 20 && !state.lines ? "lines+markers" : values.length > 1 ? "lines" : "markers",
+    x: across,
+    y: values.map(heights(metric, state)),
+    customdata: values.map((value, i) => [epochs[i], value === null ? "–" : value.toPrecision(5)]),
+    meta: plain(name),
+    hovertemplate: "%{meta}<br>epoch %{customdata[0]}: %{customdata[1]}<extra></extra>",
+    line: { color: colourOf(style), dash: style.dash, width: state.lines ? 1.3 : 2 },
+    marker: { color: colourOf(style), symbol: style.symbol, size: 7 },
+    opacity: state.lines ? 0.75 : 1,
+  };
+}
+
+function band(series, metric, state, across) {
+  const means = series.mean[metric.key];
+  const stds = series.std[metric.key];
+  const height = heights(metric, state);
+  const there = means.map((mean, i) => i).filter(i => means[i] !== null && stds[i] !== null);
+  const low = there.map(i => height(state.log && !metric.error ? Math.max(means[i] - stds[i], means[i] / 20) : means[i] - stds[i]));
+  const high = there.map(i => height(means[i] + stds[i]));
+  const x = there.map(i => across[i]);
+  return {
+    type: "scatter", mode: "lines", line: { width: 0 }, fill: "toself", hoverinfo: "skip",
+    x: [...x, ...x.toReversed()], y: [...high, ...low.toReversed()],
+    fillcolor: colourOf(data.styles[series.method]), opacity: 0.18,
+  };
+}
+
+function traces(section, metric, state) {
+  const found = [];
+  for (const series of section.series) {
+    if (!state.methods.has(series.method)) continue;
+    const name = data.methods[series.method];
+    if (state.lines) {
+      for (const trial of series.trials) {
+        const epochs = trial[metric.key].map((_, i) => i + 1);
+        let total = 0;
+        const across = state.seconds ? trial.seconds.map(seconds => (total += seconds)) : epochs;
+        found.push(line(series, metric, state, across, trial[metric.key], `${name}, seed ${trial.seed}`, epochs));
+      }
+    } else {
+      const epochs = series.mean[metric.key].map((_, i) => i + 1);
+      const across = state.seconds ? series.seconds : epochs;
+      if (series.trials.length > 1) found.push(band(series, metric, state, across));
+      found.push(line(series, metric, state, across, series.mean[metric.key], name, epochs));
+    }
+  }
+  return found;
+}
+
+// Whole epochs, and on a logarithmic axis 1, 2, 5, 10, ….
+const TICKS = [-6, -5, -4, -3, -2, -1, 0, 1, 2].flatMap(power => [1, 2, 5].map(digit => Number(`${digit}e${power}`)));
+
+function layout(metric, state, epochs) {
+  const axis = { gridcolor: css("--line"), linecolor: css("--line"), zeroline: false, automargin: true };
+  const y = { ...axis, title: { text: metric.title + metric.unit, standoff: 8 } };
+  if (state.log) {
+    const label = metric.error ? y => String(+(100 - y).toFixed(2)) : y => String(y);
+    Object.assign(y, { type: "log", autorange: metric.error ? "reversed" : true, tickvals: TICKS, ticktext: TICKS.map(label) });
+  }
+  const x = { ...axis, title: { text: state.seconds ? "seconds of training" : "epoch" } };
+  if (state.seconds) x.rangemode = "tozero";
+  else Object.assign(x, { tick0: 0, dtick: Math.ceil(epochs / 10) });
+  return {
+    xaxis: x, yaxis: y, showlegend: false, hovermode: "closest", uirevision: JSON.stringify([state.seconds, state.log]),
+    margin: { l: 60, r: 12, t: 10, b: 45 },
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: css("--text"), family: getComputedStyle(document.body).fontFamily, size: 13 },
+    hoverlabel: { align: "left", namelength: -1 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--faint"), activecolor: css("--link") },
+    ...(printing ? { width: 345, height: 260, autosize: false } : { autosize: true }),
+  };
+}
+
+const CONFIG = { responsive: true, displaylogo: false, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]] };
+
+function draw(chart) {
+  const state = wanted();
+  const metric = data.metrics.find(each => each.key === chart.dataset.metric);
+  const section = data.sections[chart.dataset.section];
+  const epochs = Math.max(...section.series.map(series => series.mean[metric.key].length));
+  Plotly.react(chart, traces(section, metric, state), layout(metric, state, epochs), CONFIG);
+  stale.delete(chart);
+}
+
+let asked = 0;
+function drawSoon() {
+  cancelAnimationFrame(asked);
+  asked = requestAnimationFrame(() => {
+    for (const chart of visible) if (stale.has(chart)) draw(chart);
+  });
+}
+
+function redraw() {
+  for (const chart of charts) stale.add(chart);
+  drawSwitches();
+  drawSoon();
+}
+
+async function unpack(text) {
+  const packed = Uint8Array.from(atob(text.trim()), character => character.charCodeAt(0));
+  return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
+
+function themes() {
+  const button = byId("theme");
+  const names = { undefined: "as the system", light: "light", dark: "dark" };
+  const next = { undefined: "dark", dark: "light" };
+  button.addEventListener("click", () => {
+    use(next[root.dataset.theme]);
+    button.firstElementChild.textContent = names[root.dataset.theme];
+    if (form) redraw();
+  });
+  button.hidden = false;
+}
+
+const opened = []; // for printing
+let theme; // as it was before
+
+function use(name) {
+  if (name) root.dataset.theme = name;
+  else delete root.dataset.theme;
+}
+
+// Charts that nobody has scrolled to are not drawn, and closed tables are not printed.
+function print(begins) {
+  if (begins) theme = root.dataset.theme;
+  use(begins ? "light" : theme);
+  printing = begins;
+  if (begins) {
+    opened.push(...document.querySelectorAll("article details:not([open])"));
+    for (const details of opened) details.open = true;
+  } else {
+    for (const details of opened.splice(0)) details.open = false;
+  }
+  for (const chart of charts) begins ? draw(chart) : stale.add(chart);
+  if (!begins) drawSoon();
+}
+
+async function main() {
+  themes();
+  if (!form) return;
+  try {
+    document.head.append(element("script", await unpack(byId("plotly").textContent)));
+    if (typeof Plotly === "undefined") throw new Error("the plotting library did not start");
+  } catch (error) {
+    byId("trouble").textContent = `The curves cannot be drawn in this browser (${error.message}); the tables hold the same figures.`;
+    byId("trouble").hidden = false;
+    return;
+  }
+  form.addEventListener("change", redraw);
+  form.addEventListener("submit", event => event.preventDefault());
+  for (const [id, on] of [["all", true], ["none", false]]) {
+    byId(id)?.addEventListener("click", () => {
+      form.querySelectorAll("[name=method]").forEach(box => (box.checked = on));
+      redraw();
+    });
+  }
+  form.hidden = false;
+  drawSwitches();
+  const watcher = new IntersectionObserver(entries => {
+    for (const entry of entries) entry.isIntersecting ? visible.add(entry.target) : visible.delete(entry.target);
+    drawSoon();
+  }, { rootMargin: "300px" });
+  charts.forEach(chart => watcher.observe(chart));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  addEventListener("beforeprint", () => print(true));
+  addEventListener("afterprint", () => print(false));
+}
+
+main();
