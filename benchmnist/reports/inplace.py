@@ -68,9 +68,17 @@ def _blocks(lines: list[str], file: Path) -> dict[str, tuple[int, int]]:
             blocks[name] = begun[1], number
             begun = None
         elif word == "start" and begun is None:
+            marker = _marker("start", name)
+            raise BenchmnistError(f"{where}: there is another {marker}; give each a name of its own")
+        elif word == "start" and begun is not None:
             raise BenchmnistError(
-                f"{where}: there is another {_marker('start', name)}; give each a name of its own"
+                f"{where}: a block begins, but that of line {begun[1] + 1} has not ended; "
+                f"put {_marker('end', begun[0])} before"
             )
+        elif word == "end":
+            raise BenchmnistError(f"{where}: no such block has begun; put {_marker('start', name)} before")
+        else:
+            raise BenchmnistError(f"{where}: there are benchmnist:start and benchmnist:end, no benchmnist:{word}")
     if begun is not None:
         raise BenchmnistError(f"{file}:{begun[1] + 1}: the block has no end; add {_marker('end', begun[0])}")
     return blocks
