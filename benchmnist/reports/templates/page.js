@@ -183,15 +183,20 @@ function traces(section, metric, state) {
   return found;
 }
 
-// Whole epochs, and on a logarithmic axis 1, 2, 5, 10, ….
-const TICKS = [-6, -5, -4, -3, -2, -1, 0, 1, 2].flatMap(power => [1, 2, 5].map(digit => Number(`${digit}e${power}`)));
+// On a logarithmic axis: 1, 2, 5, 10, …, and more of them where it is short.
+function ticks(drawn) {
+  const there = drawn.flatMap(trace => trace.y).filter(y => y > 0);
+  const digits = Math.max(...there) < 20 * Math.min(...there) ? [1, 1.5, 2, 3, 5, 7] : [1, 2, 5];
+  return [-6, -5, -4, -3, -2, -1, 0, 1, 2].flatMap(power => digits.map(digit => Number(`${digit}e${power}`)));
+}
 
-function layout(metric, state, epochs) {
+function layout(metric, state, drawn, epochs) {
   const axis = { gridcolor: css("--line"), linecolor: css("--line"), zeroline: false, automargin: true };
   const y = { ...axis, title: { text: metric.title + metric.unit, standoff: 8 } };
   if (state.log) {
     const label = metric.error ? y => String(+(100 - y).toFixed(2)) : y => String(y);
-    Object.assign(y, { type: "log", autorange: metric.error ? "reversed" : true, tickvals: TICKS, ticktext: TICKS.map(label) });
+    const tickvals = ticks(drawn);
+    Object.assign(y, { type: "log", autorange: metric.error ? "reversed" : true, tickvals, ticktext: tickvals.map(label) });
   }
   const x = { ...axis, title: { text: state.seconds ? "seconds of training" : "epoch" } };
   if (state.seconds) x.rangemode = "tozero";
@@ -200,7 +205,7 @@ function layout(metric, state, epochs) {
     xaxis: x, yaxis: y, showlegend: false, hovermode: "closest", uirevision: JSON.stringify([state.seconds, state.log]),
     margin: { l: 60, r: 12, t: 10, b: 45 },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: { color: css("--text"), family: getComputedStyle(document.body).fontFamily, size: 13 },
+    font: { color: css("--text"), family: getComputedStyle(document.body).fontFamily, size: printing ? 9 : 13 },
     hoverlabel: { align: "left", namelength: -1 },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--faint"), activecolor: css("--link") },
     ...(printing ? { width: 345, height: 260, autosize: false } : { autosize: true }),
@@ -214,7 +219,8 @@ function draw(chart) {
   const metric = data.metrics.find(each => each.key === chart.dataset.metric);
   const section = data.sections[chart.dataset.section];
   const epochs = Math.max(...section.series.map(series => series.mean[metric.key].length));
-  Plotly.react(chart, traces(section, metric, state), layout(metric, state, epochs), CONFIG);
+  const drawn = traces(section, metric, state);
+  Plotly.react(chart, drawn, layout(metric, state, drawn, epochs), CONFIG);
   stale.delete(chart);
 }
 
