@@ -12,9 +12,9 @@ from benchmnist.keys import case_key
 from benchmnist.plan import Overrides, make_plan
 from benchmnist.plugins import find_plugins
 from benchmnist.suite import Suite, read_suite, seed_list
-from benchmnist.training.data import Datasets, default_data_root
+from benchmnist.training.apart import preflight_apart
+from benchmnist.training.data import default_data_root
 from benchmnist.training.environment import platform_of, resolve_device
-from benchmnist.training.preflight import preflight
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -74,7 +74,7 @@ def prepare(
     overrides = Overrides(seed_list(seeds) if seeds is not None else None, epochs, engine)
     with contained() as noticed:  # planning imports what builds
         plan = make_plan(suite, registry, overrides)
-    tried = preflight(plan, registry, Datasets(registry, root), there)
+    tried = preflight_apart(plan, registry, root, there)
     if problems := [*plan.problems, *tried.problems]:
         raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
     notes = [f"{plugin} {note}" for plugin in registry.plugins for note in plugin.notes]

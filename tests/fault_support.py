@@ -87,6 +87,14 @@ def bad_disk() -> NoReturn:
     raise OSError(5, "Input/output error")
 
 
+def read_only() -> NoReturn:
+    raise OSError(30, "Read-only file system")
+
+
+def too_many_files() -> NoReturn:
+    raise OSError(24, "Too many open files")
+
+
 def train_until_power_fails(seed: int, folder: Path, *, resume: bool = False) -> None:
     """As `train`, until a random fsync or replace: then of what was not synced a random part is lost.
 

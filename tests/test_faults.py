@@ -10,7 +10,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fault_support import REFUSED, bad_disk, no_space, train, train_until_power_fails, train_until_the
+from fault_support import (
+    REFUSED,
+    bad_disk,
+    no_space,
+    read_only,
+    too_many_files,
+    train,
+    train_until_power_fails,
+    train_until_the,
+)
 
 from benchmnist.results import CaseResult
 from benchmnist.store import load_run
@@ -75,7 +84,8 @@ def stored(folder: Path) -> dict[str, str]:
 
 
 def figures(folder: Path) -> dict[str, list[tuple[float, float | None]]]:
-    run = load_run(folder / "runs")
+    """Of a run, or of the newest in a folder's `runs`."""
+    run = load_run(folder / "runs" if (folder / "runs").is_dir() else folder)
     assert run.record.status == "completed"
     return {
         case.id: [(epoch.train_loss, epoch.test_accuracy) for trial in case.trials for epoch in trial.epochs]
@@ -115,7 +125,10 @@ def test_killed_at_every_so_maniest_write(folder: Path, undisturbed: object, eve
     assert number > 20
 
 
-@pytest.mark.parametrize(("number", "error"), [(1, no_space), (5, bad_disk), (10, no_space), (11, bad_disk)])
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(1, no_space), (5, bad_disk), (10, no_space), (11, bad_disk), (8, read_only), (13, too_many_files)],
+)
 def test_a_disk_that_cannot_be_written_to(folder: Path, undisturbed: object, number: int, error: Any) -> None:
     if code_of(train_until_the, number, folder, error) == REFUSED:
         (why,) = told(folder, "refused")
@@ -191,6 +204,26 @@ def test_ten_resumes_at_once(folder: Path, undisturbed: object) -> None:
     assert all("is being written by another process" in why for why in told(folder, "refused"))
     assert len(told(folder, "started")) - started == 3 - whole
     assert figures(folder) == undisturbed
+
+
+def test_two_runs_that_begin_at_once_do_not_meet(folder: Path, undisturbed: object) -> None:
+    processes = [begin(train, folder) for _ in range(2)]
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    runs = sorted(folder.glob("runs/faulty/*"))
+    assert len(runs) == 2
+    for run in runs:
+        assert figures(run) == undisturbed
+
+
+def test_what_a_dead_process_left_is_in_nobodys_way(folder: Path, undisturbed: object) -> None:
+    assert code_of(train_until_the, 12, folder) == -signal.SIGKILL
+    (run,) = folder.glob("runs/faulty/*")
+    assert (run / ".lock").exists()
+    (run / "cases" / ".mnist__logistic__adam.json.abcd.tmp").write_text("{", "utf-8")
+    (run / "run.json.1234.tmp").write_text("{", "utf-8")
+    finish(folder, undisturbed)
 
 
 def test_a_damaged_result_is_set_aside_and_computed_again(folder: Path, undisturbed: object) -> None:

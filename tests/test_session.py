@@ -71,6 +71,7 @@ def test_a_run_leaves_everything_in_its_folder(small_run: RunResult) -> None:
         "benchmark.json",
         "session.log",
         "report.md",
+        "report.html",
         "cases/mnist__fc__sgd.json",
         "cases/mnist__fc__adam.json",
         *(f"checkpoints/mnist__fc__{o}__seed-{s}.safetensors" for o in ("sgd", "adam") for s in (0, 1)),

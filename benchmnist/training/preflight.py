@@ -16,7 +16,7 @@ from benchmnist.training.trial import build_model, build_optimizer, build_schedu
 from benchmnist.training.ways import precision_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from torch import nn
 
@@ -61,19 +61,49 @@ class Preflight:
     data: dict[str, str]
 
 
-def preflight(plan: Plan, registry: Registry, datasets: Datasets, device: torch.device) -> Preflight:
+def preflight(
+    plan: Plan,
+    registry: Registry,
+    datasets: Datasets,
+    device: torch.device,
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+    deadly: Collection[str] = (),
+) -> Preflight:
     """Loads each dataset, and builds each model and optimizer of a plan once, without training.
 
     What a `build` refuses with a ValueError or TypeError is a mistake in the suite, as a negative learning rate
     is; any other exception is left for the training, which keeps its traceback.
+
+    Args:
+        plan: The cases.
+        registry: The plugins.
+        datasets: Loads their datasets.
+        device: What they will be trained on.
+        tell: Is told what is tried next, `the model 'fc' of benchmnist 0.1.0`.
+        deadly: What is not tried, in the same words.
     """
     with torch.random.fork_rng(devices=[]):
-        return _Preflight(plan, registry, datasets, device).check()
+        return _Preflight(plan, registry, datasets, device, tell=tell, deadly=deadly).check()
+
+
+class _NotTried(Exception):  # noqa: N818 - not an error
+    """It would take this process with it."""
 
 
 class _Preflight:
-    def __init__(self, plan: Plan, registry: Registry, datasets: Datasets, device: torch.device) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        registry: Registry,
+        datasets: Datasets,
+        device: torch.device,
+        *,
+        tell: Callable[[str], None],
+        deadly: Collection[str],
+    ) -> None:
         self.plan, self.registry, self.datasets, self.device = plan, registry, datasets, device
+        self.tell, self.deadly = tell, deadly
         self.problems: dict[str, Problem] = {}  # by what was refused, so that each is told once
         self.notes: dict[str, None] = {}  # in order, each once
         self.models: dict[str, tuple[nn.Module, float] | None] = {}
@@ -105,6 +135,9 @@ class _Preflight:
     def building(self, kind: str, component: Component) -> Iterator[None]:
         """Within it a plugin's code runs: what it does beside building is undone, and noted."""
         where = f"the {kind} {component.use!r} of {component.distribution} {component.version}"
+        if where in self.deadly:
+            raise _NotTried
+        self.tell(where)
         noticed: Iterable[str] = ()
         try:
             with contained() as noticed:
@@ -118,7 +151,9 @@ class _Preflight:
                 return self.datasets.for_case(case)
         except DataError as error:
             self.report("datasets", case.dataset, case, error, str(case.train_size), str(case.test_size))
-            return None
+        except Exception:  # noqa: BLE001, S110 - it will be raised again where the case is trained, and kept there
+            pass
+        return None
 
     def precision(self, case: Case) -> bool:
         """Whether the device has it."""
@@ -146,7 +181,8 @@ class _Preflight:
             try:
                 with self.building("model", case.model):
                     model = build_model(case, 0, self.registry, dataset)
-                self.models[key] = model, _forward_flop(model, dataset)
+                    flop = _forward_flop(model, dataset)
+                self.models[key] = model, flop
             except (TypeError, ValueError) as error:
                 self.report("models", case.model, case, error)
             except Exception:  # noqa: BLE001 - it will be raised again in the training, and kept there

@@ -1,0 +1,96 @@
+"""Tries a plan in a process of its own: a plugin that kills it, or hangs, costs its own cases only."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmnist.errors import BenchmnistError
+from benchmnist.training.data import Datasets
+from benchmnist.training.preflight import Preflight, preflight
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+    from benchmnist.plan import Plan
+    from benchmnist.plugins import Registry
+
+PATIENCE = 120.0  # seconds that a model or an optimizer may take to be built; a dataset may have to be downloaded
+
+
+def preflight_apart(plan: Plan, registry: Registry, root: Path, device: torch.device) -> Preflight:
+    """As `preflight`, in a process of its own where one can be forked.
+
+    What kills that process is noted and not tried again: it is trained all the same, in a worker that it may kill.
+
+    Raises:
+        BenchmnistError: if the process dies of something else.
+    """
+    if sys.platform != "linux":  # elsewhere a new process would have to import torch anew: seconds
+        return preflight(plan, registry, Datasets(registry, root), device)
+    deadly: dict[str, str] = {}
+
+    def task(tell: Callable[[str], None]) -> Preflight:
+        return preflight(plan, registry, Datasets(registry, root), device, tell=tell, deadly=deadly)
+
+    while True:
+        tried = _tried(task)
+        if isinstance(tried, Preflight):
+            notes = (f"{where} {how}, when it was tried before the training" for where, how in deadly.items())
+            return replace(tried, notes=(*tried.notes, *notes))
+        where, how = tried
+        if not where or where in deadly:
+            raise BenchmnistError(f"the process that tries the suite {how}, and nobody knows of what")
+        deadly[where] = how
+
+
+Task = Callable[[Callable[[str], None]], Preflight]
+
+
+def _tried(task: Task) -> Preflight | tuple[str, str]:
+    """What came of it; or what was being tried when the process died, and how it died."""
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe(duplex=False)
+    process = fork.Process(target=_child, args=(theirs, task), daemon=True)
+    with warnings.catch_warnings():
+        # Of threads that are not there after a fork: ours draw, and torch is told to do without its own.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    theirs.close()
+    trying = ""
+    try:
+        while ours.poll(None if not trying or trying.startswith("the dataset ") else PATIENCE):
+            said = ours.recv()
+            if isinstance(said, Preflight):
+                return said
+            if isinstance(said, BaseException):
+                raise said
+            trying = said
+        how = f"took longer than {PATIENCE:.0f} s"
+    except EOFError:
+        process.join()
+        code = process.exitcode or 0
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended its process (exit code {code})"
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+    return trying, how
+
+
+def _child(answers: Connection, task: Task) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)  # a pool of threads does not survive a fork
+    try:
+        answers.send(task(answers.send))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where somebody sees it
+        answers.send(error)
