@@ -13,6 +13,7 @@ import torch
 from benchmnist.builtin import datasets
 from benchmnist.errors import DataError
 from benchmnist.training.data import default_data_root
+from benchmnist.training.torchvision_repair import import_torchvision
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
 
@@ -51,6 +52,21 @@ def test_mnist_is_mnist() -> None:
     assert pixels.std().item() == pytest.approx(0.3081, abs=5e-5)
     assert mnist.train_labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert mnist.train_labels.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+
+
+def test_mnist_is_what_torchvision_reads() -> None:
+    import_torchvision()
+    from torchvision.datasets import MNIST
+
+    ours = datasets.mnist(root=default_data_root())
+    for train, images, labels in (
+        (True, ours.train_images, ours.train_labels),
+        (False, ours.test_images, ours.test_labels),
+    ):
+        theirs = MNIST(default_data_root(), train=train)
+        assert torch.equal(images.squeeze(1), theirs.data)
+        assert torch.equal(labels, theirs.targets)
+    assert ours.classes == tuple(theirs.classes)
 
 
 def test_mnist_is_unpacked_once(tmp_path: Path) -> None:

@@ -42,7 +42,10 @@ def test_every_optimizer_learns(name: str) -> None:
     lr = {"adadelta": 1.0, "lbfgs": 0.1, "rprop": 1e-3, "sgd": 0.1, "asgd": 0.1}.get(name, 1e-2)
     # LBFGS is made for one batch that stays the same.
     batch_size = 500 if spec.needs_closure else 50
-    result = result_of(make_case(optimizer=component(name, lr=lr), epochs=3, batch_size=batch_size))
+    case = make_case(
+        model=component("fc", hidden_size=64), optimizer=component(name, lr=lr), epochs=3, batch_size=batch_size
+    )
+    result = result_of(case)
     assert result.status == "completed", result.error
     first, *_, last = (epoch.train_loss for epoch in result.trials[0].epochs)
     assert last < 0.9 * first
