@@ -242,8 +242,13 @@ def runs_in(folder: Path) -> list[Path]:
     return sorted((file.parent for file in files), key=lambda run: run.name)
 
 
-def find_run(name: str | Path, out: Path | None = None) -> Path:
-    """A run folder by its path, or that of a folder of runs, for the newest; or by the end of its name, in `out`.
+def find_run(name: str | Path, out: Path | None = None, *, newest: bool = True) -> Path:
+    """A run folder by its path, or by the end of its name in `out`; a folder of runs stands for the newest in it.
+
+    Args:
+        name: A path, or a name.
+        out: A folder of runs to look for that name in.
+        newest: Whether a folder of runs stands for anything.
 
     Raises:
         StoreError: if there is none, or several.
@@ -252,7 +257,9 @@ def find_run(name: str | Path, out: Path | None = None) -> Path:
     if (path / RUN_FILE).is_file():
         return path
     if runs := runs_in(path):
-        return runs[-1]
+        if newest:
+            return runs[-1]
+        raise StoreError(f"{path} holds {len(runs)} runs; say which")
     there = runs_in(out) if out is not None else []
     called = [run for run in there if run.name == str(name) or run.name.endswith(f"-{name}")]
     if len(called) > 1:

@@ -10,8 +10,12 @@ import ast
 import re
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "benchmnist"
@@ -99,19 +103,32 @@ def cli_page(page: str) -> str:
     from benchmnist.cli import cli
 
     before, _, _ = page.partition("## benchmnist\n")
-    names = ["benchmnist", *(f"benchmnist {name}" for name in cli.list_commands(click.Context(cli)))]
+    names = ["benchmnist", *(f"benchmnist {name}" for name in _commands(cli))]
     sections = [f"## {name}\n\n```console\n$ {name} --help\n{_help(cli, name)}\n```\n" for name in names]
     return before + "\n".join(sections)
+
+
+def _commands(group: click.Group) -> Iterator[str]:
+    """`run`, …, `runs`, `runs show`, …."""
+    for name in group.list_commands(click.Context(group)):
+        yield name
+        command = group.get_command(click.Context(group), name)
+        if isinstance(command, click.Group):
+            yield from (f"{name} {of_its_own}" for of_its_own in _commands(command))
 
 
 def _help(cli: click.Group, name: str) -> str:
     """What `--help` says on a terminal of 80 columns."""
     width = {"terminal_width": HELP_WIDTH, "max_content_width": HELP_WIDTH}
+    command: click.Command = cli
     context = click.Context(cli, info_name="benchmnist", help_option_names=["-h", "--help"], **width)
-    command = cli.get_command(context, name.partition(" ")[2])
-    if command is None:
-        return cli.get_help(context).rstrip()
-    return command.get_help(click.Context(command, parent=context, info_name=command.name, **width)).rstrip()
+    for word in name.split()[1:]:
+        found = command.get_command(context, word) if isinstance(command, click.Group) else None
+        if found is None:
+            raise LookupError(name)
+        command = found
+        context = click.Context(command, parent=context, info_name=word, **width)
+    return command.get_help(context).rstrip()
 
 
 if __name__ == "__main__":

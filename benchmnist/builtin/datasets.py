@@ -49,6 +49,9 @@ MNIST_CLASSES = (
 IDX_ITEM_BYTES = {0x08: 1, 0x09: 1, 0x0B: 2, 0x0C: 4, 0x0D: 4, 0x0E: 8}
 """Bytes an item by the third byte of an IDX file, as http://yann.lecun.com/exdb/mnist/ describes the format."""
 
+MAX_UNPACKED = 2**30
+"""Bytes: the largest of these files, EMNIST's by class, has half of that."""
+
 MAX_IDX_HEADER = 64
 """Bytes that are enough for the header of any of these files, which have one to three dimensions."""
 
@@ -158,7 +161,11 @@ def _unpack(packed: Path, file: Path, *, remedy: str) -> None:
         DataError: if the .gz is damaged, or the unpacked file cannot be written.
     """
     try:
-        content = gzip.decompress(packed.read_bytes())
+        with gzip.open(packed) as stream:
+            header = stream.read(MAX_IDX_HEADER)
+            # No more than the header promises, and one: a few bytes may unpack to more than there is memory.
+            promised = min(_idx_length(header) or 0, MAX_UNPACKED)
+            content = header + stream.read(max(0, promised + 1 - len(header)))
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{packed} is damaged ({error}); {remedy}") from error
     if mistake := _idx_mistake(content[:MAX_IDX_HEADER], len(content)):
@@ -185,13 +192,25 @@ def _check_idx(file: Path) -> None:
 
 def _idx_mistake(header: bytes, length: int) -> str | None:
     """What is wrong with an IDX file of that many bytes that begins with `header`; None if nothing is."""
+    expected = _idx_length(header)
+    if expected is None:
+        return "it is no IDX file"
+    if expected > MAX_UNPACKED:
+        return f"its header says {expected:,} bytes, more than any of these datasets has"
+    if length > expected:
+        return f"it has more than the {expected:,} bytes that its header says"
+    return None if length == expected else f"it has {length:,} bytes where its header says {expected:,}"
+
+
+def _idx_length(header: bytes) -> int | None:
+    """The bytes of an IDX file that begins so; None if no IDX file does."""
     dimensions = header[3] if len(header) > 4 and header[:2] == b"\0\0" else 0  # noqa: PLR2004 - the magic number
     item = IDX_ITEM_BYTES.get(header[2]) if dimensions else None
     shape = header[4 : 4 + 4 * dimensions]
     if item is None or len(shape) < 4 * dimensions:
-        return "it is no IDX file"
-    expected = 4 + len(shape) + item * math.prod(struct.unpack(f">{dimensions}I", shape))
-    return None if length == expected else f"it has {length:,} bytes where its header says {expected:,}"
+        return None
+    sizes: tuple[int, ...] = struct.unpack(f">{dimensions}I", shape)
+    return 4 + len(shape) + item * math.prod(sizes)
 
 
 def _through_torchvision(class_name: str, root: Path, **options: Any) -> Dataset:

@@ -64,7 +64,7 @@ def remove(runs: tuple[str, ...], out: Path, *, yes: bool) -> None:
     """Remove runs, with all that is in their folders."""
     from benchmnist.store import find_run
 
-    _remove([find_run(run, out) for run in dict.fromkeys(runs)], yes=yes)
+    _remove([*dict.fromkeys(find_run(run, out, newest=False) for run in runs)], yes=yes)
 
 
 @command.command("prune")

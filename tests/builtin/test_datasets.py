@@ -5,6 +5,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,23 @@ def test_a_damaged_idx_file_is_named(tmp_path: Path, content: bytes, expected: s
     put(tmp_path / "KMNIST" / "raw", {**LIKE_MNIST, "train-images-idx3-ubyte": content})
     with pytest.raises(DataError, match=f"train-images-idx3-ubyte is damaged: .*{expected}"):
         datasets.kmnist(root=tmp_path)
+
+
+def test_what_unpacks_to_more_than_it_says_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    put(tmp_path / "KMNIST" / "raw", {f"{n}.gz": gzip.compress(c) for n, c in LIKE_MNIST.items()})
+    bomb = tmp_path / "KMNIST" / "raw" / "train-images-idx3-ubyte.gz"
+    bomb.write_bytes(gzip.compress(idx((20, 28, 28)) + bytes(100_000_000)))
+    tracemalloc.start()
+    with pytest.raises(
+        DataError, match=r"is damaged \(unpacked, it has more than the 15,696 bytes that its header"
+    ):
+        datasets.kmnist(root=tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+    bomb.write_bytes(gzip.compress(idx((0, 1))[:4] + struct.pack(">2I", 2**31, 2**31)))
+    with pytest.raises(DataError, match=r"its header says .* bytes, more than any of these datasets has"):
+        datasets.kmnist(root=tmp_path)
+    assert not bomb.with_suffix("").exists()
 
 
 @pytest.mark.parametrize("content", [gzip.compress(idx((20, 28, 28)), mtime=0)[:-9], b"no gzip", b""])
