@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import signal
 import sys
@@ -20,6 +19,7 @@ from fault_support import (
     train_until_power_fails,
     train_until_the,
 )
+from processes import PROCESSES
 
 from benchmnist.results import CaseResult
 from benchmnist.store import load_run
@@ -42,8 +42,6 @@ test_size = 100
 models = ["logistic"]
 optimizers = ["sgd", "adam", "momentum"]
 """
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["fault_support", "benchmnist.session", "benchmnist.training.loop"])
 
 
 def fresh(folder: Path) -> Path:

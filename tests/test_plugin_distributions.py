@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from processes import pytest_in_a_process
 from test_docs import blocks
+
+from benchmnist.plugins import find_plugins
+from benchmnist.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,35 +22,23 @@ DISTRIBUTIONS = sorted((ROOT / "plugins").glob("benchmnist-*"))
 
 @pytest.mark.parametrize("source", DISTRIBUTIONS, ids=lambda source: source.name)
 def test_a_distribution_does_what_it_says(
-    source: Path, pip_install: Callable[[Path], Path], tmp_path: Path
+    source: Path, pip_install: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = pip_install(source)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")])),
-    }
-
-    def succeed(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    assert f"{source.name} " in succeed("-m", "benchmnist", "plugins")
+    monkeypatch.syspath_prepend(str(site))
+    assert source.name in {record.distribution for record in find_plugins().plugins}
     for number, block in enumerate(block for block in blocks(source / "README.md") if block.kind == "toml"):
         suite = tmp_path / f"suite-{number}.toml"
         suite.write_text(block.text, "utf-8")
-        assert " cases, " in succeed("-m", "benchmnist", "run", str(suite), "--dry-run", "--device", "cpu")
+        assert prepare(suite, device="cpu").plan.cases
     # As its author would: from its own folder, by no configuration of ours.
-    assert " passed" in succeed(
-        "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "copies" / source.name)
-    )
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+    output = tmp_path / "output.txt"
+    arguments = ["-q", "-p", "no:cacheprovider", str(tmp_path / "copies" / source.name)]
+    code = pytest_in_a_process(arguments, {**os.environ, "PYTHONPATH": path}, output)
+    said = output.read_text("utf-8")
+    assert code == 0, said
+    assert " passed" in said
 
 
 def test_each_has_its_files() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from processes import pytest_in_a_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +50,11 @@ def session(*arguments: str, text: str | None = SUITE, code: int = 0, **environm
         Path("suite.toml").write_text(text, "utf-8")
         Path("pyproject.toml").write_text("[tool.pytest.ini_options]\n", "utf-8")
     env = {**os.environ, "BENCHMNIST_DEVICE": "cpu", "OMP_NUM_THREADS": "1", "COLUMNS": "200", **environment}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], env=env, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    output = Path("session-output.txt")
+    ended = pytest_in_a_process(arguments, env, output)
+    said = output.read_text("utf-8")
+    assert ended == code, said
+    return said
 
 
 def benchmarks(file: str = "out.json") -> dict[str, Any]:
@@ -306,4 +307,5 @@ def test_a_strangers_pytest_run_does_not_pay_for_us() -> None:
         "import sys\ndef test_own():\n    assert not {'torch', 'rich', 'pydantic', 'numpy'} & set(sys.modules)\n",
         "utf-8",
     )
-    assert "1 passed" in session("test_own.py", "-p", "no:hypothesispytest", text=None)
+    own = [sys.executable, "-m", "pytest", "test_own.py", "-p", "no:hypothesispytest"]
+    assert "1 passed" in subprocess.run(own, capture_output=True, text=True, check=True).stdout

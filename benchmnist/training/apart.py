@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
+import pickle
 import signal
 import sys
 import warnings
@@ -59,6 +61,8 @@ def _tried(task: Task) -> Preflight | tuple[str, str]:
     """What came of it; or what was being tried when the process died, and how it died."""
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)
+    # The first optimizer of a process has torch import its compiler, two seconds: once, before there are two.
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)])
     process = fork.Process(target=_child, args=(theirs, task), daemon=True)
     with warnings.catch_warnings():
         # Of threads that are not there after a fork: ours draw, and torch is told to do without its own.
@@ -75,7 +79,7 @@ def _tried(task: Task) -> Preflight | tuple[str, str]:
                 raise said
             trying = said
         how = f"took longer than {PATIENCE:.0f} s"
-    except EOFError:
+    except (EOFError, OSError, pickle.UnpicklingError):  # it has ended, perhaps in the middle of a word
         process.join()
         code = process.exitcode or 0
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended its process (exit code {code})"
@@ -87,6 +91,7 @@ def _tried(task: Task) -> Preflight | tuple[str, str]:
 
 
 def _child(answers: Connection, task: Task) -> None:
+    faulthandler.disable()  # the descriptor that it writes to may be another file by now: the pipe
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)  # a pool of threads does not survive a fork

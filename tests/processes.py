@@ -1,0 +1,57 @@
+"""Processes of their own that need not import torch first: forked from one that has."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["torch._dynamo", "benchmnist.session", "benchmnist.training.loop"])
+
+OURS = {"benchmnist", "pytest_benchmark", "xdist"}
+"""What a pytest session has to import itself: it rewrites the assertions of plugins."""
+NOT_OURS = ("-p", "no:hypothesispytest", "-p", "no:anyio")
+"""Plugins that are there by chance, and take two seconds of every session."""
+
+
+def pytest_in_a_process(arguments: Sequence[str], environment: Mapping[str, str], output: Path) -> int:
+    """`python -m pytest` in the current folder; what it says goes to a file. Returns its exit code."""
+    process = PROCESSES.Process(target=_pytest, args=([*arguments], {**environment}, str(Path.cwd()), str(output)))
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _pytest(arguments: list[str], environment: dict[str, str], folder: str, output: str) -> None:
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(stream), "w", buffering=1) for stream in (1, 2))
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:0] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+        del sys.modules[name]
+    arguments = [*NOT_OURS, *arguments]
+    sys.argv = ["pytest", *arguments]
+    import pytest
+    import torch
+
+    torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", 1)))  # it was read before
+    try:
+        code = int(pytest.main(arguments))
+    except BaseException:  # noqa: BLE001 - as the interpreter does
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
