@@ -70,7 +70,8 @@ def run(
         data_root: Where datasets are kept; by default BENCHMNIST_DATA, or the user's cache folder.
         checkpoints: Whether the weights of each trial are kept.
         block: Plugins to leave out, by their names or those of their distributions.
-        resume: Go on with an interrupted run, in its folder: that one, or with True the newest of the suite.
+        resume: Go on with an interrupted run, in its folder: the one of that path, or of whose name that is the end
+            in `out`; with True the newest of the suite.
             Cases that ended are not trained again, as long as nothing has changed that decides their results.
         reuse: Take the results of earlier runs in `out` where nothing has changed that decides them; each says so.
         observer: Is told what happens, as it happens.
@@ -94,7 +95,7 @@ def run(
     path = store.new_run_path(Path(out), suite.name)
     started = now()
     if resume:
-        path = store.newest_run(Path(out), suite.name) if resume is True else Path(resume)
+        path = store.newest_run(Path(out), suite.name) if resume is True else store.find_run(resume, Path(out))
         begun = store.load_record(path)
         asked, started = _as_asked_before(begun, asked), begun.started
     prepared = prepare(

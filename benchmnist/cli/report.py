@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmnist.cli.options import debug_option, listed, option, out_option, run_names
+
+if TYPE_CHECKING:
+    from benchmnist.reports.columns import View
+    from benchmnist.results import RunResult
 
 STALE = 1
 
@@ -56,14 +60,18 @@ def command(run: str, form: str | None, out: Path, *, check: bool, name: str, **
     if name and not update:
         raise click.UsageError("--name is that of a block: name the file with --update")
     form = form or ("markdown" if update else "rich")
-    result = load_run(find_run(run, out))
+    if update and form in ("rich", "html"):
+        raise click.UsageError("--update writes a table into a document: --format markdown, csv, latex or json")
     view = _view(options)
+    if form == "html" and view is not None:
+        raise click.UsageError(
+            "the page has all columns, to be sorted there: leave out --columns, --sort, --group-by"
+        )
+    result = load_run(find_run(run, out))
     if form == "rich" and not output:
         from benchmnist.cli.console import results_console
         from benchmnist.cli.display import show_run
 
-        if update:
-            raise click.UsageError("--update writes text: --format markdown, html, csv, latex or json")
         show_run(result, results_console(), view)
         return
     text = _text(result, form, view)
@@ -73,20 +81,15 @@ def command(run: str, form: str | None, out: Path, *, check: bool, name: str, **
         click.echo(text, nl=False)
 
 
-def _view(options: dict[str, Any]) -> Any:
+def _view(options: dict[str, Any]) -> View | None:
     """What was asked of the table; None where nothing was."""
-    from benchmnist.reports.columns import View
+    from benchmnist.reports.columns import FIGURES, View
 
     columns, sort, group_by = options["columns"], options["sort"], options["group_by"]
-    if not (columns or sort or group_by):
-        return None
-    view = View(sort=sort, group_by=group_by)
-    if columns:
-        view = View(columns, sort, group_by)
-    return view
+    return View(columns or FIGURES, sort, group_by) if columns or sort or group_by else None
 
 
-def _text(result: Any, form: str, view: Any) -> str:
+def _text(result: RunResult, form: str, view: View | None) -> str:
     if form == "html":
         from benchmnist.reports.html import report_page
 

@@ -37,7 +37,8 @@ def letters(count: int) -> list[str]:
 
 def run_title(run: RunResult) -> str:
     """`quick/20261124-061917-ab12 (BenchMNIST 0.1.0, 2026-11-24T06:19:17+00:00)`."""
-    return f"{run.path.parent.name}/{run.path.name} (BenchMNIST {run.record.benchmnist}, {run.record.started})"
+    path = run.path.resolve()
+    return f"{path.parent.name}/{path.name} (BenchMNIST {run.record.benchmnist}, {run.record.started})"
 
 
 def _figure(metric: Metric, figure: Figure | None) -> str:
