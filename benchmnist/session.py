@@ -70,8 +70,8 @@ def run(
         data_root: Where datasets are kept; by default BENCHMNIST_DATA, or the user's cache folder.
         checkpoints: Whether the weights of each trial are kept.
         block: Plugins to leave out, by their names or those of their distributions.
-        resume: Go on with an interrupted run, in its folder: that one (a path, or the end of its name in `out`), or
-            with True the newest of the suite. Cases that ended are not trained again, as long as nothing has
+        resume: Go on with an interrupted run, in its folder: that one (a path, or the end of its name in `out`),
+            or with True the newest of the suite. Cases that ended are not trained again, as long as nothing has
             changed that decides their results.
         reuse: Take the results of earlier runs in `out` where nothing has changed that decides them; each says so.
         observer: Is told what happens, as it happens.
