@@ -139,6 +139,7 @@ class _Queue:
 
     def clear(self) -> None:
         self.waiting.clear()
+        self.left = 0.0
 
 
 class Dispatcher:

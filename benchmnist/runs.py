@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.errors import StoreError
 from benchmnist.store import (
+    CHECKPOINTS,
     LOCK,
     RUN_FILE,
     WITH_FIGURES,
@@ -16,12 +17,14 @@ from benchmnist.store import (
     load_record,
     readable_cases,
     runs_in,
+    write_file,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
+    from benchmnist.cases import Case
     from benchmnist.results import CaseResult
 
 
@@ -78,24 +81,39 @@ def _stored(path: Path) -> StoredRun:
     return StoredRun(path, record.suite, status, record.started, len(whole), len(record.plan), best, taken)
 
 
-def take_over(folder: RunFolder, out: Path, keys: Collection[str]) -> dict[str, CaseResult]:
-    """Of those keys the newest results that the runs in `out` have, each saying which run it is of.
-
-    The weights that were kept are copied into the folder; damaged results are passed over.
-    """
-    found: dict[str, CaseResult] = {}
+def earlier_results(out: Path, keys: Collection[str]) -> dict[str, tuple[CaseResult, Path]]:
+    """Of those keys the newest results that the runs in `out` have, each with its run; none that is damaged."""
+    found: dict[str, tuple[CaseResult, Path]] = {}
     for run in reversed(runs_in(out)):
         if len(found) == len(keys):
             break
         for _, result in readable_cases(run):
-            if result.key not in keys or result.key in found or result.status not in WITH_FIGURES:
-                continue
-            for trial in result.trials:
-                if trial.checkpoint is not None and (run / trial.checkpoint).is_file():
-                    folder.copy(trial.checkpoint, run)
-            source = result.reused_from or f"{run.parent.name}/{run.name}"
-            found[result.key] = result.model_copy(update={"reused_from": source})
+            if result.key in keys and result.status in WITH_FIGURES:
+                found.setdefault(result.key, (result, run))
     return found
+
+
+def taken_over(result: CaseResult, case: Case, folder: RunFolder, source: Path) -> CaseResult:
+    """A result of the run in `source` as that of a case, which may be called otherwise, of the run in `folder`.
+
+    If it is another run, the result says so. The weights that were kept are copied to a name that has the key in
+    it: whatever is trained under the old name, or the new one, is written elsewhere.
+
+    Raises:
+        StoreError: if the weights cannot be copied.
+    """
+    trials = []
+    for trial in result.trials:
+        if trial.checkpoint is not None and (source / trial.checkpoint).is_file():
+            file = f"{CHECKPOINTS}/{case.file_stem}__seed-{trial.seed}.{result.key[:8]}.safetensors"
+            write_file(folder.path / file, (source / trial.checkpoint).read_bytes())
+            trials.append(trial.model_copy(update={"checkpoint": file}))
+        else:
+            trials.append(trial)
+    update: dict[str, object] = {"trials": tuple(trials)}
+    if source != folder.path:
+        update["reused_from"] = result.reused_from or f"{source.parent.name}/{source.name}"
+    return result.model_copy(update=update)
 
 
 def size_of(path: Path) -> int:

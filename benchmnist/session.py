@@ -21,7 +21,7 @@ from benchmnist.hookspecs import HOOK_API
 from benchmnist.prepare import prepare
 from benchmnist.pytest_plugin import HARNESS, Harness
 from benchmnist.results import RunRecord, now
-from benchmnist.runs import take_over
+from benchmnist.runs import earlier_results, taken_over
 from benchmnist.suite import Suite, read_suite, seed_list
 
 if TYPE_CHECKING:
@@ -124,11 +124,7 @@ def run(
     if not resume:
         folder.make()
     with folder.lock():
-        keys = {case.id: key for case in plan.cases if (key := prepared.keys.get(case.id))}
-        whole = folder.whole_cases() if resume else {}
-        if reuse:
-            whole = take_over(folder, Path(out), {*keys.values()} - {*whole}) | whole
-        known = {case.id: called(whole[keys[case.id]], case) for case in plan.cases if keys.get(case.id) in whole}
+        known = _known(folder, plan, prepared.keys, Path(out) if reuse else None, resume=bool(resume))
         record = RunRecord(
             benchmnist=version("benchmnist"),
             suite=plan.suite.name,
@@ -153,6 +149,23 @@ def run(
     if interrupted:
         raise KeyboardInterrupt
     return store.load_run(path)
+
+
+def _known(
+    folder: store.RunFolder, plan: Plan, keys: Mapping[str, str], out: Path | None, *, resume: bool
+) -> dict[str, CaseResult]:
+    """The results that need not be computed again, by case id: of the run itself, and of those in `out`."""
+    whole = {key: (result, folder.path) for key, result in folder.whole_cases().items()} if resume else {}
+    if out is not None:
+        whole = earlier_results(out, {*keys.values()} - {*whole}) | whole
+    known = {}
+    for case in plan.cases:
+        result, run = whole.get(keys.get(case.id, ""), (None, folder.path))
+        if result is not None:
+            if run != folder.path or result.id != case.id:
+                result = taken_over(result, case, folder, run)
+            known[case.id] = called(result, case)
+    return known
 
 
 def _as_asked_before(record: RunRecord, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,14 +134,6 @@ class RunFolder:
         except StoreError:
             return True
 
-    def copy(self, file: str, source: Path) -> None:
-        """Copies a file from another run folder, to the same place in this one."""
-        try:
-            content = (source / file).read_bytes()
-        except OSError as error:
-            raise StoreError(f"cannot read {source / file}: {error.strerror or error}") from error
-        write_file(self.path / file, content)
-
     def write_record(self, record: RunRecord) -> None:
         """Writes run.json."""
         write_file(self.path / RUN_FILE, _json(record))

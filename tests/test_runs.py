@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmnist.cases import Case
-    from benchmnist.results import RunResult
+    from benchmnist.results import CaseResult, RunResult
 
 
 @pytest.fixture
@@ -97,6 +97,36 @@ optimizers = ["sgd", "adam"]
 """
 
 
+def assert_same(result: CaseResult, run: RunResult, expected: CaseResult, of: RunResult) -> None:
+    """Every figure, and the weights."""
+    for trial, other in zip(result.trials, expected.trials, strict=True):
+        assert (trial.seed, trial.status, trial.epochs) == (other.seed, other.status, other.epochs)
+        weights = [folder.path / str(t.checkpoint) for folder, t in ((run, trial), (of, other))]
+        assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+@pytest.mark.parametrize("how", ["resume", "reuse"])
+def test_cases_that_change_names_keep_their_weights(write_suite: Callable[..., Path], how: str) -> None:
+    """One is called as another was, which has a third one's parameters now."""
+
+    def run(a: float, b: float, **options: Any) -> RunResult:
+        text = SUITE.partition("[optimizers.sgd]")[0]
+        for name, lr in (("a", a), ("b", b)):
+            text += f'[optimizers.{name}]\nuse = "sgd"\nlr = {lr}\n'
+        text += '[[cases]]\nmodels = ["logistic"]\noptimizers = ["a", "b"]\n'
+        return benchmnist.run(write_suite(text), device="cpu", executor="inline", **options)
+
+    first = run(0.1, 0.2)
+    kept = {name: first.path.parent / f"kept-{name}" for name in "ab"}
+    for name, place in kept.items():
+        shutil.copyfile(first.path / str(first[f"mnist/logistic/{name}"].trials[0].checkpoint), place)
+    changed = run(0.3, 0.1, **({"resume": first.path} if how == "resume" else {"reuse": True}))
+    weights = [changed.path / str(case.trials[0].checkpoint) for case in changed.cases]
+    assert weights[1].read_bytes() == kept["a"].read_bytes()
+    assert weights[0].read_bytes() not in [place.read_bytes() for place in kept.values()]
+    assert changed["mnist/logistic/b"].trials[0].epochs == first["mnist/logistic/a"].trials[0].epochs
+
+
 def test_what_has_not_changed_is_taken_over_and_says_so(write_suite: Callable[..., Path]) -> None:
     started: list[str] = []
 
@@ -116,10 +146,7 @@ def test_what_has_not_changed_is_taken_over_and_says_so(write_suite: Callable[..
     name = f"again/{first.path.name}"
     adam = second["mnist/logistic/adam"]
     assert (adam.reused_from, second["mnist/logistic/sgd"].reused_from) == (name, None)
-    assert adam.trials == first["mnist/logistic/adam"].trials
-    for trial in adam.trials:
-        weights = [run.path / str(trial.checkpoint) for run in (first, second)]
-        assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert_same(adam, second, first["mnist/logistic/adam"], first)
     third = run(changed)  # what was taken over once is of the run that trained it
     assert started == []
     assert third["mnist/logistic/adam"].reused_from == name

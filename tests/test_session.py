@@ -408,7 +408,10 @@ def test_a_case_that_is_called_otherwise_is_not_trained_again(write_suite: Calla
     assert gone_on.path == begun.path
     assert started == ["mnist/fc/rmsprop"]
     assert [case.id for case in gone_on.cases] == ["mnist/fc/renamed", "mnist/fc/adam", "mnist/fc/rmsprop"]
-    assert gone_on["mnist/fc/renamed"].trials == begun["mnist/fc/first"].trials
+    for trial, before in zip(gone_on["mnist/fc/renamed"].trials, begun["mnist/fc/first"].trials, strict=True):
+        assert trial.epochs == before.epochs
+        weights = [begun.path / str(each.checkpoint) for each in (trial, before)]
+        assert weights[0].read_bytes() == weights[1].read_bytes()
     assert all(case.misses for case in gone_on.cases)
     measured = strict_json(gone_on.path / "benchmark.json")["benchmarks"]
     assert [b["name"] for b in measured] == [case.id for case in gone_on.cases]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pytest
 import safetensors.torch
+from hypothesis import given
+from hypothesis import strategies as st
 from training_support import component, losses, make_case, result_of
 
 from benchmnist.dispatch import Dispatcher, Observer
@@ -16,15 +18,17 @@ from benchmnist.executors import Workplace
 from benchmnist.executors.cores import auto_jobs, shares
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
+from benchmnist.results import CaseResult
 from benchmnist.training.data import default_data_root
+from benchmnist.training.preflight import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from benchmnist.cases import Case
-    from benchmnist.executors import Executor
-    from benchmnist.results import CaseResult, EpochResult
+    from benchmnist.executors import Epoch, Executor
+    from benchmnist.results import EpochResult
 
 EXECUTORS = [InlineExecutor, LocalExecutor]
 
@@ -135,6 +139,46 @@ def test_workers_side_by_side_train_the_same(workplace: Workplace) -> None:
     assert told.ended == sorted(results, key=lambda result: told.log.index(f"{result.id} completed"))
     assert (workplace.run_folder / "worker-2.log").is_file()
     assert {result.environment["threads"] for result in results} == {max(1, auto_jobs("cpu", 99) // 2)}
+
+
+class AtOnce:
+    """An executor of two slots that has every task done as soon as it takes it."""
+
+    slots = 2
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def execute(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, Epoch | CaseResult]]:
+        for task in tasks:
+            yield task, CaseResult(case=task, status="completed", engine="none")
+
+
+def order_of(flop: Sequence[float]) -> list[str]:
+    """In which order cases of one trial are begun."""
+    cases = [make_case(id=f"a/{number}") for number in range(len(flop))]
+    work = {case.id: Work(parameters=1, steps=1, flop=f) for case, f in zip(cases, flop, strict=True)}
+    told = Told()
+    dispatcher = Dispatcher(AtOnce(), told, work=work)
+    dispatcher.expect(cases)
+    for case in cases:
+        assert [*dispatcher.epochs(case)] == []
+    return [line.split()[0].removeprefix("a/") for line in told.log if line.endswith(" started")]
+
+
+def test_a_long_trial_is_begun_before_the_run_would_end_waiting_for_it() -> None:
+    assert order_of([1] * 6) == ["0", "1", "2", "3", "4", "5"]
+    # The last, with the work of four, is begun when sixteen are left: two rounds of two.
+    assert order_of([1] * 14 + [4]) == ["0", "1", "14", *map(str, range(2, 14))]
+    assert order_of([1, 1, 9]) == ["2", "0", "1"]
+
+
+@given(st.lists(st.floats(0, 1e15), min_size=1, max_size=20))
+def test_every_task_is_begun_once_whatever_its_work(flop: list[float]) -> None:
+    assert sorted(map(int, order_of(flop))) == [*range(len(flop))]
 
 
 def test_a_case_asked_for_without_notice(workplace: Workplace) -> None:
