@@ -56,8 +56,9 @@ def mean_and_std(figures: str) -> Callable[[tuple[float, float | None]], str]:
 
 def three_figures(value: float) -> str:
     """1.57 and 0.907 and 42.0 and 123."""
-    decimals = 2 - math.floor(math.log10(value)) if value > 0 else 0
-    return f"{value:.{max(0, decimals)}f}"
+    rounded = float(f"{value:.3g}")  # 0.9996 is 1.00
+    decimals = 2 - math.floor(math.log10(rounded)) if rounded > 0 else 0
+    return f"{rounded:.{max(0, decimals)}f}"
 
 
 def compact(value: float) -> str:
@@ -71,8 +72,9 @@ def size(value: float) -> str:
     """Bytes: `1.57 GB`."""
     if value < 1000:  # noqa: PLR2004
         return f"{value:.0f} B"
-    power = min(4, int(math.log10(value * 1.0005) // 3))  # what would be shown as 1000 kB is 1.00 MB
-    return f"{three_figures(value / 1000**power)} {'BkMGT'[power]}B"
+    rounded = float(f"{value:.3g}")  # 999,500 is 1.00 MB
+    power = max(power for power in range(5) if power <= 1 or rounded >= 1000**power)
+    return f"{three_figures(rounded / 1000**power)} {'BkMGT'[power]}B"
 
 
 def _pair(mean: float | None, std: float | None) -> tuple[float, float | None] | None:
