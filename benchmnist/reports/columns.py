@@ -58,7 +58,7 @@ def three_figures(value: float) -> str:
     """1.57 and 0.907 and 42.0 and 123."""
     rounded = float(f"{value:.3g}")  # 0.9996 is 1.00
     decimals = 2 - math.floor(math.log10(rounded)) if rounded > 0 else 0
-    return f"{rounded:.{max(0, decimals)}f}"
+    return f"{value:.{max(0, decimals)}f}"
 
 
 def compact(value: float) -> str:
