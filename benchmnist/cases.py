@@ -42,6 +42,9 @@ class Component(Frozen):
         return f"{self.name}/{self.variant}" if self.variant else self.name
 
 
+NOT_DECIDING = {"id", "label", "line", "marks", "expect", "baseline", "axes"}
+
+
 class Case(Frozen):
     """One configuration, to be trained once with each seed.
 
@@ -91,6 +94,10 @@ class Case(Frozen):
     marks: tuple[str, ...] = ()
     expect: dict[str, str] = Field(default_factory=dict)
     line: int | None = None
+
+    def deciding(self) -> dict[str, Any]:
+        """Its fields as JSON, without what it is called, where it stands and what is made of its result."""
+        return self.model_dump(mode="json", exclude=NOT_DECIDING)
 
     @property
     def rounds(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -114,7 +115,7 @@ class _Queue:
     def __init__(self, slots: int) -> None:
         self.slots, self.left = slots, 0.0
         self.waiting: dict[int, tuple[_Ledger, Case, float]] = {}  # by place, in order
-        self.largest: list[int] = []  # places, the largest task last
+        self.largest: list[tuple[float, int]] = []  # a heap of (less their work, their places)
         self.places = 0
 
     def __bool__(self) -> bool:
@@ -123,14 +124,14 @@ class _Queue:
     def extend(self, tasks: Iterable[tuple[_Ledger, Case, float]]) -> None:
         for task in tasks:
             self.waiting[self.places] = task
+            heapq.heappush(self.largest, (-task[2], self.places))
             self.places += 1
             self.left += task[2]
-        self.largest = sorted(self.waiting, key=lambda place: (self.waiting[place][2], -place))
 
     def take(self) -> tuple[_Ledger, Case]:
-        while self.largest[-1] not in self.waiting:
-            self.largest.pop()
-        place, largest = next(iter(self.waiting)), self.largest[-1]
+        while self.largest[0][1] not in self.waiting:
+            heapq.heappop(self.largest)
+        place, largest = next(iter(self.waiting)), self.largest[0][1]
         if self.slots > 1 and 2 * self.slots * self.waiting[largest][2] >= self.left > 0:
             place = largest
         ledger, task, work = self.waiting.pop(place)
@@ -139,6 +140,7 @@ class _Queue:
 
     def clear(self) -> None:
         self.waiting.clear()
+        self.largest.clear()
         self.left = 0.0
 
 

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
     from benchmnist.cases import Case, Component
 
-# What a case is called, where it stands, and what is made of its result.
-NOT_DECIDING = {"id", "label", "line", "marks", "expect", "baseline", "axes"}
-
 
 def case_key(case: Case, data: str, platform: Mapping[str, Any]) -> str:
     """The key of a case, of 32 characters.
@@ -23,7 +20,7 @@ def case_key(case: Case, data: str, platform: Mapping[str, Any]) -> str:
         data: The digest of its dataset's contents.
         platform: What else decides what comes out: the device, the versions of torch and of BenchMNIST.
     """
-    decides = case.model_dump(mode="json", exclude=NOT_DECIDING)
+    decides = case.deciding()
     for kind in ("dataset", "model", "optimizer", "schedule"):
         component: Component | None = getattr(case, kind)
         if component is not None:

@@ -138,6 +138,11 @@ class CaseResult(Frozen):
         return self.status in FAILURES
 
     @property
+    def has_epochs(self) -> bool:
+        """Whether any epoch of it ended: there is something to draw."""
+        return any(trial.epochs for trial in self.trials)
+
+    @property
     def id(self) -> str:
         """The id of the case."""
         return self.case.id

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmnist.analysis.summary import summarise
 from benchmnist.errors import StoreError
 from benchmnist.store import (
     CHECKPOINTS,
@@ -65,17 +65,7 @@ def _stored(path: Path) -> StoredRun:
     except StoreError:
         return StoredRun(path, path.parent.name, "damaged", bytes=taken)
     whole = [result for _, result in readable_cases(path) if result.status in WITH_FIGURES]
-    reached = [
-        (statistics.fmean(finals), result.id)
-        for result in whole
-        if (
-            finals := [
-                trial.epochs[-1].test_accuracy
-                for trial in result.trials
-                if trial.status == "completed" and trial.epochs[-1].test_accuracy is not None
-            ]
-        )
-    ]
+    reached = [(accuracy, result.id) for result in whole if (accuracy := summarise(result).accuracy) is not None]
     status = record.status if record.status != "running" or RunFolder(path).is_locked() else "killed"
     best = max(reached, default=None)
     return StoredRun(path, record.suite, status, record.started, len(whole), len(record.plan), best, taken)

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from benchmnist.results import Status
 
 
+def made_up_trial(seed: int, accuracy: float, *, loss: float, seconds: float) -> TrialResult:
+    """One epoch of one seed."""
+    epoch = EpochResult(
+        epoch=1, seconds=seconds, train_loss=loss, step_losses=(), test_loss=1.0, test_accuracy=accuracy
+    )
+    return TrialResult(seed=seed, status="completed", epochs=(epoch,))
+
+
 def made_up_result(
     model: str,
     optimizer: str,
@@ -50,10 +58,12 @@ def made_up_result(
     return CaseResult(case=made, status=status, trials=trials, train_size=60_000, environment={"torch": "2"})
 
 
-def made_up_run(results: Sequence[CaseResult], *, title: str = "Made up", suite_text: str = "") -> RunResult:
+def made_up_run(
+    results: Sequence[CaseResult], *, title: str = "Made up", suite_text: str = "", version: str = "1"
+) -> RunResult:
     """A run that ended with those results."""
     record = RunRecord(
-        benchmnist="1",
+        benchmnist=version,
         suite="made-up",
         title=title,
         suite_file="made-up.toml",

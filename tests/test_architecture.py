@@ -30,11 +30,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": {"cases", "errors", "plugins", "specs", "suite"},
     "results": {"cases", "errors"},
     "store": {"cases", "errors", "results"},
-    "runs": {"errors", "results", "store"},
     "training": {"cases", "errors", "guard", "plan", "plugins", "results", "specs"},
     "testing": {"cases", "errors", "guard", "plugins", "specs", "training"},
     "executors": {"cases", "errors", "plugins", "results", "store", "training"},
     "analysis": {"errors", "results"},
+    "runs": {"analysis", "errors", "results", "store"},
     "dispatch": {"analysis", "executors", "results"},
     "prepare": {"errors", "guard", "keys", "plan", "plugins", "suite", "training"},
     "pytest_plugin": {

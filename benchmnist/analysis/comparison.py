@@ -161,10 +161,6 @@ def _change(metric: Metric, first: Figure | None, other: Figure | None) -> Chang
     return Change(said, "better" if (difference > 0) == (metric.better == "more") else "worse")
 
 
-NAMED_OTHERWISE = {"id", "label", "line", "marks", "expect", "baseline", "axes"}
-"""Fields of a case that change nothing of what is trained."""
-
-
 def _altered(results: Sequence[CaseResult | None]) -> Iterator[str]:
     """`optimizer lr: 0.1, now 0.2`."""
     there = [result.case for result in results if result is not None]
@@ -179,10 +175,9 @@ def _altered(results: Sequence[CaseResult | None]) -> Iterator[str]:
 
 
 def _flat(case: Case) -> dict[str, Any]:
-    """The fields of a case that matter, those of its components among them."""
-    fields: dict[str, Any] = case.model_dump(mode="json", exclude=NAMED_OTHERWISE)
+    """What decides the result of a case, each parameter of its components by itself."""
     flat: dict[str, Any] = {}
-    for name, value in fields.items():
+    for name, value in case.deciding().items():
         if isinstance(value, dict):
             flat[name] = value["use"]
             flat[f"{name} from"] = f"{value['distribution']} {value['version']}"

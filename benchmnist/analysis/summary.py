@@ -42,6 +42,11 @@ class Summary:
     accuracy_gain: float | None = None
 
     @property
+    def is_fine(self) -> bool:
+        """Whether there is nothing to look into."""
+        return self.status in ("ok", "reused")
+
+    @property
     def status(self) -> str:
         """`ok`, or what happened: `diverged 1/3` of its seeds, `missed` what is expected, `failed`, `stopped`.
 
@@ -113,15 +118,18 @@ def _mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else None
 
 
-def by_group(summaries: Sequence[Summary]) -> dict[tuple[str, str, str], list[Summary]]:
-    """The summaries by dataset, model and label, in the order in which each first appears."""
-    groups: dict[tuple[str, str, str], list[Summary]] = {}
-    for summary in summaries:
-        groups.setdefault(summary.result.case.group, []).append(summary)
-    return groups
-
-
 def trial_curve(trial: TrialResult, metric: str) -> list[float]:
-    """`train_loss` or `test_accuracy` of each epoch; NaN where the trial had diverged."""
+    """A field of each EpochResult; NaN where there is no such figure, as where the trial had diverged."""
     values = [getattr(epoch, metric) for epoch in trial.epochs]
     return [math.nan if value is None else float(value) for value in values]
+
+
+def mean_curve(result: CaseResult, metric: str) -> list[tuple[float, float] | None]:
+    """Mean and sample standard deviation (0 of one) over the seeds, by epoch; None where no seed has a figure."""
+    curves = [trial_curve(trial, metric) for trial in result.trials]
+    points: list[tuple[float, float] | None] = []
+    for epoch in range(max(map(len, curves))):
+        values = [curve[epoch] for curve in curves if epoch < len(curve) and math.isfinite(curve[epoch])]
+        std = statistics.stdev(values) if len(values) > 1 else 0.0
+        points.append((math.fsum(values) / len(values), std) if values else None)
+    return points

@@ -85,9 +85,8 @@ def benchmnist_optimizers() -> list[OptimizerSpec]:
             name="lbfgs",
             summary="torch.optim.LBFGS, on each batch by itself",
             build=f"{_OPTIMIZERS}:lbfgs",
-            defaults={
-                "lr": 0.1
-            },  # torch's 1 ends in NaN on batches of MNIST, by chance: 7 of 12 seeds and threads
+            # With torch's 1 it ends in NaN on batches of MNIST by chance: 7 of 12 seeds and thread counts.
+            defaults={"lr": 0.1},
             needs_closure=True,
             passes=None,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -65,6 +66,4 @@ def command(runs: tuple[str, ...], form: str, output: Path | None, plots: Path |
 
 def _link(picture: Path, output: Path | None) -> str:
     """How the document says where a picture is."""
-    import os
-
     return os.path.relpath(picture, output.parent if output else Path()).replace(os.sep, "/")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from tabulate import tabulate
 
 from benchmnist.analysis.comparison import METRICS
 from benchmnist.reports.columns import mean_and_std, three_figures
 from benchmnist.reports.html import page
-from benchmnist.reports.plots import DASHES, LABELS, MARKERS, Curve, optimizer_styles, overlay
+from benchmnist.reports.plots import DASHES, LABELS, MARKERS, Curve, group_file, optimizer_styles, overlay
 from benchmnist.reports.tables import escape_markdown, group_title
 from benchmnist.store import write_file
 
@@ -30,9 +30,9 @@ ABOUT = (
 )
 
 
-def letters(count: int) -> list[str]:
-    """A, B, C, …: what the runs are called in a comparison."""
-    return [chr(ord("A") + i) if i < 26 else f"A{i}" for i in range(count)]  # noqa: PLR2004 - so many letters
+def _letters(comparison: Comparison) -> list[str]:
+    """A, B, C, …: what the runs are called."""
+    return [chr(ord("A") + i) if i < 26 else f"A{i}" for i in range(len(comparison.runs))]  # noqa: PLR2004 - A to Z
 
 
 def run_title(run: RunResult) -> str:
@@ -58,26 +58,40 @@ def _change(metric: Metric, change: Change | None) -> str:
     return f"{amount.format(change.difference)} {word}"
 
 
-def _rows(comparison: Comparison, metric: Metric) -> list[list[str]]:
+class Cell(NamedTuple):
+    """A cell of a table: as shown, what it is sorted by, and of a change its word."""
+
+    text: str
+    value: str | float | None
+    word: str = ""
+
+
+def _rows(comparison: Comparison, metric: Metric) -> list[list[Cell]]:
     """case, a figure a run, a change a run but the first."""
-    return [
-        [
-            row.id,
-            *(_figure(metric, figure) for figure in row.figures(metric)),
-            *(_change(metric, change) for change in row.changes(metric)),
-        ]
-        for row in comparison.rows
-    ]
+    rows = []
+    for row in comparison.rows:
+        cells = [Cell(row.id, row.id)]
+        cells += [Cell(_figure(metric, f), None if f is None else f.mean) for f in row.figures(metric)]
+        for change in row.changes(metric):
+            text = _change(metric, change)
+            cells.append(Cell(text, change.difference, change.word) if change else Cell(text, None))
+        rows.append(cells)
+    return rows
 
 
 def _heads(comparison: Comparison) -> list[str]:
-    first, *others = letters(len(comparison.runs))
+    first, *others = _letters(comparison)
     return ["case", first, *others, *(f"{first} → {other}" for other in others)]
+
+
+def _titles(comparison: Comparison) -> dict[str, str]:
+    """The runs: by letter, what each is."""
+    return dict(zip(_letters(comparison), map(run_title, comparison.runs), strict=True))
 
 
 def _remarks(comparison: Comparison) -> list[str]:
     """What is not the same beside the figures: of the cases themselves, and which cases are not everywhere."""
-    names = letters(len(comparison.runs))
+    names = _letters(comparison)
     said: dict[str, list[str]] = {}
     for row in comparison.rows:
         for what in row.altered:
@@ -94,25 +108,18 @@ def rich_comparison(comparison: Comparison) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    parts: list[RenderableType] = [
-        Text(f"{name}  {run_title(run)}")
-        for name, run in zip(letters(len(comparison.runs)), comparison.runs, strict=True)
-    ]
+    parts: list[RenderableType] = [Text(f"{name}  {title}") for name, title in _titles(comparison).items()]
     for metric in METRICS:
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
         table.add_column("case", overflow="fold")
         for head in _heads(comparison)[1:]:
             table.add_column(head, justify="left" if "→" in head else "right", no_wrap="→" not in head)
-        for row, texts in zip(comparison.rows, _rows(comparison, metric), strict=True):
-            words = [change.word if change else "" for change in row.changes(metric)]
-            shown = [Text(text) for text in texts]
-            for text, word in zip(shown[-len(words) :], words, strict=True):
-                text.stylize(STYLES.get(word, ""))
-            table.add_row(*shown)
+        for row in _rows(comparison, metric):
+            table.add_row(*(Text.assemble((cell.text, STYLES.get(cell.word, ""))) for cell in row))
         parts += [Text(f"\n{metric.title}", style="bold cyan"), table]
     if comparison.surroundings:
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        for head in ("", *letters(len(comparison.runs))):
+        for head in ("", *_letters(comparison)):
             table.add_column(head, overflow="fold")
         for name, values in comparison.surroundings.items():
             table.add_row(*map(Text, (name, *values)))
@@ -125,27 +132,11 @@ def markdown_comparison(comparison: Comparison, plots: Mapping[str, str] | None 
     """For a document; `plots` are pictures by their titles, to be linked."""
     heads = [escape_markdown(head) for head in _heads(comparison)]
     align = ["left", *("left" if "→" in head else "right" for head in heads[1:])]
-    parts = [
-        "\n".join(
-            f"- {name}: {escape_markdown(run_title(run))}"
-            for name, run in zip(letters(len(comparison.runs)), comparison.runs, strict=True)
-        )
-    ]
+    parts = ["\n".join(f"- {name}: {escape_markdown(title)}" for name, title in _titles(comparison).items())]
     for metric in METRICS:
         rows = [
-            [
-                texts[0],
-                *texts[1 : 1 + len(comparison.runs)],
-                *(
-                    f"**{text}**" if change and change.word in STYLES else text
-                    for text, change in zip(texts[-len(row.changes(metric)) :], row.changes(metric), strict=True)
-                ),
-            ]
-            for row, texts in zip(
-                comparison.rows,
-                ([escape_markdown(text) for text in texts] for texts in _rows(comparison, metric)),
-                strict=True,
-            )
+            [("**{}**" if cell.word in STYLES else "{}").format(escape_markdown(cell.text)) for cell in row]
+            for row in _rows(comparison, metric)
         ]
         table = tabulate(rows, heads, "github", disable_numparse=True, colalign=align if rows else None)
         parts += [f"### {metric.title[0].upper()}{metric.title[1:]}", table]
@@ -153,7 +144,7 @@ def markdown_comparison(comparison: Comparison, plots: Mapping[str, str] | None 
         rows = [
             [escape_markdown(text) for text in (name, *values)] for name, values in comparison.surroundings.items()
         ]
-        table = tabulate(rows, ["", *letters(len(comparison.runs))], "github", disable_numparse=True)
+        table = tabulate(rows, ["", *_letters(comparison)], "github", disable_numparse=True)
         parts += ["### What else differs", table]
     if remarks := _remarks(comparison):
         parts.append("\n".join(f"- {escape_markdown(remark)}" for remark in remarks))
@@ -163,20 +154,16 @@ def markdown_comparison(comparison: Comparison, plots: Mapping[str, str] | None 
 
 def _curves(comparison: Comparison) -> dict[tuple[str, str, str], list[Curve]]:
     """By dataset, model and label: an optimizer has its colour, a run its marker and dashes."""
-    results = [
-        (letter, result)
-        for letter, run in zip(letters(len(comparison.runs)), comparison.runs, strict=True)
-        for result in run.cases
-    ]
-    colours = optimizer_styles(dict.fromkeys(result.case.method for _, result in results))
-    names = letters(len(comparison.runs))
+    colours = optimizer_styles(
+        dict.fromkeys(result.case.method for run in comparison.runs for result in run.cases)
+    )
     groups: dict[tuple[str, str, str], list[Curve]] = {}
-    for letter, result in results:
-        number = names.index(letter)
-        style = colours[result.case.method]._replace(
-            marker=MARKERS[number % len(MARKERS)], linestyle=DASHES[number % len(DASHES)]
-        )
-        groups.setdefault(result.case.group, []).append(Curve(f"{result.case.method} · {letter}", result, style))
+    for number, (letter, run) in enumerate(zip(_letters(comparison), comparison.runs, strict=True)):
+        look = {"marker": MARKERS[number % len(MARKERS)], "linestyle": DASHES[number % len(DASHES)]}
+        for result in run.cases:
+            style = colours[result.case.method]._replace(**look)
+            curve = Curve(f"{result.case.method} · {letter}", result, style)
+            groups.setdefault(result.case.group, []).append(curve)
     return groups
 
 
@@ -188,9 +175,9 @@ def draw_comparison(comparison: Comparison, folder: Path) -> dict[str, str]:
     """
     files = {}
     for group, curves in _curves(comparison).items():
-        drawn = [curve for curve in curves if any(trial.epochs for trial in curve.result.trials)]
+        drawn = [curve for curve in curves if curve.result.has_epochs]
         for metric in LABELS if drawn else ():
-            name = f"{'__'.join(filter(None, group)).replace('/', '_')}.{metric}.png"
+            name = group_file(group, metric)
             write_file(folder / name, overlay(group_title(group), drawn, metric))
             files[f"{metric.replace('_', ' ')} of {group_title(group)}"] = name
     return files
@@ -199,34 +186,15 @@ def draw_comparison(comparison: Comparison, folder: Path) -> dict[str, str]:
 def comparison_page(comparison: Comparison) -> str:
     """The page: tables of what changed, and the curves of all runs over each other."""
     groups = {group_title(group): curves for group, curves in _curves(comparison).items()}
-    first, *others = comparison.runs
-    tables: list[dict[str, Any]] = []
-    for metric in METRICS:
-        rows = []
-        for row, texts in zip(comparison.rows, _rows(comparison, metric), strict=True):
-            changes = row.changes(metric)
-            values = [row.id, *(f.mean if f else None for f in row.figures(metric))]
-            values += [change.difference if change else None for change in changes]
-            words = ["", *[""] * len(comparison.runs), *(change.word if change else "" for change in changes)]
-            rows.append(
-                [
-                    {"text": text, "value": "" if value is None else value, "word": word}
-                    for text, value, word in zip(texts, values, words, strict=True)
-                ]
-            )
-        tables.append({"title": metric.title, "rows": rows})
     return page(
         "compare.html",
         groups,
-        title=f"{first.record.title}: {1 + len(others)} runs compared",
-        subtitle="; ".join(
-            f"{name}: {run_title(run)}"
-            for name, run in zip(letters(len(comparison.runs)), comparison.runs, strict=True)
-        ),
+        title=f"{comparison.runs[0].record.title}: {len(comparison.runs)} runs compared",
+        subtitle="; ".join(f"{name}: {title}" for name, title in _titles(comparison).items()),
         about=ABOUT,
         heads=_heads(comparison),
-        tables=tables,
-        names=letters(len(comparison.runs)),
+        tables=[{"title": metric.title, "rows": _rows(comparison, metric)} for metric in METRICS],
+        names=_letters(comparison),
         surroundings=comparison.surroundings,
         remarks=_remarks(comparison),
     )

@@ -37,7 +37,7 @@ def case_facts(result: CaseResult) -> list[tuple[str, str]]:
         "init_seed": case.init_seed,
         "training examples": f"{result.train_size:,}" if result.train_size else None,
         "weights": f"{result.parameters:,}" if result.parameters else None,
-        "engine": "; ".join((result.engine, *(r for r in result.remarks if r != result.engine))) or None,
+        "engine": engine_facts(result) or None,
         "precision": result.precision or None,
         "side by side": result.side_by_side if result.side_by_side > 1 else None,
         "reused from": result.reused_from,
@@ -46,6 +46,11 @@ def case_facts(result: CaseResult) -> list[tuple[str, str]]:
         "key": result.key or None,
     }
     return [(name, str(value)) for name, value in facts.items() if value is not None]
+
+
+def engine_facts(result: CaseResult) -> str:
+    """`resident; channels_last`: what executed a case, and what was done for speed."""
+    return "; ".join((result.engine, *(remark for remark in result.remarks if remark != result.engine)))
 
 
 def environments(results: Sequence[CaseResult]) -> list[tuple[list[tuple[str, str]], list[CaseResult]]]:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import itertools
 import json
 import math
-import statistics
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from benchmnist.analysis.summary import summarise_all
+from benchmnist.analysis.summary import mean_curve, summarise_all, trial_curve
 from benchmnist.reports.columns import COLUMNS, FIGURES, column, leading
 from benchmnist.reports.facts import case_facts, environments, run_facts
 from benchmnist.reports.plots import Curve, optimizer_styles
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.summary import Summary
     from benchmnist.reports.columns import Column
-    from benchmnist.results import CaseResult, RunResult, TrialResult
+    from benchmnist.results import CaseResult, RunResult
 
 METRICS = (
     {"key": "train_loss", "title": "Training loss", "unit": " (cross-entropy, nats)", "error": False},
@@ -70,7 +70,7 @@ def report_page(run: RunResult) -> str:
         rows=[
             {
                 "anchor": f"case-{index}",
-                "wrong": s.status not in ("ok", "reused"),
+                "wrong": not s.is_fine,
                 "cells": [
                     {
                         "text": cell.text,
@@ -123,7 +123,7 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
     drawn = {
         title: kept
         for title, curves in groups.items()
-        if (kept := [curve for curve in curves if any(trial.epochs for trial in curve.result.trials)])
+        if (kept := [curve for curve in curves if curve.result.has_epochs])
     }
     styles = {curve.name: curve.style for curves in drawn.values() for curve in curves}
     names = [*styles]
@@ -175,31 +175,18 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
 
 def _series(result: CaseResult) -> dict[str, Any]:
     """The figures of a case's curves: of each seed, and their mean and deviation after each epoch."""
-    trials = [trial for trial in result.trials if trial.epochs]
-    longest = max(len(trial.epochs) for trial in trials)
-    mean: dict[str, list[float | None]] = {}
-    std: dict[str, list[float | None]] = {}
-    for metric in METRICS:
-        key = str(metric["key"])
-        columns = [_finite([_at(trial, epoch, key) for trial in trials]) for epoch in range(longest)]
-        mean[key] = [_short(math.fsum(c) / len(c)) if c else None for c in columns]
-        std[key] = [_short(statistics.stdev(c)) if len(c) > 1 else 0.0 if c else None for c in columns]
-    seconds, total = list[float | None](), 0.0
-    for epoch in range(longest):
-        total += statistics.fmean(_finite([_at(trial, epoch, "seconds") for trial in trials]))
-        seconds.append(_short(total))
-    keys = ("train_loss", "test_loss", "test_accuracy", "seconds", "learning_rate")
+    means = {str(metric["key"]): mean_curve(result, str(metric["key"])) for metric in METRICS}
+    seconds = itertools.accumulate(point[0] for point in mean_curve(result, "seconds") if point)
+    fields = ("train_loss", "test_loss", "test_accuracy", "seconds", "learning_rate")
     return {
         "trials": [
-            {
-                "seed": trial.seed,
-                **{key: [_short(_at(trial, e, key)) for e in range(len(trial.epochs))] for key in keys},
-            }
-            for trial in trials
+            {"seed": trial.seed, **{field: [*map(_short, trial_curve(trial, field))] for field in fields}}
+            for trial in result.trials
+            if trial.epochs
         ],
-        "mean": mean,
-        "std": std,
-        "seconds": seconds,
+        "mean": {key: [point and _short(point[0]) for point in points] for key, points in means.items()},
+        "std": {key: [point and _short(point[1]) for point in points] for key, points in means.items()},
+        "seconds": [*map(_short, seconds)],
     }
 
 
@@ -224,20 +211,9 @@ def _figures(series: Sequence[Mapping[str, Any]]) -> dict[str, list[list[str]]]:
     return found
 
 
-def _at(trial: TrialResult, epoch: int, key: str) -> float | None:
-    if epoch >= len(trial.epochs):
-        return None
-    value: float | None = getattr(trial.epochs[epoch], key)
-    return value
-
-
-def _finite(values: Sequence[float | None]) -> list[float]:
-    return [value for value in values if value is not None and math.isfinite(value)]
-
-
-def _short(value: float | None) -> float | None:
+def _short(value: float) -> float | None:
     """As many digits as anybody sees; None of what JSON has no number for."""
-    return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
 def _compact_json(value: Any, **_: Any) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from benchmnist.reports.facts import environments, run_facts
+from benchmnist.reports.facts import engine_facts, environments, run_facts
 from benchmnist.reports.tables import escape_markdown, group_title, legend, render
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _cases(run: RunResult) -> str:
             result.case.batch_size,
             ", ".join(map(str, result.case.seeds)),
             f"{result.parameters:,}",
-            "; ".join((result.engine, *(r for r in result.remarks if r != result.engine))),
+            engine_facts(result),
             f"{result.case.optimizer.distribution} {result.case.optimizer.version}",
         ]
         for result in run.cases

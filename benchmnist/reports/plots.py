@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import math
-import statistics
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
-from benchmnist.analysis.summary import trial_curve
+from benchmnist.analysis.summary import mean_curve
 from benchmnist.reports.tables import group_title
 from benchmnist.store import PLOTS, write_file
 
@@ -65,16 +63,15 @@ def draw_plots(run: RunResult) -> Plots:
         StoreError: if a file cannot be written.
     """
     styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
-    drawn = [result for result in run.cases if any(trial.epochs for trial in result.trials)]
+    drawn = [result for result in run.cases if result.has_epochs]
     members: dict[tuple[str, str, str], list[CaseResult]] = {}
     for result in drawn:
         members.setdefault(result.case.group, []).append(result)
     groups: dict[tuple[str, str, str], dict[str, str]] = {}
     for group, results in members.items():
-        stem = "__".join(filter(None, group)).replace("/", "_")
         groups[group] = {}
         for metric in LABELS:
-            file = f"{PLOTS}/{stem}.{metric}.png"
+            file = f"{PLOTS}/{group_file(group, metric)}"
             curves = [Curve(r.case.method, r, styles[r.case.method]) for r in results]
             write_file(run.path / file, overlay(group_title(group), curves, metric))
             groups[group][metric] = file
@@ -84,6 +81,11 @@ def draw_plots(run: RunResult) -> Plots:
         write_file(run.path / file, single(result, styles[result.case.method]))
         cases[result.id] = file
     return Plots(groups, cases)
+
+
+def group_file(group: tuple[str, str, str], metric: str) -> str:
+    """What the picture of a group's curves is called."""
+    return f"{'__'.join(filter(None, group)).replace('/', '_')}.{metric}.png"
 
 
 def optimizer_styles(labels: Sequence[str] | dict[str, None]) -> dict[str, Style]:
@@ -129,21 +131,13 @@ def _seeds(results: Sequence[CaseResult]) -> str:
 
 def _curve(axes: Axes, result: CaseResult, metric: str, style: Style, label: str) -> None:
     """The mean over the seeds, and a band of one standard deviation to each side where there are several."""
-    curves = [trial_curve(trial, metric) for trial in result.trials]
-    epochs, means, low, high = [], [], [], []
-    for epoch in range(max(map(len, curves))):
-        values = [c[epoch] for c in curves if epoch < len(c) and math.isfinite(c[epoch])]
-        if values:
-            mean = math.fsum(values) / len(values)
-            std = statistics.stdev(values) if len(values) > 1 else 0.0
-            epochs.append(epoch + 1)
-            means.append(mean)
-            low.append(mean - std)
-            high.append(mean + std)
+    points = {epoch: point for epoch, point in enumerate(mean_curve(result, metric), start=1) if point}
+    epochs, means = [*points], [mean for mean, _ in points.values()]
+    low, high = ([mean + sign * std for mean, std in points.values()] for sign in (-1, 1))
     if any(trial.status == "diverged" for trial in result.trials):
         label += " (diverged)"
     axes.plot(epochs, means, label=label, markersize=5, linewidth=1.8, **style._asdict())
-    if len(curves) > 1:
+    if len(result.trials) > 1:
         axes.fill_between(epochs, low, high, color=style.color, alpha=0.2, linewidth=0)
         if len(epochs) == 1:  # a band of one epoch has no width
             axes.vlines(epochs, low, high, color=style.color, alpha=0.5, linewidth=2)

@@ -119,7 +119,7 @@ class ComparisonTable:
                 for column, cell in zip(self.columns, self.rows[s.result.id], strict=True):
                     mark = "" if column.words else MARK if cell.best else " "
                     texts.append(Text(cell.text + mark, style="bold green" if cell.best else ""))
-                    if column.key == "status" and s.status not in ("ok", "reused"):
+                    if column.key == "status" and not s.is_fine:
                         texts[-1].stylize("red")
                 table.add_row(*texts)
             yield from console.render(table, options.update(width=wide))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_up import made_up_run, made_up_trial
 from training_support import component, make_case
 
 from benchmnist.analysis.comparison import METRICS, compare_runs
-from benchmnist.results import CaseResult, EpochResult, RunRecord, RunResult, TrialResult
+from benchmnist.results import CaseResult, RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,36 +26,14 @@ def result(
 ) -> CaseResult:
     case = make_case(id=f"mnist/fc/{name}", optimizer=component("sgd", lr=lr), seeds=tuple(range(len(accuracies))))
     trials = tuple(
-        TrialResult(
-            seed=seed,
-            status="completed",
-            epochs=(
-                EpochResult(
-                    epoch=1,
-                    seconds=seconds * (1 + seed / 100),
-                    train_loss=1 - accuracy / 100,
-                    step_losses=(),
-                    test_loss=1.0,
-                    test_accuracy=accuracy,
-                ),
-            ),
-        )
+        made_up_trial(seed, accuracy, loss=1 - accuracy / 100, seconds=seconds * (1 + seed / 100))
         for seed, accuracy in enumerate(accuracies)
     )
     return CaseResult(case=case, status="completed", trials=trials, environment={"threads": threads})
 
 
 def run(*results: CaseResult, version: str = "1") -> RunResult:
-    record = RunRecord(
-        benchmnist=version,
-        suite="s",
-        title="S",
-        suite_file="s.toml",
-        suite_text="",
-        plan=tuple(r.case for r in results),
-        started="2026-11-24T00:00:00+00:00",
-    )
-    return RunResult(path=Path("runs/s/x"), record=record, cases=results)
+    return made_up_run(results, version=version)
 
 
 def change(before: CaseResult, after: CaseResult, metric: int = 0) -> Change | None:

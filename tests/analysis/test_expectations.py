@@ -3,12 +3,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from made_up import made_up_trial
 from training_support import make_case
 
 from benchmnist.analysis.expectations import missed
 from benchmnist.errors import SuiteError
 from benchmnist.prepare import prepare
-from benchmnist.results import CaseResult, EpochResult, TrialResult
+from benchmnist.results import CaseResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,23 +20,7 @@ if TYPE_CHECKING:
 
 def result(**expect: str) -> CaseResult:
     """Accuracies of 90 and 80 %, losses of 0.1 and 0.2, 200 images a second; and one seed that diverged."""
-    trials = tuple(
-        TrialResult(
-            seed=seed,
-            status="completed",
-            epochs=(
-                EpochResult(
-                    epoch=1,
-                    seconds=0.5,
-                    train_loss=0.1 * (seed + 1),
-                    step_losses=(),
-                    test_loss=1.0,
-                    test_accuracy=90.0 - 10 * seed,
-                ),
-            ),
-        )
-        for seed in (0, 1)
-    )
+    trials = tuple(made_up_trial(s, 90.0 - 10 * s, loss=0.1 * (s + 1), seconds=0.5) for s in (0, 1))
     case = make_case(seeds=(0, 1), expect=expect)
     return CaseResult(case=case, status="completed", trials=trials, train_size=100)
 

@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
+from made_up import made_up_trial
 from rich.console import Console
 from training_support import component, make_case
 
@@ -14,7 +15,7 @@ from benchmnist.reports import write_report
 from benchmnist.reports.columns import FIGURES, View
 from benchmnist.reports.plots import LABELS, optimizer_styles
 from benchmnist.reports.tables import ComparisonTable, cells, render
-from benchmnist.results import CaseResult, EpochResult, RunResult, TrialResult
+from benchmnist.results import CaseResult, EpochResult, RunResult
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,21 +25,7 @@ def result(model: str, optimizer: str, accuracy: float, dataset: str = "mnist", 
     made = make_case(dataset=dataset, model=model, seeds=tuple(range(seeds)), baseline="sgd")
     made = made.model_copy(update={"optimizer": component(optimizer)})
     trials = tuple(
-        TrialResult(
-            seed=seed,
-            status="completed",
-            epochs=(
-                EpochResult(
-                    epoch=1,
-                    seconds=accuracy / 10,
-                    train_loss=1 / accuracy,
-                    step_losses=(),
-                    test_loss=1.0,
-                    test_accuracy=accuracy + seed,
-                ),
-            ),
-        )
-        for seed in range(seeds)
+        made_up_trial(seed, accuracy + seed, loss=1 / accuracy, seconds=accuracy / 10) for seed in range(seeds)
     )
     case = made.model_copy(update={"id": f"{dataset}/{model}/{optimizer}"})
     return CaseResult(case=case, status="completed", trials=trials, train_size=60000)

@@ -59,7 +59,7 @@ if (filter) {
 
 const COLUMNS = ["seed", "epoch", "training loss", "test loss", "test accuracy, %", "seconds", "learning rate"];
 
-function history(series) {
+function historyOf(series) {
   const table = element("table");
   const head = table.createTHead().insertRow();
   head.append(...COLUMNS.map(title => Object.assign(element("th", title), { scope: "col" })));
@@ -78,7 +78,7 @@ for (const details of document.querySelectorAll("details.case")) {
   details.addEventListener("toggle", () => {
     const box = details.querySelector(".history");
     const series = data.sections.flatMap(section => section.series).find(each => each.id === details.dataset.case);
-    if (series && !box.firstChild) box.append(history(series));
+    if (series && !box.firstChild) box.append(historyOf(series));
   });
 }
 
@@ -264,7 +264,7 @@ function use(name) {
 }
 
 // Charts that nobody has scrolled to are not drawn, and closed tables are not printed.
-function print(begins) {
+function forPrint(begins) {
   if (begins) theme = root.dataset.theme;
   use(begins ? "light" : theme);
   printing = begins;
@@ -305,8 +305,8 @@ async function main() {
   }, { rootMargin: "300px" });
   charts.forEach(chart => watcher.observe(chart));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  addEventListener("beforeprint", () => print(true));
-  addEventListener("afterprint", () => print(false));
+  addEventListener("beforeprint", () => forPrint(true));
+  addEventListener("afterprint", () => forPrint(false));
 }
 
 main();
