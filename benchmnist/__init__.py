@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from benchmnist.session import run as run
     from benchmnist.specs import Dataset as Dataset
     from benchmnist.specs import DatasetSpec as DatasetSpec
+    from benchmnist.specs import ExecutorOption as ExecutorOption
     from benchmnist.specs import ExecutorSpec as ExecutorSpec
     from benchmnist.specs import ModelSpec as ModelSpec
     from benchmnist.specs import OptimizerSpec as OptimizerSpec
@@ -26,6 +27,7 @@ _HOMES = {
     "BenchmnistError": "errors",
     "Dataset": "specs",
     "DatasetSpec": "specs",
+    "ExecutorOption": "specs",
     "ExecutorSpec": "specs",
     "ModelSpec": "specs",
     "Observer": "dispatch",

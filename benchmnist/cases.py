@@ -42,7 +42,7 @@ class Component(Frozen):
         return f"{self.name}/{self.variant}" if self.variant else self.name
 
 
-NOT_DECIDING = {"id", "label", "line", "marks", "expect", "baseline", "axes"}
+NOT_DECIDING = {"id", "label", "line", "marks", "expect", "baseline", "axes", "resources"}
 
 
 class Case(Frozen):
@@ -65,6 +65,8 @@ class Case(Frozen):
         train_size: Train on only the first so many examples; None for all.
         test_size: Test on only the first so many examples; None for all.
         reference: Whether a fixed piece of work is timed beside every epoch, to measure the machine by.
+        resources: What an executor that shares machines out has to reserve for each trial: `num_cpus`, `num_gpus`,
+            and whatever else it knows.
         baseline: The `method` of the case that this one is compared with.
         marks: The pytest marks of its item.
         expect: What the suite asserts: a comparison, `>= 97.0`, by `accuracy`, `loss` or `images_per_second`.
@@ -89,6 +91,7 @@ class Case(Frozen):
     train_size: int | None = None
     test_size: int | None = None
     reference: bool = False
+    resources: dict[str, float] = Field(default_factory=dict)
     baseline: str | None = None
     label: str = ""
     marks: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from benchmnist.analysis.expectations import missed
 from benchmnist.results import CaseResult, MeasuredEpoch, TrialResult, now, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from benchmnist.cases import Case
@@ -42,6 +42,9 @@ class Observer:
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
         """An epoch was trained and tested."""
 
+    def part_ended(self, result: CaseResult) -> None:
+        """Some of the trials of a case ended well, as `result` says; others of it have not."""
+
     def case_ended(self, result: CaseResult) -> None:
         """A case ended, in whatever way."""
 
@@ -54,22 +57,42 @@ class _Ledger:
         waiting: How many of its tasks (the case with some of its seeds) no executor has taken.
         running: How many are being executed.
         parts: What came of those that ended.
-        epochs: Those that have come and that nobody has asked for yet.
-        seen: The seed and the result of each epoch that has ended.
+        epochs: Those that nobody has asked for yet. Of what is trained elsewhere they are those of the parts, so
+            that a trial that was begun anew is there once.
+        seen: By seed, what the epochs came to that have ended.
         result: What came of the case.
     """
 
-    def __init__(self, case: Case, waiting: int) -> None:
-        self.case, self.waiting, self.running = case, waiting, 0
+    def __init__(self, case: Case, parts: Sequence[CaseResult]) -> None:
+        self.case, self.waiting, self.running = case, 0, 0
         self.parts: list[CaseResult] = []
         self.epochs: deque[Epoch] = deque()
-        self.seen: list[tuple[int, EpochResult]] = []
+        self.seen: dict[int, list[EpochResult]] = {}
         self.result: CaseResult | None = None
+        for part in parts:
+            self.add(part)
         self.started, self.start = "", 0.0
 
     @property
     def failed(self) -> bool:
         return any(part.failed for part in self.parts)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self.running == 0 and (self.waiting == 0 or self.failed)
+
+    def add(self, part: CaseResult, *, measured: bool = True) -> None:
+        """What came of a task; its epochs are still to be asked for where they were measured elsewhere."""
+        self.parts.append(part)
+        if measured:
+            self.epochs += (MeasuredEpoch(trial.seed, epoch) for trial in part.trials for epoch in trial.epochs)
+
+    def see(self, seed: int, epoch: EpochResult) -> None:
+        """An epoch has ended; one that has ended before, of a trial that was begun anew, is forgotten."""
+        seen = self.seen.setdefault(seed, [])
+        del seen[epoch.epoch - 1 :]
+        seen.append(epoch)
 
     def joined(self, side_by_side: int) -> CaseResult:
         """The parts as one result, still called as the first of them."""
@@ -79,6 +102,10 @@ class _Ledger:
             update={
                 "status": status,
                 "trials": self._trials(status),
+                "remarks": (
+                    *dict.fromkeys(remark for part in self.parts for remark in part.remarks),
+                    *self._where(),
+                ),
                 "peak_memory": max(part.peak_memory for part in self.parts),
                 "side_by_side": side_by_side,
                 "error": next((part.error for part in self.parts if part.error), None),
@@ -86,6 +113,14 @@ class _Ledger:
                 "wall_seconds": time.perf_counter() - self.start,
             }
         )
+
+    def _where(self) -> tuple[str, ...]:
+        """A remark, if the trials were not all trained on the like: their times say less then."""
+        there = {part.environment.get("fingerprint"): part.environment for part in self.parts if part.environment}
+        if len(there) <= 1:
+            return ()
+        names = [f"{e['device_name']} ({e['threads']} threads, torch {e['torch']})" for e in there.values()]
+        return (f"trained on machines that differ: {'; '.join(sorted(names))}",)
 
     def interrupted(self) -> CaseResult:
         """What was trained before an interruption."""
@@ -95,53 +130,36 @@ class _Ledger:
     def _trials(self, cut_short: Status) -> tuple[TrialResult, ...]:
         """The trials that have ended, and of the others the epochs that have been seen."""
         trials = {trial.seed: trial for part in self.parts for trial in part.trials}
-        for seed in dict.fromkeys(seed for seed, _ in self.seen):
-            epochs = tuple(epoch for owner, epoch in self.seen if owner == seed)
+        for seed, epochs in self.seen.items():
             diverged = epochs[-1].test_loss is None
             whole: Status = (
                 "diverged" if diverged else "completed" if len(epochs) == self.case.epochs else cut_short
             )
-            trials.setdefault(seed, TrialResult(seed=seed, status=whole, epochs=epochs))
+            trials.setdefault(seed, TrialResult(seed=seed, status=whole, epochs=tuple(epochs)))
         return tuple(trials[seed] for seed in self.case.seeds if seed in trials)
 
 
 class _Queue:
-    """The tasks that nobody has taken, with their floating-point operations.
+    """The tasks that nobody has taken; with several slots the longest is taken first.
 
-    They are taken in order, until the largest is half of what is left for a slot: left for later, it would be
-    what the run ends with, on one core, while the others idle. Half, since operations are no seconds.
+    Left for later, a long one would be what the run ends with, in one slot, while the others idle. Longest first
+    is never worse than 4/3 of the best order (Graham 1969), if the seconds are right.
     """
 
-    def __init__(self, slots: int) -> None:
-        self.slots, self.left = slots, 0.0
-        self.waiting: dict[int, tuple[_Ledger, Case, float]] = {}  # by place, in order
-        self.largest: list[tuple[float, int]] = []  # a heap of (less their work, their places)
+    def __init__(self) -> None:
+        self.heap: list[tuple[float, int, _Ledger, Case]] = []
         self.places = 0
 
     def __bool__(self) -> bool:
-        return bool(self.waiting)
+        return bool(self.heap)
 
-    def extend(self, tasks: Iterable[tuple[_Ledger, Case, float]]) -> None:
-        for task in tasks:
-            self.waiting[self.places] = task
-            heapq.heappush(self.largest, (-task[2], self.places))
-            self.places += 1
-            self.left += task[2]
+    def add(self, ledger: _Ledger, task: Case, seconds: float) -> None:
+        heapq.heappush(self.heap, (-seconds, self.places, ledger, task))
+        self.places += 1
 
     def take(self) -> tuple[_Ledger, Case]:
-        while self.largest[0][1] not in self.waiting:
-            heapq.heappop(self.largest)
-        place, largest = next(iter(self.waiting)), self.largest[0][1]
-        if self.slots > 1 and 2 * self.slots * self.waiting[largest][2] >= self.left > 0:
-            place = largest
-        ledger, task, work = self.waiting.pop(place)
-        self.left -= work
+        *_, ledger, task = heapq.heappop(self.heap)
         return ledger, task
-
-    def clear(self) -> None:
-        self.waiting.clear()
-        self.largest.clear()
-        self.left = 0.0
 
 
 class Dispatcher:
@@ -151,8 +169,13 @@ class Dispatcher:
     is given every trial by itself, those of the next cases too, so that it never waits; what comes early is
     told to the observer at once, and kept until it is asked for.
 
-    A case that is `known`, by its id, is not trained: its epochs are those that were measured then. With the
-    `work` of the cases, by id, a long trial is begun early enough for the run not to end waiting for it alone.
+    Args:
+        executor: Where the cases are executed.
+        observer: Is told what happens.
+        known: Results of cases that are not trained, by case id: their epochs are those that were measured then.
+        parts: The same of some of a case's trials: only the others are trained.
+        seconds: About how long an epoch of each case takes, by case id, in whatever unit; those trials are begun
+            first that take longest.
     """
 
     def __init__(
@@ -160,15 +183,17 @@ class Dispatcher:
         executor: Executor,
         observer: Observer,
         known: Mapping[str, CaseResult] | None = None,
-        work: Mapping[str, Work] | None = None,
+        parts: Mapping[str, Sequence[CaseResult]] | None = None,
+        seconds: Mapping[str, float] | None = None,
     ) -> None:
         self.executor, self.observer, self.known = executor, observer, dict(known or {})
-        self.work = work or {}
+        self.parts, self.seconds = parts or {}, seconds or {}
         self._ahead: list[Case] = []
-        self._queue = _Queue(executor.slots)
+        self._queue = _Queue()
         self._ledgers: dict[str, _Ledger] = {}
         self._stream: Iterator[tuple[Case, Epoch | CaseResult]] = iter(())
         self._untold: tuple[_Ledger, Epoch] | None = None
+        self._here = False  # whether this process trains
 
     def expect(self, cases: Sequence[Case]) -> None:
         """Says which cases will be asked for, in that order, so that they can be begun before."""
@@ -200,18 +225,24 @@ class Dispatcher:
         """Ends all that is being trained, and tells what was done of the cases that have not ended."""
         unfinished = [ledger for ledger in self._ledgers.values() if ledger.started and ledger.result is None]
         self._stream, self._untold = iter(()), None
-        self._queue.clear()
+        self._queue = _Queue()
         self._ledgers.clear()
         for ledger in unfinished:
             ledger.result = ledger.interrupted()
             self.observer.case_ended(ledger.result)
 
     def _enqueue(self, case: Case) -> _Ledger:
-        split = self.executor.slots > 1 and case.engine != "stacked"
-        tasks = [case.model_copy(update={"seeds": (seed,)}) for seed in case.seeds] if split else [case]
-        ledger = self._ledgers[case.id] = _Ledger(case, len(tasks))
-        work = self.work.get(case.id)
-        self._queue.extend((ledger, task, work.flop * task.rounds if work else 0.0) for task in tasks)
+        ledger = self._ledgers[case.id] = _Ledger(case, self.parts.get(case.id, ()))
+        done = {trial.seed for part in ledger.parts for trial in part.trials}
+        left = tuple(seed for seed in case.seeds if seed not in done)
+        several = self.executor.slots > 1
+        for seeds in [(seed,) for seed in left] if several and case.engine != "stacked" else filter(None, [left]):
+            task = case.model_copy(update={"seeds": seeds})
+            ledger.waiting += 1
+            self._queue.add(ledger, task, self.seconds.get(case.id, 0.0) * task.rounds if several else 0.0)
+        if not left:
+            self._start(ledger)
+            self._end(ledger)
         return ledger
 
     def _tasks(self) -> Iterator[Case]:
@@ -222,10 +253,17 @@ class Dispatcher:
             if ledger.result is not None or ledger.failed:
                 continue  # it is known already that the case fails
             if not ledger.started:
-                ledger.started, ledger.start = now(), time.perf_counter()
-                self.observer.case_started(ledger.case)
+                self._start(ledger)
             ledger.running += 1
             yield task
+
+    def _start(self, ledger: _Ledger) -> None:
+        ledger.started, ledger.start = now(), time.perf_counter()
+        self.observer.case_started(ledger.case)
+
+    def _end(self, ledger: _Ledger) -> None:
+        ledger.result = called(ledger.joined(self.executor.slots), ledger.case)
+        self.observer.case_ended(ledger.result)
 
     def _next(self) -> None:
         """Waits for the next thing to happen, wherever."""
@@ -241,19 +279,20 @@ class Dispatcher:
         task, step = event
         ledger = self._ledgers[task.id]
         if isinstance(step, CaseResult):
-            ledger.parts.append(step)
+            ledger.add(step, measured=not self._here)
             ledger.running -= 1
-            if ledger.running == 0 and (ledger.waiting == 0 or ledger.failed):
-                ledger.result = called(ledger.joined(self.executor.slots), ledger.case)
-                self.observer.case_ended(ledger.result)
-        else:
+            if ledger.over:
+                self._end(ledger)
+            elif not step.failed:
+                self.observer.part_ended(step)
+        elif step.result is None:  # it is still to be run
+            self._here = True
             ledger.epochs.append(step)
-            if step.result is None:  # it is still to be run
-                self._untold = ledger, step
-            else:
-                self._tell(ledger, step)
+            self._untold = ledger, step
+        else:
+            self._tell(ledger, step)
 
     def _tell(self, ledger: _Ledger, epoch: Epoch) -> None:
         if epoch.result is not None and ledger.result is None:
-            ledger.seen.append((epoch.seed, epoch.result))
+            ledger.see(epoch.seed, epoch.result)
             self.observer.epoch_ended(ledger.case, epoch.seed, epoch.result)

@@ -130,6 +130,7 @@ class _Planner:
             "train_size": block.train_size,
             "test_size": block.test_size,
             "reference": block.reference,
+            "resources": block.resources,
             "baseline": block.baseline,
             "label": block.label,
             "marks": block.marks,

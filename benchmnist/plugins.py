@@ -6,7 +6,7 @@ import inspect
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -20,7 +20,6 @@ from benchmnist.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
-    from importlib.metadata import EntryPoint
 
 GROUP = "benchmnist"
 PREFIX = "benchmnist_"
@@ -154,7 +153,7 @@ class Registry:
         return {offers.kind: offers for offers in kinds}
 
 
-def find_plugins(block: Collection[str] = ()) -> Registry:
+def find_plugins(block: Collection[str] = (), modules: Collection[str] = ()) -> Registry:
     """Loads every plugin of the entry-point group `benchmnist` into a Registry; broken ones become records.
 
     pluggy's own loader stops at the first plugin that raises and does not say which it was, so the entry
@@ -163,11 +162,13 @@ def find_plugins(block: Collection[str] = ()) -> Registry:
     Args:
         block: Plugins to leave out, by their names or those of their distributions; beside those that the
             environment variable BENCHMNIST_BLOCK names.
+        modules: Modules to load as plugins, although no entry point names them.
 
     Raises:
         UnknownNameError: if no plugin is called as one of `block` is.
     """
     found = sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
+    found += [EntryPoint(name=module, value=module, group=GROUP) for module in modules]
     names = {name for entry in found for name in _names(entry)}
     for name in block:
         if name not in names:

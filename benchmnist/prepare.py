@@ -14,13 +14,14 @@ from benchmnist.plugins import find_plugins
 from benchmnist.suite import Suite, read_suite, seed_list
 from benchmnist.training.apart import preflight_apart
 from benchmnist.training.data import default_data_root
-from benchmnist.training.environment import platform_of, resolve_device
+from benchmnist.training.environment import gpus_of, platform_of, resolve_device
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from benchmnist.plan import Plan
     from benchmnist.plugins import Registry
+    from benchmnist.specs import ExecutorSpec
     from benchmnist.training.preflight import Work
 
 
@@ -32,6 +33,8 @@ class Prepared:
         plan: The cases that were selected.
         work: What an epoch of each takes, by case id; without those that will fail when they are built.
         device: The device, `cuda:0`.
+        gpus: How many GPUs there are to train on, where the device is one and none in particular was asked for.
+        executor: What will execute it.
         data_root: Where datasets are kept.
         registry: The plugins that it was planned with.
         keys: The key of each case, by its id; those that have one have the same result.
@@ -41,6 +44,8 @@ class Prepared:
     plan: Plan
     work: Mapping[str, Work]
     device: str
+    gpus: int
+    executor: ExecutorSpec
     data_root: Path
     registry: Registry
     keys: Mapping[str, str]
@@ -54,6 +59,7 @@ def prepare(
     seeds: int | Sequence[int] | None = None,
     epochs: int | None = None,
     engine: str | None = None,
+    executor: str = "local",
     data_root: str | Path | None = None,
     block: Collection[str] = (),
 ) -> Prepared:
@@ -61,14 +67,15 @@ def prepare(
 
     Raises:
         SuiteError: with everything that is wrong with the suite.
-        BenchmnistError: if the device or the engine is not there.
+        BenchmnistError: if the device, the engine or the executor is not there.
         ValueError: if the seeds or the epochs are not such as a suite may have.
     """
     if not isinstance(suite, Suite):
         suite = read_suite(suite)
-    there = resolve_device(device)
-    root = Path(data_root) if data_root is not None else default_data_root()
     registry = find_plugins(block)
+    executing = registry.executors[executor].spec
+    there = resolve_device(device, elsewhere=executing.remote)
+    root = Path(data_root) if data_root is not None else default_data_root()
     if epochs is not None and epochs < 1:
         raise ValueError(f"epochs should be greater than 0, not {epochs}")
     overrides = Overrides(seed_list(seeds) if seeds is not None else None, epochs, engine)
@@ -79,6 +86,16 @@ def prepare(
         raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
     notes = [f"{plugin} {note}" for plugin in registry.plugins for note in plugin.notes]
     notes += [f"what this suite builds {note}" for note in noticed]
-    platform = platform_of(there)
+    platform = platform_of(there, elsewhere=executing.remote)
     keys = {case.id: case_key(case, tried.data[case.id], platform) for case in plan.cases if case.id in tried.data}
-    return Prepared(plan, tried.work, str(there), root, registry, keys, (*notes, *tried.notes))
+    return Prepared(
+        plan=plan,
+        work=tried.work,
+        device=str(there),
+        gpus=1 if executing.remote else gpus_of(device, there),
+        executor=executing,
+        data_root=root,
+        registry=registry,
+        keys=keys,
+        notes=(*notes, *tried.notes),
+    )

@@ -121,7 +121,7 @@ def _own_harness(config: pytest.Config, suite: Path) -> Harness:
 
     from benchmnist.dispatch import Dispatcher, Observer
     from benchmnist.errors import BenchmnistError
-    from benchmnist.executors import Workplace
+    from benchmnist.executors import Workplace, build_executor
     from benchmnist.prepare import prepare
     from benchmnist.suite import parse_seeds
 
@@ -148,15 +148,18 @@ def _own_harness(config: pytest.Config, suite: Path) -> Harness:
         engine=option("engine"),
         seeds=seeds,
         epochs=epochs,
+        executor=option("executor") or "inline",
     )
     for note in prepared.notes:
         config.issue_config_time_warning(pytest.PytestWarning(note), stacklevel=2)
     stack = contextlib.ExitStack()
     config.add_cleanup(stack.close)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmnist-")))
-    workplace = Workplace(prepared.device, prepared.data_root, folder, checkpoints=False, jobs=jobs)
-    build = prepared.registry.executors[option("executor") or "inline"].spec.load()
-    return Harness(prepared.plan, Dispatcher(stack.enter_context(build(workplace)), Observer()))
+    workplace = Workplace(
+        prepared.device, prepared.data_root, folder, checkpoints=False, jobs=jobs, gpus=prepared.gpus
+    )
+    executing = stack.enter_context(build_executor(prepared.executor, workplace))
+    return Harness(prepared.plan, Dispatcher(executing, Observer()))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -16,16 +16,18 @@ import pytest
 from benchmnist import pytest_plugin, store
 from benchmnist.dispatch import Dispatcher, Observer, called
 from benchmnist.errors import BenchmnistError, StoreError
-from benchmnist.executors import Workplace
+from benchmnist.estimates import epoch_seconds
+from benchmnist.executors import Workplace, build_executor
 from benchmnist.hookspecs import HOOK_API
 from benchmnist.prepare import prepare
 from benchmnist.pytest_plugin import HARNESS, Harness
 from benchmnist.results import RunRecord, now
 from benchmnist.runs import earlier_results, taken_over
 from benchmnist.suite import Suite, read_suite, seed_list
+from benchmnist.training.environment import public_version
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from benchmnist.cases import Case
     from benchmnist.plan import Plan
@@ -43,6 +45,7 @@ def run(
     keyword: str = "",
     engine: str | None = None,
     executor: str = "local",
+    executor_options: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     timeout: float | None = None,
     out: str | Path = "runs",
@@ -63,8 +66,9 @@ def run(
         keyword: Only the cases that pytest's `-k` selects with this expression.
         engine: Instead of the suite's.
         executor: Where the cases are executed.
+        executor_options: What that executor has options for, by their names: `{"num_gpus": 0.5}` of `ray`.
         jobs: How many trials at the same time; None leaves it to the executor. `local` then takes one a core of
-            the CPU, each with a thread, and on a GPU one.
+            the CPU, each with a thread, or one a GPU.
         timeout: Seconds that a case may take, with all its trials and all but planning; then it is ended.
         out: The folder that run folders are made in.
         data_root: Where datasets are kept; by default BENCHMNIST_DATA, or the user's cache folder.
@@ -104,11 +108,11 @@ def run(
         seeds=asked["seeds"],
         epochs=asked["epochs"],
         engine=asked["engine"],
+        executor=executor,
         data_root=data_root,
         block=block,
     )
     plan = select(prepared, asked["keyword"]).plan
-    build = prepared.registry.executors[executor].spec.load()
     workplace = Workplace(
         prepared.device,
         prepared.data_root,
@@ -118,12 +122,16 @@ def run(
         jobs=jobs,
         timeout=timeout,
         trials=sum(len(case.seeds) for case in plan.cases),
+        gpus=prepared.gpus,
+        versions=tuple((name, public_version(name)) for name in ("benchmnist", "torch")),
     )
-    executing = build(workplace)
+    executing = build_executor(prepared.executor, workplace, executor_options)
     folder = store.RunFolder(path)
-    if not resume:
-        folder.make()
-    with folder.lock():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(executing)  # before there is a folder: it may say that it cannot
+        if not resume:
+            folder.make()
+        stack.enter_context(folder.lock())
         known = _known(folder, plan, prepared.keys, Path(out) if reuse else None, resume=bool(resume))
         record = RunRecord(
             benchmnist=version("benchmnist"),
@@ -141,10 +149,15 @@ def run(
         recorder.run_started(plan, prepared.work, path)
         for result in known.values():
             recorder.known(result)
-        with executing:
-            interrupted = _train(
-                Harness(plan, Dispatcher(executing, recorder, known, prepared.work)), recorder, path
-            )
+        parts = folder.parts() if resume else {}
+        dispatcher = Dispatcher(
+            executing,
+            recorder,
+            known,
+            parts={case.id: parts[key] for case in plan.cases if (key := prepared.keys.get(case.id)) in parts},
+            seconds=epoch_seconds(plan.cases, prepared.work, Path(out)) if executing.slots > 1 else None,
+        )
+        interrupted = _train(Harness(plan, dispatcher), recorder, path)
         recorder.run_ended(interrupted=interrupted)
     if interrupted:
         raise KeyboardInterrupt
@@ -216,16 +229,24 @@ class _Recorder(Observer):
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
         self.observer.epoch_ended(case, seed, result)
 
+    def part_ended(self, result: CaseResult) -> None:
+        result = self._written(result, self.folder.write_part)
+        self.observer.part_ended(result)
+
     def case_ended(self, result: CaseResult) -> None:
-        result = result.model_copy(update={"key": self.keys.get(result.id, "")})
-        self.ended.append(result)
         self.environment = result.environment or self.environment
+        result = self._written(result, self.folder.write_case)
+        self.ended.append(result)
+        self.observer.case_ended(result)
+
+    def _written(self, result: CaseResult, write: Callable[[CaseResult], None]) -> CaseResult:
+        result = result.model_copy(update={"key": self.keys.get(result.id, "")})
         try:
-            self.folder.write_case(result)
+            write(result)
         except StoreError as error:
             self.error = error
             raise
-        self.observer.case_ended(result)
+        return result
 
     def run_ended(self, *, interrupted: bool) -> None:
         failed = any(result.failed or result.misses for result in self.ended)

@@ -120,8 +120,42 @@ class DatasetSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExecutorOption:
+    """An option of an executor, which its `build` is given by name.
+
+    The option `num_gpus` of the executor `ray` is `--ray-num-gpus` of `benchmnist run --executor ray`, the
+    variable BENCHMNIST_RAY_NUM_GPUS, and `ray-num-gpus` in the table [tool.benchmnist] of a pyproject.toml.
+
+    Attributes:
+        name: The parameter of `build`.
+        summary: One line for `benchmnist run --executor NAME --help`.
+        type: `str`, `int` or `float`.
+        default: What it is where nobody says it.
+    """
+
+    name: str
+    summary: str
+    type: type[str] | type[int] | type[float] = str
+    default: str | float | None = None
+
+    def variable(self, executor: str) -> str:
+        """The environment variable that says it."""
+        return f"BENCHMNIST_{executor}_{self.name}".upper().replace("-", "_")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExecutorSpec(Spec):
-    """An executor: `build(workplace) -> benchmnist.executors.Executor`."""
+    """An executor: `build(workplace, **options) -> benchmnist.executors.Executor`.
+
+    Attributes:
+        options: What it can be told, beside what every executor is told.
+        isolated: It trains in processes of its own: what dies there costs its case only, and `--timeout` ends it.
+        remote: It may train on other machines: the device that is asked for need not be there on this one.
+    """
+
+    options: tuple[ExecutorOption, ...] = ()
+    isolated: bool = False
+    remote: bool = False
 
 
 @dataclass(frozen=True, eq=False)

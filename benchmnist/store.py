@@ -20,10 +20,11 @@ from benchmnist.results import SCHEMA, CaseResult, RunRecord, RunResult
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmnist.cases import Frozen
+    from benchmnist.cases import Case, Frozen
 
 RUN_FILE = "run.json"
 CASES = "cases"
+TRIALS = "trials"
 CHECKPOINTS = "checkpoints"
 PLOTS = "plots"
 BENCHMARK_FILE = "benchmark.json"
@@ -126,6 +127,13 @@ class RunFolder:
             file.replace(file.with_name(f"{file.name}.damaged"))
         return {r.key: r for r in whole.values() if r.key and r.status in WITH_FIGURES}
 
+    def parts(self) -> dict[str, list[CaseResult]]:
+        """What has ended of cases that have not, by the keys of the cases; what is damaged is passed over."""
+        parts: dict[str, list[CaseResult]] = {}
+        for _, part in _readable(self.path / TRIALS):
+            parts.setdefault(part.key, []).append(part)
+        return parts
+
     def is_locked(self) -> bool:
         """Whether another process writes to the folder, or nobody can."""
         try:
@@ -139,8 +147,18 @@ class RunFolder:
         write_file(self.path / RUN_FILE, _json(record))
 
     def write_case(self, result: CaseResult) -> None:
-        """Writes cases/<case>.json, as soon as the case ends."""
+        """Writes cases/<case>.json, as soon as the case ends; what trials/ has of it is of no use any more."""
         write_file(self.path / CASES / f"{result.case.file_stem}.json", _json(result))
+        if result.status in WITH_FIGURES:
+            for seed in result.case.seeds:
+                self._part(result.case, seed).unlink(missing_ok=True)
+
+    def write_part(self, part: CaseResult) -> None:
+        """Writes trials/<case>__seed-<first seed>.json, as soon as a trial ends whose case goes on."""
+        write_file(self._part(part.case, part.case.seeds[0]), _json(part))
+
+    def _part(self, case: Case, seed: int) -> Path:
+        return self.path / TRIALS / f"{case.file_stem}__seed-{seed}.json"
 
 
 CHECKSUM = re.compile(r',\n "checksum": "(\w+)"\n\}\n\Z')
@@ -211,9 +229,21 @@ def load_run(path: str | Path) -> RunResult:
 
 def readable_cases(path: Path) -> Iterator[tuple[Path, CaseResult]]:
     """The results of a run that are not damaged, each with its file."""
-    for file in sorted((path / CASES).glob("*.json")):
+    yield from _readable(path / CASES)
+
+
+def _readable(folder: Path) -> Iterator[tuple[Path, CaseResult]]:
+    for file in sorted(folder.glob("*.json")):
         with contextlib.suppress(StoreError):
             yield file, _read(file, CaseResult)
+
+
+def stored_case(path: Path, case: Case) -> CaseResult | None:
+    """What a run has under the name of a case; None if it has nothing, or nothing that can be read."""
+    file = path / CASES / f"{case.file_stem}.json"
+    with contextlib.suppress(StoreError):
+        return _read(file, CaseResult) if file.is_file() else None
+    return None
 
 
 def newest_run(out: Path, suite: str) -> Path:

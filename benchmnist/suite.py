@@ -121,6 +121,7 @@ class Settings(_Strict):
     train_size: Positive | None = None
     test_size: Positive | None = None
     reference: bool = False
+    resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     marks: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], ...] = Field(default=(), strict=False)
     expect: Expect = Expect()
 

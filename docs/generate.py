@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "benchmnist"
-SPECS = ("Spec", "ModelSpec", "OptimizerSpec", "ScheduleSpec", "DatasetSpec", "ExecutorSpec", "Dataset")
+SPECS = (
+    "Spec",
+    "ModelSpec",
+    "OptimizerSpec",
+    "ScheduleSpec",
+    "DatasetSpec",
+    "ExecutorSpec",
+    "ExecutorOption",
+    "Dataset",
+)
 WIDTH = 118
 TO_BEGIN_WITH = """[The tutorial](tutorial-plugin.md) makes a plugin from nothing; `benchmnist check NAME` tries
 whether one keeps its promises."""

@@ -100,6 +100,11 @@ def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
     return install
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: at any time some test waits for a process that it has started."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if "faults" not in config.option.markexpr:
         for item in items:

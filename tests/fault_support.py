@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmnist.cases import Case
-    from benchmnist.results import CaseResult
+    from benchmnist.results import CaseResult, EpochResult
 
 REFUSED = 7
 """The exit code where the run could not be written."""
@@ -34,18 +34,26 @@ class Log(benchmnist.Observer):
     def case_started(self, case: Case) -> None:
         self.say(f"started {case.id}")
 
+    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
+        if result.epoch == case.epochs:
+            self.say(f"trained {case.id} {seed}")
+
+    def part_ended(self, result: CaseResult) -> None:
+        self.say(f"part {result.id} {result.trials[0].seed}")
+
     def case_ended(self, result: CaseResult) -> None:
         self.say(f"ended {result.id}")
 
 
-def train(folder: Path, *, resume: bool = False) -> None:
-    """A run of the suite in a folder, or the rest of it."""
+def train(folder: Path, *, resume: bool = False, jobs: int = 1) -> None:
+    """A run of the suite in a folder, or the rest of it; with several jobs its trials side by side."""
     sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
     try:
         benchmnist.run(
             folder / "suite.toml",
             device="cpu",
-            executor="inline",
+            executor="inline" if jobs == 1 else "local",
+            jobs=jobs,
             out=folder / "runs",
             resume=resume,
             observer=Log(folder / "log"),

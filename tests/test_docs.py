@@ -188,11 +188,19 @@ def test_the_example_of_a_hook_runs(install_plugin: Callable[..., None], source:
         for offer in offers
         if offer.plugin == record
     ]
-    if offer.spec.name in registry.executors:
+    if offer.spec.name in registry.executors:  # it is the built-in one, which is examined elsewhere
         assert callable(offer.spec.load())
         return
     (subject,) = subjects(offer.spec.name, registry)
     assert [outcome.said for outcome in examine(subject) if outcome.state == "missed"] == []
+
+
+def test_the_executor_of_its_page_keeps_every_promise(install_plugin: Callable[..., None]) -> None:
+    (source,) = [b.text for b in blocks(ROOT / "docs" / "how-to-write-an-executor.md") if b.kind == "python"]
+    install_plugin("fresh", source)
+    (subject,) = [s for s in subjects("fresh", find_plugins()) if s.kind == "executor"]
+    states = {outcome.check.name: (outcome.state, outcome.said) for outcome in examine(subject)}
+    assert {*states.values()} == {("kept", "")}, states
 
 
 def test_what_is_generated_is_up_to_date() -> None:

@@ -189,6 +189,38 @@ def test_a_hundred_power_losses(tmp_path: Path, undisturbed: object, tens: int) 
         fail_power(fresh(tmp_path / str(seed)), undisturbed, seed)
 
 
+def test_trials_that_had_ended_are_not_trained_again(folder: Path, undisturbed: object) -> None:
+    """Although the cases had not that they are of."""
+    (folder / "suite.toml").write_text(SUITE.replace("seeds = 2", "seeds = 5"), "utf-8")
+    process = begin(train, folder, jobs=2)
+    while len(told(folder, "part")) < 3 and process.is_alive():
+        time.sleep(0.001)
+    process.kill()
+    process.join()
+    parts = {*told(folder, "part")}
+    ended = {f"{case} {seed}" for case in stored(folder) for seed in range(5)}
+    (run,) = folder.glob("runs/faulty/*")
+    assert 3 <= len(parts) < 15
+    before = {file.name: file.read_text("utf-8") for file in run.glob("trials/*.json")}
+    damaged = run / "trials" / min(before)
+    damaged.write_text(before[damaged.name][:-100], "utf-8")  # is of no use, and in nobody's way
+    lost = damaged.stem.replace("__seed-", " ").replace("__", "/")
+    trained = len(told(folder, "trained"))
+    assert code_of(train, folder, resume=True, jobs=2) == 0
+    again = [*told(folder, "trained")[trained:]]
+    assert len(again) == len({*again})
+    assert {*again} & (parts | ended) <= {lost}
+    assert {*again} | parts | ended == {f"{case} {n}" for case in stored(folder) for n in range(5)}
+    assert [*run.glob("trials/*")] == []
+    run_whole = load_run(run)
+    whole = figures(run)
+    assert all([trial.seed for trial in case.trials] == [0, 1, 2, 3, 4] for case in run_whole.cases)
+    assert isinstance(undisturbed, dict)
+    for case, expected in undisturbed.items():
+        for one, other in zip(whole[case], expected, strict=False):
+            assert one == pytest.approx(other, rel=1e-3)
+
+
 def test_ten_resumes_at_once(folder: Path, undisturbed: object) -> None:
     assert code_of(train_until_the, 12, folder) == -signal.SIGKILL
     whole = len(stored(folder))

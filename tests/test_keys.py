@@ -76,7 +76,7 @@ def test_every_field_of_a_case_either_decides_or_does_not() -> None:
         "reference",
     }  # fmt: skip
     assert {*type(CASE).model_fields} == decides | {
-        "id", "label", "line", "marks", "expect", "baseline", "axes"
+        "id", "label", "line", "marks", "expect", "baseline", "axes", "resources"
     }  # fmt: skip
 
 

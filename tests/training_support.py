@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmnist.cases import Case, Component
+from benchmnist.dispatch import Dispatcher, Observer
 from benchmnist.plugins import find_plugins
 from benchmnist.training.data import Datasets, default_data_root
 from benchmnist.training.loop import train_case
@@ -15,7 +16,8 @@ from benchmnist.training.ways import Setting
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmnist.results import CaseResult
+    from benchmnist.executors import Executor
+    from benchmnist.results import CaseResult, EpochResult
     from benchmnist.training.loop import Epoch, Keep
 
 
@@ -71,3 +73,37 @@ def losses(result: CaseResult) -> list[float]:
         for epoch in trial.epochs
         for loss in (*(loss for _, loss in epoch.step_losses), epoch.train_loss, epoch.test_loss or 0.0)
     ]
+
+
+class Told(Observer):
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.epochs: list[tuple[str, int, EpochResult]] = []
+        self.ended: list[CaseResult] = []
+
+    def case_started(self, case: Case) -> None:
+        self.log.append(f"{case.id} started")
+
+    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
+        self.log.append(f"{case.id} {seed}.{result.epoch}")
+        self.epochs.append((case.id, seed, result))
+
+    def case_ended(self, result: CaseResult) -> None:
+        self.log.append(f"{result.id} {result.status}")
+        self.ended.append(result)
+
+
+def execute(executor: Executor, *cases: Case) -> tuple[list[CaseResult], Told]:
+    """As a session does it."""
+    told, results = Told(), []
+    dispatcher = Dispatcher(executor, told)
+    dispatcher.expect(cases)
+    for case in cases:
+        epochs = dispatcher.epochs(case)
+        while True:
+            try:
+                next(epochs).run()
+            except StopIteration as stop:
+                results.append(stop.value)
+                break
+    return results, told

@@ -139,7 +139,8 @@ def benchmnist_executors() -> list[ExecutorSpec]:
         ),
         ExecutorSpec(
             name="local",
-            summary="trains in one long-lived worker process; the default",
+            summary="trains in long-lived worker processes on this machine; the default",
             build="benchmnist.executors.local:LocalExecutor",
+            isolated=True,
         ),
     ]

@@ -21,7 +21,7 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     from benchmnist.plugins import find_plugins
 
     found = find_plugins()
-    offered = [o.spec.name for offers in (found.models, found.optimizers, found.schedules) for o in offers]
+    offered = [o.spec.name for offers in found.by_kind.values() for o in offers]
     return [name for name in (*offered, *(p.name for p in found.plugins)) if name.startswith(incomplete)]
 
 
@@ -32,8 +32,8 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 def command(names: tuple[str, ...], block: tuple[str, ...]) -> None:
     """Try whether a plugin keeps its promises.
 
-    NAME is an optimizer, a model, a schedule or a dataset; or a plugin, which stands for all that it offers. Exit
-    code 1: a promise is not kept.
+    NAME is an optimizer, a model, a schedule, a dataset or an executor; or a plugin, which stands for
+    all that it offers. Exit code 1: a promise is not kept.
     """
     from benchmnist.cli.console import results_console
     from benchmnist.plugins import find_plugins

@@ -205,11 +205,18 @@ class LiveDisplay(Display):
     def draw(self) -> None:
         """Puts the newest on the screen; of a long table, the last rows that there is room for."""
         parts: list[RenderableType] = [self.progress]
-        lines = [*self.current.values()][: max(1, self.console.height // 3)] or [""]
+        lines = self.workers(max(2, self.console.height // 3)) or [""]
         parts += [Text(line, style="cyan", no_wrap=True, overflow="ellipsis") for line in lines]
         if self.ended:
             parts.append(self.table(len(lines)))
         self.live.update(Group(*parts), refresh=True)
+
+    def workers(self, room: int) -> list[str]:
+        """A line for each trial in training; of more than there is room for, the last says how many."""
+        lines = [*self.current.values()]
+        if len(lines) <= room:
+            return lines
+        return [*lines[: room - 1], f"… and {len(lines) - room + 1} more in training"]
 
     def table(self, lines: int) -> RenderableType:
         """The last rows that there is room for below so many lines; rendered once for what it shows."""

@@ -99,6 +99,12 @@ def pyproject_defaults(group: click.Group, ctx: click.Context) -> dict[str, Any]
     given = {str(key).replace("_", "-"): value for key, value in table.items()}
     known: set[str] = set()
     defaults = _defaults(group, ctx, given, known)
+    if {*given} - known:
+        from benchmnist.cli.executors import installed_options
+
+        for key, parameter in installed_options().items():
+            known.add(key)
+            defaults["run"] |= {parameter: given[key]} if key in given else {}
     for key in given:
         if key not in known:
             raise click.UsageError(

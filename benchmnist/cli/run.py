@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmnist.cli.executors import RunCommand, taken_out
 from benchmnist.cli.options import block_option, debug_option, option
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     return [o.spec.name for o in find_plugins().executors if o.spec.name.startswith(incomplete)]
 
 
-@click.command("run")
+@click.command("run", cls=RunCommand)
 @click.argument("suite", type=click.Path(path_type=Path))
 @option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Train on it.")
 @option(
@@ -58,12 +59,12 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     default="local",
     show_default=True,
     shell_complete=_executors,
-    help="local: in a worker process; inline: in this one; or a plugin's.",
+    help="local: in worker processes; inline: in this one; or a plugin's, whose options --help then lists too.",
 )
 @option(
     "--jobs",
     type=click.IntRange(min=1),
-    help="How many trials the executor local trains at the same time.  [default: on a CPU one a core; else 1]",
+    help="How many trials to train at the same time.  [default: local: one a core of the CPU, or one a GPU]",
 )
 @option(
     "--timeout",
@@ -108,11 +109,12 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
     from benchmnist.prepare import prepare
     from benchmnist.store import load_run
 
+    options["executor_options"] = taken_out(click.get_current_context(), options)
     if dry_run:
         keyword = options["keyword"]
         for not_for_preparing in (
             "keyword",
-            "executor",
+            "executor_options",
             "jobs",
             "timeout",
             "out",
@@ -186,6 +188,7 @@ def _dry_run(prepared: Prepared) -> Any:
             "clip_grad_norm": case.clip_grad_norm,
             "label_smoothing": case.label_smoothing or None,
             "init_seed": case.init_seed,
+            **case.resources,
         }
         shape = f"{len(case.seeds)} × {case.epochs} × {work.steps if work else '?'}"
         flop = case.rounds * work.flop / 1e12 if work else 0.0

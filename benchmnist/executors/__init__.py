@@ -4,33 +4,29 @@ An executor is a context manager that is given tasks, and yields every epoch of 
 result. What it yields is either an epoch still to be trained, which `run` then trains (inline), or one that was
 trained and measured elsewhere, whose `run` does nothing (a worker process). Whoever drives it calls `run` once on
 each and then reads `seconds`: one way to feed pytest-benchmark from anywhere.
+
+What trains is a Bench (bench.py), here or in a worker process that LocalExecutor (local.py) starts. An executor
+that sends tasks to other machines has a LocalExecutor there to train them.
 """
 
 from __future__ import annotations
 
-import traceback
+import os
+import time
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from benchmnist import store
-from benchmnist.errors import BenchmnistError
-from benchmnist.plugins import find_plugins
+from benchmnist.errors import BenchmnistError, UnknownNameError, nearest
 from benchmnist.results import CaseResult
-from benchmnist.training.data import Datasets
-from benchmnist.training.environment import resolve_device
-from benchmnist.training.loop import train_case
-from benchmnist.training.ways import Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
-    from torch import Tensor
-
     from benchmnist.cases import Case
     from benchmnist.results import EpochResult
+    from benchmnist.specs import ExecutorSpec
 
 
 class Epoch(Protocol):
@@ -56,14 +52,15 @@ class Epoch(Protocol):
 
 
 class Executor(Protocol):
-    """Executes tasks: cases, or parts of cases with some of their seeds.
+    """Executes tasks: cases, or parts of cases with some of their seeds."""
 
-    Attributes:
-        slots: How many tasks it executes at the same time. With more than one it is given every trial by itself,
-            and is told of as many as it has room for; with one, a whole case at a time.
-    """
+    @property
+    def slots(self) -> int:
+        """How many tasks it executes at the same time.
 
-    slots: int
+        With more than one it is given every trial by itself, the longest first; with one, a whole case at a time.
+        """
+        ...
 
     def __enter__(self) -> Self:
         """Starts what it needs."""
@@ -76,8 +73,10 @@ class Executor(Protocol):
     def execute(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, Epoch | CaseResult]]:
         """Takes a task whenever it has room; yields, each with its task, the epochs and at last the result.
 
-        The epochs of a task come in order; those of several tasks in any. A task that failed, for whatever
-        reason, has a result that says so. It may be called again when it has ended.
+        The epochs of a task come in order; those of several tasks in any. Where a machine went away in the middle
+        of a task, it may be begun anew, elsewhere, and its epochs come again from the first. A task that failed,
+        for whatever reason, has a result that says so. It may be called again when it has ended, or was closed:
+        closed, it ends what is being trained.
         """
         ...
 
@@ -95,6 +94,9 @@ class Workplace:
         jobs: How many trials at the same time; None leaves it to the executor.
         trials: How many there are in all.
         timeout: Seconds that a case may take, with all its trials; None lets it take what it takes.
+        gpus: How many GPUs there are to train on; with one it is that of `device`.
+        plugins: Modules to load as plugins, beside what is installed.
+        versions: Of what decides results, (name, version): a worker that has another refuses to train.
     """
 
     device: str
@@ -105,34 +107,61 @@ class Workplace:
     jobs: int | None = 1
     trials: int = 1
     timeout: float | None = None
+    gpus: int = 1
+    plugins: tuple[str, ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
 
 
-class Bench:
-    """What trains in the process that it stands in: an executor calls it, here or in a worker."""
+class Deadlines:
+    """When each case has to have ended: so long after its first trial began."""
 
-    def __init__(self, workplace: Workplace) -> None:
-        self.workplace = workplace
-        self.registry = find_plugins(workplace.block)
-        self.datasets = Datasets(self.registry, workplace.data_root)
-        self.device = resolve_device(workplace.device)
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self.ends: dict[str, float] = {}  # by case id, on the monotonic clock
 
-    def train(self, case: Case) -> Iterator[Epoch | CaseResult]:
-        """Yields the epochs of a case, each to be run before the next; and its result, whatever goes wrong."""
-        try:
-            dataset = self.datasets.for_case(case)
-        except BenchmnistError as error:
-            yield CaseResult(case=case, status="failed", error=str(error))
-        except Exception:  # noqa: BLE001 - a plugin's dataset may raise anything
-            yield CaseResult(case=case, status="failed", error=traceback.format_exc())
-        else:
-            keep = partial(self._save, case) if self.workplace.checkpoints else None
-            yield (yield from train_case(Setting(case, self.registry, dataset, self.device), keep))
+    def begin(self, task: Case) -> None:
+        """A trial of a case begins."""
+        if self.seconds is not None:
+            self.ends.setdefault(task.id, time.monotonic() + self.seconds)
 
-    def _save(self, case: Case, seed: int, weights: dict[str, Tensor]) -> str:
-        """Writes a checkpoint; returns its path within the run folder."""
-        import safetensors.torch
+    def left(self, tasks: Iterable[Case]) -> float | None:
+        """Seconds until the first of those tasks has to have ended; None where none has to."""
+        ends = [self.ends[task.id] for task in tasks if task.id in self.ends]
+        return max(0.0, min(ends) - time.monotonic()) if ends else None
 
-        file = f"{store.CHECKPOINTS}/{case.file_stem}__seed-{seed}.safetensors"
-        content = safetensors.torch.save({name: value.contiguous() for name, value in weights.items()})
-        store.write_file(self.workplace.run_folder / file, content)
-        return file
+    def overdue(self, task: Case) -> CaseResult | None:
+        """What became of a task that should have ended; None if it may go on."""
+        if self.seconds is None or self.left([task]) != 0.0:
+            return None
+        why = f"it had not ended after {self.seconds:g} s, and was ended (--timeout)"
+        return CaseResult(case=task, status="timed out", error=why)
+
+
+def build_executor(spec: ExecutorSpec, workplace: Workplace, given: Mapping[str, Any] | None = None) -> Executor:
+    """An executor, with its options as they are given; else as the environment says them; else as they are.
+
+    Raises:
+        UnknownNameError: if it has no such option.
+        BenchmnistError: if an option cannot be read, or the executor cannot do what it is asked for.
+    """
+    given = given or {}
+    names = [option.name for option in spec.options]
+    for name in given:
+        if name not in names:
+            raise UnknownNameError(
+                f"the executor {spec.name!r} has no option {name!r}.{nearest(name, names)} "
+                f"It has: {', '.join(names) or 'none'}"
+            )
+    options: dict[str, Any] = {}
+    for option in spec.options:
+        value = given.get(option.name)
+        said = os.environ.get(option.variable(spec.name))
+        if value is None and said is not None:
+            try:
+                value = option.type(said)
+            except ValueError:
+                kind = {int: "a whole number", float: "a number"}[option.type]
+                raise BenchmnistError(f"{option.variable(spec.name)}={said} should be {kind}") from None
+        options[option.name] = option.default if value is None else value
+    executor: Executor = spec.load()(workplace, **options)
+    return executor

@@ -1,4 +1,4 @@
-"""How the cores of a processor are shared out among worker processes."""
+"""How the cores of a processor, and the GPUs, are shared out among worker processes."""
 
 from __future__ import annotations
 
@@ -17,27 +17,33 @@ class Share:
     Attributes:
         threads: How many threads torch may use.
         cpus: The logical processors that it is kept on; none where it is not.
+        gpu: What CUDA_VISIBLE_DEVICES is for it; None where it sees those that we see.
     """
 
     threads: int
     cpus: tuple[int, ...] = ()
+    gpu: str | None = None
 
 
-def auto_jobs(device: str, trials: int) -> int:
-    """How many trials to train at the same time: on a CPU one a core; elsewhere they would share one device."""
-    return max(1, min(trials, available_threads())) if device == "cpu" else 1
+def auto_jobs(device: str, trials: int, gpus: int = 1) -> int:
+    """How many trials to train at the same time: on a CPU one a core, elsewhere one a GPU."""
+    return max(1, min(trials, available_threads() if device == "cpu" else gpus))
 
 
-def shares(jobs: int) -> list[Share]:
-    """The cores, in so many equal shares; where there are fewer cores than that, one thread each, wherever."""
+def shares(jobs: int, gpus: int = 1) -> list[Share]:
+    """The cores, in so many equal shares; where there are fewer cores than that, one thread each, wherever.
+
+    Of several GPUs each worker has one, in turn; with more workers than GPUs some share theirs.
+    """
     threads = max(1, available_threads() // jobs)
     cores = _cores()
-    if len(cores) < jobs:
-        return [Share(threads)] * jobs
     cuts = [len(cores) * job // jobs for job in range(jobs + 1)]
+    kept = [tuple(cpu for core in cores[low:high] for cpu in core) for low, high in itertools.pairwise(cuts)]
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")  # indices, or names as GPU-8932f937
+    names = seen.split(",") if seen else [*map(str, range(gpus))]
     return [
-        Share(threads, tuple(cpu for core in cores[low:high] for cpu in core))
-        for low, high in itertools.pairwise(cuts)
+        Share(threads, kept[job] if len(cores) >= jobs else (), names[job % gpus] if gpus > 1 else None)
+        for job in range(jobs)
     ]
 
 

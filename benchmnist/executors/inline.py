@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from benchmnist.errors import BenchmnistError
-from benchmnist.executors import Bench
+from benchmnist.executors.bench import Bench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,6 @@ workers that end at their next word.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import pickle
 import queue
@@ -16,14 +15,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING, Self
 
-from benchmnist.executors.cores import auto_jobs, shares
+from benchmnist.executors import Deadlines
 from benchmnist.results import CaseResult, MeasuredEpoch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from benchmnist.cases import Case
@@ -41,17 +39,32 @@ class LocalExecutor:
     """Starts a worker when a task comes and none is idle, up to `slots` of them.
 
     With several, each has a share of the processor's cores to itself, and as many threads: at the size of MNIST
-    processes of one thread each train more than threads that share a matrix.
+    processes of one thread each train more than threads that share a matrix. And each has a GPU to itself, where
+    there are enough of them.
+
+    Args:
+        workplace: What it has to know.
+        log: Where what the workers print goes, instead of the run folder's worker.log.
+        environment: Variables of the workers that are not as they are here.
     """
 
-    def __init__(self, workplace: Workplace) -> None:
-        self.workplace = workplace
-        self.slots = workplace.jobs or auto_jobs(workplace.device, workplace.trials)
+    def __init__(
+        self, workplace: Workplace, log: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.workplace, self.log = workplace, log or workplace.run_folder / WORKER_LOG
+        self.environment = environment or {}
+        self.slots = workplace.jobs or 1
         # Several share the processor; one has it as it would have it without us.
-        self.shares: list[Share | None] = [*shares(self.slots)] if self.slots > 1 else [None]
+        self.shares: list[Share | None] = [None]
+        if workplace.jobs != 1:
+            from benchmnist.executors.cores import auto_jobs, shares  # with torch, which knows its threads
+
+            self.slots = workplace.jobs or auto_jobs(workplace.device, workplace.trials, workplace.gpus)
+            if self.slots > 1:
+                self.shares = [*shares(self.slots, workplace.gpus)]
         self.workers: dict[int, Worker] = {}  # by slot
         self.busy: dict[Worker, Case] = {}
-        self.deadlines: dict[str, float] = {}  # by case id
+        self.deadlines = Deadlines(workplace.timeout)
         self.inbox: Inbox = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -65,7 +78,7 @@ class LocalExecutor:
     def execute(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, Epoch | CaseResult]]:
         """See Executor."""
         self.inbox = queue.SimpleQueue()
-        self.deadlines.clear()
+        self.deadlines = Deadlines(self.workplace.timeout)
         try:
             while True:
                 self._hand_out(tasks)
@@ -84,24 +97,21 @@ class LocalExecutor:
                 worker = self._worker(slot)
                 self.busy[worker] = task
                 worker.begin(task, self.inbox)
-                if self.workplace.timeout is not None:
-                    self.deadlines.setdefault(task.id, time.monotonic() + self.workplace.timeout)
+                self.deadlines.begin(task)
 
     def _overdue(self) -> Iterator[tuple[Case, CaseResult]]:
         """Ends what has taken too long."""
         for worker, task in [*self.busy.items()]:
-            if self.deadlines.get(task.id, math.inf) <= time.monotonic():
+            if (result := self.deadlines.overdue(task)) is not None:
                 self._end(worker)
-                why = f"it had not ended after {self.workplace.timeout:g} s, and was ended (--timeout)"
-                yield task, CaseResult(case=task, status="timed out", error=why)
+                yield task, result
 
     def _heard(self) -> Iterator[tuple[Case, Epoch | CaseResult]]:
         """What the next worker says; nothing, if it is time to look at the clock."""
         if not self.busy:
             return
-        ends = [self.deadlines[task.id] for task in self.busy.values() if task.id in self.deadlines]
         try:
-            worker, message = self.inbox.get(timeout=max(0.0, min(ends) - time.monotonic()) if ends else None)
+            worker, message = self.inbox.get(timeout=self.deadlines.left(self.busy.values()))
         except queue.Empty:
             return
         if worker not in self.busy:
@@ -124,17 +134,15 @@ class LocalExecutor:
 
     def _worker(self, slot: int) -> Worker:
         if slot not in self.workers:
-            log = self.workplace.run_folder / WORKER_LOG
-            if slot:
-                log = log.with_stem(f"{log.stem}-{slot + 1}")
-            self.workers[slot] = Worker(self.workplace, log, self.shares[slot])
+            log = self.log.with_stem(f"{self.log.stem}-{slot + 1}") if slot else self.log
+            self.workers[slot] = Worker(self.workplace, log, self.shares[slot], self.environment)
         return self.workers[slot]
 
 
 class Worker:
     """A worker process, and the thread that listens to it while it has a task."""
 
-    def __init__(self, workplace: Workplace, log: Path, share: Share | None) -> None:
+    def __init__(self, workplace: Workplace, log: Path, share: Share | None, variables: Mapping[str, str]) -> None:
         self.log, self.said_before = log, 0
         # -P: a file of the current folder named as a module of ours must not be taken for it.
         command = [sys.executable, "-P", "-X", "faulthandler", "-m", "benchmnist.executors.worker"]
@@ -142,6 +150,8 @@ class Worker:
         if share is not None:
             environment["OMP_NUM_THREADS"] = str(share.threads)
             command += [",".join(map(str, share.cpus))] if share.cpus else []
+            environment |= {"CUDA_VISIBLE_DEVICES": share.gpu} if share.gpu is not None else {}
+        environment |= variables
         with log.open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603 - ourselves
                 command,

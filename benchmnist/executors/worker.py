@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import queue
 import sys
+import threading
 from typing import BinaryIO
 
-from benchmnist.executors import Bench
-from benchmnist.results import CaseResult, MeasuredEpoch
+from benchmnist.executors.bench import Bench
 
 
 def main() -> None:
@@ -21,21 +22,22 @@ def main() -> None:
     # What a model prints must not end up among the pickles: from here on standard output is standard error.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    bench = Bench(pickle.load(sys.stdin.buffer))
+    words: queue.SimpleQueue[object] = queue.SimpleQueue()
+    # Not sys.stdin: Python closes that at its end, and cannot while somebody waits for it.
+    threading.Thread(target=_listen, args=(os.fdopen(os.dup(0), "rb"), words), daemon=True).start()
+    bench = Bench(words.get())  # type: ignore[arg-type]
+    while True:
+        for step in bench.measure(words.get()):  # type: ignore[arg-type]
+            _tell(answers, step)
+
+
+def _listen(there: BinaryIO, words: queue.SimpleQueue[object]) -> None:
+    """Takes in what is said, also while something is trained; where nobody is left, it is trained for nobody."""
     while True:
         try:
-            task = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        trained = None
-        for step in bench.train(task):
-            if trained is not None and trained.result is not None:
-                _tell(answers, MeasuredEpoch(trained.seed, trained.result))
-            if isinstance(step, CaseResult):
-                _tell(answers, step)
-            else:
-                step.run()
-                trained = step
+            words.put(pickle.load(there))
+        except (EOFError, OSError, pickle.UnpicklingError):
+            os._exit(0)
 
 
 def _tell(answers: BinaryIO, message: object) -> None:

@@ -4,7 +4,7 @@
 
     test_signsgd = conformance("signsgd")
 
-is a test of each promise that the optimizer (model, schedule, dataset) `signsgd` has to keep.
+is a test of each promise that the optimizer (model, schedule, dataset, executor) `signsgd` has to keep.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.errors import UnknownNameError, nearest
 from benchmnist.plugins import find_plugins
-from benchmnist.testing import datasets, models, optimizers, schedules
+from benchmnist.testing import datasets, executors, models, optimizers, schedules
 from benchmnist.testing.checks import Check, Outcome, Subject, make, make_all
 from benchmnist.training.data import Datasets, default_data_root
 
@@ -29,6 +29,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
     "optimizer": optimizers.CHECKS,
     "schedule": schedules.CHECKS,
     "dataset": datasets.CHECKS,
+    "executor": executors.CHECKS,
 }
 """The promises, by kind, in the order in which they are checked."""
 
@@ -55,7 +56,7 @@ def subjects(name: str, registry: Registry) -> list[Subject]:
     known += [label for plugin in registry.plugins for label in (plugin.name, plugin.distribution)]
     broken = "".join(f" {plugin} failed to load: {plugin.error}." for plugin in registry.plugins if plugin.error)
     raise UnknownNameError(
-        f"no model, optimizer, schedule, dataset or plugin is called {name!r}.{nearest(name, known)} "
+        f"no model, optimizer, schedule, dataset, executor or plugin is called {name!r}.{nearest(name, known)} "
         f"`benchmnist plugins` lists what there is.{broken}"
     )
 

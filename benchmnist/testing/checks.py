@@ -27,7 +27,7 @@ class Subject:
     """What is checked.
 
     Attributes:
-        kind: `optimizer`, `model`, `schedule` or `dataset`.
+        kind: `optimizer`, `model`, `schedule`, `dataset` or `executor`.
         offer: The spec, and the plugin that offers it.
         datasets: Loads MNIST, which the checks train on.
     """

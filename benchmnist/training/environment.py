@@ -18,8 +18,12 @@ import torch
 from benchmnist.errors import DeviceError
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
     """`auto`, `cpu`, `cuda`, `cuda:1` or `mps` as a device; `auto` is a GPU where there is one.
+
+    Args:
+        name: What was asked for.
+        elsewhere: Whether other machines will train on it, so that it need not be here.
 
     Raises:
         DeviceError: if there is no such device; says what there is.
@@ -31,6 +35,8 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise DeviceError(f"no device is called {name!r}; there are auto, cpu, cuda, cuda:N and mps") from None
+    if elsewhere and device.type in ("cpu", "cuda"):
+        return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         index = device.index or 0
@@ -74,12 +80,23 @@ def environment(device: torch.device) -> dict[str, Any]:
     return found | {"fingerprint": _fingerprint(found)}
 
 
-def platform_of(device: torch.device) -> dict[str, Any]:
+def platform_of(device: torch.device, *, elsewhere: bool = False) -> dict[str, Any]:
     """What of the machine and its software decides what a training comes to, beside what is trained."""
-    known = environment(device)
+    known = environment(torch.device("cpu") if elsewhere else device)
+    known |= {"device_name": "elsewhere"} if elsewhere else {}
     return {key: known[key] for key in ("device_name", "torch", "benchmnist", "deterministic")} | {
         "device": device.type
     }
+
+
+def gpus_of(name: str, device: torch.device) -> int:
+    """How many GPUs may be trained on where `name` was asked for, and is that device: with `cuda:1` only that."""
+    return torch.cuda.device_count() if device.type == "cuda" and name in ("auto", "cuda") else 1
+
+
+def public_version(distribution: str) -> str:
+    """The version of an installed distribution, whatever it was built for: `2.13.0` of `2.13.0+cu130`."""
+    return version(distribution).partition("+")[0]
 
 
 def available_threads() -> int:

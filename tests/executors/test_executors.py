@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import safetensors.torch
-from hypothesis import given
-from hypothesis import strategies as st
-from training_support import component, losses, make_case, result_of
+import torch
+from training_support import Told, component, execute, losses, make_case, result_of
 
 from benchmnist.dispatch import Dispatcher, Observer
 from benchmnist.errors import BenchmnistError
-from benchmnist.executors import Workplace
+from benchmnist.executors import Workplace, build_executor
 from benchmnist.executors.cores import auto_jobs, shares
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
 from benchmnist.results import CaseResult
+from benchmnist.specs import ExecutorOption, ExecutorSpec
+from benchmnist.testing import conformance, faulty
 from benchmnist.training.data import default_data_root
-from benchmnist.training.preflight import Work
+from benchmnist.training.environment import public_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
     from benchmnist.cases import Case
-    from benchmnist.executors import Epoch, Executor
+    from benchmnist.executors import Executor
     from benchmnist.results import EpochResult
 
 EXECUTORS = [InlineExecutor, LocalExecutor]
@@ -69,47 +69,14 @@ def workplace(tmp_path: Path) -> Workplace:
     return Workplace("cpu", default_data_root(), tmp_path)
 
 
-class Told(Observer):
-    def __init__(self) -> None:
-        self.log: list[str] = []
-        self.epochs: list[tuple[str, int, EpochResult]] = []
-        self.ended: list[CaseResult] = []
-
-    def case_started(self, case: Case) -> None:
-        self.log.append(f"{case.id} started")
-
-    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
-        self.log.append(f"{case.id} {seed}.{result.epoch}")
-        self.epochs.append((case.id, seed, result))
-
-    def case_ended(self, result: CaseResult) -> None:
-        self.log.append(f"{result.id} {result.status}")
-        self.ended.append(result)
+test_inline = conformance("inline")
+test_local = conformance("local")
 
 
-def execute(executor: Executor, *cases: Case) -> tuple[list[CaseResult], Told]:
-    """As a session does it."""
-    told, results = Told(), []
-    dispatcher = Dispatcher(executor, told)
-    dispatcher.expect(cases)
-    for case in cases:
-        epochs = dispatcher.epochs(case)
-        while True:
-            try:
-                next(epochs).run()
-            except StopIteration as stop:
-                results.append(stop.value)
-                break
-    return results, told
-
-
-@pytest.mark.parametrize("build", EXECUTORS)
-def test_every_executor_trains_the_same(build: Callable[[Workplace], Executor], workplace: Workplace) -> None:
-    case = make_case(model="fc-bn-dropout", epochs=2, seeds=(0, 4))
-    with build(workplace) as executor:
-        (result, again), told = execute(executor, case, case)
-    assert losses(result) == losses(again)
-    assert losses(result) == pytest.approx(losses(result_of(case)), rel=1e-6)
+def test_it_is_told_in_order(workplace: Workplace) -> None:
+    case = make_case(epochs=2, seeds=(0, 4))
+    with LocalExecutor(workplace) as executor:
+        (result, _), told = execute(executor, case, case)
     one = ["a/case started", "a/case 0.1", "a/case 0.2", "a/case 4.1", "a/case 4.2", "a/case completed"]
     assert told.log == one + one
     assert [e for *_, e in told.epochs[:4]] == [e for trial in result.trials for e in trial.epochs]
@@ -141,46 +108,6 @@ def test_workers_side_by_side_train_the_same(workplace: Workplace) -> None:
     assert {result.environment["threads"] for result in results} == {max(1, auto_jobs("cpu", 99) // 2)}
 
 
-class AtOnce:
-    """An executor of two slots that has every task done as soon as it takes it."""
-
-    slots = 2
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def execute(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, Epoch | CaseResult]]:
-        for task in tasks:
-            yield task, CaseResult(case=task, status="completed", engine="none")
-
-
-def order_of(flop: Sequence[float]) -> list[str]:
-    """In which order cases of one trial are begun."""
-    cases = [make_case(id=f"a/{number}") for number in range(len(flop))]
-    work = {case.id: Work(parameters=1, steps=1, flop=f) for case, f in zip(cases, flop, strict=True)}
-    told = Told()
-    dispatcher = Dispatcher(AtOnce(), told, work=work)
-    dispatcher.expect(cases)
-    for case in cases:
-        assert [*dispatcher.epochs(case)] == []
-    return [line.split()[0].removeprefix("a/") for line in told.log if line.endswith(" started")]
-
-
-def test_a_long_trial_is_begun_before_the_run_would_end_waiting_for_it() -> None:
-    assert order_of([1] * 6) == ["0", "1", "2", "3", "4", "5"]
-    # The last, with the work of four, is begun when sixteen are left: two rounds of two.
-    assert order_of([1] * 14 + [4]) == ["0", "1", "14", *map(str, range(2, 14))]
-    assert order_of([1, 1, 9]) == ["2", "0", "1"]
-
-
-@given(st.lists(st.floats(0, 1e15), min_size=1, max_size=20))
-def test_every_task_is_begun_once_whatever_its_work(flop: list[float]) -> None:
-    assert sorted(map(int, order_of(flop))) == [*range(len(flop))]
-
-
 def test_a_case_asked_for_without_notice(workplace: Workplace) -> None:
     with LocalExecutor(replace(workplace, jobs=2)) as executor:
         dispatcher = Dispatcher(executor, Observer())
@@ -202,15 +129,70 @@ def test_the_cores_are_shared_out() -> None:
     assert 1 <= auto_jobs("cpu", 40) <= 40
 
 
-@pytest.mark.parametrize("build", EXECUTORS)
-def test_every_executor_keeps_the_weights(build: Callable[[Workplace], Executor], workplace: Workplace) -> None:
-    with build(workplace) as executor:
-        (result,), _ = execute(executor, make_case(model="fc-bn", seeds=(3,)))
-    (trial,) = result.trials
-    assert trial.checkpoint == "checkpoints/a__case__seed-3.safetensors"
-    weights = safetensors.torch.load_file(workplace.run_folder / trial.checkpoint)
-    assert weights["1.weight"].shape == (500, 784)
-    assert weights["3.num_batches_tracked"] == 10
+@pytest.mark.parametrize(("seen", "names"), [(None, "01"), ("", "01"), ("3,5", "35"), ("GPU-8,GPU-9", None)])
+def test_the_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch, seen: str | None, names: str | None) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if seen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    expected = [*names] if names else ["GPU-8", "GPU-9"]
+    assert [share.gpu for share in shares(2, gpus=2)] == expected
+    assert [share.gpu for share in shares(5, gpus=2)] == [*expected, *expected, expected[0]]
+    assert [share.gpu for share in shares(3, gpus=1)] == [None] * 3
+    assert [auto_jobs("cuda:0", trials, gpus=2) for trials in (1, 2, 9)] == [1, 2, 2]
+
+
+def test_each_worker_sees_its_gpu_only(workplace: Workplace, install_plugin: Callable[..., None]) -> None:
+    install_plugin("seer", SEER)
+    with LocalExecutor(replace(workplace, jobs=2, gpus=2)) as executor:
+        execute(executor, make_case(model="seer", seeds=(0, 1)))
+    logs = [workplace.run_folder / name for name in ("worker.log", "worker-2.log")]
+    seen = [{line for line in log.read_text("utf-8").splitlines() if line.startswith("sees")} for log in logs]
+    assert seen == [{"sees 0"}, {"sees 1"}]
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two GPUs here")
+def test_a_trial_on_each_gpu(workplace: Workplace) -> None:
+    with LocalExecutor(replace(workplace, device="cuda:0", jobs=None, trials=4, gpus=2)) as executor:
+        assert executor.slots == 2
+        (result,), _ = execute(executor, make_case(seeds=(0, 1, 2, 3)))
+    assert (result.status, result.side_by_side) == ("completed", 2)
+
+
+def test_what_is_not_as_it_was_planned_with_is_not_trained(workplace: Workplace) -> None:
+    case = make_case()
+    for versions, said in (
+        ((("torch", "1.0"),), "this was planned with torch 1.0; install the same on every machine"),
+        ((("torch", public_version("torch")),), "this was planned with benchmnist 0; install the same"),
+    ):
+        with InlineExecutor(replace(workplace, versions=versions)) as executor:
+            (result,), _ = execute(executor, case)
+        assert result.status == "failed"
+        assert said in str(result.error)
+
+
+OPTIONS = (
+    ExecutorOption(name="address", summary=""),
+    ExecutorOption(name="num_cpus", summary="", type=float, default=1.0),
+    ExecutorOption(name="most", summary="", type=int),
+)
+
+
+def test_options_of_an_executor(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(workplace: Workplace, **options: object) -> Any:  # noqa: ARG001
+        return options
+
+    spec = ExecutorSpec(name="my-own", summary="", build=build, options=OPTIONS)
+    built: Any = build_executor(spec, workplace)
+    assert built == {"address": None, "num_cpus": 1.0, "most": None}
+    monkeypatch.setenv("BENCHMNIST_MY_OWN_NUM_CPUS", "0.5")
+    monkeypatch.setenv("BENCHMNIST_MY_OWN_ADDRESS", "there")
+    built = build_executor(spec, workplace, {"most": 3, "address": "here"})
+    assert built == {"address": "here", "num_cpus": 0.5, "most": 3}
+    monkeypatch.setenv("BENCHMNIST_MY_OWN_MOST", "many")
+    with pytest.raises(BenchmnistError, match="BENCHMNIST_MY_OWN_MOST=many should be a whole number"):
+        build_executor(spec, workplace)
+    with pytest.raises(BenchmnistError, match=r"has no option 'num_cpu'\. Did you mean 'num_cpus'"):
+        build_executor(spec, workplace, {"num_cpu": 1})
 
 
 @pytest.mark.parametrize("build", EXECUTORS)
@@ -231,13 +213,12 @@ def test_a_dataset_that_cannot_be_had_fails_its_case_only(
     assert short.error == "train_size = 60001, but mnist has only 60000 examples there"
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("jobs", "how", "said"),
     [
-        ("exit", "the worker process ended with exit code 7 while it trained this case"),
-        ("kill", "the worker process was ended by SIGKILL while it trained this case"),
-        ("system-exit", "the worker process ended with exit code 3 while it trained this case"),
+        (1, "exit", "the worker process ended with exit code 7 while it trained this case"),
+        (2, "kill", "the worker process was ended by SIGKILL while it trained this case"),
+        (2, "system-exit", "the worker process ended with exit code 3 while it trained this case"),
     ],
 )
 def test_a_worker_that_dies_costs_its_case_only(
@@ -254,6 +235,21 @@ def test_a_worker_that_dies_costs_its_case_only(
     assert [line for line in told.log if line.startswith("a/dead")] == ["a/dead started", "a/dead crashed"]
     assert str(dead.error).startswith(said)
     assert "the last words" in str(dead.error)
+
+
+SEER = """
+import os
+from torch import nn
+from benchmnist import ModelSpec, hookimpl
+
+def seer(*, input_shape, num_classes):
+    os.write(1, f"sees {os.environ.get('CUDA_VISIBLE_DEVICES')}\\n".encode())
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, num_classes))
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="seer", summary="", build=seer)]
+"""
 
 
 SLEEPY = """
@@ -277,12 +273,11 @@ def benchmnist_models():
 """
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_case_that_hangs_is_ended_and_the_others_go_on(
-    workplace: Workplace, install_plugin: Callable[..., None], jobs: int
+def test_a_case_that_hangs_is_ended_and_what_it_did_is_kept(
+    workplace: Workplace, install_plugin: Callable[..., None]
 ) -> None:
     install_plugin("sleepy", SLEEPY)
-    with LocalExecutor(replace(workplace, jobs=jobs, timeout=25)) as executor:
+    with LocalExecutor(replace(workplace, jobs=2, timeout=25)) as executor:
         (hung, fine), told = execute(
             executor,
             # It is built anew for each trial, and sleeps in the third epoch.
@@ -291,18 +286,23 @@ def test_a_case_that_hangs_is_ended_and_the_others_go_on(
         )
     assert (hung.status, fine.status) == ("timed out", "completed")
     assert hung.error == "it had not ended after 25 s, and was ended (--timeout)"
-    assert [trial.status for trial in hung.trials] == ["timed out"] * jobs
+    assert [trial.status for trial in hung.trials] == ["timed out"] * 2
     assert {len(trial.epochs) for trial in hung.trials} == {2}  # what was done is kept
     assert told.log[-1] == "a/case completed"
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_interruption_ends_the_workers_and_tells_what_was_done(workplace: Workplace, jobs: int) -> None:
-    case = make_case(epochs=50, seeds=(0, 1))
-    told = Told()
+    class Stop(Told):
+        def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
+            super().epoch_ended(case, seed, result)
+            raise KeyboardInterrupt
+
+    told = Stop()
     with LocalExecutor(replace(workplace, jobs=jobs)) as executor:
         dispatcher = Dispatcher(executor, told)
-        next(dispatcher.epochs(case))
+        with pytest.raises(KeyboardInterrupt):
+            next(dispatcher.epochs(make_case(epochs=50, seeds=(0, 1))))
         processes = [worker.process for worker in executor.workers.values()]
         assert len(processes) == jobs
         dispatcher.interrupt()
@@ -313,12 +313,22 @@ def test_an_interruption_ends_the_workers_and_tells_what_was_done(workplace: Wor
     assert 1 <= len(result.trials[0].epochs) < 50
 
 
-def test_after_an_interruption_the_executor_serves_again(workplace: Workplace) -> None:
-    with LocalExecutor(replace(workplace, jobs=2)) as executor:
-        dispatcher = Dispatcher(executor, Observer())
-        next(dispatcher.epochs(make_case(epochs=50, seeds=(0, 1))))
-        dispatcher.interrupt()
-        assert len([*dispatcher.epochs(make_case(seeds=(0, 1)))]) == 2
+def test_a_parent_that_dies_takes_what_hangs_with_it(
+    workplace: Workplace, install_plugin: Callable[..., None], tmp_path: Path
+) -> None:
+    """Whoever waits for nothing but the next word of its parent does not notice."""
+    install_plugin("faulty", Path(faulty.__file__).read_text("utf-8"))
+    beats = tmp_path / "beats"
+    case = make_case(model=component("faulty-sleeps", seconds=0.01, beats=str(beats)), epochs=100_000)
+    with LocalExecutor(workplace) as executor:
+        steps = executor.execute(iter([case]))
+        next(steps)
+        (worker,) = executor.workers.values()
+        worker.words.close()  # as a process that is killed closes all that it has open
+        assert worker.process.wait(30) == 0
+        _, result = next(steps)
+    assert isinstance(result, CaseResult)
+    assert result.status == "crashed"
 
 
 def test_the_worker_takes_no_module_from_the_current_folder(workplace: Workplace, tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""A plugin of models that do what they should not: what the checks of executors have them train."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from benchmnist.hookspecs import hookimpl
+from benchmnist.specs import ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _linear(num_classes: int, before: Callable[[], None]) -> nn.Module:
+    """One layer for digits of 28x28, and what happens before each forward pass."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, num_classes))
+    model.register_forward_pre_hook(lambda *_: before())
+    return model
+
+
+def raises(*, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:  # noqa: ARG001
+    """Raises a RuntimeError."""
+
+    def before() -> None:
+        raise RuntimeError("a model that raises")
+
+    return _linear(num_classes, before)
+
+
+def dies(*, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:  # noqa: ARG001
+    """Ends its process, with its last words on standard output."""
+
+    def before() -> None:
+        os.write(1, b"the last words of the model\n")
+        os._exit(7)
+
+    return _linear(num_classes, before)
+
+
+def sleeps(*, input_shape: tuple[int, int, int], num_classes: int, seconds: float, beats: str) -> nn.Module:  # noqa: ARG001
+    """Sleeps for so long before each pass, and touches a file."""
+
+    def before() -> None:
+        time.sleep(seconds)
+        Path(beats).touch()
+
+    return _linear(num_classes, before)
+
+
+@hookimpl
+def benchmnist_models() -> list[ModelSpec]:
+    """They raise, die and sleep."""
+    return [
+        ModelSpec(name=f"faulty-{build.__name__}", summary=build.__doc__ or "", build=build)
+        for build in (raises, dies, sleeps)
+    ]

@@ -1,0 +1,86 @@
+"""What a Ray worker does: it has a task trained in a process of its own, and passes on what that says.
+
+A model that takes its process with it takes that one, not Ray's; so where Ray's dies, it was not the model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ray
+
+from benchmnist.executors.local import LocalExecutor
+from benchmnist.results import CaseResult, MeasuredEpoch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmnist.cases import Case
+    from benchmnist.executors import Workplace
+
+
+@dataclass(frozen=True)
+class Started:
+    """A task begins, on that machine, in the Ray worker of that process id, on the node that Ray calls so."""
+
+    host: str
+    pid: int
+    node: str
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a result: its path within the run folder, and its contents."""
+
+    path: str
+    content: bytes
+
+
+Word = Started | MeasuredEpoch | File | CaseResult
+
+
+class _Kept:
+    """The process that trained last, for the next task: it has torch imported and the dataset at hand."""
+
+    def __init__(self, workplace: Workplace, environment: dict[str, str]) -> None:
+        self.workplace, self.environment = workplace, environment
+        self.folder = tempfile.TemporaryDirectory(prefix="benchmnist-ray-")
+        self.executor = LocalExecutor(
+            replace(workplace, run_folder=Path(self.folder.name)), environment=environment
+        )
+
+
+_kept: list[_Kept] = []
+
+
+def _set(variable: str) -> dict[str, str]:
+    return {variable: os.environ[variable]} if variable in os.environ else {}
+
+
+def train(workplace: Workplace, task: Case, threads: int, paths: list[str]) -> Iterator[Word]:
+    """Executes a task: says that it begins, then its epochs, the files that it left, and its result."""
+    yield Started(platform.node(), os.getpid(), ray.get_runtime_context().get_node_id())
+    sys.path += [path for path in paths if path not in sys.path]  # the driver's, if this is its machine
+    # Ray sets CUDA_VISIBLE_DEVICES anew for each task.
+    environment = {"OMP_NUM_THREADS": str(threads), **_set("CUDA_VISIBLE_DEVICES")}
+    if not _kept or (_kept[0].workplace, _kept[0].environment) != (workplace, environment):
+        for kept in _kept:
+            kept.executor.__exit__(None, None, None)
+        _kept[:] = [_Kept(workplace, environment)]
+    folder = Path(_kept[0].folder.name)
+    for _, step in _kept[0].executor.execute(iter([task])):
+        if isinstance(step, CaseResult):
+            for name in filter(None, (trial.checkpoint for trial in step.trials)):
+                yield File(name, (folder / name).read_bytes())
+                with contextlib.suppress(OSError):
+                    (folder / name).unlink()
+            yield step
+        elif isinstance(step, MeasuredEpoch):
+            yield step

@@ -1,0 +1,292 @@
+"""On a real cluster of several nodes, all of them on this machine."""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+os.environ["RAY_AUTH_MODE"] = "disabled"
+
+ray = pytest.importorskip("ray", reason="Ray is not installed")
+from benchmnist_ray.executor import RayExecutor  # noqa: E402
+from ray.cluster_utils import Cluster  # noqa: E402
+
+from benchmnist.cases import Case, Component  # noqa: E402
+from benchmnist.errors import BenchmnistError  # noqa: E402
+from benchmnist.executors import Workplace  # noqa: E402
+from benchmnist.results import CaseResult  # noqa: E402
+from benchmnist.store import load_run  # noqa: E402
+from benchmnist.testing import conformance  # noqa: E402
+from benchmnist.training.data import default_data_root  # noqa: E402
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    """A head that trains nothing, and two nodes of one processor each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        for _ in range(2):
+            found.add_node(num_cpus=1)
+        ray.init(address=found.address, log_to_driver=False, logging_level=logging.CRITICAL)
+        yield found
+        ray.shutdown()
+        found.shutdown()
+
+
+test_ray = conformance("ray")
+
+
+@pytest.fixture
+def workplace(tmp_path):
+    plugins = ("benchmnist.testing.faulty",)
+    return Workplace("cpu", default_data_root(), tmp_path, jobs=None, trials=9, plugins=plugins)
+
+
+def component(name, **params):
+    return Component(name=name, use=name, params=params, distribution="benchmnist", version="")
+
+
+def make_case(name, *, model="logistic", epochs=2, seeds=(0,), resources=None, **params):
+    return Case(
+        id=f"ray/{name}",
+        dataset=component("mnist"),
+        model=component(model, **params),
+        optimizer=component("sgd", lr=0.1),
+        epochs=epochs,
+        batch_size=50,
+        seeds=seeds,
+        train_size=500,
+        test_size=200,
+        resources=resources or {},
+    )
+
+
+def slow(name, tmp_path, epochs=6):
+    """Half a second an epoch: 10 steps, and 2 of testing."""
+    return make_case(name, model="faulty-sleeps", epochs=epochs, seconds=0.04, beats=str(tmp_path / "beats"))
+
+
+def where(executor, task):
+    return next(attempt.at for attempt in executor.running.values() if attempt.task == task)
+
+
+def losses(result):
+    assert (result.status, result.error) == ("completed", None)
+    return [(epoch.epoch, epoch.train_loss, epoch.test_accuracy) for t in result.trials for epoch in t.epochs]
+
+
+def execute(executor, tasks, disturb=lambda *_: None):
+    """The results by id, and the epochs as they came; whoever disturbs is told of every epoch."""
+    results, epochs = {}, {task.id: [] for task in tasks}
+    for task, step in executor.execute(iter(tasks)):
+        if isinstance(step, CaseResult):
+            assert task.id not in results
+            results[task.id] = step
+        else:
+            epochs[task.id].append(step.result.epoch)
+            disturb(task, step.result.epoch)
+    return results, epochs
+
+
+def test_a_worker_that_is_killed_costs_no_result(workplace, tmp_path):
+    tasks = [slow("hit", tmp_path), slow("missed", tmp_path)]
+    killed = []
+
+    def kill(task, epoch):
+        if task == tasks[0] and epoch == 2 and not killed:
+            killed.append(where(executor, task).pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    with RayExecutor(workplace) as executor:
+        results, epochs = execute(executor, tasks, kill)
+    hit, missed = (results[task.id] for task in tasks)
+    assert losses(hit) == losses(missed)
+    assert epochs[tasks[0].id] in ([1, 2, *range(1, 7)], [1, 2, 3, *range(1, 7)])  # once, and from the beginning
+    assert epochs[tasks[1].id] == [*range(1, 7)]  # nobody else was disturbed
+    (remark,) = [remark for remark in hit.remarks if remark.startswith("begun anew: ")]
+    assert f"process {killed[0]}" in remark
+    assert not [remark for remark in missed.remarks if "anew" in remark]
+
+
+def test_a_node_that_leaves_costs_no_result(workplace, tmp_path, cluster):
+    tasks = [slow("leaves", tmp_path), slow("stays", tmp_path)]
+    left = []
+
+    def leave(task, epoch):
+        if task == tasks[0] and epoch == 2 and not left:
+            left.extend(n for n in cluster.worker_nodes if n.node_id == where(executor, task).node)
+            cluster.remove_node(left[0], allow_graceful=False)
+
+    try:
+        with RayExecutor(workplace) as executor:
+            results, _ = execute(executor, tasks, leave)
+    finally:
+        cluster.add_node(num_cpus=1)
+    assert left
+    assert losses(results["ray/leaves"]) == losses(results["ray/stays"])
+    assert any(remark.startswith("begun anew: ") for remark in results["ray/leaves"].remarks)
+
+
+def test_what_is_killed_again_and_again_crashes(workplace, tmp_path):
+    def kill(task, epoch):
+        if task.id == "ray/hunted" and epoch == 1:
+            os.kill(where(executor, task).pid, signal.SIGKILL)
+
+    with RayExecutor(workplace, retries=1) as executor:
+        results, epochs = execute(executor, [slow("hunted", tmp_path), make_case("next")], kill)
+    hunted = results["ray/hunted"]
+    assert hunted.status == "crashed"
+    assert hunted.error.startswith("its Ray worker went away 2 times while it trained this case")
+    assert epochs["ray/hunted"].count(1) == 2
+    losses(results["ray/next"])
+
+
+@pytest.mark.parametrize(
+    ("resources", "said"),
+    [
+        ({"num_gpus": 1.0}, "no node of the Ray cluster has what a trial asks for, CPU 1, GPU 1"),
+        ({"num_cpus": 64.0}, "what a trial asks for, CPU 64; the nodes have: CPU 0; CPU 1; CPU 1."),
+        ({"tpu-v9": 2.0}, "what a trial asks for, CPU 1, tpu-v9 2; the nodes have:"),
+    ],
+)
+def test_what_nobody_can_offer_is_said_at_once(workplace, resources, said):
+    begun = time.monotonic()
+    with RayExecutor(workplace) as executor:
+        results, _ = execute(executor, [make_case("too-much", resources=resources), make_case("fine")])
+    assert results["ray/too-much"].status == "failed"
+    assert said in results["ray/too-much"].error
+    assert "--ray-wait" in results["ray/too-much"].error
+    losses(results["ray/fine"])
+    assert time.monotonic() - begun < 60
+
+
+def test_a_node_that_comes_later_is_waited_for(workplace, cluster):
+    task = make_case("rare", resources={"rare": 1.0})
+    with RayExecutor(workplace, wait=120.0) as executor:
+        steps = executor.execute(iter([make_case("first"), task]))
+        for done, step in steps:
+            if isinstance(step, CaseResult) and done.id == "ray/first":
+                node = cluster.add_node(num_cpus=1, resources={"rare": 1})
+            elif isinstance(step, CaseResult):
+                losses(step)
+                assert done == task
+    cluster.remove_node(node)
+
+
+def test_it_takes_what_there_is_room_for(workplace):
+    with RayExecutor(workplace, num_cpus=0.5) as executor:
+        assert executor.slots == 4
+        results, _ = execute(executor, [make_case(str(n), resources={"num_cpus": 0.25}) for n in range(6)])
+        assert {result.environment["threads"] for result in results.values()} == {1}
+    with RayExecutor(workplace, num_cpus=2) as executor:
+        assert executor.slots == 1
+    with RayExecutor(replace(workplace, jobs=3)) as executor:
+        assert executor.slots == 3
+    with pytest.raises(BenchmnistError, match="--ray-num-cpus should not be negative, as -1 is"):
+        RayExecutor(workplace, num_cpus=-1)
+
+
+SUITE = """
+[suite]
+name = "ray"
+[defaults]
+epochs = 3
+seeds = 3
+train_size = 2000
+test_size = 200
+[[cases]]
+models = ["logistic"]
+optimizers = ["sgd", "adam", "momentum"]
+"""
+
+
+def test_a_driver_that_dies_goes_on_where_it_was(tmp_path, cluster):
+    """Nothing that had ended is trained again, and it all comes out as if nothing had happened."""
+    (tmp_path / "suite.toml").write_text(SUITE, "utf-8")
+    command = [sys.executable, "-m", "benchmnist", "run", "suite.toml", "--device=cpu"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "BENCHMNIST_RAY_ADDRESS": cluster.address,
+    }
+
+    def run(*options, stop=None):
+        said = []
+        with subprocess.Popen(
+            [*command, *options], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process:
+            for line in process.stdout:
+                said.append(line.decode())
+                if stop and stop in said[-1]:
+                    process.kill()
+        return process.returncode, said
+
+    code, said = run("--executor=ray", stop="ok: accuracy")
+    assert code == -signal.SIGKILL, said
+    (folder,) = (tmp_path / "runs" / "ray").iterdir()
+    before = {file: file.read_text("utf-8") for file in folder.glob("cases/*.json")}
+    trials = [file.stem for file in folder.glob("trials/*.json")]
+    assert before
+    code, said = run("--executor=ray", "--resume")
+    assert code == 0, said
+    again = [line for line in said if "epoch 3/3" in line]
+    assert len(again) == 9 - 3 * len(before) - len(trials)
+    assert {file: file.read_text("utf-8") for file in before} == before
+    assert run("--executor=inline", "--out=plain")[0] == 0
+    plain, result = load_run(tmp_path / "plain"), load_run(folder)
+    for case in plain.cases:
+        seen = [x for figures in losses(result[case.id]) for x in figures]
+        assert seen == pytest.approx([x for figures in losses(case) for x in figures], rel=1e-3)
+    timed = json.loads((folder / "benchmark.json").read_text("utf-8"))["benchmarks"]
+    assert {b["name"]: sorted(b["stats"]["data"]) for b in timed} == {
+        case.id: pytest.approx(sorted(e.seconds for t in case.trials for e in t.epochs)) for case in result.cases
+    }
+
+
+def test_where_there_is_no_cluster_it_says_so(workplace):
+    ray_there, message = ray.is_initialized, "nothing answers at 127.0.0.1:1, where a Ray cluster should be"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray, "is_initialized", lambda: False)
+        with pytest.raises(BenchmnistError, match=message), RayExecutor(workplace, address="127.0.0.1:1"):
+            pass
+    assert ray_there()
+
+
+def test_a_ray_of_its_own_is_ended_with_it(tmp_path):
+    (tmp_path / "suite.toml").write_text(SUITE, "utf-8")
+    (tmp_path / "ray").mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "benchmnist",
+        "run",
+        "suite.toml",
+        "--executor=ray",
+        "--jobs=2",
+        "--device=cpu",
+    ]
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "BENCHMNIST_RAY_ADDRESS")
+    }
+    # Ray's sockets want short names. There is no `ray_current_cluster` in a folder of its own.
+    short = Path(f"/tmp/bmr{os.getpid()}")  # noqa: S108
+    environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "RAY_TMPDIR": str(short)}
+    with contextlib.ExitStack() as stack:
+        stack.callback(lambda: subprocess.run(["rm", "-rf", str(short)], check=False))
+        short.mkdir()
+        done = subprocess.run(
+            [*command, "-k", "sgd"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "times were taken with 2 trials side by side" in done.stdout
+        left = subprocess.run(["pgrep", "-f", f"--session-dir={short}"], capture_output=True, check=False)
+        assert left.stdout == b""

@@ -1,0 +1,145 @@
+"""What a job does: it has a task trained in a process of its own, and writes down what that says.
+
+A model that takes its process with it takes that one, not the job; so where the job dies, it was not the model.
+
+Each attempt at a task has its files in the run folder, which all machines see: a note `….waits.json`, written
+before the job is submitted, and its words, `….jsonl`. The job begins by renaming the note to `….begun.json`; a
+driver that gives an attempt up removes the note. Only one of them can, so that no task is trained by two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import submitit
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from benchmnist.executors.local import LocalExecutor
+from benchmnist.results import CaseResult, EpochResult, MeasuredEpoch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import FrameType
+    from typing import BinaryIO
+
+    from benchmnist.cases import Case
+    from benchmnist.executors import Workplace
+
+
+class Word(TypedDict, total=False):
+    """A line of what a job says: that it begins, who it is; an epoch of a seed; the result."""
+
+    begins: str
+    process: int
+    job: str
+    seed: int
+    epoch: EpochResult
+    result: CaseResult
+
+
+WORD = TypeAdapter(Word)
+
+
+class Attempt:
+    """The files of an attempt at a task.
+
+    Attributes:
+        stem: What they begin with; the folder among it.
+    """
+
+    def __init__(self, stem: Path) -> None:
+        self.stem = stem
+
+    def _file(self, suffix: str) -> Path:
+        return self.stem.with_name(f"{self.stem.name}.{suffix}")
+
+    @property
+    def waits(self) -> Path:
+        """The note of what is to be done, as long as nobody has begun it."""
+        return self._file("waits.json")
+
+    @property
+    def begun(self) -> Path:
+        """The same note afterwards."""
+        return self._file("begun.json")
+
+    @property
+    def job(self) -> Path:
+        """What SLURM calls the job."""
+        return self._file("job")
+
+    @property
+    def words(self) -> Path:
+        """What it says, a Word a line."""
+        return self._file("jsonl")
+
+    def begin(self) -> bool:
+        """Makes it ours; False where nobody wants it any more. SLURM may begin a job more than once."""
+        with contextlib.suppress(FileNotFoundError):
+            self.waits.rename(self.begun)
+        return self.begun.is_file()
+
+    def give_up(self) -> None:
+        """Nobody wants it any more."""
+        for note in (self.waits, self.begun):
+            note.unlink(missing_ok=True)
+
+
+def train(workplace: Workplace, task: Case, threads: int, attempt: Attempt) -> None:
+    """Executes a task, and appends what it says to a file."""
+    signal.signal(signal.SIGTERM, _leave)  # submitit would have it go on
+    log = attempt.words.with_suffix(".log")
+    environment = {"OMP_NUM_THREADS": str(threads)}
+    with attempt.words.open("ab") as file, LocalExecutor(workplace, log, environment) as executor:
+        # First this, so that a driver that finds the note renamed also finds whom to ask for.
+        _say(file, begins=platform.node(), process=os.getpid(), job=submitit.JobEnvironment().job_id)
+        if not attempt.begin():
+            return
+        for _, step in executor.execute(iter([task])):
+            if isinstance(step, CaseResult):
+                _say(file, result=step)
+            elif isinstance(step, MeasuredEpoch) and step.result is not None:
+                _say(file, seed=step.seed, epoch=step.result)
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _say(file: BinaryIO, **word: Any) -> None:
+    file.write(WORD.dump_json(word) + b"\n")
+    file.flush()
+    os.fsync(file.fileno())
+
+
+class Words:
+    """Reads what a job has said since it was last asked, while the job may still be writing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.read = path, 0
+
+    def new(self) -> list[Word]:
+        """The lines that are whole. The file is opened anew each time: over NFS, only so are new ones seen."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.read)
+                said = file.read()
+        except FileNotFoundError:
+            return []
+        whole = said[: said.rfind(b"\n") + 1]
+        self.read += len(whole)
+        return [word for line in whole.splitlines() if (word := _word(line)) is not None]
+
+
+def _word(line: bytes) -> Word | None:
+    """A line as it was meant; None where a node died in the middle of it, and the next attempt wrote on."""
+    try:
+        return WORD.validate_json(line)
+    except ValidationError:
+        return None

@@ -1,0 +1,86 @@
+"""One suite on every executor that there is: the same figures, and times that are replayed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from training_support import losses
+
+from benchmnist.store import load_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+SUITE = """
+[suite]
+name = "everywhere"
+[defaults]
+epochs = 2
+seeds = [3, 0]
+train_size = 1000
+test_size = 500
+resources = { num_cpus = 1 }
+[[cases]]
+models = ["fc-bn-dropout"]
+optimizers = ["momentum", "adam"]
+"""
+
+
+def test_the_same_suite_comes_to_the_same_everywhere(
+    write_suite: Callable[..., Path], pip_install: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    pytest.importorskip("submitit")
+    sites = {str(pip_install(ROOT / "plugins" / f"benchmnist-{name}")) for name in ("ray", "slurm")}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([*sites, os.environ.get("PYTHONPATH", "")]),
+        "RAY_AUTH_MODE": "disabled",
+        "OMP_NUM_THREADS": "1",
+    }
+    runs = {}
+    for name, *options in (
+        ["inline"],
+        ["local", "--jobs=2"],
+        ["ray", "--jobs=2"],
+        ["slurm", "--slurm-cluster=local", "--slurm-array=2"],
+    ):
+        command = [
+            sys.executable,
+            "-m",
+            "benchmnist",
+            "run",
+            str(write_suite(SUITE)),
+            "--device=cpu",
+            f"--out={name}",
+        ]
+        done = subprocess.run(
+            [*command, f"--executor={name}", *options],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{name}: {done.stderr}"
+        runs[name] = load_run(tmp_path / name)
+    inline = runs["inline"]
+    for name, run in runs.items():
+        assert [case.id for case in run.cases] == [case.id for case in inline.cases]
+        timed = json.loads((run.path / "benchmark.json").read_text("utf-8"))["benchmarks"]
+        for case, expected, measured in zip(run.cases, inline.cases, timed, strict=True):
+            assert [trial.seed for trial in case.trials] == [3, 0]
+            assert losses(case) == pytest.approx(losses(expected), rel=1e-4), name
+            accuracies = [[e.test_accuracy for t in c.trials for e in t.epochs] for c in (case, expected)]
+            assert accuracies[0] == pytest.approx(accuracies[1], abs=0.21), name  # one image of 500, in %
+            seconds = [epoch.seconds for trial in case.trials for epoch in trial.epochs]
+            assert sorted(measured["stats"]["data"]) == pytest.approx(sorted(seconds), rel=1e-9)
+            assert case.side_by_side == (1 if name == "inline" else 2)
+            assert measured["extra_info"]["measured"] == ("alone" if name == "inline" else "2 side by side")
+            assert (run.path / str(case.trials[0].checkpoint)).is_file()
