@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ("seeds", "instead of the suite's: how many, or which (0,4,7)"),
         ("epochs", "instead of the suite's"),
         ("executor", "where cases are executed: inline, local or a plugin's"),
-        ("jobs", "how many trials the executor local trains at the same time; 1 unless it is said"),
+        ("jobs", "how many trials to train at the same time; on this machine 1 unless it is said"),
     ):
         variable = f"BENCHMNIST_{name.upper()}"
         group.addoption(f"--benchmnist-{name}", default=os.environ.get(variable), help=f"{text} [{variable}]")
@@ -135,7 +135,7 @@ def _own_harness(config: pytest.Config, suite: Path) -> Harness:
     except ValueError as error:
         raise BenchmnistError(f"--benchmnist-seeds or --benchmnist-epochs: {error}") from error
     try:
-        jobs = int(option("jobs") or 1)
+        jobs = int(option("jobs") or 0)
     except ValueError as error:
         raise BenchmnistError(f"--benchmnist-jobs: {error}") from error
     try:
@@ -156,7 +156,12 @@ def _own_harness(config: pytest.Config, suite: Path) -> Harness:
     config.add_cleanup(stack.close)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmnist-")))
     workplace = Workplace(
-        prepared.device, prepared.data_root, folder, checkpoints=False, jobs=jobs, gpus=prepared.gpus
+        prepared.device,
+        prepared.data_root,
+        folder,
+        checkpoints=False,
+        jobs=jobs or (None if prepared.executor.remote else 1),  # here one after the other, unless it is said
+        gpus=prepared.gpus,
     )
     executing = stack.enter_context(build_executor(prepared.executor, workplace))
     return Harness(prepared.plan, Dispatcher(executing, Observer()))

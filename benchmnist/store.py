@@ -151,7 +151,8 @@ class RunFolder:
         write_file(self.path / CASES / f"{result.case.file_stem}.json", _json(result))
         if result.status in WITH_FIGURES:
             for seed in result.case.seeds:
-                self._part(result.case, seed).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # what is left there is in nobody's way
+                    self._part(result.case, seed).unlink(missing_ok=True)
 
     def write_part(self, part: CaseResult) -> None:
         """Writes trials/<case>__seed-<first seed>.json, as soon as a trial ends whose case goes on."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 import torch
+from rich.console import Console
 
 import benchmnist
+from benchmnist.cli.display import LiveDisplay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -327,6 +330,13 @@ def test_on_a_terminal_the_display_is_live(write_suite: Callable[..., Path]) -> 
         assert expected in shown
     assert ANSI not in out  # which is no terminal
     assert "adam" in out
+
+
+def test_every_trial_in_training_has_a_line_or_is_counted() -> None:
+    display = LiveDisplay(Console(file=io.StringIO(), width=80, height=24), verbose=False)
+    display.current = {(f"case {number}", 0): f"line {number}" for number in range(8)}
+    assert display.workers(8) == [f"line {number}" for number in range(8)]
+    assert display.workers(5) == [*(f"line {number}" for number in range(4)), "… and 4 more in training"]
 
 
 @pytest.mark.parametrize(

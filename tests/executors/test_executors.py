@@ -216,7 +216,6 @@ def test_a_dataset_that_cannot_be_had_fails_its_case_only(
 @pytest.mark.parametrize(
     ("jobs", "how", "said"),
     [
-        (1, "exit", "the worker process ended with exit code 7 while it trained this case"),
         (2, "kill", "the worker process was ended by SIGKILL while it trained this case"),
         (2, "system-exit", "the worker process ended with exit code 3 while it trained this case"),
     ],

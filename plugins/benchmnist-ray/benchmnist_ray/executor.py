@@ -179,7 +179,7 @@ class RayExecutor:
         if any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
             return ""
         asked = ", ".join(f"{name} {amount:g}" for name, amount in wanted.items())
-        there = "; ".join(", ".join(f"{name} {node.get(name, 0):g}" for name in wanted) for node in nodes)
+        there = "; ".join(sorted(", ".join(f"{name} {node.get(name, 0):g}" for name in wanted) for node in nodes))
         return (
             f"no node of the Ray cluster has what a trial asks for, {asked}; the nodes have: {there or 'nothing'}"
             ". Ask for less (resources in the suite, --ray-num-cpus, --ray-num-gpus), or let it wait for such a "

@@ -27,6 +27,8 @@ from benchmnist.store import load_run  # noqa: E402
 from benchmnist.testing import conformance  # noqa: E402
 from benchmnist.training.data import default_data_root  # noqa: E402
 
+long = pytest.mark.skipif("BENCHMNIST_LONG" not in os.environ, reason="takes long; BENCHMNIST_LONG=1 has it run")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
@@ -136,6 +138,7 @@ def test_a_node_that_leaves_costs_no_result(workplace, tmp_path, cluster):
     assert any(remark.startswith("begun anew: ") for remark in results["ray/leaves"].remarks)
 
 
+@long
 def test_what_is_killed_again_and_again_crashes(workplace, tmp_path):
     def kill(task, epoch):
         if task.id == "ray/hunted" and epoch == 1:
@@ -154,8 +157,12 @@ def test_what_is_killed_again_and_again_crashes(workplace, tmp_path):
     ("resources", "said"),
     [
         ({"num_gpus": 1.0}, "no node of the Ray cluster has what a trial asks for, CPU 1, GPU 1"),
-        ({"num_cpus": 64.0}, "what a trial asks for, CPU 64; the nodes have: CPU 0; CPU 1; CPU 1."),
-        ({"tpu-v9": 2.0}, "what a trial asks for, CPU 1, tpu-v9 2; the nodes have:"),
+        pytest.param(
+            {"num_cpus": 64.0},
+            "what a trial asks for, CPU 64; the nodes have: CPU 0; CPU 1; CPU 1.",
+            marks=long,
+        ),
+        pytest.param({"tpu-v9": 2.0}, "what a trial asks for, CPU 1, tpu-v9 2; the nodes have:", marks=long),
     ],
 )
 def test_what_nobody_can_offer_is_said_at_once(workplace, resources, said):
@@ -169,6 +176,7 @@ def test_what_nobody_can_offer_is_said_at_once(workplace, resources, said):
     assert time.monotonic() - begun < 60
 
 
+@long
 def test_a_node_that_comes_later_is_waited_for(workplace, cluster):
     task = make_case("rare", resources={"rare": 1.0})
     with RayExecutor(workplace, wait=120.0) as executor:
@@ -209,6 +217,7 @@ optimizers = ["sgd", "adam", "momentum"]
 """
 
 
+@long
 def test_a_driver_that_dies_goes_on_where_it_was(tmp_path, cluster):
     """Nothing that had ended is trained again, and it all comes out as if nothing had happened."""
     (tmp_path / "suite.toml").write_text(SUITE, "utf-8")
@@ -261,6 +270,7 @@ def test_where_there_is_no_cluster_it_says_so(workplace):
     assert ray_there()
 
 
+@long
 def test_a_ray_of_its_own_is_ended_with_it(tmp_path):
     (tmp_path / "suite.toml").write_text(SUITE, "utf-8")
     (tmp_path / "ray").mkdir()

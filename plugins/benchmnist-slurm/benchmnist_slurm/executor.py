@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 FOLDER = "slurm"
 """Of the run folder: submitit's files, the words of the jobs, and our notes."""
-LISTENS, LOOKS = 0.3, 3.0
+LISTENS, LOOKS = 0.3, 10.0
 """Seconds between two looks at the files, and at the queue."""
 LATE = 15.0
 """Seconds that a job's last words may come after its end: a file system of several machines takes its time."""
@@ -175,7 +175,7 @@ class SlurmExecutor:
     def _hand_in(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, CaseResult]]:
         """As many tasks as there is room for; a few at a time, so that they are arrays and not single jobs."""
         room = self.slots - len(self.jobs)
-        if room < self.slots / 4 and self.jobs:
+        if self.jobs and room < self.slots // 8:
             return
         new: list[tuple[Case, tuple[str, ...]]] = []
         while room > 0 and (task := next(tasks, None)) is not None:
@@ -260,15 +260,20 @@ class SlurmExecutor:
             except (OSError, ValidationError):
                 continue
             attempt = Attempt(file.with_name(file.name.rsplit(".", 2)[0]))
-            if (note.task, note.versions, note.cluster) == (task, self.versions, self.cluster):
-                said = Words(attempt.words).new()
-                named = [word["job"] for word in said if "job" in word]
-                if attempt.job.is_file():
-                    named.append(attempt.job.read_text("utf-8"))
-                alive = bool(named) and self._states(named[-1:])[named[-1]] in ALIVE
-                if alive or any("result" in word for word in said):
-                    return _Job(task, named[-1], attempt, Words(attempt.words))
+            if note.cluster != self.cluster:
+                continue
+            said = Words(attempt.words).new()
+            named = [word["job"] for word in said if "job" in word]
+            if attempt.job.is_file():
+                named.append(attempt.job.read_text("utf-8"))
+            alive = bool(named) and self._states(named[-1:])[named[-1]] in ALIVE
+            job = _Job(task, named[-1] if named else "", attempt, Words(attempt.words))
+            same = (note.task.deciding(), note.versions) == (task.deciding(), self.versions)
+            if same and (alive or any("result" in word for word in said)):
+                return job
             attempt.give_up()
+            if alive:
+                self._cancel([job])
         return None
 
     # Out of it.

@@ -32,6 +32,7 @@ def _slurm_is_here():
 
 
 needs_slurm = pytest.mark.skipif(not _slurm_is_here(), reason="no SLURM here; tests/single_node.sh makes one")
+long = pytest.mark.skipif("BENCHMNIST_LONG" not in os.environ, reason="takes long; BENCHMNIST_LONG=1 has it run")
 CLUSTERS = ["local", pytest.param("slurm", marks=needs_slurm)]
 
 
@@ -183,6 +184,7 @@ optimizers = ["sgd", "adam"]
 """
 
 
+@long
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_a_driver_that_dies_takes_its_jobs_up_again(tmp_path, cluster):
     """They go on without it; none is submitted twice, and it all comes out as if nothing had happened."""
