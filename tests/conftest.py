@@ -101,7 +101,7 @@ def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: at any time some test waits for a process that it has started."""
+    """One more than there are cores: at any time some test waits for what it has started."""
     return (os.cpu_count() or 1) + 1
 
 

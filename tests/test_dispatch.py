@@ -229,6 +229,20 @@ def test_of_a_case_that_had_begun_only_the_other_trials_are_trained(done: tuple[
     assert told.log == ["a/case started", "a/case completed"]
 
 
+def test_a_case_may_be_asked_for_without_notice_and_after_an_interruption() -> None:
+    def say(task: Case) -> Iterator[Epoch | CaseResult]:
+        (seed,) = task.seeds
+        yield MeasuredEpoch(seed, epochs(1)[0])
+        yield result_of(task, seed, epochs(1))
+
+    dispatcher = Dispatcher(Scripted(2, say), Told())
+    for seeds in ((0,), (0, 1)):
+        assert sorted(epoch.seed for epoch in dispatcher.epochs(make_case(seeds=seeds))) == [*seeds]
+    next(dispatcher.epochs(make_case(seeds=(0, 1))))
+    dispatcher.interrupt()
+    assert sorted(epoch.seed for epoch in dispatcher.epochs(make_case(seeds=(0, 1)))) == [0, 1]
+
+
 def test_a_part_is_told_when_others_are_to_come() -> None:
     def say(task: Case) -> Iterator[Epoch | CaseResult]:
         yield result_of(task, task.seeds[0], epochs(1))

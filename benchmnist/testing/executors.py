@@ -6,6 +6,7 @@ The device is the CPU. Options of the executor that have to be told here are tol
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from benchmnist.testing.checks import DoesNotApply, Miss, Subject, check
 from benchmnist.training.data import default_data_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from benchmnist.executors import Executor
     from benchmnist.results import RunResult
@@ -49,9 +50,16 @@ def _component(name: str, **params: Any) -> Component:
     return Component(name=name, use=name, params=params, distribution="benchmnist", version="")
 
 
-def _case(
-    name: str, model: str = "logistic", *, epochs: int = 2, seeds: Sequence[int] = (0,), **params: Any
+def small_case(
+    name: str,
+    model: str = "logistic",
+    *,
+    epochs: int = 2,
+    seeds: Sequence[int] = (0,),
+    resources: Mapping[str, float] | None = None,
+    **params: Any,
 ) -> Case:
+    """A case to try an executor on, of ten steps an epoch; of the models in FAULTY, too, with their parameters."""
     return Case(
         id=f"check/{name}",
         dataset=_component("mnist"),
@@ -62,6 +70,7 @@ def _case(
         seeds=tuple(seeds),
         train_size=500,
         test_size=200,
+        resources=dict(resources or {}),
     )
 
 
@@ -109,21 +118,29 @@ def _number(epoch: object) -> int:
     return result.epoch if result else 0
 
 
-def _figures(result: CaseResult) -> list[tuple[float, float]]:
-    """The loss and the accuracy of every epoch, trial by trial."""
+def figures(result: CaseResult) -> list[tuple[int, float, float]]:
+    """The number, the loss and the accuracy of every epoch, trial by trial.
+
+    Raises:
+        Miss: if the case did not end as it should.
+    """
     if result.error or result.status != "completed":
         raise Miss(f"{result.id} {result.status}: {(result.error or 'without a word').strip().splitlines()[-1]}")
-    return [(epoch.train_loss, epoch.test_accuracy or 0.0) for trial in result.trials for epoch in trial.epochs]
+    return [
+        (epoch.epoch, epoch.train_loss, epoch.test_accuracy or 0.0)
+        for trial in result.trials
+        for epoch in trial.epochs
+    ]
 
 
 def _require_same(seen: CaseResult, expected: CaseResult) -> None:
-    one, other = _figures(seen), _figures(expected)
+    one, other = figures(seen), figures(expected)
     close = len(one) == len(other) and all(
-        torch.isclose(torch.tensor(a[0]), torch.tensor(b[0]), rtol=LOSS) and abs(a[1] - b[1]) <= ACCURACY
+        a[0] == b[0] and math.isclose(a[1], b[1], rel_tol=LOSS) and abs(a[2] - b[2]) <= ACCURACY
         for a, b in zip(one, other, strict=True)
     )
     if not close:
-        raise Miss(f"the losses and accuracies of {seen.id} are {one}, and should be {other}")
+        raise Miss(f"the (epoch, loss, accuracy) of {seen.id} are {one}, and should be {other}")
 
 
 def _plain(case: Case, workplace: Workplace | None = None) -> CaseResult:
@@ -146,7 +163,7 @@ def _starts(subject: Subject) -> None:
 )
 def _trains_the_same(subject: Subject) -> None:
     """Trains every task to the same losses and accuracies as a plain loop, and says so once."""
-    tasks = [_case("one", "fc-bn-dropout", seeds=(0,)), _case("two", seeds=(3, 1))]
+    tasks = [small_case("one", "fc-bn-dropout", seeds=(0,)), small_case("two", seeds=(3, 1))]
     with _executor(subject, jobs=None) as (executor, _):
         results = _Seen(executor, tasks).execute()
         again = _Seen(executor, tasks[:1]).execute()
@@ -158,7 +175,7 @@ def _trains_the_same(subject: Subject) -> None:
 @check("Yield the epochs of a task as they end, each with the task, and then the result.")
 def _tells_in_order(subject: Subject) -> None:
     """Tells of every epoch, of each seed in order, before the result; and takes no more tasks than slots."""
-    tasks = [_case(str(number), epochs=3, seeds=(number, number + 1)) for number in range(2)]
+    tasks = [small_case(str(number), epochs=3, seeds=(number, number + 1)) for number in range(2)]
     with _executor(subject) as (executor, _):
         seen = _Seen(executor, tasks)
         results = seen.execute()
@@ -168,7 +185,7 @@ def _tells_in_order(subject: Subject) -> None:
         should = [(seed, number) for seed in task.seeds for number in range(1, task.epochs + 1)]
         if seen.epochs[task.id] != should:
             raise Miss(f"the (seed, epoch) of {task.id} came as {seen.epochs[task.id]}, and should be {should}")
-        _figures(results[task.id])
+        figures(results[task.id])
 
 
 @check("Write them into the run folder, under the path that the result says.")
@@ -176,10 +193,10 @@ def _keeps_weights(subject: Subject) -> None:
     """Leaves the weights of each trial in the run folder."""
     import safetensors.torch
 
-    task = _case("kept", seeds=(5,))
+    task = small_case("kept", seeds=(5,))
     with _executor(subject) as (executor, workplace):
         (result,) = _Seen(executor, [task]).execute().values()
-        _figures(result)
+        figures(result)
         kept = workplace.run_folder / str(result.trials[0].checkpoint)
         if not kept.is_file():
             raise Miss(f"there is no {result.trials[0].checkpoint} in the run folder, although the result says so")
@@ -195,11 +212,11 @@ def _keeps_weights(subject: Subject) -> None:
 def _survives_what_raises(subject: Subject) -> None:
     """Tells how a model failed that raises, and goes on with the next case."""
     with _executor(subject) as (executor, _):
-        results = _Seen(executor, [_case("raises", "faulty-raises"), _case("next")]).execute()
+        results = _Seen(executor, [small_case("raises", "faulty-raises"), small_case("next")]).execute()
     failed = results["check/raises"]
     if failed.status != "failed" or "a model that raises" not in (failed.error or ""):
         raise Miss(f"a model raised, and the result is {failed.status}: {failed.error}")
-    _figures(results["check/next"])
+    figures(results["check/next"])
 
 
 def _isolated(subject: Subject) -> None:
@@ -212,11 +229,11 @@ def _survives_what_dies(subject: Subject) -> None:
     """Tells of a model that ends its process, with its last words, and goes on with the next case."""
     _isolated(subject)
     with _executor(subject) as (executor, _):
-        results = _Seen(executor, [_case("dies", "faulty-dies"), _case("next")]).execute()
+        results = _Seen(executor, [small_case("dies", "faulty-dies"), small_case("next")]).execute()
     crashed = results["check/dies"]
     if crashed.status != "crashed" or "the last words of the model" not in (crashed.error or ""):
         raise Miss(f"a model ended its process, and the result is {crashed.status}: {crashed.error}")
-    _figures(results["check/next"])
+    figures(results["check/next"])
 
 
 @check("Look at `benchmnist.executors.Deadlines` while you wait, and end what is overdue.")
@@ -224,12 +241,12 @@ def _ends_what_takes_too_long(subject: Subject) -> None:
     """Ends a case that takes longer than the time limit, and goes on with the next one."""
     _isolated(subject)
     with tempfile.TemporaryDirectory() as folder, _executor(subject, timeout=STARTS / 3) as (executor, _):
-        sleeper = _case("sleeps", "faulty-sleeps", seconds=3600.0, beats=f"{folder}/beats")
-        results = _Seen(executor, [sleeper, _case("next")]).execute()
+        sleeper = small_case("sleeps", "faulty-sleeps", seconds=3600.0, beats=f"{folder}/beats")
+        results = _Seen(executor, [sleeper, small_case("next")]).execute()
     ended = results["check/sleeps"]
     if ended.status != "timed out":
         raise Miss(f"a case took too long, and the result is {ended.status}: {ended.error}")
-    _figures(results["check/next"])
+    figures(results["check/next"])
 
 
 @check("End what is being trained when the generator is closed (`finally`), and when the executor is left.")
@@ -237,7 +254,7 @@ def _can_be_interrupted(subject: Subject) -> None:
     """Ends what it trains when it is interrupted, at once, and can then be asked again."""
     with tempfile.TemporaryDirectory() as folder, _executor(subject) as (executor, _):
         beats = Path(folder) / "beats"
-        endless = _case("endless", "faulty-sleeps", epochs=100_000, seconds=0.01, beats=str(beats))
+        endless = small_case("endless", "faulty-sleeps", epochs=100_000, seconds=0.01, beats=str(beats))
         steps = executor.execute(iter([endless]))
         _, epoch = next(steps)
         if not isinstance(epoch, CaseResult):
@@ -249,8 +266,8 @@ def _can_be_interrupted(subject: Subject) -> None:
                 if time.monotonic() > end:
                     raise Miss(f"{STOPS:.0f} s after it was interrupted it still trained")
                 time.sleep(0.1)
-        (result,) = _Seen(executor, [_case("after")]).execute().values()
-        _figures(result)
+        (result,) = _Seen(executor, [small_case("after")]).execute().values()
+        figures(result)
 
 
 SUITE = """

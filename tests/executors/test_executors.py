@@ -11,7 +11,7 @@ import pytest
 import torch
 from training_support import Told, component, execute, losses, make_case, result_of
 
-from benchmnist.dispatch import Dispatcher, Observer
+from benchmnist.dispatch import Dispatcher
 from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Workplace, build_executor
 from benchmnist.executors.cores import auto_jobs, shares
@@ -37,13 +37,11 @@ import os, signal, sys
 from torch import nn
 from benchmnist import DatasetSpec, ModelSpec, hookimpl
 
-def deadly(*, input_shape, num_classes, how="exit"):
+def deadly(*, input_shape, num_classes, how):
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, num_classes))
     print("said by the model")
     def die(*_):
         print("the last words", flush=True)
-        if how == "exit":
-            os._exit(7)
         if how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if how == "system-exit":
@@ -75,7 +73,7 @@ test_local = conformance("local")
 
 def test_it_is_told_in_order(workplace: Workplace) -> None:
     case = make_case(epochs=2, seeds=(0, 4))
-    with LocalExecutor(workplace) as executor:
+    with InlineExecutor(workplace) as executor:
         (result, _), told = execute(executor, case, case)
     one = ["a/case started", "a/case 0.1", "a/case 0.2", "a/case 4.1", "a/case 4.2", "a/case completed"]
     assert told.log == one + one
@@ -106,14 +104,6 @@ def test_workers_side_by_side_train_the_same(workplace: Workplace) -> None:
     assert told.ended == sorted(results, key=lambda result: told.log.index(f"{result.id} completed"))
     assert (workplace.run_folder / "worker-2.log").is_file()
     assert {result.environment["threads"] for result in results} == {max(1, auto_jobs("cpu", 99) // 2)}
-
-
-def test_a_case_asked_for_without_notice(workplace: Workplace) -> None:
-    with LocalExecutor(replace(workplace, jobs=2)) as executor:
-        dispatcher = Dispatcher(executor, Observer())
-        for seeds in ((0,), (0, 1)):
-            epochs = [*dispatcher.epochs(make_case(seeds=seeds))]
-            assert sorted(epoch.seed for epoch in epochs) == [*seeds]
 
 
 def test_the_cores_are_shared_out() -> None:
@@ -213,27 +203,24 @@ def test_a_dataset_that_cannot_be_had_fails_its_case_only(
     assert short.error == "train_size = 60001, but mnist has only 60000 examples there"
 
 
-@pytest.mark.parametrize(
-    ("jobs", "how", "said"),
-    [
-        (2, "kill", "the worker process was ended by SIGKILL while it trained this case"),
-        (2, "system-exit", "the worker process ended with exit code 3 while it trained this case"),
-    ],
-)
-def test_a_worker_that_dies_costs_its_case_only(
-    workplace: Workplace, install_plugin: Callable[..., None], how: str, said: str, jobs: int
-) -> None:
+def test_a_worker_that_dies_costs_its_case_only(workplace: Workplace, install_plugin: Callable[..., None]) -> None:
     install_plugin("deadly", DEADLY)
-    with LocalExecutor(replace(workplace, jobs=jobs)) as executor:
-        (dead, fine), told = execute(
-            executor,
-            make_case(id="a/dead", model=component("deadly", how=how), seeds=(0, 1, 2, 3)),
-            make_case(epochs=2, seeds=(0, 1)),
-        )
-    assert (dead.status, fine.status, dead.trials, len(fine.trials)) == ("crashed", "completed", (), 2)
-    assert [line for line in told.log if line.startswith("a/dead")] == ["a/dead started", "a/dead crashed"]
-    assert str(dead.error).startswith(said)
-    assert "the last words" in str(dead.error)
+    deaths = {
+        "kill": "the worker process was ended by SIGKILL while it trained this case",
+        "system-exit": "the worker process ended with exit code 3 while it trained this case",
+    }
+    cases = [make_case(id=f"a/{how}", model=component("deadly", how=how), seeds=(0, 1, 2, 3)) for how in deaths]
+    with LocalExecutor(replace(workplace, jobs=2)) as executor:
+        (*dead, fine), told = execute(executor, *cases, make_case(epochs=2, seeds=(0, 1)))
+    assert (fine.status, len(fine.trials)) == ("completed", 2)
+    for result, said in zip(dead, deaths.values(), strict=True):
+        assert (result.status, result.trials) == ("crashed", ())
+        assert [line for line in told.log if line.startswith(result.id)] == [
+            f"{result.id} started",
+            f"{result.id} crashed",
+        ]
+        assert str(result.error).startswith(said)
+        assert "the last words" in str(result.error)
 
 
 SEER = """

@@ -15,19 +15,22 @@ import benchmnist_slurm.executor as module
 from benchmnist_slurm.executor import SlurmExecutor
 from benchmnist_slurm.job import Words
 
-from benchmnist.cases import Case, Component
 from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Workplace
 from benchmnist.results import CaseResult
 from benchmnist.store import load_run
 from benchmnist.testing import conformance
+from benchmnist.testing.executors import FAULTY, figures, small_case
 from benchmnist.training.data import default_data_root
 
 
 def _slurm_is_here():
     if not shutil.which("sinfo"):
         return False
-    said = subprocess.run(["sinfo", "--noheader"], capture_output=True, check=False, timeout=60)
+    try:
+        said = subprocess.run(["sinfo", "--noheader"], capture_output=True, check=False, timeout=10)
+    except subprocess.TimeoutExpired:
+        return False
     return said.returncode == 0 and bool(said.stdout.strip())
 
 
@@ -53,37 +56,12 @@ def _at_once(monkeypatch):
 
 @pytest.fixture
 def workplace(tmp_path):
-    plugins = ("benchmnist.testing.faulty",)
-    return Workplace("cpu", default_data_root(), tmp_path, jobs=None, trials=9, plugins=plugins)
-
-
-def component(name, **params):
-    return Component(name=name, use=name, params=params, distribution="benchmnist", version="")
-
-
-def make_case(name, *, model="logistic", epochs=2, seeds=(0,), resources=None, **params):
-    return Case(
-        id=f"slurm/{name}",
-        dataset=component("mnist"),
-        model=component(model, **params),
-        optimizer=component("sgd", lr=0.1),
-        epochs=epochs,
-        batch_size=50,
-        seeds=seeds,
-        train_size=500,
-        test_size=200,
-        resources=resources or {},
-    )
+    return Workplace("cpu", default_data_root(), tmp_path, jobs=None, trials=9, plugins=(FAULTY,))
 
 
 def slow(name, tmp_path, epochs=6):
     """Half a second an epoch: 10 steps, and 2 of testing."""
-    return make_case(name, model="faulty-sleeps", epochs=epochs, seconds=0.04, beats=str(tmp_path / "beats"))
-
-
-def losses(result):
-    assert (result.status, result.error) == ("completed", None)
-    return [(epoch.epoch, epoch.train_loss, epoch.test_accuracy) for t in result.trials for epoch in t.epochs]
+    return small_case(name, "faulty-sleeps", epochs=epochs, seconds=0.04, beats=str(tmp_path / "beats"))
 
 
 def execute(executor, tasks, disturb=lambda *_: None):
@@ -99,7 +77,7 @@ def execute(executor, tasks, disturb=lambda *_: None):
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_a_job_that_is_killed_costs_no_result(workplace, tmp_path, cluster):
-    tasks = [slow("hit", tmp_path), slow("missed", tmp_path), make_case("other", resources={"num_cpus": 1})]
+    tasks = [slow("hit", tmp_path), slow("missed", tmp_path), small_case("other", resources={"num_cpus": 1})]
     killed = []
 
     def kill(task, epoch):
@@ -109,10 +87,10 @@ def test_a_job_that_is_killed_costs_no_result(workplace, tmp_path, cluster):
 
     with SlurmExecutor(workplace, cluster=cluster) as executor:
         results = execute(executor, tasks, kill)
-    assert losses(results["slurm/hit"]) == losses(results["slurm/missed"])
-    (remark,) = [remark for remark in results["slurm/hit"].remarks if remark.startswith("begun anew: job ")]
+    assert figures(results["check/hit"]) == figures(results["check/missed"])
+    (remark,) = [remark for remark in results["check/hit"].remarks if remark.startswith("begun anew: job ")]
     assert remark.endswith({"local": "GONE", "slurm": "FAILED"}[cluster])
-    losses(results["slurm/other"])
+    figures(results["check/other"])
 
 
 @needs_slurm
@@ -132,14 +110,14 @@ def test_a_node_that_fails_costs_no_result(workplace, tmp_path):
 
     with SlurmExecutor(workplace) as executor:
         (result,) = execute(executor, [task], fail).values()
-    assert [epoch for epoch, *_ in losses(result)] == [1, 2, 3, 4, 5, 6]
+    assert [epoch for epoch, *_ in figures(result)] == [1, 2, 3, 4, 5, 6]
     assert sum("begins" in word for word in Words(failed[0]).new()) == 2
 
 
 @needs_slurm
 def test_what_slurm_refuses_is_told_in_a_line(workplace):
     with SlurmExecutor(workplace, partition="nowhere") as executor:
-        (result,) = execute(executor, [make_case("refused")]).values()
+        (result,) = execute(executor, [small_case("refused")]).values()
     assert result.status == "failed"
     assert result.error.startswith("SLURM refuses the job: ")
     assert "nvalid partition" in result.error
@@ -150,7 +128,7 @@ def test_what_slurm_has_no_word_for_is_told(workplace):
         "num_gpus = 0.5: SLURM has no fractions of a GPU; ask for 0 or 1": {"num_gpus": 0.5},
         "SLURM is told of num_cpus, num_gpus, memory, not of 'tpu'; leave it out of the resources": {"tpu": 1.0},
     }
-    tasks = [make_case(str(number), resources=resources) for number, resources in enumerate(cases.values())]
+    tasks = [small_case(str(number), resources=resources) for number, resources in enumerate(cases.values())]
     with SlurmExecutor(workplace, cluster="local") as executor:
         results = execute(executor, tasks)
     assert [result.error for result in results.values()] == [*cases]
@@ -221,8 +199,8 @@ def test_a_driver_that_dies_takes_its_jobs_up_again(tmp_path, cluster):
     assert run("--executor=inline", "--out=plain")[0] == 0
     plain, result = load_run(tmp_path / "plain"), load_run(folder)
     for case in plain.cases:
-        seen = [x for figures in losses(result[case.id]) for x in figures]
-        assert seen == pytest.approx([x for figures in losses(case) for x in figures], rel=1e-3)
+        seen = [x for epoch in figures(result[case.id]) for x in epoch]
+        assert seen == pytest.approx([x for epoch in figures(case) for x in epoch], rel=1e-3)
     timed = json.loads((folder / "benchmark.json").read_text("utf-8"))["benchmarks"]
     assert {b["name"]: sorted(b["stats"]["data"]) for b in timed} == {
         case.id: pytest.approx(sorted(e.seconds for t in case.trials for e in t.epochs)) for case in result.cases
