@@ -63,6 +63,7 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "BENCHMNIST_DATA": str(default_data_root()),
         "COLUMNS": "80",
+        "BENCHMNIST_JOBS": "1",  # other tests are run meanwhile
         **environment,
     }
     return subprocess.run(["/bin/bash", "-c", command], env=env, capture_output=True, text=True, check=False)
