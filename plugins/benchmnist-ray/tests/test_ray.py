@@ -44,7 +44,16 @@ def cluster():
         found.shutdown()
 
 
-test_ray = conformance("ray")
+IN_CI = ("starts", "trains-the-same", "survives-what-dies", "can-be-interrupted", "goes-on", "refuses-in-words")
+
+
+@pytest.fixture
+def _in_ci(check):
+    if check.name not in IN_CI and "BENCHMNIST_LONG" not in os.environ:
+        pytest.skip("takes long; BENCHMNIST_LONG=1 has it run")
+
+
+test_ray = pytest.mark.usefixtures("_in_ci")(conformance("ray"))
 
 
 @pytest.fixture
@@ -94,6 +103,7 @@ def test_a_worker_that_is_killed_costs_no_result(workplace, tmp_path):
     assert not [remark for remark in missed.remarks if "anew" in remark]
 
 
+@long
 def test_a_node_that_leaves_costs_no_result(workplace, tmp_path, cluster):
     tasks = [slow("leaves", tmp_path), slow("stays", tmp_path)]
     left = []
