@@ -1,8 +1,7 @@
 """The executor `local`: long-lived worker processes train, while this one draws and stores.
 
 They speak in pickles over their standard input and output. A pipe ends when the other side does, so neither waits
-for a dead one: a worker that dies costs its task, and the next task gets a new worker; a parent that dies leaves
-workers that end at their next word.
+for a dead one: a worker that dies costs its task, and the next task gets a new worker; where the parent dies its workers end at once.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class LocalExecutor:
     ) -> None:
         self.workplace, self.log = workplace, log or workplace.run_folder / WORKER_LOG
         self.environment = environment or {}
-        self.slots = workplace.jobs or 1
+        self.slots = 1
         # Several share the processor; one has it as it would have it without us.
         self.shares: list[Share | None] = [None]
         if workplace.jobs != 1:

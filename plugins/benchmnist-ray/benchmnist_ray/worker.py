@@ -60,16 +60,13 @@ class _Kept:
 _kept: list[_Kept] = []
 
 
-def _set(variable: str) -> dict[str, str]:
-    return {variable: os.environ[variable]} if variable in os.environ else {}
-
-
 def train(workplace: Workplace, task: Case, threads: int, paths: list[str]) -> Iterator[Word]:
     """Executes a task: says that it begins, then its epochs, the files that it left, and its result."""
     yield Started(platform.node(), os.getpid(), ray.get_runtime_context().get_node_id())
     sys.path += [path for path in paths if path not in sys.path]  # the driver's, if this is its machine
-    # Ray sets CUDA_VISIBLE_DEVICES anew for each task.
-    environment = {"OMP_NUM_THREADS": str(threads), **_set("CUDA_VISIBLE_DEVICES")}
+    environment = {"OMP_NUM_THREADS": str(threads)}
+    if (gpus := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:  # Ray sets it anew for each task
+        environment["CUDA_VISIBLE_DEVICES"] = gpus
     if not _kept or (_kept[0].workplace, _kept[0].environment) != (workplace, environment):
         for kept in _kept:
             kept.executor.__exit__(None, None, None)
