@@ -1,7 +1,8 @@
 """The executor `local`: long-lived worker processes train, while this one draws and stores.
 
 They speak in pickles over their standard input and output. A pipe ends when the other side does, so neither waits
-for a dead one: a worker that dies costs its task, and the next task gets a new worker; where the parent dies its workers end at once.
+for a dead one: a worker that dies costs its task, and the next task gets a new worker; where
+the parent dies its workers end at once.
 """
 
 from __future__ import annotations
