@@ -13,6 +13,9 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
 
 
+Group = tuple[str, str, str]
+"""What cases are compared within: dataset, model and label."""
+
 Precision = Literal["float32", "tf32", "bf16"]
 """What products and convolutions are computed in; weights, updates and testing are float32 in any case."""
 
@@ -42,7 +45,40 @@ class Component(Frozen):
         return f"{self.name}/{self.variant}" if self.variant else self.name
 
 
-NOT_DECIDING = {"id", "label", "line", "marks", "expect", "baseline", "axes", "resources"}
+NOT_DECIDING = {
+    "id",
+    "label",
+    "line",
+    "marks",
+    "expect",
+    "baseline",
+    "axes",
+    "resources",
+    "target_accuracy",
+    "margin",
+    "control",
+    "tuned",
+}
+
+
+class Space(Frozen):
+    """What a hyperparameter is chosen from: a range, or some values.
+
+    Attributes:
+        low, high: The ends of the range, which are part of it.
+        log: Whether it is drawn evenly in the logarithm.
+        values: Instead of a range.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    values: tuple[Any, ...] = ()
+
+    @property
+    def is_range(self) -> bool:
+        """Whether it is a range."""
+        return not self.values
 
 
 class Case(Frozen):
@@ -64,10 +100,16 @@ class Case(Frozen):
         precision: What products and convolutions are computed in while training.
         train_size: Train on only the first so many examples; None for all.
         test_size: Test on only the first so many examples; None for all.
+        validation_size: Test on so many of the training examples, which are then not trained on, instead of the
+            test set: for choosing. None tests on the test set.
         reference: Whether a fixed piece of work is timed beside every epoch, to measure the machine by.
         resources: What an executor that shares machines out has to reserve for each trial: `num_cpus`, `num_gpus`,
             and whatever else it knows.
         baseline: The `method` of the case that this one is compared with.
+        target_accuracy: The test accuracy, in %, that it is timed to.
+        margin: What difference of two accuracies is called none, in points; None does not say.
+        control: Whether it is the baseline once more, with other seeds, to see what differences are noise.
+        tuned: Whether the optimizer's hyperparameters were chosen by a search, on a validation split.
         marks: The pytest marks of its item.
         expect: What the suite asserts: a comparison, `>= 97.0`, by `accuracy`, `loss` or `images_per_second`.
         line: Where the suite asks for it.
@@ -90,9 +132,14 @@ class Case(Frozen):
     precision: Precision = "float32"
     train_size: int | None = None
     test_size: int | None = None
+    validation_size: int | None = None
     reference: bool = False
     resources: dict[str, float] = Field(default_factory=dict)
     baseline: str | None = None
+    target_accuracy: float | None = None
+    margin: float | None = None
+    control: bool = False
+    tuned: bool = False
     label: str = ""
     marks: tuple[str, ...] = ()
     expect: dict[str, str] = Field(default_factory=dict)
@@ -113,7 +160,7 @@ class Case(Frozen):
         return "/".join((self.optimizer.label, *self.axes))
 
     @property
-    def group(self) -> tuple[str, str, str]:
+    def group(self) -> Group:
         """What it is compared within: dataset, model and label."""
         return self.dataset.label, self.model.label, self.label
 

@@ -147,14 +147,15 @@ class _Queue:
     """
 
     def __init__(self) -> None:
-        self.heap: list[tuple[float, int, _Ledger, Case]] = []
+        self.heap: list[tuple[int, float, int, _Ledger, Case]] = []
         self.places = 0
 
     def __bool__(self) -> bool:
         return bool(self.heap)
 
-    def add(self, ledger: _Ledger, task: Case, seconds: float) -> None:
-        heapq.heappush(self.heap, (-seconds, self.places, ledger, task))
+    def add(self, ledger: _Ledger, task: Case, seconds: float, turn: int) -> None:
+        """What has an earlier turn is taken first."""
+        heapq.heappush(self.heap, (turn, -seconds, self.places, ledger, task))
         self.places += 1
 
     def take(self) -> tuple[_Ledger, Case]:
@@ -176,6 +177,8 @@ class Dispatcher:
         parts: The same of some of a case's trials: only the others are trained.
         seconds: About how long an epoch of each case takes, by case id, in whatever unit; those trials are begun
             first that take longest.
+        interleaved: Whether every case has its first seed trained before any has its second, so that a machine
+            that becomes slower or faster does so for all of them.
     """
 
     def __init__(
@@ -185,9 +188,12 @@ class Dispatcher:
         known: Mapping[str, CaseResult] | None = None,
         parts: Mapping[str, Sequence[CaseResult]] | None = None,
         seconds: Mapping[str, float] | None = None,
+        *,
+        interleaved: bool = False,
     ) -> None:
         self.executor, self.observer, self.known = executor, observer, dict(known or {})
-        self.parts, self.seconds = parts or {}, seconds or {}
+        self.parts, self.seconds, self.interleaved = parts or {}, seconds or {}, interleaved
+        self.by_trial = interleaved or executor.slots > 1
         self._ahead: list[Case] = []
         self._queue = _Queue()
         self._ledgers: dict[str, _Ledger] = {}
@@ -197,7 +203,7 @@ class Dispatcher:
 
     def expect(self, cases: Sequence[Case]) -> None:
         """Says which cases will be asked for, in that order, so that they can be begun before."""
-        if self.executor.slots > 1:
+        if self.by_trial:
             self._ahead = [case for case in cases if case.id not in self.known]
 
     def epochs(self, case: Case) -> Generator[Epoch, None, CaseResult]:
@@ -235,11 +241,13 @@ class Dispatcher:
         ledger = self._ledgers[case.id] = _Ledger(case, self.parts.get(case.id, ()))
         done = {trial.seed for part in ledger.parts for trial in part.trials}
         left = tuple(seed for seed in case.seeds if seed not in done)
-        several = self.executor.slots > 1
-        for seeds in [(seed,) for seed in left] if several and case.engine != "stacked" else filter(None, [left]):
+        for seeds in (
+            [(seed,) for seed in left] if self.by_trial and case.engine != "stacked" else filter(None, [left])
+        ):
             task = case.model_copy(update={"seeds": seeds})
             ledger.waiting += 1
-            self._queue.add(ledger, task, self.seconds.get(case.id, 0.0) * task.rounds if several else 0.0)
+            turn = case.seeds.index(seeds[0]) if self.interleaved else 0
+            self._queue.add(ledger, task, self.seconds.get(case.id, 0.0) * task.rounds, turn)
         if not left:
             self._start(ledger)
             self._end(ledger)
@@ -286,8 +294,11 @@ class Dispatcher:
             elif not step.failed:
                 self.observer.part_ended(step)
         elif step.result is None:  # it is still to be run
-            self._here = True
-            ledger.epochs.append(step)
+            self._here = not self.interleaved
+            if self._here:
+                ledger.epochs.append(step)
+            else:
+                step.run()  # whoever is asked for now may have its turn later
             self._untold = ledger, step
         else:
             self._tell(ledger, step)

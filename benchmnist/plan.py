@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmnist.cases import Case, Component
 from benchmnist.errors import BenchmnistError, Problem, UnknownNameError, nearest
-from benchmnist.suite import Configured
+from benchmnist.suite import Configured, ConfiguredOptimizer, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from benchmnist.specs import Spec
     from benchmnist.suite import Block, Suite, TomlPath
 
+CONTROL = "control"
+"""How the baseline is called that is trained once more."""
 ENGINES = ("auto", "dataloader", "resident", "graph", "stacked")
 
 # What the harness passes itself, and a suite therefore may not.
@@ -52,11 +54,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line says instead of the suite; None leaves the suite's own."""
+    """What the command line says instead of the suite; None leaves the suite's own.
+
+    Attributes:
+        control: Whether the baseline of each group is trained once more, with other seeds.
+    """
 
     seeds: tuple[int, ...] | None = None
     epochs: int | None = None
     engine: str | None = None
+    control: bool = False
 
     def settings(self) -> dict[str, Any]:
         """What every case is then trained with."""
@@ -105,7 +112,21 @@ class _Planner:
                 cases.setdefault(case.id, case)
         self.check_baselines(cases.values())
         self.check_unused()
-        return Plan(self.suite, tuple(cases.values()), tuple(self.problems))
+        planned = self.with_controls(cases.values()) if self.overrides.control else tuple(cases.values())
+        return Plan(self.suite, planned, tuple(self.problems))
+
+    def with_controls(self, cases: Iterable[Case]) -> tuple[Case, ...]:
+        """The cases, and after each that is a baseline the same with as many other seeds."""
+        found = []
+        for case in cases:
+            found.append(case)
+            if case.method == case.baseline:
+                others = tuple(seed + max(case.seeds) + 1 for seed in case.seeds)
+                axes, id_ = (*case.axes, CONTROL), f"{case.id}/{CONTROL}"
+                found.append(case.model_copy(update={"id": id_, "seeds": others, "axes": axes, "control": True}))
+        if not self.problems and not any(case.control for case in found):
+            self.report('--control wants a baseline to train once more: baseline = "…"', "defaults")
+        return tuple(found)
 
     def cases(self, index: int, block: Block) -> Iterator[Case]:
         path = self.suite.block_path(index)
@@ -129,6 +150,9 @@ class _Planner:
             "evaluate_in": block.evaluate_in,
             "train_size": block.train_size,
             "test_size": block.test_size,
+            "validation_size": block.validation_size,
+            "target_accuracy": block.target_accuracy,
+            "margin": block.margin,
             "reference": block.reference,
             "resources": block.resources,
             "baseline": block.baseline,
@@ -137,24 +161,34 @@ class _Planner:
             "line": self.suite.block_line(index),
             **self.overrides.settings(),
         }
-        for dataset, model, optimizer in itertools.product(datasets, models, optimizers):
-            names = (dataset.name, model.name, optimizer.name)
-            schedules = self.schedules(block, path, optimizer.name)
+        for dataset, model, configured in itertools.product(datasets, models, optimizers):
+            names = (dataset.name, model.name, configured.name)
+            schedules = self.schedules(block, path, configured.name)
             for schedule, engine in itertools.product(schedules, self.engines(block)):
                 axes = _axes(block, schedule, engine)
-                variants = (dataset.variant, model.variant, optimizer.variant, *axes, block.label)
-                yield Case(
-                    id="/".join([*names, *filter(None, variants)]),
-                    dataset=dataset,
-                    model=model,
-                    optimizer=optimizer,
-                    schedule=schedule,
-                    engine=engine,
-                    axes=axes,
-                    clip_grad_norm=clipped.get(optimizer.name) or block.clip_grad_norm,
-                    expect=self.expected(names, block),
-                    **settings,
-                )
+                place = Place(dataset.label, model.label, block.label, "/".join((configured.label, *axes)))
+                for optimizer in self.at_points(configured, place):
+                    variants = (dataset.variant, model.variant, optimizer.variant, *axes, block.label)
+                    yield Case(
+                        id="/".join([*names, *filter(None, variants)]),
+                        dataset=dataset,
+                        model=model,
+                        optimizer=optimizer,
+                        schedule=schedule,
+                        engine=engine,
+                        axes=axes,
+                        clip_grad_norm=clipped.get(configured.name) or block.clip_grad_norm,
+                        expect=self.expected(names, block),
+                        tuned=self.suite.tuned and place in self.suite.points,
+                        **settings,
+                    )
+
+    def at_points(self, optimizer: Component, place: Place) -> list[Component]:
+        """The optimizer with each of the parameters that were chosen for it there; itself, if none were."""
+        return [
+            optimizer.model_copy(update={"params": {**optimizer.params, **point.params}, "variant": point.variant})
+            for point in self.suite.points.get(place, ())
+        ] or [optimizer]
 
     def engines(self, block: Block) -> list[str]:
         """The engines of a block; the command line's word is the only one."""
@@ -211,7 +245,7 @@ class _Planner:
                 name=name,
                 use=offer.spec.name,
                 params={**offer.spec.defaults, **table.params, **point},
-                variant="/".join(f"{key}-{_slug(value)}" for key, value in point.items()),
+                variant=variant_of(point),
                 distribution=offer.plugin.distribution,
                 version=offer.plugin.version,
             )
@@ -232,7 +266,9 @@ class _Planner:
             if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in HARNESS_PARAMS[kind]
         ]
         anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        given = [(key,) for key in table.params] + [("sweep", key) for key in table.sweep]
+        searched = table.space if isinstance(table, ConfiguredOptimizer) else {}
+        given: list[tuple[str, ...]] = [(key,) for key in table.params]
+        given += [(kind, key) for kind, keys in (("sweep", table.sweep), ("space", searched)) for key in keys]
         for path in given:
             if not anything and path[-1] not in takes:
                 self.report(
@@ -247,6 +283,8 @@ class _Planner:
                 self.report(f"{spec.name!r} needs the parameter {p.name!r}", *own)
         for key in sorted({*table.params} & {*table.sweep}):
             self.report("is given a value and swept as well; leave one out", *own, "sweep", key)
+        if table.sweep and searched:
+            self.report("is swept, and has a space to be tuned in as well; leave one out", *own, "space")
         return len(self.problems) == before
 
     def check_baselines(self, cases: Iterable[Case]) -> None:
@@ -265,8 +303,8 @@ class _Planner:
 
     def check_unused(self) -> None:
         """A configuration that no case names is a slip of the pen, or its case was mistyped."""
-        if self.suite.problems:
-            return  # the block that names it may be among what could not be read
+        if self.suite.problems or self.suite.points:
+            return  # the block that names it may be among what could not be read, or is not searched in
         for kind in self.offers:
             for name in getattr(self.suite, kind):
                 if (kind, name) not in self.known:
@@ -296,6 +334,11 @@ def _points(sweep: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
     """Every combination of the swept values; one empty point where nothing is swept."""
     for values in itertools.product(*sweep.values()):
         yield dict(zip(sweep, values, strict=True))
+
+
+def variant_of(point: Mapping[str, Any]) -> str:
+    """How a point of a sweep is told apart from the others: `lr-0.1`."""
+    return "/".join(f"{key}-{_slug(value)}" for key, value in point.items())
 
 
 def _slug(value: object) -> str:

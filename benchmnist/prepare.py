@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from benchmnist.plan import Plan
     from benchmnist.plugins import Registry
+    from benchmnist.results import ModelDescription
     from benchmnist.specs import ExecutorSpec
     from benchmnist.training.preflight import Work
 
@@ -37,6 +38,7 @@ class Prepared:
         executor: What will execute it.
         data_root: Where datasets are kept.
         registry: The plugins that it was planned with.
+        models: What the models are made of.
         keys: The key of each case, by its id; those that have one have the same result.
         notes: What plugins did, when they were loaded and tried, that they should not do; all of it undone.
     """
@@ -49,6 +51,7 @@ class Prepared:
     data_root: Path
     registry: Registry
     keys: Mapping[str, str]
+    models: tuple[ModelDescription, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -59,6 +62,7 @@ def prepare(
     seeds: int | Sequence[int] | None = None,
     epochs: int | None = None,
     engine: str | None = None,
+    control: bool = False,
     executor: str = "local",
     data_root: str | Path | None = None,
     block: Collection[str] = (),
@@ -78,7 +82,7 @@ def prepare(
     root = Path(data_root) if data_root is not None else default_data_root()
     if epochs is not None and epochs < 1:
         raise ValueError(f"epochs should be greater than 0, not {epochs}")
-    overrides = Overrides(seed_list(seeds) if seeds is not None else None, epochs, engine)
+    overrides = Overrides(seed_list(seeds) if seeds is not None else None, epochs, engine, control)
     with contained() as noticed:  # planning imports what builds
         plan = make_plan(suite, registry, overrides)
     tried = preflight_apart(plan, registry, root, there)
@@ -97,5 +101,6 @@ def prepare(
         data_root=root,
         registry=registry,
         keys=keys,
+        models=tried.models,
         notes=(*notes, *tried.notes),
     )

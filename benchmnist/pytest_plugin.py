@@ -164,7 +164,9 @@ def _own_harness(config: pytest.Config, suite: Path) -> Harness:
         gpus=prepared.gpus,
     )
     executing = stack.enter_context(build_executor(prepared.executor, workplace))
-    return Harness(prepared.plan, Dispatcher(executing, Observer()))
+    return Harness(
+        prepared.plan, Dispatcher(executing, Observer(), interleaved=prepared.plan.suite.order == "interleaved")
+    )
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from benchmnist.cases import Case, Frozen
+from benchmnist.cases import Case, Frozen, Space
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +24,95 @@ Status = Literal["completed", "diverged", "failed", "crashed", "timed out", "int
 """`failed` raised, `crashed` took its process with it, `timed out` was ended because it took too long."""
 
 FAILURES = frozenset({"failed", "crashed", "timed out"})
+
+
+class Layer(Frozen):
+    """A layer of a model.
+
+    Attributes:
+        name: Its name within the model, `features.0`.
+        kind: Its class, `Conv2d`.
+        settings: What it was made with, as torch prints it.
+        output_shape: Of what comes out for one image.
+        parameters: Its trainable parameters.
+        multiply_adds: Of one image.
+    """
+
+    name: str
+    kind: str
+    settings: str = ""
+    output_shape: tuple[int, ...] = ()
+    parameters: int = 0
+    multiply_adds: int = 0
+
+
+class ModelDescription(Frozen):
+    """What a model is made of, on a dataset.
+
+    Attributes:
+        dataset, model: Their labels.
+        layers: In the order in which an image passes them.
+    """
+
+    dataset: str
+    model: str
+    layers: tuple[Layer, ...]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The classes of its layers."""
+        return tuple(layer.kind for layer in self.layers)
+
+    @property
+    def parameters(self) -> int:
+        """Trainable ones, in all."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of one image, in all."""
+        return sum(layer.multiply_adds for layer in self.layers)
+
+
+class Attempt(Frozen):
+    """A point of a space, and what came of it.
+
+    Attributes:
+        params: The point.
+        accuracy: On the validation examples after the last epoch, %, mean over the seeds; None where it diverged
+            or failed.
+    """
+
+    params: dict[str, Any]
+    accuracy: float | None = None
+
+
+class Search(Frozen):
+    """How an optimizer's hyperparameters were chosen, for a model on a dataset.
+
+    Attributes:
+        dataset, model, label: The labels of the dataset, the model and the block of cases.
+        method: What was tuned: the optimizer, and what the suite varies beside it.
+        sampler: `random`, `tpe` or `grid`.
+        space: By hyperparameter.
+        attempts: In the order in which they were made.
+        run: The run that they are the cases of, `suite/run`.
+    """
+
+    dataset: str
+    model: str
+    label: str = ""
+    method: str
+    sampler: str
+    space: dict[str, Space]
+    attempts: tuple[Attempt, ...]
+    run: str = ""
+
+    @property
+    def best(self) -> Attempt | None:
+        """The first of those with the highest accuracy; None where all diverged or failed."""
+        there = [attempt for attempt in self.attempts if attempt.accuracy is not None]
+        return max(there, key=lambda attempt: attempt.accuracy or 0.0, default=None)
 
 
 class EpochResult(Frozen):
@@ -162,6 +251,8 @@ class RunRecord(Frozen):
         plan: The cases, in order.
         options: What the run was asked for beside the suite: device, executor, ….
         notes: What plugins did beside what they were asked for, in words; all of it was undone.
+        models: What the models of the plan are made of, on their datasets.
+        searches: How the optimizers' hyperparameters were chosen, where `benchmnist tune` chose them.
         status: `running` until it ends; a run that says so and does not run was killed.
         started, ended: UTC, ISO 8601.
     """
@@ -176,6 +267,8 @@ class RunRecord(Frozen):
     plan: tuple[Case, ...]
     options: dict[str, Any] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    models: tuple[ModelDescription, ...] = ()
+    searches: tuple[Search, ...] = ()
     status: Literal["running", "completed", "failed", "interrupted"] = "running"
     started: str
     ended: str | None = None

@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from benchmnist.cases import Case
     from benchmnist.plan import Plan
     from benchmnist.prepare import Prepared
-    from benchmnist.results import CaseResult, EpochResult, RunResult
+    from benchmnist.results import CaseResult, EpochResult, RunResult, Search
     from benchmnist.training.preflight import Work
 
 
@@ -44,6 +44,8 @@ def run(
     epochs: int | None = None,
     keyword: str = "",
     engine: str | None = None,
+    order: Literal["suite", "interleaved"] | None = None,
+    control: bool = False,
     executor: str = "local",
     executor_options: Mapping[str, Any] | None = None,
     jobs: int | None = None,
@@ -55,6 +57,7 @@ def run(
     resume: bool | str | Path = False,
     reuse: bool = False,
     observer: Observer | None = None,
+    searches: Sequence[Search] = (),
 ) -> RunResult:
     """Trains the cases of a suite and returns the run.
 
@@ -65,6 +68,9 @@ def run(
         epochs: Instead of the suite's.
         keyword: Only the cases that pytest's `-k` selects with this expression.
         engine: Instead of the suite's.
+        order: Instead of the suite's.
+        control: Train the baseline of each model once more, with other seeds, to see what differences are noise;
+            and seed by seed (`interleaved`), unless `order` says otherwise.
         executor: Where the cases are executed.
         executor_options: What that executor has options for, by their names: `{"num_gpus": 0.5}` of `ray`.
         jobs: How many trials at the same time; None leaves it to the executor. `local` then takes one a core of
@@ -79,6 +85,7 @@ def run(
             changed that decides their results.
         reuse: Take the results of earlier runs in `out` where nothing has changed that decides them; each says so.
         observer: Is told what happens, as it happens.
+        searches: How the optimizers' hyperparameters were chosen, to be kept with the run.
 
     Raises:
         SuiteError: with everything that is wrong with the suite; nothing was trained.
@@ -92,6 +99,7 @@ def run(
         "seeds": None if seeds is None else list(seed_list(seeds)),
         "epochs": epochs,
         "engine": engine,
+        "control": control,
         "keyword": keyword,
         "checkpoints": checkpoints,
     }
@@ -108,11 +116,13 @@ def run(
         seeds=asked["seeds"],
         epochs=asked["epochs"],
         engine=asked["engine"],
+        control=asked["control"],
         executor=executor,
         data_root=data_root,
         block=block,
     )
     plan = select(prepared, asked["keyword"]).plan
+    order = order or ("interleaved" if asked["control"] else suite.order)
     workplace = Workplace(
         prepared.device,
         prepared.data_root,
@@ -142,7 +152,9 @@ def run(
             plan=plan.cases,
             hook_api=HOOK_API,
             notes=prepared.notes,
-            options={"device": prepared.device, "executor": executor, "reuse": reuse, **asked},
+            models=prepared.models,
+            searches=tuple(searches),
+            options={"device": prepared.device, "executor": executor, "reuse": reuse, "order": order, **asked},
             started=started,
         )
         recorder = _Recorder(folder, record, observer or Observer(), prepared.keys)
@@ -156,6 +168,7 @@ def run(
             known,
             parts={case.id: parts[key] for case in plan.cases if (key := prepared.keys.get(case.id)) in parts},
             seconds=epoch_seconds(plan.cases, prepared.work, Path(out)) if executing.slots > 1 else None,
+            interleaved=order == "interleaved",
         )
         interrupted = _train(Harness(plan, dispatcher), recorder, path)
         recorder.run_ended(interrupted=interrupted)
@@ -197,7 +210,14 @@ def _as_asked_before(record: RunRecord, asked: Mapping[str, Any]) -> dict[str, A
     return before
 
 
-_DEFAULTS = {"seeds": None, "epochs": None, "engine": None, "keyword": "", "checkpoints": True}
+_DEFAULTS = {
+    "seeds": None,
+    "epochs": None,
+    "engine": None,
+    "control": False,
+    "keyword": "",
+    "checkpoints": True,
+}
 """Of what decides which cases a run has, and what it keeps of them."""
 
 

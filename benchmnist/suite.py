@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from benchmnist.cases import Space
 from benchmnist.errors import Problem, SuiteError, nearest
 from benchmnist.specs import NAME
 
@@ -83,6 +85,7 @@ class Header(_Strict):
 
     name: Annotated[str, Field(pattern=f"^{SUITE_NAME}$")]
     title: str = ""
+    order: Literal["suite", "interleaved"] = "suite"
 
 
 class Expect(_Strict):
@@ -120,6 +123,9 @@ class Settings(_Strict):
     engine: str = "auto"
     train_size: Positive | None = None
     test_size: Positive | None = None
+    validation_size: Positive | None = None
+    target_accuracy: Annotated[float, Field(gt=0, le=100)] | None = None
+    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     reference: bool = False
     resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     marks: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], ...] = Field(default=(), strict=False)
@@ -152,11 +158,80 @@ class Configured(BaseModel):
         return dict(self.model_extra or {})
 
 
+def _space(value: object) -> Space:
+    """`{ low = 1e-4, high = 1, log = true }`, or a list of values.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if isinstance(value, Space):
+        return value
+    if isinstance(value, list) and value:
+        return Space(values=tuple(value))
+    if not isinstance(value, dict) or not {"low", "high"} <= {*value} <= {"low", "high", "log"}:
+        raise ValueError("should be a range, { low = 1e-4, high = 1.0, log = true }, or a list of values")
+    low, high, log = value["low"], value["high"], value.get("log", False)
+    if not all(type(end) in (int, float) and math.isfinite(end) for end in (low, high)) or type(log) is not bool:
+        raise ValueError("should have numbers as low and high, and true or false as log")
+    if low >= high:
+        raise ValueError(f"should have low below high, not {low:g} to {high:g}")
+    if log and low <= 0:
+        raise ValueError(f"should begin above 0, as log = true, not at {low:g}")
+    return Space(low=low, high=high, log=log)
+
+
 class ConfiguredOptimizer(Configured):
-    """[optimizers.NAME], which may have a schedule and a clipping of its own, instead of its cases'."""
+    """[optimizers.NAME], which may have a schedule and a clipping of its own, instead of its cases'.
+
+    Attributes:
+        space: What `benchmnist tune` chooses parameters from; `benchmnist run` passes it over.
+    """
 
     schedule: str | None = None
     clip_grad_norm: Norm | None = None
+    space: dict[str, Annotated[Space, BeforeValidator(_space)]] = {}
+
+
+class Tune(_Strict):
+    """The table [tune]: what `benchmnist tune` gives to each optimizer on each model.
+
+    Attributes:
+        trials: How many points of its space are tried.
+        sampler: How they are chosen.
+        seed: What the sampler draws from.
+        seeds: How many trainings each point is judged by.
+        validation_size: How many training examples it is judged on, which are not trained on.
+        epochs: Instead of the suite's, while searching.
+    """
+
+    trials: Positive = 20
+    sampler: Literal["random", "tpe", "grid"] = "random"
+    seed: Annotated[int, Field(ge=0)] = 0
+    seeds: Positive = 1
+    validation_size: Positive = 10_000
+    epochs: Positive | None = None
+
+
+class Place(NamedTuple):
+    """Where an optimizer is tuned by itself: the labels of a dataset, a model and a block, and the method."""
+
+    dataset: str
+    model: str
+    label: str
+    method: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """Parameters of an optimizer that were chosen for it, on one model.
+
+    Attributes:
+        params: Instead of those that the suite says.
+        variant: What tells the case apart from those with other points.
+    """
+
+    params: Mapping[str, Any]
+    variant: str = ""
 
 
 C = TypeVar("C", bound=Configured)
@@ -169,29 +244,37 @@ class Suite:
     Attributes:
         name: Names the folder of its runs.
         title: For people.
+        order: Whether the trials are executed case by case, or seed by seed.
         blocks: Its [[cases]], with the defaults filled in.
         models, optimizers, schedules, datasets: Its named configurations.
+        tune: What `benchmnist tune` does with it.
         expect: What its [defaults] expect of every case; `blocks` have only what they say themselves.
         file: Where it was read from.
         text: The TOML, as read.
         problems: What is wrong with it; a suite with problems is never run.
         lines: Where each of its tables and keys begins.
         block_indices: Which of [[cases]] each of `blocks` is.
+        points: Parameters that were chosen for a place: a case for each, instead of one.
+        tuned: Whether those points are the outcome of a search.
     """
 
     name: str
     title: str
+    order: Literal["suite", "interleaved"]
     blocks: tuple[Block, ...]
     models: Mapping[str, Configured]
     optimizers: Mapping[str, ConfiguredOptimizer]
     schedules: Mapping[str, Configured]
     datasets: Mapping[str, Configured]
+    tune: Tune
     expect: Expect
     file: str
     text: str
     problems: tuple[Problem, ...]
     lines: Mapping[TomlPath, int] = field(repr=False)
     block_indices: tuple[int, ...]
+    points: Mapping[Place, tuple[Point, ...]] = field(default_factory=dict)
+    tuned: bool = False
 
     def problem(self, message: str, *path: str | int) -> Problem:
         """That something is wrong at `path`, `("optimizers", "sgd", "lr")`."""
@@ -250,7 +333,7 @@ class _Reader:
         self.problems: list[Problem] = []
 
     def suite(self) -> Suite:
-        tables = ("suite", "defaults", "cases", "models", "optimizers", "schedules", "datasets")
+        tables = ("suite", "defaults", "cases", "models", "optimizers", "schedules", "datasets", "tune")
         for key in self.raw:
             if key not in tables:
                 self.report(f"unknown table.{nearest(key, tables)} There are: {', '.join(tables)}", key)
@@ -270,11 +353,13 @@ class _Reader:
         return Suite(
             name=name,
             title=(header.title if header else "") or name,
+            order=header.order if header else "suite",
             blocks=tuple(whole.values()),
             models=self.configured("models", Configured),
             optimizers=self.configured("optimizers", ConfiguredOptimizer),
             schedules=self.configured("schedules", Configured),
             datasets=self.configured("datasets", Configured),
+            tune=self.read(Tune, self.raw.get("tune", {}), "tune") or Tune(),
             expect=defaults.expect,
             file=self.file,
             text=self.text,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from training_support import component, make_case
 
@@ -12,7 +13,8 @@ from benchmnist.results import CaseResult, EpochResult, RunRecord, RunResult, Tr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmnist.results import Status
+    from benchmnist.cases import Case
+    from benchmnist.results import ModelDescription, Search, Status
 
 
 def made_up_trial(seed: int, accuracy: float, *, loss: float, seconds: float) -> TrialResult:
@@ -58,8 +60,62 @@ def made_up_result(
     return CaseResult(case=made, status=status, trials=trials, train_size=60_000, environment={"torch": "2"})
 
 
+@cache
+def _plain_case() -> Case:
+    """What finds plugins is done once: simulations make many."""
+    return make_case()
+
+
+def seeds_result(
+    model: str,
+    method: str,
+    accuracies: Sequence[float | None],
+    *,
+    epochs: int = 1,
+    seconds: float | Sequence[float] = 1.0,
+    lr: float = 0.1,
+    first_seed: int = 0,
+    steps: int = 10,
+    **case: Any,
+) -> CaseResult:
+    """A case whose seeds end with these accuracies, having risen evenly; None diverged in the first epoch."""
+    seeds = tuple(range(first_seed, first_seed + len(accuracies)))
+    changed = {"id": f"mnist/{model}/{method}", "model": component(model), "optimizer": component(method)}
+    made = _plain_case().model_copy(update={**changed, "epochs": epochs, "seeds": seeds, **case})
+    each = [seconds] * len(accuracies) if isinstance(seconds, float) else seconds
+
+    def trial(seed: int, accuracy: float | None, takes: float) -> TrialResult:
+        there = [None if accuracy is None else accuracy * n / epochs for n in range(1, epochs + 1)]
+        found = tuple(
+            EpochResult(
+                epoch=n,
+                seconds=takes,
+                train_loss=1.0 if reached is not None else float("nan"),
+                step_losses=(),
+                learning_rate=lr,
+                test_loss=None if reached is None else 1.0,
+                test_accuracy=reached,
+            )
+            for n, reached in enumerate(there, 1)
+        )
+        whole = accuracy is not None
+        return TrialResult(
+            seed=seed, status="completed" if whole else "diverged", epochs=found if whole else found[:1]
+        )
+
+    trials = tuple(trial(s, a, t) for s, a, t in zip(seeds, accuracies, each, strict=True))
+    status: Status = "diverged" if None in accuracies else "completed"
+    return CaseResult(case=made, status=status, trials=trials, train_size=1000, steps=steps)
+
+
 def made_up_run(
-    results: Sequence[CaseResult], *, title: str = "Made up", suite_text: str = "", version: str = "1"
+    results: Sequence[CaseResult],
+    *,
+    title: str = "Made up",
+    suite_text: str = "",
+    version: str = "1",
+    models: Sequence[ModelDescription] = (),
+    searches: Sequence[Search] = (),
 ) -> RunResult:
     """A run that ended with those results."""
     record = RunRecord(
@@ -69,6 +125,8 @@ def made_up_run(
         suite_file="made-up.toml",
         suite_text=suite_text,
         plan=tuple(result.case for result in results),
+        models=tuple(models),
+        searches=tuple(searches),
         status="completed",
         started="2026-11-24T00:00:00+00:00",
     )

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plugins": {"errors", "guard", "hookspecs", "specs"},
     "cases": set(),
     "keys": {"cases"},
-    "suite": {"errors", "specs"},
+    "suite": {"cases", "errors", "specs"},
     "plan": {"cases", "errors", "plugins", "specs", "suite"},
     "results": {"cases", "errors"},
     "store": {"cases", "errors", "results"},
@@ -75,6 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "suite",
         "training",
     },
+    "tune": {"analysis", "errors", "plan", "plugins", "results", "session", "store", "suite"},
     "reports": {"analysis", "errors", "results", "store"},
     "builtin": {"errors", "hookspecs", "specs", "store", "training"},
 }

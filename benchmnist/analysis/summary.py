@@ -63,14 +63,14 @@ class Summary:
 
 def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary:
     """The figures of a case, compared with those of its baseline if there is one."""
-    trials = _completed(result)
+    trials = final_accuracies(result)
     accuracies = list(trials.values())
     reached = [e.test_accuracy for t in result.trials for e in t.epochs if e.test_accuracy is not None]
     last = [trial.epochs[-1] for trial in result.trials if trial.status == "completed"]
     seconds = _median_seconds(result)
     speedup = gain = None
     if baseline is not None:
-        theirs = _completed(baseline)
+        theirs = final_accuracies(baseline)
         their_seconds = _median_seconds(baseline)
         gain = _mean([trials[seed] - theirs[seed] for seed in trials if seed in theirs])
         speedup = their_seconds / seconds if seconds and their_seconds else None
@@ -99,7 +99,7 @@ def summarise_all(results: Sequence[CaseResult]) -> list[Summary]:
     ]
 
 
-def _completed(result: CaseResult) -> dict[int, float]:
+def final_accuracies(result: CaseResult) -> dict[int, float]:
     """The final test accuracy of each seed whose trial completed, %."""
     return {
         trial.seed: accuracy

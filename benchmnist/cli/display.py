@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.segment import Segment, Segments
 from rich.text import Text
 
+from benchmnist.analysis.findings import findings
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.cli.console import progress_console
 from benchmnist.dispatch import Observer
@@ -51,6 +52,21 @@ def show_run(run: RunResult, console: Console, view: View | None = None) -> None
                 console.print(Text(f"note: {result.id} is {remark}", style="yellow"), soft_wrap=True)
     for note in run.record.notes:
         console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
+
+
+def show_findings(run: RunResult, console: Console) -> None:
+    """What can be said of a run, a sentence each."""
+    from rich.table import Table
+
+    found = findings(run)
+    if not found:
+        console.print("Nothing can be said of this run.")
+        return
+    console.print(Text("What can be said", style="bold"))
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
+    for finding in found:
+        table.add_row("-", Text(finding.text))
+    console.print(table)
 
 
 def make_display(*, verbose: bool) -> Display:

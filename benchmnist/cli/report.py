@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmnist.cli.documents import Document, document_options
 from benchmnist.cli.options import debug_option, listed, option, out_option, run_names
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from benchmnist.reports.columns import View
     from benchmnist.results import RunResult
-
-STALE = 1
 
 
 @click.command("report")
@@ -33,52 +34,94 @@ STALE = 1
     metavar="NAME,...",
     help="Gather the rows in which these columns agree.",
 )
-@option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 @option(
-    "--update",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Replace what stands between <!-- benchmnist:start --> and <!-- benchmnist:end --> in FILE.",
+    "--show",
+    type=click.Choice(["comparison", "findings", "verdicts", "targets", "profiles", "tuning", "models", "plots"]),
+    default="comparison",
+    show_default=True,
+    help="What of the report: the comparison table, or something else, as rich or markdown.",
 )
-@option("--name", default="", help="The block to update: <!-- benchmnist:start NAME -->.")
-@option("--check", is_flag=True, help="Change nothing; exit with 1 if --update or --output would.")
+@option(
+    "--plots",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="With --show plots: draw the pictures into this folder.",
+)
+@document_options
 @out_option
 @debug_option
-def command(run: str, form: str | None, out: Path, *, check: bool, name: str, **options: Any) -> None:
-    """Print the comparison table of RUN, or keep it up to date in a document.
+def command(run: str, form: str | None, out: Path, show: str, plots: Path | None, **options: Any) -> None:
+    """Print the comparison table of RUN or something else of its report, or keep it up to date in a document.
 
     RUN is a run folder, or a folder of them, which stands for the newest in it (runs, or runs/quick), or the end
     of a run's name (ab12).
     """
     from benchmnist.store import find_run, load_run
 
-    update, output = options["update"], options["output"]
-    if update and output:
-        raise click.UsageError("--update changes a file, --output writes one: take one of them")
-    if check and not (update or output):
-        raise click.UsageError("--check says whether a file is up to date: name it with --update or --output")
-    if name and not update:
-        raise click.UsageError("--name is that of a block: name the file with --update")
-    form = form or ("markdown" if update else "rich")
-    if update and form in ("rich", "html"):
-        raise click.UsageError("--update writes a table into a document: --format markdown, csv, latex or json")
+    check = options["check"]
+    document = Document(options["output"], options["update"], options["name"], check=check)
+    form = form or ("markdown" if options["update"] or show == "plots" else "rich")
+    if options["update"] and form in ("rich", "html"):
+        raise click.UsageError("--update writes into a document: --format markdown, csv, latex or json")
     view = _view(options)
     if form == "html" and view is not None:
         raise click.UsageError(
             "the page has all columns, to be sorted there: leave out --columns, --sort, --group-by"
         )
+    if show != "comparison" and (form not in ("rich", "markdown") or view is not None):
+        raise click.UsageError(
+            f"--show {show} comes as rich or markdown, and has no --columns, --sort or --group-by"
+        )
+    if (show == "plots") != (plots is not None) or (show == "plots" and form != "markdown"):
+        raise click.UsageError("--show plots and --plots FOLDER go together, and come as markdown")
     result = load_run(find_run(run, out))
-    if form == "rich" and not output:
+    if show == "plots" and plots is not None:
+        document.keep(_drawn(result, plots, document, check=check))
+    elif form == "rich" and document.file is None:
         from benchmnist.cli.console import results_console
-        from benchmnist.cli.display import show_run
 
-        show_run(result, results_console(), view)
-        return
-    text = _text(result, form, view)
-    if update or output:
-        _keep(update or output, text, name if update else None, check=check)
+        _print(result, show, view, results_console())
     else:
-        click.echo(text, nl=False)
+        document.keep(_text(result, form, show, view))
+
+
+def _drawn(result: RunResult, folder: Path, document: Document, *, check: bool) -> str:
+    """The pictures, drawn into the folder unless only looked at, as links."""
+    from benchmnist.reports.pictures import all_pictures
+    from benchmnist.store import write_file
+
+    links = []
+    for title, file, draw in all_pictures(result):
+        if not check:
+            write_file(folder / file, draw())
+        links.append(f"![{title}]({document.link(folder / file)})\n")
+    return "\n".join(links) or "Nothing was trained.\n"
+
+
+def _print(result: RunResult, show: str, view: View | None, console: Console) -> None:
+    """What is to be shown, on a terminal or as on one."""
+    from benchmnist.cli.display import show_findings, show_run
+    from benchmnist.reports.sheets import SHEETS, model_sheets, rich_sheet
+
+    if show == "comparison":
+        show_run(result, console, view)
+    elif show == "findings":
+        show_findings(result, console)
+    else:
+        sheets = model_sheets(result) if show == "models" else [SHEETS[show](result)]
+        there = [sheet for sheet in sheets if sheet is not None]
+        for sheet in there:
+            console.print(rich_sheet(sheet))
+        if not there:
+            console.print(_missing(show))
+
+
+def _missing(show: str) -> str:
+    """Why there is nothing to show."""
+    return {
+        "tuning": "This run was not tuned; see benchmnist tune.",
+        "verdicts": "No two cases of this run can be compared.",
+        "models": "This run was written by a version that did not describe models; run the suite again.",
+    }.get(show, "The suite of this run has no target_accuracy.")
 
 
 def _view(options: dict[str, Any]) -> View | None:
@@ -89,7 +132,7 @@ def _view(options: dict[str, Any]) -> View | None:
     return View(columns or FIGURES, sort, group_by) if columns or sort or group_by else None
 
 
-def _text(result: RunResult, form: str, view: View | None) -> str:
+def _text(result: RunResult, form: str, show: str, view: View | None) -> str:
     if form == "html":
         from benchmnist.reports.html import report_page
 
@@ -97,29 +140,14 @@ def _text(result: RunResult, form: str, view: View | None) -> str:
     if form == "rich":
         from rich.console import Console
 
-        from benchmnist.cli.display import show_run
-
         console = Console(width=80, no_color=True)
         with console.capture() as captured:
-            show_run(result, console, view)
+            _print(result, show, view, console)
         return captured.get()
-    from benchmnist.reports.tables import render
+    if show == "comparison":
+        from benchmnist.reports.tables import render
 
-    return render(result, form, view)
+        return render(result, form, view)
+    from benchmnist.reports.markdown import part_of_report
 
-
-def _keep(file: Path, text: str, name: str | None, *, check: bool) -> None:
-    """Writes a text into a file, or into a block of it; or only looks whether it is there already."""
-    from benchmnist.reports.inplace import read_document, replaced
-    from benchmnist.store import write_file
-
-    there = read_document(file) if name is not None or file.is_file() else None
-    wanted = text if name is None or there is None else replaced(there, text, name, file)
-    if there == wanted:
-        click.echo(f"{file} is up to date", err=True)
-    elif check:
-        click.echo(f"{file} is out of date; run the same without --check", err=True)
-        click.get_current_context().exit(STALE)
-    else:
-        write_file(file, wanted)
-        click.echo(f"wrote {file}", err=True)
+    return part_of_report(result, show) or f"{_missing(show)}\n"

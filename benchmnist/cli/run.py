@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmnist.cli.executors import RunCommand, taken_out
-from benchmnist.cli.options import block_option, debug_option, option
+from benchmnist.cli.options import option
+from benchmnist.cli.training import FAILED, INTERRUPTED, TERMINATED, terminated_as_interrupted, training_options
 
 if TYPE_CHECKING:
-    from types import FrameType
-
+    from benchmnist.cli.display import Display
     from benchmnist.prepare import Prepared
     from benchmnist.results import RunResult
-
-FAILED = 1
-INTERRUPTED = 130
-TERMINATED = 143
 
 
 def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int, ...] | None:
@@ -34,16 +29,8 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int,
         raise click.BadParameter(str(error), ctx, param) from error
 
 
-def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """Completes the names of the installed executors."""
-    from benchmnist.plugins import find_plugins
-
-    return [o.spec.name for o in find_plugins().executors if o.spec.name.startswith(incomplete)]
-
-
 @click.command("run", cls=RunCommand)
 @click.argument("suite", type=click.Path(path_type=Path))
-@option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Train on it.")
 @option(
     "--seeds",
     type=click.UNPROCESSED,
@@ -55,37 +42,15 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 @option("-k", "--keyword", default="", metavar="EXPR", help="Only the cases that pytest's -k would select.")
 @option("--engine", metavar="auto|dataloader|resident|graph|stacked", help="Instead of the suite's.")
 @option(
-    "--executor",
-    default="local",
-    show_default=True,
-    shell_complete=_executors,
-    help="local: in worker processes; inline: in this one; or a plugin's, whose options --help then lists too.",
+    "--order",
+    type=click.Choice(["suite", "interleaved"]),
+    help="Instead of the suite's: case by case, or seed by seed.  [default: suite; with --control interleaved]",
 )
 @option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    help="How many trials to train at the same time.  [default: local: one a core of the CPU, or one a GPU]",
+    "--control",
+    is_flag=True,
+    help="Train the baselines once more, with other seeds: what differs then is noise.",
 )
-@option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="End a case that takes longer, and go on with the next.",
-)
-@option(
-    "--out",
-    default="runs",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The folder to make the run folder in.",
-)
-@option(
-    "--data-root",
-    envvar="BENCHMNIST_DATA",
-    type=click.Path(path_type=Path),
-    help="The folder to keep datasets in.  [default: the user's cache folder]",
-)
-@option("--checkpoints/--no-checkpoints", default=True, show_default=True, help="Keep the weights of each trial.")
 @option(
     "--resume",
     is_flag=False,
@@ -98,9 +63,7 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     "--reuse", is_flag=True, help="Take over results of earlier runs where nothing has changed that decides them."
 )
 @option("--dry-run", is_flag=True, help="List the cases and the work that they are; train nothing.")
-@block_option
-@option("-v", "--verbose", is_flag=True, help="Show the loss of every hundredth step.")
-@debug_option
+@training_options
 def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> None:
     """Train the cases of SUITE, a TOML file, and compare them."""
     from benchmnist import session
@@ -114,6 +77,7 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
         keyword = options["keyword"]
         for not_for_preparing in (
             "keyword",
+            "order",
             "executor_options",
             "jobs",
             "timeout",
@@ -129,37 +93,30 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
     resume = options.pop("resume")
     options["resume"] = resume is not None and (resume or True)
 
-    signals: list[int] = []
-
-    def terminate(number: int, _: FrameType | None) -> None:
-        signals.append(number)
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, terminate)
-    try:
-        with make_display(verbose=verbose) as display:
-            try:
+    display: Display | None = None
+    with terminated_as_interrupted() as terminated:
+        try:
+            with make_display(verbose=verbose) as display:
                 result = session.run(suite, observer=display, **options)
-            except KeyboardInterrupt:
-                if display.path is None:
-                    raise
-                result = load_run(display.path)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-    _show(result)
+        except KeyboardInterrupt:
+            if display is None or display.path is None:
+                raise
+            result = load_run(display.path)
+    show_result(result)
     if result.record.status == "interrupted":
-        click.get_current_context().exit(TERMINATED if signals else INTERRUPTED)
+        click.get_current_context().exit(TERMINATED if terminated else INTERRUPTED)
     if result.record.status == "failed":
         click.get_current_context().exit(FAILED)
 
 
-def _show(result: RunResult) -> None:
+def show_result(result: RunResult) -> None:
     """The table, what failed and why, and where everything is."""
     from benchmnist.cli.console import progress_console, results_console
-    from benchmnist.cli.display import show_run
+    from benchmnist.cli.display import show_findings, show_run
     from benchmnist.reports import write_report
 
     show_run(result, results_console())
+    show_findings(result, results_console())
     console = progress_console()
     if result.record.status == "interrupted":
         console.print(f"interrupted: {len(result.cases)} of {len(result.record.plan)} cases are here")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmnist.store import write_file
+from benchmnist.store import PLOTS, write_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +22,10 @@ def write_report(run: RunResult) -> Path:
     """
     from benchmnist.reports.html import report_page
     from benchmnist.reports.markdown import report
+    from benchmnist.reports.pictures import draw_pictures
     from benchmnist.reports.plots import draw_plots
 
-    plots = draw_plots(run)
+    plots = draw_plots(run)._replace(others=draw_pictures(run, run.path / PLOTS))
     path = run.path / REPORT
     write_file(path, report(run, plots))
     write_file(run.path / PAGE, report_page(run))

@@ -18,10 +18,13 @@ from importlib import resources
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from benchmnist.analysis.findings import findings
 from benchmnist.analysis.summary import mean_curve, summarise_all, trial_curve
 from benchmnist.reports.columns import COLUMNS, FIGURES, column, leading
 from benchmnist.reports.facts import case_facts, environments, run_facts
+from benchmnist.reports.pictures import about, pictures
 from benchmnist.reports.plots import Curve, optimizer_styles
+from benchmnist.reports.sheets import SHEETS, model_sheets
 from benchmnist.reports.tables import cells, group_title, legend
 
 if TYPE_CHECKING:
@@ -58,7 +61,7 @@ def report_page(run: RunResult) -> str:
     for result in run.cases:
         curve = Curve(result.case.method, result, styles[result.case.method])
         groups.setdefault(group_title(result.case.group), []).append(curve)
-    ended = {result.id for result in run.cases}
+    places = {result.id: index for index, result in enumerate(run.cases)}
     ran_with = environments(run.cases)
     return page(
         "report.html",
@@ -70,11 +73,13 @@ def report_page(run: RunResult) -> str:
         rows=[
             {
                 "anchor": f"case-{index}",
+                "row": f"row-{index}",
                 "wrong": not s.is_fine,
                 "cells": [
                     {
                         "text": cell.text,
                         "best": cell.best,
+                        "noise": cell.noise,
                         "value": "" if cell.value is None else leading(cell.value),
                         "number": not each.words,
                     }
@@ -83,6 +88,13 @@ def report_page(run: RunResult) -> str:
             }
             for index, s in enumerate(summaries)
         ],
+        findings=[
+            {"text": each.text, "cases": [(case, f"row-{places[case]}") for case in each.cases]}
+            for each in findings(run)
+        ],
+        sheets=[sheet for make in SHEETS.values() if (sheet := make(run)) is not None],
+        models=model_sheets(run),
+        pictures={about(file): _embedded(picture) for file, picture in pictures(run).items()},
         notes=run.record.notes,
         cases=[
             {
@@ -95,13 +107,17 @@ def report_page(run: RunResult) -> str:
             }
             for index, s in enumerate(summaries)
         ],
-        waiting=[case.id for case in run.record.plan if case.id not in ended],
+        waiting=[case.id for case in run.record.plan if case.id not in places],
         environments=[
             {"cases": [r.id for r in results] if len(ran_with) > 1 else [], "facts": facts}
             for facts, results in ran_with
         ],
         suite_text=run.record.suite_text.strip(),
     )
+
+
+def _embedded(picture: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
 def _columns(summaries: Sequence[Summary]) -> list[Column]:

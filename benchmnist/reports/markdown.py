@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from benchmnist.analysis.findings import findings
 from benchmnist.reports.facts import engine_facts, environments, run_facts
+from benchmnist.reports.sheets import SHEETS, markdown_sheet, model_sheets
 from benchmnist.reports.tables import escape_markdown, group_title, legend, render
 
 if TYPE_CHECKING:
@@ -17,16 +19,19 @@ if TYPE_CHECKING:
 
 def report(run: RunResult, plots: Plots) -> str:
     """The whole page; pictures are linked relative to the run folder."""
-    record, words = run.record, legend(run.cases)
+    record = run.record
     sections = [
         f"# {escape_markdown(record.title)}",
         escape_markdown(run_facts(run)),
+        *_titled(run, "findings"),
         "## Comparison",
         render(run, "markdown"),
-        words[0].upper() + words[1:].replace("*", "bold:") + ".",
+        _sentence(legend(run.cases).replace("*", "bold:")),
         *(f"`{r.id}` was reused from `{r.reused_from}`." for r in run.cases if r.reused_from),
+        *_titled(run, *SHEETS),
         "## Plots",
         *_pictures(plots),
+        *_titled(run, "models"),
         "## Cases",
         _cases(run),
         *_failures(run),
@@ -38,6 +43,32 @@ def report(run: RunResult, plots: Plots) -> str:
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
+def part_of_report(run: RunResult, part: str) -> str:
+    """The `findings`, the `models`, or a table of SHEETS, without its title; empty where the run has none."""
+    if part == "findings":
+        return "".join(f"- {escape_markdown(finding.text)}\n" for finding in findings(run))
+    if part == "models":
+        found = model_sheets(run)
+        tables = [f"**{escape_markdown(sheet.title)}**\n\n{markdown_sheet(sheet)}\n" for sheet in found]
+        return "\n".join([*tables, f"({escape_markdown(_sentence(found[0].about))})\n"]) if found else ""
+    sheet = SHEETS[part](run)
+    if sheet is None:
+        return ""
+    return f"{markdown_sheet(sheet)}\n\n({escape_markdown(_sentence(sheet.about))})\n"
+
+
+def _titled(run: RunResult, *parts: str) -> list[str]:
+    """Parts of the report that the run has, each under its title."""
+    titles = {"findings": "What can be said", "verdicts": "Verdicts", "models": "Models"}
+    titles |= {"tuning": "Tuning", "targets": "Time to target", "profiles": "Performance profiles"}
+    there = [(titles[part], text) for part in parts if (text := part_of_report(run, part))]
+    return [section for title, text in there for section in (f"## {title}", text)]
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
 def _pictures(plots: Plots) -> list[str]:
     parts = []
     for group, files in plots.groups.items():
@@ -45,6 +76,7 @@ def _pictures(plots: Plots) -> list[str]:
         parts += [
             f"![{metric.replace('_', ' ')} of {group_title(group)}]({file})" for metric, file in files.items()
         ]
+    parts += [f"![{title}]({file})" for title, file in plots.others.items()]
     single = "\n".join(f"- [`{case}`]({file})" for case, file in plots.cases.items())
     return [*parts, f"Each case by itself:\n\n{single}"] if single else ["Nothing was trained."]
 

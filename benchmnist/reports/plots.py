@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from benchmnist.cases import Group
     from benchmnist.results import CaseResult, RunResult
 
 # Okabe and Ito's colours, told apart with every kind of colour vision (https://jfly.uni-koeln.de/color/),
@@ -50,10 +51,11 @@ class Curve(NamedTuple):
 
 
 class Plots(NamedTuple):
-    """What was drawn, relative to the run folder: by group and metric, and by case id."""
+    """What was drawn, relative to the run folder: by group and metric, and by case id; and other pictures."""
 
-    groups: dict[tuple[str, str, str], dict[str, str]]
+    groups: dict[Group, dict[str, str]]
     cases: dict[str, str]
+    others: dict[str, str] = {}  # noqa: RUF012 - by what it shows; a NamedTuple's default, which nobody changes
 
 
 def draw_plots(run: RunResult) -> Plots:
@@ -64,11 +66,8 @@ def draw_plots(run: RunResult) -> Plots:
     """
     styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
     drawn = [result for result in run.cases if result.has_epochs]
-    members: dict[tuple[str, str, str], list[CaseResult]] = {}
-    for result in drawn:
-        members.setdefault(result.case.group, []).append(result)
-    groups: dict[tuple[str, str, str], dict[str, str]] = {}
-    for group, results in members.items():
+    groups: dict[Group, dict[str, str]] = {}
+    for group, results in groups_of(run).items():
         groups[group] = {}
         for metric in LABELS:
             file = f"{PLOTS}/{group_file(group, metric)}"
@@ -83,9 +82,23 @@ def draw_plots(run: RunResult) -> Plots:
     return Plots(groups, cases)
 
 
-def group_file(group: tuple[str, str, str], metric: str) -> str:
+def groups_of(run: RunResult) -> dict[Group, list[CaseResult]]:
+    """What is drawn in one picture: of each group what has anything to draw."""
+    groups: dict[Group, list[CaseResult]] = {}
+    for result in run.cases:
+        if result.has_epochs:
+            groups.setdefault(result.case.group, []).append(result)
+    return groups
+
+
+def group_file(group: Group, metric: str) -> str:
     """What the picture of a group's curves is called."""
-    return f"{'__'.join(filter(None, group)).replace('/', '_')}.{metric}.png"
+    return f"{group_stem(group)}.{metric}.png"
+
+
+def group_stem(group: Group) -> str:
+    """What the files of a group's pictures begin with."""
+    return "__".join(filter(None, group)).replace("/", "_")
 
 
 def optimizer_styles(labels: Sequence[str] | dict[str, None]) -> dict[str, Style]:
@@ -110,7 +123,7 @@ def overlay(title: str, curves: Sequence[Curve], metric: str) -> bytes:
     seeds = _seeds([curve.result for curve in curves])
     axes.set_title(f"{TITLES[metric]} over epochs: {title}\n{seeds}", fontsize=11)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-    return _png(figure)
+    return to_png(figure)
 
 
 def single(result: CaseResult, style: Style) -> bytes:
@@ -121,7 +134,7 @@ def single(result: CaseResult, style: Style) -> bytes:
         _finish(axes, metric, stretch=False)
         axes.set_title(f"{TITLES[metric]} over epochs", fontsize=10)
     figure.suptitle(f"{result.id}\n{_seeds([result])}", fontsize=11)
-    return _png(figure)
+    return to_png(figure)
 
 
 def _seeds(results: Sequence[CaseResult]) -> str:
@@ -184,7 +197,8 @@ def _error_axis(axes: Axes, lowest: float, highest: float) -> None:
     axes.set_ylabel(f"{LABELS['test_accuracy']}, stretched towards 100")
 
 
-def _png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
+    """A picture as it is written."""
     output = io.BytesIO()
     figure.savefig(output, format="png", dpi=120)
     return output.getvalue()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from benchmnist.analysis.floor import noise_floors
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.reports.columns import IDENTITY, View, leading
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
+    from benchmnist.analysis.floor import Floor
     from benchmnist.analysis.summary import Summary
+    from benchmnist.cases import Group
     from benchmnist.reports.columns import Column
     from benchmnist.results import CaseResult, RunResult
 
@@ -35,31 +38,39 @@ LEGEND = (
 
 def legend(results: Sequence[CaseResult]) -> str:
     """What the columns say, and how the times of these results were taken, where that was not one by one."""
+    words = LEGEND
+    if any(result.case.control for result in results):
+        words += "; in brackets: less than the noise floor, by which the baseline differs from itself"
     together = sorted({result.side_by_side for result in results} - {1})
     if not together:
-        return LEGEND
+        return words
     many = " or ".join(map(str, together))
     threads = " or ".join(map(str, sorted({r.environment.get("threads", 0) for r in results if r.environment})))
     each = f", threads each: {threads}" if threads else ""
-    return f"{LEGEND}; times were taken with {many} trials side by side{each}: alone each would have been faster"
+    return f"{words}; times were taken with {many} trials side by side{each}: alone each would have been faster"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a column says of a case, as shown, and whether it is the best of its column."""
+    """What a column says of a case, as shown, whether it is the best of its column, and whether it is noise."""
 
     value: Any
     text: str
     best: bool = False
+    noise: bool = False
 
 
-def group_title(group: tuple[str, str, str]) -> str:
+def group_title(group: Group) -> str:
     """`mnist · fc-bn`, and the label of the block if it has one."""
     return " · ".join(filter(None, group))
 
 
 def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> dict[str, list[Cell]]:
-    """A row of cells a case, by its id; the best of a column is the best among the cases of the same dataset."""
+    """A row of cells a case, by its id; the best of a column is the best among the cases of the same dataset.
+
+    A difference from the baseline that is less than the noise floor, where there is one, stands in brackets.
+    """
+    floors = noise_floors([s.result for s in summaries])
     best: dict[tuple[str, str], str] = {}  # by column and dataset, as shown
     for column in columns:
         if column.best is None:
@@ -83,8 +94,19 @@ def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> dict[str, 
                 row.append(Cell(None, "–"))
             else:
                 is_best = wanted is not None and column.figure(value) == wanted
-                row.append(Cell(value, column.show(value), is_best))
+                noise = _is_noise(column.key, value, floors.get(s.result.case.group))
+                text = column.show(value)
+                row.append(Cell(value, f"({text})" if noise else text, is_best, noise))
     return rows
+
+
+def _is_noise(key: str, value: Any, floor: Floor | None) -> bool:
+    """Whether a difference from the baseline is less than what comes about by itself."""
+    if floor is not None and key == "accuracy_gain" and floor.accuracy is not None:
+        return bool(abs(value) <= floor.accuracy)
+    if floor is not None and key == "speedup" and floor.ratio is not None:
+        return bool(1 / floor.ratio <= value <= floor.ratio)
+    return False
 
 
 class ComparisonTable:
@@ -118,7 +140,8 @@ class ComparisonTable:
                 texts = []
                 for column, cell in zip(self.columns, self.rows[s.result.id], strict=True):
                     mark = "" if column.words else MARK if cell.best else " "
-                    texts.append(Text(cell.text + mark, style="bold green" if cell.best else ""))
+                    style = "dim" if cell.noise else "bold green" if cell.best else ""
+                    texts.append(Text(cell.text + mark, style=style))
                     if column.key == "status" and not s.is_fine:
                         texts[-1].stylize("red")
                 table.add_row(*texts)

@@ -91,6 +91,8 @@ class Datasets:
             DataError: as `load`, and if the case wants more examples than there are.
         """
         dataset = self.load(case.dataset)
+        if case.validation_size is not None:
+            dataset = held_out(dataset, case.validation_size, case.dataset.name)
         for name, wanted, there in (
             ("train_size", case.train_size, len(dataset.train_images)),
             ("test_size", case.test_size, len(dataset.test_images)),
@@ -98,6 +100,30 @@ class Datasets:
             if wanted is not None and wanted > there:
                 raise DataError(f"{name} = {wanted}, but {case.dataset.name} has only {there} examples there")
         return dataset.first(case.train_size, case.test_size)
+
+
+def held_out(dataset: Dataset, size: int, name: str) -> Dataset:
+    """A dataset with so many of its training examples as its test set; the others are left to be trained on.
+
+    Which ones is drawn once and for all, since a dataset may be ordered. The test set is nowhere to be seen: what
+    is chosen by what comes out is not chosen by looking at it.
+
+    Raises:
+        DataError: if there are not as many, or none would be left; says it of that name.
+    """
+    there = len(dataset.train_images)
+    if size >= there:
+        raise DataError(f"validation_size = {size}, but {name} has only {there} examples to train on")
+    generator = torch.Generator().manual_seed(seed_for("validation"))
+    order = torch.randperm(there, generator=generator)
+    held, left = order[:size].sort().values, order[size:].sort().values
+    return Dataset(
+        dataset.train_images[left],
+        dataset.train_labels[left],
+        dataset.train_images[held],
+        dataset.train_labels[held],
+        dataset.classes,
+    )
 
 
 def check_dataset(dataset: object, name: str) -> None:

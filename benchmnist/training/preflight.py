@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmnist.errors import DataError, Problem, TrialError
 from benchmnist.guard import contained
+from benchmnist.results import ModelDescription
+from benchmnist.training.describe import describe
 from benchmnist.training.trial import build_model, build_optimizer, build_schedule, steps_per_epoch
 from benchmnist.training.ways import precision_of
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from benchmnist.cases import Case, Component
     from benchmnist.plan import Plan
     from benchmnist.plugins import Registry
+    from benchmnist.results import Layer
     from benchmnist.specs import Dataset
     from benchmnist.training.data import Datasets
 
@@ -53,12 +55,14 @@ class Preflight:
         problems: Why the others cannot be.
         notes: What was noticed of the plugins beside, in words.
         data: The digest of each such case's dataset, by case id.
+        models: What each model that can be built is made of, on each dataset.
     """
 
     work: dict[str, Work]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     data: dict[str, str]
+    models: tuple[ModelDescription, ...] = ()
 
 
 def preflight(
@@ -106,12 +110,13 @@ class _Preflight:
         self.tell, self.deadly = tell, deadly
         self.problems: dict[str, Problem] = {}  # by what was refused, so that each is told once
         self.notes: dict[str, None] = {}  # in order, each once
-        self.models: dict[str, tuple[nn.Module, float] | None] = {}
+        self.models: dict[str, tuple[nn.Module, tuple[Layer, ...]] | None] = {}
         self.tried: dict[str, bool] = {}
 
     def check(self) -> Preflight:
         work: dict[str, Work] = {}
         data: dict[str, str] = {}
+        described: dict[tuple[str, str], ModelDescription] = {}
         for case in self.plan.cases:
             dataset = self.dataset(case)
             if dataset is None or not self.precision(case):
@@ -120,16 +125,18 @@ class _Preflight:
             built = self.model(case, dataset)
             if built is None:
                 continue
-            model, flop = built
+            model, layers = built
+            there = case.dataset.label, case.model.label
+            described.setdefault(there, ModelDescription(dataset=there[0], model=there[1], layers=layers))
             if not self.optimizer(case, model, dataset):
                 continue
             passes = self.registry.optimizers[case.optimizer.use].spec.passes or 1
             work[case.id] = Work(
                 parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
                 steps=steps_per_epoch(case, dataset),
-                flop=3 * flop * passes * len(dataset.train_images),
+                flop=3 * 2.0 * described[there].multiply_adds * passes * len(dataset.train_images),
             )
-        return Preflight(work, tuple(self.problems.values()), tuple(self.notes), data)
+        return Preflight(work, tuple(self.problems.values()), tuple(self.notes), data, tuple(described.values()))
 
     @contextlib.contextmanager
     def building(self, kind: str, component: Component) -> Iterator[None]:
@@ -150,7 +157,8 @@ class _Preflight:
             with self.building("dataset", case.dataset):
                 return self.datasets.for_case(case)
         except DataError as error:
-            self.report("datasets", case.dataset, case, error, str(case.train_size), str(case.test_size))
+            sizes = map(str, (case.train_size, case.test_size, case.validation_size))
+            self.report("datasets", case.dataset, case, error, *sizes)
         except Exception:  # noqa: BLE001, S110 - it will be raised again where the case is trained, and kept there
             pass
         return None
@@ -173,16 +181,16 @@ class _Preflight:
         block = next((i for i in range(len(suite.blocks)) if suite.block_line(i) == case.line), None)
         return suite.block_path(block) if block is not None else ()
 
-    def model(self, case: Case, dataset: Dataset) -> tuple[nn.Module, float] | None:
-        """The model and the floating-point operations of one image's forward pass."""
+    def model(self, case: Case, dataset: Dataset) -> tuple[nn.Module, tuple[Layer, ...]] | None:
+        """The model and its layers."""
         key = f"{_key(case.model)} {dataset.input_shape} {dataset.num_classes}"
         if key not in self.models:
             self.models[key] = None
             try:
                 with self.building("model", case.model):
                     model = build_model(case, 0, self.registry, dataset)
-                    flop = _forward_flop(model, dataset)
-                self.models[key] = model, flop
+                    layers = describe(model, dataset.input_shape)
+                self.models[key] = model, layers
             except (TypeError, ValueError) as error:
                 self.report("models", case.model, case, error)
             except Exception:  # noqa: BLE001 - it will be raised again in the training, and kept there
@@ -226,11 +234,3 @@ class _Preflight:
 
 def _key(component: Component) -> str:
     return f"{component.use} {json.dumps(component.params, sort_keys=True, default=str)}"
-
-
-def _forward_flop(model: nn.Module, dataset: Dataset) -> float:
-    """Floating-point operations of one image's forward pass, counted by torch."""
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        model.eval()(torch.zeros(1, *dataset.input_shape))
-    return float(counter.get_total_flops())

@@ -1,0 +1,397 @@
+"""What can be said of a run, in sentences: each with its figures, and the cases that it is about.
+
+A kind of sentence is a function of a run's results; it says nothing where the data do not bear it out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmnist.analysis.floor import noise_floors
+from benchmnist.analysis.statistics import LEAST_PAIRS
+from benchmnist.analysis.summary import summarise
+from benchmnist.analysis.targets import split, times_to_target
+from benchmnist.analysis.tuning import at_the_edge
+from benchmnist.analysis.verdicts import judge, judge_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from benchmnist.analysis.verdicts import Verdict
+    from benchmnist.cases import Group
+    from benchmnist.results import CaseResult, ModelDescription, RunResult, Search
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence or two, and the ids of the cases that they are about.
+
+    Attributes:
+        kind: Which sentence it is, as `rules`.
+        text: What is said.
+        cases: The ids.
+    """
+
+    kind: str
+    text: str
+    cases: tuple[str, ...] = ()
+
+
+def findings(run: RunResult) -> list[Finding]:
+    """What can be said of a run, the most important first."""
+    results = [result for result in run.cases if not result.case.control]
+    verdicts = judge(results)
+    return [
+        *_tested_wrongly(run.record.models, results),
+        *_diverged(results),
+        *_too_few_seeds(verdicts),
+        *_rules(results, verdicts),
+        *_layers(run.record.models, verdicts),
+        *_convolution(run.record.models, results),
+        *_targets(results),
+        *_tuned(run.record.searches, results),
+        *_one_learning_rate(results),
+        *_floor(run.cases),
+    ]
+
+
+def _tested_wrongly(models: Sequence[ModelDescription], results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Models that are another thing while they are trained, and were tested like that."""
+    two_minded = {(m.dataset, m.model) for m in models if any(_is_two_minded(kind) for kind in m.kinds)}
+    wrong = [
+        r.id
+        for r in results
+        if r.case.evaluate_in == "train" and (r.case.dataset.label, r.case.model.label) in two_minded
+    ]
+    if wrong:
+        yield Finding(
+            "train mode",
+            f"{_number(len(wrong), 'case')} with batch normalisation or dropout {_were(len(wrong))} tested in "
+            "train() mode: units were dropped and batches normalised by themselves while testing. Their "
+            "accuracies are not those of the networks that were trained.",
+            tuple(wrong),
+        )
+
+
+def _diverged(results: Sequence[CaseResult]) -> Iterator[Finding]:
+    gone = [(r, sum(trial.status == "diverged" for trial in r.trials)) for r in results]
+    gone = [(result, count) for result, count in gone if count]
+    if gone:
+        each = _listed([f"{_name(r)} ({count} of {_number(len(r.trials), 'seed')})" for r, count in gone])
+        yield Finding("diverged", f"Diverged: {each}.", tuple(r.id for r, _ in gone))
+
+
+def _too_few_seeds(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+    """Comparisons that nothing can be said of, for want of seeds and of nothing else."""
+    mute = [v for v in verdicts if not v.paired.says_something and v.one.trials and v.other.trials]
+    mute = [v for v in mute if min(len(v.one.case.seeds), len(v.other.case.seeds)) < LEAST_PAIRS]
+    if mute:
+        seeds = max(v.paired.n for v in mute)
+        yield Finding(
+            "too few seeds",
+            f"With {_number(seeds, 'seed')} nothing can be said of which case is better: the differences may be "
+            f"chance. Train more of them, as with --seeds 5.",
+            tuple(dict.fromkeys(case for v in mute for case in (v.other.id, v.one.id))),
+        )
+
+
+def _rules(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+    """Which method is the best of a group, or which ones are not shown to be worse than the best."""
+    within = {
+        (v.one.id, v.other.id): v for v in verdicts if v.one.case.group == v.other.case.group and v.p is not None
+    }
+    for group, members in _groups(results).items():
+        ranked = sorted((r for r in members if _mean(r) is not None), key=lambda r: -(_mean(r) or 0.0))
+        compared = [r for r in ranked[1:] if _pair(within, ranked[0], r) is not None]
+        if not compared:
+            continue
+        best = ranked[0]
+        beside = [(r, v) for r in compared if (v := _pair(within, best, r)) is not None]
+        worse = [(r, v) for r, v in beside if _better(v, best)]
+        level = [(r, v) for r, v in beside if not _better(v, best)]
+        where = _title(group)
+        if level:
+            apart = _listed([f"{_figure(r)} ({_tie(v, best)})" for r, v in level])
+            text = f"On {where}, {_figure(best)} has the highest mean, and cannot be told apart from {apart}."
+        else:
+            text = f"On {where}, {_figure(best)} is the best of {_number(len(members), 'method')}."
+        if worse:
+            by = _listed([f"{_figure(r)}, by {_amount(v, best)}" for r, v in worse])
+            text += f" It is better than {by}."
+        yield Finding("rules", text, tuple(r.id for r in [best, *compared]))
+
+
+def _layers(models: Sequence[ModelDescription], verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+    """What a layer did, by method: of two models of which the one is the other with something added to it."""
+    described = {(m.dataset, m.model): m for m in models}
+    by_models: dict[tuple[str, str, str, str], list[Verdict]] = {}
+    for v in verdicts:
+        one, other = v.one.case, v.other.case
+        if one.method == other.method and v.p is not None:
+            key = one.dataset.label, one.label, one.model.label, other.model.label
+            by_models.setdefault(key, []).append(v)
+    for (dataset, _, one_model, other_model), members in by_models.items():
+        with_it, without = described.get((dataset, one_model)), described.get((dataset, other_model))
+        added = _added(with_it, without)
+        larger, smaller, sign = one_model, other_model, 1
+        if not added:  # the suite may have them the other way round
+            added, larger, smaller, sign = _added(without, with_it), other_model, one_model, -1
+        if not added:
+            continue
+        told: dict[str, list[str]] = {"helps": [], "hurts": []}
+        for v in members:
+            subject = v.one if sign > 0 else v.other
+            if v.word == "equivalent":
+                verb = f"makes less than {v.margin:g} points of difference to"
+            elif v.word in ("better", "worse"):
+                verb = "helps" if (v.word == "better") == (sign > 0) else "hurts"
+            else:
+                verb = "is not shown to make a difference to"
+            told.setdefault(verb, []).append(f"{v.one.case.method} ({_amount(v, subject)}{_more(v)})")
+        said = "; it ".join(f"{verb} {_listed(whom)}" for verb, whom in told.items() if whom)
+        yield Finding(
+            "layers",
+            f"On {dataset}, {added} ({larger} beside {smaller}) {said}.",
+            tuple(case for v in members for case in (v.other.id, v.one.id)),
+        )
+
+
+def _convolution(models: Sequence[ModelDescription], results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """What the best case with convolutions gains over the best without, and what it costs."""
+    convolves = {(m.dataset, m.model): any(kind.startswith("Conv") for kind in m.kinds) for m in models}
+    for dataset in dict.fromkeys(r.case.dataset.label for r in results):
+        here = [r for r in results if r.case.dataset.label == dataset and _mean(r) is not None]
+        best = {
+            kind: max(
+                (r for r in here if convolves.get((dataset, r.case.model.label)) is kind),
+                key=lambda r: _mean(r) or 0.0,
+                default=None,
+            )
+            for kind in (True, False)
+        }
+        one, other = best[True], best[False]
+        if one is None or other is None:
+            continue
+        accuracy, seconds = judge_pair(one, other), judge_pair(one, other, "seconds")
+        if accuracy.p is None:
+            continue
+        shown = {
+            "better": f"gains {_amount(accuracy, one)}",
+            "worse": f"loses {_amount(accuracy, one)}",
+        }.get(accuracy.word, f"is not shown to differ ({_amount(accuracy, one)}{_more(accuracy)})")
+        epochs = f"{one.case.epochs} epochs beside {other.case.epochs}"
+        yield Finding(
+            "convolution",
+            f"On {dataset}, the best case with convolutions, {_name(one)} ({_mean(one):.2f} %), {shown} beside "
+            f"the best without, {_name(other)} ({_mean(other):.2f} %). An epoch takes {_ratio(seconds)} the time, "
+            f"and it was trained for {epochs}.",
+            (one.id, other.id),
+        )
+
+
+def _targets(results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Who is at the target first, and why."""
+    by_target: dict[tuple[str, float], list[CaseResult]] = {}
+    for result in results:
+        if result.case.target_accuracy is not None and result.has_epochs:
+            by_target.setdefault((result.case.dataset.label, result.case.target_accuracy), []).append(result)
+    for (dataset, target), members in by_target.items():
+        times = times_to_target(members)
+        there = sorted((t for t in times if t.seconds is not None), key=lambda t: t.seconds or 0.0)
+        missing = [t for t in times if t.seconds is None]
+        if not there:
+            yield Finding(
+                "target",
+                f"On {dataset}, no case was at {target:g} % in half of its seeds.",
+                tuple(t.result.id for t in times),
+            )
+            continue
+        first = there[0]
+        text = (
+            f"On {dataset}, {_name(first.result)} was at {target:g} % first: after {first.seconds:.3g} "
+            f"s of training ({_number(first.epochs or 0, 'epoch')}, {first.hits} of "
+            f"{_number(len(first.reached), 'seed')})."
+        )
+        if len(there) > 1 and (why := split(first, there[1])) is not None:
+            text += (
+                f" The next, {_name(there[1].result)}, took {there[1].seconds:.3g} s: {why.steps:.1f} times the "
+                f"steps, at {why.cost:.1f} times the cost of a step."
+            )
+        if missing:
+            text += f" {_number(len(missing), 'case')} of {len(times)} did not get there in half of the seeds."
+        yield Finding("target", text, tuple(t.result.id for t in there[:2]))
+
+
+def _tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """That hyperparameters were chosen, and what to doubt of it."""
+    if not searches:
+        return
+    budgets = sorted({len(search.attempts) for search in searches})
+    samplers = _listed(sorted({search.sampler for search in searches}))
+    yield Finding(
+        "tuned",
+        f"Each update rule chose its hyperparameters on held-out training examples, with "
+        f"{' to '.join(map(str, (budgets[0], budgets[-1])[: len(budgets)]))} attempts ({samplers}); all were "
+        "then trained with other seeds, and tested on the test set.",
+        tuple(result.id for result in results if result.case.tuned),
+    )
+    edges = [
+        f"{edge} ({search.method} on {_title((search.dataset, search.model, search.label))})"
+        for search in searches
+        for edge in at_the_edge(search)
+    ]
+    if edges:
+        yield Finding(
+            "best at the edge",
+            f"The best attempt lies at an edge of what could be chosen, so that a better one may lie beyond: "
+            f"{_listed(edges)}.",
+        )
+    tuned = {result.case.group for result in results if result.case.tuned}
+    untuned = [result for result in results if result.case.group in tuned and not result.case.tuned]
+    if untuned:
+        one = len(untuned) == 1
+        yield Finding(
+            "not tuned",
+            f"{_listed([_name(result) for result in untuned])} {'was' if one else 'were'} not tuned, and "
+            f"{'stands' if one else 'stand'} beside cases that were.",
+            tuple(result.id for result in untuned),
+        )
+
+
+def _one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Several rules beside each other, each at one learning rate that nobody has chosen for it."""
+    for dataset in dict.fromkeys(r.case.dataset.label for r in results):
+        rates: dict[str, set[str]] = {}
+        for result in results:
+            case = result.case
+            if case.dataset.label == dataset and not case.tuned:
+                rate = next((e.learning_rate for t in result.trials for e in t.epochs), None)
+                rates.setdefault(case.optimizer.name, set()).add(f"{rate:g}" if rate is not None else "")
+        several = {name: found - {""} for name, found in rates.items()}
+        if len(several) < 2 or any(len(found) != 1 for found in several.values()):  # noqa: PLR2004 - of rules
+            continue
+        each = {name: next(iter(found)) for name, found in several.items()}
+        common = next(iter(each.values()))
+        how = (
+            f"all at {common}"
+            if set(each.values()) == {common}
+            else _listed([f"{name} at {rate}" for name, rate in each.items()])
+        )
+        yield Finding(
+            "one learning rate",
+            f"On {dataset}, each update rule was trained at one learning rate only ({how}), so that learning "
+            "rates are compared as much as rules. `benchmnist tune` gives each the same budget to find its own.",
+        )
+
+
+def _floor(results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """What the baselines and themselves with other seeds leave room for."""
+    each = [
+        f"{floor.accuracy:.2f} points and {floor.ratio - 1:.0%} on {_title(group)}"
+        for group, floor in noise_floors(results).items()
+        if floor.accuracy is not None and floor.ratio is not None
+    ]
+    if each:
+        yield Finding(
+            "noise floor",
+            "The baseline and itself with other seeds leave room for differences of accuracy and of time: "
+            f"{_listed(each)}. Less than that is noise here, and is set in brackets.",
+            tuple(r.id for r in results if r.case.control),
+        )
+
+
+def _groups(results: Iterable[CaseResult]) -> dict[Group, list[CaseResult]]:
+    groups: dict[Group, list[CaseResult]] = {}
+    for result in results:
+        groups.setdefault(result.case.group, []).append(result)
+    return groups
+
+
+def _mean(result: CaseResult) -> float | None:
+    return summarise(result).accuracy
+
+
+def _pair(verdicts: dict[tuple[str, str], Verdict], one: CaseResult, other: CaseResult) -> Verdict | None:
+    return verdicts.get((one.id, other.id)) or verdicts.get((other.id, one.id))
+
+
+def _better(verdict: Verdict, subject: CaseResult) -> bool:
+    return verdict.word == ("better" if verdict.one is subject else "worse")
+
+
+def _amount(verdict: Verdict, subject: CaseResult) -> str:
+    """`+0.20 points (0.08 to 0.31)`: of the subject, with the interval."""
+    sign = 1 if verdict.one is subject else -1
+    low, high = sorted(sign * end for end in verdict.interval or (0.0, 0.0))
+    return f"{sign * verdict.paired.mean:+.2f} points ({low:.2f} to {high:.2f})"
+
+
+def _tie(verdict: Verdict, best: CaseResult) -> str:
+    if verdict.word == "equivalent":
+        return f"equivalent within {verdict.margin:g} points: {_amount(verdict, best)}"
+    return f"{_amount(verdict, best)}{_more(verdict)}"
+
+
+def _more(verdict: Verdict) -> str:
+    return (
+        f", about {_number(verdict.more, 'more seed')} would tell"
+        if verdict.word == "more seeds" and verdict.more
+        else ""
+    )
+
+
+def _ratio(verdict: Verdict) -> str:
+    """`4.2 times (4.0 to 4.4)`, of a difference of logarithms."""
+    mean, low, high = map(math.exp, (verdict.paired.mean, *(verdict.interval or (0.0, 0.0))))
+    return f"{mean:.1f} times ({low:.1f} to {high:.1f})"
+
+
+def _figure(result: CaseResult) -> str:
+    return f"{result.case.method} ({_mean(result):.2f} %)"
+
+
+def _name(result: CaseResult) -> str:
+    """What a case is called beside those of other models."""
+    return " · ".join(filter(None, (result.case.model.label, result.case.method, result.case.label)))
+
+
+def _title(group: Group) -> str:
+    return " · ".join(filter(None, group))
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+def _listed(words: Sequence[str]) -> str:
+    """`a, b and c`; where the parts have commas of their own, these tell them apart still."""
+    return " and ".join(
+        filter(None, ("; ".join(words[:-1]) if any("," in w for w in words) else ", ".join(words[:-1]), words[-1]))
+    )
+
+
+_SPOKEN = (("BatchNorm", "batch normalisation"), ("Dropout", "dropout"))
+
+
+def _added(larger: ModelDescription | None, smaller: ModelDescription | None) -> str:
+    """What the larger has that the smaller has not, `batch normalisation`; empty if it lacks anything of it."""
+    if larger is None or smaller is None:
+        return ""
+    more, less = Counter(larger.kinds), Counter(smaller.kinds)
+    if less - more or more == less:
+        return ""
+    spoken = {
+        next((words for kind, words in _SPOKEN if name.startswith(kind)), name): None for name in (more - less)
+    }
+    return " and ".join(spoken)
+
+
+def _is_two_minded(kind: str) -> bool:
+    return any(kind.startswith(start) for start, _ in _SPOKEN)

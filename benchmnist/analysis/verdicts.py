@@ -1,0 +1,170 @@
+"""What may be said of one case beside another: better, worse, equivalent, or that it cannot be told."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from benchmnist.analysis.statistics import LEVEL, Paired, holm
+from benchmnist.analysis.summary import final_accuracies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from benchmnist.results import CaseResult
+
+Word = Literal["better", "worse", "equivalent", "no difference shown", "more seeds", "nothing can be said"]
+Metric = Literal["accuracy", "seconds"]
+
+MOST_MORE_SEEDS = 30
+"""A difference that wants more than so many seeds beside those that there are is not promised to anybody."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One case held against another, seed by seed.
+
+    Attributes:
+        one, other: The results.
+        metric: What is compared: `accuracy`, the test accuracy after the last epoch in points, or `seconds`, the
+            natural logarithm of a seed's median epoch time.
+        paired: The one's figure less the other's, of each seed that completed in both.
+        margin: What difference is none, in points; None where the suite does not say.
+        p: Of the difference, corrected for all comparisons that were made with it (Holm); None of too few seeds.
+        equivalence_p: Of the difference being less than the margin, likewise corrected.
+        more: How many more seeds would tell, about; None where that is not to be said.
+    """
+
+    one: CaseResult
+    other: CaseResult
+    metric: Metric
+    paired: Paired
+    margin: float | None = None
+    p: float | None = None
+    equivalence_p: float | None = None
+    more: int | None = None
+
+    @property
+    def word(self) -> Word:
+        """What may be said of the one.
+
+        `equivalent` goes before `better` and `worse`: a difference that is shown to be smaller than what the
+        suite calls a difference is none, however sure it is.
+        """
+        if self.p is None:
+            return "nothing can be said"
+        if self.equivalence_p is not None and self.equivalence_p <= LEVEL:
+            return "equivalent"
+        if self.p <= LEVEL:
+            more_is_better = self.metric == "accuracy"
+            return "better" if (self.paired.mean > 0) == more_is_better else "worse"
+        return "no difference shown" if self.more is None else "more seeds"
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Of the mean difference, with a confidence of 0.95, by itself."""
+        return self.paired.interval
+
+
+def judge(results: Sequence[CaseResult], metric: Metric = "accuracy") -> list[Verdict]:
+    """A verdict on each pair of cases that differ in one thing: see `pairs`. All of them are one family.
+
+    So the chance that any `better` or `worse` among them is a mistake is at most LEVEL, if differences are
+    normally distributed; and likewise of the `equivalent` ones.
+    """
+    made = [_compared(one, other, metric) for one, other in pairs(results)]
+    telling = [v for v in made if v.paired.says_something]
+    corrected = dict(zip(map(id, telling), holm([v.paired.p or 0.0 for v in telling]), strict=True))
+    with_margin = [v for v in telling if v.margin is not None]
+    ties = [v.paired.equivalence_p(v.margin or 0.0) or 0.0 for v in with_margin]
+    equivalence = dict(zip(map(id, with_margin), holm(ties), strict=True))
+    return [
+        replace(
+            v,
+            p=corrected.get(id(v)),
+            equivalence_p=equivalence.get(id(v)),
+            more=_more(v.paired, LEVEL / len(telling)) if id(v) in corrected else None,
+        )
+        for v in made
+    ]
+
+
+def judge_pair(one: CaseResult, other: CaseResult, metric: Metric = "accuracy") -> Verdict:
+    """The verdict on two cases, whatever they are, as the only comparison."""
+    v = _compared(one, other, metric)
+    if not v.paired.says_something:
+        return v
+    equivalence = None if v.margin is None else v.paired.equivalence_p(v.margin)
+    return replace(v, p=v.paired.p, equivalence_p=equivalence, more=_more(v.paired, LEVEL))
+
+
+def pairs(results: Sequence[CaseResult]) -> Iterator[tuple[CaseResult, CaseResult]]:
+    """Every two cases of one group (what differs is the method), and of one method (what differs is the model).
+
+    Of the models each is compared with the one before it in the suite. The second of a pair is the baseline, or
+    else the one that stands first in the suite. Controls are left out.
+    """
+    groups: dict[object, list[CaseResult]] = {}
+    methods: dict[object, list[CaseResult]] = {}
+    for result in results:
+        case = result.case
+        if not case.control:
+            groups.setdefault(case.group, []).append(result)
+            methods.setdefault((case.dataset.label, case.label, case.method), []).append(result)
+    for members in groups.values():
+        for earlier, later in itertools.combinations(members, 2):
+            if later.case.method == later.case.baseline:
+                yield earlier, later
+            else:
+                yield later, earlier
+    for members in methods.values():
+        for earlier, later in itertools.pairwise(members):
+            yield later, earlier
+
+
+def telling(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Those that a table shows: beside the baseline, the next in the ranking of a group, the model before."""
+    means = {id(r): _mean(r) for v in verdicts for r in (v.one, v.other)}
+    ranked: dict[object, list[CaseResult]] = {}
+    for result in {id(r): r for v in verdicts for r in (v.one, v.other)}.values():
+        ranked.setdefault(result.case.group, []).append(result)
+    next_to = set()
+    for members in ranked.values():
+        members.sort(key=lambda r: means[id(r)], reverse=True)
+        next_to |= {frozenset((r.id, after.id)) for r, after in itertools.pairwise(members)}
+    return [
+        v
+        for v in verdicts
+        if v.one.case.group != v.other.case.group
+        or v.other.case.method == v.other.case.baseline
+        or frozenset((v.one.id, v.other.id)) in next_to
+    ]
+
+
+def _mean(result: CaseResult) -> float:
+    return statistics.fmean(final_accuracies(result).values() or [-math.inf])
+
+
+def log_seconds(result: CaseResult) -> dict[int, float]:
+    """The natural logarithm of each seed's median epoch time in seconds; of trials that completed."""
+    return {
+        trial.seed: math.log(seconds)
+        for trial in result.trials
+        if trial.status == "completed" and (seconds := statistics.median(e.seconds for e in trial.epochs)) > 0
+    }
+
+
+def _compared(one: CaseResult, other: CaseResult, metric: Metric) -> Verdict:
+    figures = final_accuracies if metric == "accuracy" else log_seconds
+    ours, theirs = figures(one), figures(other)
+    paired = Paired(tuple(ours[seed] - theirs[seed] for seed in ours if seed in theirs))
+    return Verdict(one, other, metric, paired, one.case.margin if metric == "accuracy" else None)
+
+
+def _more(paired: Paired, level: float) -> int | None:
+    """How many more seeds, at the level that the smallest p of the family is held against."""
+    needed = paired.pairs_needed(level, paired.n + MOST_MORE_SEEDS)
+    return None if needed is None else max(1, needed - paired.n)

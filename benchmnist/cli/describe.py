@@ -1,0 +1,75 @@
+"""`benchmnist describe MODEL`."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmnist.cli.options import block_option, debug_option, option
+
+
+def _models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Completes the names of the installed models."""
+    from benchmnist.plugins import find_plugins
+
+    return [offer.spec.name for offer in find_plugins().models if offer.spec.name.startswith(incomplete)]
+
+
+def _parameters(ctx: click.Context, param: click.Parameter, value: Any) -> dict[str, Any]:
+    """`hidden_size=1000`: the values are TOML, as in a suite."""
+    found: dict[str, Any] = {}
+    for each in value:
+        try:
+            found |= tomllib.loads(each)
+        except tomllib.TOMLDecodeError as error:
+            raise click.BadParameter(
+                f"{each!r} is not NAME=VALUE with a value as in a suite", ctx, param
+            ) from error
+    return found
+
+
+@click.command("describe")
+@click.argument("model", shell_complete=_models)
+@click.argument("parameters", nargs=-1, callback=_parameters, metavar="[NAME=VALUE...]")
+@option("--dataset", default="mnist", show_default=True, help="What it is made for: images of that shape.")
+@option(
+    "--format",
+    "form",
+    type=click.Choice(["rich", "markdown"]),
+    default="rich",
+    show_default=True,
+    help="What to print.",
+)
+@option(
+    "--data-root",
+    envvar="BENCHMNIST_DATA",
+    type=click.Path(path_type=Path),
+    help="The folder to keep datasets in.  [default: the user's cache folder]",
+)
+@block_option
+@debug_option
+def command(
+    *,
+    model: str,
+    parameters: dict[str, Any],
+    dataset: str,
+    form: str,
+    data_root: Path | None,
+    block: tuple[str, ...],
+) -> None:
+    """List the layers of MODEL: output shapes, parameters, multiply-adds of an image.
+
+    Parameters of the model are given as in a suite: benchmnist describe fc hidden_size=1000
+    """
+    from benchmnist.cli.console import results_console
+    from benchmnist.reports.sheets import markdown_sheet, model_sheet, rich_sheet
+    from benchmnist.training.describe import describe_offer
+
+    sheet = model_sheet(describe_offer(model, parameters, dataset, data_root, block))
+    if form == "markdown":
+        click.echo(markdown_sheet(sheet))
+    else:
+        results_console().print(rich_sheet(sheet))

@@ -1,0 +1,81 @@
+"""Keeping a text in a file, or in a block of somebody's document: what `report` and `compare` share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from benchmnist.cli.options import option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+STALE = 1
+
+
+def document_options(function: F) -> F:
+    """--output, --update, --name and --check."""
+    for add in reversed(
+        (
+            option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file."),
+            option(
+                "--update",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                metavar="FILE",
+                help="Replace what stands between <!-- benchmnist:start --> and <!-- benchmnist:end --> in FILE.",
+            ),
+            option("--name", default="", help="The block to update: <!-- benchmnist:start NAME -->."),
+            option("--check", is_flag=True, help="Change nothing; exit with 1 if --update or --output would."),
+        )
+    ):
+        function = add(function)
+    return function
+
+
+class Document:
+    """Where a text is to go: a file of its own, a block of one, or standard output.
+
+    Raises:
+        click.UsageError: if the options do not go together.
+    """
+
+    def __init__(self, output: Path | None, update: Path | None, name: str, *, check: bool) -> None:
+        if update and output:
+            raise click.UsageError("--update changes a file, --output writes one: take one of them")
+        if check and not (update or output):
+            raise click.UsageError("--check says whether a file is up to date: name it with --update or --output")
+        if name and not update:
+            raise click.UsageError("--name is that of a block: name the file with --update")
+        self.file, self.name, self.check = update or output, name if update else None, check
+
+    @property
+    def folder(self) -> Path:
+        """What the links of the text are relative to."""
+        return self.file.parent if self.file else Path()
+
+    def link(self, file: Path) -> str:
+        """How the text says where a file is."""
+        return os.path.relpath(file, self.folder).replace(os.sep, "/")
+
+    def keep(self, text: str) -> None:
+        """Writes the text, or only looks whether it is there already, or prints it."""
+        from benchmnist.reports.inplace import read_document, replaced
+        from benchmnist.store import write_file
+
+        if self.file is None:
+            click.echo(text, nl=False)
+            return
+        there = read_document(self.file) if self.name is not None or self.file.is_file() else None
+        wanted = text if self.name is None or there is None else replaced(there, text, self.name, self.file)
+        if there == wanted:
+            click.echo(f"{self.file} is up to date", err=True)
+        elif self.check:
+            click.echo(f"{self.file} is out of date; run the same without --check", err=True)
+            click.get_current_context().exit(STALE)
+        else:
+            write_file(self.file, wanted)
+            click.echo(f"wrote {self.file}", err=True)

@@ -1,0 +1,55 @@
+"""`benchmnist tune SUITE`."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmnist.cli.executors import RunCommand, taken_out
+from benchmnist.cli.options import option
+from benchmnist.cli.training import FAILED, INTERRUPTED, TERMINATED, terminated_as_interrupted, training_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmnist.cli.display import Display
+
+
+@click.command("tune", cls=RunCommand)
+@click.argument("suite", type=click.Path(path_type=Path))
+@option("--trials", type=click.IntRange(min=1), help="Instead of the suite's: points an optimizer, on each model.")
+@option("--sampler", type=click.Choice(["random", "tpe", "grid"]), help="Instead of the suite's.")
+@option("--resume", is_flag=True, help="Go on with the newest search of the suite.")
+@training_options
+def command(suite: Path, *, verbose: bool, **options: Any) -> None:
+    """Let each optimizer of SUITE find its hyperparameters, with the same budget, and compare them then.
+
+    What may be chosen is said by the suite: [optimizers.NAME.space]. Points are judged on training examples that
+    are held out; what was best is trained again with other seeds, and tested on the test set.
+    """
+    from benchmnist.cli.display import make_display
+    from benchmnist.cli.run import show_result
+    from benchmnist.tune import tune
+
+    options["executor_options"] = taken_out(click.get_current_context(), options)
+    displays: list[Display] = []
+
+    @contextlib.contextmanager
+    def watch() -> Iterator[Display]:
+        with make_display(verbose=verbose) as display:
+            displays.append(display)
+            yield display
+
+    with terminated_as_interrupted() as terminated:
+        try:
+            tuned = tune(suite, watch=watch, **options)
+        except KeyboardInterrupt:
+            if any(display.path for display in displays):
+                click.echo("interrupted: what was done is kept; go on with --resume", err=True)
+            click.get_current_context().exit(TERMINATED if terminated else INTERRUPTED)
+    show_result(tuned.final)
+    if tuned.final.record.status == "failed":
+        click.get_current_context().exit(FAILED)

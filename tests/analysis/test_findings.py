@@ -1,0 +1,223 @@
+"""Each kind of sentence: data that must produce it, and data that must not."""
+
+from __future__ import annotations
+
+import pytest
+from made_up import made_up_run, seeds_result
+
+from benchmnist.analysis.findings import Finding, findings
+from benchmnist.cases import Space
+from benchmnist.results import Attempt, CaseResult, Layer, ModelDescription, Search
+
+SPREAD = (0.0, 0.1, -0.1, 0.05, -0.05)
+OTHER = SPREAD[::-1]
+
+
+def around(mean: float, spread: tuple[float, ...] = SPREAD) -> list[float | None]:
+    return [mean + each for each in spread]
+
+
+def model(name: str, *kinds: str) -> ModelDescription:
+    return ModelDescription(dataset="mnist", model=name, layers=tuple(Layer(name="", kind=kind) for kind in kinds))
+
+
+FC = model("fc", "Linear", "ReLU", "Linear")
+FC_BN = model("fc-bn", "Linear", "ReLU", "BatchNorm1d", "Linear")
+FC_BN_DROPOUT = model("fc-bn-dropout", "Linear", "ReLU", "BatchNorm1d", "Dropout", "Linear")
+CNN = model("cnn", "Conv2d", "ReLU", "Linear")
+
+
+def said(
+    kind: str, cases: list[CaseResult], *models: ModelDescription, searches: list[Search] | None = None
+) -> list[str]:
+    run = made_up_run(cases, models=models, searches=searches or [])
+    return [finding.text for finding in findings(run) if finding.kind == kind]
+
+
+def test_the_best_rule_is_named_where_it_is_shown_to_be() -> None:
+    cases = [
+        seeds_result("fc", "sgd", around(90, OTHER)),
+        seeds_result("fc", "adam", around(97)),
+        seeds_result("fc", "momentum", around(95, OTHER)),
+    ]
+    (text,) = said("rules", cases)
+    assert text == (
+        "On mnist · fc, adam (97.00 %) is the best of 3 methods. It is better than momentum (95.00 %), by +2.00 points "
+        "(1.94 to 2.06) and sgd (90.00 %), by +7.00 points (6.94 to 7.06)."
+    )
+
+
+def test_what_cannot_be_told_apart_is_not_ranked() -> None:
+    cases = [
+        seeds_result("fc", "sgd", around(90)),
+        seeds_result("fc", "adam", around(97)),
+        seeds_result("fc", "rmsprop", around(97.01, OTHER)),
+    ]
+    (text,) = said("rules", cases)
+    assert text.startswith(
+        "On mnist · fc, rmsprop (97.01 %) has the highest mean, and cannot be told apart from adam "
+    )
+    assert "best" not in text
+    assert "It is better than sgd (90.00 %)" in text
+
+
+def test_a_tie_within_the_margin_is_called_one() -> None:
+    cases = [seeds_result("fc", name, around(97, s), margin=0.5) for name, s in (("adam", SPREAD), ("sgd", OTHER))]
+    assert "equivalent within 0.5 points" in said("rules", cases)[0]
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_of_few_seeds_nothing_is_said_but_that(seeds: int) -> None:
+    cases = [seeds_result("fc", name, around(mean)[:seeds]) for name, mean in (("sgd", 50), ("adam", 97))]
+    assert said("rules", cases) == []
+    (text,) = said("too few seeds", cases)
+    assert text.startswith(f"With {seeds} seed")
+    assert "nothing can be said" in text
+
+
+def test_of_three_seeds_something_is() -> None:
+    cases = [seeds_result("fc", name, around(mean)[:3]) for name, mean in (("sgd", 50), ("adam", 97))]
+    assert said("too few seeds", cases) == []
+    assert len(said("rules", cases)) == 1
+    assert said("too few seeds", cases[:1]) == []  # nothing stands beside it
+
+
+def test_what_batch_normalisation_did_is_said_of_each_rule() -> None:
+    cases = [
+        seeds_result("fc", "sgd", around(78, OTHER)),
+        seeds_result("fc", "adam", around(98, OTHER)),
+        seeds_result("fc", "momentum", around(98, OTHER)),
+        seeds_result("fc-bn", "sgd", around(93)),
+        seeds_result("fc-bn", "adam", around(98)),
+        seeds_result("fc-bn", "momentum", around(97)),
+    ]
+    (text,) = said("layers", cases, FC, FC_BN)
+    assert text == (
+        "On mnist, batch normalisation (fc-bn beside fc) helps sgd (+15.00 points (14.94 to 15.06)); it hurts momentum "
+        "(-1.00 points (-1.06 to -0.94)); it is not shown to make a difference to adam (+0.00 points (-0.06 to 0.06))."
+    )
+    (other_way_round,) = said("layers", cases[3:] + cases[:3], FC, FC_BN)
+    assert other_way_round == text
+
+
+def test_what_dropout_did_is_said_and_within_a_margin_that_it_did_nothing() -> None:
+    cases = [
+        seeds_result("fc-bn", "adam", around(98, OTHER), margin=0.5),
+        seeds_result("fc-bn-dropout", "adam", around(97.9), margin=0.5),
+    ]
+    (text,) = said("layers", cases, FC_BN, FC_BN_DROPOUT)
+    assert text.startswith(
+        "On mnist, dropout (fc-bn-dropout beside fc-bn) makes less than 0.5 points of difference to "
+    )
+
+
+@pytest.mark.parametrize("models", [(FC, CNN), ()], ids=["models of other layers", "models that nobody described"])
+def test_layers_are_not_made_up(models: tuple[ModelDescription, ...]) -> None:
+    cases = [seeds_result(name, "adam", around(mean)) for name, mean in (("fc", 90), ("cnn", 99))]
+    assert said("layers", cases, *models) == []
+
+
+def test_what_convolutions_gain_and_cost() -> None:
+    cases = [
+        seeds_result("fc", "sgd", around(90, OTHER)),
+        seeds_result("fc", "adam", around(98, OTHER), seconds=1.0, epochs=5),
+        seeds_result("cnn", "adam", around(99), seconds=[4.0, 4.1, 3.9, 4.0, 4.0], epochs=10),
+    ]
+    (text,) = said("convolution", cases, FC, CNN)
+    assert (
+        "cnn · adam (99.00 %), gains +1.00 points (0.94 to 1.06) beside the best without, fc · adam (98.00 %)"
+        in text
+    )
+    assert "An epoch takes 4.0 times (3.9 to 4.1) the time, and it was trained for 10 epochs beside 5." in text
+    assert said("convolution", cases[:2], FC) == []
+    worse = [cases[1], seeds_result("cnn", "adam", around(97))]
+    assert "loses -1.00 points" in said("convolution", worse, FC, CNN)[0]
+    same = [cases[1], seeds_result("cnn", "adam", around(98))]
+    assert "is not shown to differ" in said("convolution", same, FC, CNN)[0]
+
+
+def test_what_diverged_is_named() -> None:
+    cases = [seeds_result("fc", "wild", [None, 50.0, None]), seeds_result("fc", "sgd", [90.0] * 3)]
+    assert said("diverged", cases) == ["Diverged: fc · wild (2 of 3 seeds)."]
+    assert said("diverged", cases[1:]) == []
+
+
+def test_one_learning_rate_each_is_no_comparison_of_rules() -> None:
+    cases = [seeds_result("fc", "sgd", around(90), lr=1e-3), seeds_result("fc", "adam", around(97), lr=1e-3)]
+    (text,) = said("one learning rate", cases)
+    assert "(all at 0.001)" in text
+    (text,) = said("one learning rate", [cases[0], seeds_result("fc", "adam", around(97), lr=0.01)])
+    assert "(sgd at 0.001 and adam at 0.01)" in text
+
+
+def test_and_is_not_said_of_one_rule_of_swept_ones_or_of_tuned_ones() -> None:
+    sgd, adam = (seeds_result("fc", name, around(90)) for name in ("sgd", "adam"))
+    assert said("one learning rate", [sgd]) == []
+    assert said("one learning rate", [sgd, adam, seeds_result("fc-bn", "sgd", around(90), lr=1.0)]) == []
+    tuned = [seeds_result("fc", name, around(90), tuned=True) for name in ("sgd", "adam")]
+    assert said("one learning rate", tuned) == []
+
+
+def test_networks_that_were_tested_in_train_mode_are_named() -> None:
+    cases = [seeds_result(name, "adam", around(97), evaluate_in="train") for name in ("fc", "fc-bn")]
+    (text,) = said("train mode", cases, FC, FC_BN)
+    assert text.startswith("1 case with batch normalisation or dropout was tested in train() mode")
+    assert said("train mode", cases[:1], FC, FC_BN) == []  # nothing in it knows the two modes apart
+    assert said("train mode", [seeds_result("fc-bn", "adam", around(97))], FC_BN) == []
+
+
+def test_who_is_at_the_target_first_and_why() -> None:
+    options = {"epochs": 5, "target_accuracy": 60.0}
+    cases = [
+        seeds_result("fc", "sgd", [75.0] * 3, seconds=1.0, **options),  # type: ignore[arg-type]
+        seeds_result("fc", "adam", [100.0] * 3, seconds=1.2, **options),  # type: ignore[arg-type]
+        seeds_result("fc", "slow", [10.0] * 3, **options),  # type: ignore[arg-type]
+    ]
+    (text,) = said("target", cases)
+    assert text == (
+        "On mnist, fc · adam was at 60 % first: after 3.6 s of training (3 epochs, 3 of 3 seeds). The next, fc · sgd, "
+        "took 4 s: 1.3 times the steps, at 0.8 times the cost of a step. 1 case of 3 did not get there in half of the "
+        "seeds."
+    )
+    assert said("target", cases[2:]) == ["On mnist, no case was at 60 % in half of its seeds."]
+    assert said("target", [seeds_result("fc", "sgd", [90.0] * 3)]) == []
+
+
+def test_the_noise_floor_is_told_where_there_is_a_control() -> None:
+    baseline = seeds_result("fc", "sgd", around(90), baseline="sgd", seconds=[1.0, 1.1, 1.2, 1.0, 1.1])
+    control = baseline.model_copy(
+        update={"case": baseline.case.model_copy(update={"control": True, "id": "mnist/fc/sgd/control"})}
+    )
+    (text,) = said("noise floor", [baseline, control])
+    assert "0.12 points and 12% on mnist · fc" in text
+    assert said("noise floor", [baseline]) == []
+
+
+def searched(*values: float, method: str = "sgd") -> Search:
+    attempts = tuple(Attempt(params={"lr": lr}, accuracy=50 + lr) for lr in values)
+    space = {"lr": Space(low=0.001, high=1.0, log=True)}
+    return Search(dataset="mnist", model="fc", method=method, sampler="random", space=space, attempts=attempts)
+
+
+def test_what_was_tuned_says_how_and_what_to_doubt() -> None:
+    tuned = seeds_result("fc", "sgd", around(90), tuned=True)
+    untuned = seeds_result("fc", "adam", around(91))
+    inside, edge = [searched(0.01, 0.1)], [searched(0.01, 0.99)]
+    assert "with 2 attempts (random)" in said("tuned", [tuned], searches=inside)[0]
+    assert said("best at the edge", [tuned], searches=inside) == []
+    (text,) = said("best at the edge", [tuned], searches=edge)
+    assert "lr = 0.99, of 0.001 to 1 (sgd on mnist · fc)" in text
+    assert said("not tuned", [tuned], searches=inside) == []
+    assert said("not tuned", [tuned, untuned], searches=inside) == [
+        "fc · adam was not tuned, and stands beside cases that were."
+    ]
+    assert said("tuned", [untuned]) == []
+
+
+def test_findings_name_their_rows() -> None:
+    cases = [seeds_result("fc", name, around(mean)) for name, mean in (("sgd", 90), ("adam", 97))]
+    found = {finding.kind: finding for finding in findings(made_up_run(cases))}
+    assert found["rules"].cases == ("mnist/fc/adam", "mnist/fc/sgd")
+    for finding in found.values():
+        assert isinstance(finding, Finding)
+        assert {*finding.cases} <= {case.id for case in cases}
