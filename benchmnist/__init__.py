@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from benchmnist.specs import ScheduleSpec as ScheduleSpec
     from benchmnist.store import load_run as load_run
     from benchmnist.suite import load_suite as load_suite
+    from benchmnist.tuning import Tuned as Tuned
+    from benchmnist.tuning import tune as tune
 
 # Imported when first asked for: `benchmnist --help` and a plugin that is only listed need not import torch.
 _HOMES = {
@@ -34,10 +36,12 @@ _HOMES = {
     "OptimizerSpec": "specs",
     "RunResult": "results",
     "ScheduleSpec": "specs",
+    "Tuned": "tuning",
     "hookimpl": "hookspecs",
     "load_run": "store",
     "load_suite": "suite",
     "run": "session",
+    "tune": "tuning",
     "write_report": "reports",
 }
 

@@ -100,7 +100,7 @@ class Case(Frozen):
         precision: What products and convolutions are computed in while training.
         train_size: Train on only the first so many examples; None for all.
         test_size: Test on only the first so many examples; None for all.
-        validation_size: Test on so many of the training examples, which are then not trained on, instead of the
+        validation_size: Test on so many of the training examples, which are then not trained on, and not on the
             test set: for choosing. None tests on the test set.
         reference: Whether a fixed piece of work is timed beside every epoch, to measure the machine by.
         resources: What an executor that shares machines out has to reserve for each trial: `num_cpus`, `num_gpus`,

@@ -75,7 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "suite",
         "training",
     },
-    "tune": {"analysis", "errors", "plan", "plugins", "results", "session", "store", "suite"},
+    "tuning": {"analysis", "errors", "plan", "plugins", "results", "session", "store", "suite"},
     "reports": {"analysis", "errors", "results", "store"},
     "builtin": {"errors", "hookspecs", "specs", "store", "training"},
 }

@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 from training_support import Told, make_case
 
 from benchmnist.dispatch import Dispatcher
+from benchmnist.executors import Workplace
+from benchmnist.executors.inline import InlineExecutor
 from benchmnist.results import CaseResult, EpochResult, MeasuredEpoch, TrialResult
+from benchmnist.testing.executors import figures
+from benchmnist.training.data import default_data_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from benchmnist.cases import Case
     from benchmnist.executors import Epoch
@@ -257,3 +262,38 @@ def test_a_part_is_told_when_others_are_to_come() -> None:
     dispatcher.expect([case])
     assert len([*dispatcher.epochs(case)]) == 3
     assert told.log == ["a/case started", "part (0,)", "part (1,)", "a/case completed"]
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_interleaved_every_case_has_its_turn_before_any_has_a_second(slots: int) -> None:
+    def say(task: Case) -> Iterator[Epoch | CaseResult]:
+        yield result_of(task, task.seeds[0], epochs(1))
+
+    cases = [make_case(id=name, seeds=(5, 3)) for name in ("a/a", "a/b", "a/c")]
+    executor, told = Scripted(slots, say), Told()
+    dispatcher = Dispatcher(executor, told, seconds={"a/b": 9.0}, interleaved=True)
+    dispatcher.expect(cases)
+    for case in cases:
+        assert sorted(epoch.seed for epoch in dispatcher.epochs(case)) == [3, 5]
+    assert [task.seeds[0] for task in executor.taken] == [5, 5, 5, 3, 3, 3]
+    assert executor.taken[0].id == "a/b"  # the longest first, among those whose turn it is
+    assert [trial.seed for result in told.ended for trial in result.trials] == [5, 3] * 3
+
+
+def test_what_this_process_trains_is_interleaved_too(tmp_path: Path) -> None:
+    """It trains what nobody has asked for yet; that is kept, and measured all the same."""
+    workplace = Workplace("cpu", default_data_root(), tmp_path, checkpoints=False)
+    cases = [make_case(id=f"a/{name}", optimizer=name, seeds=(0, 1), epochs=2) for name in ("sgd", "adam")]
+    alone, together = Told(), Told()
+    for told, interleaved in ((alone, False), (together, True)):
+        with InlineExecutor(workplace) as executor:
+            dispatcher = Dispatcher(executor, told, interleaved=interleaved)
+            dispatcher.expect(cases)
+            for case in cases:
+                for epoch in dispatcher.epochs(case):
+                    epoch.run()
+                    assert epoch.seconds > 0
+    assert [result.case.id for result in together.ended] == ["a/sgd", "a/adam"]
+    assert [figures(result) for result in together.ended] == [figures(result) for result in alone.ended]
+    first_seeds = [line for line in together.log if ".1" in line or ".2" in line][:4]
+    assert first_seeds == ["a/sgd 0.1", "a/sgd 0.2", "a/adam 0.1", "a/adam 0.2"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from benchmnist.errors import UnknownNameError
 from benchmnist.plan import Overrides, Plan, make_plan
 from benchmnist.plugins import find_plugins
-from benchmnist.suite import read_suite
+from benchmnist.suite import Place, Point, read_suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,40 @@ def test_overrides_stand_for_the_suites_own(write_suite: Callable[..., Path]) ->
         plan_of(write_suite(), Overrides(engine="residnt"))
 
 
+def test_a_control_is_the_baseline_once_more_with_other_seeds(write_suite: Callable[..., Path]) -> None:
+    sgd, control, adam = plan_of(write_suite(), Overrides(seeds=(0, 5), control=True)).cases
+    assert (control.id, control.method, control.seeds) == ("mnist/fc/sgd/control", "sgd/control", (6, 11))
+    assert control.group == sgd.group == adam.group
+    assert [case.control for case in (sgd, control, adam)] == [False, True, False]
+    assert {**control.deciding(), "seeds": [0, 5]} == sgd.deciding()
+
+
+def test_a_control_wants_a_baseline(write_suite: Callable[..., Path]) -> None:
+    path = write_suite(HEAD + '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n')
+    (problem,) = plan_of(path, Overrides(control=True)).problems
+    assert "--control wants a baseline to train once more" in str(problem)
+
+
+def test_what_is_made_of_a_result_does_not_decide_it(write_suite: Callable[..., Path]) -> None:
+    plain = 'models = ["fc"]\noptimizers = ["sgd"]\n'
+    judged = plan_of(write_suite(HEAD + f"[[cases]]\ntarget_accuracy = 97\nmargin = 0.5\n{plain}")).cases[0]
+    other = plan_of(write_suite(HEAD + f"[[cases]]\n{plain}")).cases[0]
+    assert (judged.target_accuracy, judged.margin) == (97.0, 0.5)
+    assert judged.deciding() == other.deciding()
+
+
+def test_points_are_cases_of_their_place_and_of_no_other(write_suite: Callable[..., Path]) -> None:
+    suite = read_suite(write_suite())
+    place = Place("mnist", "fc", "", "sgd")
+    points = {place: (Point({"lr": 0.1}, "lr-0.1"), Point({"lr": 0.2}, "lr-0.2"))}
+    found = make_plan(replace(suite, points=points), REGISTRY).cases
+    assert [case.id for case in found] == ["mnist/fc/sgd/lr-0.1", "mnist/fc/sgd/lr-0.2", "mnist/fc/adam"]
+    chosen = replace(suite, points={place: (Point({"lr": 0.3}),)}, tuned=True)
+    sgd, adam = make_plan(chosen, REGISTRY).cases
+    assert (sgd.id, sgd.optimizer.params["lr"], sgd.tuned) == ("mnist/fc/sgd", 0.3, True)
+    assert not adam.tuned
+
+
 def test_only_keeps_the_order(write_suite: Callable[..., Path]) -> None:
     plan = plan_of(write_suite())
     assert plan.only([case.id for case in reversed(plan.cases)]) == plan
@@ -105,6 +140,15 @@ def test_only_keeps_the_order(write_suite: Callable[..., Path]) -> None:
         (
             '[optimizers.sgd]\nlr = 1\nsweep.lr = [1]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
             "5: optimizers.sgd.sweep.lr: is given a value and swept as well",
+        ),
+        (
+            '[optimizers.sgd]\nspace.momentun = [0.9]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
+            "4: optimizers.sgd.space.momentun: 'sgd' takes no parameter 'momentun'. Did you mean 'momentum'?",
+        ),
+        (
+            "[optimizers.sgd]\nsweep.lr = [1]\nspace.momentum = [0.9]\n"
+            '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
+            "5: optimizers.sgd.space: is swept, and has a space to be tuned in as well; leave one out",
         ),
         (
             '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',

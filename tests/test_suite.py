@@ -69,13 +69,53 @@ def test_what_a_suite_leaves_out_is_as_in_the_notebook(write_suite: Callable[...
             "[optimizer.adam]\nlr = 1\n" + GOOD,
             (
                 "1: optimizer: unknown table. Did you mean 'optimizers'? "
-                "There are: suite, defaults, cases, models, optimizers, schedules, datasets"
+                "There are: suite, defaults, cases, models, optimizers, schedules, datasets, tune"
             ),
         ),
         ("[optimizers.adam]\nsweep.lr = []\n" + GOOD, "2: optimizers.adam.sweep.lr: is empty; name at least one"),
         (
             "[optimizers.Adam]\nlr = 1\n" + GOOD,
             "1: optimizers.Adam: a name is lower-case letters and digits joined by single - _ . or +; rename it",
+        ),
+        (
+            GOOD.replace("[suite]", "[suite]\norder = 'random'"),
+            "3: suite.order: should be 'suite' or 'interleaved', not 'random'",
+        ),
+        (
+            "[defaults]\ntarget_accuracy = 970\n" + GOOD,
+            "2: defaults.target_accuracy: should be less than or equal to 100, not 970",
+        ),
+        ("[defaults]\nmargin = 0\n" + GOOD, "2: defaults.margin: should be greater than 0, not 0"),
+        (
+            "[tune]\nsampler = 'bayes'\n" + GOOD,
+            "2: tune.sampler: should be 'random', 'tpe' or 'grid', not 'bayes'",
+        ),
+        ("[tune]\ntrails = 3\n" + GOOD, "2: tune.trails: unknown key. Did you mean 'trials'?"),
+        (
+            "[optimizers.adam]\nspace.lr = { low = 1, high = 0.1 }\n" + GOOD,
+            "2: optimizers.adam.space.lr: should have low below high, not 1 to 0.1",
+        ),
+        (
+            "[optimizers.adam.space]\nlr = { low = 0, high = 0.1, log = true }\n" + GOOD,
+            "2: optimizers.adam.space.lr: should begin above 0, as log = true, not at 0",
+        ),
+        (
+            "[optimizers.adam.space]\nlr = { low = 'a', high = 0.1 }\n" + GOOD,
+            "2: optimizers.adam.space.lr: should have numbers as low and high, and true or false as log",
+        ),
+        (
+            "[optimizers.adam.space]\nlr = { min = 1, max = 2 }\n" + GOOD,
+            (
+                "2: optimizers.adam.space.lr: should be a range, { low = 1e-4, high = 1.0, log = true }, "
+                "or a list of values"
+            ),
+        ),
+        (
+            "[optimizers.adam.space]\nlr = []\n" + GOOD,
+            (
+                "2: optimizers.adam.space.lr: should be a range, { low = 1e-4, high = 1.0, log = true }, "
+                "or a list of values"
+            ),
         ),
         ("optimizers = 3\n" + GOOD, "1: optimizers: should be tables, [optimizers.NAME]"),
         (

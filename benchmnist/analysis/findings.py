@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.floor import noise_floors
+from benchmnist.analysis.searches import at_the_edge
 from benchmnist.analysis.statistics import LEAST_PAIRS
 from benchmnist.analysis.summary import summarise
 from benchmnist.analysis.targets import split, times_to_target
-from benchmnist.analysis.tuning import at_the_edge
 from benchmnist.analysis.verdicts import judge, judge_pair
 
 if TYPE_CHECKING:
@@ -326,7 +326,7 @@ def _amount(verdict: Verdict, subject: CaseResult) -> str:
     """`+0.20 points (0.08 to 0.31)`: of the subject, with the interval."""
     sign = 1 if verdict.one is subject else -1
     low, high = sorted(sign * end for end in verdict.interval or (0.0, 0.0))
-    return f"{sign * verdict.paired.mean:+.2f} points ({low:.2f} to {high:.2f})"
+    return f"{sign * verdict.paired.mean:+z.2f} points ({low:z.2f} to {high:z.2f})"
 
 
 def _tie(verdict: Verdict, best: CaseResult) -> str:

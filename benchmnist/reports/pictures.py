@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from benchmnist.analysis.searches import CHANCE, best_so_far, expected_best
 from benchmnist.analysis.targets import profiles
-from benchmnist.analysis.tuning import CHANCE, best_so_far, expected_best
 from benchmnist.reports.plots import (
     LABELS,
     Curve,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from benchmnist.analysis.searches import CHANCE, NEAR, share_near_best
 from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.targets import profiles, split, times_to_target
-from benchmnist.analysis.tuning import CHANCE, NEAR, share_near_best
 from benchmnist.analysis.verdicts import judge, telling
 from benchmnist.reports.columns import three_figures
 from benchmnist.reports.tables import escape_markdown, group_title
@@ -76,11 +76,11 @@ def _verdict_row(v: Verdict) -> tuple[str, ...]:
     elif word == "equivalent":
         word = f"equivalent within {v.margin:g}"
     if v.interval is None or v.p is None:
-        difference = f"{v.paired.mean:+.2f}" if v.paired.n else NOTHING
+        difference = f"{v.paired.mean:+z.2f}" if v.paired.n else NOTHING
         return word, difference, NOTHING, NOTHING, str(v.paired.n)
     low, high = v.interval
     p = f"{v.p:.3f}" if v.p >= 0.001 else "<0.001"  # noqa: PLR2004 - three decimals
-    return word, f"{v.paired.mean:+.2f}", f"{low:+.2f} to {high:+.2f}", p, str(v.paired.n)
+    return word, f"{v.paired.mean:+z.2f}", f"{low:+z.2f} to {high:+z.2f}", p, str(v.paired.n)
 
 
 def target_sheet(run: RunResult) -> Sheet | None:

@@ -90,16 +90,16 @@ class Datasets:
         Raises:
             DataError: as `load`, and if the case wants more examples than there are.
         """
-        dataset = self.load(case.dataset)
+        dataset, test_size = self.load(case.dataset), case.test_size
         if case.validation_size is not None:
-            dataset = held_out(dataset, case.validation_size, case.dataset.name)
+            dataset, test_size = held_out(dataset, case.validation_size, case.dataset.name), None
         for name, wanted, there in (
             ("train_size", case.train_size, len(dataset.train_images)),
-            ("test_size", case.test_size, len(dataset.test_images)),
+            ("test_size", test_size, len(dataset.test_images)),
         ):
             if wanted is not None and wanted > there:
                 raise DataError(f"{name} = {wanted}, but {case.dataset.name} has only {there} examples there")
-        return dataset.first(case.train_size, case.test_size)
+        return dataset.first(case.train_size, test_size)
 
 
 def held_out(dataset: Dataset, size: int, name: str) -> Dataset:

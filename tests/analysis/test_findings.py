@@ -42,8 +42,8 @@ def test_the_best_rule_is_named_where_it_is_shown_to_be() -> None:
     ]
     (text,) = said("rules", cases)
     assert text == (
-        "On mnist · fc, adam (97.00 %) is the best of 3 methods. It is better than momentum (95.00 %), by +2.00 points "
-        "(1.94 to 2.06) and sgd (90.00 %), by +7.00 points (6.94 to 7.06)."
+        "On mnist · fc, adam (97.00 %) is the best of 3 methods. It is better than momentum (95.00 %), by "
+        "+2.00 points (1.94 to 2.06) and sgd (90.00 %), by +7.00 points (6.94 to 7.06)."
     )
 
 
@@ -93,8 +93,9 @@ def test_what_batch_normalisation_did_is_said_of_each_rule() -> None:
     ]
     (text,) = said("layers", cases, FC, FC_BN)
     assert text == (
-        "On mnist, batch normalisation (fc-bn beside fc) helps sgd (+15.00 points (14.94 to 15.06)); it hurts momentum "
-        "(-1.00 points (-1.06 to -0.94)); it is not shown to make a difference to adam (+0.00 points (-0.06 to 0.06))."
+        "On mnist, batch normalisation (fc-bn beside fc) helps sgd (+15.00 points (14.94 to 15.06)); it hurts "
+        "momentum (-1.00 points (-1.06 to -0.94)); it is not shown to make a difference to "
+        "adam (+0.00 points (-0.06 to 0.06))."
     )
     (other_way_round,) = said("layers", cases[3:] + cases[:3], FC, FC_BN)
     assert other_way_round == text
@@ -175,9 +176,9 @@ def test_who_is_at_the_target_first_and_why() -> None:
     ]
     (text,) = said("target", cases)
     assert text == (
-        "On mnist, fc · adam was at 60 % first: after 3.6 s of training (3 epochs, 3 of 3 seeds). The next, fc · sgd, "
-        "took 4 s: 1.3 times the steps, at 0.8 times the cost of a step. 1 case of 3 did not get there in half of the "
-        "seeds."
+        "On mnist, fc · adam was at 60 % first: after 3.6 s of training (3 epochs, 3 of 3 seeds). The next, fc · "
+        "sgd, took 4 s: 1.3 times the steps, at 0.8 times the cost of a step. 1 case of 3 did not get there in "
+        "half of the seeds."
     )
     assert said("target", cases[2:]) == ["On mnist, no case was at 60 % in half of its seeds."]
     assert said("target", [seeds_result("fc", "sgd", [90.0] * 3)]) == []

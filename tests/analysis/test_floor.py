@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from made_up import seeds_result
 from scipy import stats
 
 from benchmnist.analysis.floor import noise_floors
-from benchmnist.results import CaseResult
+
+if TYPE_CHECKING:
+    from benchmnist.results import CaseResult
 
 
 def baseline_and_control(accuracies: list[float], again: list[float]) -> list[CaseResult]:

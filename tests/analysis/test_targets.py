@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -9,10 +10,12 @@ from made_up import seeds_result
 from scipy import stats
 
 from benchmnist.analysis.targets import censored_median, profiles, split, times_to_target
-from benchmnist.results import CaseResult
+
+if TYPE_CHECKING:
+    from benchmnist.results import CaseResult
 
 
-def case(accuracies: list[float | None], seconds: float = 2.0, **options: object) -> CaseResult:
+def case(accuracies: list[float | None], seconds: float = 2.0, **options: Any) -> CaseResult:
     """Five epochs that rise evenly: a seed that ends with 100 % is at 60 % after the third."""
     return seeds_result(
         "fc",
@@ -54,7 +57,7 @@ def test_the_median_is_that_of_kaplan_and_meier(times: list[float]) -> None:
     """Every miss is watched to the same end, 10."""
     censored = [time for time in times if math.isinf(time)]
     hit = [time for time in times if math.isfinite(time)]
-    data = stats.CensoredData(uncensored=hit, right=[10.0] * len(censored))
+    data: Any = stats.CensoredData(uncensored=hit, right=[10.0] * len(censored))
     survival = stats.ecdf(data).sf
     theirs = next(
         (q for q, p in zip(survival.quantiles, survival.probabilities, strict=True) if p <= 0.5 + 1e-9), None

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from made_up import seeds_result
 
 from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.verdicts import judge, judge_pair, pairs, telling
-from benchmnist.results import CaseResult
+
+if TYPE_CHECKING:
+    from benchmnist.results import CaseResult
 
 SPREAD = (0.0, 0.1, -0.1, 0.05, -0.05)
 

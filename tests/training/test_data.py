@@ -6,17 +6,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from training_support import make_case
 
 from benchmnist.cases import Component
 from benchmnist.errors import DataError
 from benchmnist.plugins import find_plugins
-from benchmnist.training.data import Datasets, epoch_order, seed_for, to_unit
+from benchmnist.specs import Dataset
+from benchmnist.training.data import Datasets, default_data_root, epoch_order, held_out, seed_for, to_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 SEEDS = st.integers(0, 2**40)
+HELD_OUT = [5, 1, 3, 6, 1, 7, 3, 4, 4, 4, 5, 6]
+"""Of the first of 10,000 examples of MNIST that are held out: as long as this is so, keys may be kept."""
 
 
 @given(st.integers(1, 300), SEEDS, st.integers(1, 50))
@@ -88,3 +92,31 @@ def test_a_dataset_is_loaded_once(install_plugin: Callable[..., None], tmp_path:
     datasets = Datasets(find_plugins(), tmp_path)
     component = Component(name="tiny", use="tiny", params={}, distribution="x", version="1")
     assert datasets.load(component) is datasets.load(component)
+
+
+@given(st.integers(2, 60), st.data())
+def test_what_is_held_out_is_not_trained_on_and_nothing_is_lost(there: int, data: st.DataObject) -> None:
+    size = data.draw(st.integers(1, there - 1))
+    labels = torch.arange(there)
+    images = labels.view(-1, 1, 1, 1).to(torch.uint8)
+    test = torch.full((3,), 59)
+    whole = Dataset(images, labels, test.view(-1, 1, 1, 1).to(torch.uint8), test, tuple(map(str, range(60))))
+    part = held_out(whole, size, "x")
+    assert len(part.test_labels) == size
+    assert sorted([*part.train_labels.tolist(), *part.test_labels.tolist()]) == [*range(there)]
+    for kept, of_them in ((part.train_images, part.train_labels), (part.test_images, part.test_labels)):
+        assert kept.flatten().tolist() == of_them.tolist()
+    assert held_out(whole, size, "x").test_labels.equal(part.test_labels)
+
+
+def test_what_is_held_out_is_drawn_of_all_classes_and_the_same_everywhere() -> None:
+    case = make_case(validation_size=10_000, train_size=None, test_size=10)
+    part = Datasets(find_plugins(), default_data_root()).for_case(case)
+    assert (len(part.train_labels), len(part.test_labels)) == (50_000, 10_000)
+    assert part.test_labels.bincount().min() > 800
+    assert part.test_labels[:12].tolist() == HELD_OUT
+
+
+def test_more_cannot_be_held_out_than_there_is() -> None:
+    with pytest.raises(DataError, match="validation_size = 60000, but mnist has only 60000 examples to train on"):
+        Datasets(find_plugins(), default_data_root()).for_case(make_case(validation_size=60_000))

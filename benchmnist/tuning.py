@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmnist import session, store
+from benchmnist.analysis.searches import CHANCE
 from benchmnist.analysis.summary import final_accuracies
-from benchmnist.analysis.tuning import CHANCE
 from benchmnist.errors import BenchmnistError, Problem, SuiteError
 from benchmnist.plan import make_plan, variant_of
 from benchmnist.plugins import find_plugins

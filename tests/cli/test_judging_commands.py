@@ -1,0 +1,177 @@
+"""`benchmnist tune`, `describe`, `report --show`, `compare --update`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import benchmnist
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from click.testing import Result
+
+TUNED = """
+[suite]
+name = "tuned"
+[defaults]
+epochs = 1
+seeds = 3
+train_size = 300
+test_size = 100
+batch_size = 50
+[tune]
+trials = 2
+sampler = "grid"
+validation_size = 100
+[optimizers.sgd]
+space.lr = [1e-2, 1e-1]
+[[cases]]
+models = ["logistic"]
+optimizers = ["sgd"]
+"""
+QUICK = ("--device", "cpu", "--executor", "inline", "--no-checkpoints")
+
+
+def test_a_suite_is_tuned_shown_and_gone_on_with(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path]
+) -> None:
+    suite = write_suite(TUNED)
+    done = invoke("tune", suite, *QUICK)
+    assert done.exit_code == 0, done.output
+    assert "Each update rule chose its hyperparameters on held-out training examples" in " ".join(
+        done.stdout.split()
+    )
+    assert "2 cases, in runs/tuned-search/" in done.stderr
+    assert "1 cases, in runs/tuned/" in done.stderr
+    shown = invoke("report", "runs/tuned", "--show", "tuning").output
+    assert "2 grid" in shown
+    again = invoke("tune", suite, *QUICK, "--resume")
+    assert again.exit_code == 0
+    assert "epoch 1/1" in done.stderr
+    assert "epoch 1/1" not in again.stderr  # nothing is trained twice
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "said"),
+    [
+        (TUNED.replace("space.lr = [1e-2, 1e-1]", "lr = 1e-2"), (), "no optimizer has a space to be tuned in"),
+        (TUNED, ("--resume",), "there is no run of tuned-search in runs to go on with; leave --resume out"),
+        (TUNED.replace("[1e-2, 1e-1]", "[-1.0]"), (), "Invalid learning rate: -1.0"),
+        (TUNED.replace("validation_size = 100", "validation_size = 60000"), (), "mnist has only 60000 examples"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    invoke: Callable[..., Result],
+    write_suite: Callable[..., Path],
+    text: str,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    done = invoke("tune", write_suite(text), *QUICK, *arguments)
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
+
+
+def test_describe(invoke: Callable[..., Result]) -> None:
+    done = invoke("describe", "fc", "hidden_size=20")
+    assert done.exit_code == 0
+    assert "15,910" in done.output
+    assert max(map(len, done.output.splitlines())) <= 80
+    assert "| 784-20" not in done.output
+    markdown = invoke("describe", "cnn", "--format", "markdown").output
+    assert "16 × 24 × 24" in markdown
+    assert markdown.startswith("| name ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fcc"], "no model is called 'fcc'. Did you mean 'fc'?"),
+        (["fc", "hidden=20"], "'fc' refuses:"),
+        (["fc", "hidden_size"], "'hidden_size' is not NAME=VALUE with a value as in a suite"),
+        (["fc", "--dataset", "mnits"], "no dataset is called 'mnits'. Did you mean 'mnist'?"),
+    ],
+)
+def test_what_cannot_be_described(invoke: Callable[..., Result], arguments: list[str], said: str) -> None:
+    done = invoke("describe", *arguments)
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_parts_of_a_report_are_shown_and_kept_in_a_document(
+    invoke: Callable[..., Result], small_run: benchmnist.RunResult, tmp_path: Path
+) -> None:
+    document = tmp_path / "results.md"
+    blocks = ("findings", "verdicts", "models", "plots")
+    document.write_text("".join(f"<!-- benchmnist:start {b} -->\n<!-- benchmnist:end {b} -->\n" for b in blocks))
+    for block in blocks:
+        plots = ("--plots", tmp_path / "images") if block == "plots" else ()
+        arguments = ("report", small_run.path, "--show", block, *plots, "--update", document, "--name", block)
+        assert invoke(*arguments).exit_code == 0
+        assert invoke(*arguments, "--check").exit_code == 0
+    text = document.read_text("utf-8")
+    assert "- With 2 seeds nothing can be said" in text
+    assert "nothing can be said" in text
+    assert "**fc on mnist**" in text
+    assert "](images/mnist__fc.test_accuracy.png)" in text
+    assert (tmp_path / "images" / "mnist__fc.test_accuracy.png").read_bytes().startswith(b"\x89PNG")
+    assert "two cases" not in invoke("report", small_run.path, "--show", "verdicts").output
+    assert "no target_accuracy" in invoke("report", small_run.path, "--show", "targets").output
+    assert "was not tuned" in invoke("report", small_run.path, "--show", "tuning", "--format", "markdown").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--show", "verdicts", "--format", "csv"], "--show verdicts comes as rich or markdown"),
+        (["--show", "verdicts", "--sort", "accuracy"], "and has no --columns, --sort or --group-by"),
+        (["--show", "plots"], "--show plots and --plots FOLDER go together"),
+        (["--plots", "x"], "--show plots and --plots FOLDER go together"),
+    ],
+)
+def test_what_does_not_go_together(
+    invoke: Callable[..., Result], small_run: benchmnist.RunResult, arguments: list[str], said: str
+) -> None:
+    done = invoke("report", small_run.path, *arguments)
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
+
+
+def test_a_comparison_is_kept_in_a_document(
+    invoke: Callable[..., Result], small_run: benchmnist.RunResult, tmp_path: Path
+) -> None:
+    document = tmp_path / "changes.md"
+    document.write_text("<!-- benchmnist:start -->\n<!-- benchmnist:end -->\n", "utf-8")
+    arguments = ("compare", small_run.path, small_run.path, "--update", document)
+    assert invoke(*arguments, "--check").exit_code == 1
+    assert invoke(*arguments).exit_code == 0
+    assert invoke(*arguments, "--check").exit_code == 0
+    assert "+0.00 same" in document.read_text("utf-8")
+    assert invoke(*arguments, "--format", "html").exit_code == 2
+
+
+def test_a_run_with_a_control_is_interleaved_and_has_a_floor(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path]
+) -> None:
+    suite = write_suite()
+    done = invoke("run", suite, *QUICK, "--control", "--seeds", "2", "--epochs", "1")
+    assert done.exit_code == 0, done.output
+    assert "in brackets: less than the noise floor" in " ".join(done.stdout.split())
+    assert "The baseline and itself with other seeds" in " ".join(done.stdout.split())
+    run = benchmnist.load_run("runs")
+    assert [(case.id, case.case.seeds) for case in run.cases] == [
+        ("mnist/fc/sgd", (0, 1)),
+        ("mnist/fc/sgd/control", (2, 3)),
+        ("mnist/fc/adam", (0, 1)),
+    ]
+    begun = [line.split()[-1] for line in done.stderr.splitlines() if line.startswith("[")]
+    assert begun == ["mnist/fc/sgd", "mnist/fc/sgd/control", "mnist/fc/adam"]
+    first = [line for line in done.stderr.splitlines() if "epoch 1/1" in line][:3]
+    assert ["seed 0" in first[0], "seed 2" in first[1], "seed 0" in first[2]] == [True] * 3
+    dry = invoke("run", suite, "--control", "--dry-run", "--device", "cpu").output
+    assert "mnist/fc/sgd/control" in dry
