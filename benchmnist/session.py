@@ -154,7 +154,8 @@ def run(
             notes=prepared.notes,
             models=prepared.models,
             searches=tuple(searches),
-            options={"device": prepared.device, "executor": executor, "reuse": reuse, "order": order, **asked},
+            options={"device": prepared.device, "executor": executor, "reuse": reuse, **asked}
+            | ({"order": order} if order != "suite" else {}),
             started=started,
         )
         recorder = _Recorder(folder, record, observer or Observer(), prepared.keys)

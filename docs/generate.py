@@ -2,6 +2,7 @@
 
 hooks.md    from benchmnist/hookspecs.py and benchmnist/specs.py
 cli.md      the output of `--help` in it
+assignment4.md and the README    what is made of the runs in docs/runs
 """
 
 from __future__ import annotations
@@ -32,6 +33,44 @@ SPECS = (
 WIDTH = 118
 TO_BEGIN_WITH = """[The tutorial](tutorial-plugin.md) makes a plugin from nothing; `benchmnist check NAME` tries
 whether one keeps its promises."""
+RUNS, IMAGES = "docs/runs", "docs/images/assignment4"
+A4, PUBLISHED, TUNED = f"{RUNS}/assignment4", f"{RUNS}/assignment4-as-published", f"{RUNS}/assignment4-tuned"
+QUESTIONS = {"q1": "fc", "q2": "fc-bn", "q3": "fc-bn-dropout", "q4": "cnn"}
+
+
+def _shown(run: str, show: str, about: str = "") -> list[str]:
+    """`benchmnist report`, of a part of a run."""
+    plots = ["--plots", IMAGES] if show == "plots" else []
+    return ["report", run, "--show", show, *(["--about", about] if about else []), *plots]
+
+
+FIGURES = "optimizer,accuracy,best_accuracy,train_loss,epoch_seconds,speedup,accuracy_gain,status"
+BLOCKS: dict[str, dict[str, list[str]]] = {
+    "README.md": {"": ["report", A4]},
+    "docs/assignment4.md": {
+        **{f"{q}-model": _shown(A4, "models", f"^{model} on") for q, model in QUESTIONS.items()},
+        **{f"{q}-plots": _shown(A4, "plots", f"loss.* {model}$") for q, model in QUESTIONS.items()},
+        **{
+            f"{q}-table": ["report", A4, "--about", f"^mnist/{model}/", "--columns", FIGURES]
+            for q, model in QUESTIONS.items()
+        },
+        "q1-findings": _shown(A4, "findings", "^On mnist · fc,|learning rate only"),
+        "q1-verdicts": _shown(A4, "verdicts", "^fc/"),
+        "q2-findings": _shown(A4, "findings", "^On mnist · fc-bn,|batch normalisation"),
+        "q3-findings": _shown(A4, "findings", "^On mnist · fc-bn-dropout,|dropout \\("),
+        "q4-findings": _shown(A4, "findings", "convolutions"),
+        "targets": _shown(A4, "targets"),
+        "target-findings": _shown(A4, "findings", "was at"),
+        "profile": _shown(A4, "plots", "Performance"),
+        "tuned-tuning": _shown(TUNED, "tuning"),
+        "tuned-plots": _shown(TUNED, "plots", "learning rate|attempts"),
+        "tuned-table": ["report", TUNED, "--columns", FIGURES],
+        "tuned-findings": _shown(TUNED, "findings"),
+        "as-published": ["compare", A4, PUBLISHED],
+        "as-published-findings": _shown(PUBLISHED, "findings", "train\\(\\)|dropout \\("),
+    },
+}
+"""By file and block: the command that keeps it up to date, from the folder above this one."""
 HELP_WIDTH = 78  # what click leaves of 80 columns
 
 
@@ -140,7 +179,21 @@ def _help(cli: click.Group, name: str) -> str:
     return command.get_help(context).rstrip()
 
 
+def block_commands() -> Iterator[list[str]]:
+    """The arguments of benchmnist that keep each block in BLOCKS up to date."""
+    for file, blocks in BLOCKS.items():
+        for name, arguments in blocks.items():
+            yield [*arguments, "--update", file, *(["--name", name] if name else [])]
+
+
 if __name__ == "__main__":
+    import os
+
+    from benchmnist.cli import cli
+
+    os.chdir(DOCS.parent)
+    for arguments in block_commands():
+        cli.main(arguments, standalone_mode=False)
     (DOCS / "hooks.md").write_text(hooks_page(), "utf-8")
     page = DOCS / "cli.md"
     page.write_text(cli_page(page.read_text("utf-8")), "utf-8")

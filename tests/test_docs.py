@@ -26,6 +26,7 @@ from benchmnist.training.data import default_data_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import ModuleType
 
     from click.testing import Result
 
@@ -73,6 +74,7 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def workplace(tmp_path: Path) -> Path:
     """The current folder, as a reader's: with the suites in it."""
     shutil.copytree(ROOT / "suites", tmp_path / "suites")
+    shutil.copytree(ROOT / "docs" / "runs", tmp_path / "docs" / "runs")
     (tmp_path / "pyproject.toml").write_text("", "utf-8")
     return tmp_path
 
@@ -209,12 +211,18 @@ def test_the_executor_of_its_page_keeps_its_promises(install_plugin: Callable[..
     ]
 
 
-def test_what_is_generated_is_up_to_date() -> None:
+def generator() -> ModuleType:
+    """docs/generate.py."""
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     assert spec is not None
     assert spec.loader is not None
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_generated_is_up_to_date() -> None:
+    generate = generator()
     for name, text in (
         ("hooks.md", generate.hooks_page()),
         ("cli.md", generate.cli_page((ROOT / "docs" / "cli.md").read_text("utf-8"))),
@@ -239,9 +247,18 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     ]
 
 
-def test_the_table_of_the_readme_is_that_of_the_stored_run(invoke: Callable[..., Result]) -> None:
-    done = invoke("report", STORED_RUN, "--update", ROOT / "README.md", "--check")
-    assert done.exit_code == 0, done.stderr
+def test_what_the_pages_have_of_the_stored_runs_is_what_is_made_of_them(
+    invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    checked = 0
+    for arguments in generator().block_commands():
+        done = invoke(*arguments, "--check")
+        assert done.exit_code == 0, f"{arguments}: {done.stderr}"
+        checked += 1
+    there = sum(page.read_text("utf-8").count("\n<!-- benchmnist:start") for page in PAGES)
+    shown_as_code = (ROOT / "docs" / "how-to-report.md").read_text("utf-8").count("\n<!-- benchmnist:start")
+    assert checked == there - shown_as_code  # none is kept by hand
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -253,8 +270,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_reference_names_every_key_of_a_suite() -> None:
     from benchmnist.suite import Block as SuiteBlock
-    from benchmnist.suite import Header
+    from benchmnist.suite import Header, Tune
 
     text = (ROOT / "docs" / "suites.md").read_text("utf-8")
-    for key in {**Header.model_fields, **SuiteBlock.model_fields}:
+    for key in {**Header.model_fields, **SuiteBlock.model_fields, **Tune.model_fields}:
         assert f"`{key}`" in text

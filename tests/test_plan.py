@@ -146,8 +146,7 @@ def test_only_keeps_the_order(write_suite: Callable[..., Path]) -> None:
             "4: optimizers.sgd.space.momentun: 'sgd' takes no parameter 'momentun'. Did you mean 'momentum'?",
         ),
         (
-            "[optimizers.sgd]\nsweep.lr = [1]\nspace.momentum = [0.9]\n"
-            '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
+            '[optimizers.sgd]\nsweep.lr=[1]\nspace.momentum=[0.9]\n[[cases]]\nmodels=["fc"]\noptimizers=["sgd"]\n',
             "5: optimizers.sgd.space: is swept, and has a space to be tuned in as well; leave one out",
         ),
         (

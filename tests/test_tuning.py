@@ -169,10 +169,12 @@ def test_a_finished_one_is_not_trained_again(whole: Tuned) -> None:
 def test_a_guided_search_asks_by_what_came_of_it(tmp_path: Path) -> None:
     path = tmp_path / "suite.toml"
     path.write_text(SUITE.replace('"logistic", "fc"', '"logistic"'), "utf-8")
-    found = [tuned(path, sampler="tpe", trials=12, out=tmp_path / name) for name in ("a", "b")]
-    searches = [run.final.record.searches for run in found]
-    assert [search.attempts for search in searches[0]] == [search.attempts for search in searches[1]]
-    sgd, momentum = searches[0]
+    found = tuned(path, sampler="tpe", trials=12)
+    counting = Counting()
+    again = tuned(path, sampler="tpe", trials=12, resume=True, watch=counting.watch)
+    assert counting.trained.total() == 0  # it asks for the same points
+    assert again.final.record.searches == found.final.record.searches
+    sgd, momentum = found.final.record.searches
     assert len(sgd.attempts) == len(momentum.attempts) == 12
     rates = [[attempt.params["lr"] for attempt in search.attempts] for search in (sgd, momentum)]
     assert rates[0][:10] == rates[1][:10]  # TPE's first ten are random

@@ -1,5 +1,7 @@
 """What can be said of a run, in sentences: each with its figures, and the cases that it is about.
 
+Differences are means over the seeds, seed by seed, each with its interval (statistics.py) in square brackets.
+
 A kind of sentence is a function of a run's results; it says nothing where the data do not bear it out.
 """
 
@@ -323,10 +325,10 @@ def _better(verdict: Verdict, subject: CaseResult) -> bool:
 
 
 def _amount(verdict: Verdict, subject: CaseResult) -> str:
-    """`+0.20 points (0.08 to 0.31)`: of the subject, with the interval."""
+    """`+0.20 points [0.08, 0.31]`: of the subject, with the interval."""
     sign = 1 if verdict.one is subject else -1
     low, high = sorted(sign * end for end in verdict.interval or (0.0, 0.0))
-    return f"{sign * verdict.paired.mean:+z.2f} points ({low:z.2f} to {high:z.2f})"
+    return f"{sign * verdict.paired.mean:+z.2f} points [{low:z.2f}, {high:z.2f}]"
 
 
 def _tie(verdict: Verdict, best: CaseResult) -> str:
@@ -344,9 +346,9 @@ def _more(verdict: Verdict) -> str:
 
 
 def _ratio(verdict: Verdict) -> str:
-    """`4.2 times (4.0 to 4.4)`, of a difference of logarithms."""
+    """`4.2 times [4.0, 4.4]`, of a difference of logarithms."""
     mean, low, high = map(math.exp, (verdict.paired.mean, *(verdict.interval or (0.0, 0.0))))
-    return f"{mean:.1f} times ({low:.1f} to {high:.1f})"
+    return f"{mean:.1f} times [{low:.1f}, {high:.1f}]"
 
 
 def _figure(result: CaseResult) -> str:

@@ -18,6 +18,7 @@ from benchmnist.dispatch import Observer
 from benchmnist.reports.tables import ComparisonTable, legend
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -54,15 +55,15 @@ def show_run(run: RunResult, console: Console, view: View | None = None) -> None
         console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
 
 
-def show_findings(run: RunResult, console: Console) -> None:
-    """What can be said of a run, a sentence each."""
+def show_findings(run: RunResult, console: Console, about: re.Pattern[str] | None = None) -> None:
+    """What can be said of a run, a sentence each; only those that have a match of `about`."""
     from rich.table import Table
 
-    found = findings(run)
+    found = [finding for finding in findings(run) if about is None or about.search(finding.text)]
     if not found:
         console.print("Nothing can be said of this run.")
         return
-    console.print(Text("What can be said", style="bold"))
+    console.print(Text("What can be said (with intervals of 95 %)", style="bold"))
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
     for finding in found:
         table.add_row("-", Text(finding.text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 
     from benchmnist.reports.columns import View
     from benchmnist.results import RunResult
+
+
+def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> re.Pattern[str] | None:
+    """A regular expression."""
+    try:
+        return None if value is None else re.compile(value)
+    except re.error as error:
+        raise click.BadParameter(f"{value!r} is no regular expression: {error}", ctx, param) from error
 
 
 @click.command("report")
@@ -46,6 +55,12 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="With --show plots: draw the pictures into this folder.",
 )
+@option(
+    "--about",
+    callback=_pattern,
+    metavar="REGEX",
+    help="Only the cases whose id has a match of it; of other parts the sentences, rows and pictures.",
+)
 @document_options
 @out_option
 @debug_option
@@ -73,42 +88,49 @@ def command(run: str, form: str | None, out: Path, show: str, plots: Path | None
         )
     if (show == "plots") != (plots is not None) or (show == "plots" and form != "markdown"):
         raise click.UsageError("--show plots and --plots FOLDER go together, and come as markdown")
-    result = load_run(find_run(run, out))
+    result, about = load_run(find_run(run, out)), options["about"]
+    if about is not None and show == "comparison":
+        result = result.model_copy(update={"cases": tuple(case for case in result.cases if about.search(case.id))})
     if show == "plots" and plots is not None:
-        document.keep(_drawn(result, plots, document, check=check))
+        document.keep(_drawn(result, plots, document, about, check=check))
     elif form == "rich" and document.file is None:
         from benchmnist.cli.console import results_console
 
-        _print(result, show, view, results_console())
+        _print(result, show, view, about, results_console())
     else:
-        document.keep(_text(result, form, show, view))
+        document.keep(_text(result, form, show, view, about))
 
 
-def _drawn(result: RunResult, folder: Path, document: Document, *, check: bool) -> str:
+def _drawn(
+    result: RunResult, folder: Path, document: Document, about: re.Pattern[str] | None, *, check: bool
+) -> str:
     """The pictures, drawn into the folder unless only looked at, as links."""
     from benchmnist.reports.pictures import all_pictures
     from benchmnist.store import write_file
 
     links = []
     for title, file, draw in all_pictures(result):
+        if about is not None and not about.search(title):
+            continue
         if not check:
             write_file(folder / file, draw())
         links.append(f"![{title}]({document.link(folder / file)})\n")
     return "\n".join(links) or "Nothing was trained.\n"
 
 
-def _print(result: RunResult, show: str, view: View | None, console: Console) -> None:
+def _print(
+    result: RunResult, show: str, view: View | None, about: re.Pattern[str] | None, console: Console
+) -> None:
     """What is to be shown, on a terminal or as on one."""
     from benchmnist.cli.display import show_findings, show_run
-    from benchmnist.reports.sheets import SHEETS, model_sheets, rich_sheet
+    from benchmnist.reports.sheets import rich_sheet, sheets
 
     if show == "comparison":
         show_run(result, console, view)
     elif show == "findings":
-        show_findings(result, console)
+        show_findings(result, console, about)
     else:
-        sheets = model_sheets(result) if show == "models" else [SHEETS[show](result)]
-        there = [sheet for sheet in sheets if sheet is not None]
+        there = sheets(result, show, about)
         for sheet in there:
             console.print(rich_sheet(sheet))
         if not there:
@@ -132,7 +154,7 @@ def _view(options: dict[str, Any]) -> View | None:
     return View(columns or FIGURES, sort, group_by) if columns or sort or group_by else None
 
 
-def _text(result: RunResult, form: str, show: str, view: View | None) -> str:
+def _text(result: RunResult, form: str, show: str, view: View | None, about: re.Pattern[str] | None) -> str:
     if form == "html":
         from benchmnist.reports.html import report_page
 
@@ -142,7 +164,7 @@ def _text(result: RunResult, form: str, show: str, view: View | None) -> str:
 
         console = Console(width=80, no_color=True)
         with console.capture() as captured:
-            _print(result, show, view, console)
+            _print(result, show, view, about, console)
         return captured.get()
     if show == "comparison":
         from benchmnist.reports.tables import render
@@ -150,4 +172,4 @@ def _text(result: RunResult, form: str, show: str, view: View | None) -> str:
         return render(result, form, view)
     from benchmnist.reports.markdown import part_of_report
 
-    return part_of_report(result, show) or f"{_missing(show)}\n"
+    return part_of_report(result, show, about) or f"{_missing(show)}\n"

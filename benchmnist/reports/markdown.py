@@ -9,10 +9,12 @@ from tabulate import tabulate
 
 from benchmnist.analysis.findings import findings
 from benchmnist.reports.facts import engine_facts, environments, run_facts
-from benchmnist.reports.sheets import SHEETS, markdown_sheet, model_sheets
+from benchmnist.reports.sheets import SHEETS, markdown_sheet, sheets
 from benchmnist.reports.tables import escape_markdown, group_title, legend, render
 
 if TYPE_CHECKING:
+    import re
+
     from benchmnist.reports.plots import Plots
     from benchmnist.results import RunResult
 
@@ -43,18 +45,18 @@ def report(run: RunResult, plots: Plots) -> str:
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
-def part_of_report(run: RunResult, part: str) -> str:
-    """The `findings`, the `models`, or a table of SHEETS, without its title; empty where the run has none."""
+def part_of_report(run: RunResult, part: str, about: re.Pattern[str] | None = None) -> str:
+    """The `findings`, the `models`, or a table of SHEETS, without its title; empty where the run has none.
+
+    With `about` only the sentences, models or rows that have a match of it.
+    """
     if part == "findings":
-        return "".join(f"- {escape_markdown(finding.text)}\n" for finding in findings(run))
-    if part == "models":
-        found = model_sheets(run)
-        tables = [f"**{escape_markdown(sheet.title)}**\n\n{markdown_sheet(sheet)}\n" for sheet in found]
-        return "\n".join([*tables, f"({escape_markdown(_sentence(found[0].about))})\n"]) if found else ""
-    sheet = SHEETS[part](run)
-    if sheet is None:
-        return ""
-    return f"{markdown_sheet(sheet)}\n\n({escape_markdown(_sentence(sheet.about))})\n"
+        texts = [finding.text for finding in findings(run) if about is None or about.search(finding.text)]
+        return "".join(f"- {escape_markdown(text)}\n" for text in texts)
+    found = sheets(run, part, about)
+    titles = [f"**{escape_markdown(sheet.title)}**\n\n" if part == "models" else "" for sheet in found]
+    tables = [f"{title}{markdown_sheet(sheet)}\n" for title, sheet in zip(titles, found, strict=True)]
+    return "\n".join([*tables, f"({escape_markdown(_sentence(found[0].about))})\n"]) if found else ""
 
 
 def _titled(run: RunResult, *parts: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tabulate import tabulate
@@ -15,6 +15,7 @@ from benchmnist.reports.columns import three_figures
 from benchmnist.reports.tables import escape_markdown, group_title
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
 
     from rich.console import RenderableType
@@ -213,6 +214,20 @@ SHEETS: dict[str, Callable[[RunResult], Sheet | None]] = {
     "tuning": tuning_sheet,
 }
 """By what `benchmnist report --show` calls them."""
+
+
+def sheets(run: RunResult, name: str, about: re.Pattern[str] | None = None) -> list[Sheet]:
+    """The `models` of a run, or one of SHEETS, if the run has it.
+
+    With `about` only the models whose titles have a match of it, or the rows.
+    """
+    if name == "models":
+        return [sheet for sheet in model_sheets(run) if about is None or about.search(sheet.title)]
+    sheet = SHEETS[name](run)
+    if sheet is None or about is None:
+        return [] if sheet is None else [sheet]
+    rows = tuple(row for row in sheet.rows if about.search(" ".join(row)))
+    return [replace(sheet, rows=rows)] if rows else []
 
 
 def markdown_sheet(sheet: Sheet) -> str:

@@ -43,7 +43,7 @@ def test_the_best_rule_is_named_where_it_is_shown_to_be() -> None:
     (text,) = said("rules", cases)
     assert text == (
         "On mnist · fc, adam (97.00 %) is the best of 3 methods. It is better than momentum (95.00 %), by "
-        "+2.00 points (1.94 to 2.06) and sgd (90.00 %), by +7.00 points (6.94 to 7.06)."
+        "+2.00 points [1.94, 2.06] and sgd (90.00 %), by +7.00 points [6.94, 7.06]."
     )
 
 
@@ -93,9 +93,9 @@ def test_what_batch_normalisation_did_is_said_of_each_rule() -> None:
     ]
     (text,) = said("layers", cases, FC, FC_BN)
     assert text == (
-        "On mnist, batch normalisation (fc-bn beside fc) helps sgd (+15.00 points (14.94 to 15.06)); it hurts "
-        "momentum (-1.00 points (-1.06 to -0.94)); it is not shown to make a difference to "
-        "adam (+0.00 points (-0.06 to 0.06))."
+        "On mnist, batch normalisation (fc-bn beside fc) helps sgd (+15.00 points [14.94, 15.06]); it hurts "
+        "momentum (-1.00 points [-1.06, -0.94]); it is not shown to make a difference to "
+        "adam (+0.00 points [-0.06, 0.06])."
     )
     (other_way_round,) = said("layers", cases[3:] + cases[:3], FC, FC_BN)
     assert other_way_round == text
@@ -126,10 +126,10 @@ def test_what_convolutions_gain_and_cost() -> None:
     ]
     (text,) = said("convolution", cases, FC, CNN)
     assert (
-        "cnn · adam (99.00 %), gains +1.00 points (0.94 to 1.06) beside the best without, fc · adam (98.00 %)"
+        "cnn · adam (99.00 %), gains +1.00 points [0.94, 1.06] beside the best without, fc · adam (98.00 %)"
         in text
     )
-    assert "An epoch takes 4.0 times (3.9 to 4.1) the time, and it was trained for 10 epochs beside 5." in text
+    assert "An epoch takes 4.0 times [3.9, 4.1] the time, and it was trained for 10 epochs beside 5." in text
     assert said("convolution", cases[:2], FC) == []
     worse = [cases[1], seeds_result("cnn", "adam", around(97))]
     assert "loses -1.00 points" in said("convolution", worse, FC, CNN)[0]

@@ -169,8 +169,8 @@ def test_named_blocks_are_told_apart(invoke: Invoke, runs: Path, tmp_path: Path)
         (["--check"], "name it with --update or --output"),
         (["--name", "x"], "name the file with --update"),
         (["--update", "page.md", "--output", "other.md"], "take one of them"),
-        (["--update", "page.md", "--format", "rich"], "--update writes a table"),
-        (["--update", "page.md", "--format", "html"], "--update writes a table"),
+        (["--update", "page.md", "--format", "rich"], "--update writes into a document"),
+        (["--update", "page.md", "--format", "html"], "--update writes into a document"),
         (["--format", "html", "--sort", "accuracy"], "the page has all columns"),
     ],
 )
