@@ -46,7 +46,11 @@ def _shown(run: str, show: str, about: str = "") -> list[str]:
 
 FIGURES = "optimizer,accuracy,best_accuracy,train_loss,epoch_seconds,speedup,accuracy_gain,status"
 BLOCKS: dict[str, dict[str, list[str]]] = {
-    "README.md": {"": ["report", A4]},
+    "README.md": {
+        "": ["report", A4],
+        "findings": _shown(A4, "findings", r"fc-bn,|dropout \("),
+        "tuned": _shown(TUNED, "findings", "cannot be told apart"),
+    },
     "docs/assignment4.md": {
         **{f"{q}-model": _shown(A4, "models", f"^{model} on") for q, model in QUESTIONS.items()},
         **{f"{q}-plots": _shown(A4, "plots", f"loss.* {model}$") for q, model in QUESTIONS.items()},
@@ -60,7 +64,7 @@ BLOCKS: dict[str, dict[str, list[str]]] = {
         "q3-findings": _shown(A4, "findings", "^On mnist · fc-bn-dropout,|dropout \\("),
         "q4-findings": _shown(A4, "findings", "convolutions"),
         "targets": _shown(A4, "targets"),
-        "target-findings": _shown(A4, "findings", "was at"),
+        "target-findings": _shown(A4, "findings", "least time to"),
         "profile": _shown(A4, "plots", "Performance"),
         "tuned-tuning": _shown(TUNED, "tuning"),
         "tuned-plots": _shown(TUNED, "plots", "learning rate|attempts"),

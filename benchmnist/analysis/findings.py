@@ -14,17 +14,22 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.floor import noise_floors
 from benchmnist.analysis.searches import at_the_edge
-from benchmnist.analysis.statistics import LEAST_PAIRS
+from benchmnist.analysis.statistics import LEAST_PAIRS, LEVEL
 from benchmnist.analysis.summary import summarise
-from benchmnist.analysis.targets import split, times_to_target
+from benchmnist.analysis.targets import log_ratio, split, times_to_target
 from benchmnist.analysis.verdicts import judge, judge_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from benchmnist.analysis.targets import TimeToTarget
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.cases import Group
     from benchmnist.results import CaseResult, ModelDescription, RunResult, Search
+
+
+MOST_LISTED = 5
+"""Of a sweep's many methods: the table has all of them."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +121,12 @@ def _rules(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterat
         level = [(r, v) for r, v in beside if not _better(v, best)]
         where = _title(group)
         if level:
-            apart = _listed([f"{_figure(r)} ({_tie(v, best)})" for r, v in level])
+            apart = _first([f"{_figure(r)} ({_tie(v, best)})" for r, v in level])
             text = f"On {where}, {_figure(best)} has the highest mean, and cannot be told apart from {apart}."
         else:
             text = f"On {where}, {_figure(best)} is the best of {_number(len(members), 'method')}."
         if worse:
-            by = _listed([f"{_figure(r)}, by {_amount(v, best)}" for r, v in worse])
+            by = _first([f"{_figure(r)}, by {_amount(v, best)}" for r, v in worse])
             text += f" It is better than {by}."
         yield Finding("rules", text, tuple(r.id for r in [best, *compared]))
 
@@ -213,18 +218,28 @@ def _targets(results: Sequence[CaseResult]) -> Iterator[Finding]:
             continue
         first = there[0]
         text = (
-            f"On {dataset}, {_name(first.result)} was at {target:g} % first: after {first.seconds:.3g} "
+            f"On {dataset}, {_name(first.result)} has the least time to {target:g} %: {first.seconds:.3g} "
             f"s of training ({_number(first.epochs or 0, 'epoch')}, {first.hits} of "
             f"{_number(len(first.reached), 'seed')})."
         )
         if len(there) > 1 and (why := split(first, there[1])) is not None:
             text += (
                 f" The next, {_name(there[1].result)}, took {there[1].seconds:.3g} s: {why.steps:.1f} times the "
-                f"steps, at {why.cost:.1f} times the cost of a step."
+                f"steps, at {why.cost:.1f} times the cost of a step; {_sooner(first, there[1])}."
             )
         if missing:
             text += f" {_number(len(missing), 'case')} of {len(times)} did not get there in half of the seeds."
         yield Finding("target", text, tuple(t.result.id for t in there[:2]))
+
+
+def _sooner(first: TimeToTarget, other: TimeToTarget) -> str:
+    """Whether the other is shown to be later there, by the seeds that got there with both."""
+    paired = log_ratio(other, first)
+    if paired.p is None or paired.interval is None:
+        return f"{_number(paired.n, 'seed')} cannot say whether that is chance"
+    mean, low, high = map(math.exp, (paired.mean, *paired.interval))
+    ratio = f"{mean:.2f} times the time [{low:.2f}, {high:.2f}]"
+    return f"seed by seed {ratio}" if paired.p <= LEVEL and paired.mean > 0 else f"that may be chance, {ratio}"
 
 
 def _tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterator[Finding]:
@@ -285,7 +300,7 @@ def _one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:
         yield Finding(
             "one learning rate",
             f"On {dataset}, each update rule was trained at one learning rate only ({how}), so that learning "
-            "rates are compared as much as rules. `benchmnist tune` gives each the same budget to find its own.",
+            "rates are compared as much as rules. benchmnist tune gives each the same budget to find its own.",
         )
 
 
@@ -377,6 +392,12 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join(
         filter(None, ("; ".join(words[:-1]) if any("," in w for w in words) else ", ".join(words[:-1]), words[-1]))
     )
+
+
+def _first(words: Sequence[str]) -> str:
+    """As `_listed`; of a long list the first, and how many more there are."""
+    more = len(words) - MOST_LISTED
+    return _listed(words) if more < 2 else _listed([*words[:MOST_LISTED], f"{more} others"])  # noqa: PLR2004
 
 
 _SPOKEN = (("BatchNorm", "batch normalisation"), ("Dropout", "dropout"))

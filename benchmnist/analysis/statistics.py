@@ -45,15 +45,17 @@ class Paired:
         """Whether there are enough pairs to say anything."""
         return self.n >= LEAST_PAIRS
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """The mean difference; NaN of no pairs."""
-        return statistics.fmean(self.values) if self.values else math.nan
+        return math.fsum(self.values) / self.n if self.values else math.nan
 
-    @property
+    @cached_property
     def std(self) -> float:
         """The sample standard deviation of the differences; NaN of fewer than two."""
-        return statistics.stdev(self.values) if self.n > 1 else math.nan
+        if self.n < 2:  # noqa: PLR2004 - one value has none
+            return math.nan
+        return math.sqrt(math.fsum((value - self.mean) ** 2 for value in self.values) / (self.n - 1))
 
     @property
     def varies(self) -> bool:
@@ -66,16 +68,16 @@ class Paired:
 
         The bootstrap starts from the same random numbers every time: the same figures have the same interval.
         """
-        import numpy as np
-        from scipy import stats
-
         if not self.says_something:
             return None
         if not self.varies:
             return self.mean, self.mean
         if self.n < MANY_PAIRS:
-            half = float(stats.t.ppf(1 - LEVEL / 2, self.n - 1)) * self.std / math.sqrt(self.n)
+            half = _student(1 - LEVEL / 2, self.n - 1) * self.std / math.sqrt(self.n)
             return self.mean - half, self.mean + half
+        import numpy as np
+        from scipy import stats
+
         found = stats.bootstrap(
             (self.values,),
             np.mean,
@@ -93,25 +95,25 @@ class Paired:
         Where all differences are the same there is no spread to hold them against, and only their sign counts:
         then it is that of the sign test. None of too few pairs.
         """
-        from scipy import stats
-
         if not self.says_something:
             return None
         if not self.varies:
             return 1.0 if self.mean == 0 else 2.0 ** (1 - self.n)
-        return float(stats.ttest_1samp(self.values, 0.0).pvalue)
+        return 2 * self._below(-abs(self.mean))
 
     def equivalence_p(self, margin: float) -> float | None:
         """Of two one-sided t tests (TOST, Schuirmann 1987): how likely this is if the mean is `margin` or more."""
-        from scipy import stats
-
         if not self.says_something:
             return None
         if not self.varies:
             return 2.0**-self.n if abs(self.mean) < margin else 1.0
-        above = stats.ttest_1samp(self.values, -margin, alternative="greater").pvalue
-        below = stats.ttest_1samp(self.values, margin, alternative="less").pvalue
-        return float(max(above, below))
+        return self._below(abs(self.mean) - margin)
+
+    def _below(self, mean: float) -> float:
+        """How likely a mean below this one is where there is no difference (Student's t distribution)."""
+        from scipy import special
+
+        return float(special.stdtr(self.n - 1, mean / (self.std / math.sqrt(self.n))))
 
     def pairs_needed(self, level: float = LEVEL, most: int = MOST_PAIRS) -> int | None:
         """How many pairs would find this mean difference, if it and the spread are true; None of more than `most`.
@@ -130,21 +132,29 @@ def pairs_needed(effect: float, level: float = LEVEL, most: int = MOST_PAIRS) ->
 
     None where it would want more than `most`.
     """
-    from scipy import stats
 
     def power(n: int) -> float:
-        shift = effect * math.sqrt(n)
-        critical = float(stats.t.ppf(1 - level / 2, n - 1))
-        return float(stats.nct.sf(critical, n - 1, shift))  # the other tail is next to nothing
+        from scipy import special
+
+        short = special.nctdtr(n - 1, effect * math.sqrt(n), _student(1 - level / 2, n - 1))
+        return 1.0 - float(short)  # the other tail is next to nothing
 
     # With known variance, which is never more than it wants: the search begins there.
-    needed = ((stats.norm.ppf(1 - level / 2) + stats.norm.ppf(POWER)) / effect) ** 2
+    normal = statistics.NormalDist().inv_cdf
+    needed = ((normal(1 - level / 2) + normal(POWER)) / effect) ** 2
     if needed > most:
         return None
     n = max(2, math.floor(needed))
     while n <= most and power(n) < POWER:
         n += 1
     return n if n <= most else None
+
+
+def _student(q: float, freedom: float) -> float:
+    """A quantile of Student's t distribution; scipy's function by itself: a sweep has thousands of pairs."""
+    from scipy import special
+
+    return float(special.stdtrit(freedom, q))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -183,7 +193,7 @@ class Unpaired(NamedTuple):
 
 def welch(one: Sample, other: Sample) -> Unpaired:
     """Welch's t test of two samples, which need not spread alike."""
-    from scipy import stats
+    from scipy import special
 
     errors = one.std**2 / one.n, other.std**2 / other.n
     difference = one.mean - other.mean
@@ -191,5 +201,5 @@ def welch(one: Sample, other: Sample) -> Unpaired:
         return Unpaired(difference, 0.0, 1.0 if difference == 0 else 0.0)
     freedom = sum(errors) ** 2 / (errors[0] ** 2 / (one.n - 1) + errors[1] ** 2 / (other.n - 1))
     error = math.sqrt(sum(errors))
-    half = float(stats.t.ppf(1 - LEVEL / 2, freedom)) * error
-    return Unpaired(difference, half, float(2 * stats.t.sf(abs(difference) / error, freedom)))
+    p = 2 * float(special.stdtr(freedom, -abs(difference) / error))
+    return Unpaired(difference, _student(1 - LEVEL / 2, freedom) * error, p)

@@ -8,6 +8,8 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmnist.analysis.statistics import Paired
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -143,6 +145,19 @@ def split(one: TimeToTarget, other: TimeToTarget) -> Split | None:
     if not (one.steps and other.steps and one.step_seconds and other.step_seconds):
         return None
     return Split(other.steps / one.steps, other.step_seconds / one.step_seconds)
+
+
+def log_ratio(one: TimeToTarget, other: TimeToTarget) -> Paired:
+    """The logarithm of the one's time by the other's, of each seed that got there with both."""
+    ours, theirs = (
+        {
+            trial.seed: each.seconds
+            for trial, each in zip(_counted(t.result), t.reached, strict=True)
+            if 0 < each.seconds < math.inf
+        }
+        for t in (one, other)
+    )
+    return Paired(tuple(math.log(ours[seed] / theirs[seed]) for seed in ours if seed in theirs))
 
 
 def _step_seconds(result: CaseResult) -> float | None:

@@ -6,13 +6,14 @@ import itertools
 import math
 import statistics
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from benchmnist.analysis.statistics import LEVEL, Paired, holm
 from benchmnist.analysis.summary import final_accuracies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from benchmnist.results import CaseResult
 
@@ -35,7 +36,7 @@ class Verdict:
         margin: What difference is none, in points; None where the suite does not say.
         p: Of the difference, corrected for all comparisons that were made with it (Holm); None of too few seeds.
         equivalence_p: Of the difference being less than the margin, likewise corrected.
-        more: How many more seeds would tell, about; None where that is not to be said.
+        level: What the smallest p of the family is held against.
     """
 
     one: CaseResult
@@ -45,7 +46,13 @@ class Verdict:
     margin: float | None = None
     p: float | None = None
     equivalence_p: float | None = None
-    more: int | None = None
+    level: float = LEVEL
+
+    @cached_property
+    def more(self) -> int | None:
+        """How many more seeds would tell, about; None where that is not to be said."""
+        needed = self.paired.pairs_needed(self.level, self.paired.n + MOST_MORE_SEEDS)
+        return None if needed is None else max(1, needed - self.paired.n)
 
     @property
     def word(self) -> Word:
@@ -75,7 +82,8 @@ def judge(results: Sequence[CaseResult], metric: Metric = "accuracy") -> list[Ve
     So the chance that any `better` or `worse` among them is a mistake is at most LEVEL, if differences are
     normally distributed; and likewise of the `equivalent` ones.
     """
-    made = [_compared(one, other, metric) for one, other in pairs(results)]
+    figures = {id(result): _figures(result, metric) for result in results}
+    made = [_compared(one, other, metric, figures[id(one)], figures[id(other)]) for one, other in pairs(results)]
     telling = [v for v in made if v.paired.says_something]
     corrected = dict(zip(map(id, telling), holm([v.paired.p or 0.0 for v in telling]), strict=True))
     with_margin = [v for v in telling if v.margin is not None]
@@ -86,7 +94,7 @@ def judge(results: Sequence[CaseResult], metric: Metric = "accuracy") -> list[Ve
             v,
             p=corrected.get(id(v)),
             equivalence_p=equivalence.get(id(v)),
-            more=_more(v.paired, LEVEL / len(telling)) if id(v) in corrected else None,
+            level=LEVEL / max(1, len(telling)),
         )
         for v in made
     ]
@@ -94,11 +102,11 @@ def judge(results: Sequence[CaseResult], metric: Metric = "accuracy") -> list[Ve
 
 def judge_pair(one: CaseResult, other: CaseResult, metric: Metric = "accuracy") -> Verdict:
     """The verdict on two cases, whatever they are, as the only comparison."""
-    v = _compared(one, other, metric)
+    v = _compared(one, other, metric, _figures(one, metric), _figures(other, metric))
     if not v.paired.says_something:
         return v
     equivalence = None if v.margin is None else v.paired.equivalence_p(v.margin)
-    return replace(v, p=v.paired.p, equivalence_p=equivalence, more=_more(v.paired, LEVEL))
+    return replace(v, p=v.paired.p, equivalence_p=equivalence)
 
 
 def pairs(results: Sequence[CaseResult]) -> Iterator[tuple[CaseResult, CaseResult]]:
@@ -157,14 +165,12 @@ def log_seconds(result: CaseResult) -> dict[int, float]:
     }
 
 
-def _compared(one: CaseResult, other: CaseResult, metric: Metric) -> Verdict:
-    figures = final_accuracies if metric == "accuracy" else log_seconds
-    ours, theirs = figures(one), figures(other)
+def _figures(result: CaseResult, metric: Metric) -> Mapping[int, float]:
+    return final_accuracies(result) if metric == "accuracy" else log_seconds(result)
+
+
+def _compared(
+    one: CaseResult, other: CaseResult, metric: Metric, ours: Mapping[int, float], theirs: Mapping[int, float]
+) -> Verdict:
     paired = Paired(tuple(ours[seed] - theirs[seed] for seed in ours if seed in theirs))
     return Verdict(one, other, metric, paired, one.case.margin if metric == "accuracy" else None)
-
-
-def _more(paired: Paired, level: float) -> int | None:
-    """How many more seeds, at the level that the smallest p of the family is held against."""
-    needed = paired.pairs_needed(level, paired.n + MOST_MORE_SEEDS)
-    return None if needed is None else max(1, needed - paired.n)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from made_up import made_up_run, seeds_result
 
@@ -167,21 +169,38 @@ def test_networks_that_were_tested_in_train_mode_are_named() -> None:
     assert said("train mode", [seeds_result("fc-bn", "adam", around(97))], FC_BN) == []
 
 
+TARGET: dict[str, Any] = {"epochs": 5, "target_accuracy": 60.0}
+
+
 def test_who_is_at_the_target_first_and_why() -> None:
-    options = {"epochs": 5, "target_accuracy": 60.0}
     cases = [
-        seeds_result("fc", "sgd", [75.0] * 3, seconds=1.0, **options),  # type: ignore[arg-type]
-        seeds_result("fc", "adam", [100.0] * 3, seconds=1.2, **options),  # type: ignore[arg-type]
-        seeds_result("fc", "slow", [10.0] * 3, **options),  # type: ignore[arg-type]
+        seeds_result("fc", "sgd", [75.0] * 3, seconds=[1.0, 1.1, 0.95], **TARGET),
+        seeds_result("fc", "adam", [100.0] * 3, seconds=[0.5, 0.5, 0.5], **TARGET),
+        seeds_result("fc", "slow", [10.0] * 3, **TARGET),
     ]
     (text,) = said("target", cases)
     assert text == (
-        "On mnist, fc · adam was at 60 % first: after 3.6 s of training (3 epochs, 3 of 3 seeds). The next, fc · "
-        "sgd, took 4 s: 1.3 times the steps, at 0.8 times the cost of a step. 1 case of 3 did not get there in "
-        "half of the seeds."
+        "On mnist, fc · adam has the least time to 60 %: 1.5 s of training (3 epochs, 3 of 3 seeds). The next, "
+        "fc · sgd, took 4 s: 1.3 times the steps, at 2.0 times the cost of a step; seed by seed 2.71 times "
+        "the time [2.25, 3.26]. 1 case of 3 did not get there in half of the seeds."
     )
     assert said("target", cases[2:]) == ["On mnist, no case was at 60 % in half of its seeds."]
     assert said("target", [seeds_result("fc", "sgd", [90.0] * 3)]) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        ([1.0, 0.9, 1.2], "that may be chance, 1.04 times the time ["),
+        ([1.1], "1 seed cannot say whether that is chance"),
+    ],
+)
+def test_who_is_first_may_be_so_by_chance(seconds: list[float], text: str) -> None:
+    cases = [
+        seeds_result("fc", "sgd", [100.0] * len(seconds), seconds=seconds, **TARGET),
+        seeds_result("fc", "adam", [100.0] * len(seconds), seconds=[0.99] * len(seconds), **TARGET),
+    ]
+    assert text in said("target", cases)[0]
 
 
 def test_the_noise_floor_is_told_where_there_is_a_control() -> None:
