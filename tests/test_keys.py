@@ -55,6 +55,7 @@ def key(case: Case) -> str:
         {"precision": "bf16"},
         {"train_size": 499},
         {"test_size": 199},
+        {"validation_size": 100},
         {"reference": True},
         {"schedule": None},
         *({kind: component("other")} for kind in ("dataset", "model", "optimizer", "schedule")),
@@ -73,10 +74,11 @@ def test_every_field_of_a_case_either_decides_or_does_not() -> None:
     decides = {
         "dataset", "model", "optimizer", "schedule", "epochs", "batch_size", "seeds", "clip_grad_norm",
         "label_smoothing", "init_seed", "evaluate_in", "engine", "precision", "train_size", "test_size",
-        "reference",
+        "validation_size", "reference",
     }  # fmt: skip
     assert {*type(CASE).model_fields} == decides | {
-        "id", "label", "line", "marks", "expect", "baseline", "axes", "resources"
+        "id", "label", "line", "marks", "expect", "baseline", "axes", "resources", "target_accuracy", "margin",
+        "control", "tuned",
     }  # fmt: skip
 
 
