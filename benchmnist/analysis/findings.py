@@ -124,7 +124,7 @@ def _rules(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterat
             apart = _first([f"{_figure(r)} ({_tie(v, best)})" for r, v in level])
             text = f"On {where}, {_figure(best)} has the highest mean, and cannot be told apart from {apart}."
         else:
-            text = f"On {where}, {_figure(best)} is the best of {_number(len(members), 'method')}."
+            text = f"On {where}, {_figure(best)} is the best of {_number(1 + len(compared), 'method')}."
         if worse:
             by = _first([f"{_figure(r)}, by {_amount(v, best)}" for r, v in worse])
             text += f" It is better than {by}."
@@ -182,7 +182,9 @@ def _convolution(models: Sequence[ModelDescription], results: Sequence[CaseResul
         one, other = best[True], best[False]
         if one is None or other is None:
             continue
-        accuracy, seconds = judge_pair(one, other), judge_pair(one, other, "seconds")
+        with_and_without = Counter(convolves.get((dataset, r.case.model.label)) for r in here)
+        chosen_from = with_and_without[True] * with_and_without[False]
+        accuracy, seconds = judge_pair(one, other, of=chosen_from), judge_pair(one, other, "seconds")
         if accuracy.p is None:
             continue
         shown = {

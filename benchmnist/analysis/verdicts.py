@@ -100,13 +100,16 @@ def judge(results: Sequence[CaseResult], metric: Metric = "accuracy") -> list[Ve
     ]
 
 
-def judge_pair(one: CaseResult, other: CaseResult, metric: Metric = "accuracy") -> Verdict:
-    """The verdict on two cases, whatever they are, as the only comparison."""
+def judge_pair(one: CaseResult, other: CaseResult, metric: Metric = "accuracy", *, of: int = 1) -> Verdict:
+    """The verdict on two cases, whatever they are, that were chosen from so many pairs by their means.
+
+    With the p values multiplied by that (Bonferroni), the chance of a mistake is at most LEVEL whichever is chosen.
+    """
     v = _compared(one, other, metric, _figures(one, metric), _figures(other, metric))
     if not v.paired.says_something:
         return v
-    equivalence = None if v.margin is None else v.paired.equivalence_p(v.margin)
-    return replace(v, p=v.paired.p, equivalence_p=equivalence)
+    equivalence = None if v.margin is None else min(1.0, of * (v.paired.equivalence_p(v.margin) or 0.0))
+    return replace(v, p=min(1.0, of * (v.paired.p or 0.0)), equivalence_p=equivalence, level=LEVEL / of)
 
 
 def pairs(results: Sequence[CaseResult]) -> Iterator[tuple[CaseResult, CaseResult]]:

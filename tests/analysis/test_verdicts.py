@@ -123,6 +123,14 @@ def test_where_there_is_no_difference_hardly_any_run_says_that_there_is(step: fl
     assert wrong / 400 <= LEVEL + 2.5 * 0.011
 
 
+def test_a_pair_that_was_chosen_from_many_wants_more_evidence() -> None:
+    one, other = seeds_result("fc", "a", around(90.2)), seeds_result("cnn", "b", around(90, SPREAD[::-1]))
+    alone, chosen = judge_pair(one, other), judge_pair(one, other, of=40)
+    assert alone.p is not None
+    assert chosen.p == pytest.approx(40 * alone.p)
+    assert (alone.word, chosen.word) == ("better", "more seeds")
+
+
 def test_cases_of_no_common_seed_say_nothing() -> None:
     one, other = seeds_result("fc", "a", around(90)), seeds_result("fc", "b", around(80), first_seed=5)
     assert judge_pair(one, other).word == "nothing can be said"
