@@ -103,7 +103,7 @@ def judge(results: Sequence[CaseResult], metric: Metric = "accuracy") -> list[Ve
 def judge_pair(one: CaseResult, other: CaseResult, metric: Metric = "accuracy", *, of: int = 1) -> Verdict:
     """The verdict on two cases, whatever they are, that were chosen from so many pairs by their means.
 
-    With the p values multiplied by that (Bonferroni), the chance of a mistake is at most LEVEL whichever is chosen.
+    The p values are multiplied by that (Bonferroni): whichever is chosen, a mistake has at most the chance LEVEL.
     """
     v = _compared(one, other, metric, _figures(one, metric), _figures(other, metric))
     if not v.paired.says_something:

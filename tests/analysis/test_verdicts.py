@@ -125,9 +125,9 @@ def test_where_there_is_no_difference_hardly_any_run_says_that_there_is(step: fl
 
 def test_a_pair_that_was_chosen_from_many_wants_more_evidence() -> None:
     one, other = seeds_result("fc", "a", around(90.2)), seeds_result("cnn", "b", around(90, SPREAD[::-1]))
-    alone, chosen = judge_pair(one, other), judge_pair(one, other, of=40)
+    alone, chosen = judge_pair(one, other), judge_pair(one, other, of=100)
     assert alone.p is not None
-    assert chosen.p == pytest.approx(40 * alone.p)
+    assert chosen.p == pytest.approx(100 * alone.p)
     assert (alone.word, chosen.word) == ("better", "more seeds")
 
 
