@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from benchmnist.plugins import find_plugins
 from benchmnist.prepare import prepare
 
 ROOT = Path(__file__).parents[1]
-CASES = "fc/adam or fc-bn-dropout/adam or cnn"
+CNN = "mnist/cnn/adam-wd"
 
 # Test accuracy in %. "eval" is the mean of an independent re-run of the notebook's protocol, 3 seeds, tested in
 # eval() mode, by a script that shares no code with this project; "as published" is the notebook's own print-out.
@@ -92,25 +93,33 @@ def test_with_its_own_learning_rate_no_rule_is_shown_to_be_better() -> None:
 
 @pytest.mark.slow
 def test_the_notebooks_figures(tmp_path: Path) -> None:
-    def final(name: str, keyword: str) -> benchmnist.RunResult:
+    """On the whole of MNIST; the convolutional network for three of its ten epochs, unless BENCHMNIST_LONG."""
+
+    def trained(name: str, keyword: str, epochs: int | None = None) -> benchmnist.RunResult:
         suite = ROOT / "suites" / f"{name}.toml"
-        return benchmnist.run(suite, seeds=[0], keyword=keyword, out=tmp_path, checkpoints=False)
+        return benchmnist.run(suite, seeds=[0], keyword=keyword, epochs=epochs, out=tmp_path, checkpoints=False)
 
     def accuracies(run: benchmnist.RunResult) -> dict[str, float | None]:
         return {case.id: case.trials[0].epochs[-1].test_accuracy for case in run.cases}
 
-    proper = final("assignment4", CASES)
-    published = accuracies(final("assignment4-as-published", "fc-bn-dropout/adam"))
+    proper = trained("assignment4", "fc/adam or fc-bn-dropout/adam")
+    published = accuracies(trained("assignment4-as-published", "fc-bn-dropout/adam"))
+    whole = "BENCHMNIST_LONG" in os.environ
+    cnn = trained("assignment4", "cnn", None if whole else 3)
     # The other two have nothing that knows the two modes apart, so one training counts for both.
-    for model, case_id in (("fc", "mnist/fc/adam"), ("cnn", "mnist/cnn/adam-wd")):
+    for model, run in (("fc", proper), ("cnn", cnn)):
         network = find_plugins().models[model].spec.load()(input_shape=(1, 28, 28), num_classes=10)
         assert not any(
             isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout)) for layer in network.modules()
         )
-        published[case_id] = accuracies(proper)[case_id]
+        published |= {case: accuracy for case, accuracy in accuracies(run).items() if f"/{model}/" in case}
 
-    assert accuracies(proper) == pytest.approx({case: EVAL[case] for case in AS_PUBLISHED}, abs=0.5)
-    assert published == pytest.approx(AS_PUBLISHED, abs=0.5)
-    for case_id, losses in LOSSES.items():
-        ours = [epoch.train_loss for epoch in proper[case_id].trials[0].epochs]
-        assert ours == pytest.approx(losses, rel=0.15)
+    reached = accuracies(proper) | accuracies(cnn)
+    if not whole:  # after three epochs it is on its way
+        assert (reached.pop(CNN) or 0.0) > 98.3
+        published.pop(CNN)
+    assert reached == pytest.approx({case: EVAL[case] for case in reached}, abs=0.5)
+    assert published == pytest.approx({case: AS_PUBLISHED[case] for case in published}, abs=0.5)
+    for case_id, run in (("mnist/fc/adam", proper), (CNN, cnn)):
+        ours = [epoch.train_loss for epoch in run[case_id].trials[0].epochs]
+        assert ours == pytest.approx(LOSSES[case_id][: len(ours)], rel=0.15)

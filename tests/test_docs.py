@@ -159,7 +159,7 @@ def test_the_plugin_tutorial_is_followed_to_the_letter(
     folder = tmp_path / "somewhere" / "new"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
-    follow(ROOT / "docs" / "tutorial-plugin.md", folder, **fresh_environment)
+    follow(ROOT / "docs" / "tutorial-plugin.md", folder, **fresh_environment, BENCHMNIST_EXECUTOR="inline")
 
 
 def test_a_new_plugin_is_the_one_of_the_tutorial(tmp_path: Path) -> None:
