@@ -94,15 +94,19 @@ def _diverged(results: Sequence[CaseResult]) -> Iterator[Finding]:
 def _too_few_seeds(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
     """Comparisons that nothing can be said of, for want of seeds and of nothing else."""
     mute = [v for v in verdicts if not v.paired.says_something and v.one.trials and v.other.trials]
-    mute = [v for v in mute if min(len(v.one.case.seeds), len(v.other.case.seeds)) < LEAST_PAIRS]
+    mute = [v for v in mute if _fewest_seeds(v) < LEAST_PAIRS]
     if mute:
-        seeds = max(v.paired.n for v in mute)
+        seeds = max(map(_fewest_seeds, mute))
         yield Finding(
             "too few seeds",
             f"With {_number(seeds, 'seed')} nothing can be said of which case is better: the differences may be "
-            f"chance. Train more of them, as with --seeds 5.",
+            "chance. Train more of them, as with --seeds 5.",
             tuple(dict.fromkeys(case for v in mute for case in (v.other.id, v.one.id))),
         )
+
+
+def _fewest_seeds(verdict: Verdict) -> int:
+    return min(len(verdict.one.case.seeds), len(verdict.other.case.seeds))
 
 
 def _rules(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterator[Finding]:
@@ -188,15 +192,16 @@ def _convolution(models: Sequence[ModelDescription], results: Sequence[CaseResul
         if accuracy.p is None:
             continue
         shown = {
-            "better": f"gains {_amount(accuracy, one)}",
-            "worse": f"loses {_amount(accuracy, one)}",
-        }.get(accuracy.word, f"is not shown to differ ({_amount(accuracy, one)}{_more(accuracy)})")
+            "better": "is better than",
+            "worse": "is worse than",
+            "equivalent": f"is equivalent, within {accuracy.margin or 0:g} points, to",
+        }.get(accuracy.word, "is not shown to differ from")
         epochs = f"{one.case.epochs} epochs beside {other.case.epochs}"
         yield Finding(
             "convolution",
-            f"On {dataset}, the best case with convolutions, {_name(one)} ({_mean(one):.2f} %), {shown} beside "
-            f"the best without, {_name(other)} ({_mean(other):.2f} %). An epoch takes {_ratio(seconds)} the time, "
-            f"and it was trained for {epochs}.",
+            f"On {dataset}, the best case with convolutions, {_name(one)} ({_mean(one):.2f} %), {shown} the best "
+            f"without, {_name(other)} ({_mean(other):.2f} %): {_amount(accuracy, one)}{_more(accuracy)}. An epoch "
+            f"takes {_ratio(seconds)} the time, and it was trained for {epochs}.",
             (one.id, other.id),
         )
 
