@@ -101,8 +101,8 @@ def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are cores: at any time some tests wait for what they have started."""
-    return (os.cpu_count() or 1) + 2
+    """One more than there are cores: at any time some test waits for what it has started."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
