@@ -97,7 +97,8 @@ def test_the_notebooks_figures(tmp_path: Path) -> None:
 
     def trained(name: str, keyword: str, epochs: int | None = None) -> benchmnist.RunResult:
         suite = ROOT / "suites" / f"{name}.toml"
-        return benchmnist.run(suite, seeds=[0], keyword=keyword, epochs=epochs, out=tmp_path, checkpoints=False)
+        options = {"seeds": [0], "keyword": keyword, "epochs": epochs, "executor": "inline", "checkpoints": False}
+        return benchmnist.run(suite, out=tmp_path, **options)  # type: ignore[arg-type]
 
     def accuracies(run: benchmnist.RunResult) -> dict[str, float | None]:
         return {case.id: case.trials[0].epochs[-1].test_accuracy for case in run.cases}

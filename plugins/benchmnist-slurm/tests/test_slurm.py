@@ -39,7 +39,7 @@ long = pytest.mark.skipif("BENCHMNIST_LONG" not in os.environ, reason="takes lon
 CLUSTERS = ["local", pytest.param("slurm", marks=needs_slurm)]
 
 
-IN_CI = ("trains-the-same", "survives-what-dies", "can-be-interrupted", "refuses-in-words")
+IN_CI = ("survives-what-dies", "refuses-in-words")
 """The checks that are made in CI: every job of submitit's local executor is three new processes."""
 
 
