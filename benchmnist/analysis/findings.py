@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING
 from benchmnist.analysis.floor import noise_floors
 from benchmnist.analysis.searches import at_the_edge
 from benchmnist.analysis.statistics import LEAST_PAIRS, LEVEL
-from benchmnist.analysis.summary import summarise
+from benchmnist.analysis.summary import by_group, group_title, summarise
 from benchmnist.analysis.targets import log_ratio, split, times_to_target
 from benchmnist.analysis.verdicts import judge, judge_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from benchmnist.analysis.targets import TimeToTarget
     from benchmnist.analysis.verdicts import Verdict
-    from benchmnist.cases import Group
     from benchmnist.results import CaseResult, ModelDescription, RunResult, Search
 
 
@@ -114,7 +113,7 @@ def _rules(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterat
     within = {
         (v.one.id, v.other.id): v for v in verdicts if v.one.case.group == v.other.case.group and v.p is not None
     }
-    for group, members in _groups(results).items():
+    for group, members in by_group(results).items():
         ranked = sorted((r for r in members if _mean(r) is not None), key=lambda r: -(_mean(r) or 0.0))
         compared = [r for r in ranked[1:] if _pair(within, ranked[0], r) is not None]
         if not compared:
@@ -123,7 +122,7 @@ def _rules(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterat
         beside = [(r, v) for r in compared if (v := _pair(within, best, r)) is not None]
         worse = [(r, v) for r, v in beside if _better(v, best)]
         level = [(r, v) for r, v in beside if not _better(v, best)]
-        where = _title(group)
+        where = group_title(group)
         if level:
             apart = _first([f"{_figure(r)} ({_tie(v, best)})" for r, v in level])
             text = f"On {where}, {_figure(best)} has the highest mean, and cannot be told apart from {apart}."
@@ -263,7 +262,7 @@ def _tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterato
         tuple(result.id for result in results if result.case.tuned),
     )
     edges = [
-        f"{edge} ({search.method} on {_title((search.dataset, search.model, search.label))})"
+        f"{edge} ({search.method} on {group_title((search.dataset, search.model, search.label))})"
         for search in searches
         for edge in at_the_edge(search)
     ]
@@ -314,7 +313,7 @@ def _one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:
 def _floor(results: Sequence[CaseResult]) -> Iterator[Finding]:
     """What the baselines and themselves with other seeds leave room for."""
     each = [
-        f"{floor.accuracy:.2f} points and {floor.ratio - 1:.0%} on {_title(group)}"
+        f"{floor.accuracy:.2f} points and {floor.ratio - 1:.0%} on {group_title(group)}"
         for group, floor in noise_floors(results).items()
         if floor.accuracy is not None and floor.ratio is not None
     ]
@@ -325,13 +324,6 @@ def _floor(results: Sequence[CaseResult]) -> Iterator[Finding]:
             f"{_listed(each)}. Less than that is noise here, and is set in brackets.",
             tuple(r.id for r in results if r.case.control),
         )
-
-
-def _groups(results: Iterable[CaseResult]) -> dict[Group, list[CaseResult]]:
-    groups: dict[Group, list[CaseResult]] = {}
-    for result in results:
-        groups.setdefault(result.case.group, []).append(result)
-    return groups
 
 
 def _mean(result: CaseResult) -> float | None:
@@ -380,10 +372,6 @@ def _figure(result: CaseResult) -> str:
 def _name(result: CaseResult) -> str:
     """What a case is called beside those of other models."""
     return " · ".join(filter(None, (result.case.model.label, result.case.method, result.case.label)))
-
-
-def _title(group: Group) -> str:
-    return " · ".join(filter(None, group))
 
 
 def _number(count: int, what: str) -> str:

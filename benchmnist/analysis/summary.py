@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from benchmnist.cases import Group
     from benchmnist.results import CaseResult, TrialResult
 
 
@@ -67,11 +68,11 @@ def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary
     accuracies = list(trials.values())
     reached = [e.test_accuracy for t in result.trials for e in t.epochs if e.test_accuracy is not None]
     last = [trial.epochs[-1] for trial in result.trials if trial.status == "completed"]
-    seconds = _median_seconds(result)
+    seconds = median_seconds(result)
     speedup = gain = None
     if baseline is not None:
         theirs = final_accuracies(baseline)
-        their_seconds = _median_seconds(baseline)
+        their_seconds = median_seconds(baseline)
         gain = _mean([trials[seed] - theirs[seed] for seed in trials if seed in theirs])
         speedup = their_seconds / seconds if seconds and their_seconds else None
     return Summary(
@@ -108,7 +109,8 @@ def final_accuracies(result: CaseResult) -> dict[int, float]:
     }
 
 
-def _median_seconds(result: CaseResult) -> float | None:
+def median_seconds(result: CaseResult) -> float | None:
+    """The median training time of an epoch over all epochs of all seeds; None where none ended."""
     seconds = [epoch.seconds for trial in result.trials for epoch in trial.epochs]
     return statistics.median(seconds) if seconds else None
 
@@ -116,6 +118,19 @@ def _median_seconds(result: CaseResult) -> float | None:
 def _mean(values: Sequence[float]) -> float | None:
     """None of nothing, and of what is not finite."""
     return math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else None
+
+
+def by_group(results: Iterable[CaseResult]) -> dict[Group, list[CaseResult]]:
+    """What is compared with each other, in order."""
+    groups: dict[Group, list[CaseResult]] = {}
+    for result in results:
+        groups.setdefault(result.case.group, []).append(result)
+    return groups
+
+
+def group_title(group: Group) -> str:
+    """`mnist · fc-bn`, and the label of the block if it has one."""
+    return " · ".join(filter(None, group))
 
 
 def trial_curve(trial: TrialResult, metric: str) -> list[float]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.statistics import Paired
+from benchmnist.analysis.summary import median_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -161,8 +162,8 @@ def log_ratio(one: TimeToTarget, other: TimeToTarget) -> Paired:
 
 
 def _step_seconds(result: CaseResult) -> float | None:
-    seconds = [epoch.seconds for trial in result.trials for epoch in trial.epochs]
-    return statistics.median(seconds) / result.steps if seconds and result.steps else None
+    seconds = median_seconds(result)
+    return seconds / result.steps if seconds is not None and result.steps else None
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmnist.cli.options import block_option, debug_option, option
+from benchmnist.cli.options import block_option, data_root_option, debug_option, offered, option
 
-
-def _models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """Completes the names of the installed models."""
-    from benchmnist.plugins import find_plugins
-
-    return [offer.spec.name for offer in find_plugins().models if offer.spec.name.startswith(incomplete)]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _parameters(ctx: click.Context, param: click.Parameter, value: Any) -> dict[str, Any]:
@@ -32,7 +27,7 @@ def _parameters(ctx: click.Context, param: click.Parameter, value: Any) -> dict[
 
 
 @click.command("describe")
-@click.argument("model", shell_complete=_models)
+@click.argument("model", shell_complete=offered("models"))
 @click.argument("parameters", nargs=-1, callback=_parameters, metavar="[NAME=VALUE...]")
 @option("--dataset", default="mnist", show_default=True, help="What it is made for: images of that shape.")
 @option(
@@ -43,12 +38,7 @@ def _parameters(ctx: click.Context, param: click.Parameter, value: Any) -> dict[
     show_default=True,
     help="What to print.",
 )
-@option(
-    "--data-root",
-    envvar="BENCHMNIST_DATA",
-    type=click.Path(path_type=Path),
-    help="The folder to keep datasets in.  [default: the user's cache folder]",
-)
+@data_root_option
 @block_option
 @debug_option
 def command(

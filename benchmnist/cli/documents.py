@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from benchmnist.cli.options import option
+from benchmnist.cli.options import option, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,21 +19,17 @@ STALE = 1
 
 def document_options(function: F) -> F:
     """--output, --update, --name and --check."""
-    for add in reversed(
-        (
-            option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file."),
-            option(
-                "--update",
-                type=click.Path(exists=True, dir_okay=False, path_type=Path),
-                metavar="FILE",
-                help="Replace what stands between <!-- benchmnist:start --> and <!-- benchmnist:end --> in FILE.",
-            ),
-            option("--name", default="", help="The block to update: <!-- benchmnist:start NAME -->."),
-            option("--check", is_flag=True, help="Change nothing; exit with 1 if --update or --output would."),
-        )
-    ):
-        function = add(function)
-    return function
+    return together(
+        option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file."),
+        option(
+            "--update",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Replace what stands between <!-- benchmnist:start --> and <!-- benchmnist:end --> in FILE.",
+        ),
+        option("--name", default="", help="The block to update: <!-- benchmnist:start NAME -->."),
+        option("--check", is_flag=True, help="Change nothing; exit with 1 if --update or --output would."),
+    )(function)
 
 
 class Document:

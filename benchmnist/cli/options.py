@@ -28,6 +28,39 @@ def option(*declarations: str, **attributes: Any) -> Callable[[F], F]:
     return click.option(*declarations, show_envvar=True, **attributes)
 
 
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one, in that order."""
+
+    def add(function: F) -> F:
+        for each in reversed(options):
+            function = each(function)
+        return function
+
+    return add
+
+
+def data_root_option(function: F) -> F:
+    """--data-root: where datasets are kept."""
+    return option(
+        "--data-root",
+        envvar="BENCHMNIST_DATA",
+        type=click.Path(path_type=Path),
+        help="The folder to keep datasets in.  [default: the user's cache folder]",
+    )(function)
+
+
+def offered(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Completes the names of the installed `models`, `executors`, …."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+        from benchmnist.plugins import find_plugins
+
+        offers = getattr(find_plugins(), kind)
+        return [offer.spec.name for offer in offers if offer.spec.name.startswith(incomplete)]
+
+    return complete
+
+
 def out_option(function: F) -> F:
     """--out: where runs are."""
     return option(

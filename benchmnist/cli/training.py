@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from benchmnist.cli.options import block_option, debug_option, option
+from benchmnist.cli.options import block_option, data_root_option, debug_option, offered, option, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,69 +22,53 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 
-def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """Completes the names of the installed executors."""
-    from benchmnist.plugins import find_plugins
-
-    return [o.spec.name for o in find_plugins().executors if o.spec.name.startswith(incomplete)]
-
-
 def training_options(function: F) -> F:
     """Where, how and how many at a time, and where what comes of it is kept."""
-    for add in reversed(
-        (
-            option(
-                "--device",
-                default="auto",
-                show_default=True,
-                metavar="auto|cpu|cuda|cuda:N|mps",
-                help="Train on it.",
-            ),
-            option(
-                "--executor",
-                default="local",
-                show_default=True,
-                shell_complete=_executors,
-                help="local: in worker processes; inline: in this one; or a plugin's, whose options "
-                "--help then lists too.",
-            ),
-            option(
-                "--jobs",
-                type=click.IntRange(min=1),
-                help="How many trials to train at the same time.  [default: local: one a core, or one a GPU]",
-            ),
-            option(
-                "--timeout",
-                type=click.FloatRange(min=0, min_open=True),
-                metavar="SECONDS",
-                help="End a case that takes longer, and go on with the next.",
-            ),
-            option(
-                "--out",
-                default="runs",
-                show_default=True,
-                type=click.Path(path_type=Path),
-                help="The folder to make the run folder in.",
-            ),
-            option(
-                "--data-root",
-                envvar="BENCHMNIST_DATA",
-                type=click.Path(path_type=Path),
-                help="The folder to keep datasets in.  [default: the user's cache folder]",
-            ),
-            option(
-                "--checkpoints/--no-checkpoints",
-                default=True,
-                show_default=True,
-                help="Keep the weights of each trial.",
-            ),
-            block_option,
-            option("-v", "--verbose", is_flag=True, help="Show the loss of every hundredth step."),
-            debug_option,
-        )
-    ):
-        function = add(function)
-    return function
+    return together(
+        option(
+            "--device",
+            default="auto",
+            show_default=True,
+            metavar="auto|cpu|cuda|cuda:N|mps",
+            help="Train on it.",
+        ),
+        option(
+            "--executor",
+            default="local",
+            show_default=True,
+            shell_complete=offered("executors"),
+            help="local: in worker processes; inline: in this one; or a plugin's, whose options "
+            "--help then lists too.",
+        ),
+        option(
+            "--jobs",
+            type=click.IntRange(min=1),
+            help="How many trials to train at the same time.  [default: local: one a core, or one a GPU]",
+        ),
+        option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="End a case that takes longer, and go on with the next.",
+        ),
+        option(
+            "--out",
+            default="runs",
+            show_default=True,
+            type=click.Path(path_type=Path),
+            help="The folder to make the run folder in.",
+        ),
+        data_root_option,
+        option(
+            "--checkpoints/--no-checkpoints",
+            default=True,
+            show_default=True,
+            help="Keep the weights of each trial.",
+        ),
+        block_option,
+        option("-v", "--verbose", is_flag=True, help="Show the loss of every hundredth step."),
+        debug_option,
+    )(function)
 
 
 @contextlib.contextmanager

@@ -22,11 +22,15 @@ def write_report(run: RunResult) -> Path:
     """
     from benchmnist.reports.html import report_page
     from benchmnist.reports.markdown import report
-    from benchmnist.reports.pictures import draw_pictures
+    from benchmnist.reports.pictures import pictures
     from benchmnist.reports.plots import draw_plots
 
-    plots = draw_plots(run)._replace(others=draw_pictures(run, run.path / PLOTS))
+    drawn = [(picture, picture.draw()) for picture in pictures(run)]
+    for picture, content in drawn:
+        write_file(run.path / PLOTS / picture.file, content)
+    others = {picture.title: f"{PLOTS}/{picture.file}" for picture, _ in drawn}
+    plots = draw_plots(run)._replace(others=others)
     path = run.path / REPORT
     write_file(path, report(run, plots))
-    write_file(run.path / PAGE, report_page(run))
+    write_file(run.path / PAGE, report_page(run, {picture.title: content for picture, content in drawn}))
     return path

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from tabulate import tabulate
 
 from benchmnist.analysis.comparison import METRICS
+from benchmnist.analysis.summary import group_title
 from benchmnist.reports.columns import mean_and_std, three_figures
 from benchmnist.reports.html import page
 from benchmnist.reports.plots import DASHES, LABELS, MARKERS, Curve, group_file, optimizer_styles, overlay
-from benchmnist.reports.tables import escape_markdown, group_title
+from benchmnist.reports.tables import escape_markdown
 from benchmnist.store import write_file
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.analysis.findings import findings
-from benchmnist.analysis.summary import mean_curve, summarise_all, trial_curve
+from benchmnist.analysis.summary import group_title, mean_curve, summarise_all, trial_curve
 from benchmnist.reports.columns import COLUMNS, FIGURES, column, leading
 from benchmnist.reports.facts import case_facts, environments, run_facts
-from benchmnist.reports.pictures import about, pictures
+from benchmnist.reports.pictures import pictures
 from benchmnist.reports.plots import Curve, optimizer_styles
 from benchmnist.reports.sheets import SHEETS, model_sheets
-from benchmnist.reports.tables import cells, group_title, legend
+from benchmnist.reports.tables import cells, legend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,8 +51,9 @@ DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 DIGITS = 6  # of a figure in the page
 
 
-def report_page(run: RunResult) -> str:
-    """report.html of a run."""
+def report_page(run: RunResult, drawn: Mapping[str, bytes] | None = None) -> str:
+    """report.html of a run; `drawn` are its pictures by their titles, where they have been drawn already."""
+    shown = {picture.title: picture.draw() for picture in pictures(run)} if drawn is None else drawn
     summaries = summarise_all(run.cases)
     columns = _columns(summaries)
     rows = cells(summaries, columns)
@@ -94,7 +95,7 @@ def report_page(run: RunResult) -> str:
         ],
         sheets=[sheet for make in SHEETS.values() if (sheet := make(run)) is not None],
         models=model_sheets(run),
-        pictures={about(file): _embedded(picture) for file, picture in pictures(run).items()},
+        pictures={title: _embedded(content) for title, content in shown.items()},
         notes=run.record.notes,
         cases=[
             {

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from benchmnist.analysis.findings import findings
+from benchmnist.analysis.summary import group_title
 from benchmnist.reports.facts import engine_facts, environments, run_facts
 from benchmnist.reports.sheets import SHEETS, markdown_sheet, sheets
-from benchmnist.reports.tables import escape_markdown, group_title, legend, render
+from benchmnist.reports.tables import escape_markdown, legend, render
 
 if TYPE_CHECKING:
     import re

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from matplotlib.figure import Figure
 
 from benchmnist.analysis.searches import CHANCE, best_so_far, expected_best
+from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.targets import profiles
 from benchmnist.reports.plots import (
     LABELS,
@@ -19,12 +20,9 @@ from benchmnist.reports.plots import (
     overlay,
     to_png,
 )
-from benchmnist.reports.tables import group_title
-from benchmnist.store import PLOTS, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from matplotlib.axes import Axes
 
@@ -33,66 +31,46 @@ if TYPE_CHECKING:
     from benchmnist.results import RunResult, Search
 
 
-def pictures(run: RunResult) -> dict[str, bytes]:
-    """Every picture that a run has something to show in, by its file name."""
-    drawn: dict[str, bytes] = {}
-    if picture := profile_picture(run):
-        drawn["profiles.png"] = picture
+class Picture(NamedTuple):
+    """A picture that can be drawn: what it shows, its file name, and what draws it, as PNG."""
+
+    title: str
+    file: str
+    draw: Callable[[], bytes]
+
+
+def pictures(run: RunResult) -> Iterator[Picture]:
+    """Every picture of what was found that the run has something to show in; nothing is drawn yet."""
+    if any(profile.points for profile in profiles(run.cases)):
+        yield Picture("Performance profiles", "profiles.png", partial(profile_picture, run))
     of_models: dict[Group, list[Search]] = {}
     for search in run.record.searches:
         of_models.setdefault((search.dataset, search.model, search.label), []).append(search)
     for group, searches in of_models.items():
         stem, title = group_stem(group), group_title(group)
-        if picture := learning_rate_picture(searches, title):
-            drawn[f"{stem}.learning_rates.png"] = picture
-        drawn[f"{stem}.attempts.png"] = attempts_picture(searches, title)
-    return drawn
+        of_rates = [s for s in searches if (space := s.space.get("lr")) is not None and space.is_range]
+        for about, kind, draw, shown in (
+            ("Accuracy against learning rate", "learning_rates", learning_rate_picture, of_rates),
+            ("Best accuracy against number of attempts", "attempts", attempts_picture, searches),
+        ):
+            if shown:
+                yield Picture(f"{about}: {title}", f"{stem}.{kind}.png", partial(draw, shown, title))
 
 
-def all_pictures(run: RunResult) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
-    """Of each group's curves, and every other: what it shows, its file name, and what draws it."""
+def all_pictures(run: RunResult) -> Iterator[Picture]:
+    """Those of each group's curves, and then every other."""
     styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
     for group, results in groups_of(run).items():
         title = group_title(group)
         curves = [Curve(r.case.method, r, styles[r.case.method]) for r in results]
         for metric, label in LABELS.items():
-            yield f"{label}: {title}", group_file(group, metric), partial(overlay, title, curves, metric)
-    for file, picture in pictures(run).items():
-        yield about(file), file, partial(bytes, picture)
+            yield Picture(f"{label}: {title}", group_file(group, metric), partial(overlay, title, curves, metric))
+    yield from pictures(run)
 
 
-def draw_pictures(run: RunResult, folder: Path) -> dict[str, str]:
-    """Draws them into a folder; returns their paths as the report of the run has them, by what they show.
-
-    Raises:
-        StoreError: if a file cannot be written.
-    """
-    drawn = {}
-    for file, picture in pictures(run).items():
-        write_file(folder / file, picture)
-        drawn[about(file)] = f"{PLOTS}/{file}"
-    return drawn
-
-
-ABOUT: dict[str, str] = {
-    "profiles": "Performance profiles",
-    "learning_rates": "Accuracy against learning rate",
-    "attempts": "Best accuracy against number of attempts",
-}
-
-
-def about(file: str) -> str:
-    """What the picture of that name shows."""
-    *of, kind, _ = file.split(".")
-    title = " · ".join(part for each in of for part in each.split("__"))
-    return ": ".join(filter(None, (ABOUT[kind], title)))
-
-
-def profile_picture(run: RunResult) -> bytes | None:
-    """The share of problems solved by time, a step a method; None where the suite has no target."""
+def profile_picture(run: RunResult) -> bytes:
+    """The share of problems solved by time, a step a method."""
     found = profiles(run.cases)
-    if not any(profile.points for profile in found):
-        return None
     figure, axes = _axes()
     last = 1.1 * max(time for profile in found for time, _ in profile.points)
     for profile, style in zip(found, _styles([p.method for p in found]), strict=True):
@@ -108,11 +86,8 @@ def profile_picture(run: RunResult) -> bytes | None:
     return _finished(figure, axes)
 
 
-def learning_rate_picture(searches: Sequence[Search], title: str) -> bytes | None:
-    """Validation accuracy against learning rate, a line an optimizer; None where no learning rate was searched."""
-    shown = [search for search in searches if search.space.get("lr") is not None and search.space["lr"].is_range]
-    if not shown:
-        return None
+def learning_rate_picture(shown: Sequence[Search], title: str) -> bytes:
+    """Validation accuracy against learning rate, a line an optimizer; of searches in a range of learning rates."""
     figure, axes = _axes()
     for search, style in zip(shown, _styles([s.method for s in shown]), strict=True):
         points = sorted((float(a.params["lr"]), a.accuracy) for a in search.attempts if a.accuracy is not None)

@@ -9,8 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
-from benchmnist.analysis.summary import mean_curve
-from benchmnist.reports.tables import group_title
+from benchmnist.analysis.summary import by_group, group_title, mean_curve
 from benchmnist.store import PLOTS, write_file
 
 if TYPE_CHECKING:
@@ -84,11 +83,7 @@ def draw_plots(run: RunResult) -> Plots:
 
 def groups_of(run: RunResult) -> dict[Group, list[CaseResult]]:
     """What is drawn in one picture: of each group what has anything to draw."""
-    groups: dict[Group, list[CaseResult]] = {}
-    for result in run.cases:
-        if result.has_epochs:
-            groups.setdefault(result.case.group, []).append(result)
-    return groups
+    return by_group(result for result in run.cases if result.has_epochs)
 
 
 def group_file(group: Group, metric: str) -> str:

@@ -9,10 +9,11 @@ from tabulate import tabulate
 
 from benchmnist.analysis.searches import CHANCE, NEAR, share_near_best
 from benchmnist.analysis.statistics import LEVEL
+from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.targets import profiles, split, times_to_target
 from benchmnist.analysis.verdicts import judge, telling
 from benchmnist.reports.columns import three_figures
-from benchmnist.reports.tables import escape_markdown, group_title
+from benchmnist.reports.tables import escape_markdown
 
 if TYPE_CHECKING:
     import re

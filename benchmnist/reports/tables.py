@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.floor import Floor
     from benchmnist.analysis.summary import Summary
-    from benchmnist.cases import Group
     from benchmnist.reports.columns import Column
     from benchmnist.results import CaseResult, RunResult
 
@@ -58,11 +57,6 @@ class Cell:
     text: str
     best: bool = False
     noise: bool = False
-
-
-def group_title(group: Group) -> str:
-    """`mnist · fc-bn`, and the label of the block if it has one."""
-    return " · ".join(filter(None, group))
 
 
 def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> dict[str, list[Cell]]:

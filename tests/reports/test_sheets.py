@@ -12,7 +12,7 @@ from benchmnist.cases import Space
 from benchmnist.reports.columns import column
 from benchmnist.reports.html import report_page
 from benchmnist.reports.markdown import part_of_report, report
-from benchmnist.reports.pictures import about, pictures
+from benchmnist.reports.pictures import pictures
 from benchmnist.reports.plots import Plots
 from benchmnist.reports.sheets import SHEETS, model_sheets, rich_sheet
 from benchmnist.reports.tables import ComparisonTable, cells, legend
@@ -92,7 +92,7 @@ def test_a_run_that_says_none_of_it_has_no_such_tables() -> None:
     run = made_up_run([seeds_result("fc", "sgd", around(90))])
     assert all(make(run) is None for make in SHEETS.values())
     assert model_sheets(run) == []
-    assert pictures(run) == {}
+    assert [*pictures(run)] == []
     assert [part_of_report(run, part) for part in ("findings", "models", *SHEETS)] == [""] * 6
 
 
@@ -130,11 +130,11 @@ def test_every_finding_of_the_page_links_to_its_rows(run: RunResult) -> None:
     linked = re.findall(r'<a href="#(row-\d+)">', page)
     assert linked
     assert {*linked} <= {*re.findall(r'<tr id="(row-\d+)"', page)}
-    assert page.count("data:image/png;base64,") == len(pictures(run)) == 3
+    assert page.count("data:image/png;base64,") == len([*pictures(run)]) == 3
 
 
 def test_pictures_say_what_they_show(run: RunResult) -> None:
-    assert [about(file) for file in pictures(run)] == [
+    assert [picture.title for picture in pictures(run)] == [
         "Performance profiles",
         "Accuracy against learning rate: mnist · fc",
         "Best accuracy against number of attempts: mnist · fc",
