@@ -193,6 +193,13 @@ def test_who_is_at_the_target_first_and_why() -> None:
     assert said("target", [seeds_result("fc", "sgd", [90.0] * 3)]) == []
 
 
+def test_that_nobody_is_at_the_target_is_not_said_of_what_was_interrupted() -> None:
+    missed = seeds_result("fc", "slow", [10.0] * 3, **TARGET)
+    cut = seeds_result("fc", "adam", [100.0], **TARGET)
+    trial = cut.trials[0].model_copy(update={"status": "interrupted"})
+    assert said("target", [missed, cut.model_copy(update={"status": "interrupted", "trials": (trial,)})]) == []
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
