@@ -301,6 +301,7 @@ class Dispatcher:
                 step.run()  # whoever is asked for now may have its turn later
             self._untold = ledger, step
         else:
+            self._here = False
             self._tell(ledger, step)
 
     def _tell(self, ledger: _Ledger, epoch: Epoch) -> None:

@@ -7,6 +7,7 @@
     ├── DeviceError        the device that was asked for is not there
     ├── DataError          a dataset that is missing, damaged or not what its plugin declared
     ├── TrialError         a case whose training raised; holds the traceback
+    │   └── CaptureError   a step that cannot be captured in a CUDA graph
     ├── ExpectationError   a case that is not what its suite expects
     └── StoreError         a run folder that cannot be written or read
 
@@ -47,6 +48,18 @@ class TrialError(BenchmnistError):
     """The training of a case raised."""
 
 
+class CaptureError(TrialError):
+    """A step of a trial cannot be captured in a CUDA graph.
+
+    Attributes:
+        spoiled: Whether a capture was begun: then nothing can be captured, nor drawn, in this process any more.
+    """
+
+    def __init__(self, message: str, *, spoiled: bool = False) -> None:
+        super().__init__(message)
+        self.spoiled = spoiled
+
+
 class ExpectationError(BenchmnistError):
     """A case is not what its suite expects."""
 
@@ -84,3 +97,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'adam'?`, or nothing where no known name is near."""
     match = difflib.get_close_matches(name.lower(), list(known), n=1)
     return f" Did you mean {match[0]!r}?" if match else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says, or its type where it says nothing."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -6,8 +6,9 @@ import contextlib
 import importlib.machinery
 import io
 import sys
+import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmnist.errors import PluginError
 
@@ -18,6 +19,58 @@ if TYPE_CHECKING:
 
 def _set_cudnn(torch: Any, benchmark: bool, deterministic: bool) -> None:
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = benchmark, deterministic
+
+
+class Float32Precision(NamedTuple):
+    """How torch rounds products and convolutions of float32, in the words of `fp32_precision`, and of the older API.
+
+    torch keeps both, and reading the older one raises where they differ: None is a value that cannot be read.
+    """
+
+    everything: str
+    matmul: str
+    cudnn: str
+    conv: str
+    rnn: str
+    older_matmul: str | None
+    older_cudnn: bool | None
+
+    def __str__(self) -> str:
+        return f"{self.matmul} (cuDNN: {self.conv})"
+
+
+def read_precision(torch: Any) -> Float32Precision:
+    """Reads it without raising, whichever of torch's two APIs somebody has used."""
+    backends = torch.backends
+    older: list[Any] = []
+    for read in (torch.get_float32_matmul_precision, lambda: backends.cudnn.allow_tf32):
+        try:
+            older.append(read())
+        except RuntimeError:
+            older.append(None)
+    return Float32Precision(
+        backends.fp32_precision,
+        backends.cuda.matmul.fp32_precision,
+        backends.cudnn.fp32_precision,
+        backends.cudnn.conv.fp32_precision,
+        backends.cudnn.rnn.fp32_precision,
+        *older,
+    )
+
+
+def write_precision(torch: Any, precision: Float32Precision) -> None:
+    """Puts it back, first by the older API, which sets both, then by the newer one where something is left."""
+    backends = torch.backends
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*new API")  # torch 2.9 says that the older one is deprecated
+        if precision.older_matmul is not None:
+            torch.set_float32_matmul_precision(precision.older_matmul)
+        if precision.older_cudnn is not None:
+            backends.cudnn.allow_tf32 = precision.older_cudnn
+    owners = (backends, backends.cuda.matmul, backends.cudnn, backends.cudnn.conv, backends.cudnn.rnn)
+    for owner, value in zip(owners, precision, strict=False):
+        if owner.fp32_precision != value:
+            owner.fp32_precision = value
 
 
 _SETTINGS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
@@ -33,10 +86,7 @@ _SETTINGS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] 
         lambda t: t.are_deterministic_algorithms_enabled(),
         lambda t, value: t.use_deterministic_algorithms(value),
     ),
-    "precision of float32 products": (
-        lambda t: t.get_float32_matmul_precision(),
-        lambda t, value: t.set_float32_matmul_precision(value),
-    ),
+    "precision of float32 products": (lambda t: read_precision(t), lambda t, value: write_precision(t, value)),
     "choice of cuDNN's algorithms": (
         lambda t: (t.backends.cudnn.benchmark, t.backends.cudnn.deterministic),
         lambda t, value: _set_cudnn(t, *value),

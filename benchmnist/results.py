@@ -120,7 +120,8 @@ class EpochResult(Frozen):
 
     Attributes:
         epoch: Counted from 1.
-        seconds: Of training: shuffling, fetching, forward, backward, step; the device synchronised at both ends.
+        seconds: Of training: fetching, forward, backward, step; the device synchronised at both ends. Where steps
+            are captured, the first two of a trial and the first smaller one count as the others do on average.
         train_loss: Mean over the steps of the epoch, of the loss before each step.
         learning_rate: Of the first parameter group, in the first step; None where there is none.
         step_losses: (step, loss of that step's batch) for every hundredth step and the last.
@@ -189,8 +190,8 @@ class CaseResult(Frozen):
         steps: Steps an epoch.
         parameters: Trainable parameters of the model.
         precision: What products were computed in, where the case says it; else the type of the weights.
-        peak_memory: Bytes: on a GPU the most that torch had allocated during the case; else the most that the
-            training process has ever had resident.
+        peak_memory: Bytes: on a GPU the most that torch had allocated for the case at any time, beyond the dataset,
+            which lies there once for all cases; else the most that the training process has ever had resident.
         side_by_side: How many trials the executor had in training at the same time, each in a process of its
             own; they slow each other down, so that times are comparable only with times taken likewise.
         environment: The machine, the versions and the flags that it ran with.
@@ -250,7 +251,8 @@ class RunRecord(Frozen):
         suite_text: The suite, as read.
         plan: The cases, in order.
         options: What the run was asked for beside the suite: device, executor, ….
-        notes: What plugins did beside what they were asked for, in words; all of it was undone.
+        notes: What to know of the run: what plugins did beside what they were asked for, all of it undone; that
+            workers shared a GPU.
         models: What the models of the plan are made of, on their datasets.
         searches: How the optimizers' hyperparameters were chosen, where `benchmnist tune` chose them.
         status: `running` until it ends; a run that says so and does not run was killed.

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from benchmnist.cases import Case
+    from benchmnist.executors import Executor
     from benchmnist.plan import Plan
     from benchmnist.prepare import Prepared
     from benchmnist.results import CaseResult, EpochResult, RunResult, Search
@@ -151,7 +152,7 @@ def run(
             suite_text=plan.suite.text,
             plan=plan.cases,
             hook_api=HOOK_API,
-            notes=prepared.notes,
+            notes=(*prepared.notes, *filter(None, [_sharing(prepared, executing)])),
             models=prepared.models,
             searches=tuple(searches),
             options={"device": prepared.device, "executor": executor, "reuse": reuse, **asked}
@@ -176,6 +177,13 @@ def run(
     if interrupted:
         raise KeyboardInterrupt
     return store.load_run(path)
+
+
+def _sharing(prepared: Prepared, executing: Executor) -> str:
+    """What has to be said where several workers of this machine share a GPU."""
+    from benchmnist.executors.cores import taking_turns
+
+    return "" if prepared.executor.remote else taking_turns(prepared.device, executing.slots, prepared.gpus)
 
 
 def _known(

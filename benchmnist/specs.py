@@ -69,7 +69,15 @@ class ModelSpec(Spec):
     `input_shape` is (channels, height, width). The module takes float32 images [N, C, H, W] with pixels in
     [0, 1] and returns logits [N, num_classes]. Build it on the CPU, from torch's default generator: the
     harness seeds that generator before, and moves the module to the device after.
+
+    Attributes:
+        capturable: On a GPU its forward and backward pass may be captured in a CUDA graph and replayed. That is
+            tried first, and left where it waits for the device or changes the losses; say False of a model that
+            does something else on the host from step to step (a counter, a random choice of Python's), which a
+            few steps do not show.
     """
+
+    capturable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

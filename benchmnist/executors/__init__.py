@@ -112,6 +112,19 @@ class Workplace:
     versions: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Farewell:
+    """The last thing that a process says which cannot train any more, since the device is broken in it.
+
+    Attributes:
+        reason: What happened.
+        result: What came of the task; None where it has to be executed again, elsewhere and without graphs.
+    """
+
+    reason: str
+    result: CaseResult | None = None
+
+
 class Deadlines:
     """When each case has to have ended: so long after its first trial began."""
 

@@ -12,6 +12,7 @@ from benchmnist.errors import BenchmnistError, PluginError
 from benchmnist.plugins import find_plugins
 from benchmnist.results import CaseResult, MeasuredEpoch
 from benchmnist.training.data import Datasets
+from benchmnist.training.device import DeviceSession
 from benchmnist.training.environment import public_version, resolve_device
 from benchmnist.training.loop import train_case
 from benchmnist.training.ways import Setting
@@ -26,18 +27,33 @@ if TYPE_CHECKING:
 
 
 class Bench:
-    """Trains tasks, one after the other, with the datasets and the plugins that there are."""
+    """Trains tasks, one after the other, with the datasets and the plugins that there are.
+
+    Attributes:
+        broken: Why the device cannot be used in this process any more; empty as long as it can.
+    """
 
     def __init__(self, workplace: Workplace) -> None:
         self.workplace = workplace
         self.registry = find_plugins(workplace.block, workplace.plugins)
         self.datasets = Datasets(self.registry, workplace.data_root)
-        self.device = resolve_device(workplace.device)
+        self._session: DeviceSession | None = None
+        self.broken = ""
 
-    def train(self, case: Case) -> Iterator[Epoch | CaseResult]:
-        """Yields the epochs of a case, each to be run before the next; and its result, whatever goes wrong."""
+    def train(self, case: Case, no_graph: str = "") -> Iterator[Epoch | CaseResult]:
+        """Yields the epochs of a case, each to be run before the next; and its result, whatever goes wrong.
+
+        Args:
+            case: The case.
+            no_graph: Why its steps must not be captured; empty where they may be.
+
+        Raises:
+            CaptureError: if a step could not be captured, and that was not noticed before. The case has to be
+                trained again, without, and in another process.
+        """
         try:
             self._require_versions(case)
+            session = self.session()
             dataset = self.datasets.for_case(case)
         except BenchmnistError as error:
             yield CaseResult(case=case, status="failed", error=str(error))
@@ -45,12 +61,26 @@ class Bench:
             yield CaseResult(case=case, status="failed", error=traceback.format_exc())
         else:
             keep = partial(self._save, case) if self.workplace.checkpoints else None
-            yield (yield from train_case(Setting(case, self.registry, dataset, self.device), keep))
+            refused = {"graph": no_graph} if no_graph else {}
+            result = yield from train_case(Setting(case, self.registry, dataset, session, refused), keep)
+            if result.failed:
+                self.broken = session.broken()
+            yield result
 
-    def measure(self, case: Case) -> Iterator[MeasuredEpoch | CaseResult]:
+    def session(self) -> DeviceSession:
+        """The device, made ready when the first case is trained.
+
+        Raises:
+            DeviceError: if it is not there, or cannot be used.
+        """
+        if self._session is None:
+            self._session = DeviceSession(resolve_device(self.workplace.device))
+        return self._session
+
+    def measure(self, case: Case, no_graph: str = "") -> Iterator[MeasuredEpoch | CaseResult]:
         """As `train`, and runs the epochs: yields each when all is known of it."""
         trained: Epoch | None = None
-        for step in self.train(case):
+        for step in self.train(case, no_graph):
             if trained is not None and trained.result is not None:
                 yield MeasuredEpoch(trained.seed, trained.result)
             if isinstance(step, CaseResult):

@@ -17,7 +17,7 @@ class Share:
     Attributes:
         threads: How many threads torch may use.
         cpus: The logical processors that it is kept on; none where it is not.
-        gpu: What CUDA_VISIBLE_DEVICES is for it; None where it sees those that we see.
+        gpu: CUDA_VISIBLE_DEVICES for it; None where it sees those that we see.
     """
 
     threads: int
@@ -45,6 +45,21 @@ def shares(jobs: int, gpus: int = 1) -> list[Share]:
         Share(threads, kept[job] if len(cores) >= jobs else (), names[job % gpus] if gpus > 1 else None)
         for job in range(jobs)
     ]
+
+
+def taking_turns(device: str, jobs: int, gpus: int) -> str:
+    """What has to be said of the times where several workers share a GPU; nothing where none do."""
+    if not device.startswith("cuda") or jobs <= gpus or _mps_runs():
+        return ""
+    return (
+        f"{jobs} workers share {gpus} GPU{'' if gpus == 1 else 's'} and take turns on it, since NVIDIA's MPS does not "
+        "run: their times are longer than alone; start MPS (nvidia-cuda-mps-control -d) or leave --jobs out"
+    )
+
+
+def _mps_runs() -> bool:
+    """Whether NVIDIA's multi-process service listens, which lets processes use a GPU at the same time."""
+    return (Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")) / "control").exists()  # noqa: S108
 
 
 def _cores() -> list[tuple[int, ...]]:

@@ -1,22 +1,26 @@
-"""The executor `inline`: trains in the same process."""
+"""The executor `inline`: trains in the same process, as long as the device works in it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from benchmnist.errors import BenchmnistError
+from benchmnist.errors import BenchmnistError, CaptureError
 from benchmnist.executors.bench import Bench
+from benchmnist.executors.local import LocalExecutor
+from benchmnist.results import CaseResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from benchmnist.cases import Case
     from benchmnist.executors import Epoch, Workplace
-    from benchmnist.results import CaseResult
 
 
 class InlineExecutor:
     """The simplest: a debugger stops in it, a profiler sees it, and nothing is started.
+
+    A GPU may be broken for a process, by an error on it or by a capture that failed. What is left is then trained in
+    a worker process.
 
     Raises:
         BenchmnistError: if it is to do several things at the same time, or to end what takes too long.
@@ -39,13 +43,36 @@ class InlineExecutor:
 
     def __enter__(self) -> Self:
         self.bench = Bench(self.workplace)
+        self.elsewhere: LocalExecutor | None = None
         return self
 
-    def __exit__(self, *_: object) -> None:
-        pass
+    def __exit__(self, *error: Any) -> None:
+        if self.elsewhere is not None:
+            self.elsewhere.__exit__(*error)
 
     def execute(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, Epoch | CaseResult]]:
         """See Executor."""
         for task in tasks:
+            if self.elsewhere is None:
+                again = yield from self._train(task)
+                if again is None:
+                    continue
+                self.elsewhere.no_graph[task.id] = again
+            yield from self.elsewhere.execute(iter([task]))
+
+    def _train(self, task: Case) -> Generator[tuple[Case, Epoch | CaseResult], None, str | None]:
+        """Trains here. Returns why it has to be done again elsewhere, without graphs; None if it is done."""
+        begun = False
+        try:
             for step in self.bench.train(task):
+                if self.bench.broken:
+                    self.elsewhere = LocalExecutor(self.workplace)
                 yield task, step
+                begun = True
+        except CaptureError as error:
+            self.elsewhere = LocalExecutor(self.workplace)
+            if not begun:
+                return str(error)
+            why = f'{error}; that was found too late to begin anew, set engine = "resident" for this case'
+            yield task, CaseResult(case=task, status="failed", error=why)
+        return None

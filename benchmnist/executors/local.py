@@ -15,9 +15,10 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Self
 
-from benchmnist.executors import Deadlines
+from benchmnist.executors import Deadlines, Farewell
 from benchmnist.results import CaseResult, MeasuredEpoch
 
 if TYPE_CHECKING:
@@ -52,7 +53,11 @@ class LocalExecutor:
         self, workplace: Workplace, log: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> None:
         self.workplace, self.log = workplace, log or workplace.run_folder / WORKER_LOG
-        self.environment = environment or {}
+        # A CPU's worker must not see a GPU: some optimizers ask CUDA how it is, which begins it in each of them.
+        hidden = {"CUDA_VISIBLE_DEVICES": ""} if workplace.device == "cpu" else {}
+        self.environment = {**(environment or {}), **hidden}
+        self.no_graph: dict[str, str] = {}  # by case id: why its steps must not be captured
+        self.again: deque[Case] = deque()  # what another worker has to do again
         self.slots = 1
         # Several share the processor; one has it as it would have it without us.
         self.shares: list[Share | None] = [None]
@@ -87,16 +92,20 @@ class LocalExecutor:
                 yield from self._overdue()
                 yield from self._heard()
         finally:
+            self.again.clear()
             for worker in [*self.busy]:  # whoever asked does not want them any more
                 self._end(worker)
 
     def _hand_out(self, tasks: Iterator[Case]) -> None:
         """A task to each worker that has none, as long as there are any."""
         for slot in range(self.slots):
-            if self.workers.get(slot) not in self.busy and (task := next(tasks, None)) is not None:
+            if self.workers.get(slot) in self.busy:
+                continue
+            task = self.again.popleft() if self.again else next(tasks, None)
+            if task is not None:
                 worker = self._worker(slot)
                 self.busy[worker] = task
-                worker.begin(task, self.inbox)
+                worker.begin(task, self.no_graph.get(task.id, ""), self.inbox)
                 self.deadlines.begin(task)
 
     def _overdue(self) -> Iterator[tuple[Case, CaseResult]]:
@@ -122,6 +131,13 @@ class LocalExecutor:
         elif isinstance(message, CaseResult):
             del self.busy[worker]
             yield task, message
+        elif isinstance(message, Farewell):
+            self._end(worker)
+            if message.result is not None:
+                yield task, message.result
+            else:
+                self.no_graph[task.id] = message.reason
+                self.again.append(task)
         else:
             epitaph = worker.epitaph()
             self._end(worker)
@@ -167,14 +183,14 @@ class Worker:
         self.listener: threading.Thread | None = None
         self._say(workplace)
 
-    def begin(self, task: Case, inbox: Inbox) -> None:
-        """Hands it a task; its answers go into the inbox, the last of them a result, or None if it dies."""
+    def begin(self, task: Case, no_graph: str, inbox: Inbox) -> None:
+        """Hands it a task; its answers go into the inbox, the last a result or a Farewell, or None if it dies."""
         self.said_before = self.log.stat().st_size
-        self._say(task)
+        self._say((task, no_graph))
 
         def listen() -> None:
             message: object = self
-            while message is not None and not isinstance(message, CaseResult):
+            while message is not None and not isinstance(message, (CaseResult, Farewell)):
                 try:
                     message = pickle.load(self.answers)
                 except (EOFError, OSError, ValueError, pickle.UnpicklingError):

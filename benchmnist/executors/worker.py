@@ -1,6 +1,7 @@
 """A worker process of the executor `local`: `python -m benchmnist.executors.worker [CPU,CPU,...]`.
 
-Reads a pickled Workplace, then tasks, from standard input; for each task writes its epochs and its result.
+Reads a pickled Workplace, then tasks, from standard input; for each task writes its epochs and its result. Where the
+device is broken, in this process, it writes a Farewell and ends.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import pickle
 import queue
 import sys
 import threading
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
+from benchmnist.errors import CaptureError
+from benchmnist.executors import Farewell
 from benchmnist.executors.bench import Bench
+from benchmnist.results import CaseResult
 
 
 def main() -> None:
@@ -27,8 +31,13 @@ def main() -> None:
     threading.Thread(target=_listen, args=(os.fdopen(os.dup(0), "rb"), words), daemon=True).start()
     bench = Bench(words.get())  # type: ignore[arg-type]
     while True:
-        for step in bench.measure(words.get()):  # type: ignore[arg-type]
-            _tell(answers, step)
+        try:
+            for step in bench.measure(*words.get()):  # type: ignore[misc]
+                if bench.broken and isinstance(step, CaseResult):
+                    _leave(answers, Farewell(bench.broken, step))
+                _tell(answers, step)
+        except CaptureError as error:
+            _leave(answers, Farewell(str(error)))
 
 
 def _listen(there: BinaryIO, words: queue.SimpleQueue[object]) -> None:
@@ -46,6 +55,11 @@ def _tell(answers: BinaryIO, message: object) -> None:
         answers.flush()
     except BrokenPipeError:
         sys.exit(1)  # nobody listens any more
+
+
+def _leave(answers: BinaryIO, farewell: Farewell) -> NoReturn:
+    _tell(answers, farewell)
+    os._exit(0)  # an orderly end would talk to the device
 
 
 if __name__ == "__main__":

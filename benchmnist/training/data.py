@@ -54,6 +54,7 @@ class Datasets:
         self.registry, self.root = registry, root
         self._kept: tuple[str, Dataset] | None = None
         self._digest: str | None = None  # of the one that is kept
+        self._part: tuple[tuple[int | None, ...], Dataset] | None = None  # of the one that is kept
 
     def load(self, component: Component) -> Dataset:
         """The whole of a dataset.
@@ -64,9 +65,8 @@ class Datasets:
         key = f"{component.use} {json.dumps(component.params, sort_keys=True, default=str)}"
         if self._kept is None or self._kept[0] != key:
             spec = self.registry.datasets[component.use].spec
-            self._kept = self._digest = (
-                None  # before the next is loaded, so that there is never room for two needed
-            )
+            # Before the next is loaded, so that there is never room for two needed.
+            self._kept = self._digest = self._part = None
             dataset = spec.load()(root=self.root, **component.params)
             check_dataset(dataset, f"the dataset {component.use!r} of {component.distribution}")
             self._kept = key, dataset
@@ -85,12 +85,21 @@ class Datasets:
         return self._digest
 
     def for_case(self, case: Case) -> Dataset:
-        """The part of its dataset that a case uses.
+        """The part of its dataset that a case uses; the same object again for cases that use the same part.
 
         Raises:
             DataError: as `load`, and if the case wants more examples than there are.
         """
-        dataset, test_size = self.load(case.dataset), case.test_size
+        whole = self.load(case.dataset)
+        sizes = case.train_size, case.test_size, case.validation_size
+        if self._part is None or self._part[0] != sizes:
+            self._part = None
+            self._part = sizes, self._cut(whole, case)
+        return self._part[1]
+
+    @staticmethod
+    def _cut(dataset: Dataset, case: Case) -> Dataset:
+        test_size = case.test_size
         if case.validation_size is not None:
             dataset, test_size = held_out(dataset, case.validation_size, case.dataset.name), None
         for name, wanted, there in (

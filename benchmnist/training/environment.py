@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 
-from benchmnist.errors import DeviceError
+from benchmnist.errors import DeviceError, first_line
+from benchmnist.training.gpus import gpus
+from benchmnist.training.precision import tf32_flags
 
 
 def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
@@ -29,8 +31,11 @@ def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
         DeviceError: if there is no such device; says what there is.
     """
     mps = torch.backends.mps.is_available()
+    # Asked of the driver's NVML, where there is one: torch.cuda.is_available() would have CUDA begin in this process,
+    # which need not be the one that trains, and which may still fork.
+    cards = torch.cuda.device_count()
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+        name = "cuda" if cards else "mps" if mps else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -38,13 +43,12 @@ def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
     if elsewhere and device.type in ("cpu", "cuda"):
         return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
     if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         index = device.index or 0
-        if index >= count:
-            found = f"it sees {count} GPU{'' if count == 1 else 's'}" if count else "it sees no GPU"
+        if index >= cards:
+            found = f"it sees {cards} GPU{'' if cards == 1 else 's'}" if cards else "it sees no GPU"
             raise DeviceError(
                 f"there is no {name!r} for torch {torch.__version__}: {found}; use --device cpu, "
-                "or install a build of torch for your GPU"
+                "or install a build of torch for your GPU (`benchmnist doctor` says what is missing)"
             )
         return torch.device("cuda", index)
     if device.type == "mps" and not mps:
@@ -70,12 +74,10 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
     if device.type == "cuda":
         found |= {
-            "device_name": torch.cuda.get_device_name(device),
+            **_card(device.index or 0),
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
-            "driver": _driver(),
-            "tf32": torch.backends.cuda.matmul.allow_tf32,
-            "cudnn_tf32": torch.backends.cudnn.allow_tf32,
+            **tf32_flags(),
         }
     return found | {"fingerprint": _fingerprint(found)}
 
@@ -104,34 +106,27 @@ def available_threads() -> int:
     return torch.get_num_threads()
 
 
-def reset_peak_memory(device: torch.device) -> None:
-    """Begins a new measurement of `peak_memory`, where that can be done: on a GPU."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+def _card(index: int) -> dict[str, Any]:
+    """The names of a card and its driver, without a CUDA context in this process, if it has none."""
+    if index < len(cards := gpus()):
+        return {"device_name": cards[index].name, "driver": cards[index].driver or None}
+    # There is no NVML: AMD's cards, some of NVIDIA's boards.
+    return {"device_name": torch.cuda.get_device_name(index) if torch.cuda.is_initialized() else _asked(index)}
 
 
-def peak_memory(device: torch.device) -> int:
-    """Bytes: on a GPU the most that torch had allocated; else the most that this process ever had resident."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+@functools.cache
+def _asked(index: int) -> str:
+    """The name of a card, asked in a process of its own."""
+    asking = f"import torch; print(torch.cuda.get_device_name({index}))"
     try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _driver() -> str | None:
-    """The version of NVIDIA's driver, which torch does not tell."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return None
-    query = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
-    found = subprocess.run(  # noqa: S603 - a program of the driver, without any input of ours
-        query, capture_output=True, text=True, check=False
-    )
-    return found.stdout.partition("\n")[0].strip() or None
+        found = subprocess.run(  # noqa: S603 - ourselves
+            [sys.executable, "-c", asking], capture_output=True, text=True, check=True, timeout=120
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise DeviceError(
+            f"cuda:{index} does not say what it is: {first_line(error)}; `benchmnist doctor` looks for the cause"
+        ) from error
+    return found.stdout.strip()
 
 
 def _fingerprint(found: dict[str, Any]) -> str:

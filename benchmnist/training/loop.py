@@ -6,29 +6,32 @@ as an Epoch, to be run under whatever clock and progress display the caller has.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
+from benchmnist.errors import CaptureError
 from benchmnist.results import CaseResult, EpochResult, TrialResult, now, worst
 from benchmnist.training.clock import Clock
-from benchmnist.training.data import to_unit
-from benchmnist.training.environment import environment, peak_memory, reset_peak_memory
+from benchmnist.training.environment import environment
+from benchmnist.training.precision import precision_of
 from benchmnist.training.reference import Reference
 from benchmnist.training.trial import steps_per_epoch
-from benchmnist.training.ways import find_way, precision_of
+from benchmnist.training.ways import find_way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from torch import Tensor
 
     from benchmnist.cases import Case
     from benchmnist.results import Status
+    from benchmnist.training.device import DeviceSession
     from benchmnist.training.trial import Trial
     from benchmnist.training.ways import Setting, Way
 
@@ -43,20 +46,28 @@ class _Training:
     """The training of one epoch, of one seed or of several that are stacked: what is timed."""
 
     def __init__(self, setting: Setting, way: Way, trial: Trial, number: int, clock: Clock) -> None:
-        self.setting, self.way, self.trial, self.number, self.clock = setting, way, trial, number, clock
+        self.way, self.trial, self.number, self.clock = way, trial, number, clock
+        self.order = way.engine.place(trial.order(len(setting.dataset.train_images), number))
         self.seconds = 0.0
         self._losses: Tensor | None = None
         self._error: Exception | None = None
 
     def run(self) -> None:
-        """Trains. An exception is kept for `losses`, so that the loop, not its caller, deals with it."""
-        start = self.clock()
+        """Trains. An exception is kept for `losses`, so that the loop, not its caller, deals with it.
+
+        On a GPU an error may come to light only where the clock waits for it.
+        """
         try:
-            order = self.trial.order(len(self.setting.dataset.train_images), self.number)
-            self._losses = self.way.engine.train_epoch(self.trial, order)
+            start = self.clock()
+            self._losses = self.way.engine.train_epoch(self.trial, self.order)
+            self.seconds = self._seconds_of(self.clock() - start, self._losses.shape[-1])
         except Exception as error:  # noqa: BLE001 - it is raised again by `losses`
             self._error = error
-        self.seconds = self.clock() - start - self.way.engine.untimed_seconds
+
+    def _seconds_of(self, elapsed: float, steps: int) -> float:
+        """The time of so many steps, by those that were timed; by all, where none was."""
+        timed = steps - self.way.engine.untimed_steps
+        return (elapsed - self.way.engine.untimed_seconds) * steps / timed if timed else elapsed
 
     def losses(self) -> Tensor:
         """The loss of each step, [seeds, steps], float64, on the CPU.
@@ -106,20 +117,32 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[Epoch, N
     Yields each epoch, which the caller has to `run` before it asks for the next; returns the result.
     An exception in a model, an optimizer or an engine ends the case as `failed`, with its traceback.
     `keep` is given the weights of each trial that ends.
+
+    Raises:
+        CaptureError: if a step could not be captured, and that was not noticed before: the case has to be trained
+            again without graphs, and in another process.
     """
-    case, device = setting.case, setting.device
+    case, session, data = setting.case, setting.session, setting.session.data(setting.dataset)
     started, start = now(), time.perf_counter()
     trials: list[TrialResult] = []
-    way, error = None, None
-    reset_peak_memory(device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            with precision_of(case.precision, device):
-                way = find_way(setting)
+    found: dict[str, Any] = {}
+    way, error, memory = None, None, 0
+    try:
+        with session.current(), _random_numbers_put_back(session), precision_of(case.precision, session.device):
+            found = environment(session.device)  # within, so that the flags are those that it is trained with
+            way = find_way(setting)
+            _ = data.test  # as the reference's, its memory is not the case's
+            reference = Reference(session) if case.reference else None
+            session.measure_memory()
+            try:
                 for seeds in [case.seeds] if way.stacked else [(seed,) for seed in case.seeds]:
-                    yield from train_trial(setting, way, seeds, trials, keep)
-        except Exception:  # noqa: BLE001 - a plugin's model or optimizer may raise anything
-            error = traceback.format_exc()
+                    yield from train_trial(setting, way, seeds, trials, keep, reference)
+            finally:
+                memory = session.peak_memory()
+    except CaptureError:
+        raise
+    except Exception:  # noqa: BLE001 - a plugin's model or optimizer may raise anything
+        error = traceback.format_exc()
     return CaseResult(
         case=case,
         status="failed" if error else worst(trial.status for trial in trials),
@@ -130,29 +153,48 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[Epoch, N
         steps=steps_per_epoch(case, setting.dataset),
         parameters=way.parameters if way else 0,
         precision=case.precision if case.precision != "float32" or not way else way.types,
-        peak_memory=peak_memory(device),
-        environment=environment(device),
+        peak_memory=memory,
+        environment=found,
         error=error,
         started=started,
         wall_seconds=time.perf_counter() - start,
     )
 
 
+@contextlib.contextmanager
+def _random_numbers_put_back(session: DeviceSession) -> Iterator[None]:
+    """As torch.random.fork_rng, also where the device has been broken within it."""
+    device = session.device
+    on_cpu = torch.get_rng_state()
+    on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    try:
+        yield
+    finally:
+        torch.set_rng_state(on_cpu)
+        if on_gpu is not None:
+            with contextlib.suppress(RuntimeError):
+                torch.cuda.set_rng_state(on_gpu, device)
+
+
 def train_trial(
-    setting: Setting, way: Way, seeds: tuple[int, ...], trials: list[TrialResult], keep: Keep | None
+    setting: Setting,
+    way: Way,
+    seeds: tuple[int, ...],
+    trials: list[TrialResult],
+    keep: Keep | None,
+    reference: Reference | None = None,
 ) -> Generator[Epoch, None, None]:
     """Trains a case with one seed, or with several that are stacked; adds what came of each, however it ends."""
-    case, dataset, device = setting.case, setting.dataset, setting.device
+    case, device = setting.case, setting.device
     epochs: dict[int, list[EpochResult]] = {seed: [] for seed in seeds}
     statuses: dict[int, Status] = dict.fromkeys(seeds, "failed")
     checkpoints: dict[int, str | None] = {}
     setup_seconds = 0.0
     clock = Clock(device)
     start = clock()
-    reference = Reference(device) if case.reference else None
     try:
         trial = way.trial(setting, seeds)
-        test_images, test_labels = to_unit(dataset.test_images, device), dataset.test_labels.to(device)
+        test_images, test_labels = setting.session.data(setting.dataset).test
         setup_seconds = clock() - start
         for number in range(1, case.epochs + 1):
             trial.begin(number)
@@ -189,6 +231,7 @@ def train_trial(
                 checkpoints[seed] = keep(seed, trial.alone(place).model.state_dict())
             statuses[seed] = "diverged" if statuses[seed] == "diverged" else "completed"
     finally:
+        way.engine.release()
         trials += [
             TrialResult(
                 seed=seed,
@@ -214,7 +257,7 @@ def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> tuple[
     losses, correct = [], []  # on the device until the last: a GPU is not waited for after every batch
     with torch.no_grad():
         for batch, answers in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-            logits = model(batch)
+            logits = model(batch.clone())  # the images are everybody's: a model may change what it is given
             losses.append(functional.cross_entropy(logits, answers, reduction="sum"))
             correct.append((logits.argmax(dim=1) == answers).sum())
     loss = torch.stack(losses).cpu().double().sum().item()

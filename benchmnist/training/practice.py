@@ -8,7 +8,8 @@ from benchmnist.cases import Case, Component
 from benchmnist.plugins import find_plugins
 from benchmnist.specs import OptimizerSpec
 from benchmnist.training.clock import synchronise
-from benchmnist.training.data import Datasets, default_data_root, epoch_order, to_unit
+from benchmnist.training.data import Datasets, default_data_root, epoch_order
+from benchmnist.training.device import DeviceSession
 from benchmnist.training.environment import resolve_device
 from benchmnist.training.loop import evaluate
 from benchmnist.training.trial import Build, Trial, build_model, build_optimizer, steps_per_epoch
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class Practice:
@@ -73,9 +74,11 @@ class Practice:
             test_size=test_size,
         )
         self.dataset = Datasets(registry, default_data_root()).for_case(self.case)
-        self.engine = plain_engine(engine)(self.dataset, self.device, batch_size)
-        built = model if not isinstance(model, str) else build_model(self.case, seed, registry, self.dataset)
-        self.model = built.to(self.device)
+        self.session = DeviceSession(self.device)
+        with self.session.current():
+            self.engine = plain_engine(engine)(self.dataset, self.session, batch_size)
+            built = model if not isinstance(model, str) else build_model(self.case, seed, registry, self.dataset)
+            self.model = built.to(self.device)
         if isinstance(optimizer, str):
             spec = registry.optimizers[optimizer].spec
             params = {**spec.defaults, **self.case.optimizer.params}
@@ -96,26 +99,27 @@ class Practice:
 
     def epoch(self) -> float:
         """Trains on every example once, in a new order each time; returns the mean loss."""
-        self.trial.train()
         self.epochs_trained += 1
         order = epoch_order(len(self.dataset.train_images), self.case.seeds[0], self.epochs_trained)
-        loss = self.engine.train_epoch(self.trial, order).mean()
-        synchronise(self.device)
-        return loss.item()
+        return self._train(order)
 
     def step(self) -> float:
         """Trains on the next batch, from the first again after the last; returns the loss before the update."""
-        self.trial.train()
         batch = self._order[self._place : self._place + self.case.batch_size]
         self._place = (self._place + self.case.batch_size) % len(self._order)
-        loss = self.engine.train_epoch(self.trial, batch)
-        synchronise(self.device)
-        return loss.item()
+        return self._train(batch)
+
+    def _train(self, order: Tensor) -> float:
+        self.trial.train()
+        with self.session.current():
+            loss = self.engine.train_epoch(self.trial, self.engine.place(order)).mean()
+            synchronise(self.device)
+            return loss.item()
 
     def evaluate(self) -> tuple[float, float]:
         """Tests the model; returns the mean cross-entropy and the accuracy in %."""
-        images = to_unit(self.dataset.test_images, self.device)
-        return evaluate(self.trial, images, self.dataset.test_labels.to(self.device), self.case)
+        with self.session.current():
+            return evaluate(self.trial, *self.session.data(self.dataset).test, self.case)
 
 
 def _component(name: str, params: dict[str, Any] | None) -> Component:

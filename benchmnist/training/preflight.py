@@ -13,8 +13,8 @@ from benchmnist.errors import DataError, Problem, TrialError
 from benchmnist.guard import contained
 from benchmnist.results import ModelDescription
 from benchmnist.training.describe import describe
+from benchmnist.training.precision import precision_of
 from benchmnist.training.trial import build_model, build_optimizer, build_schedule, steps_per_epoch
-from benchmnist.training.ways import precision_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator

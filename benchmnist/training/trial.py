@@ -47,7 +47,13 @@ PLAIN = Build()
 
 
 class Trial:
-    """A model in training, with its optimizer."""
+    """A model in training, with its optimizer.
+
+    Attributes:
+        generators: On CUDA, those beside the default one that a step draws from; a graph has to know them.
+    """
+
+    generators: tuple[torch.Generator, ...] = ()
 
     def __init__(
         self,

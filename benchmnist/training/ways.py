@@ -6,14 +6,13 @@ are those of the plain way, and left, with the reason on record, where they are 
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from benchmnist.errors import TrialError
+from benchmnist.errors import CaptureError, first_line
 from benchmnist.guard import contained
 from benchmnist.plan import ENGINES
 from benchmnist.training.clock import synchronise
@@ -24,19 +23,21 @@ from benchmnist.training.engines.stacked import build_stack
 from benchmnist.training.trial import Build, build_trial
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from torch import Tensor
 
-    from benchmnist.cases import Case, Precision
+    from benchmnist.cases import Case
     from benchmnist.plugins import Registry
     from benchmnist.specs import Dataset
+    from benchmnist.training.device import DeviceSession
     from benchmnist.training.engines import Engine
     from benchmnist.training.trial import Trial
 
 STEPS_COMPARED = 3
-"""Of which the first is that before any update, and the last may be one of a captured graph."""
+"""Of which the first is that before any update, and the last may be one of a captured graph. What is left of an epoch
+is compared beside them, and where steps are captured a second such epoch, of which all are."""
 
 TOLERANCE = 1e-3
 """Relative, of a loss: roundings differ by far less in three steps, mistakes by more."""
@@ -44,12 +45,26 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Setting:
-    """What all trials of a case share."""
+    """What all trials of a case share.
+
+    Attributes:
+        case: The case.
+        registry: The plugins.
+        dataset: The part of its dataset that it uses.
+        session: The device that it is trained on.
+        refused: Changes for speed that are known not to do for the case: why, by their names.
+    """
 
     case: Case
     registry: Registry
     dataset: Dataset
-    device: torch.device
+    session: DeviceSession
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        """The device that it is trained on."""
+        return self.session.device
 
 
 @dataclass(frozen=True)
@@ -101,90 +116,112 @@ def plain_engine(name: str) -> type[DataLoaderEngine | ResidentEngine]:
 
 
 def find_way(setting: Setting) -> Way:
-    """The fastest way that does for the case, of those that its engine allows."""
-    case, device = setting.case, setting.device
-    engine = plain_engine(case.engine)(setting.dataset, device, case.batch_size)
+    """The fastest way that does for the case, of those that its engine allows.
+
+    Raises:
+        CaptureError: if a step was captured and that failed; nothing can be captured in this process any more.
+    """
+    case = setting.case
+    engine = plain_engine(case.engine)(setting.dataset, setting.session, case.batch_size)
     way = Way(engine, Build(fused=case.engine != "dataloader"))
     trial = way.trial(setting, case.seeds[:1])
     changes = [*_changes(setting, trial.model)] if case.engine != "dataloader" else []
-    expected = _first_losses(setting, way, trial, STEPS_COMPARED if changes else 1)
     weights = [p for p in trial.model.parameters() if p.requires_grad]
     types = " and ".join(sorted({str(p.dtype).removeprefix("torch.") for p in weights}))
     way = replace(way, parameters=sum(p.numel() for p in weights), types=types)
-    for name, refused, change in changes:
-        reason = refused
+    epochs = max((change.epochs for change in changes), default=0)
+    expected = _first_losses(setting, way, trial, epochs)
+    del trial, weights
+    for change in changes:
+        reason = setting.refused.get(change.name) or change.refused
         if not reason:
             try:
-                candidate = replace(way, **change(way))
-                trial = candidate.trial(setting, case.seeds[:1])
-                seen = _first_losses(setting, candidate, trial, STEPS_COMPARED)
-                if torch.allclose(seen, expected, rtol=TOLERANCE):
-                    way = replace(candidate, remarks=(*way.remarks, name))
+                candidate = replace(way, **change.make(way))
+                reason = _disagreement(setting, candidate, expected[: change.epochs])
+                if not reason:
+                    way = replace(candidate, remarks=(*way.remarks, change.name))
                     continue
-                reason = f"its first losses are {seen.tolist()}, and should be {expected.tolist()}"
+            except CaptureError as error:
+                if error.spoiled:
+                    raise
+                reason = first_line(error)
             except Exception as error:  # noqa: BLE001 - what a stranger's model may raise; it can still be trained
-                reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        if name in (case.engine, "graph"):
-            way = replace(way, remarks=(*way.remarks, f"not {name}: {reason}"))
+                reason = first_line(error)
+        if change.name in (case.engine, "graph"):
+            way = replace(way, remarks=(*way.remarks, f"not {change.name}: {reason}"))
     return way
 
 
-def _changes(setting: Setting, model: nn.Module) -> Iterator[tuple[str, str, Any]]:
-    """What would make the case faster: its name, why it cannot be, if that is known, and the change of the way."""
+@dataclass(frozen=True)
+class _Change:
+    """What would make a case faster.
+
+    Attributes:
+        name: What it is called.
+        refused: Why it cannot be made, if that is known.
+        make: The change of the way.
+        epochs: How many short epochs are compared.
+    """
+
+    name: str
+    refused: str
+    make: Callable[[Way], dict[str, Any]]
+    epochs: int = 1
+
+
+def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
+    """What would make the case faster."""
     case, device = setting.case, setting.device
     spec = setting.registry.optimizers[case.optimizer.use].spec
     ordinary = not spec.needs_closure and not spec.needs_create_graph
     elementwise = "" if spec.elementwise and ordinary else f"the optimizer {spec.name} does not say that it may be"
     convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
     if convolutions and device.type == "cpu" and not elementwise and case.engine != "stacked":
-        yield "channels_last", "", lambda way: {"build": replace(way.build, channels_last=True)}
+        yield _Change("channels_last", "", lambda way: {"build": replace(way.build, channels_last=True)})
     if case.engine == "stacked":
-        yield "stacked", elementwise, lambda _: {"stacked": True}
+        yield _Change("stacked", elementwise, lambda _: {"stacked": True})
     if case.engine == "graph" or (case.engine in ("auto", "stacked") and device.type == "cuda"):
         refused = "" if device.type == "cuda" else f"there are no graphs on {device.type}"
         if not spec.capturable or not ordinary:
             refused = refused or f"the optimizer {spec.name} does not say that it may be captured"
-        yield (
+        if not setting.registry.models[case.model.use].spec.capturable:
+            refused = refused or f"the model {case.model.use} says that it must not be captured"
+        yield _Change(
             "graph",
             refused,
             lambda way: {
-                "engine": GraphEngine(setting.dataset, device, case.batch_size),
+                "engine": GraphEngine(setting.dataset, setting.session, case.batch_size),
                 "build": replace(way.build, capturable=True),
             },
+            epochs=2,
         )
 
 
-def _first_losses(setting: Setting, way: Way, trial: Trial, steps: int) -> Tensor:
-    """Of the first seed, on the CPU; what a device does only once is done by the way."""
-    case = setting.case
-    trial.begin(0)
-    order = trial.order(len(setting.dataset.train_images), 0)[..., : steps * case.batch_size]
-    losses = way.engine.train_epoch(trial, order)
-    synchronise(setting.device)
-    return losses.cpu() if losses.ndim == 1 else losses[0].cpu()
-
-
-@contextlib.contextmanager
-def precision_of(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Within it products and convolutions of float32 are rounded as the case says, on a GPU.
-
-    Raises:
-        TrialError: if the device cannot do that.
-    """
-    if device.type != "cuda":
-        if precision == "tf32":
-            raise TrialError(f'precision = "tf32" is there on NVIDIA\'s GPUs only, not on {device.type}')
-        yield
-        return
-    flags: list[tuple[Any, str]] = [
-        (torch.backends.cuda.matmul, "allow_tf32"),
-        (torch.backends.cudnn, "allow_tf32"),
-    ]
-    before = [getattr(owner, name) for owner, name in flags]
-    for owner, name in flags:
-        setattr(owner, name, precision == "tf32")
+def _disagreement(setting: Setting, way: Way, expected: Tensor) -> str:
+    """How the first losses of a way differ from those that are expected; empty if they do not."""
+    trial = way.trial(setting, setting.case.seeds[:1])
     try:
-        yield
+        seen = _first_losses(setting, way, trial, len(expected))
     finally:
-        for (owner, name), value in zip(flags, before, strict=True):
-            setattr(owner, name, value)
+        way.engine.release()
+    if torch.allclose(seen, expected, rtol=TOLERANCE):
+        return ""
+    return f"its first losses are {seen.flatten().tolist()}, and should be {expected.flatten().tolist()}"
+
+
+def _first_losses(setting: Setting, way: Way, trial: Trial, epochs: int) -> Tensor:
+    """The losses of the first seed in some short epochs, [epochs, steps], on the CPU.
+
+    What a device does only once is done by then; where nothing is compared, one step is enough for that.
+    """
+    case, size = setting.case, len(setting.dataset.train_images)
+    whole = min(STEPS_COMPARED, size // case.batch_size) if epochs else 1
+    left = size % case.batch_size if epochs else 0
+    short = max(min(whole * case.batch_size + left, size), 1)
+    found = []
+    trial.begin(0)
+    for _ in range(max(epochs, 1)):
+        losses = way.engine.train_epoch(trial, way.engine.place(trial.order(size, 0)[..., :short]))
+        synchronise(setting.device)
+        found.append(losses.cpu() if losses.ndim == 1 else losses[0].cpu())
+    return torch.stack(found)

@@ -19,11 +19,17 @@ class Engine(Protocol):
 
     Attributes:
         name: What a suite calls it.
-        untimed_seconds: Of the last epoch, what was no training: a graph was captured.
+        untimed_seconds: Time of the last epoch that is not the time of its steps as they are from then on.
+        untimed_steps: Steps of the last epoch that were made within that time.
     """
 
     name: str
     untimed_seconds: float
+    untimed_steps: int
+
+    def place(self, order: Tensor) -> Tensor:
+        """Puts the order of an epoch, on the CPU, where `train_epoch` reads it; this is not timed."""
+        ...
 
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
         """Trains on the examples in that order, [size]. Returns the loss of each step, [steps], on the device.
@@ -31,6 +37,10 @@ class Engine(Protocol):
         A stack of several seeds comes with an order [seeds, size], and its losses are [seeds, steps].
         This is what is timed: no more than it needs, and no waiting for the device.
         """
+        ...
+
+    def release(self) -> None:
+        """Lets go of the trial that it has trained, and of what was made for it."""
         ...
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmnist.specs import Dataset
+    from benchmnist.training.device import DeviceSession
     from benchmnist.training.trial import Trial
 
 
@@ -48,14 +49,22 @@ class DataLoaderEngine:
 
     name = "dataloader"
     untimed_seconds = 0.0
+    untimed_steps = 0
 
-    def __init__(self, dataset: Dataset, device: torch.device, batch_size: int) -> None:
+    def __init__(self, dataset: Dataset, session: DeviceSession, batch_size: int) -> None:
         self.examples = _Examples(dataset.train_images, dataset.train_labels)
-        self.device, self.batch_size = device, batch_size
+        self.device, self.batch_size = session.device, batch_size
+
+    def place(self, order: Tensor) -> Tensor:
+        """See Engine."""
+        return order
 
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
         """See Engine."""
         return step_by_step(trial, self._batches(order))
+
+    def release(self) -> None:
+        """See Engine."""
 
     def _batches(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         # A DataLoader draws a number from its generator; with one of its own it leaves dropout's alone.

@@ -1,141 +1,242 @@
 """The engine `graph`: a step is captured once as a CUDA graph, and an epoch is so many replays of it.
 
 Everything that changes from step to step lies on the device: the order of the examples, the place in it, the
-losses. So the host has nothing to do but to say "again", and waits for the device only when the epoch is over.
+losses, the learning rate. So the host has nothing to do but to say "again", and waits for the device only when the
+epoch is over.
+
+A capture that fails leaves its process unable to capture again, and up to torch 2.12 to draw random numbers. So a
+step is looked at before it is captured: it is run once more with every wait for the device forbidden, and whatever
+it changes on the host is noticed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
+import traceback
 import warnings
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmnist.errors import CaptureError, first_line
 from benchmnist.training.clock import Clock
 from benchmnist.training.engines.resident import ResidentEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
     from benchmnist.specs import Dataset
+    from benchmnist.training.device import DeviceSession
     from benchmnist.training.trial import Trial
 
 
 class GraphEngine(ResidentEngine):
-    """Replays a captured step.
-
-    The first step of a trial is executed as it stands, for that is when optimizers make their state. The batch at
-    the end of an epoch that is smaller than the others, too.
-    """
+    """Replays captured steps: one of a whole batch, and one of what is left at the end of an epoch."""
 
     name = "graph"
 
-    def __init__(self, dataset: Dataset, device: torch.device, batch_size: int) -> None:
-        super().__init__(dataset, device, batch_size)
-        self.device = device
-        self.places = torch.arange(batch_size, device=device)
-        self.clock = Clock(device)
-        self.trial: Trial | None = None
-        self.replay: Callable[[], Any] | None = None
+    def __init__(self, dataset: Dataset, session: DeviceSession, batch_size: int) -> None:
+        super().__init__(dataset, session, batch_size)
+        self.recording: _Recording | None = None
 
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
+        """See Engine.
+
+        Raises:
+            CaptureError: if the step cannot be captured.
+        """
+        if self.recording is None or not self.recording.fits(trial, order):
+            self.release()
+            self.recording = _Recording(self, trial, order)
+        return self.recording.train_epoch(order)
+
+    def release(self) -> None:
         """See Engine."""
-        self.untimed_seconds = 0.0
-        steps, rest = divmod(order.shape[-1], self.batch_size)
-        if trial is not self.trial or order.shape != self.order.shape:
-            self._forget(trial, order, steps)
+        self.recording = None
+
+
+class _Recording:
+    """The captured steps of one trial, and the buffers on the device that they read and write.
+
+    The first step of a trial is executed as it stands, for that is when optimizers make their state. The next of
+    each size is looked at while it is executed, and then captured. Neither is timed: an epoch takes what its
+    replayed steps take, each counted once more for every step that was not one.
+    """
+
+    def __init__(self, engine: GraphEngine, trial: Trial, order: Tensor) -> None:
+        device = engine.session.device
+        self.engine, self.trial, self.clock = engine, trial, Clock(device)
+        self.whole, self.rest = divmod(order.shape[-1], engine.batch_size)
+        self.order = torch.empty_like(order, device=device)
+        self.places = torch.arange(engine.batch_size, device=device)
+        self.step = torch.zeros(1, dtype=torch.int64, device=device)
+        self.losses = torch.zeros(*order.shape[:-1], self.whole + (self.rest > 0), device=device)
+        self.groups = _Groups(trial, device)
+        self.replays: dict[int, Callable[[], Any]] = {}  # by the size of the batch
+        self.started = False
+
+    def fits(self, trial: Trial, order: Tensor) -> bool:
+        """Whether it is of that trial, and for orders of that shape."""
+        return trial is self.trial and order.shape == self.order.shape
+
+    def train_epoch(self, order: Tensor) -> Tensor:
+        """See Engine."""
+        self.engine.untimed_seconds, self.engine.untimed_steps = 0.0, 0
         self.order.copy_(order)
         self.step.zero_()
-        self.rates.lend()
-        for number in range(steps):
-            if self.replay is not None:
-                self.replay()
+        self.groups.lend_rates()
+        for size in [self.engine.batch_size] * self.whole + [self.rest] * (self.rest > 0):
+            if size in self.replays:
+                self.replays[size]()
             else:
-                with self._aside():
-                    self._step()
-                if number + 1 < steps:
-                    self._capture()
-            self.rates.step()
-        losses = self.losses.clone()
-        if rest:
-            last = trial.update(*self.fetch(self.order[..., -rest:]))
-            losses = torch.cat([losses, last.unsqueeze(-1)], dim=-1)
-            self.rates.step()
-        self.rates.take_back()
-        return losses
+                self._first_step(size)
+            self.groups.step_schedule()
+        self.groups.take_back_rates()
+        return self.losses.clone()
 
-    def _forget(self, trial: Trial, order: Tensor, steps: int) -> None:
-        """Makes new buffers; what was captured reads and writes the old ones."""
-        self.trial, self.replay = trial, None
-        self.order = torch.empty_like(order, device=self.device)
-        self.step = torch.zeros(1, dtype=torch.int64, device=self.device)
-        self.losses = torch.zeros(*order.shape[:-1], steps, device=self.device)
-        self.rates = _Rates(trial, self.device)
+    def _first_step(self, size: int) -> None:
+        """Makes a step of which there is no graph; where it is not the first of the trial, makes the graph too."""
+        start = self.clock()
+        with warnings.catch_warnings():
+            # Built to be captured, some optimizers warn where they are not; the next time they will be.
+            warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
+            if self.started:
+                with self._without_waiting():
+                    self._step(size)
+                self.groups.require_unchanged("the optimizer")
+                self.replays[size] = self._captured(size)
+            else:
+                self._step(size)
+                self.groups.remember()
+                self.started = True
+        self.engine.untimed_steps += 1
+        self.engine.untimed_seconds += self.clock() - start
 
-    def _step(self) -> None:
-        """What is captured: nothing in it depends on the host."""
-        assert self.trial is not None  # noqa: S101 - that is when it is called
-        chosen = self.order.index_select(-1, self.places + self.step * self.batch_size)
-        loss = self.trial.update(*self.fetch(chosen))
+    def _step(self, size: int) -> None:
+        """Makes a step; this is what is captured: nothing in it depends on the host."""
+        chosen = self.order.index_select(-1, self.places[:size] + self.step * self.engine.batch_size)
+        loss = self.trial.update(*self.engine.fetch(chosen))
         self.losses.index_copy_(-1, self.step, loss.float().unsqueeze(-1))
         self.step.add_(1)
 
-    def _capture(self) -> None:
-        start = self.clock()
-        if self.device.type == "cuda":
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                self._step()
-            self.replay = graph.replay
-        else:  # there is nothing to capture with, but what would be captured can be held against the other engines
-            self.replay = self._step
-        self.untimed_seconds += self.clock() - start
-
     @contextlib.contextmanager
-    def _aside(self) -> Any:
-        """On a stream of its own, as CUDA wants the steps before a capture to be."""
-        if self.device.type != "cuda":
+    def _without_waiting(self) -> Iterator[None]:
+        """Turns every wait for the device into a CaptureError that says where it is."""
+        if self.engine.session.device.type != "cuda":
             yield
             return
-        stream = torch.cuda.Stream(self.device)
-        stream.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(stream), warnings.catch_warnings():
-            # That it was not captured this time is so: it is about to be.
-            warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
+        mode = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
             yield
-        torch.cuda.current_stream(self.device).wait_stream(stream)
+        except RuntimeError as error:
+            if "synchronizing CUDA operation" not in str(error):
+                raise
+            raise CaptureError(f"a step waits for the device, {_where(error)}") from error
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
+
+    def _captured(self, size: int) -> Callable[[], Any]:
+        """Captures a step; returns what replays it."""
+        session = self.engine.session
+        if session.device.type != "cuda":
+            # There is nothing to capture with, but what would be captured can be held against the other engines.
+            return partial(self._step, size)
+        graph = torch.cuda.CUDAGraph()
+        for generator in self.trial.generators:
+            graph.register_generator_state(generator)
+        collects = gc.isenabled()
+        gc.disable()  # what is collected during a capture may free memory, which is not allowed then
+        try:
+            with torch.cuda.graph(graph, stream=session.stream):
+                self._step(size)
+        except Exception as error:
+            # Where the capture was spoiled, its end raises too, and says nothing of the cause.
+            cause = error.__context__ or error
+            raise CaptureError(f"{first_line(cause)}, {_where(cause)}", spoiled=True) from error
+        finally:
+            if collects:
+                gc.enable()
+        return graph.replay
 
 
-class _Rates:
-    """The learning rates of a trial that has a schedule, on the device: a number would be captured as it is now.
+def _where(error: BaseException) -> str:
+    """Names the last line of an exception's traceback that is neither ours nor torch's, if there is one."""
+    ours = Path(__file__).parents[2]
+    outside = [torch.__path__[0], *(str(ours / part) for part in ("training", "executors"))]
+    frames = traceback.extract_tb(error.__traceback__)
+    strangers = [frame for frame in frames if not frame.filename.startswith((*outside, "<"))]
+    frame = (strangers or frames)[-1]
+    return f"at {frame.filename}:{frame.lineno}: {frame.line or frame.name}"
 
-    The schedule sees numbers all the same, since many compute the next rate from the last, and a GPU would have to
-    be waited for.
+
+class _Groups:
+    """The parameter groups of a trial's optimizer: the learning rates on the device, and what must not move.
+
+    A number would be captured as it is now. So a schedule's learning rates are tensors while the optimizer has
+    them; the schedule itself sees numbers, since many compute the next rate from the last, and a GPU would have to
+    be waited for. Whatever else is a number has to stay as it is.
     """
 
     def __init__(self, trial: Trial, device: torch.device) -> None:
-        self.schedule = trial.schedule
-        self.groups = trial.optimizer.param_groups if self.schedule is not None else []
-        self.tensors = [torch.zeros((), device=device) for _ in self.groups]
-        self.numbers: list[float] = []
+        self.schedule, self.groups = trial.schedule, trial.optimizer.param_groups
+        self.lent = self.groups if self.schedule is not None else []
+        self.tensors = [torch.zeros((), device=device) for _ in self.lent]
+        self.rates: list[float] = []
+        self.remembered: list[dict[str, Any]] = []
 
-    def lend(self) -> None:
-        """To the optimizer."""
-        self.numbers = [group["lr"] for group in self.groups]
-        for group, tensor, number in zip(self.groups, self.tensors, self.numbers, strict=True):
-            group["lr"] = tensor.fill_(number)
+    def lend_rates(self) -> None:
+        """Gives the optimizer the learning rates on the device."""
+        self.rates = [group["lr"] for group in self.lent]
+        for group, tensor, rate in zip(self.lent, self.tensors, self.rates, strict=True):
+            group["lr"] = tensor.fill_(rate)
 
-    def take_back(self) -> None:
-        """From the optimizer, which has numbers again."""
-        for group, number in zip(self.groups, self.numbers, strict=True):
-            group["lr"] = number
+    def take_back_rates(self) -> None:
+        """Gives the optimizer numbers again."""
+        for group, rate in zip(self.lent, self.rates, strict=True):
+            group["lr"] = rate
 
-    def step(self) -> None:
-        """A step of the schedule, if there is one."""
+    def step_schedule(self) -> None:
+        """Makes a step of the schedule, if there is one.
+
+        Raises:
+            CaptureError: if it moves anything but the learning rate.
+        """
         if self.schedule is not None:
-            self.take_back()
+            self.take_back_rates()
             self.schedule.step()
-            self.lend()
+            self.require_unchanged("the schedule")
+            self.lend_rates()
+
+    def remember(self) -> None:
+        """Remembers the numbers that a graph will have as they are now."""
+        self.remembered = self._numbers()
+
+    def require_unchanged(self, who: str) -> None:
+        """Holds the numbers against those that were remembered.
+
+        Raises:
+            CaptureError: if one of them is another; says whose doing that is.
+        """
+        now = self._numbers()
+        if now != self.remembered:
+            pairs = zip(now, self.remembered, strict=True)
+            moved = sorted({key for new, old in pairs for key in {*new, *old} if new.get(key) != old.get(key)})
+            raise CaptureError(f"{who} changes {' and '.join(moved)} from step to step, which a graph cannot see")
+
+    def _numbers(self) -> list[dict[str, Any]]:
+        """Whatever the groups have that is neither a tensor nor a learning rate which is lent."""
+        apart = {"params", "lr"} if self.lent else {"params"}
+        return [
+            {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in group.items()
+                if key not in apart and not isinstance(value, torch.Tensor)
+            }
+            for group in self.groups
+        ]

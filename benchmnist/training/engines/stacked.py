@@ -42,7 +42,8 @@ class Stack(Trial):
         self.seeds, self.one = seeds, one
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         self.buffers = stack_module_state([*models])[1]
-        self.noise = _Noise()
+        self.noise = _Noise(len(seeds), next(iter(self.parameters.values())).device)
+        self.generators = self.noise.generators
         self.mapped = copy.deepcopy(one)
         for path, module in [*self.mapped.named_modules()]:
             if type(module) is nn.Dropout:
@@ -75,8 +76,7 @@ class Stack(Trial):
 
     def begin(self, epoch: int) -> None:
         """Each seed draws its own noise."""
-        device = next(iter(self.parameters.values())).device
-        self.noise.seed([seed_for("noise", seed, epoch) for seed in self.seeds], device)
+        self.noise.seed([seed_for("noise", seed, epoch) for seed in self.seeds])
         self.train()
 
     def train(self) -> None:
@@ -115,35 +115,52 @@ def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.
 
 
 class _Noise:
-    """A stream of random numbers for each seed: the one that it has when it is trained alone."""
+    """A stream of random numbers for each seed: the one that it has when it is trained alone.
 
-    def __init__(self) -> None:
+    On a CPU the state of the default generator is exchanged for each draw. On CUDA that would be a copy to the host,
+    which cannot be captured: there each seed has a generator, and the default one draws from its state in turn.
+    """
+
+    def __init__(self, seeds: int, device: torch.device) -> None:
+        self.device = device
+        cuda = device.type == "cuda"
+        self.generators = tuple(torch.Generator(device) for _ in range(seeds if cuda else 0))
         self.states: list[Tensor] = []
-        self.device = torch.device("cpu")
 
-    def seed(self, seeds: Sequence[int], device: torch.device) -> None:
-        self.device, self.states = device, []
+    def seed(self, seeds: Sequence[int]) -> None:
+        """Begins the stream of each seed anew."""
+        if self.generators:
+            for generator, seed in zip(self.generators, seeds, strict=True):
+                generator.manual_seed(seed)
+            return
+        self.states.clear()
         for seed in seeds:
             torch.manual_seed(seed)
-            self.states.append(self._state())
+            self.states.append(torch.get_rng_state())
 
     def dropped(self, shape: Sequence[int], like: Tensor, p: float) -> Tensor:
-        """What each seed's dropout multiplies by, [seeds, *shape]: drawn as nn.Dropout draws it."""
+        """Draws what each seed's dropout multiplies by, [seeds, *shape], as nn.Dropout draws it."""
+
+        def draw() -> Tensor:
+            return functional.dropout(torch.ones(*shape, dtype=like.dtype, device=like.device), p)
+
+        if self.generators:
+            default = torch.cuda.default_generators[self.device.index or 0]
+            own = default.graphsafe_get_state()
+            drawn = []
+            try:
+                for generator in self.generators:
+                    default.graphsafe_set_state(generator)
+                    drawn.append(draw())
+            finally:
+                default.graphsafe_set_state(own)
+            return torch.stack(drawn)
         drawn = []
         for place, state in enumerate(self.states):
-            self._restore(state)
-            drawn.append(functional.dropout(torch.ones(*shape, dtype=like.dtype, device=like.device), p))
-            self.states[place] = self._state()
-        return torch.stack(drawn)
-
-    def _state(self) -> Tensor:
-        return torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else torch.get_rng_state()
-
-    def _restore(self, state: Tensor) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(state, self.device)
-        else:
             torch.set_rng_state(state)
+            drawn.append(draw())
+            self.states[place] = torch.get_rng_state()
+        return torch.stack(drawn)
 
 
 class _Dropout(nn.Module):

@@ -1,0 +1,138 @@
+"""A device in use: initialised once, with one stream to train on and one copy of the data, kept between cases."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmnist.errors import DeviceError, first_line
+from benchmnist.training.data import to_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from benchmnist.specs import Dataset
+
+WARM_UP_PRODUCTS = 200
+"""Of 2048 x 2048 in float32: 3.4 TFLOP, a tenth of a second or more for the clocks of an idle card to rise."""
+
+
+class DeviceData:
+    """A dataset on a device: float32 images with pixels in [0, 1], moved there when they are first asked for."""
+
+    def __init__(self, dataset: Dataset, device: torch.device) -> None:
+        self.dataset, self.device = dataset, device
+
+    @cached_property
+    def train(self) -> tuple[Tensor, Tensor]:
+        """Images [N, C, H, W] and labels [N], int64."""
+        return to_unit(self.dataset.train_images, self.device), self.dataset.train_labels.to(self.device)
+
+    @cached_property
+    def test(self) -> tuple[Tensor, Tensor]:
+        """Images [M, C, H, W] and labels [M], int64."""
+        return to_unit(self.dataset.test_images, self.device), self.dataset.test_labels.to(self.device)
+
+
+class DeviceSession:
+    """A device as one process uses it, for all the cases that it trains there.
+
+    On CUDA everything runs on one stream, which is not the default one: what will be captured has to be run on a
+    side stream first, and every stream that multiplies matrices costs 32 MiB of cuBLAS's workspace for good.
+
+    Attributes:
+        device: The device.
+        stream: The stream that all work is done on; None elsewhere than on CUDA.
+
+    Raises:
+        DeviceError: if the device cannot be used.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.stream: torch.cuda.Stream | None = None
+        self._data: DeviceData | None = None
+        self._memory = 0
+        if device.type == "cuda":
+            try:
+                torch.cuda.init()
+                with torch.cuda.device(device):
+                    self.stream = torch.cuda.Stream(device)
+                    self._warm_up()
+            except RuntimeError as error:
+                raise DeviceError(
+                    f"{device} cannot be used: {first_line(error)}; `benchmnist doctor` says what is wrong with it"
+                ) from error
+
+    def _warm_up(self) -> None:
+        """Has the clocks rise and cuBLAS take its workspace, so that neither is part of any case."""
+        with self.current():
+            square = torch.ones(2048, 2048, device=self.device)
+            for _ in range(WARM_UP_PRODUCTS):
+                torch.mm(square, square)
+        torch.cuda.synchronize(self.device)
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        """Makes the device the current one, and its stream: `cuda` without a number, and a capture, is there.
+
+        What was begun on the stream outside is waited for, and what was begun within is waited for there.
+        """
+        if self.stream is None:
+            yield
+            return
+        with torch.cuda.device(self.device):
+            outside = torch.cuda.current_stream(self.device)
+            self.stream.wait_stream(outside)
+            with torch.cuda.stream(self.stream):
+                yield
+            outside.wait_stream(self.stream)
+
+    def data(self, dataset: Dataset) -> DeviceData:
+        """A dataset on the device; the last one is kept, and another takes its place."""
+        if self._data is None or self._data.dataset is not dataset:
+            self._data = None  # before the next is made, so that there is never room for two needed
+            self._data = DeviceData(dataset, self.device)
+        return self._data
+
+    def measure_memory(self) -> None:
+        """Begins to measure what a case needs: what is there by now, the data among it, is not counted."""
+        if self.device.type == "cuda":
+            gc.collect()  # what other cases left behind, if it is in cycles
+            self._memory = torch.cuda.memory_allocated(self.device)
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def peak_memory(self) -> int:
+        """Bytes: on CUDA the most that torch had allocated since `measure_memory` beyond what was there then.
+
+        Elsewhere the most that this process ever had resident.
+        """
+        if self.device.type == "cuda":
+            return max(0, torch.cuda.max_memory_allocated(self.device) - self._memory)
+        try:
+            import resource
+        except ImportError:  # Windows
+            return 0
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+    def broken(self) -> str:
+        """Why nothing can be done on the device any more; empty where it works.
+
+        Errors on a GPU are found late and stay: after one every later call fails, in this process.
+        """
+        if self.device.type != "cuda":
+            return ""
+        try:
+            torch.cuda.synchronize(self.device)
+            torch.cuda.empty_cache()  # what ran out of memory must not be short of it in pieces afterwards
+        except RuntimeError as error:
+            return first_line(error)
+        return ""

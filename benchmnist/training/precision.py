@@ -1,0 +1,49 @@
+"""What products and convolutions of float32 are rounded to while a case is trained."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmnist.errors import TrialError
+from benchmnist.guard import read_precision, write_precision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmnist.cases import Precision
+
+
+@contextlib.contextmanager
+def precision_of(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Sets torch's precision of float32 on a GPU to that of a case, and puts it back.
+
+    It is read as torch 2.9's `fp32_precision`, which never raises, and set so that the older `allow_tf32` agrees:
+    a model or a library may read either while it is trained.
+
+    Raises:
+        TrialError: if the device does not have the precision.
+    """
+    if device.type != "cuda":
+        if precision == "tf32":
+            raise TrialError(f'precision = "tf32" is there on NVIDIA\'s GPUs only, not on {device.type}')
+        yield
+        return
+    word, tf32 = ("tf32", True) if precision == "tf32" else ("ieee", False)
+    before = read_precision(torch)
+    wanted = before._replace(
+        matmul=word, conv=word, rnn=word, older_matmul="high" if tf32 else "highest", older_cudnn=tf32
+    )
+    write_precision(torch, wanted)
+    try:
+        yield
+    finally:
+        write_precision(torch, before)
+
+
+def tf32_flags() -> dict[str, bool]:
+    """Whether products and convolutions are rounded to TF32 now."""
+    now = read_precision(torch)
+    return {"tf32": now.matmul == "tf32", "cudnn_tf32": now.conv == "tf32"}
