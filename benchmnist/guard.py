@@ -22,7 +22,7 @@ def _set_cudnn(torch: Any, benchmark: bool, deterministic: bool) -> None:
 
 
 class Float32Precision(NamedTuple):
-    """How torch rounds products and convolutions of float32, in the words of `fp32_precision`, and of the older API.
+    """How torch rounds products and convolutions of float32, as `fp32_precision` says it and as the older API does.
 
     torch keeps both, and reading the older one raises where they differ: None is a value that cannot be read.
     """
@@ -36,7 +36,8 @@ class Float32Precision(NamedTuple):
     older_cudnn: bool | None
 
     def __str__(self) -> str:
-        return f"{self.matmul} (cuDNN: {self.conv})"
+        cudnn = "" if self.conv == "tf32" else f" (cuDNN: {self.conv})"  # which is torch's default
+        return (self.older_matmul or self.matmul) + cudnn
 
 
 def read_precision(torch: Any) -> Float32Precision:
@@ -86,7 +87,7 @@ _SETTINGS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] 
         lambda t: t.are_deterministic_algorithms_enabled(),
         lambda t, value: t.use_deterministic_algorithms(value),
     ),
-    "precision of float32 products": (lambda t: read_precision(t), lambda t, value: write_precision(t, value)),
+    "precision of float32 products": (read_precision, write_precision),
     "choice of cuDNN's algorithms": (
         lambda t: (t.backends.cudnn.benchmark, t.backends.cudnn.deterministic),
         lambda t, value: _set_cudnn(t, *value),

@@ -190,8 +190,8 @@ class CaseResult(Frozen):
         steps: Steps an epoch.
         parameters: Trainable parameters of the model.
         precision: What products were computed in, where the case says it; else the type of the weights.
-        peak_memory: Bytes: on a GPU the most that torch had allocated for the case at any time, beyond the dataset,
-            which lies there once for all cases; else the most that the training process has ever had resident.
+        peak_memory: Bytes: on a GPU the most that torch had allocated for the case at any time, without the
+            dataset, which all cases share there; else the most that the training process has ever had resident.
         side_by_side: How many trials the executor had in training at the same time, each in a process of its
             own; they slow each other down, so that times are comparable only with times taken likewise.
         environment: The machine, the versions and the flags that it ran with.

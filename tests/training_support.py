@@ -10,6 +10,7 @@ from benchmnist.cases import Case, Component
 from benchmnist.dispatch import Dispatcher, Observer
 from benchmnist.plugins import find_plugins
 from benchmnist.training.data import Datasets, default_data_root
+from benchmnist.training.device import DeviceSession
 from benchmnist.training.loop import train_case
 from benchmnist.training.ways import Setting
 
@@ -42,7 +43,7 @@ def make_case(**options: Any) -> Case:
 def setting_of(case: Case, device: str = "cpu") -> Setting:
     registry = find_plugins()
     dataset = Datasets(registry, default_data_root()).for_case(case)
-    return Setting(case, registry, dataset, torch.device(device))
+    return Setting(case, registry, dataset, DeviceSession(torch.device(device)))
 
 
 def epochs_of(setting: Setting, results: list[CaseResult], keep: Keep | None = None) -> Iterator[Epoch]:

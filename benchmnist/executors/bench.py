@@ -37,6 +37,7 @@ class Bench:
         self.workplace = workplace
         self.registry = find_plugins(workplace.block, workplace.plugins)
         self.datasets = Datasets(self.registry, workplace.data_root)
+        self.device = resolve_device(workplace.device)
         self._session: DeviceSession | None = None
         self.broken = ""
 
@@ -71,10 +72,10 @@ class Bench:
         """The device, made ready when the first case is trained.
 
         Raises:
-            DeviceError: if it is not there, or cannot be used.
+            DeviceError: if it cannot be used.
         """
         if self._session is None:
-            self._session = DeviceSession(resolve_device(self.workplace.device))
+            self._session = DeviceSession(self.device)
         return self._session
 
     def measure(self, case: Case, no_graph: str = "") -> Iterator[MeasuredEpoch | CaseResult]:

@@ -52,8 +52,8 @@ def taking_turns(device: str, jobs: int, gpus: int) -> str:
     if not device.startswith("cuda") or jobs <= gpus or _mps_runs():
         return ""
     return (
-        f"{jobs} workers share {gpus} GPU{'' if gpus == 1 else 's'} and take turns on it, since NVIDIA's MPS does not "
-        "run: their times are longer than alone; start MPS (nvidia-cuda-mps-control -d) or leave --jobs out"
+        f"{jobs} workers share {gpus} GPU{'' if gpus == 1 else 's'} and take turns, since MPS does not run; "
+        "their times are longer than alone: start MPS (nvidia-cuda-mps-control -d) or leave --jobs out"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from benchmnist.errors import BenchmnistError, CaptureError
 from benchmnist.executors.bench import Bench
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class InlineExecutor:
     """The simplest: a debugger stops in it, a profiler sees it, and nothing is started.
 
-    A GPU may be broken for a process, by an error on it or by a capture that failed. What is left is then trained in
-    a worker process.
+    A GPU may be broken for a process, by an error on it or by a capture that failed. What is left is then trained
+    in a worker process.
 
     Raises:
         BenchmnistError: if it is to do several things at the same time, or to end what takes too long.
@@ -46,22 +46,19 @@ class InlineExecutor:
         self.elsewhere: LocalExecutor | None = None
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         if self.elsewhere is not None:
             self.elsewhere.__exit__(*error)
 
     def execute(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, Epoch | CaseResult]]:
         """See Executor."""
         for task in tasks:
-            if self.elsewhere is None:
-                again = yield from self._train(task)
-                if again is None:
-                    continue
-                self.elsewhere.no_graph[task.id] = again
-            yield from self.elsewhere.execute(iter([task]))
+            done = self.elsewhere is None and (yield from self._train(task))
+            if self.elsewhere is not None and not done:
+                yield from self.elsewhere.execute(iter([task]))
 
-    def _train(self, task: Case) -> Generator[tuple[Case, Epoch | CaseResult], None, str | None]:
-        """Trains here. Returns why it has to be done again elsewhere, without graphs; None if it is done."""
+    def _train(self, task: Case) -> Generator[tuple[Case, Epoch | CaseResult], None, bool]:
+        """Trains here; returns whether it is done. If not, it has to be done elsewhere, and without graphs."""
         begun = False
         try:
             for step in self.bench.train(task):
@@ -71,8 +68,9 @@ class InlineExecutor:
                 begun = True
         except CaptureError as error:
             self.elsewhere = LocalExecutor(self.workplace)
-            if not begun:
-                return str(error)
-            why = f'{error}; that was found too late to begin anew, set engine = "resident" for this case'
-            yield task, CaseResult(case=task, status="failed", error=why)
-        return None
+            self.elsewhere.no_graph[task.id] = str(error)
+            if begun:
+                why = f'{error}; that was found too late to begin anew: set engine = "resident" for this case'
+                yield task, CaseResult(case=task, status="failed", error=why)
+            return begun
+        return True

@@ -53,9 +53,7 @@ class LocalExecutor:
         self, workplace: Workplace, log: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> None:
         self.workplace, self.log = workplace, log or workplace.run_folder / WORKER_LOG
-        # A CPU's worker must not see a GPU: some optimizers ask CUDA how it is, which begins it in each of them.
-        hidden = {"CUDA_VISIBLE_DEVICES": ""} if workplace.device == "cpu" else {}
-        self.environment = {**(environment or {}), **hidden}
+        self.environment = environment or {}
         self.no_graph: dict[str, str] = {}  # by case id: why its steps must not be captured
         self.again: deque[Case] = deque()  # what another worker has to do again
         self.slots = 1
@@ -163,6 +161,8 @@ class Worker:
         # -P: a file of the current folder named as a module of ours must not be taken for it.
         command = [sys.executable, "-P", "-X", "faulthandler", "-m", "benchmnist.executors.worker"]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        if workplace.device == "cpu":  # some optimizers ask CUDA how it is, which begins it in every worker
+            environment["CUDA_VISIBLE_DEVICES"] = ""
         if share is not None:
             environment["OMP_NUM_THREADS"] = str(share.threads)
             command += [",".join(map(str, share.cpus))] if share.cpus else []

@@ -1,7 +1,7 @@
 """A worker process of the executor `local`: `python -m benchmnist.executors.worker [CPU,CPU,...]`.
 
-Reads a pickled Workplace, then tasks, from standard input; for each task writes its epochs and its result. Where the
-device is broken, in this process, it writes a Farewell and ends.
+Reads a pickled Workplace, then tasks, from standard input; for each task writes its epochs and its result. Where
+the device is broken, in this process, it writes a Farewell and ends.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
         DeviceError: if there is no such device; says what there is.
     """
     mps = torch.backends.mps.is_available()
-    # Asked of the driver's NVML, where there is one: torch.cuda.is_available() would have CUDA begin in this process,
-    # which need not be the one that trains, and which may still fork.
+    # Asked of NVML, where there is one: torch.cuda.is_available() would begin CUDA in this process, which need not
+    # be the one that trains, and which may still fork.
     cards = torch.cuda.device_count()
     if name == "auto":
         name = "cuda" if cards else "mps" if mps else "cpu"

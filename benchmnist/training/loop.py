@@ -136,7 +136,7 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[Epoch, N
             session.measure_memory()
             try:
                 for seeds in [case.seeds] if way.stacked else [(seed,) for seed in case.seeds]:
-                    yield from train_trial(setting, way, seeds, trials, keep, reference)
+                    yield from train_trial(setting, way, seeds, trials, keep=keep, reference=reference)
             finally:
                 memory = session.peak_memory()
     except CaptureError:
@@ -181,8 +181,9 @@ def train_trial(
     way: Way,
     seeds: tuple[int, ...],
     trials: list[TrialResult],
+    *,
     keep: Keep | None,
-    reference: Reference | None = None,
+    reference: Reference | None,
 ) -> Generator[Epoch, None, None]:
     """Trains a case with one seed, or with several that are stacked; adds what came of each, however it ends."""
     case, device = setting.case, setting.device

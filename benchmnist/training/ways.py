@@ -36,8 +36,11 @@ if TYPE_CHECKING:
     from benchmnist.training.trial import Trial
 
 STEPS_COMPARED = 3
-"""Of which the first is that before any update, and the last may be one of a captured graph. What is left of an epoch
-is compared beside them, and where steps are captured a second such epoch, of which all are."""
+"""Steps of whole batches in a short epoch that is compared, of which the first is that before any update.
+
+The batch that is left at the end of an epoch is compared too, and where steps are captured a second epoch, which
+is all replays.
+"""
 
 TOLERANCE = 1e-3
 """Relative, of a loss: roundings differ by far less in three steps, mistakes by more."""

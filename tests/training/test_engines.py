@@ -177,7 +177,7 @@ def test_what_is_captured_trains_as_the_other_engines_do(model: str, optimizer: 
     )
     curves, rates = [], []
     for engine in (ResidentEngine, GraphEngine):
-        executes = engine(setting.dataset, setting.device, 50)
+        executes = engine(setting.dataset, setting.session, 50)
         trial = Way(executes, Build()).trial(setting, (5,))
         curve = []
         for epoch in (1, 2):
@@ -195,7 +195,7 @@ def test_a_stack_is_captured_too() -> None:
     setting = setting_of(make_case(optimizer="adam", train_size=230, seeds=(2, 9)))
     curves = []
     for engine in (ResidentEngine, GraphEngine):
-        executes = engine(setting.dataset, setting.device, 50)
+        executes = engine(setting.dataset, setting.session, 50)
         trial = Way(executes, Build(), stacked=True).trial(setting, (2, 9))
         trial.begin(1)
         curves.append(executes.train_epoch(trial, trial.order(230, 1)))

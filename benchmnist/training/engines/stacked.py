@@ -117,8 +117,8 @@ def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.
 class _Noise:
     """A stream of random numbers for each seed: the one that it has when it is trained alone.
 
-    On a CPU the state of the default generator is exchanged for each draw. On CUDA that would be a copy to the host,
-    which cannot be captured: there each seed has a generator, and the default one draws from its state in turn.
+    On a CPU the state of the default generator is exchanged for each draw. On CUDA that would be a copy to the
+    host, which cannot be captured: there each seed has a generator, whose state the default one borrows.
     """
 
     def __init__(self, seeds: int, device: torch.device) -> None:
