@@ -22,7 +22,7 @@ def _set_cudnn(torch: Any, benchmark: bool, deterministic: bool) -> None:
 
 
 class Float32Precision(NamedTuple):
-    """How torch rounds products and convolutions of float32, as `fp32_precision` says it and as the older API does.
+    """How torch rounds products and convolutions of float32, by `fp32_precision` and by the older API.
 
     torch keeps both, and reading the older one raises where they differ: None is a value that cannot be read.
     """

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmnist.cases import Case, Component
+from benchmnist.cases import Case
 from benchmnist.dispatch import Observer
 from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Workplace, build_executor
 from benchmnist.executors.bench import Bench
 from benchmnist.results import CaseResult, MeasuredEpoch
 from benchmnist.testing.checks import DoesNotApply, Miss, Subject, check
+from benchmnist.testing.problem import component
 from benchmnist.training.data import default_data_root
 
 if TYPE_CHECKING:
@@ -46,10 +47,6 @@ def _executor(subject: Subject, **options: Any) -> Iterator[tuple[Executor, Work
             yield executor, workplace
 
 
-def _component(name: str, **params: Any) -> Component:
-    return Component(name=name, use=name, params=params, distribution="benchmnist", version="")
-
-
 def small_case(
     name: str,
     model: str = "logistic",
@@ -62,9 +59,9 @@ def small_case(
     """A case to try an executor on, of ten steps an epoch; of the models in FAULTY, too, with their parameters."""
     return Case(
         id=f"check/{name}",
-        dataset=_component("mnist"),
-        model=_component(model, **params),
-        optimizer=_component("sgd", lr=0.1),
+        dataset=component("mnist"),
+        model=component(model, **params),
+        optimizer=component("sgd", lr=0.1),
         epochs=epochs,
         batch_size=50,
         seeds=tuple(seeds),

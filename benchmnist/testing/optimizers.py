@@ -5,17 +5,23 @@ from __future__ import annotations
 import copy
 import inspect
 import io
+import tempfile
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmnist.executors import Workplace
+from benchmnist.executors.local import LocalExecutor
+from benchmnist.results import CaseResult
 from benchmnist.testing import parameters, problem
 from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
+from benchmnist.training.data import default_data_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -232,7 +238,7 @@ def needs_the_graph_as_it_says(subject: Subject) -> None:
     raise Miss("it says that it needs them, and does without")
 
 
-@check("take `elementwise=True` from the spec: an entry's update depends on other entries, or on the shape")
+@check("remove `elementwise=True` from the spec: an entry's update depends on other entries, or on the shape")
 def is_elementwise_as_it_says(subject: Subject) -> None:
     """Updates the stacked parameters of two models as it updates those of each by itself."""
     if not subject.offer.spec.elementwise:
@@ -275,31 +281,42 @@ class _Bare(nn.Module):
             self.register_parameter(f"p{index}", nn.Parameter(value.clone()))
 
 
-@check("take `capturable=True` from the spec; or use no `.item()`, and count steps in a tensor on the device")
+@check("remove `capturable=True` from the spec; or use no `.item()`, and count steps in a tensor on the device")
 def is_capturable_as_it_says(subject: Subject) -> None:
     """Does the same on the device in every step, and waits for no value of it: on a GPU it is captured."""
     if not subject.offer.spec.capturable:
         raise DoesNotApply("its spec does not say so")
     if torch.cuda.is_available():
         _capture(subject)
+    for scheduled in (False, True):
+        _compare_steps(subject, scheduled=scheduled)
+
+
+def _compare_steps(subject: Subject, *, scheduled: bool) -> None:
+    """Holds all that one step does against what the next does; with a schedule the learning rate is a tensor."""
+    lent = ", with its learning rate on the device" if scheduled else ""
     try:
-        first, second = _traces(subject)
+        first, second = _traces(subject, scheduled=scheduled)
+    except DataDependentOutputException as error:
+        raise Miss(f"a step waits for a value on the device{lent} ({error.func})") from error
     except RuntimeError as error:
         if "not linked with support for cuda" in str(error):
             raise DoesNotApply("this one can be tried only on a GPU") from error
         raise
     if first != second:
         here, there = next(((a, b) for a, b in zip(first, second, strict=False) if a != b), ("more", "less"))
-        raise Miss(f"one step does {here} where the next does {there}")
+        raise Miss(f"one step does {here} where the next does {there}{lent}")
 
 
-def _traces(subject: Subject) -> tuple[list[str], list[str]]:
+def _traces(subject: Subject, *, scheduled: bool) -> tuple[list[str], list[str]]:
     """All that the third and the fourth step do with tensors that pretend to be on a GPU."""
     with FakeTensorMode():
         model = _Bare([torch.empty(6, 5, device="cuda"), torch.empty(6, device="cuda")])
-        optimizer = _build(subject, model, **_told_to_be_captured(subject))
+        optimizer = _build(subject, model, **_as_captured(subject))
         traces = []
         for _ in range(4):
+            for group in optimizer.param_groups if scheduled else ():
+                group["lr"] = torch.empty((), device="cuda")
             for parameter in model.parameters():
                 parameter.grad = torch.empty_like(parameter)
             with _Trace() as trace:
@@ -320,44 +337,41 @@ class _Trace(TorchDispatchMode):
         numbers = [repr(value) for value in flat if not isinstance(value, torch.Tensor)]
         if func.namespace != "profiler":  # torch's own marks around a step
             self.calls.append(f"{func}({', '.join(numbers)})")
+        if func.__name__.startswith("_fused_"):  # in place, and torch has no pretence of it
+            return None
         return func(*args, **(kwargs or {}))
 
 
-def _told_to_be_captured(subject: Subject) -> dict[str, bool]:
-    takes = "capturable" in inspect.signature(subject.offer.spec.load()).parameters
-    return {"capturable": True} if takes else {}
+def _as_captured(subject: Subject) -> dict[str, bool]:
+    """What it is built with where it is captured: on CUDA one kernel, or else torch's list of them."""
+    takes = inspect.signature(subject.offer.spec.load()).parameters
+    told = {"capturable": True} if "capturable" in takes else {}
+    if "cuda" in subject.offer.spec.fused:
+        return told | {"fused": True}
+    # torch takes it by itself, but not of tensors that only pretend.
+    return told | ({"foreach": True} if "foreach" in takes else {})
 
 
 def _capture(subject: Subject) -> None:
-    """Captures a step on the GPU, and holds ten replays against ten steps."""
-    start = torch.randn(6, 5, generator=torch.Generator().manual_seed(0)).cuda()
-    ended = []
-    for captured in (False, True):
-        model = _Bare([start])
-        (weight,) = model.parameters()
-        weight.grad = torch.zeros_like(weight)
-        optimizer = _build(subject, model, **_told_to_be_captured(subject))
-        stream = torch.cuda.Stream()
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                weight.grad.copy_(weight.detach())
-                optimizer.step()
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        if captured:
-            with torch.cuda.graph(graph):
-                optimizer.step()
-        for _ in range(10):
-            weight.grad.copy_(weight.detach())
-            if captured:
-                graph.replay()
-            else:
-                optimizer.step()
-        torch.cuda.synchronize()
-        ended.append(weight.detach().clone())
-    stepped, replayed = ended
-    if not torch.allclose(stepped, replayed, rtol=1e-4, atol=1e-6):
-        raise Miss(f"ten replays of one step differ from ten steps by {(stepped - replayed).abs().max():.2g}")
+    """Has it trained by captured steps, and held against the same without, on the GPU and in a worker process."""
+    spec = subject.offer.spec
+    case = problem.CASE.model_copy(
+        update={
+            "optimizer": problem.component(spec.name, **spec.defaults),
+            "schedule": problem.component("cosine"),
+            "engine": "graph",
+            "epochs": 2,
+        }
+    )
+    with tempfile.TemporaryDirectory(prefix="benchmnist-check-", ignore_cleanup_errors=True) as folder:
+        workplace = Workplace("cuda", default_data_root(), Path(folder), checkpoints=False)
+        with LocalExecutor(workplace) as executor:
+            *_, (_, result) = executor.execute(iter([case]))
+    assert isinstance(result, CaseResult)  # noqa: S101 - the last of a task
+    if result.failed:
+        raise Miss((result.error or "").strip().rpartition("\n")[2])
+    if result.engine != "graph":
+        raise Miss(result.remarks[-1])
 
 
 @check("name in `fused` only the types of device on which `build` takes `fused=True` and computes the same by it")

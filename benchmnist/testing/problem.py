@@ -6,7 +6,7 @@ well on it too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -27,15 +27,16 @@ SIZE, BATCH = 200, 100
 INPUT_SHAPE, NUM_CLASSES = (1, 28, 28), 10
 
 
-def _component(name: str) -> Component:
-    return Component(name=name, use=name, params={}, distribution="benchmnist", version="")
+def component(name: str, **params: Any) -> Component:
+    """A dataset, model, optimizer or schedule that is installed, with these parameters."""
+    return Component(name=name, use=name, params=params, distribution="benchmnist", version="")
 
 
 CASE = Case(
     id="check",
-    dataset=_component("mnist"),
-    model=_component("fc"),
-    optimizer=_component("checked"),
+    dataset=component("mnist"),
+    model=component("fc"),
+    optimizer=component("checked"),
     epochs=1,
     batch_size=BATCH,
     seeds=(0,),
