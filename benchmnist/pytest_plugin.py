@@ -338,8 +338,11 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     if found is None and any(argument.partition("::")[0].endswith(".toml") for argument in config.args):
         # Asked before any training, to be compared with a saved benchmark.
         from benchmnist.training.environment import environment, resolve_device
+        from benchmnist.training.precision import precision_of
 
-        found = environment(resolve_device(config.getoption("benchmnist_device") or "auto"))
+        device = resolve_device(config.getoption("benchmnist_device") or "auto")
+        with precision_of("float32", device):  # as it will be trained with
+            found = environment(device)
     if found is not None:
         machine_info["benchmnist"] = found
 
