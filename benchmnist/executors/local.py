@@ -131,8 +131,8 @@ class LocalExecutor:
             yield task, message
         elif isinstance(message, Farewell):
             self._end(worker)
-            if message.result is not None:
-                yield task, message.result
+            if message.result is not None or worker.no_graph:  # without graphs there is nothing to do again
+                yield task, message.result or CaseResult(case=task, status="failed", error=message.reason)
             else:
                 self.no_graph[task.id] = message.reason
                 self.again.append(task)
@@ -157,7 +157,7 @@ class Worker:
     """A worker process, and the thread that listens to it while it has a task."""
 
     def __init__(self, workplace: Workplace, log: Path, share: Share | None, variables: Mapping[str, str]) -> None:
-        self.log, self.said_before = log, 0
+        self.log, self.said_before, self.no_graph = log, 0, ""
         # -P: a file of the current folder named as a module of ours must not be taken for it.
         command = [sys.executable, "-P", "-X", "faulthandler", "-m", "benchmnist.executors.worker"]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -185,7 +185,7 @@ class Worker:
 
     def begin(self, task: Case, no_graph: str, inbox: Inbox) -> None:
         """Hands it a task; its answers go into the inbox, the last a result or a Farewell, or None if it dies."""
-        self.said_before = self.log.stat().st_size
+        self.said_before, self.no_graph = self.log.stat().st_size, no_graph
         self._say((task, no_graph))
 
         def listen() -> None:

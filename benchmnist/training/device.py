@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmnist.errors import DeviceError, first_line
+from benchmnist.training.clock import Clock
 from benchmnist.training.data import to_unit
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from benchmnist.specs import Dataset
 
-WARM_UP_PRODUCTS = 200
-"""Of 2048 x 2048 in float32: 3.4 TFLOP, a tenth of a second or more for the clocks of an idle card to rise."""
+WARM_UP_SECONDS = 0.3
+"""How long a GPU multiplies before the first case: the clocks of an idle one are at a fifth, and rise in a tenth."""
 
 
 class DeviceData:
@@ -73,11 +74,13 @@ class DeviceSession:
 
     def _warm_up(self) -> None:
         """Has the clocks rise and cuBLAS take its workspace, so that neither is part of any case."""
+        clock = Clock(self.device)
         with self.current():
-            square = torch.ones(2048, 2048, device=self.device)
-            for _ in range(WARM_UP_PRODUCTS):
-                torch.mm(square, square)
-        torch.cuda.synchronize(self.device)
+            square = torch.ones(1024, 1024, device=self.device)
+            start = clock()
+            while clock() - start < WARM_UP_SECONDS:
+                for _ in range(10):
+                    torch.mm(square, square)
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
