@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from benchmnist.specs import Dataset
 
 WARM_UP_SECONDS = 0.3
-"""How long a GPU multiplies before the first case: the clocks of an idle one are at a fifth, and rise in a tenth."""
+"""How long a GPU multiplies before the first case: the clocks of an idle one are at a fifth of the highest."""
 
 
 class DeviceData:

@@ -14,7 +14,7 @@ from training_support import Told, component, execute, losses, make_case, result
 from benchmnist.dispatch import Dispatcher
 from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Workplace, build_executor
-from benchmnist.executors.cores import auto_jobs, shares
+from benchmnist.executors.cores import auto_jobs, shares, taking_turns
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
 from benchmnist.results import CaseResult
@@ -339,3 +339,78 @@ def test_inline_does_one_thing_at_a_time(workplace: Workplace) -> None:
         InlineExecutor(replace(workplace, jobs=2))
     with pytest.raises(BenchmnistError, match="cannot end what it trains itself; leave --timeout out"):
         InlineExecutor(replace(workplace, timeout=1))
+
+
+UNCAPTURABLE = """
+import os
+from pathlib import Path
+from torch import nn
+from benchmnist import ModelSpec, hookimpl
+from benchmnist.errors import CaptureError
+
+def uncapturable(*, input_shape, num_classes, marker, after=0, always=False):
+    "Fails as a capture does, the first time or always, after so many passes in training."
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, num_classes))
+    passes = []
+    def fail(*_):
+        passes.append(1)
+        if model.training and len(passes) > after and (always or not Path(marker).exists()):
+            Path(marker).write_text(str(os.getpid()))
+            raise CaptureError("the stream is capturing", spoiled=True)
+    model.register_forward_pre_hook(fail)
+    return model
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="uncapturable", summary="", build=uncapturable)]
+"""
+
+
+@pytest.mark.parametrize("executor", [LocalExecutor, InlineExecutor])
+def test_what_failed_to_be_captured_is_done_again_in_another_process(
+    workplace: Workplace, install_plugin: Callable[..., None], executor: type[LocalExecutor | InlineExecutor]
+) -> None:
+    install_plugin("uncapturable", UNCAPTURABLE)
+    marker = str(workplace.run_folder / "marker")
+    case = make_case(id="a/once", model=component("uncapturable", marker=marker), seeds=(0, 1), epochs=2)
+    always = make_case(id="a/always", model=component("uncapturable", marker=marker, always=True))
+    plain = make_case(id="a/plain", model="logistic", seeds=(0, 1), epochs=2)
+    with executor(workplace) as executing:
+        (once, never, fine), told = execute(executing, case, always, plain)
+    assert (once.status, never.status, fine.status) == ("completed", "failed", "completed")
+    assert never.error == "the stream is capturing"
+    assert [len(trial.epochs) for trial in once.trials] == [2, 2]
+    assert losses(fine) == pytest.approx(losses(result_of(plain)), rel=1e-3)
+    assert told.log.count("a/once started") == 1
+
+
+def test_inline_a_capture_that_fails_too_late_is_a_failed_case(
+    workplace: Workplace, install_plugin: Callable[..., None]
+) -> None:
+    install_plugin("uncapturable", UNCAPTURABLE)
+    marker = str(workplace.run_folder / "marker")
+    late = make_case(id="a/late", model=component("uncapturable", marker=marker, after=15), epochs=2)
+    with InlineExecutor(workplace) as executing:
+        (result, fine), _ = execute(executing, late, make_case(epochs=2))
+    assert result.error == (
+        'the stream is capturing; that was found too late to begin anew: set engine = "resident" for this case'
+    )
+    assert fine.status == "completed"
+
+
+def test_a_cpus_worker_sees_no_gpu(
+    workplace: Workplace, install_plugin: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    install_plugin("seer", SEER)
+    with LocalExecutor(workplace) as executor:
+        execute(executor, make_case(model="seer"))
+    assert "sees \n" in (workplace.run_folder / "worker.log").read_text("utf-8")
+
+
+def test_that_workers_share_a_gpu_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+    assert taking_turns("cpu", 8, 1) == taking_turns("cuda:0", 2, 2) == taking_turns("cuda:0", 1, 1) == ""
+    assert taking_turns("cuda:0", 3, 2).startswith("3 workers share 2 GPUs and take turns, since MPS does not run")
+    (tmp_path / "control").touch()  # MPS listens there
+    assert taking_turns("cuda:0", 3, 2) == ""
