@@ -18,8 +18,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 from benchmnist.training.data import default_data_root
 
-hypothesis.settings.register_profile("untimed", deadline=None)  # how fast this machine is today is no property
-hypothesis.settings.load_profile("untimed")
+# The same examples every time, however slow the machine is; `--hypothesis-profile=default` looks for new ones.
+hypothesis.settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("steady")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,20 +54,32 @@ optimizers = ["sgd", "adam"]
 """
 
 
+KEPT = {"BENCHMNIST_DATA", "BENCHMNIST_LONG"}
+CLEARED = {
+    "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PYTEST_ADDOPTS",
+    "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
+}  # fmt: skip
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _unpacked_once() -> None:
-    """Has MNIST unpacked before any test counts on the time that it takes."""
+def _unpacked_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+    """Unpacks MNIST once for all tests; in a folder of theirs, since HOME may be missing or read-only."""
     from benchmnist.builtin.datasets import mnist
 
+    if "BENCHMNIST_DATA" not in os.environ:
+        base = tmp_path_factory.getbasetemp()
+        os.environ["BENCHMNIST_DATA"] = str((base if worker_id == "master" else base.parent) / "data")
     mnist(root=default_data_root())
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test stands in a folder of its own, and is not told anything by the environment it runs in."""
+    """Runs each test in a folder of its own, on the CPU, and without what the environment would change."""
     monkeypatch.chdir(tmp_path)
-    for name in ("NO_COLOR", "FORCE_COLOR", "PYTEST_ADDOPTS", "COLUMNS", "PYTEST_XDIST_WORKER"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [*os.environ]:
+        if name in CLEARED or (name.startswith("BENCHMNIST_") and name not in KEPT):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("BENCHMNIST_DEVICE", "cpu")
 
 
 @pytest.fixture

@@ -1,16 +1,21 @@
-"""Processes of their own that need not import torch first: forked from one that has."""
+"""Starts processes: forked from one that has imported torch, or with the signals that a test is about."""
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+HANGS = 900
+"""Seconds after which what should have ended counts as hanging; no machine is so slow or so busy."""
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["torch._dynamo", "benchmnist.session", "benchmnist.training.loop"])
@@ -55,3 +60,21 @@ def _pytest(arguments: list[str], environment: dict[str, str], folder: str, outp
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+@contextlib.contextmanager
+def inherited_sigint(handler: signal.Handlers) -> Iterator[None]:
+    """Makes the processes that are started within it inherit SIGINT as default or as ignored.
+
+    Without it they inherit what the tests were started with: a shell without job control ignores SIGINT in its
+    background jobs, and exec keeps that.
+    """
+    # Python's own handler becomes the default in a new process, and Ctrl-C still ends the tests.
+    ours = signal.default_int_handler if handler == signal.SIG_DFL else handler
+    previous = signal.signal(signal.SIGINT, ours)
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.signal(signal.SIGINT, previous)

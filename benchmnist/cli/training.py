@@ -73,7 +73,11 @@ def training_options(function: F) -> F:
 
 @contextlib.contextmanager
 def terminated_as_interrupted() -> Iterator[list[int]]:
-    """Within it SIGTERM is an interruption, as Ctrl-C is; it gives a list that then has the signal in it."""
+    """Treats SIGTERM as an interruption, as Ctrl-C is; it gives a list that then has the signal in it.
+
+    SIGINT is left as it was inherited. A shell starts the background jobs of a script with SIGINT ignored, so that
+    Ctrl-C ends the script and not its jobs; those are ended by SIGTERM.
+    """
     signals: list[int] = []
 
     def terminate(number: int, _: FrameType | None) -> None:

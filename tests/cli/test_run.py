@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pty
@@ -9,19 +10,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
 import torch
+from processes import HANGS, inherited_sigint
 from rich.console import Console
 
 import benchmnist
 from benchmnist.cli.display import LiveDisplay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from click.testing import Result
 
@@ -236,9 +239,9 @@ LONG = """
 [suite]
 name = "long"
 [defaults]
-epochs = 200
+epochs = 100_000
 seeds = 1
-train_size = 5000
+train_size = 1000
 test_size = 500
 [[cases]]
 models = ["logistic"]
@@ -250,24 +253,42 @@ optimizers = ["adam"]
 """
 
 
-def start(path: Path, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "benchmnist", "run", str(path), "--device", "cpu"],
-        cwd=path.parent,
-        text=True,
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
-    )
+Start = Callable[..., subprocess.Popen[str]]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_shows_what_was_done(write_suite: Callable[..., Path], number: int, code: int) -> None:
-    process = start(write_suite(LONG))
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts `benchmnist run`; by default as from a prompt, where Ctrl-C interrupts it."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(path: Path, *, sigint: signal.Handlers = signal.SIG_DFL, **options: Any) -> subprocess.Popen[str]:
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        command = [sys.executable, "-m", "benchmnist", "run", str(path), "--device", "cpu", "--jobs", "1"]
+        with inherited_sigint(sigint):
+            started.append(subprocess.Popen(command, cwd=path.parent, text=True, **pipes))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        with process:  # closes its pipes and waits
+            pass
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> None:
+    """Reads standard error up to the first line with those words."""
     assert process.stderr is not None
+    read = []
     for line in process.stderr:
-        if "epoch 3/200" in line:
-            break
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+        if words in line:
+            return
+        read.append(line)
+    raise AssertionError(f"ended without {words!r}:\n{''.join(read)}")
+
+
+def assert_saved_and_shown(process: subprocess.Popen[str], code: int) -> None:
+    """Waits for the end of a run of LONG that was interrupted while its second case was in training."""
+    out, err = process.communicate(timeout=HANGS)
     assert process.returncode == code, err
     assert re.search(r"^sgd .* ok", out, re.MULTILINE)
     assert re.search(r"^adam .* stopped", out, re.MULTILINE)
@@ -277,26 +298,49 @@ def test_a_signal_saves_and_shows_what_was_done(write_suite: Callable[..., Path]
     assert run.record.status == "interrupted"
     assert run["mnist/logistic/sgd"].status == "completed"
     (trial,) = run["mnist/fc/adam"].trials
-    assert 3 <= len(trial.epochs) < 200
+    assert 3 <= len(trial.epochs) < 100_000
 
 
-def test_a_parent_that_is_killed_leaves_no_worker(write_suite: Callable[..., Path]) -> None:
+def test_ctrl_c_saves_and_shows_what_was_done(start: Start, write_suite: Callable[..., Path]) -> None:
     process = start(write_suite(LONG))
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "epoch 3/200" in line:
-            break
-    children = subprocess.run(
-        ["/bin/ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
-    )
-    (worker,) = map(int, children.stdout.split())
+    read_until(process, "epoch 3/100000")
+    process.send_signal(signal.SIGINT)
+    assert_saved_and_shown(process, 130)
+
+
+def test_a_background_job_leaves_ctrl_c_ignored_and_is_terminated(
+    start: Start, write_suite: Callable[..., Path]
+) -> None:
+    process = start(write_suite(LONG), sigint=signal.SIG_IGN)
+    read_until(process, "epoch 3/100000")
+    process.send_signal(signal.SIGINT)
+    read_until(process, "epoch 6/100000")  # it goes on
+    process.terminate()
+    assert_saved_and_shown(process, 143)
+
+
+def test_a_parent_that_is_killed_leaves_no_worker(start: Start, write_suite: Callable[..., Path]) -> None:
+    process = start(write_suite(LONG))
+    read_until(process, "epoch 3/100000")
+    (worker,) = children_of(process.pid)
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANGS
     while time.monotonic() < deadline and _alive(worker):
         time.sleep(0.05)
     assert not _alive(worker)
     assert benchmnist.load_run(Path("runs"))["mnist/logistic/sgd"].status == "completed"
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that it started, without `ps`, which a small container does not have."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            # PID (NAME) STATE PARENT …, and a name may have anything in it.
+            if stat.read_text("utf-8").rpartition(")")[2].split()[1] == str(pid):
+                found.append(int(stat.parent.name))
+    return found
 
 
 def _alive(pid: int) -> bool:
@@ -304,9 +348,10 @@ def _alive(pid: int) -> bool:
     return stat.exists() and " Z " not in stat.read_text("utf-8")
 
 
-def test_on_a_terminal_the_display_is_live(write_suite: Callable[..., Path]) -> None:
+def test_on_a_terminal_the_display_is_live(start: Start, write_suite: Callable[..., Path]) -> None:
     parent, terminal = pty.openpty()
-    process = start(write_suite(), stderr=terminal, env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"})
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+    process = start(write_suite(), stderr=terminal, env=environment)
     os.close(terminal)
     shown = ""
     while process.poll() is None or select.select([parent], [], [], 0)[0]:
