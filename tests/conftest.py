@@ -164,3 +164,24 @@ def invoke() -> Callable[..., Result]:
         return CliRunner().invoke(cli, [str(argument) for argument in arguments], env=env, **options)
 
     return run
+
+
+@pytest.fixture
+def standin_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, str]]:
+    """Lets the processes that a test starts see imitated cards; returns their environment.
+
+    What the test's own process starts (the workers of a LocalExecutor) sees them too. The contexts that are made are
+    logged in `contexts.jsonl` in the test's folder, unless the option `log` says otherwise.
+    """
+
+    def see(**options: Any) -> dict[str, str]:
+        from cuda_standin.processes import import_paths, process_environment
+
+        environment = process_environment(**{"log": str(tmp_path / "contexts.jsonl"), **options})
+        for name in ("PYTHONPATH", "CUDA_STANDIN"):
+            monkeypatch.setenv(name, environment[name])
+        for path in reversed(import_paths()):
+            monkeypatch.syspath_prepend(path)
+        return environment
+
+    return see

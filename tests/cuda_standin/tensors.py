@@ -7,7 +7,6 @@ comes by `execute`, which holds it to the rules.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -28,18 +27,26 @@ if TYPE_CHECKING:
 aten = torch.ops.aten
 OUT_OF_RANGE = re.compile(r"out of (range|bounds)|exceeds|index .* is out")
 CPU = torch.device("cpu")
+AUTOCAST = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
 
 
-@contextlib.contextmanager
-def on_the_cpu() -> Iterator[None]:
+class on_the_cpu:  # noqa: N801 - it is used as a function
     """Within it operations are those of the CPU: they neither come here, nor are differentiated or cast."""
-    autocast = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
-    with (
-        torch._C._DisableTorchDispatch(),
-        torch._C._AutoDispatchBelowAutograd(),
-        torch._C._ExcludeDispatchKeyGuard(autocast),
-    ):
-        yield
+
+    __slots__ = ("guards",)
+
+    def __enter__(self) -> None:
+        self.guards = (
+            torch._C._DisableTorchDispatch(),
+            torch._C._AutoDispatchBelowAutograd(),
+            torch._C._ExcludeDispatchKeyGuard(AUTOCAST),
+        )
+        for guard in self.guards:
+            guard.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        for guard in reversed(self.guards):
+            guard.__exit__(*error)
 
 
 class CudaTensor(torch.Tensor):
