@@ -17,7 +17,19 @@ import click
 from benchmnist.cli.options import DEBUG, pyproject_defaults
 from benchmnist.errors import BenchmnistError, SuiteError, nearest
 
-COMMANDS = ("run", "tune", "report", "compare", "runs", "gate", "plugins", "describe", "check", "new-plugin")
+COMMANDS = (
+    "run",
+    "tune",
+    "report",
+    "compare",
+    "runs",
+    "gate",
+    "plugins",
+    "describe",
+    "check",
+    "new-plugin",
+    "doctor",
+)
 USAGE_ERROR = 2
 INTERRUPTED = 130
 

@@ -1,0 +1,189 @@
+"""`benchmnist doctor`."""
+
+from __future__ import annotations
+
+import contextlib
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmnist.cli.options import block_option, data_root_option, debug_option, option, out_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from benchmnist.doctor import Chart, Line, Options
+
+SICK = 1
+TITLES = {"found": "On this machine", "tried": "Tried on {device}", "speed": "How fast it is"}
+MARKS = {
+    "ok": ("✓", "green"),
+    "warning": ("!", "yellow"),
+    "problem": ("✗", "red"),
+    "unknown": ("?", "yellow"),
+    "not here": ("–", "dim"),
+}
+INDENT = " " * 11
+"""Under the text of a line, beside its mark and its word."""
+
+
+@click.command("doctor")
+@option(
+    "--device",
+    default="",
+    metavar="auto|cpu|cuda|cuda:N|mps",
+    help="Try everything on this device, too.  [default: only look]",
+)
+@option("--short", is_flag=True, help="Try the most important things only: less than a minute.")
+@option("--speed", is_flag=True, help="Measure how fast the device is, too: ten minutes at most.")
+@option(
+    "-k",
+    "--keyword",
+    "keywords",
+    envvar="BENCHMNIST_DOCTOR_KEYWORD",
+    multiple=True,
+    metavar="TEXT",
+    help="Make only the tries with this text in their names; may be given several times.",
+)
+@option(
+    "--json",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Write everything to a file, line by line as it is known; - is standard output.",
+)
+@out_option
+@data_root_option
+@block_option
+@debug_option
+def command(*, file: Path | None, **options: Any) -> None:
+    """Tell whether this machine can be trusted.
+
+    Without --device this only looks: Python, torch, GPUs, cores, memory, disks, data and plugins. With it,
+    everything that BenchMNIST does is tried there, each thing in a process of its own. Exit code 1: a problem
+    was found, or a try failed.
+    """
+    from benchmnist.cli.console import progress_console, results_console
+    from benchmnist.cli.training import INTERRUPTED, TERMINATED, terminated_as_interrupted
+    from benchmnist.doctor import Chart, Report, examine
+
+    asked = _asked(options)
+    to_stdout = str(file) == "-"
+    console = progress_console() if to_stdout else results_console()
+    chart = Chart(Report(device=asked.device, short=asked.short), None if to_stdout else file)
+    interrupted = True
+    with terminated_as_interrupted() as terminated:
+        try:
+            with contextlib.suppress(KeyboardInterrupt), _spinner(console) as begins:
+                _show(chart, examine(asked, begins), console)
+                interrupted = False
+        finally:
+            chart.end(interrupted=interrupted)
+            if to_stdout:
+                click.echo(chart.report.json_text(), nl=False)
+    console.print(_summary(chart, interrupted=interrupted))
+    code = INTERRUPTED if interrupted else SICK if chart.report.sick else 0
+    click.get_current_context().exit(TERMINATED if terminated else code)
+
+
+def _asked(options: dict[str, Any]) -> Options:
+    """The options as the doctor takes them.
+
+    Raises:
+        click.UsageError: if they ask for tries of nothing.
+    """
+    import os
+
+    import platformdirs
+
+    from benchmnist.doctor import Options
+
+    root = (
+        options.pop("data_root")
+        or os.environ.get("BENCHMNIST_DATA")
+        or platformdirs.user_cache_path("benchmnist") / "data"
+    )
+    asked = Options(data_root=Path(root).absolute(), **options)
+    if not asked.device:
+        for name in ("short", "speed", "keywords"):
+            if options[name]:
+                raise click.UsageError(
+                    f"--{name.removesuffix('s')} needs a device to try: pass --device cpu or --device cuda"
+                )
+    if asked.keywords and not asked.tries():
+        names = ", ".join(
+            one.name for one in Options(asked.out, asked.data_root, asked.device, speed=True).tries()
+        )
+        raise click.UsageError(
+            f"no try has {' or '.join(map(repr, asked.keywords))} in its name; the tries are: {names}"
+        )
+    return asked
+
+
+def _show(chart: Chart, lines: Iterator[Line], console: Console) -> None:
+    """Prints each line as it comes, under the title of its part."""
+    part = ""
+    for line in lines:
+        chart.add(line)
+        if line.part != part:
+            title = TITLES[line.part].format(device=chart.report.device)
+            console.print(f"{chr(10) if part else ''}{title}", style="bold", highlight=False)
+            part = line.part
+        console.print(_line(line, console.width), soft_wrap=True)
+
+
+def _line(line: Line, width: int) -> Text:
+    """A line: its mark and word, then what it says; then the remedy, and the last words of a process."""
+    from rich.text import Text
+
+    mark, style = MARKS[line.state]
+    words = {"ok": "passed", "problem": "failed"} if line.part == "tried" else {}
+    shown = Text.assemble((f"{mark} {words.get(line.state, line.state):<8} ", style))
+    said = f"{line.promise}: {line.said}" if line.promise and line.said else line.promise or line.said
+    took = f" ({line.seconds:.1f} s)" if line.part != "found" and line.seconds is not None else ""
+    shown.append(_wrapped(f"{line.name}: {said}{took}", width), "dim" if line.state == "not here" else "")
+    if line.remedy:
+        shown.append(f"\n{INDENT}{_wrapped(f'→ {line.remedy}', width)}")
+    for words_ in line.last_words.splitlines():
+        shown.append(f"\n{INDENT}│ {words_}", "dim")
+    return shown
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Text in lines that leave room for the mark; a path is never cut."""
+    lines = textwrap.wrap(text, max(20, width - len(INDENT)), break_long_words=False, break_on_hyphens=False)
+    return f"\n{INDENT}".join(lines)
+
+
+@contextlib.contextmanager
+def _spinner(console: Console) -> Iterator[Callable[[str], None]]:
+    """On a terminal, a last line that says what is being tried."""
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    from rich.text import Text
+
+    with console.status("") as status:
+        yield lambda promise: status.update(Text(promise, overflow="ellipsis", no_wrap=True))
+
+
+def _summary(chart: Chart, *, interrupted: bool) -> Text:
+    """How many lines are in which state, and the verdict."""
+    from rich.text import Text
+
+    lines = chart.report.lines
+    counts = {state: sum(line.state == state for line in lines) for state in MARKS}
+    said = ", ".join(
+        f"{count} {state if state in ('ok', 'unknown', 'not here') or count == 1 else f'{state}s'}"
+        for state, count in counts.items()
+        if count
+    )
+    verdict = (
+        "interrupted: " if interrupted else "something is wrong: " if chart.report.sick else "nothing is wrong: "
+    )
+    return Text(f"\n{verdict}{said}", style="red" if chart.report.sick else "yellow" if interrupted else "green")

@@ -1,0 +1,124 @@
+"""`benchmnist doctor`: whether a machine can be trusted.
+
+`examine` tells the story: look at the machine, then try what BenchMNIST does on a device, each try in a process of
+its own, then measure how fast it is. Nothing here imports torch but trials.py, speed.py, software.py and
+misbehaving.py, which only those processes import.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmnist.doctor import machine
+from benchmnist.doctor.isolated import Nursery
+from benchmnist.doctor.lines import Chart, Line, Report
+from benchmnist.doctor.tries import speed_tries, tries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+    from pathlib import Path
+
+    from benchmnist.doctor.lines import State
+    from benchmnist.doctor.tries import Try
+
+__all__ = ["Chart", "Line", "Options", "Report", "examine"]
+
+LOOKING = 120.0
+"""Seconds that importing torch and looking at what it finds may take."""
+SPEED = 600.0
+"""Seconds that all of `--speed` may take."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is to be examined.
+
+    Attributes:
+        out: The folder of the runs.
+        data_root: The folder of the datasets.
+        device: The device to try; empty to look only.
+        short: Whether to make the short form of the tries.
+        speed: Whether to measure how fast the device is.
+        keywords: Texts of which the name of a try must have one; none for every try.
+        block: Plugins to leave out.
+    """
+
+    out: Path
+    data_root: Path
+    device: str = ""
+    short: bool = False
+    speed: bool = False
+    keywords: tuple[str, ...] = ()
+    block: tuple[str, ...] = ()
+
+    def tries(self) -> list[Try]:
+        """The tries that are to be made."""
+        chosen = [*tries(short=self.short), *(speed_tries() if self.speed else [])] if self.device else []
+        return [one for one in chosen if not self.keywords or any(word in one.name for word in self.keywords)]
+
+
+def examine(options: Options, begins: Callable[[str], None] = lambda _: None) -> Iterator[Line]:
+    """Yields what is found and what came of each try, as it is known.
+
+    Args:
+        options: What to examine.
+        begins: Is told the promise of what is tried next.
+    """
+    yield from machine.look(options.out, options.data_root)
+    with Nursery() as nursery:
+        found = yield from _software(nursery, options, begins)
+        if not options.device:
+            return
+        if not found:
+            yield Line(
+                name="tries",
+                part="tried",
+                state="unknown",
+                said=f"nothing was tried: {options.device} is unavailable",
+            )
+            return
+        yield from _make(nursery, options, found, begins)
+
+
+def _software(nursery: Nursery, options: Options, begins: Callable[[str], None]) -> Generator[Line, None, str]:
+    """What is found by importing torch and the plugins; returns the device."""
+    found = ""
+    looks: Mapping[str, Mapping[str, Any]] = {
+        "torch_build": {},
+        "processor": {},
+        "device": {"name": options.device},
+        "data": {"root": str(options.data_root)},
+        "plugins": {"block": options.block},
+    }
+    for name, arguments in looks.items():
+        begins(name)
+        line = nursery.run(name.partition("_")[0], f"benchmnist.doctor.software:{name}", arguments, LOOKING)
+        if name == "device" and line.state != "problem":
+            found = line.figures["device"]
+        yield line
+    return found
+
+
+def _make(nursery: Nursery, options: Options, device: str, begins: Callable[[str], None]) -> Iterator[Line]:
+    """What comes of each try."""
+    place = {"device": device, "data_root": str(options.data_root)}
+    end: float | None = None
+    for one in options.tries():
+        limit, line = one.limit, Line(name=one.name, part=one.part, promise=one.promise, state="unknown")
+        if one.part == "speed":
+            end = end or time.monotonic() + SPEED
+            limit = min(limit, end - time.monotonic())
+        if one.cuda and not device.startswith("cuda"):
+            yield line.model_copy(update={"state": "not here", "said": f"not on {device}"})
+        elif limit <= 0:
+            yield line.model_copy(update={"said": f"not measured: the {SPEED / 60:.0f} minutes are over"})
+        else:
+            begins(one.promise)
+            late: State = "problem" if one.part == "tried" else "warning"
+            line = nursery.run(
+                one.name, one.call, {"trial": one.trial, **place, **one.arguments}, limit, late=late
+            )
+            remedy = one.remedy if line.state == "problem" else line.remedy
+            yield line.model_copy(update={"part": one.part, "promise": one.promise, "remedy": remedy})

@@ -1,0 +1,249 @@
+"""Runs functions one by one, each in a process of its own: one that fails, hangs or crashes spoils nothing else.
+
+On Linux the process is forked from one that has imported torch already, and has not touched a device; it is called
+the nursery. Elsewhere each function has to wait for torch to be imported. All that a function leaves running is
+found by a variable in its environment, and killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from benchmnist.doctor.lines import Line
+from benchmnist.errors import BenchmnistError
+from benchmnist.store import write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from benchmnist.doctor.lines import State
+
+    Tell = Callable[[Line], None]
+
+MARK = "BENCHMNIST_DOCTOR"
+"""The variable that the nursery, its children and theirs have in their environment."""
+LATE = "late"
+LAST_WORDS = 12
+"""Lines of what a process printed that are kept where it failed."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A function to be run.
+
+    Attributes:
+        call: `package.module:function`; it is called with `tell`, which keeps a Line in case it is killed, and the
+            arguments, and returns one.
+        arguments: JSON.
+        folder: An empty folder to work in.
+    """
+
+    call: str
+    arguments: Mapping[str, Any]
+    folder: str
+
+    @property
+    def answer(self) -> Path:
+        """The file for the line."""
+        return Path(self.folder, "answer.json")
+
+    @property
+    def log(self) -> Path:
+        """The file for what the process prints."""
+        return Path(self.folder, "log")
+
+
+class Nursery:
+    """Runs functions in processes of their own, one after the other."""
+
+    def __enter__(self) -> Self:
+        self.mark = secrets.token_hex(8)
+        self.process: subprocess.Popen[str] | None = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def run(
+        self, name: str, call: str, arguments: Mapping[str, Any], limit: float, *, late: State = "problem"
+    ) -> Line:
+        """Runs a function; returns its line, whatever happens to it.
+
+        Args:
+            name: Name of the line.
+            call: See Task.
+            arguments: See Task.
+            limit: Seconds that it may take.
+            late: State of the line where it takes longer.
+        """
+        start = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="benchmnist-doctor-", ignore_cleanup_errors=True) as folder:
+            task = Task(call, arguments, folder)
+            try:
+                how = self._executed(task, limit)
+            except BaseException:
+                self._end()
+                raise
+            line = _answer(task) or Line(
+                name=name, state="problem", said="" if how else "it ended without an answer"
+            )
+            if how:
+                self._end()
+                state = late if how is LATE else "problem"
+                how = f"stopped after {limit:.0f} s, its time limit" if how is LATE else how
+                line = line.model_copy(update={"state": state, "said": "; ".join(filter(None, (how, line.said)))})
+            if line.state == "problem":
+                line = line.model_copy(update={"last_words": _last_words(task)})
+        return line.model_copy(update={"name": name, "seconds": round(time.monotonic() - start, 3)})
+
+    def _executed(self, task: Task, limit: float) -> str:
+        """Has the nursery execute a task; returns how that went wrong, or nothing."""
+        process = self._started(Path(task.folder, "nursery.log"))
+        assert process.stdin is not None  # noqa: S101 - it was started with pipes
+        assert process.stdout is not None  # noqa: S101
+        with contextlib.suppress(OSError):  # it has died: there is no answer to read either
+            process.stdin.write(
+                json.dumps({"call": task.call, "arguments": task.arguments, "folder": task.folder}) + "\n"
+            )
+            process.stdin.flush()
+        answers, heard = process.stdout, []
+        listener = threading.Thread(target=lambda: heard.append(answers.readline()), daemon=True)
+        listener.start()
+        listener.join(limit)
+        if listener.is_alive():
+            return LATE
+        code = int(heard[0]) if heard[0].strip() else process.wait()
+        if code < 0:
+            return f"its process was ended by {signal.Signals(-code).name}"
+        return f"its process ended with exit code {code}" if code else ""
+
+    def _started(self, log: Path) -> subprocess.Popen[str]:
+        if self.process is None or self.process.poll() is not None:
+            # -P: a file of the current folder named as a module of ours must not be taken for it.
+            command = [sys.executable, "-P", "-X", "faulthandler", "-m", "benchmnist.doctor.isolated"]
+            paths = os.pathsep.join(path for path in sys.path if path)
+            with log.open("wb") as output:
+                self.process = subprocess.Popen(  # noqa: S603 - ourselves
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=output,
+                    env={**os.environ, "PYTHONPATH": paths, MARK: self.mark},
+                    text=True,
+                    start_new_session=True,  # Ctrl-C is for the parent, which then ends it
+                )
+        return self.process
+
+    def _end(self) -> None:
+        """Kills the nursery, and everything that was started by what it ran."""
+        if self.process is None:
+            return
+        process, self.process = self.process, None
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+        for pid in _marked(self.mark):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+def _marked(mark: str) -> list[int]:
+    """The processes that have our mark in their environment; none where there is no /proc."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"{MARK}={mark}\0".encode() in file.read_bytes():
+                found.append(int(file.parent.name))
+    return found
+
+
+def _answer(task: Task) -> Line | None:
+    """The last line that a task told, if any."""
+    return Line.model_validate_json(task.answer.read_bytes()) if task.answer.is_file() else None
+
+
+def _last_words(task: Task) -> str:
+    """The end of what it printed."""
+    said = "".join(
+        log.read_text("utf-8", "replace") for log in (Path(task.folder, "nursery.log"), task.log) if log.is_file()
+    )
+    return "\n".join(said.strip().splitlines()[-LAST_WORDS:])
+
+
+def main() -> None:
+    """The nursery: imports what takes long, then runs tasks until nobody is left to send one."""
+    importlib.import_module("benchmnist.session")
+    with contextlib.suppress(Exception):  # the first optimizer would import it: two seconds
+        importlib.import_module("torch._dynamo")
+    forks = sys.platform == "linux"  # on macOS libraries do not survive a fork, on Windows there is none
+    for text in sys.stdin:
+        task = Task(**json.loads(text))
+        pid = os.fork() if forks else 0
+        if pid == 0:
+            _run(task)
+        _, status = os.waitpid(pid, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+def _run(task: Task) -> NoReturn:
+    """Runs a task and ends this process."""
+    parent = os.dup(0)
+    with Path(os.devnull).open("rb") as nothing, task.log.open("wb") as log:
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    os.chdir(task.folder)
+
+    def tell(line: Line) -> None:
+        write_file(task.answer, line.model_dump_json())
+
+    from benchmnist.testing.checks import DoesNotApply, Miss  # with torch
+
+    module, _, function = task.call.partition(":")
+    try:
+        tell(getattr(importlib.import_module(module), function)(tell, **task.arguments))
+    except DoesNotApply as reason:
+        tell(Line(name="", state="not here", said=str(reason)))
+    except (Miss, BenchmnistError) as error:
+        tell(Line(name="", state="problem", said=str(error)))
+    except BaseException as error:  # noqa: BLE001 - it must not return into the nursery's loop
+        traceback.print_exc()
+        first, *_ = str(error).splitlines() or [""]
+        tell(Line(name="", state="problem", said=f"{type(error).__name__}: {first}"))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # an orderly end would wait for threads, and talk to a device that may be broken
+
+
+def _watch(parent: int) -> None:
+    """Ends this process when the one that asked for it has died: then its pipe ends."""
+    if not os.read(parent, 1):
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""What is found by importing torch and the plugins: each function runs in a process of its own (isolated.py)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmnist.builtin.datasets import MNIST_SHA256
+from benchmnist.doctor.lines import Line
+from benchmnist.doctor.machine import in_container, nvidia_hardware
+from benchmnist.errors import DeviceError
+from benchmnist.plugins import find_plugins
+from benchmnist.training.environment import environment, resolve_device
+from benchmnist.training.gpus import read_gpus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmnist.doctor.lines import State
+    from benchmnist.training.gpus import Reading
+
+GET_STARTED = "see 'Get Started' on PyTorch's site"
+
+
+def torch_build(_: Any) -> Line:
+    """The build of torch."""
+    cuda, hip = torch.version.cuda, torch.version.hip
+    built = f"for CUDA {cuda}" if cuda else f"for ROCm {hip}" if hip else "for the CPU only"
+    cudnn = torch.backends.cudnn.version() if cuda else None
+    archs = torch.cuda.get_arch_list()
+    said = f"{torch.__version__}, built {built}"
+    said += f" ({', '.join(archs)})" if archs else ""
+    figures = {"torch": str(torch.__version__), "cuda": cuda, "hip": hip, "cudnn": cudnn, "archs": archs}
+    return Line(name="torch", state="ok", said=said, figures=figures)
+
+
+def processor(_: Any) -> Line:
+    """The processor, and the library by which torch multiplies matrices on it."""
+    name, capability = environment(torch.device("cpu"))["device_name"], torch.backends.cpu.get_cpu_capability()
+    blas = blas_of(torch.__config__.show())
+    said = f"{name}; torch multiplies by {blas}, with {capability}, on {torch.get_num_threads()} threads"
+    if blas == "MKL" and "AMD" in name:
+        said += "; MKL is slower on AMD's processors than on Intel's"
+    figures = {"processor": name, "capability": capability, "blas": blas, "threads": torch.get_num_threads()}
+    return Line(name="processor", state="ok", said=said, figures=figures)
+
+
+def blas_of(configuration: str) -> str:
+    """The BLAS that torch was built with, from the text of `torch.__config__.show()`."""
+    found = re.search(r"BLAS_INFO=(\w+)", configuration)
+    names = {"mkl": "MKL", "open": "OpenBLAS", "accelerate": "Accelerate"}
+    return names.get(found[1], found[1]) if found else "an unknown BLAS"
+
+
+def device(_: Any, name: str) -> Line:
+    """The device of that name, used for a moment; without a name, the one that `auto` would be.
+
+    Its figures have the `device` to try, in full.
+    """
+    works = torch.cuda.is_available()
+    figures: dict[str, Any] = {"cuda": works, "gpus": torch.cuda.device_count() if works else 0}
+    visible, there = read_gpus(os.environ.get("CUDA_VISIBLE_DEVICES")), read_gpus(None)
+    why, remedy = ("", "") if works else why_no_cuda(str(torch.__version__), torch.version.cuda, visible, there)
+    try:
+        found = resolve_device(name or "auto")
+    except DeviceError as error:
+        said = f"{name} is unavailable: {why}" if why and name.startswith("cuda") else str(error)
+        return Line(name="device", state="problem", said=said, remedy=remedy, figures=figures)
+    figures["device"] = str(found)
+    if found.type == "cuda":
+        if name:
+            torch.ones(1, device=found).item()
+        return _supported(found.index, visible, figures)
+    unused: State = "warning" if there.gpus or nvidia_hardware() else "ok"
+    said = f"{found}; {why or 'CUDA works, too'}"
+    return Line(name="device", state=unused if why else "ok", said=said, remedy=remedy, figures=figures)
+
+
+def _supported(index: int, visible: Reading, figures: dict[str, Any]) -> Line:
+    """Whether torch has code for a card."""
+    archs, card = torch.cuda.get_arch_list(), next((card for card in visible.gpus if card.index == index), None)
+    if card is not None and card.capability is not None and archs and not covers(archs, card.capability):
+        major, minor = card.capability
+        said = f"torch {torch.__version__} has no code for {card.name} (sm_{major}{minor})"
+        remedy = f"install a build of torch for it, {GET_STARTED}; this one is for {', '.join(archs)}"
+        return Line(name="device", state="problem", said=said, remedy=remedy, figures=figures)
+    said = f"cuda:{index} works; torch sees {figures['gpus']} GPU{'' if figures['gpus'] == 1 else 's'}"
+    return Line(name="device", state="ok", said=said, figures=figures)
+
+
+def covers(archs: Sequence[str], capability: tuple[int, int]) -> bool:
+    """Whether code for some of those architectures runs on a card, as it is or compiled there."""
+    for arch in archs:
+        kind, _, number = arch.partition("_")
+        digits = "".join(filter(str.isdigit, number))  # sm_90a
+        major, minor = int(digits[:-1]), int(digits[-1])
+        if kind == "sm" and major == capability[0] and minor <= capability[1]:
+            return True
+        if kind == "compute" and (major, minor) <= capability:
+            return True
+    return False
+
+
+def why_no_cuda(
+    version: str, cuda: str | None, visible: Reading, there: Reading, root: Path = Path("/")
+) -> tuple[str, str]:
+    """Why torch sees no GPU, and what to do about it.
+
+    Args:
+        version: Version of torch.
+        cuda: The CUDA that it was built for, if any.
+        visible: The cards that CUDA_VISIBLE_DEVICES leaves.
+        there: All the cards.
+        root: The root of the file system.
+    """
+    names = ", ".join(card.name for card in there.gpus)
+    if there.gpus and cuda is None:
+        return (
+            f"torch {version} is built without CUDA; here is {names}",
+            f"install a build for CUDA, {GET_STARTED}",
+        )
+    if there.gpus and not visible.gpus:
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+        return f"CUDA_VISIBLE_DEVICES={hidden!r} hides {names}", "unset CUDA_VISIBLE_DEVICES, or name a card in it"
+    if there.gpus and cuda is not None:
+        driver = there.gpus[0]
+        if driver.cuda and int(driver.cuda.partition(".")[0]) < int(cuda.partition(".")[0]):
+            return (
+                f"the driver {driver.driver} runs CUDA up to {driver.cuda}, and torch {version} needs {cuda}",
+                f"upgrade the driver, or install a build of torch for CUDA {driver.cuda}, {GET_STARTED}",
+            )
+        return f"the driver answers, and torch cannot use it: {_words()}", "restart the machine, or its driver"
+    if "mismatch" in there.problem.lower():
+        return f"the driver was upgraded while it ran: {there.problem}", "restart the machine"
+    if nvidia_hardware(root):
+        if in_container(root) and not (root / "dev/nvidiactl").exists():
+            remedy = "with NVIDIA's container toolkit on the host: docker run --gpus all ..."
+            return "this container was started without the GPU that the machine has", remedy
+        return f"NVIDIA's driver does not answer, though a card is here: {there.problem}", "install the driver"
+    return "this machine has no NVIDIA GPU", ""
+
+
+def _words() -> str:
+    """What CUDA itself says."""
+    try:
+        torch.cuda.init()
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        return str(error).partition("\n")[0]
+    return "no reason is given"
+
+
+def data(_: Any, root: str) -> Line:
+    """MNIST's files against their checksums."""
+    folder, found = Path(root, "MNIST", "raw"), 0
+    for name, expected in MNIST_SHA256.items():
+        if (file := folder / name).is_file():
+            if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+                said = f"{file} is damaged: its sha256 is not MNIST's"
+                return Line(name="data", state="problem", said=said, remedy="delete it, and it is unpacked again")
+            found += 1
+    said = (
+        "MNIST is whole" if found == len(MNIST_SHA256) else "MNIST is not unpacked yet; it comes with this package"
+    )
+    return Line(name="data", state="ok", said=f"{said}: {folder}", figures={"files": found})
+
+
+def plugins(_: Any, block: Sequence[str]) -> Line:
+    """The installed plugins: those that are broken, and names that several offer."""
+    registry = find_plugins(block)
+    broken = [plugin for plugin in registry.plugins if plugin.error]
+    wrong = [f"{plugin} failed to load: {plugin.error}" for plugin in broken]
+    remedies = [plugin.remedy for plugin in broken]
+    for kind, offers in registry.by_kind.items():
+        wrong += [f"the {kind} {name!r} is {offers.dispute(name)}" for name in offers.contested]
+    notes = [f"{plugin} {note}" for plugin in registry.plugins for note in plugin.notes]
+    names = {plugin.name: f"{plugin.distribution} {plugin.version}" for plugin in registry.plugins}
+    return Line(
+        name="plugins",
+        state="problem" if wrong else "warning" if notes else "ok",
+        said="; ".join([*wrong, *notes]) or ", ".join(names.values()),
+        remedy="; ".join(remedies),
+        figures=names,
+    )

@@ -1,0 +1,208 @@
+"""The measurements of `--speed`.
+
+Each runs in a process of its own, and tells what it has after every figure: that stays where it is stopped.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmnist.dispatch import Observer
+from benchmnist.doctor.place import Place, completed, passed, small_case
+from benchmnist.plugins import find_plugins
+from benchmnist.results import CaseResult
+from benchmnist.session import run
+from benchmnist.testing.checks import DoesNotApply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from benchmnist.cases import Case
+    from benchmnist.doctor.lines import Line
+    from benchmnist.executors import Epoch
+
+    Tell = Callable[[Line], None]
+
+PROFILED = (("fc", "adam"), ("fc-bn-dropout", "adam"), ("cnn", "adam"))
+"""The models and optimizers whose steps are taken apart."""
+SHOWN = 20
+"""Kernels of a step that are kept: those that take longest."""
+STACKS = (1, 2, 4, 8, 16, 32)
+"""Seeds that are stacked."""
+SPEEDRUN_SEEDS = 3
+"""Seeds of the speedrun, of 30: the time is measured here, not the accuracy proved."""
+
+
+def make(tell: Tell, trial: str, device: str, data_root: str) -> Line:
+    """Makes a measurement of this module."""
+    made: Line = globals()[trial](Place(device, data_root, tell))
+    return made
+
+
+def start(place: Place) -> Line:
+    """Seconds of a program's start."""
+    figures: dict[str, float] = {}
+    for name, arguments in (
+        ("help", ["-m", "benchmnist", "--help"]),
+        ("import_torch", ["-c", "import torch"]),
+        ("import_session", ["-c", "import benchmnist.session"]),
+    ):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)  # noqa: S603 - ourselves
+        figures[name] = time.perf_counter() - begun
+        place.tell(_measured(figures))
+    begun = time.perf_counter()
+    for step in place.steps(small_case(epochs=1), executor="local"):
+        figures.setdefault("first_epoch", time.perf_counter() - begun)
+        if isinstance(step, CaseResult):
+            completed(step)
+    return _measured(figures)
+
+
+def _measured(figures: Mapping[str, Any]) -> Line:
+    return passed(", ".join(f"{name} {seconds:.2f} s" for name, seconds in figures.items()), **figures)
+
+
+def kernels(place: Place) -> Line:
+    """Microseconds of a step: in all, and by kernel on a GPU or by operator on a CPU."""
+    figures: dict[str, Any] = {}
+    for model, optimizer in PROFILED:
+        case = small_case(model, optimizer, batch_size=100, train_size=5000, epochs=4)
+        figures[f"{model}/{optimizer}"] = _profile(place, case)
+        place.tell(_steps(figures))
+    return _steps(figures)
+
+
+def _steps(figures: Mapping[str, Any]) -> Line:
+    said = ", ".join(
+        f"{name} {found['us_per_step']:.0f} µs ({found['kernels'][0]['name'][:40]} "
+        f"{found['kernels'][0]['us_per_step']:.0f})"
+        for name, found in figures.items()
+    )
+    return passed(said, **figures)
+
+
+def _profile(place: Place, case: Case) -> dict[str, Any]:
+    """The third epoch of a case under the clock, and the fourth under torch's profiler."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    activities += [torch.profiler.ProfilerActivity.CUDA] if place.on_cuda else []
+    profiler = torch.profiler.profile(activities=activities)
+    seconds: list[float] = []
+
+    def timed(epoch: Epoch) -> None:
+        if len(seconds) == case.epochs - 1:
+            with profiler:
+                epoch.run()
+        else:
+            epoch.run()
+        seconds.append(epoch.seconds)
+
+    *_, result = place.steps(case, run_epoch=timed)
+    assert isinstance(result, CaseResult)  # noqa: S101 - it comes last
+    completed(result)
+    steps, found = result.steps, []
+    for event in profiler.key_averages():
+        on_gpu = event.device_type.name == "CUDA"
+        if on_gpu == place.on_cuda:
+            spent = event.self_device_time_total if on_gpu else event.self_cpu_time_total
+            found.append({"name": event.key, "us_per_step": spent / steps, "calls_per_step": event.count / steps})
+    found.sort(key=lambda kernel: -kernel["us_per_step"])
+    return {
+        "engine": result.engine,
+        "us_per_step": seconds[-2] / steps * 1e6,
+        "kernels_us_per_step": sum(kernel["us_per_step"] for kernel in found),
+        "kernels": found[:SHOWN],
+    }
+
+
+def stacks(place: Place) -> Line:
+    """Trials a second, one by one and stacked; a trial is an epoch of 6,000 digits."""
+    figures: dict[str, Any] = {}
+    for name, hidden in (("fc", 500), ("fc-50", 50)):
+        figures[name] = {}
+        for seeds in STACKS:
+            figures[name][str(seeds)] = {
+                engine: _trials_a_second(place, hidden, seeds, engine) for engine in ("auto", "stacked")
+            }
+            place.tell(_ratios(figures))
+    return _ratios(figures)
+
+
+def _ratios(figures: Mapping[str, Any]) -> Line:
+    said = "; ".join(
+        f"{name}: " + ", ".join(f"{n} seeds {each['stacked'] / each['auto']:.1f}×" for n, each in found.items())
+        for name, found in figures.items()
+    )
+    return passed(said, **figures)
+
+
+def _trials_a_second(place: Place, hidden: int, seeds: int, engine: str) -> float:
+    """Of the second epoch: the first has the captures in it."""
+    case = small_case(engine=engine, seeds=tuple(range(seeds)), batch_size=100, train_size=6000)
+    model = case.model.model_copy(update={"params": {"hidden_size": hidden}})
+    (result,) = place.train(case.model_copy(update={"model": model}))
+    return seeds / sum(trial.epochs[1].seconds for trial in completed(result).trials)
+
+
+class _Cases(Observer):
+    """Tells of each case that ends."""
+
+    def __init__(self, tell: Tell) -> None:
+        self.tell, self.figures, self.started = tell, dict[str, Any](), time.perf_counter()
+
+    def run_started(self, *_: Any) -> None:
+        self.figures["until_trained"] = time.perf_counter() - self.started
+
+    def epoch_ended(self, *_: Any) -> None:
+        self.figures.setdefault("until_first_epoch", time.perf_counter() - self.started)
+
+    def case_ended(self, result: CaseResult) -> None:
+        epochs = [epoch.seconds for trial in result.trials for epoch in trial.epochs]
+        self.figures[result.id] = {
+            "status": result.status,
+            "engine": result.engine,
+            "remarks": result.remarks,
+            "seconds": result.wall_seconds,
+            "epoch_seconds": statistics.median(epochs) if epochs else None,
+            "accuracy": [trial.epochs[-1].test_accuracy for trial in result.trials if trial.epochs],
+        }
+        self.tell(self.line())
+
+    def line(self) -> Line:
+        """What is known."""
+        self.figures["seconds"] = time.perf_counter() - self.started
+        cases = sum(isinstance(each, dict) for each in self.figures.values())
+        return passed(
+            f"{cases} case{'' if cases == 1 else 's'} in {self.figures['seconds']:.1f} s", **self.figures
+        )
+
+
+def _suite(place: Place, name: str, seeds: int) -> Line:
+    """Runs a suite that comes with the package."""
+    observer = _Cases(place.tell)
+    file: Path
+    with resources.as_file(resources.files("benchmnist.doctor") / "suites" / f"{name}.toml") as file:
+        run(
+            file, device=place.device, seeds=seeds, data_root=place.data_root, checkpoints=False, observer=observer
+        )
+    return observer.line()
+
+
+def assignment4(place: Place) -> Line:
+    """Seconds of the suite assignment4 with one seed, case by case."""
+    return _suite(place, "assignment4", 1)
+
+
+def speedrun(place: Place) -> Line:
+    """Seconds of the suite speedrun with a few seeds."""
+    if "speedrun" not in find_plugins().models:
+        raise DoesNotApply("its model is not installed: python -m pip install ./plugins/benchmnist-speedrun")
+    return _suite(place, "speedrun", SPEEDRUN_SEEDS)

@@ -1,0 +1,255 @@
+"""The tries: functions that train a little on a device, and look at the results.
+
+Each runs in a process of its own (isolated.py), in an empty folder, and is listed in tries.py. It returns a line,
+or raises Miss with what was seen, or DoesNotApply.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from benchmnist.doctor import misbehaving
+from benchmnist.doctor.place import (
+    SAME,
+    TOLERANCE,
+    ExecutorName,
+    Place,
+    apart,
+    completed,
+    component,
+    judged,
+    learned,
+    passed,
+    small_case,
+)
+from benchmnist.results import CaseResult
+from benchmnist.session import run
+from benchmnist.testing.checks import Miss
+from benchmnist.training.gpus import gpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from benchmnist.doctor.lines import Line
+    from benchmnist.executors import Epoch
+
+    Tell = Callable[[Line], None]
+
+ROUNDED = {"float32": TOLERANCE, "tf32": TOLERANCE, "bf16": 0.1}
+"""How far losses may be from those in float32, relative."""
+DRAWS = ("fc-bn-dropout",)
+"""The built-in models that draw random numbers, which differ from device to device."""
+QUICK = """
+[suite]
+name = "doctor"
+[defaults]
+epochs = 2
+seeds = 2
+train_size = 1000
+test_size = 500
+batch_size = 64
+baseline = "sgd"
+[optimizers.sgd]
+lr = 0.1
+[optimizers.adam]
+lr = 2e-3
+[[cases]]
+models = ["fc"]
+optimizers = ["sgd", "adam"]
+"""
+
+
+def make(tell: Tell, trial: str, device: str, data_root: str, **arguments: Any) -> Line:
+    """Makes a try of this module, on one thread: a busy CPU is slow with several, and the results are the same."""
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    made: Line = globals()[trial](Place(device, data_root, tell), **arguments)
+    return made
+
+
+def suite(place: Place, executor: ExecutorName) -> Line:
+    """Runs a small suite as `benchmnist run` does."""
+    Path("doctor.toml").write_text(QUICK, "utf-8")
+    result = run(
+        "doctor.toml", device=place.device, executor=executor, jobs=1, data_root=place.data_root, checkpoints=False
+    )
+    accuracies = {case.id: learned(case) for case in result.cases}
+    if len(accuracies) != len(result.record.plan) or result.record.status != "completed":
+        raise Miss(
+            f"the run {result.record.status}: {len(accuracies)} of {len(result.record.plan)} cases are there"
+        )
+    if executor == "local" and place.on_cuda and torch.cuda.is_initialized():
+        raise Miss("the process that only hands out the work began to use CUDA, which takes memory of the GPU")
+    said = ", ".join(f"{case} {accuracy:.0f} %" for case, accuracy in accuracies.items())
+    return passed(said, engines=[case.engine for case in result.cases], **accuracies)
+
+
+def model(place: Place, name: str) -> Line:
+    """Trains a model on the device, and as the notebook did on the CPU."""
+    where = place.device if name in DRAWS else "cpu"
+    (seen,) = place.train(small_case(name))
+    (expected,) = place.train(small_case(name, engine="dataloader"), device=where)
+    return judged(seen, apart(seen, expected, TOLERANCE), learned(seen))
+
+
+def optimizer(place: Place, name: str, params: Mapping[str, Any], capturable: bool) -> Line:
+    """Trains with an optimizer on the device, and as the notebook did on the CPU."""
+    (seen,) = place.train(small_case("fc", name, params=params))
+    (expected,) = place.train(small_case("fc", name, params=params, engine="dataloader"), device="cpu")
+    return judged(seen, apart(seen, expected, TOLERANCE), learned(seen), capturable=capturable)
+
+
+def schedule(place: Place, name: str, params: Mapping[str, Any]) -> Line:
+    """Trains with a schedule on the device, and as the notebook did on the CPU."""
+    options: dict[str, Any] = {"params": {"lr": 0.05, "momentum": 0.9}, "schedule": component(name, **params)}
+    (seen,) = place.train(small_case("fc", "sgd", **options))
+    (expected,) = place.train(small_case("fc", "sgd", engine="dataloader", **options), device="cpu")
+    # One that moves more than the learning rate may not be captured.
+    return judged(seen, apart(seen, expected, TOLERANCE), learned(seen), capturable=not params)
+
+
+def precision(place: Place, name: Literal["float32", "tf32", "bf16"]) -> Line:
+    """Trains in a precision on the device, and in float32 on the CPU."""
+    (seen,) = place.train(small_case(precision=name))
+    (expected,) = place.train(small_case(), device="cpu")
+    if seen.precision != name:
+        raise Miss(f"it was trained in {seen.precision}, and should be in {name}")
+    return judged(seen, apart(seen, expected, ROUNDED[name]), learned(seen))
+
+
+def engine(
+    place: Place, *, name: str, model: str, optimizer: str, params: Mapping[str, Any], schedule: str
+) -> Line:
+    """Trains by an engine and by `resident` on the same device."""
+    options: dict[str, Any] = {"params": params, "schedule": component(schedule) if schedule else None}
+    (expected,) = place.train(small_case(model, optimizer, engine="resident", **options))
+    (seen,) = place.train(small_case(model, optimizer, engine=name, **options))
+    if seen.status == "completed" and seen.engine != name:
+        raise Miss(f"it was trained by {seen.engine}: {'; '.join(seen.remarks)}")
+    return judged(seen, apart(seen, expected, SAME), learned(seen))
+
+
+def stacked(place: Place, captured: bool) -> Line:
+    """Trains seeds at once and one by one, with dropout."""
+    options: dict[str, Any] = {"seeds": (4, 0, 7)}
+    (expected,) = place.train(small_case("fc-bn-dropout", engine="resident", **options))
+    (seen,) = place.train(small_case("fc-bn-dropout", engine="stacked", **options))
+    if seen.status == "completed" and seen.engine != "stacked":
+        raise Miss(f"the seeds were trained one by one: {'; '.join(seen.remarks)}")
+    if captured and seen.status == "completed" and "graph" not in seen.remarks:
+        raise Miss(f"the stack was not captured: {'; '.join(seen.remarks)}")
+    return judged(seen, apart(seen, expected, TOLERANCE), learned(seen))
+
+
+def misbehaving_model(place: Place, name: str, executor: ExecutorName, words: str) -> Line:
+    """Trains a model that misbehaves, and then an ordinary one by the same executor.
+
+    Args:
+        place: The place.
+        name: The model, of misbehaving.py.
+        executor: The executor.
+        words: What its error must speak of, words of which one is enough; empty where it must end well.
+    """
+    plugin = misbehaving.__name__
+    bad = small_case(f"doctor-{name}")
+    ordinary = small_case()
+    first, after = place.train(bad, ordinary, executor=executor, plugins=(plugin,))
+    (expected,) = place.train(ordinary, device="cpu")
+    said = (first.error or "").lower()
+    if not words:
+        learned(first)
+        if first.engine == "graph" or (place.on_cuda and not first.remarks):
+            raise Miss(f"it cannot be captured, and the result says {first.engine}, {first.remarks}")
+    elif not first.failed:
+        raise Miss(f"it must fail, and {first.status}")
+    elif not any(word in said for word in words.split("|")):
+        sys.stderr.write(first.error or "")
+        raise Miss(f"its error does not say {words.replace('|', ' or ')!r}")
+    most = apart(after, expected, TOLERANCE)
+    shown = "; ".join(first.remarks) if not words else f"it {first.status}"
+    return passed(f"{shown}; the next case is right", apart=most, status=first.status, remarks=first.remarks)
+
+
+def cpu_beside_gpu(place: Place) -> Line:
+    """Trains on the CPU of a machine that has a GPU."""
+    (seen,) = place.train(
+        small_case("doctor-avoids-cuda"), device="cpu", executor="local", plugins=(misbehaving.__name__,)
+    )
+    return passed(f"{learned(seen):.0f} %; its worker saw no GPU")
+
+
+CLOCKS_APART = 0.05
+"""How far our clock and CUDA's may be apart, relative; 1 ms beside."""
+
+
+def clock(place: Place) -> Line:
+    """Holds our clock of an epoch against the events of CUDA."""
+    pairs: list[tuple[float, float]] = []
+
+    def timed(epoch: Epoch) -> None:
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        epoch.run()
+        end.record()
+        torch.cuda.synchronize()
+        pairs.append((epoch.seconds, start.elapsed_time(end) / 1000))
+
+    torch.cuda.set_device(torch.device(place.device))
+    case = small_case(train_size=None, epochs=6)
+    *_, result = place.steps(case, run_epoch=timed)
+    assert isinstance(result, CaseResult)  # noqa: S101 - it comes last
+    learned(result)
+    ours, cudas = zip(*pairs[1:], strict=True)  # the first captures, which our clock leaves out
+    one, other = statistics.median(ours), statistics.median(cudas)
+    if abs(one - other) > CLOCKS_APART * other + 1e-3:
+        raise Miss(f"an epoch took {one * 1000:.1f} ms by our clock, and {other * 1000:.1f} ms by CUDA's events")
+    return passed(
+        f"an epoch takes {one * 1000:.1f} ms by ours, {other * 1000:.1f} by CUDA's", ours=ours, cudas=cudas
+    )
+
+
+GROWTH = 64 * 2**20
+"""Bytes by which memory may grow between the tenth part of the cases and the last."""
+
+
+def memory(place: Place, cases: int) -> Line:
+    """Trains many small cases in one process, and looks whether its memory grows."""
+    first, last = max(2, cases // 10), cases
+    seen: dict[int, dict[str, int]] = {}
+    many = (small_case(epochs=1, train_size=200, test_size=100, seeds=(seed,)) for seed in range(cases))
+    number = 0
+    for step in place.steps(*many):
+        if isinstance(step, CaseResult):
+            completed(step)
+            number += 1
+            if number in (first, last):
+                seen[number] = _memory(place)
+    grown = {name: after - seen[first][name] for name, after in seen[last].items()}
+    said = ", ".join(f"{name} {growth / 2**20:+.1f} MiB" for name, growth in grown.items())
+    if any(growth > GROWTH for growth in grown.values()):
+        raise Miss(f"from case {first} to case {last} it grew: {said}")
+    return passed(f"from case {first} to case {last}: {said}", **grown)
+
+
+def _memory(place: Place) -> dict[str, int]:
+    """Bytes: of this process on the host, of torch on the GPU, of the whole GPU."""
+    found = {"host": _resident()}
+    if place.on_cuda:
+        index = torch.device(place.device).index
+        found["torch"] = torch.cuda.memory_allocated(index)
+        card = next((card for card in gpus(fresh=True) if card.index == index), None)
+        if card is not None and card.memory_used is not None:
+            found["gpu"] = card.memory_used
+    return found
+
+
+def _resident() -> int:
+    """Bytes that this process has in memory; 0 where that is not told."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.is_file() else 0
