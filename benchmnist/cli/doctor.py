@@ -80,7 +80,8 @@ def command(*, file: Path | None, **options: Any) -> None:
     with terminated_as_interrupted() as terminated:
         try:
             with contextlib.suppress(KeyboardInterrupt), _spinner(console) as begins:
-                _show(chart, examine(asked, begins), console)
+                with contextlib.closing(examine(asked, begins)) as lines:
+                    _show(chart, lines, console)
                 interrupted = False
         finally:
             chart.end(interrupted=interrupted)

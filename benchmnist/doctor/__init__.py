@@ -59,7 +59,7 @@ class Options:
         return [one for one in chosen if not self.keywords or any(word in one.name for word in self.keywords)]
 
 
-def examine(options: Options, begins: Callable[[str], None] = lambda _: None) -> Iterator[Line]:
+def examine(options: Options, begins: Callable[[str], None] = lambda _: None) -> Generator[Line, None, None]:
     """Yields what is found and what came of each try, as it is known.
 
     Args:

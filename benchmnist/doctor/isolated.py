@@ -1,7 +1,7 @@
 """Runs functions one by one, each in a process of its own: one that fails, hangs or crashes spoils nothing else.
 
 On Linux the process is forked from one that has imported torch already, and has not touched a device; it is called
-the nursery. Elsewhere each function has to wait for torch to be imported. All that a function leaves running is
+the nursery. Elsewhere each function has to wait for torch to be imported. Whatever a function leaves running is
 found by a variable in its environment, and killed.
 """
 
@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from benchmnist.doctor.lines import Line
+from benchmnist.doctor.lines import Line, Miss, NotHere
 from benchmnist.errors import BenchmnistError
 from benchmnist.store import write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from benchmnist.doctor.lines import State
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 MARK = "BENCHMNIST_DOCTOR"
 """The variable that the nursery, its children and theirs have in their environment."""
+MODULES = ("benchmnist.session", "torch._dynamo")
+"""What takes long to import; the second is what torch imports for the first optimizer of a process."""
 LATE = "late"
 LAST_WORDS = 12
 """Lines of what a process printed that are kept where it failed."""
@@ -68,7 +70,14 @@ class Task:
 
 
 class Nursery:
-    """Runs functions in processes of their own, one after the other."""
+    """Runs functions in processes of their own, one after the other.
+
+    Args:
+        modules: What the processes have imported when they begin.
+    """
+
+    def __init__(self, modules: Sequence[str] = MODULES) -> None:
+        self.modules = modules
 
     def __enter__(self) -> Self:
         self.mark = secrets.token_hex(8)
@@ -134,7 +143,15 @@ class Nursery:
     def _started(self, log: Path) -> subprocess.Popen[str]:
         if self.process is None or self.process.poll() is not None:
             # -P: a file of the current folder named as a module of ours must not be taken for it.
-            command = [sys.executable, "-P", "-X", "faulthandler", "-m", "benchmnist.doctor.isolated"]
+            command = [
+                sys.executable,
+                "-P",
+                "-X",
+                "faulthandler",
+                "-m",
+                "benchmnist.doctor.isolated",
+                *self.modules,
+            ]
             paths = os.pathsep.join(path for path in sys.path if path)
             with log.open("wb") as output:
                 self.process = subprocess.Popen(  # noqa: S603 - ourselves
@@ -184,18 +201,19 @@ def _answer(task: Task) -> Line | None:
 
 
 def _last_words(task: Task) -> str:
-    """The end of what it printed."""
-    said = "".join(
-        log.read_text("utf-8", "replace") for log in (Path(task.folder, "nursery.log"), task.log) if log.is_file()
-    )
-    return "\n".join(said.strip().splitlines()[-LAST_WORDS:])
+    """The end of what it printed; of a crash, which prints a stack after its reason, from the reason on."""
+    logs = [log for log in (Path(task.folder, "nursery.log"), task.log) if log.is_file()]
+    lines = "".join(log.read_text("utf-8", "replace") for log in logs).strip().splitlines()
+    for number, line in enumerate(lines):
+        if line.startswith("Fatal Python error"):
+            return "\n".join(lines[number : number + LAST_WORDS])
+    return "\n".join(lines[-LAST_WORDS:])
 
 
 def main() -> None:
     """The nursery: imports what takes long, then runs tasks until nobody is left to send one."""
-    importlib.import_module("benchmnist.session")
-    with contextlib.suppress(Exception):  # the first optimizer would import it: two seconds
-        importlib.import_module("torch._dynamo")
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     forks = sys.platform == "linux"  # on macOS libraries do not survive a fork, on Windows there is none
     for text in sys.stdin:
         task = Task(**json.loads(text))
@@ -221,12 +239,10 @@ def _run(task: Task) -> NoReturn:
     def tell(line: Line) -> None:
         write_file(task.answer, line.model_dump_json())
 
-    from benchmnist.testing.checks import DoesNotApply, Miss  # with torch
-
     module, _, function = task.call.partition(":")
     try:
         tell(getattr(importlib.import_module(module), function)(tell, **task.arguments))
-    except DoesNotApply as reason:
+    except NotHere as reason:
         tell(Line(name="", state="not here", said=str(reason)))
     except (Miss, BenchmnistError) as error:
         tell(Line(name="", state="problem", said=str(error)))

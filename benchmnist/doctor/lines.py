@@ -19,6 +19,14 @@ State = Literal["ok", "warning", "problem", "unknown", "not here"]
 """`problem` is the only one that makes the exit code 1; `not here` does not apply to this machine or device."""
 
 
+class Miss(Exception):  # noqa: N818 - it is no error of ours
+    """A try that fails; says what was seen."""
+
+
+class NotHere(Exception):  # noqa: N818 - it is no error at all
+    """A try that does not apply to this machine; says why."""
+
+
 class Line(Frozen):
     """A fact that was found, or a try and its outcome.
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmnist.dispatch import Observer
+from benchmnist.doctor.lines import NotHere
 from benchmnist.doctor.place import Place, completed, passed, small_case
 from benchmnist.plugins import find_plugins
 from benchmnist.results import CaseResult
 from benchmnist.session import run
-from benchmnist.testing.checks import DoesNotApply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -204,5 +204,5 @@ def assignment4(place: Place) -> Line:
 def speedrun(place: Place) -> Line:
     """Seconds of the suite speedrun with a few seeds."""
     if "speedrun" not in find_plugins().models:
-        raise DoesNotApply("its model is not installed: python -m pip install ./plugins/benchmnist-speedrun")
+        raise NotHere("its model is not installed: python -m pip install ./plugins/benchmnist-speedrun")
     return _suite(place, "speedrun", SPEEDRUN_SEEDS)

@@ -1,7 +1,7 @@
 """The tries: functions that train a little on a device, and look at the results.
 
 Each runs in a process of its own (isolated.py), in an empty folder, and is listed in tries.py. It returns a line,
-or raises Miss with what was seen, or DoesNotApply.
+or raises Miss with what was seen.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from benchmnist.doctor import misbehaving
+from benchmnist.doctor.lines import Miss
 from benchmnist.doctor.place import (
     SAME,
     TOLERANCE,
@@ -30,7 +31,6 @@ from benchmnist.doctor.place import (
 )
 from benchmnist.results import CaseResult
 from benchmnist.session import run
-from benchmnist.testing.checks import Miss
 from benchmnist.training.gpus import gpus
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def suite(place: Place, executor: ExecutorName) -> Line:
 
 
 def model(place: Place, name: str) -> Line:
-    """Trains a model on the device, and as the notebook did on the CPU."""
+    """Trains a model on the device, and as the reference does: by the engine `dataloader`, on the CPU."""
     where = place.device if name in DRAWS else "cpu"
     (seen,) = place.train(small_case(name))
     (expected,) = place.train(small_case(name, engine="dataloader"), device=where)
@@ -99,14 +99,14 @@ def model(place: Place, name: str) -> Line:
 
 
 def optimizer(place: Place, name: str, params: Mapping[str, Any], capturable: bool) -> Line:
-    """Trains with an optimizer on the device, and as the notebook did on the CPU."""
+    """Trains with an optimizer on the device, and as the reference does."""
     (seen,) = place.train(small_case("fc", name, params=params))
     (expected,) = place.train(small_case("fc", name, params=params, engine="dataloader"), device="cpu")
     return judged(seen, apart(seen, expected, TOLERANCE), learned(seen), capturable=capturable)
 
 
 def schedule(place: Place, name: str, params: Mapping[str, Any]) -> Line:
-    """Trains with a schedule on the device, and as the notebook did on the CPU."""
+    """Trains with a schedule on the device, and as the reference does."""
     options: dict[str, Any] = {"params": {"lr": 0.05, "momentum": 0.9}, "schedule": component(name, **params)}
     (seen,) = place.train(small_case("fc", "sgd", **options))
     (expected,) = place.train(small_case("fc", "sgd", engine="dataloader", **options), device="cpu")
