@@ -139,7 +139,7 @@ def _cgroup_files(root: Path, controller: str, name: str) -> Iterator[Path]:
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
-        top = mount / controller if controllers else mount
+        top = next((top for each in (controllers, controller) if (top := mount / each).is_dir()), mount)
         place = top / path.lstrip("/")
         for folder in (place, *place.parents):
             if (folder / name).is_file():

@@ -118,7 +118,7 @@ def precision(place: Place, name: Literal["float32", "tf32", "bf16"]) -> Line:
     """Trains in a precision on the device, and in float32 on the CPU."""
     (seen,) = place.train(small_case(precision=name))
     (expected,) = place.train(small_case(), device="cpu")
-    if seen.precision != name:
+    if completed(seen).precision != name:
         raise Miss(f"it was trained in {seen.precision}, and should be in {name}")
     return judged(seen, apart(seen, expected, ROUNDED[name]), learned(seen))
 
@@ -130,7 +130,7 @@ def engine(
     options: dict[str, Any] = {"params": params, "schedule": component(schedule) if schedule else None}
     (expected,) = place.train(small_case(model, optimizer, engine="resident", **options))
     (seen,) = place.train(small_case(model, optimizer, engine=name, **options))
-    if seen.status == "completed" and seen.engine != name:
+    if completed(seen).engine != name:
         raise Miss(f"it was trained by {seen.engine}: {'; '.join(seen.remarks)}")
     return judged(seen, apart(seen, expected, SAME), learned(seen))
 
@@ -140,9 +140,9 @@ def stacked(place: Place, captured: bool) -> Line:
     options: dict[str, Any] = {"seeds": (4, 0, 7)}
     (expected,) = place.train(small_case("fc-bn-dropout", engine="resident", **options))
     (seen,) = place.train(small_case("fc-bn-dropout", engine="stacked", **options))
-    if seen.status == "completed" and seen.engine != "stacked":
+    if completed(seen).engine != "stacked":
         raise Miss(f"the seeds were trained one by one: {'; '.join(seen.remarks)}")
-    if captured and seen.status == "completed" and "graph" not in seen.remarks:
+    if captured and "graph" not in seen.remarks:
         raise Miss(f"the stack was not captured: {'; '.join(seen.remarks)}")
     return judged(seen, apart(seen, expected, TOLERANCE), learned(seen))
 

@@ -1,0 +1,172 @@
+"""`benchmnist doctor`, as a user types it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmnist.doctor import Line, Report
+from benchmnist.doctor.tries import tries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click.testing import Result
+
+PATIENCE = 300.0
+
+
+def states(report: Report) -> dict[str, str]:
+    return {line.name: line.state for line in report.lines}
+
+
+def test_the_short_form_passes_on_the_cpu(invoke: Callable[..., Result], tmp_path: Path) -> None:
+    done = invoke("doctor", "--device", "cpu", "--short", "--json", "doctor.json")
+    report = Report.model_validate_json((tmp_path / "doctor.json").read_bytes())
+    assert [line for line in report.lines if line.state == "problem"] == []
+    assert done.exit_code == 0
+    assert (report.status, report.device, report.short) == ("completed", "cpu", True)
+    tried = {line.name: line.state for line in report.lines if line.part == "tried"}
+    assert tried == {one.name: "not here" if one.cuda else "ok" for one in tries(short=True)}
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    for expected in (
+        "On this machine\n",
+        "✓ ok       device: cpu; ",
+        "\nTried on cpu\n",
+        "✓ passed   model-cnn: the model cnn learns",
+        "– not here clock: our clock agrees with the events of CUDA: not on cpu\n",
+        "\nnothing is wrong: ",
+    ):
+        assert expected in done.stdout
+
+
+BROKEN, TWIN = (
+    "raise RuntimeError('out of order')",
+    """
+import torch
+from benchmnist import OptimizerSpec, hookimpl
+
+@hookimpl
+def benchmnist_optimizers():
+    return [OptimizerSpec(name="adam", summary="", build=torch.optim.Adam)]
+""",
+)
+
+
+def test_what_is_wrong_is_told_with_its_remedy(
+    invoke: Callable[..., Result], install_plugin: Callable[..., None], tmp_path: Path
+) -> None:
+    install_plugin("broken", BROKEN)
+    install_plugin("twin", TWIN)
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "t10k-labels-idx1-ubyte").write_bytes(b"nonsense")
+    done = invoke("doctor", "--data-root", "data", "--device", "cpu", "-k", "precision-float32", "--json", "-")
+    assert done.exit_code == 1
+    report = Report.model_validate_json(done.stdout)
+    problems = {line.name: line for line in report.lines if line.state == "problem"}
+    assert [*problems] == ["data", "plugins", "precision-float32"]
+    assert "benchmnist-broken 1.0 (plugin 'broken') failed to load" in problems["plugins"].said
+    assert "the optimizer 'adam' is offered by" in problems["plugins"].said
+    assert "BENCHMNIST_BLOCK=broken" in problems["plugins"].remedy
+    assert "t10k-labels-idx1-ubyte is damaged" in problems["data"].said
+    assert "is damaged" in problems["precision-float32"].said
+    assert 'leave precision = "float32"' in problems["precision-float32"].remedy
+    shown = " ".join(done.stderr.split())  # with --json - what is read stands beside what is parsed
+    assert "✗ problem plugins: " in shown
+    assert "✗ failed precision-float32: " in shown
+    assert "→ delete it, and it is unpacked again" in shown
+    assert "something is wrong: " in shown
+
+
+def test_a_device_that_is_not_there(invoke: Callable[..., Result], tmp_path: Path) -> None:
+    done = invoke("doctor", "--device", "cuda:77", "--short", "--json", "doctor.json")
+    assert done.exit_code == 1
+    report = Report.model_validate_json((tmp_path / "doctor.json").read_bytes())
+    assert states(report)["device"] == "problem"
+    assert report.lines[-1] == Line(
+        name="tries", part="tried", state="unknown", said="nothing was tried: cuda:77 is unavailable"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--short"], "--short needs a device to try: pass --device cpu or --device cuda"),
+        (["--speed"], "--speed needs a device to try"),
+        (["--device", "cpu", "-k", "nonsense"], "no try has 'nonsense' in its name; the tries are: suite-local, "),
+        (["--json", "/proc/doctor.json"], "cannot write /proc/doctor.json"),
+    ],
+)
+def test_usage(invoke: Callable[..., Result], arguments: list[str], said: str) -> None:
+    done = invoke("doctor", *arguments)
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_is_known_stays_where_it_is_interrupted(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    file = tmp_path / "doctor.json"
+    command = [
+        sys.executable,
+        "-m",
+        "benchmnist",
+        "doctor",
+        "--device",
+        "cpu",
+        "-k",
+        "memory",
+        "--json",
+        str(file),
+    ]
+    variable = f"OF_THE_TEST={tmp_path}"
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "OF_THE_TEST": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # In the background a shell has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    end = time.monotonic() + PATIENCE
+    while not (_lines(file) and _lines(file)[-1]["name"] in ("torch", "data-root")):
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code
+    assert "\ninterrupted: " in said
+    assert "Traceback" not in said
+    report = Report.model_validate_json(file.read_bytes())
+    assert report.status == "interrupted"
+    assert report.ended is not None
+    assert _processes_with(variable) == []
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    return json.loads(file.read_text("utf-8"))["lines"] if file.is_file() else []
+
+
+def _processes_with(variable: str) -> list[str]:
+    """The processes that have a variable in their environment."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            found += [file.parent.name] if variable.encode() in file.read_bytes() else []
+    return found
+
+
+def test_the_doctor_itself_does_not_import_torch() -> None:
+    program = "import sys, benchmnist.cli.doctor, benchmnist.doctor; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
