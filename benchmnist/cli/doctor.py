@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmnist.cli.options import block_option, data_root_option, debug_option, option, out_option
+from benchmnist.cli.options import block_option, data_root_option, debug_option, listed, option, out_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,12 +43,12 @@ INDENT = " " * 11
 @option("--speed", is_flag=True, help="Measure how fast the device is, too: ten minutes at most.")
 @option(
     "-k",
-    "--keyword",
-    "keywords",
-    envvar="BENCHMNIST_DOCTOR_KEYWORD",
-    multiple=True,
-    metavar="TEXT",
-    help="Make only the tries with this text in their names; may be given several times.",
+    "--only",
+    default="",
+    type=click.UNPROCESSED,
+    callback=listed,
+    metavar="TEXT,...",
+    help="Make only the tries that have one of these texts in their names.",
 )
 @option(
     "--json",
@@ -111,17 +111,15 @@ def _asked(options: dict[str, Any]) -> Options:
     )
     asked = Options(data_root=Path(root).absolute(), **options)
     if not asked.device:
-        for name in ("short", "speed", "keywords"):
+        for name in ("short", "speed", "only"):
             if options[name]:
-                raise click.UsageError(
-                    f"--{name.removesuffix('s')} needs a device to try: pass --device cpu or --device cuda"
-                )
-    if asked.keywords and not asked.tries():
+                raise click.UsageError(f"--{name} needs a device to try: pass --device cpu or --device cuda")
+    if asked.only and not asked.tries():
         names = ", ".join(
             one.name for one in Options(asked.out, asked.data_root, asked.device, speed=True).tries()
         )
         raise click.UsageError(
-            f"no try has {' or '.join(map(repr, asked.keywords))} in its name; the tries are: {names}"
+            f"no try has {' or '.join(map(repr, asked.only))} in its name; the tries are: {names}"
         )
     return asked
 

@@ -7,6 +7,7 @@ misbehaving.py, which only those processes import.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from benchmnist.doctor import machine
 from benchmnist.doctor.isolated import Nursery
 from benchmnist.doctor.lines import Chart, Line, Report
 from benchmnist.doctor.tries import speed_tries, tries
+from benchmnist.plugins import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -41,7 +43,7 @@ class Options:
         device: The device to try; empty to look only.
         short: Whether to make the short form of the tries.
         speed: Whether to measure how fast the device is.
-        keywords: Texts of which the name of a try must have one; none for every try.
+        only: Texts of which the name of a try must have one; none for every try.
         block: Plugins to leave out.
     """
 
@@ -50,13 +52,13 @@ class Options:
     device: str = ""
     short: bool = False
     speed: bool = False
-    keywords: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     block: tuple[str, ...] = ()
 
     def tries(self) -> list[Try]:
         """The tries that are to be made."""
         chosen = [*tries(short=self.short), *(speed_tries() if self.speed else [])] if self.device else []
-        return [one for one in chosen if not self.keywords or any(word in one.name for word in self.keywords)]
+        return [one for one in chosen if not self.only or any(text in one.name for text in self.only)]
 
 
 def examine(options: Options, begins: Callable[[str], None] = lambda _: None) -> Generator[Line, None, None]:
@@ -67,7 +69,8 @@ def examine(options: Options, begins: Callable[[str], None] = lambda _: None) ->
         begins: Is told the promise of what is tried next.
     """
     yield from machine.look(options.out, options.data_root)
-    with Nursery() as nursery:
+    blocked = ",".join(filter(None, (os.environ.get(BLOCK), *options.block)))
+    with Nursery(environment={BLOCK: blocked}) as nursery:
         found = yield from _software(nursery, options, begins)
         if not options.device:
             return

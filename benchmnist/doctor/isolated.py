@@ -74,10 +74,11 @@ class Nursery:
 
     Args:
         modules: What the processes have imported when they begin.
+        environment: Variables of theirs that are not as they are here.
     """
 
-    def __init__(self, modules: Sequence[str] = MODULES) -> None:
-        self.modules = modules
+    def __init__(self, modules: Sequence[str] = MODULES, environment: Mapping[str, str] | None = None) -> None:
+        self.modules, self.environment = modules, environment or {}
 
     def __enter__(self) -> Self:
         self.mark = secrets.token_hex(8)
@@ -159,7 +160,7 @@ class Nursery:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=output,
-                    env={**os.environ, "PYTHONPATH": paths, MARK: self.mark},
+                    env={**os.environ, **self.environment, "PYTHONPATH": paths, MARK: self.mark},
                     text=True,
                     start_new_session=True,  # Ctrl-C is for the parent, which then ends it
                 )

@@ -31,7 +31,7 @@ class Line(Frozen):
     """A fact that was found, or a try and its outcome.
 
     Attributes:
-        name: Short, for `--keyword`: `cores`, `model-cnn`.
+        name: Short, for `--only`: `cores`, `model-cnn`.
         state: Whether it is as it must be.
         said: What was found or seen.
         part: The part of the examination.

@@ -22,7 +22,7 @@ class Try:
     """A function of trials.py or speed.py, and its arguments.
 
     Attributes:
-        name: Short, for `--keyword`.
+        name: Short, for `--only`.
         promise: What it proves.
         trial: The function.
         arguments: Its arguments, beside the place.

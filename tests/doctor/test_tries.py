@@ -41,10 +41,10 @@ def test_every_try_is_a_function_and_the_short_form_is_a_part() -> None:
     assert sum(one.limit for one in speed_tries()) <= 600
 
 
-def test_keywords_choose_tries() -> None:
+def test_texts_choose_tries() -> None:
     there = Path()
     assert Options(there, there, short=True).tries() == []  # without a device
-    names = [one.name for one in Options(there, there, "cpu", speed=True, keywords=("cnn", "stack")).tries()]
+    names = [one.name for one in Options(there, there, "cpu", speed=True, only=("cnn", "stack")).tries()]
     assert names == ["model-cnn", "graph-cnn-sgd", "stacked", "stacked-captured", "speed-stacks"]
 
 
