@@ -33,6 +33,9 @@ ALLOCATING = frozenset("empty_like new_empty new_empty_strided".split())
 VIEWING = frozenset("_unsafe_view _reshape_alias resize_ resize_as_ set_ sym_size sym_stride sym_numel".split())
 """These only make a view, or nothing on the device, beside those whose schema says so."""
 
+ADOPTING = frozenset("native_batch_norm native_batch_norm_backward native_group_norm native_layer_norm".split())
+"""Where vmap is over them C++ gives these a weight that it makes itself, on what it takes for their device: the CPU."""
+
 UNDECLARED = {"native_batch_norm": (3, 4), "cudnn_batch_norm": (3, 4), "batch_norm_update_stats": (1, 2)}
 """Positions of arguments that are written although the schema does not say so: running statistics."""
 

@@ -15,7 +15,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from cuda_standin.generators import state_of
 from cuda_standin.machine import Machine, current
-from cuda_standin.plans import Plan, plan_of
+from cuda_standin.plans import ADOPTING, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -212,7 +212,7 @@ class Call:
             for tensor in (value,) if type(value) is CudaTensor else tensors_in(value):
                 if type(tensor) is CudaTensor:
                     into.append(tensor._block)
-                elif tensor.ndim:
+                elif tensor.ndim and self.plan.name not in ADOPTING:
                     strange = tensor
         cards = {block.card for block in self.blocks()}
         if len(cards) > 1 or (strange is not None and cards):
