@@ -557,8 +557,8 @@ def indexed(func: Any) -> Callable[..., Any]:
             index if index is None or type(index) is CudaTensor else move(index, source.device) for index in indices
         ]
         masks = [index for index in given if index is not None and index.dtype in (torch.bool, torch.uint8)]
-        fills = len(given) == len(masks) == 1 and bool(args) and args[0].numel() == 1 and not any(args[1:])
-        if masks and not fills:  # one value under one mask is masked_fill_, which waits for nothing
+        fills = len(given) == len(masks) == 1 and bool(args) and args[0].ndim == 0 and type(args[0]) is not CudaTensor
+        if masks and not fills:  # a number under one mask is masked_fill_, which waits for nothing
             machine.warn_of_sync()
             machine.not_while_capturing()
         queue = machine.queue(source._block.card)

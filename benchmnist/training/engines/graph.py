@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from benchmnist.training.trial import Trial
 
 
+NO_CAUSES = (torch.__path__[0], str(Path(__file__).parents[1]), "<")
+"""Where the files lie in which nobody looks for the cause of an error: torch's, and ours that train."""
+
+
 class GraphEngine(ResidentEngine):
     """Replays captured steps: one of a whole batch, and one of what is left at the end of an epoch."""
 
@@ -167,10 +171,8 @@ class _Recording:
 
 def _where(error: BaseException) -> str:
     """Names the last line of an exception's traceback that is neither ours nor torch's, if there is one."""
-    ours = Path(__file__).parents[2]
-    outside = [torch.__path__[0], *(str(ours / part) for part in ("training", "executors"))]
     frames = traceback.extract_tb(error.__traceback__)
-    strangers = [frame for frame in frames if not frame.filename.startswith((*outside, "<"))]
+    strangers = [frame for frame in frames if not frame.filename.startswith(NO_CAUSES)]
     frame = (strangers or frames)[-1]
     return f"at {frame.filename}:{frame.lineno}: {frame.line or frame.name}"
 

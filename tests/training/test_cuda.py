@@ -1,0 +1,264 @@
+"""Training on CUDA, held to its rules by a stand-in that computes on the CPU (tests/cuda_standin)."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cuda_standin
+import pytest
+import torch
+from cuda_standin import standin
+from training_support import component, epochs_of, losses, make_case, result_of, setting_of
+
+from benchmnist.errors import CaptureError, DeviceError
+from benchmnist.training.device import DeviceSession
+from benchmnist.training.engines import graph
+from benchmnist.training.engines.graph import GraphEngine
+from benchmnist.training.trial import Build
+from benchmnist.training.ways import Way
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cuda_standin import Machine
+
+    from benchmnist.cases import Case
+    from benchmnist.results import CaseResult
+
+SAME = 1e-3
+"""Relative: the stand-in computes on the CPU, in another order here and there."""
+
+STRANGE = """
+import torch
+from torch import nn
+from benchmnist import ModelSpec, hookimpl
+
+class Strange(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.linear, self.how = nn.Linear(784, 10), how
+    def forward(self, x):
+        x = self.linear(x.flatten(1))
+        return getattr(self, self.how)(x)
+    def item(self, x):
+        return x * (1.0 if x.sum().item() < 1e9 else 2.0)  # here it waits
+    def mask(self, x):
+        x[x > 1e9]
+        return x
+    def tensor(self, x):
+        return x * torch.tensor([1.0] * 10, device=x.device)
+    def synchronise(self, x):
+        if x.device.type == "cuda" and self.training:
+            torch.cuda.synchronize()
+        return x
+    def plain(self, x):
+        return x
+
+def build(*, input_shape, num_classes, how="plain"):
+    return Strange(how)
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="strange", summary="", build=build),
+            ModelSpec(name="unwilling", summary="", build=build, capturable=False)]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _behind_the_curtain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes the stand-in's files for torch's, where the cause of an error is looked for."""
+    monkeypatch.setattr(graph, "NO_CAUSES", (*graph.NO_CAUSES, str(Path(cuda_standin.__file__).parent)))
+
+
+@pytest.fixture
+def cuda() -> Iterator[Machine]:
+    with standin(devices=2) as machine:
+        yield machine
+
+
+@pytest.fixture
+def strange(install_plugin: Callable[..., None]) -> None:
+    install_plugin("strange", STRANGE)
+
+
+def on_cpu_and_cuda(device: str = "cuda", **options: Any) -> tuple[CaseResult, CaseResult]:
+    case = make_case(**{"train_size": 230, "epochs": 3, "optimizer": "adam", **options})
+    engine = "graph" if case.engine == "auto" else case.engine
+    plain = case.model_copy(update={"engine": "dataloader"})
+    expected = result_of(plain)
+    with standin(devices=2):
+        seen = result_of(case.model_copy(update={"engine": engine if engine != "graph" else "auto"}), device)
+    return expected, seen
+
+
+@pytest.mark.parametrize("engine", ["dataloader", "resident", "auto", "stacked"])
+@pytest.mark.parametrize("model", ["fc", "cnn"])
+def test_every_engine_trains_there_as_on_a_cpu(engine: str, model: str) -> None:
+    expected, seen = on_cpu_and_cuda(engine=engine, model=model, seeds=(4, 0))
+    assert (seen.status, seen.engine) == ("completed", "graph" if engine == "auto" else engine), seen.error
+    assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
+    assert ("graph" in seen.remarks) == (engine in ("auto", "stacked"))
+
+
+def test_the_second_card_has_its_graphs_too() -> None:
+    expected, seen = on_cpu_and_cuda("cuda:1")
+    assert (seen.engine, seen.environment["device"]) == ("graph", "cuda:1")
+    assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
+
+
+@pytest.mark.parametrize("stays", [False, True])
+@pytest.mark.parametrize("how", ["item", "mask", "tensor"])
+@pytest.mark.usefixtures("strange")
+def test_a_model_that_waits_for_the_device_is_trained_without_a_graph(how: str, *, stays: bool) -> None:
+    case = make_case(model=component("strange", how=how), epochs=2)
+    expected = result_of(case)
+    with standin(generators_stay_capturing=stays):
+        seen = result_of(case, "cuda")
+        after = result_of(make_case(model="fc-bn-dropout", epochs=2), "cuda")
+    assert (seen.status, seen.engine) == ("completed", "resident")
+    (remark,) = seen.remarks
+    assert remark.startswith("not graph: a step waits for the device, at ")
+    assert "benchmnist_strange.py:" in remark
+    if how == "item":
+        assert remark.endswith("return x * (1.0 if x.sum().item() < 1e9 else 2.0)  # here it waits")
+    assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
+    assert (after.status, after.engine) == ("completed", "graph")
+
+
+@pytest.mark.usefixtures("strange", "cuda")
+def test_a_model_may_say_that_it_must_not_be_captured() -> None:
+    seen = result_of(make_case(model="unwilling"), "cuda")
+    assert (seen.engine, seen.remarks) == (
+        "resident",
+        ("not graph: the model unwilling says that it must not be captured",),
+    )
+
+
+@pytest.mark.parametrize("stays", [False, True])
+@pytest.mark.usefixtures("strange")
+def test_a_capture_that_fails_is_no_result(*, stays: bool) -> None:
+    """Sync debug mode does not see an explicit synchronisation; what becomes of the case is the executor's."""
+    case = make_case(model=component("strange", how="synchronise"))
+    with standin(generators_stay_capturing=stays), pytest.raises(CaptureError) as raised:
+        result_of(case, "cuda")
+    assert raised.value.spoiled
+    assert "operation not permitted when stream is capturing, at " in str(raised.value)
+    assert str(raised.value).endswith("torch.cuda.synchronize()")
+
+
+MOVING = {"schedule": component("onecycle", cycle_momentum=True)}
+SLOWLY = {"schedule": component("cosine")}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options", "reason"),
+    [
+        (component("adam"), MOVING, "the schedule changes betas from step to step, which a graph cannot see"),
+        (component("sgd", momentum=0.9, lr=0.01), MOVING, "the schedule changes momentum from step to step"),
+        (component("sgd", lr=0.1, fused=False), SLOWLY, "a step waits for the device, at "),
+        (component("sgd", lr=0.1, foreach=True), SLOWLY, "a step waits for the device, at "),
+        (component("rmsprop", foreach=False), SLOWLY, "a step waits for the device, at "),
+        (component("adadelta", foreach=False), SLOWLY, "a step waits for the device, at "),
+        (component("sgd", lr=0.1, fused=False), {}, ""),
+        (component("rmsprop"), SLOWLY, ""),
+        (component("adadelta"), SLOWLY, ""),
+        (component("asgd"), SLOWLY, ""),
+        (component("nadam"), SLOWLY, ""),
+    ],
+    ids=str,
+)
+def test_what_a_graph_cannot_do_is_done_without_one(optimizer: Any, options: dict[str, Any], reason: str) -> None:
+    expected, seen = on_cpu_and_cuda(optimizer=optimizer, **options)
+    assert (seen.status, seen.engine) == ("completed", "resident" if reason else "graph"), seen.error
+    assert seen.remarks[0].startswith(f"not graph: {reason}" if reason else "graph")
+    assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
+
+
+def test_captured_seeds_draw_what_each_draws_alone() -> None:
+    options = {"model": "fc-bn-dropout", "optimizer": "adam", "train_size": 230, "epochs": 3}
+    with standin():
+        alone = [result_of(make_case(engine="resident", seeds=(seed,), **options), "cuda") for seed in (4, 0, 7)]
+        stacked = result_of(make_case(engine="stacked", seeds=(4, 0, 7), **options), "cuda")
+        captured = result_of(make_case(engine="graph", seeds=(4, 0, 7), **options), "cuda")
+    assert (stacked.engine, stacked.remarks) == ("stacked", ("stacked", "graph"))
+    assert (captured.engine, captured.remarks) == ("graph", ("graph",))
+    each = [loss for result in alone for loss in losses(result)]
+    assert losses(stacked) == pytest.approx(each, rel=1e-2)
+    assert losses(captured) == pytest.approx(each, rel=SAME)
+
+
+def test_a_precision_is_recorded_as_it_was_trained_in() -> None:
+    for precision, tf32 in (("float32", False), ("tf32", True)):
+        with standin():
+            seen = result_of(make_case(precision=precision), "cuda")
+        assert seen.status == "completed", seen.error
+        assert (seen.environment["tf32"], seen.environment["cudnn_tf32"]) == (tf32, tf32)
+        assert seen.environment["device_name"] == "NVIDIA Stand-in 100"
+        assert seen.environment["driver"] == "580.65.06"
+
+
+def test_a_cases_memory_does_not_depend_on_what_was_trained_before() -> None:
+    cases = [
+        make_case(id=f"a/{model}-{engine}", model=model, engine=engine, optimizer="adam", train_size=230)
+        for model in ("fc", "cnn")
+        for engine in ("resident", "auto", "dataloader")
+    ]
+    with standin():
+        first = setting_of(cases[0], "cuda")
+        peaks: list[dict[str, int]] = []
+        for order in (cases, cases[::-1], cases):
+            peaks.append({})
+            for case in order:
+                peaks[-1][case.id] = finish(case, first.session).peak_memory
+        assert peaks[0] == peaks[1] == peaks[2]
+        assert min(peaks[0].values()) > 0
+        # The workspace of one stream, of 32 MiB, and the data.
+        assert torch.cuda.memory_allocated() < 40 * 2**20
+    four_copies = 4 * 784 * 500 * 4  # weights, gradients and the two moments of Adam
+    assert four_copies < peaks[0]["a/fc-resident"] < 2 * four_copies
+
+
+def finish(case: Case, session: DeviceSession) -> CaseResult:
+    """Trains a case in a session."""
+    results: list[CaseResult] = []
+    for _ in epochs_of(replace(setting_of(case), session=session), results):
+        pass
+    assert results[0].status == "completed", results[0].error
+    return results[0]
+
+
+@pytest.mark.usefixtures("cuda")
+def test_the_rest_of_an_epoch_is_a_graph_of_its_own() -> None:
+    setting = setting_of(make_case(train_size=230), "cuda")
+    with setting.session.current():
+        engine = GraphEngine(setting.dataset, setting.session, 50)
+        trial = Way(engine, Build(fused=True, capturable=True)).trial(setting, (0,))
+        for epoch in (1, 2):
+            trial.begin(epoch)
+            engine.train_epoch(trial, engine.place(trial.order(230, epoch)))
+    assert engine.recording is not None
+    assert {*engine.recording.replays} == {50, 30}
+    assert engine.untimed_steps == 0
+
+
+@pytest.mark.usefixtures("cuda")
+def test_the_reference_work_is_one_launch() -> None:
+    seen = result_of(make_case(reference=True, epochs=2), "cuda")
+    assert seen.status == "completed", seen.error
+    assert all((epoch.reference_seconds or 0) > 0 for epoch in seen.trials[0].epochs)
+
+
+def test_a_card_that_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> None:
+    log = tmp_path / "contexts.jsonl"
+    log.write_text(json.dumps({"pid": os.getppid(), "ppid": 1, "argv": [], "card": 0}) + "\n", "utf-8")
+    with standin(exclusive=True, log=str(log)), pytest.raises(DeviceError) as raised:
+        DeviceSession(torch.device("cuda:0"))
+    said = (
+        "cuda:0 cannot be used: CUDA error: CUDA-capable device(s) is/are busy or unavailable; `benchmnist doctor`"
+    )
+    assert str(raised.value).startswith(said)
+    assert "\n" not in str(raised.value)
