@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmnist.cases import Case
+    from benchmnist.executors import Executor
     from benchmnist.results import CaseResult
 
     See = Callable[..., dict[str, str]]
@@ -58,10 +59,8 @@ def workplace(tmp_path: Path) -> Workplace:
 
 def trained(workplace: Workplace, *cases: Case, inline: bool = False, **options: Any) -> list[CaseResult]:
     """Trains cases by an executor. With inline this process sees the stand-in, too."""
-    with contextlib.ExitStack() as stack:
-        if inline:
-            stack.enter_context(standin(**options))
-        executing = stack.enter_context((InlineExecutor if inline else LocalExecutor)(workplace))
+    executor: Executor = (InlineExecutor if inline else LocalExecutor)(workplace)
+    with standin(**options) if inline else contextlib.nullcontext(), executor as executing:
         results, _ = execute(executing, *cases)
     return results
 
@@ -156,8 +155,7 @@ def test_training_on_the_cpu_leaves_the_cards_alone(
 
 def test_a_card_that_is_taken_is_said_and_nothing_hangs(standin_processes: See, workplace: Workplace) -> None:
     standin_processes(exclusive=True)
-    with LocalExecutor(replace(workplace, jobs=2, trials=2)) as executor:
-        (result,), _ = execute(executor, make_case(seeds=(0, 1)))
+    (result,) = trained(replace(workplace, jobs=2, trials=2), make_case(seeds=(0, 1)))
     assert result.status == "failed"
     assert "cuda:0 cannot be used: CUDA error: CUDA-capable device(s) is/are busy or unavailable" in str(
         result.error
