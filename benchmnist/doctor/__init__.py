@@ -7,6 +7,7 @@ misbehaving.py, which only those processes import.
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ LOOKING = 120.0
 """Seconds that importing torch and looking at what it finds may take."""
 SPEED = 600.0
 """Seconds that all of `--speed` may take."""
+NEEDED = ("data-root", "torch", "device", "data")
+"""The lines without which nothing can be tried."""
 
 
 @dataclass(frozen=True)
@@ -68,40 +71,34 @@ def examine(options: Options, begins: Callable[[str], None] = lambda _: None) ->
         options: What to examine.
         begins: Is told the promise of what is tried next.
     """
-    yield from machine.look(options.out, options.data_root)
+    found: dict[str, Line] = {}
     blocked = ",".join(filter(None, (os.environ.get(BLOCK), *options.block)))
     with Nursery(environment={BLOCK: blocked}) as nursery:
-        found = yield from _software(nursery, options, begins)
+        looked = machine.look(options.out, options.data_root), _software(nursery, options, begins)
+        for line in itertools.chain(*looked):
+            found[line.name] = line
+            yield line
         if not options.device:
             return
-        if not found:
-            yield Line(
-                name="tries",
-                part="tried",
-                state="unknown",
-                said=f"nothing was tried: {options.device} is unavailable",
-            )
+        if wrong := [name for name in NEEDED if found[name].state == "problem"]:
+            said = f"nothing was tried: mend {' and '.join(wrong)} first"
+            yield Line(name="tries", part="tried", state="unknown", said=said)
             return
-        yield from _make(nursery, options, found, begins)
+        yield from _make(nursery, options, found["device"].figures["device"], begins)
 
 
-def _software(nursery: Nursery, options: Options, begins: Callable[[str], None]) -> Generator[Line, None, str]:
-    """What is found by importing torch and the plugins; returns the device."""
-    found = ""
+def _software(nursery: Nursery, options: Options, begins: Callable[[str], None]) -> Iterator[Line]:
+    """What is found by importing torch and the plugins."""
     looks: Mapping[str, Mapping[str, Any]] = {
-        "torch_build": {},
+        "torch": {},
         "processor": {},
         "device": {"name": options.device},
         "data": {"root": str(options.data_root)},
         "plugins": {"block": options.block},
     }
     for name, arguments in looks.items():
-        begins(name)
-        line = nursery.run(name.partition("_")[0], f"benchmnist.doctor.software:{name}", arguments, LOOKING)
-        if name == "device" and line.state != "problem":
-            found = line.figures["device"]
-        yield line
-    return found
+        begins(f"looking at {name}")
+        yield nursery.run(name, f"benchmnist.doctor.software:look_at_{name}", arguments, LOOKING)
 
 
 def _make(nursery: Nursery, options: Options, device: str, begins: Callable[[str], None]) -> Iterator[Line]:

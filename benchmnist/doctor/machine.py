@@ -46,7 +46,8 @@ def look(out: Path, data_root: Path) -> Iterator[Line]:
     yield memory()
     yield shared_memory()
     yield disk("runs", out, "choose another folder with --out")
-    yield disk("data-root", data_root, "choose another folder with --data-root or BENCHMNIST_DATA")
+    filled = (data_root / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file()
+    yield disk("data-root", data_root, "choose another folder with --data-root or BENCHMNIST_DATA", filled=filled)
     for gpu in gpus(fresh=True):
         yield card(gpu, multi_process_service(os.environ))
 
@@ -199,8 +200,15 @@ def shared_memory(folder: Path = Path("/dev/shm")) -> Line:  # noqa: S108 - it i
     )
 
 
-def disk(name: str, folder: Path, remedy: str) -> Line:
-    """Whether there is room in a folder, and one may write there; it need not exist yet."""
+def disk(name: str, folder: Path, remedy: str, *, filled: bool = False) -> Line:
+    """Whether there is room in a folder, and one may write there; it need not exist yet.
+
+    Args:
+        name: Name of the line.
+        folder: The folder.
+        remedy: What to do where it cannot be written to.
+        filled: Whether what is needed is there already.
+    """
     there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
     free = shutil.disk_usage(there).free
     figures = {"free": free}
@@ -209,8 +217,10 @@ def disk(name: str, folder: Path, remedy: str) -> Line:
             pass
     except OSError as error:
         said = f"cannot write to {there}: {error.strerror or error}"
-        return Line(name=name, state="problem", said=said, remedy=remedy, figures=figures)
-    state: State = "problem" if free < NO_DISK else "warning" if free < LITTLE_DISK else "ok"
+        said += "; MNIST is there already" if filled else ""
+        state: State = "warning" if filled else "problem"
+        return Line(name=name, state=state, said=said, remedy=remedy, figures=figures)
+    state = "problem" if free < NO_DISK else "warning" if free < LITTLE_DISK else "ok"
     said = f"{_gib(free)} free for {folder}"
     return Line(
         name=name,

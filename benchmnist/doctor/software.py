@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 GET_STARTED = "see 'Get Started' on PyTorch's site"
 
 
-def torch_build(_: Any) -> Line:
+def look_at_torch(_: Any) -> Line:
     """The build of torch."""
     cuda, hip = torch.version.cuda, torch.version.hip
     built = f"for CUDA {cuda}" if cuda else f"for ROCm {hip}" if hip else "for the CPU only"
@@ -39,7 +39,7 @@ def torch_build(_: Any) -> Line:
     return Line(name="torch", state="ok", said=said, figures=figures)
 
 
-def processor(_: Any) -> Line:
+def look_at_processor(_: Any) -> Line:
     """The processor, and the library by which torch multiplies matrices on it."""
     name, capability = environment(torch.device("cpu"))["device_name"], torch.backends.cpu.get_cpu_capability()
     blas = blas_of(torch.__config__.show())
@@ -57,7 +57,7 @@ def blas_of(configuration: str) -> str:
     return names.get(found[1], found[1]) if found else "an unknown BLAS"
 
 
-def device(_: Any, name: str) -> Line:
+def look_at_device(_: Any, name: str) -> Line:
     """The device of that name, used for a moment; without a name, the one that `auto` would be.
 
     Its figures have the `device` to try, in full.
@@ -107,7 +107,7 @@ def covers(archs: Sequence[str], capability: tuple[int, int]) -> bool:
 
 
 def why_no_cuda(
-    version: str, cuda: str | None, visible: Reading, there: Reading, root: Path = Path("/")
+    version: str, cuda: str | None, visible: Reading, there: Reading, *, root: Path = Path("/"), words: str = ""
 ) -> tuple[str, str]:
     """Why torch sees no GPU, and what to do about it.
 
@@ -117,6 +117,7 @@ def why_no_cuda(
         visible: The cards that CUDA_VISIBLE_DEVICES leaves.
         there: All the cards.
         root: The root of the file system.
+        words: What CUDA itself says; it is asked where nothing else explains it.
     """
     names = ", ".join(card.name for card in there.gpus)
     if there.gpus and cuda is None:
@@ -134,7 +135,10 @@ def why_no_cuda(
                 f"the driver {driver.driver} runs CUDA up to {driver.cuda}, and torch {version} needs {cuda}",
                 f"upgrade the driver, or install a build of torch for CUDA {driver.cuda}, {GET_STARTED}",
             )
-        return f"the driver answers, and torch cannot use it: {_words()}", "restart the machine, or its driver"
+        return (
+            f"the driver answers, and torch cannot use it: {words or _words()}",
+            "restart the machine, or its driver",
+        )
     if "mismatch" in there.problem.lower():
         return f"the driver was upgraded while it ran: {there.problem}", "restart the machine"
     if nvidia_hardware(root):
@@ -154,7 +158,7 @@ def _words() -> str:
     return "no reason is given"
 
 
-def data(_: Any, root: str) -> Line:
+def look_at_data(_: Any, root: str) -> Line:
     """MNIST's files against their checksums."""
     folder, found = Path(root, "MNIST", "raw"), 0
     for name, expected in MNIST_SHA256.items():
@@ -169,7 +173,7 @@ def data(_: Any, root: str) -> Line:
     return Line(name="data", state="ok", said=f"{said}: {folder}", figures={"files": found})
 
 
-def plugins(_: Any, block: Sequence[str]) -> Line:
+def look_at_plugins(_: Any, block: Sequence[str]) -> Line:
     """The installed plugins: those that are broken, and names that several offer."""
     registry = find_plugins(block)
     broken = [plugin for plugin in registry.plugins if plugin.error]

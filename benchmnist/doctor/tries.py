@@ -62,7 +62,7 @@ PARAMS: Mapping[str, Mapping[str, Any]] = {
     "sgd": {"lr": 0.1},
 }
 """Parameters by which the optimizers learn in 32 steps, and do not magnify roundings."""
-SHORT = ("fc-bn-dropout", "cnn", "adam", "muon", "linear-warmup-cosine", "bf16", "asserts-local", "hoards-inline")
+SHORT = ("fc-bn-dropout", "cnn", "adam", "muon", "linear-warmup-cosine", "bf16", "asserts-inline", "hoards-inline")
 """The models, optimizers, schedules, precisions and misbehaving models of the short form."""
 GRAPHS = (
     ("fc", "adam", ""),

@@ -106,13 +106,15 @@ def test_a_busy_machine_is_warned_of(make_up: MakeUp) -> None:
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     there = machine.disk("runs", tmp_path / "not" / "yet", "choose another")
-    assert (there.state, there.remedy) == ("ok", "")
+    assert "cannot write" not in there.said
     assert not (tmp_path / "not").exists()
     # Not even root writes to /proc.
     line = machine.disk("runs", machine.ROOT / "proc" / "runs", "choose another")
     assert line.state == "problem"
     assert line.said.startswith("cannot write to /proc: ")
     assert line.remedy == "choose another"
+    line = machine.disk("data-root", machine.ROOT / "proc", "choose another", filled=True)
+    assert (line.state, line.said.endswith("; MNIST is there already")) == ("warning", True)
 
 
 def test_versions_are_held_against_the_minimum() -> None:
@@ -192,7 +194,7 @@ NVIDIA = {"sys/bus/pci/devices/0000:01:00.0/vendor": "0x10de\n"}
         (None, ALL, ALL, {}, "torch 2.13.0 is built without CUDA; here is NVIDIA Made Up 100", "install a build"),
         ("12.6", NONE, ALL, {}, "CUDA_VISIBLE_DEVICES='' hides NVIDIA Made Up 100", "unset"),
         ("13.0", ALL, ALL, {}, "the driver 550.1 runs CUDA up to 12.4, and torch 2.13.0 needs 13.0", "upgrade"),
-        ("12.6", ALL, ALL, {}, "the driver answers, and torch cannot use it: ", "restart"),
+        ("12.6", ALL, ALL, {}, "the driver answers, and torch cannot use it: no", "restart"),
         ("12.6", NONE, Reading((), "Driver/library version mismatch"), NVIDIA, "was upgraded", "restart"),
         ("12.6", NONE, Reading((), "Not Found"), {**NVIDIA, ".dockerenv": ""}, "this container", "--gpus all"),
         ("12.6", NONE, Reading((), "Not Found"), NVIDIA, "does not answer, though a card is here: Not", "driver"),
@@ -210,7 +212,9 @@ def test_why_there_is_no_cuda(  # noqa: PLR0917 - the columns of a table
     remedy: str,
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    said, to_do = why_no_cuda("2.13.0", cuda, visible, there, make_up({"proc/version": "", **files}))
+    said, to_do = why_no_cuda(
+        "2.13.0", cuda, visible, there, root=make_up({"proc/version": "", **files}), words="no"
+    )
     assert why in said
     assert remedy in to_do
 
