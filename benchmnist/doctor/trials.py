@@ -29,6 +29,7 @@ from benchmnist.doctor.place import (
     passed,
     small_case,
 )
+from benchmnist.errors import BenchmnistError
 from benchmnist.results import CaseResult
 from benchmnist.session import run
 from benchmnist.training.gpus import gpus
@@ -76,9 +77,13 @@ def make(tell: Tell, trial: str, device: str, data_root: str, **arguments: Any) 
 def suite(place: Place, executor: ExecutorName) -> Line:
     """Runs a small suite as `benchmnist run` does."""
     Path("doctor.toml").write_text(QUICK, "utf-8")
-    result = run(
-        "doctor.toml", device=place.device, executor=executor, jobs=1, data_root=place.data_root, checkpoints=False
-    )
+    options: dict[str, Any] = {"executor": executor, "jobs": 1, "checkpoints": False}
+    try:
+        result = run("doctor.toml", device=place.device, data_root=place.data_root, **options)
+    except BenchmnistError:
+        for log in Path("runs").rglob("*.log"):
+            sys.stderr.write(log.read_text("utf-8", "replace"))
+        raise
     accuracies = {case.id: learned(case) for case in result.cases}
     if len(accuracies) != len(result.record.plan) or result.record.status != "completed":
         raise Miss(

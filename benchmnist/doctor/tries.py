@@ -69,7 +69,7 @@ GRAPHS = (
     ("fc", "rmsprop", "step"),
     ("fc-bn", "momentum", "onecycle"),
     ("fc-bn-dropout", "adam", "cosine"),
-    ("cnn", "sgd", ""),
+    ("cnn", "rmsprop", ""),
     ("2c2d", "adamw", ""),
 )
 """Models, optimizers and schedules that are captured and held against `resident`."""

@@ -45,7 +45,7 @@ def test_texts_choose_tries() -> None:
     there = Path()
     assert Options(there, there, short=True).tries() == []  # without a device
     names = [one.name for one in Options(there, there, "cpu", speed=True, only=("cnn", "stack")).tries()]
-    assert names == ["model-cnn", "graph-cnn-sgd", "stacked", "stacked-captured", "speed-stacks"]
+    assert names == ["model-cnn", "graph-cnn-rmsprop", "stacked", "stacked-captured", "speed-stacks"]
 
 
 @pytest.mark.parametrize("name", ["assignment4", "speedrun"])
