@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 MARK = "BENCHMNIST_DOCTOR"
 """The variable that the nursery, its children and theirs have in their environment."""
-MODULES = ("benchmnist.session", "torch._dynamo")
-"""What takes long to import; the second is what torch imports for the first optimizer of a process."""
+MODULES = ("torch._dynamo", "benchmnist.session")
+"""What takes long to import; the first is what torch imports for the first optimizer of a process."""
 LATE = "late"
 LAST_WORDS = 12
 """Lines of what a process printed that are kept where it failed."""
