@@ -382,6 +382,7 @@ def _loaded_anew(name: str) -> dict[str, Any]:
 
 def install(options: Options) -> Callable[[], None]:
     """Puts a machine in place; returns what removes it again."""
+    importlib.import_module("torch.utils.flop_counter")  # with CUDA it would look for triton, and complain
     here, patches = Machine(options), Patches()
     machine._current.append(here)
     for name, value in _of_c().items():

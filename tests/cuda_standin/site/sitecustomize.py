@@ -13,30 +13,36 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from types import ModuleType
 
-find_spec = importlib.machinery.PathFinder.find_spec
 
 
-def find_torch(name: str, path: Any = None, target: Any = None) -> Any:
-    """As PathFinder.find_spec; the module torch is followed by the stand-in.
+class TorchFinder:
+    """In place of PathFinder.find_spec: the module torch is followed by the stand-in.
 
-    Not a finder of its own: benchmnist's guard asks PathFinder for torch.
+    Not a finder of its own, since benchmnist's guard asks PathFinder for torch; and not a function, since pytest
+    makes PathFinder's a method of a class of its own.
     """
-    spec = find_spec(name, path, target)
-    if name != "torch" or spec is None or spec.loader is None:
+
+    def __init__(self, original: Any) -> None:
+        self.original = original
+
+    def __call__(self, name: str, path: Any = None, target: Any = None) -> Any:
+        spec = self.original(name, path, target)
+        if name != "torch" or spec is None or spec.loader is None:
+            return spec
+        importlib.machinery.PathFinder.find_spec = self.original  # type: ignore[method-assign]
+        execute = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            from cuda_standin import Options, install
+
+            options = json.loads(os.environ["CUDA_STANDIN"])
+            install(Options(**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}))
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
-    importlib.machinery.PathFinder.find_spec = find_spec  # type: ignore[method-assign]
-    execute = spec.loader.exec_module
-
-    def exec_module(module: ModuleType) -> None:
-        execute(module)
-        from cuda_standin import Options, install
-
-        options = json.loads(os.environ["CUDA_STANDIN"])
-        install(Options(**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}))
-
-    spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-    return spec
 
 
 if "CUDA_STANDIN" in os.environ:
-    importlib.machinery.PathFinder.find_spec = find_torch  # type: ignore[method-assign]
+    finder = TorchFinder(importlib.machinery.PathFinder.find_spec)
+    importlib.machinery.PathFinder.find_spec = finder  # type: ignore[method-assign, assignment]
