@@ -164,8 +164,8 @@ def misbehaving_model(place: Place, name: str, executor: ExecutorName, words: st
     plugin = misbehaving.__name__
     bad = small_case(f"doctor-{name}")
     ordinary = small_case()
+    (expected,) = place.train(ordinary, device="cpu")  # first: where CUDA is broken nothing can be drawn
     first, after = place.train(bad, ordinary, executor=executor, plugins=(plugin,))
-    (expected,) = place.train(ordinary, device="cpu")
     said = (first.error or "").lower()
     if not words:
         learned(first)
