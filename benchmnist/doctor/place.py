@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,9 +119,14 @@ def completed(result: CaseResult) -> CaseResult:
     """
     if result.status != "completed":
         sys.stderr.write(result.error or "")
-        last = (result.error or "without a reason").strip().splitlines()[-1]
-        raise Miss(f"{result.id} {result.status}: {last}")
+        raise Miss(f"{result.id} {result.status}: {reason(result.error)}")
     return result
+
+
+def reason(error: str | None) -> str:
+    """The line of a traceback that names the exception: CUDA's have advice after it."""
+    lines = (error or "without a reason").strip().splitlines()
+    return next((line for line in reversed(lines) if re.match(r"[\w.]+(Error|Exception)\b", line)), lines[-1])
 
 
 def learned(result: CaseResult) -> float:

@@ -82,12 +82,11 @@ def kernels(place: Place) -> Line:
 
 
 def _steps(figures: Mapping[str, Any]) -> Line:
-    said = ", ".join(
-        f"{name} {found['us_per_step']:.0f} µs ({found['kernels'][0]['name'][:40]} "
-        f"{found['kernels'][0]['us_per_step']:.0f})"
-        for name, found in figures.items()
-    )
-    return passed(said, **figures)
+    said = []
+    for name, found in figures.items():
+        longest = "".join(f" ({each['name'][:40]} {each['us_per_step']:.0f})" for each in found["kernels"][:1])
+        said.append(f"{name} {found['us_per_step']:.0f} µs{longest}")
+    return passed(", ".join(said), **figures)
 
 
 def _profile(place: Place, case: Case) -> dict[str, Any]:

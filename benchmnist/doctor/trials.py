@@ -164,7 +164,7 @@ def misbehaving_model(place: Place, name: str, executor: ExecutorName, words: st
     plugin = misbehaving.__name__
     bad = small_case(f"doctor-{name}")
     ordinary = small_case()
-    (expected,) = place.train(ordinary, device="cpu")  # first: where CUDA is broken nothing can be drawn
+    (expected,) = place.train(ordinary, device="cpu")  # before, since the device may be broken after
     first, after = place.train(bad, ordinary, executor=executor, plugins=(plugin,))
     said = (first.error or "").lower()
     if not words:

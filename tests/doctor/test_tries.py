@@ -10,7 +10,7 @@ from made_up import made_up_result
 
 from benchmnist.doctor import Chart, Line, Options, Report, speed, trials
 from benchmnist.doctor.lines import Miss
-from benchmnist.doctor.place import apart, judged, learned
+from benchmnist.doctor.place import apart, judged, learned, reason
 from benchmnist.doctor.tries import speed_tries, tries
 from benchmnist.errors import StoreError
 from benchmnist.plugins import find_plugins
@@ -81,6 +81,9 @@ def test_how_far_losses_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
         apart(nan, one, 1e9)
     with pytest.raises(Miss, match="failed: ValueError: no"):
         apart(one.model_copy(update={"status": "failed", "error": "Traceback\nValueError: no"}), one, 1.0)
+    assert reason("Traceback\ntorch.AcceleratorError: CUDA error: x\nCompile with y") == (
+        "torch.AcceleratorError: CUDA error: x"
+    )
     assert "Traceback\nValueError: no" in capsys.readouterr().err
 
 
