@@ -262,7 +262,13 @@ def newest_run(out: Path, suite: str) -> Path:
 def runs_in(folder: Path) -> list[Path]:
     """The runs in a folder, of one suite or of several, the oldest first."""
     files = [*folder.glob(f"*/{RUN_FILE}"), *folder.glob(f"*/*/{RUN_FILE}")]
-    return sorted((file.parent for file in files), key=lambda run: run.name)
+    return sorted((file.parent for file in files), key=_age)
+
+
+def _age(run: Path) -> tuple[str, int, str]:
+    """Orders runs by the second in their names, those of one second by when they were locked."""
+    lock = run / LOCK
+    return run.name[:15], lock.stat().st_mtime_ns if lock.exists() else 0, run.name
 
 
 def find_run(name: str | Path, out: Path | None = None, *, newest: bool = True) -> Path:

@@ -56,30 +56,33 @@ optimizers = ["sgd", "adam"]
 
 KEPT = {"BENCHMNIST_DATA", "BENCHMNIST_LONG"}
 CLEARED = {
-    "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PYTEST_ADDOPTS",
+    "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "NO_COLOR", "PYTEST_ADDOPTS",
     "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
 }  # fmt: skip
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _unpacked_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
-    """Unpacks MNIST once for all tests; in a folder of theirs, since HOME may be missing or read-only."""
+def _shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+    """Has all tests share what takes long, in a folder of theirs: HOME may be missing, full or read-only."""
     from benchmnist.builtin.datasets import mnist
 
-    if "BENCHMNIST_DATA" not in os.environ:
-        base = tmp_path_factory.getbasetemp()
-        os.environ["BENCHMNIST_DATA"] = str((base if worker_id == "master" else base.parent) / "data")
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    os.environ.setdefault("BENCHMNIST_DATA", str(shared / "data"))
     mnist(root=default_data_root())
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):  # the processes that tests start would compile all of torch
+        os.environ["PYTHONPYCACHEPREFIX"] = str(shared / "bytecode")
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs each test in a folder of its own, on the CPU, and without what the environment would change."""
+    """Runs each test in a folder of its own, in 80 columns, on the CPU, and without what else would change it."""
     monkeypatch.chdir(tmp_path)
     for name in [*os.environ]:
         if name in CLEARED or (name.startswith("BENCHMNIST_") and name not in KEPT):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("BENCHMNIST_DEVICE", "cpu")
+    for name, value in {"BENCHMNIST_DEVICE": "cpu", "COLUMNS": "80", "LINES": "24"}.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
@@ -116,8 +119,9 @@ def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: at any time some test waits for what it has started."""
-    return (os.cpu_count() or 1) + 1
+    """One more than there are cores for us: at any time some test waits for what it has started."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + 1
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -143,7 +144,9 @@ def fresh_environment(tmp_path: Path) -> dict[str, str]:
     ours = sysconfig.get_path("purelib")
     (Path(asked.stdout.strip()) / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n", "utf-8")
     script = home / "bin" / "benchmnist"
-    script.write_text(f"#!{home / 'bin' / 'python'}\nfrom benchmnist.cli import main; main()\n", "utf-8")
+    # By way of the shell: a #! line takes no path that is long or has spaces.
+    program = f'exec {shlex.quote(str(home / "bin" / "python"))} -m benchmnist "$@"'
+    script.write_text(f"#!/bin/sh\n{program}\n", "utf-8")
     script.chmod(0o755)
     return {
         "PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}",

@@ -19,7 +19,7 @@ from fault_support import (
     train_until_power_fails,
     train_until_the,
 )
-from processes import PROCESSES
+from processes import HANGS, PROCESSES
 
 from benchmnist.results import CaseResult
 from benchmnist.store import load_run
@@ -63,7 +63,7 @@ def begin(function: Callable[..., None], *args: Any, **kwargs: Any) -> Any:
 
 def code_of(function: Callable[..., None], *args: Any, **kwargs: Any) -> int:
     process = begin(function, *args, **kwargs)
-    process.join(120)
+    process.join(HANGS)
     assert process.exitcode is not None
     return int(process.exitcode)
 
@@ -192,15 +192,11 @@ def test_a_hundred_power_losses(tmp_path: Path, undisturbed: object, tens: int) 
 def test_trials_that_had_ended_are_not_trained_again(folder: Path, undisturbed: object) -> None:
     """Although the cases had not that they are of."""
     (folder / "suite.toml").write_text(SUITE.replace("seeds = 2", "seeds = 5"), "utf-8")
-    process = begin(train, folder, jobs=2)
-    while len(told(folder, "part")) < 3 and process.is_alive():
-        time.sleep(0.001)
-    process.kill()
-    process.join()
+    assert code_of(train, folder, jobs=2, last_part=3) == -signal.SIGKILL
     parts = {*told(folder, "part")}
     ended = {f"{case} {seed}" for case in stored(folder) for seed in range(5)}
     (run,) = folder.glob("runs/faulty/*")
-    assert 3 <= len(parts) < 15
+    assert len(parts) == 3
     before = {file.name: file.read_text("utf-8") for file in run.glob("trials/*.json")}
     damaged = run / "trials" / min(before)
     damaged.write_text(before[damaged.name][:-100], "utf-8")  # is of no use, and in nobody's way
@@ -217,8 +213,9 @@ def test_trials_that_had_ended_are_not_trained_again(folder: Path, undisturbed: 
     assert all([trial.seed for trial in case.trials] == [0, 1, 2, 3, 4] for case in run_whole.cases)
     assert isinstance(undisturbed, dict)
     for case, expected in undisturbed.items():
-        for one, other in zip(whole[case], expected, strict=False):
-            assert one == pytest.approx(other, rel=1e-3)
+        for (loss, accuracy), (other, another) in zip(whole[case], expected, strict=False):
+            assert loss == pytest.approx(other, rel=1e-3)
+            assert accuracy == pytest.approx(another, abs=1.01)  # by other threads: one image of 100, in %
 
 
 def test_ten_resumes_at_once(folder: Path, undisturbed: object) -> None:
@@ -227,7 +224,7 @@ def test_ten_resumes_at_once(folder: Path, undisturbed: object) -> None:
     started = len(told(folder, "started"))
     processes = [begin(train, folder, resume=True) for _ in range(10)]
     for process in processes:
-        process.join(120)
+        process.join(HANGS)
     codes = [process.exitcode for process in processes]
     assert {*codes} <= {0, REFUSED}
     assert 0 in codes
@@ -239,7 +236,7 @@ def test_ten_resumes_at_once(folder: Path, undisturbed: object) -> None:
 def test_two_runs_that_begin_at_once_do_not_meet(folder: Path, undisturbed: object) -> None:
     processes = [begin(train, folder) for _ in range(2)]
     for process in processes:
-        process.join(120)
+        process.join(HANGS)
     assert [process.exitcode for process in processes] == [0, 0]
     runs = sorted(folder.glob("runs/faulty/*"))
     assert len(runs) == 2

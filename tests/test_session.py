@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import safetensors.torch
+from processes import HANGS
 
 import benchmnist
 from benchmnist.errors import BenchmnistError, PluginError, StoreError, SuiteError, UnknownNameError
@@ -99,7 +100,7 @@ def test_the_weights_that_are_kept_are_those_that_were_tested(small_run: RunResu
         rebuilt.model.load_state_dict(safetensors.torch.load_file(small_run.path / str(trial.checkpoint)))
         images = to_unit(setting.dataset.test_images, setting.device)
         tested = evaluate(rebuilt, images, setting.dataset.test_labels, result.case)
-        assert tested == pytest.approx((trial.epochs[-1].test_loss, trial.epochs[-1].test_accuracy))
+        assert tested == pytest.approx((trial.epochs[-1].test_loss, trial.epochs[-1].test_accuracy), rel=1e-5)
 
 
 def test_pytest_benchmark_reports_what_the_results_say(small_run: RunResult) -> None:
@@ -356,7 +357,7 @@ def test_trials_side_by_side_are_stored_whole_and_marked(write_suite: Callable[.
         rounds = [tuple(pair) for pair in measured[case.id]["extra_info"]["rounds"]]
         assert measured[case.id]["stats"]["data"] == pytest.approx([seconds[pair] for pair in rounds], rel=1e-9)
         for one, two in zip(case.trials, other.trials, strict=True):
-            assert one.epochs[-1].test_loss == pytest.approx(two.epochs[-1].test_loss, rel=1e-5)
+            assert one.epochs[-1].test_loss == pytest.approx(two.epochs[-1].test_loss, rel=1e-3)
             assert (result.path / str(one.checkpoint)).is_file()
     report = benchmnist.write_report(result).read_text("utf-8")
     assert "times were taken with 2 trials side by side" in report
@@ -381,7 +382,7 @@ def test_an_interruption_keeps_what_was_done_side_by_side(write_suite: Callable[
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(path, executor="local", jobs=2, timeout=120, observer=Impatient())
+        run(path, executor="local", jobs=2, timeout=HANGS, observer=Impatient())
     result = benchmnist.load_run(path.parent / "runs")
     assert [case.id for case in result.cases] == ["mnist/fc/sgd", "mnist/fc/adam"]
     for case in result.cases:

@@ -68,6 +68,16 @@ def test_a_folder_of_runs_stands_for_the_newest(small_run: RunResult, tmp_path: 
     assert load_run([new, new.parent, runs][up]).path == new
 
 
+def test_of_runs_that_began_in_the_same_second_the_later_is_the_newer(
+    small_run: RunResult, tmp_path: Path
+) -> None:
+    for name in ("20200101-000000-ffff", "20200101-000000-0000"):
+        shutil.copytree(small_run.path, tmp_path / "small" / name, ignore=shutil.ignore_patterns(".lock"))
+        with RunFolder(tmp_path / "small" / name).lock():
+            pass
+    assert load_run(tmp_path).path.name == "20200101-000000-0000"
+
+
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"is no run folder: it has no run\.json"):
         load_run(tmp_path / "nothing")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from benchmnist.cases import Case, Component
 from benchmnist.dispatch import Dispatcher, Observer
+from benchmnist.executors import Deadlines, local
 from benchmnist.plugins import find_plugins
 from benchmnist.training.data import Datasets, default_data_root
 from benchmnist.training.device import DeviceSession
@@ -15,7 +17,9 @@ from benchmnist.training.loop import train_case
 from benchmnist.training.ways import Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    import pytest
 
     from benchmnist.executors import Executor
     from benchmnist.results import CaseResult, EpochResult
@@ -40,9 +44,16 @@ def make_case(**options: Any) -> Case:
     return Case.model_validate({"id": "a/case", **named, **settings})
 
 
+@cache
+def built_in_datasets() -> Datasets:
+    """One for all tests, so that MNIST is read and checked once."""
+    return Datasets(find_plugins(), default_data_root())
+
+
 def setting_of(case: Case, device: str = "cpu") -> Setting:
     registry = find_plugins()
-    dataset = Datasets(registry, default_data_root()).for_case(case)
+    mnist = case.dataset.use == "mnist"
+    dataset = (built_in_datasets() if mnist else Datasets(registry, default_data_root())).for_case(case)
     return Setting(case, registry, dataset, DeviceSession(torch.device(device)))
 
 
@@ -74,6 +85,23 @@ def losses(result: CaseResult) -> list[float]:
         for epoch in trial.epochs
         for loss in (*(loss for _, loss in epoch.step_losses), epoch.train_loss, epoch.test_loss or 0.0)
     ]
+
+
+class Limits(Deadlines):
+    """Time limits that some cases have reached and no others ever will, however slow the machine is."""
+
+    def __init__(self, reached: Callable[[Case], bool]) -> None:
+        super().__init__(25.0)
+        self.reached = reached
+
+    def left(self, tasks: Iterable[Case]) -> float:
+        """Nothing, of what has reached its limit; else a moment, after which it is asked again."""
+        return 0.0 if any(map(self.reached, tasks)) else 0.05
+
+
+def limit(monkeypatch: pytest.MonkeyPatch, reached: Callable[[Case], bool]) -> None:
+    """Gives the executor `local` those limits, whatever it is told."""
+    monkeypatch.setattr(local, "Deadlines", lambda _: Limits(reached))
 
 
 class Told(Observer):

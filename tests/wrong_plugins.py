@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmnist.plugins import Offer, Plugin, find_plugins
+from training_support import built_in_datasets
+
+from benchmnist.plugins import Offer, Plugin
 from benchmnist.specs import DatasetSpec, ModelSpec, OptimizerSpec, ScheduleSpec
 from benchmnist.testing import Subject, examine
-from benchmnist.training.data import Datasets, default_data_root
 
 if TYPE_CHECKING:
     from benchmnist.specs import Spec
@@ -23,8 +24,7 @@ KINDS: dict[type[Spec], str] = {
 def subject_of(spec: Spec, *notes: str) -> Subject:
     """A spec, as if a plugin offered it that did all this when it was loaded."""
     plugin = Plugin("wrong", "benchmnist-wrong", "1.0", notes=notes)
-    registry = find_plugins()
-    return Subject(KINDS[type(spec)], Offer(spec, plugin), Datasets(registry, default_data_root()))
+    return Subject(KINDS[type(spec)], Offer(spec, plugin), built_in_datasets())
 
 
 def missed(subject: Subject) -> dict[str, str]:

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from benchmnist.results import RunResult
 
 FAULTY = "benchmnist.testing.faulty"
-STARTS, STOPS = 60.0, 20.0
-"""Seconds that a worker has to begin its first task, and to end one that nobody wants any more."""
+LIMITS = (10.0, 40.0, 160.0)
+"""Seconds that a case may take, with the start of a worker: on a busy machine the first may be too few."""
+STOPS = 120.0
+"""Seconds that a worker has to end what nobody wants any more."""
 LOSS, ACCURACY = 1e-3, 1.0
 """How far those of another number of threads may be off: relative, and in % of the test images."""
 
@@ -237,13 +239,16 @@ def _survives_what_dies(subject: Subject) -> None:
 def _ends_what_takes_too_long(subject: Subject) -> None:
     """Ends a case that takes longer than the time limit, and goes on with the next one."""
     _isolated(subject)
-    with tempfile.TemporaryDirectory() as folder, _executor(subject, timeout=STARTS / 3) as (executor, _):
-        sleeper = small_case("sleeps", "faulty-sleeps", seconds=3600.0, beats=f"{folder}/beats")
-        results = _Seen(executor, [sleeper, small_case("next")]).execute()
-    ended = results["check/sleeps"]
-    if ended.status != "timed out":
-        raise Miss(f"a case took too long, and the result is {ended.status}: {ended.error}")
-    figures(results["check/next"])
+    for limit in LIMITS:
+        with tempfile.TemporaryDirectory() as folder, _executor(subject, timeout=limit) as (executor, _):
+            sleeper = small_case("sleeps", "faulty-sleeps", seconds=3600.0, beats=f"{folder}/beats")
+            results = _Seen(executor, [sleeper, small_case("next")]).execute()
+        ended, after = results["check/sleeps"], results["check/next"]
+        if ended.status != "timed out":
+            raise Miss(f"a case took too long, and the result is {ended.status}: {ended.error}")
+        if after.status != "timed out":
+            break
+    figures(after)
 
 
 @check("End what is being trained when the generator is closed (`finally`), and when the executor is left.")

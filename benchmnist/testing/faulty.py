@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from pathlib import Path
@@ -52,10 +53,22 @@ def sleeps(*, input_shape: tuple[int, int, int], num_classes: int, seconds: floa
     return _linear(num_classes, before)
 
 
+def waits(*, input_shape: tuple[int, int, int], num_classes: int, passes: int, until: str) -> nn.Module:  # noqa: ARG001
+    """Waits, after so many passes, until a file is there."""
+    made = itertools.count()
+
+    def before() -> None:
+        if next(made) >= passes:
+            while not Path(until).exists():
+                time.sleep(0.01)
+
+    return _linear(num_classes, before)
+
+
 @hookimpl
 def benchmnist_models() -> list[ModelSpec]:
-    """They raise, die and sleep."""
+    """They raise, die, sleep and wait."""
     return [
         ModelSpec(name=f"faulty-{build.__name__}", summary=build.__doc__ or "", build=build)
-        for build in (raises, dies, sleeps)
+        for build in (raises, dies, sleeps, waits)
     ]

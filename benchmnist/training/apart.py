@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from benchmnist.plan import Plan
     from benchmnist.plugins import Registry
 
-PATIENCE = 120.0  # seconds that a model or an optimizer may take to be built; a dataset may have to be downloaded
+PATIENCE = 120.0  # seconds that a model or an optimizer may take to be built
+
+
+def patience(trying: str) -> float | None:
+    """Seconds that may be tried for without a word; None for a dataset, which may have to be downloaded."""
+    return None if not trying or trying.startswith("the dataset ") else PATIENCE
 
 
 def preflight_apart(plan: Plan, registry: Registry, root: Path, device: torch.device) -> Preflight:
@@ -71,14 +76,14 @@ def _tried(task: Task) -> Preflight | tuple[str, str]:
     theirs.close()
     trying = ""
     try:
-        while ours.poll(None if not trying or trying.startswith("the dataset ") else PATIENCE):
+        while ours.poll(allowed := patience(trying)):
             said = ours.recv()
             if isinstance(said, Preflight):
                 return said
             if isinstance(said, BaseException):
                 raise said
             trying = said
-        how = f"took longer than {PATIENCE:.0f} s"
+        how = f"took longer than {allowed:g} s"
     except (EOFError, OSError, pickle.UnpicklingError):  # it has ended, perhaps in the middle of a word
         process.join()
         code = process.exitcode or 0

@@ -159,6 +159,8 @@ def test_without_files_and_network_the_error_says_what_to_put_where(
 ) -> None:
     for proxy in ("http_proxy", "https_proxy"):  # a network that refuses at once, wherever this runs
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")
+    for exception in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(exception, raising=False)
     with pytest.raises(
         DataError, match=r"cannot be downloaded \(.+\); put these files, or the same with \.gz, into"
     ) as e:

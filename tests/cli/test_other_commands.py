@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -98,7 +99,8 @@ def test_the_shell_completes_commands_and_executors() -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(small_run: RunResult) -> None:
-    program = f"{sys.executable} -m benchmnist report {small_run.path} --format csv | true"
+    command = shlex.join([sys.executable, "-m", "benchmnist", "report", str(small_run.path), "--format", "csv"])
+    program = f"{command} | true"
     done = subprocess.run(
         ["/bin/bash", "-c", f"set -o pipefail; {program}"], capture_output=True, text=True, check=False
     )

@@ -29,8 +29,10 @@ test_size = 500
 resources = { num_cpus = 1 }
 [[cases]]
 models = ["fc-bn-dropout"]
-optimizers = ["adam"]
+optimizers = ["momentum"]
 """
+# Where every step rounds otherwise, as with other threads, the losses of SGD end 1e-7 apart.
+ROUNDING = 1e-4
 
 PROGRAM = """
 import sys
@@ -69,7 +71,7 @@ def test_the_same_suite_comes_to_the_same_everywhere(
         timed = json.loads((run.path / "benchmark.json").read_text("utf-8"))["benchmarks"]
         for case, expected, measured in zip(run.cases, inline.cases, timed, strict=True):
             assert [trial.seed for trial in case.trials] == [3, 0]
-            assert losses(case) == pytest.approx(losses(expected), rel=1e-4), name
+            assert losses(case) == pytest.approx(losses(expected), rel=ROUNDING), name
             accuracies = [[e.test_accuracy for t in c.trials for e in t.epochs] for c in (case, expected)]
             assert accuracies[0] == pytest.approx(accuracies[1], abs=0.21), name  # one image of 500, in %
             seconds = [epoch.seconds for trial in case.trials for epoch in trial.epochs]

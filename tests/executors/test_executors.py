@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from training_support import Told, component, execute, losses, make_case, result_of
+from processes import HANGS
+from training_support import Told, component, execute, limit, losses, make_case, result_of
 
 from benchmnist.dispatch import Dispatcher
 from benchmnist.errors import BenchmnistError
-from benchmnist.executors import Workplace, build_executor
+from benchmnist.executors import Deadlines, Workplace, build_executor
 from benchmnist.executors.cores import auto_jobs, shares, taking_turns
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
@@ -239,16 +241,17 @@ def benchmnist_models():
 
 
 SLEEPY = """
-import subprocess, sys, time
+import os, pathlib, subprocess, sys
 from torch import nn
 from benchmnist import ModelSpec, hookimpl
 
-def sleepy(*, input_shape, num_classes, after):
+def sleepy(*, input_shape, num_classes, after, asleep):
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, num_classes))
     steps = []
     def sleep(*_):
         steps.append(1)
         if len(steps) > after:
+            pathlib.Path(asleep, str(os.getpid())).touch()
             subprocess.run([sys.executable, "-c", "import time; time.sleep(600)"])
     model.register_forward_pre_hook(sleep)
     return model
@@ -260,14 +263,22 @@ def benchmnist_models():
 
 
 def test_a_case_that_hangs_is_ended_and_what_it_did_is_kept(
-    workplace: Workplace, install_plugin: Callable[..., None]
+    workplace: Workplace, install_plugin: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     install_plugin("sleepy", SLEEPY)
-    with LocalExecutor(replace(workplace, jobs=2, timeout=25)) as executor:
+    asleep = tmp_path / "asleep"
+    asleep.mkdir()
+    limit(monkeypatch, lambda case: case.id == "a/hung" and len([*asleep.iterdir()]) == 2)
+    with LocalExecutor(replace(workplace, jobs=2)) as executor:
         (hung, fine), told = execute(
             executor,
             # It is built anew for each trial, and sleeps in the third epoch.
-            make_case(id="a/hung", model=component("sleepy", after=25), epochs=9, seeds=(0, 1, 2)),
+            make_case(
+                id="a/hung",
+                model=component("sleepy", after=25, asleep=str(asleep)),
+                epochs=9,
+                seeds=(0, 1, 2),
+            ),
             make_case(seeds=(0, 1)),
         )
     assert (hung.status, fine.status) == ("timed out", "completed")
@@ -275,6 +286,30 @@ def test_a_case_that_hangs_is_ended_and_what_it_did_is_kept(
     assert [trial.status for trial in hung.trials] == ["timed out"] * 2
     assert {len(trial.epochs) for trial in hung.trials} == {2}  # what was done is kept
     assert told.log[-1] == "a/case completed"
+
+
+def test_a_time_limit_is_of_a_case_from_its_first_trial_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("benchmnist.executors.time", SimpleNamespace(monotonic=lambda: now))
+    first, second = make_case(id="a/first"), make_case(id="a/second")
+    deadlines = Deadlines(25)
+    assert deadlines.left([first]) is None
+    deadlines.begin(first)
+    now = 110.0
+    deadlines.begin(first)  # its next trial
+    deadlines.begin(second)
+    assert (deadlines.left([first, second]), deadlines.left([second])) == (15.0, 25.0)
+    now = 125.0
+    ended = deadlines.overdue(first)
+    assert ended is not None
+    assert (ended.status, ended.error) == (
+        "timed out",
+        "it had not ended after 25 s, and was ended (--timeout)",
+    )
+    assert deadlines.overdue(second) is None
+    unlimited = Deadlines(None)
+    unlimited.begin(first)
+    assert (unlimited.left([first]), unlimited.overdue(first)) == (None, None)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -311,7 +346,7 @@ def test_a_parent_that_dies_takes_what_hangs_with_it(
         next(steps)
         (worker,) = executor.workers.values()
         worker.words.close()  # as a process that is killed closes all that it has open
-        assert worker.process.wait(30) == 0
+        assert worker.process.wait(HANGS) == 0
         _, result = next(steps)
     assert isinstance(result, CaseResult)
     assert result.status == "crashed"

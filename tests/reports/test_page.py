@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from made_up import made_up_result, made_up_run
+from processes import HANGS
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -49,6 +50,7 @@ def browser() -> Iterator[webdriver.Chrome]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+    driver.set_script_timeout(HANGS)
     yield driver
     driver.quit()
 
@@ -91,7 +93,7 @@ def show(browser: webdriver.Chrome, tmp_path: Path) -> Iterator[Open]:
 
 def wait(driver: webdriver.Chrome, condition: str) -> Any:
     """Until a condition in JavaScript holds; its value."""
-    return WebDriverWait(driver, 30, 0.05).until(lambda d: d.execute_script(f"return {condition}"))
+    return WebDriverWait(driver, HANGS, 0.05).until(lambda d: d.execute_script(f"return {condition}"))
 
 
 def wait_for_curves(driver: webdriver.Chrome) -> None:

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from training_support import limit
 
 import benchmnist
 from benchmnist.errors import SuiteError
@@ -66,10 +67,11 @@ def test_it_costs_its_own_cases_only(
     write_suite: Callable[..., Path], install_plugin: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_plugin("deadly", PLUGIN)
-    monkeypatch.setattr(apart, "PATIENCE", 3.0)
+    monkeypatch.setattr(apart, "patience", lambda trying: 0.5 if "'hang'" in trying else None)
+    limit(monkeypatch, lambda case: case.model.name == "hang")
     text = HEAD + cases('"logistic", "exit", "segfault", "hang", "memory"')
     text += cases('"logistic"', '"deadly"') + cases('"logistic"', datasets='"deadly"')
-    run = benchmnist.run(write_suite(text), device="cpu", jobs=2, timeout=20)
+    run = benchmnist.run(write_suite(text), device="cpu", jobs=2)
     assert {case.id: case.status for case in run.cases} == {
         "mnist/logistic/sgd": "completed",
         "mnist/exit/sgd": "crashed",
@@ -84,7 +86,7 @@ def test_it_costs_its_own_cases_only(
     assert sorted(notes) == [
         "the dataset 'deadly' of benchmnist-deadly 1.0 ended its process (exit code 4)",
         "the model 'exit' of benchmnist-deadly 1.0 ended its process (exit code 7)",
-        "the model 'hang' of benchmnist-deadly 1.0 took longer than 3 s",
+        "the model 'hang' of benchmnist-deadly 1.0 took longer than 0.5 s",
         "the model 'segfault' of benchmnist-deadly 1.0 was ended by SIGSEGV",
         "the optimizer 'deadly' of benchmnist-deadly 1.0 ended its process (exit code 3)",
     ]

@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 
 # A plugin for what the built-in ones do not do.
 ODD = """
-import time
 import torch
 from torch import nn
 from benchmnist import ModelSpec, OptimizerSpec, hookimpl
 
 class SlowToTest(nn.Linear):
+    tested = 0
+
     def forward(self, images):
         if not self.training:
-            time.sleep(0.4)
+            SlowToTest.tested += 1
         return super().forward(images.flatten(1))
 
 def slow_to_test(*, input_shape, num_classes):
@@ -142,7 +143,7 @@ def test_the_losses_are_what_torch_computes() -> None:
         expected.append(total / 10)
     result = result_of(case)
     assert [epoch.train_loss for epoch in result.trials[0].epochs] == pytest.approx(expected, rel=1e-5)
-    assert (result.trials[0].epochs[-1].test_accuracy or 0) > 60
+    assert (result.trials[0].epochs[-1].test_accuracy or 0) > 50  # eight seeds: 74, a deviation of 4
     assert (result.steps, result.train_size, result.parameters) == (10, 500, 397510)
 
 
@@ -151,12 +152,15 @@ def test_a_step_is_recorded_every_hundred_and_at_the_end() -> None:
     assert [step for step, _ in result.trials[0].epochs[0].step_losses] == [100, 200, 250]
 
 
-def test_evaluation_is_not_timed(install_plugin: Callable[..., None]) -> None:
+def test_evaluation_is_not_timed(install_plugin: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that moves while the model is tested, and at no other time."""
     install_plugin("odd", ODD)
-    start = time.perf_counter()
+    slow = importlib.import_module("benchmnist_odd").SlowToTest
+    monkeypatch.setattr(Clock, "__call__", lambda _: float(slow.tested))
     result = result_of(make_case(model="slow-to-test", epochs=2))
-    assert time.perf_counter() - start > 0.8
-    assert sum(epoch.seconds for epoch in result.trials[0].epochs) < 0.4
+    assert result.status == "completed", result.error
+    assert slow.tested >= 2
+    assert [epoch.seconds for epoch in result.trials[0].epochs] == [0.0, 0.0]
 
 
 def test_the_clock_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,18 +253,23 @@ def test_the_reference_is_timed_beside_every_epoch_and_is_no_part_of_it(monkeypa
     assert losses(timed) == losses(without)
     assert all((epoch.reference_seconds or 0) > 0 for epoch in timed.trials[0].epochs)
 
+    passed = 0.0
+
     class Slow:
         def __init__(self, device: torch.device) -> None:
             pass
 
         def __call__(self) -> float:
-            time.sleep(0.4)
+            nonlocal passed
+            passed += 7.0
             return 7.0
 
     monkeypatch.setattr(loop, "Reference", Slow)
+    monkeypatch.setattr(Clock, "__call__", lambda _: passed)
     slow = result_of(make_case(epochs=1, reference=True))
+    assert passed == 14.0
     assert slow.trials[0].epochs[0].reference_seconds == 7.0
-    assert slow.trials[0].epochs[0].seconds < 0.4
+    assert slow.trials[0].epochs[0].seconds == 0.0
 
 
 def test_an_epoch_that_was_not_run_is_noticed() -> None:

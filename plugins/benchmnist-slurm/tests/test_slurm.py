@@ -65,9 +65,9 @@ def workplace(tmp_path):
     return Workplace("cpu", default_data_root(), tmp_path, jobs=None, trials=9, plugins=(FAULTY,))
 
 
-def slow(name, tmp_path, epochs=6):
-    """Half a second an epoch: 10 steps, and 2 of testing."""
-    return small_case(name, "faulty-sleeps", epochs=epochs, seconds=0.04, beats=str(tmp_path / "beats"))
+def held(name, tmp_path):
+    """A case of six epochs that waits in the third, of 10 steps and 2 of testing each, for the file `go`."""
+    return small_case(name, "faulty-waits", epochs=6, passes=30, until=str(tmp_path / "go"))
 
 
 def execute(executor, tasks, disturb=lambda *_: None):
@@ -83,13 +83,14 @@ def execute(executor, tasks, disturb=lambda *_: None):
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_a_job_that_is_killed_costs_no_result(workplace, tmp_path, cluster):
-    tasks = [slow("hit", tmp_path), slow("missed", tmp_path), small_case("other", resources={"num_cpus": 1})]
+    tasks = [held("hit", tmp_path), held("missed", tmp_path), small_case("other", resources={"num_cpus": 1})]
     killed = []
 
     def kill(task, epoch):
         if task == tasks[0] and epoch == 2 and not killed:
             killed.extend(job.process for job in executor.jobs if job.task == task)
             os.kill(killed[0], signal.SIGKILL)
+            (tmp_path / "go").touch()
 
     with SlurmExecutor(workplace, cluster=cluster) as executor:
         results = execute(executor, tasks, kill)
@@ -102,7 +103,7 @@ def test_a_job_that_is_killed_costs_no_result(workplace, tmp_path, cluster):
 @needs_slurm
 def test_a_node_that_fails_costs_no_result(workplace, tmp_path):
     """SLURM itself puts the job back into the queue."""
-    task, failed = slow("fails", tmp_path), []
+    task, failed = held("fails", tmp_path), []
 
     def fail(_, epoch):
         if epoch == 2 and not failed:
@@ -113,6 +114,7 @@ def test_a_node_that_fails_costs_no_result(workplace, tmp_path):
                     ["scontrol", "update", f"nodename={node}", *state], capture_output=True, check=False
                 )
                 time.sleep(2)
+            (tmp_path / "go").touch()
 
     with SlurmExecutor(workplace) as executor:
         (result,) = execute(executor, [task], fail).values()
