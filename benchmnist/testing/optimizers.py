@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -297,8 +298,8 @@ def _compare_steps(subject: Subject, *, scheduled: bool) -> None:
     lent = ", with its learning rate on the device" if scheduled else ""
     try:
         first, second = _traces(subject, scheduled=scheduled)
-    except DataDependentOutputException as error:
-        raise Miss(f"a step waits for a value on the device{lent} ({error.func})") from error
+    except (DataDependentOutputException, _Read) as error:
+        raise Miss(f"a step waits for a value on the device{lent} ({error})") from error
     except RuntimeError as error:
         if "not linked with support for cuda" in str(error):
             raise DoesNotApply("this one can be tried only on a GPU") from error
@@ -319,10 +320,25 @@ def _traces(subject: Subject, *, scheduled: bool) -> tuple[list[str], list[str]]
                 group["lr"] = torch.empty((), device="cuda")
             for parameter in model.parameters():
                 parameter.grad = torch.empty_like(parameter)
-            with _Trace() as trace:
+            with _NoReading(), _Trace() as trace:
                 optimizer.step()
             traces.append(trace.calls)
     return traces[2], traces[3]
+
+
+class _Read(Exception):  # noqa: N818 - not an error
+    """A value on the device was asked for."""
+
+
+class _NoReading(TorchFunctionMode):
+    """Lets nobody read a value on the device; where torch has no CUDA, some ways to do so fail of that first."""
+
+    READING = frozenset(["__bool__", "__complex__", "__float__", "__index__", "__int__", "item", "tolist"])
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.__name__ in self.READING and isinstance(args[0], torch.Tensor) and args[0].is_cuda:
+            raise _Read(func.__name__)
+        return func(*args, **(kwargs or {}))
 
 
 class _Trace(TorchDispatchMode):

@@ -164,6 +164,18 @@ class Deciding(Plain):
             super().update(p, lr)
 
 
+class WantingANumber(Plain):
+    """Wants its learning rate as a number, which a schedule has on the device."""
+
+    def update(self, p: torch.Tensor, lr: float) -> None:
+        p.sub_(p.grad, alpha=float(lr))  # type: ignore[arg-type]
+
+
+def unfused(model: nn.Module, *, lr: float = SGD_LR, foreach: bool = False) -> optim.SGD:
+    """Makes torch's own, by lists of kernels as on a GPU; those wait for a learning rate that is on the device."""
+    return optim.SGD(model.parameters(), lr, foreach=foreach)
+
+
 class Counting(Plain):
     """Hands the device a number that changes from step to step."""
 
@@ -221,6 +233,8 @@ WRONG: list[tuple[str, dict[str, Any], set[str]]] = [
     ("is-elementwise-as-it-says", {"build": built_by(Normalising), "elementwise": True}, set()),
     ("is-capturable-as-it-says", {"build": built_by(Deciding), "capturable": True}, set()),
     ("is-capturable-as-it-says", {"build": built_by(Counting), "capturable": True}, set()),
+    ("is-capturable-as-it-says", {"build": built_by(WantingANumber), "capturable": True}, set()),
+    ("is-capturable-as-it-says", {"build": unfused, "capturable": True}, set()),
     ("is-fused-as-it-says", {"build": plain, "fused": ("cpu",)}, set()),
     ("is-fused-as-it-says", {"build": otherwise_fused, "fused": ("cpu",)}, set()),
 ]
