@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from cuda_standin import standin
 from cuda_standin.processes import contexts
 from training_support import component, execute, losses, make_case, result_of
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from benchmnist.results import CaseResult
 
     See = Callable[..., dict[str, str]]
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU: `benchmnist doctor` tries it")
 
 SAME = 1e-3
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +25,6 @@ from benchmnist.training.trial import Build
 from benchmnist.training.ways import Way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from cuda_standin import Machine
-
     from benchmnist.cases import Case
     from benchmnist.results import CaseResult
 
@@ -74,10 +73,16 @@ def _behind_the_curtain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "NO_CAUSES", (*graph.NO_CAUSES, str(Path(cuda_standin.__file__).parent)))
 
 
-@pytest.fixture
-def cuda() -> Iterator[Machine]:
-    with standin(devices=2) as machine:
-        yield machine
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+REAL_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, and no need of a stand-in")
+
+Card = Callable[..., AbstractContextManager[Any]]
+
+
+@pytest.fixture(params=[pytest.param("stand-in", marks=REAL_GPU), pytest.param("GPU", marks=NO_GPU)])
+def card(request: pytest.FixtureRequest) -> Card:
+    """Makes what is trained on: the stand-in, with the options of its own, and where there is one a real GPU."""
+    return standin if request.param == "stand-in" else lambda **_: nullcontext()
 
 
 @pytest.fixture
@@ -85,27 +90,27 @@ def strange(install_plugin: Callable[..., None]) -> None:
     install_plugin("strange", STRANGE)
 
 
-def on_cpu_and_cuda(device: str = "cuda", **options: Any) -> tuple[CaseResult, CaseResult]:
+def on_cpu_and_cuda(card: Card, device: str = "cuda", **options: Any) -> tuple[CaseResult, CaseResult]:
+    """A case as the reference trains it on the CPU, and as it is trained on a card."""
     case = make_case(**{"train_size": 230, "epochs": 3, "optimizer": "adam", **options})
-    engine = "graph" if case.engine == "auto" else case.engine
-    plain = case.model_copy(update={"engine": "dataloader"})
-    expected = result_of(plain)
-    with standin(devices=2):
-        seen = result_of(case.model_copy(update={"engine": engine if engine != "graph" else "auto"}), device)
-    return expected, seen
+    expected = result_of(case.model_copy(update={"engine": "dataloader"}))
+    with card(devices=2):
+        return expected, result_of(case, device)
 
 
 @pytest.mark.parametrize("engine", ["dataloader", "resident", "auto", "stacked"])
 @pytest.mark.parametrize("model", ["fc", "cnn"])
-def test_every_engine_trains_there_as_on_a_cpu(engine: str, model: str) -> None:
-    expected, seen = on_cpu_and_cuda(engine=engine, model=model, seeds=(4, 0))
+def test_every_engine_trains_there_as_on_a_cpu(card: Card, engine: str, model: str) -> None:
+    expected, seen = on_cpu_and_cuda(card, engine=engine, model=model, seeds=(4, 0))
     assert (seen.status, seen.engine) == ("completed", "graph" if engine == "auto" else engine), seen.error
     assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
     assert ("graph" in seen.remarks) == (engine in ("auto", "stacked"))
 
 
-def test_the_second_card_has_its_graphs_too() -> None:
-    expected, seen = on_cpu_and_cuda("cuda:1")
+def test_the_second_card_has_its_graphs_too(card: Card) -> None:
+    if torch.cuda.is_available() and torch.cuda.device_count() == 1:
+        pytest.skip("there is one GPU here")
+    expected, seen = on_cpu_and_cuda(card, "cuda:1")
     assert (seen.engine, seen.environment["device"]) == ("graph", "cuda:1")
     assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
 
@@ -113,10 +118,12 @@ def test_the_second_card_has_its_graphs_too() -> None:
 @pytest.mark.parametrize("stays", [False, True])
 @pytest.mark.parametrize("how", ["item", "mask", "tensor"])
 @pytest.mark.usefixtures("strange")
-def test_a_model_that_waits_for_the_device_is_trained_without_a_graph(how: str, *, stays: bool) -> None:
+def test_a_model_that_waits_for_the_device_is_trained_without_a_graph(
+    card: Card, how: str, *, stays: bool
+) -> None:
     case = make_case(model=component("strange", how=how), epochs=2)
     expected = result_of(case)
-    with standin(generators_stay_capturing=stays):
+    with card(generators_stay_capturing=stays):
         seen = result_of(case, "cuda")
         after = result_of(make_case(model="fc-bn-dropout", epochs=2), "cuda")
     assert (seen.status, seen.engine) == ("completed", "resident")
@@ -129,15 +136,17 @@ def test_a_model_that_waits_for_the_device_is_trained_without_a_graph(how: str, 
     assert (after.status, after.engine) == ("completed", "graph")
 
 
-@pytest.mark.usefixtures("strange", "cuda")
-def test_a_model_may_say_that_it_must_not_be_captured() -> None:
-    seen = result_of(make_case(model="unwilling"), "cuda")
+@pytest.mark.usefixtures("strange")
+def test_a_model_may_say_that_it_must_not_be_captured(card: Card) -> None:
+    with card():
+        seen = result_of(make_case(model="unwilling"), "cuda")
     assert (seen.engine, seen.remarks) == (
         "resident",
         ("not graph: the model unwilling says that it must not be captured",),
     )
 
 
+@REAL_GPU  # in this process nothing could be captured afterwards
 @pytest.mark.parametrize("stays", [False, True])
 @pytest.mark.usefixtures("strange")
 def test_a_capture_that_fails_is_no_result(*, stays: bool) -> None:
@@ -171,16 +180,18 @@ SLOWLY = {"schedule": component("cosine")}
     ],
     ids=str,
 )
-def test_what_a_graph_cannot_do_is_done_without_one(optimizer: Any, options: dict[str, Any], reason: str) -> None:
-    expected, seen = on_cpu_and_cuda(optimizer=optimizer, **options)
+def test_what_a_graph_cannot_do_is_done_without_one(
+    card: Card, optimizer: Any, options: dict[str, Any], reason: str
+) -> None:
+    expected, seen = on_cpu_and_cuda(card, optimizer=optimizer, **options)
     assert (seen.status, seen.engine) == ("completed", "resident" if reason else "graph"), seen.error
     assert seen.remarks[0].startswith(f"not graph: {reason}" if reason else "graph")
     assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
 
 
-def test_captured_seeds_draw_what_each_draws_alone() -> None:
+def test_captured_seeds_draw_what_each_draws_alone(card: Card) -> None:
     options = {"model": "fc-bn-dropout", "optimizer": "adam", "train_size": 230, "epochs": 3}
-    with standin():
+    with card():
         alone = [result_of(make_case(engine="resident", seeds=(seed,), **options), "cuda") for seed in (4, 0, 7)]
         stacked = result_of(make_case(engine="stacked", seeds=(4, 0, 7), **options), "cuda")
         captured = result_of(make_case(engine="graph", seeds=(4, 0, 7), **options), "cuda")
@@ -191,23 +202,23 @@ def test_captured_seeds_draw_what_each_draws_alone() -> None:
     assert losses(captured) == pytest.approx(each, rel=SAME)
 
 
-def test_a_precision_is_recorded_as_it_was_trained_in() -> None:
+def test_a_precision_is_recorded_as_it_was_trained_in(card: Card) -> None:
     for precision, tf32 in (("float32", False), ("tf32", True)):
-        with standin():
+        with card():
             seen = result_of(make_case(precision=precision), "cuda")
         assert seen.status == "completed", seen.error
         assert (seen.environment["tf32"], seen.environment["cudnn_tf32"]) == (tf32, tf32)
-        assert seen.environment["device_name"] == "NVIDIA Stand-in 100"
-        assert seen.environment["driver"] == "580.65.06"
+        assert seen.environment["device_name"].startswith("NVIDIA")
+        assert re.fullmatch(r"[\d.]+", seen.environment["driver"])
 
 
-def test_a_cases_memory_does_not_depend_on_what_was_trained_before() -> None:
+def test_a_cases_memory_does_not_depend_on_what_was_trained_before(card: Card) -> None:
     cases = [
         make_case(id=f"a/{model}-{engine}", model=model, engine=engine, optimizer="adam", train_size=230)
         for model in ("fc", "cnn")
         for engine in ("resident", "auto", "dataloader")
     ]
-    with standin():
+    with card():
         first = setting_of(cases[0], "cuda")
         peaks: list[dict[str, int]] = []
         for order in (cases, cases[::-1], cases):
@@ -216,8 +227,8 @@ def test_a_cases_memory_does_not_depend_on_what_was_trained_before() -> None:
                 peaks[-1][case.id] = finish(case, first.session).peak_memory
         assert peaks[0] == peaks[1] == peaks[2]
         assert min(peaks[0].values()) > 0
-        # The workspace of one stream, of 32 MiB, and the data.
-        assert torch.cuda.memory_allocated() < 40 * 2**20
+        # The workspaces of one stream, of 32 MiB or so, and the data.
+        assert torch.cuda.memory_allocated() < 80 * 2**20
     four_copies = 4 * 784 * 500 * 4  # weights, gradients and the two moments of Adam
     assert four_copies < peaks[0]["a/fc-resident"] < 2 * four_copies
 
@@ -231,10 +242,8 @@ def finish(case: Case, session: DeviceSession) -> CaseResult:
     return results[0]
 
 
-@pytest.mark.usefixtures("cuda")
-def test_the_rest_of_an_epoch_is_a_graph_of_its_own() -> None:
-    setting = setting_of(make_case(train_size=230), "cuda")
-    with setting.session.current():
+def test_the_rest_of_an_epoch_is_a_graph_of_its_own(card: Card) -> None:
+    with card(), (setting := setting_of(make_case(train_size=230), "cuda")).session.current():
         engine = GraphEngine(setting.dataset, setting.session, 50)
         trial = Way(engine, Build(fused=True, capturable=True)).trial(setting, (0,))
         for epoch in (1, 2):
@@ -245,13 +254,14 @@ def test_the_rest_of_an_epoch_is_a_graph_of_its_own() -> None:
     assert engine.untimed_steps == 0
 
 
-@pytest.mark.usefixtures("cuda")
-def test_the_reference_work_is_one_launch() -> None:
-    seen = result_of(make_case(reference=True, epochs=2), "cuda")
+def test_the_reference_work_is_captured_too(card: Card) -> None:
+    with card():
+        seen = result_of(make_case(reference=True, epochs=2), "cuda")
     assert seen.status == "completed", seen.error
     assert all((epoch.reference_seconds or 0) > 0 for epoch in seen.trials[0].epochs)
 
 
+@REAL_GPU
 def test_a_card_that_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> None:
     log = tmp_path / "contexts.jsonl"
     log.write_text(json.dumps({"pid": os.getppid(), "ppid": 1, "argv": [], "card": 0}) + "\n", "utf-8")
