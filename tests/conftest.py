@@ -25,7 +25,9 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("steady")
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from cuda_standin import Machine
 
     from benchmnist.results import RunResult
 
@@ -171,11 +173,20 @@ def invoke() -> Callable[..., Result]:
 
 
 @pytest.fixture
+def machine() -> Iterator[Machine]:
+    """Two imitated cards, for torch in this process; see tests/cuda_standin."""
+    from cuda_standin import standin
+
+    with standin(devices=2) as made:
+        yield made
+
+
+@pytest.fixture
 def standin_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, str]]:
     """Lets the processes that a test starts see imitated cards; returns their environment.
 
-    What the test's own process starts (the workers of a LocalExecutor) sees them too. The contexts that are made are
-    logged in `contexts.jsonl` in the test's folder, unless the option `log` says otherwise.
+    What the test's own process starts (the workers of a LocalExecutor) sees them too. The contexts that are made
+    are logged in `contexts.jsonl` in the test's folder, unless the option `log` says otherwise.
     """
 
     def see(**options: Any) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
@@ -11,7 +11,7 @@ from cuda_standin.machine import current
 
 if TYPE_CHECKING:
     from cuda_standin.graphs import Capture
-    from cuda_standin.machine import Queue
+    from cuda_standin.parts import Queue
 
 _by_address: weakref.WeakValueDictionary[int, CudaGenerator] = weakref.WeakValueDictionary()
 
@@ -53,10 +53,10 @@ class CudaGenerator(torch._C.Generator):
     card: int
     state: State
 
-    def __new__(cls, device: torch.device | str = "cuda", state: State | None = None) -> CudaGenerator:
-        self: CudaGenerator = super().__new__(cls, device="cpu")
+    def __new__(cls, device: torch.device | str = "cuda", state: State | None = None) -> Self:
+        self = super().__new__(cls, device="cpu")  # type: ignore[call-arg]
         machine = current()
-        wanted = torch.device(device).index
+        wanted: int | None = torch.device(device).index
         self.card = machine.current_device if wanted is None else wanted
         if not 0 <= self.card < len(machine.cards):
             raise RuntimeError("The device_index is invalid.")
@@ -64,14 +64,14 @@ class CudaGenerator(torch._C.Generator):
             not_capturing("Cannot construct a new CUDAGeneratorImpl")
             state = State(torch._C.Generator())
         self.state = state
-        _by_address[self._cdata] = self
+        _by_address[self._cdata] = self  # type: ignore[attr-defined]
         return self
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> torch.device:  # type: ignore[override]
         return torch.device("cuda", self.card)
 
     def manual_seed(self, seed: int) -> CudaGenerator:
@@ -93,7 +93,7 @@ class CudaGenerator(torch._C.Generator):
         not_capturing("Cannot call CUDAGeneratorImpl::get_offset")
         return self.state.offset
 
-    def set_offset(self, offset: int) -> None:
+    def set_offset(self, offset: int) -> Self:
         raise NotImplementedError("the stand-in's generators have no offset that could be set")
 
     def get_state(self) -> torch.Tensor:
@@ -113,7 +113,7 @@ class CudaGenerator(torch._C.Generator):
 
     def graphsafe_set_state(self, state: torch._C.Generator) -> CudaGenerator:
         if not isinstance(state, CudaGenerator):
-            raise RuntimeError("Expected a CUDA Generator")
+            raise RuntimeError("Expected a CUDA Generator")  # noqa: TRY004 - as torch does
         self.state = state.state
         return self
 
@@ -141,7 +141,7 @@ def state_of(generator: torch._C.Generator | None, card: int) -> State:
     """
     if generator is None:
         return current().generators[card].state
-    found = _by_address.get(generator._cdata)
+    found = _by_address.get(generator._cdata)  # type: ignore[attr-defined]
     if found is None:
         raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
     return found.state

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
+from cuda_standin.execution import OUT_OF_RANGE, Call
 from cuda_standin.generators import not_capturing, state_of
-from cuda_standin.machine import INVALIDATED, Pool, cuda_error, current
-from cuda_standin.tensors import OUT_OF_RANGE, Call, CudaTensor, _block_of, changed, on_the_cpu, plain, spoil, wrap
+from cuda_standin.machine import current
+from cuda_standin.parts import INVALIDATED, Pool, cuda_error
+from cuda_standin.tensors import CudaTensor, block_of, changed, on_the_cpu, plain, spoil, wrap
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from cuda_standin.generators import State
-    from cuda_standin.machine import Block, Queue
+    from cuda_standin.parts import Block, Queue
 
 
 class Step:
@@ -72,7 +74,7 @@ class Capture:
         self.must_be_valid()
         machine, plan = current(), call.plan
         queue = machine.queue(next(call.blocks()).card)
-        made = () if plan.in_place and not plan.out else call.imagine(self)
+        made = () if plan.in_place and not plan.out else self._imagined(call)
         found = list(made) if isinstance(made, (list, tuple)) else [made]
         if len(plan.returns) == 1 and isinstance(made, list):  # one result that is a list
             self.graph.add(Step(call, found), call.reads, call.writes, self)
@@ -89,12 +91,20 @@ class Capture:
                 with on_the_cpu():
                     target.resize_(found[index].shape)
                 spoil(target)
-                target._block = _block_of(target, machine, queue)
+                target._block = block_of(target, machine, queue)
             kept.append(plain(target) if key in plan.out else None)
             results.append(target)
         call.kwargs = {k: (v if k not in plan.out else changed(v, _fresh)) for k, v in call.kwargs.items()}
         self.graph.add(Step(call, kept), call.reads, call.writes, self)
         return results[0] if len(results) == 1 else tuple(results) if results else None
+
+    def _imagined(self, call: Call) -> Any:
+        try:
+            return call.imagine(self)
+        except (IndexError, RuntimeError) as error:
+            if not call.plan.indexing or not OUT_OF_RANGE.search(str(error)):
+                raise
+            return call.imagine()  # an index that is out of range now is noticed when it is replayed
 
     def record_copy(self, target: Tensor, source: Tensor) -> None:
         """Records a copy between pinned memory and the card."""
@@ -122,18 +132,18 @@ class _Lease:
 class GraphBase:
     """In place of `torch._C._CUDAGraph`."""
 
-    def __new__(cls, keep_graph: bool = False) -> Self:
-        self = super().__new__(cls)
-        self.keep_graph = keep_graph
+    def __new__(cls, *_: object, **__: object) -> Self:
+        return super().__new__(cls)
+
+    def __init__(self, *_: object, **__: object) -> None:
         self.steps: list[Step | Copy] = []
         self.states: list[State] = []
         self.outside: dict[weakref.ref[Block], bool] = {}  # memory that is not its own, and whether it is written
         self.inside: weakref.WeakSet[Block] = weakref.WeakSet()
-        self._pool: Pool | None = None
-        self._lease: _Lease | None = None
         self.capture: Capture | None = None
         self.ended = False
-        return self
+        self._pool: Pool | None = None
+        self._lease: _Lease | None = None
 
     def register_generator_state(self, generator: torch._C.Generator) -> None:
         not_capturing("Cannot register the state during capturing stage.")
@@ -157,7 +167,8 @@ class GraphBase:
         machine.check()
         if self.ended:
             raise RuntimeError(
-                "This CUDAGraph instance already owns a captured graph. To capture a new graph, create a new instance."
+                "This CUDAGraph instance already owns a captured graph. To capture a new graph, create a new "
+                "instance."
             )
         card = machine.context(machine.current_device)
         queue = machine.queue(machine.current_device)

@@ -1,4 +1,4 @@
-"""The imitated machine: cards with streams and memory, the contexts on them, and the errors they report late."""
+"""The imitated machine: which cards there are, contexts, the order of their work, memory, and late errors."""
 
 from __future__ import annotations
 
@@ -9,44 +9,31 @@ import sys
 import threading
 import warnings
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from cuda_standin.parts import (
+    CONTEXT,
+    NOT_PERMITTED,
+    ROUNDING,
+    SEGMENT,
+    STREAMS,
+    WORKSPACE,
+    Block,
+    Card,
+    Queue,
+    cuda_error,
+    merge,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cuda_standin.generators import CudaGenerator
     from cuda_standin.graphs import Capture
-
-ROUNDING = 512
-"""Bytes: the caching allocator hands out multiples of this."""
-
-SEGMENT = 2 << 20
-"""Bytes: what it takes from the card, a small segment at a time."""
-
-WORKSPACE = 32 << 20
-"""Bytes of cuBLAS's workspace, for each stream that has multiplied matrices (Hopper's; others have 8.1 MiB)."""
-
-CONTEXT = 400 << 20
-"""Bytes of a card that a process takes before it has any tensor; some hundred MB on real ones."""
-
-STREAMS = 32
-"""Streams of a card's pool: the 33rd that is asked for is the first again."""
-
-NOT_PERMITTED = "operation not permitted when stream is capturing"
-INVALIDATED = "operation failed due to a previous error during capture"
-
-
-def cuda_error(text: str) -> RuntimeError:
-    """An error of the CUDA runtime as torch words it."""
-    return torch.AcceleratorError(
-        f"CUDA error: {text}\nCUDA kernel errors might be asynchronously reported at some other API call, so the "
-        "stacktrace below might be incorrect.\nFor debugging consider passing CUDA_LAUNCH_BLOCKING=1\n"
-        "Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.\n"
-    )
 
 
 @dataclass(frozen=True)
@@ -81,96 +68,6 @@ class Options:
             raise ValueError("exclusive=True needs log=…: the processes see each other's contexts there")
 
 
-class Queue:
-    """A stream: the order of its work, and the work of other streams that it has waited for (a vector clock)."""
-
-    __slots__ = ("capture", "card", "clock", "ident", "now", "workspace")
-
-    def __init__(self, card: int, ident: int) -> None:
-        self.card, self.ident, self.now = card, ident, 0
-        self.clock: dict[Queue, int] = {}
-        self.capture: Capture | None = None
-        self.workspace = False
-
-    def __str__(self) -> str:
-        return f"stream {self.ident} of cuda:{self.card}" if self.ident else f"the default stream of cuda:{self.card}"
-
-    def moment(self) -> dict[Queue, int]:
-        """All that has been done once its work so far is done."""
-        return {**self.clock, self: self.now}
-
-    def wait(self, moment: Mapping[Queue, int]) -> None:
-        """Work from now on begins after that moment."""
-        _merge(self.clock, moment)
-
-
-def _merge(clock: dict[Queue, int], moment: Mapping[Queue, int]) -> None:
-    for queue, point in moment.items():
-        if clock.get(queue, 0) < point:
-            clock[queue] = point
-
-
-@dataclass(eq=False)
-class Pool:
-    """The private memory of graphs: what their tensors needed at most stays taken while one of them lives."""
-
-    ident: tuple[int, int]
-    card: int
-    live: int = 0
-    most: int = 0
-    graphs: int = 0
-
-    @property
-    def held(self) -> int:
-        """Bytes that are taken although no tensor lies there."""
-        return self.most - self.live if self.graphs else 0
-
-
-class Block:
-    """A piece of a card's memory, shared by a tensor and its views; freed with the last of them.
-
-    Attributes:
-        wrote: The stream that wrote it last, and when.
-        reads: When each stream read it last, since then.
-        capture: The capture that it was allocated in.
-    """
-
-    __slots__ = ("__weakref__", "capture", "card", "home", "machine", "pool", "reads", "size", "storage", "wrote")
-
-    def __init__(self, machine: Machine, queue: Queue, storage: Any, size: int) -> None:
-        self.machine, self.card, self.home, self.storage, self.size = machine, queue.card, queue, storage, size
-        self.wrote: tuple[Queue, int] = (queue, queue.now)
-        self.reads: dict[Queue, int] = {}
-        self.capture = queue.capture
-        self.pool = queue.capture.pool if queue.capture is not None else None
-
-    def __del__(self) -> None:
-        self.machine.free(self)
-
-
-@dataclass(eq=False)
-class Card:
-    """One card, as this process sees it."""
-
-    physical: int
-    default: Queue
-    streams: list[Queue] = field(default_factory=list)
-    asked_for: int = 0
-    context: bool = False
-    allocated: int = 0
-    most_allocated: int = 0
-    reserved: int = 0
-    most_reserved: int = 0
-    allocations: int = 0
-    out_of_memory: int = 0
-    pools: dict[tuple[int, int], Pool] = field(default_factory=dict)
-
-    @property
-    def used(self) -> int:
-        """Bytes of tensors, and of graphs that hold on to what was theirs."""
-        return self.allocated + sum(pool.held for pool in self.pools.values())
-
-
 class Machine:
     """All the state there is; one of them is current while the stand-in is installed."""
 
@@ -203,7 +100,9 @@ class Machine:
             return [card.physical for card in self.cards]
         wanted: list[Any] = list(torch.cuda._parse_visible_devices())
         if wanted and isinstance(wanted[0], str):
-            wanted = torch.cuda._transform_uuid_to_ordinals(wanted, [self.uuid(i) for i in range(self.options.devices)])
+            wanted = torch.cuda._transform_uuid_to_ordinals(
+                wanted, [self.uuid(i) for i in range(self.options.devices)]
+            )
         known = [index < self.options.devices for index in wanted]
         return wanted[: known.index(False)] if False in known else wanted  # CUDA stops at the first unknown one
 
@@ -259,7 +158,8 @@ class Machine:
             file.seek(0)
             others = [json.loads(line) for line in file]
             if self.options.exclusive and any(
-                other["card"] == card.physical and other["pid"] != me["pid"] and alive(other["pid"]) for other in others
+                other["card"] == card.physical and other["pid"] != me["pid"] and alive(other["pid"])
+                for other in others
             ):
                 raise cuda_error("CUDA-capable device(s) is/are busy or unavailable")
             file.write(json.dumps(me) + "\n")
@@ -331,7 +231,7 @@ class Machine:
     def warn_of_sync(self) -> None:
         """What torch does before it waits for a device: raises or warns as set_sync_debug_mode says."""
         self.check()
-        if self.sync_debug == 2:  # noqa: PLR2004 - "error"
+        if self.sync_debug == 2:  # "error"
             raise RuntimeError("called a synchronizing CUDA operation")
         if self.sync_debug:
             warnings.warn("called a synchronizing CUDA operation", stacklevel=5)
@@ -346,7 +246,9 @@ class Machine:
         """
         for block in reads:
             if block.wrote[0] is not queue and not self._after(queue, *block.wrote):
-                raise RuntimeError(f"race: {what} on {queue} reads what {block.wrote[0]} writes; it has to wait for it")
+                raise RuntimeError(
+                    f"race: {what} on {queue} reads what {block.wrote[0]} writes; it has to wait for it"
+                )
         for block in writes:
             if block.wrote[0] is not queue and not self._after(queue, *block.wrote):
                 raise RuntimeError(f"race: {what} on {queue} overwrites what {block.wrote[0]} writes")
@@ -367,7 +269,7 @@ class Machine:
     def host_waits(self, moment: Mapping[Queue, int]) -> None:
         """The process has waited: what was done by that moment is done, and copies to the host have arrived."""
         self.arrive()
-        _merge(self.host, moment)
+        merge(self.host, moment)
         under_way = []
         for copy in self.arriving:
             queue, point, target, value = copy
@@ -444,8 +346,8 @@ class Machine:
         self.check()
         if self.recording:
             raise RuntimeError(
-                'captures_underway.empty() INTERNAL ASSERT FAILED at "CUDACachingAllocator.cpp", please report a bug '
-                "to PyTorch. a capture that failed was never ended"
+                'captures_underway.empty() INTERNAL ASSERT FAILED at "CUDACachingAllocator.cpp", please report a '
+                "bug to PyTorch."
             )
         for card in self.cards:
             card.pools = {ident: pool for ident, pool in card.pools.items() if pool.graphs or pool.live}

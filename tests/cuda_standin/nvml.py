@@ -7,7 +7,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from cuda_standin.machine import CONTEXT, alive
+from cuda_standin.machine import alive
+from cuda_standin.parts import CONTEXT
 
 if TYPE_CHECKING:
     from cuda_standin.machine import Machine
@@ -27,8 +28,8 @@ class NVMLError(Exception):
         return {1: "Uninitialized", 2: "Invalid Argument"}.get(self.value, "Unknown Error")
 
 
-class NVMLErrorDriverNotLoaded(NVMLError):
-    """As pynvml's NVMLError_DriverNotLoaded."""
+class NVMLError_DriverNotLoaded(NVMLError):  # noqa: N801, N818 - its name in pynvml
+    """The driver is not loaded; never raised here."""
 
 
 def module(machine: Machine) -> Any:
@@ -65,11 +66,11 @@ def module(machine: Machine) -> Any:
         "nvmlShutdown": lambda: start(-1) if open_handles[0] else device(-1),
         "nvmlDeviceGetCount": lambda: (device(0), options.devices)[1],
         "nvmlDeviceGetHandleByIndex": device,
-        "nvmlDeviceGetHandleByUUID": lambda uuid: next(
-            (device(i) for i in range(options.devices) if machine.uuid(i) == uuid), None
-        )
-        if uuid
-        else device(-1),
+        "nvmlDeviceGetHandleByUUID": lambda uuid: (
+            next((device(i) for i in range(options.devices) if machine.uuid(i) == uuid), None)
+            if uuid
+            else device(-1)
+        ),
         "nvmlDeviceGetIndex": device,
         "nvmlDeviceGetName": calm(options.name),
         "nvmlDeviceGetUUID": lambda handle: machine.uuid(device(handle)),
@@ -84,7 +85,7 @@ def module(machine: Machine) -> Any:
         "nvmlDeviceGetPciInfo": lambda handle: SimpleNamespace(
             busId=f"00000000:{device(handle) + 1:02X}:00.0", domain=0, bus=handle + 1, device=0
         ),
-        "nvmlDeviceGetCudaComputeCapability": calm(options.capability),
+        "nvmlDeviceGetCudaComputeCapability": calm(tuple(options.capability)),
         "nvmlDeviceGetPowerUsage": calm(70_000),
         "nvmlDeviceGetEnforcedPowerLimit": calm(700_000),
         "nvmlDeviceGetTemperature": calm(35),
@@ -93,7 +94,7 @@ def module(machine: Machine) -> Any:
         "nvmlDeviceGetMigMode": calm([0, 0]),
         "nvmlDeviceGetCurrentClocksThrottleReasons": calm(1),
         "NVMLError": NVMLError,
-        "NVMLError_DriverNotLoaded": NVMLErrorDriverNotLoaded,
+        "NVMLError_DriverNotLoaded": NVMLError_DriverNotLoaded,
         "NVML_CLOCK_GRAPHICS": 0,
         "NVML_CLOCK_SM": 1,
         "NVML_CLOCK_MEM": 2,

@@ -8,31 +8,36 @@ from typing import Any
 
 import torch
 
-WAITING = frozenset(
-    "nonzero masked_select equal is_nonzero unique _unique _unique2 unique_dim unique_consecutive bincount "
-    "repeat_interleave allclose _linalg_check_errors _linalg_svd _linalg_eigh linalg_eig _ctc_loss histc".split()
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+WAITING = _names(
+    "nonzero masked_select equal is_nonzero unique _unique _unique2 unique_dim unique_consecutive bincount histc "
+    "repeat_interleave allclose _linalg_check_errors _linalg_svd _linalg_eigh linalg_eig _ctc_loss"
 )
 """The host waits for these, since it needs a value or a size from the device."""
 
-INDEXING = frozenset(
-    "index_select gather scatter scatter_ scatter_add scatter_add_ scatter_reduce scatter_reduce_ index_add index_add_ "
-    "index_copy index_copy_ index_fill index_fill_ index index_put index_put_ _index_put_impl_ _unsafe_index "
-    "_unsafe_index_put take put put_ embedding embedding_dense_backward nll_loss_forward nll_loss_backward "
-    "nll_loss2d_forward nll_loss2d_backward _embedding_bag".split()
+INDEXING = _names(
+    "index_select gather scatter scatter_ scatter_add scatter_add_ scatter_reduce scatter_reduce_ index_add "
+    "index_add_ index_copy index_copy_ index_fill index_fill_ index index_put index_put_ _index_put_impl_ "
+    "_unsafe_index _unsafe_index_put take put put_ embedding embedding_dense_backward _embedding_bag "
+    "nll_loss_forward nll_loss_backward nll_loss2d_forward nll_loss2d_backward"
 )
 """On a GPU these do not raise for an index out of range: the kernel asserts, and the context is lost."""
 
-PRODUCTS = frozenset("mm addmm bmm baddbmm addbmm addmv mv dot vdot linear _addmm_activation".split())
+PRODUCTS = _names("mm addmm bmm baddbmm addbmm addmv mv dot vdot linear _addmm_activation")
 """These go through cuBLAS, which takes a workspace."""
 
-ALLOCATING = frozenset("empty_like new_empty new_empty_strided".split())
+ALLOCATING = _names("empty_like new_empty new_empty_strided")
 """These run nothing on the device."""
 
-VIEWING = frozenset("_unsafe_view _reshape_alias resize_ resize_as_ set_ sym_size sym_stride sym_numel".split())
+VIEWING = _names("_unsafe_view _reshape_alias resize_ resize_as_ set_ sym_size sym_stride sym_numel")
 """These only make a view, or nothing on the device, beside those whose schema says so."""
 
-ADOPTING = frozenset("native_batch_norm native_batch_norm_backward native_group_norm native_layer_norm".split())
-"""Where vmap is over them C++ gives these a weight that it makes itself, on what it takes for their device: the CPU."""
+ADOPTING = _names("native_batch_norm native_batch_norm_backward native_group_norm native_layer_norm")
+"""Where vmap is over them C++ gives them a weight of its own, on what it takes for their device: the CPU."""
 
 UNDECLARED = {"native_batch_norm": (3, 4), "cudnn_batch_norm": (3, 4), "batch_norm_update_stats": (1, 2)}
 """Positions of arguments that are written although the schema does not say so: running statistics."""

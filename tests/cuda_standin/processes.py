@@ -32,9 +32,10 @@ def contexts(log: Path | str) -> list[Context]:
 
 
 def process_environment(**options: Any) -> dict[str, str]:
-    """Variables for processes that see imitated cards, beside what this one has; the options are those of `Options`."""
+    """This process's variables, and those by which others see imitated cards; the options are those of Options."""
     path = [str(SITE), str(SITE.parents[1]), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {
+        "OMP_NUM_THREADS": "1",  # as in the tests: nothing here is large enough for more
         **os.environ,
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
         "CUDA_STANDIN": json.dumps(asdict(Options(**options))),

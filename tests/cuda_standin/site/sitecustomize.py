@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-
 class TorchFinder:
     """In place of PathFinder.find_spec: the module torch is followed by the stand-in.
 
@@ -29,20 +28,19 @@ class TorchFinder:
         spec = self.original(name, path, target)
         if name != "torch" or spec is None or spec.loader is None:
             return spec
-        importlib.machinery.PathFinder.find_spec = self.original  # type: ignore[method-assign]
+        setattr(importlib.machinery.PathFinder, "find_spec", self.original)  # noqa: B010 - mypy is against it
         execute = spec.loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
             from cuda_standin import Options, install
 
-            options = json.loads(os.environ["CUDA_STANDIN"])
-            install(Options(**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}))
+            install(Options(**json.loads(os.environ["CUDA_STANDIN"])))
 
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        spec.loader.exec_module = exec_module
         return spec
 
 
 if "CUDA_STANDIN" in os.environ:
     finder = TorchFinder(importlib.machinery.PathFinder.find_spec)
-    importlib.machinery.PathFinder.find_spec = finder  # type: ignore[method-assign, assignment]
+    setattr(importlib.machinery.PathFinder, "find_spec", finder)  # noqa: B010 - the same
