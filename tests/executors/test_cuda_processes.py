@@ -147,11 +147,8 @@ def test_training_on_the_cpu_leaves_the_cards_alone(
     standin_processes: See, workplace: Workplace, tmp_path: Path
 ) -> None:
     standin_processes()
-    cases = [
-        make_case(id="a/adam", optimizer=component("adam", fused=False)),
-        make_case(model="doctor-avoids-cuda"),
-    ]
-    results = trained(LocalExecutor, replace(workplace, device="cpu"), *cases)
+    adam = make_case(id="a/adam", optimizer=component("adam", fused=False))
+    results = trained(replace(workplace, device="cpu"), adam, make_case(model="doctor-avoids-cuda"))
     assert [result.status for result in results] == ["completed"] * 2, results[1].error
     assert contexts(tmp_path / "contexts.jsonl") == []
 
