@@ -109,6 +109,7 @@ class _Recording:
         with warnings.catch_warnings():
             # Built to be captured, some optimizers warn where they are not; the next time they will be.
             warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
+            warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
             if self.started:
                 with self._without_waiting():
                     self._step(size)
