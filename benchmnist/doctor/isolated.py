@@ -39,6 +39,8 @@ MARK = "BENCHMNIST_DOCTOR"
 MODULES = ("torch._dynamo", "benchmnist.session")
 """What takes long to import; the first is what torch imports for the first optimizer of a process."""
 LATE = "late"
+INTERROGATION = 5.0
+"""Seconds that a process that hangs has to say where."""
 LAST_WORDS = 12
 """Lines of what a process printed that are kept where it failed."""
 
@@ -116,7 +118,7 @@ class Nursery:
                 state = late if how is LATE else "problem"
                 how = f"stopped after {limit:.0f} s, its time limit" if how is LATE else how
                 line = line.model_copy(update={"state": state, "said": "; ".join(filter(None, (how, line.said)))})
-            if line.state == "problem":
+            if how or line.state == "problem":
                 line = line.model_copy(update={"last_words": _last_words(task)})
         return line.model_copy(update={"name": name, "seconds": round(time.monotonic() - start, 3)})
 
@@ -135,6 +137,7 @@ class Nursery:
         listener.start()
         listener.join(limit)
         if listener.is_alive():
+            self._interrogate(listener)
             return LATE
         code = int(heard[0]) if heard[0].strip() else process.wait()
         if code < 0:
@@ -165,6 +168,13 @@ class Nursery:
                     start_new_session=True,  # Ctrl-C is for the parent, which then ends it
                 )
         return self.process
+
+    def _interrogate(self, listener: threading.Thread) -> None:
+        """Has a process that hangs say where: Python's fault handler prints the stacks of one that is aborted."""
+        if self.process is not None and hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGABRT)
+            listener.join(INTERROGATION)
 
     def _end(self) -> None:
         """Kills the nursery, and everything that was started by what it ran."""
@@ -205,7 +215,7 @@ def _last_words(task: Task) -> str:
     """The end of what it printed; of a crash, which prints a stack after its reason, from the reason on."""
     logs = [log for log in (Path(task.folder, "nursery.log"), task.log) if log.is_file()]
     lines = "".join(log.read_text("utf-8", "replace") for log in logs).strip().splitlines()
-    for number, line in enumerate(lines):
+    for number, line in reversed([*enumerate(lines)]):
         if line.startswith("Fatal Python error"):
             return "\n".join(lines[number : number + LAST_WORDS])
     return "\n".join(lines[-LAST_WORDS:])

@@ -67,6 +67,7 @@ def test_what_hangs_is_stopped_with_all_that_it_started(run: Callable[..., Line]
     line = run(doctor_support.hangs, limit=3, pids=str(pids))
     assert (line.state, line.said) == ("problem", "stopped after 3 s, its time limit; half of it")
     assert line.figures == {"half": 1}
+    assert "in hangs" in line.last_words  # where it hung
     for pid in map(int, pids.read_text("ascii").split()):
         end = time.monotonic() + PATIENCE
         while _lives(pid):
