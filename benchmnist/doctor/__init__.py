@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmnist.doctor import machine
+from benchmnist.doctor import cards, machine
 from benchmnist.doctor.isolated import Nursery
 from benchmnist.doctor.lines import Chart, Line, Report
 from benchmnist.doctor.tries import speed_tries, tries
@@ -74,8 +74,12 @@ def examine(options: Options, begins: Callable[[str], None] = lambda _: None) ->
     found: dict[str, Line] = {}
     blocked = ",".join(filter(None, (os.environ.get(BLOCK), *options.block)))
     with Nursery(environment={BLOCK: blocked}) as nursery:
-        looked = machine.look(options.out, options.data_root), _software(nursery, options, begins)
-        for line in itertools.chain(*looked):
+        looks = (
+            machine.look(options.out, options.data_root),
+            cards.look(),
+            _software(nursery, options, begins),
+        )
+        for line in itertools.chain(*looks):
             found[line.name] = line
             yield line
         if not options.device:

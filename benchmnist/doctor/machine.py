@@ -1,4 +1,4 @@
-"""What is found on this machine without torch: Python, versions, cores, memory, disks, GPUs by their driver.
+"""What is found on this machine without torch: Python, versions, cores, memory, disks.
 
 Each function looks at one thing and returns a line about it. They take the root of the file system and the like as
 parameters, so that a test can hand them a machine that is made up.
@@ -18,13 +18,11 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 
 from benchmnist.doctor.lines import Line
-from benchmnist.training.gpus import gpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from benchmnist.doctor.lines import State
-    from benchmnist.training.gpus import Gpu
 
 ROOT = Path("/")
 GIB = 2**30
@@ -33,23 +31,32 @@ LITTLE_MEMORY, LITTLE_DISK, LITTLE_SHARED = 1 * GIB, 1 * GIB, 64 * 2**20
 Ray want shared memory, of which Docker gives 64 MiB."""
 NO_DISK = 100 * 2**20
 """Bytes on a disk below which a run may not end well."""
-OTHERS_MEMORY = 0.1
-"""Share of a card's memory that others may use before it is said."""
 
 
 def look(out: Path, data_root: Path) -> Iterator[Line]:
     """All of it, in the order in which it is shown."""
-    yield python()
-    yield versions(requires("benchmnist") or [])
-    yield cores()
-    yield load()
-    yield memory()
-    yield shared_memory()
-    yield disk("runs", out, "choose another folder with --out")
     filled = (data_root / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file()
-    yield disk("data-root", data_root, "choose another folder with --data-root or BENCHMNIST_DATA", filled=filled)
-    for gpu in gpus(fresh=True):
-        yield card(gpu, multi_process_service(os.environ))
+    elsewhere = "choose another folder with"
+    looks: Mapping[str, Callable[[], Line]] = {
+        "python": python,
+        "versions": lambda: versions(requires("benchmnist") or []),
+        "cores": cores,
+        "load": load,
+        "memory": memory,
+        "shared-memory": shared_memory,
+        "runs": lambda: disk("runs", out, f"{elsewhere} --out"),
+        "data-root": lambda: disk("data-root", data_root, f"{elsewhere} --data-root", filled=filled),
+    }
+    for name, find in looks.items():
+        yield looked_at(name, find)
+
+
+def looked_at(name: str, find: Callable[[], Line]) -> Line:
+    """What is found; where a system is so strange that looking at it raises, that."""
+    try:
+        return find()
+    except Exception as error:  # noqa: BLE001 - the other lines are worth having
+        return Line(name=name, state="unknown", said=f"{type(error).__name__}: {error}")
 
 
 def python() -> Line:
@@ -136,7 +143,7 @@ def memory_limit(root: Path) -> int | None:
 def _cgroup_files(root: Path, controller: str, name: str) -> Iterator[Path]:
     """The files of that name of this process's cgroup and of those above it, of version 2 or 1."""
     mount = root / "sys/fs/cgroup"
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in read_file(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
@@ -151,7 +158,7 @@ def _cgroup_files(root: Path, controller: str, name: str) -> Iterator[Path]:
 
 def load(root: Path = ROOT) -> Line:
     """What else the machine does."""
-    words = _read(root / "proc/loadavg").split()
+    words = read_file(root / "proc/loadavg").split()
     if not words:
         return Line(name="load", state="unknown", said="this system does not tell its load")
     last, cores_there = float(words[0]), os.cpu_count() or 1
@@ -168,13 +175,13 @@ def load(root: Path = ROOT) -> Line:
 
 def memory(root: Path = ROOT) -> Line:
     """The memory of this machine, how much of it is free, and what a container may have of it."""
-    known = {key: int(value.split()[0]) * 1024 for key, _, value in _colons(_read(root / "proc/meminfo"))}
+    known = {key: int(value.split()[0]) * 1024 for key, _, value in _colons(read_file(root / "proc/meminfo"))}
     limit = memory_limit(root)
     if "MemTotal" not in known:
         return Line(name="memory", state="unknown", said="this system does not tell", figures={"limit": limit})
     total, free = known["MemTotal"], known.get("MemAvailable", known.get("MemFree", 0))
-    said = f"{_gib(free)} free of {_gib(total)}"
-    said += f", {_gib(limit)} for this container" if limit is not None else ""
+    said = f"{gib(free)} free of {gib(total)}"
+    said += f", {gib(limit)} for this container" if limit is not None else ""
     little = min(free, limit if limit is not None else free) < LITTLE_MEMORY
     return Line(
         name="memory",
@@ -194,7 +201,7 @@ def shared_memory(folder: Path = Path("/dev/shm")) -> Line:  # noqa: S108 - it i
     return Line(
         name="shared-memory",
         state="warning" if little else "ok",
-        said=f"{_gib(there.free)} free of {_gib(there.total)} in {folder}",
+        said=f"{gib(there.free)} free of {gib(there.total)} in {folder}",
         remedy="Ray needs more: start the container with a larger --shm-size" if little else "",
         figures={"total": there.total, "free": there.free},
     )
@@ -221,7 +228,7 @@ def disk(name: str, folder: Path, remedy: str, *, filled: bool = False) -> Line:
         state: State = "warning" if filled else "problem"
         return Line(name=name, state=state, said=said, remedy=remedy, figures=figures)
     state = "problem" if free < NO_DISK else "warning" if free < LITTLE_DISK else "ok"
-    said = f"{_gib(free)} free for {folder}"
+    said = f"{gib(free)} free for {folder}"
     return Line(
         name=name,
         state=state,
@@ -231,80 +238,6 @@ def disk(name: str, folder: Path, remedy: str, *, filled: bool = False) -> Line:
     )
 
 
-def card(gpu: Gpu, mps: bool = False) -> Line:
-    """A GPU as its driver describes it."""
-    facts = [gpu.name, f"driver {gpu.driver}" if gpu.driver else ""]
-    if gpu.memory_total is not None and gpu.memory_used is not None:
-        facts.append(f"{_gib(gpu.memory_total - gpu.memory_used)} free of {_gib(gpu.memory_total)}")
-    if gpu.clock is not None and gpu.max_clock is not None:
-        facts.append(f"{gpu.clock} of {gpu.max_clock} MHz")
-    facts += [f"{gpu.temperature} °C"] if gpu.temperature is not None else []
-    if gpu.power is not None:
-        facts.append(
-            f"{gpu.power:.0f} W" if gpu.power_limit is None else f"{gpu.power:.0f} of {gpu.power_limit:.0f} W"
-        )
-    facts += ["a part of a card (MIG)" if gpu.uuid.startswith("MIG-") else "MIG is on"] if gpu.mig else []
-    facts += ["MPS is on"] if mps else []
-    wrong = [*_wrong_with(gpu)]
-    states: list[State] = [state for state, _, _ in wrong]
-    return Line(
-        name=f"gpu-{gpu.index}",
-        state="problem" if "problem" in states else "warning" if states else "ok",
-        said="; ".join([", ".join(filter(None, facts)), *(said for _, said, _ in wrong)]),
-        remedy="; ".join(remedy for _, _, remedy in wrong),
-        figures={
-            "name": gpu.name,
-            "driver": gpu.driver,
-            "cuda": gpu.cuda,
-            "capability": gpu.capability,
-            "memory_total": gpu.memory_total,
-            "memory_used": gpu.memory_used,
-            "compute_mode": gpu.compute_mode,
-            "clock": gpu.clock,
-            "max_clock": gpu.max_clock,
-            "temperature": gpu.temperature,
-            "power": gpu.power,
-            "power_limit": gpu.power_limit,
-            "mig": gpu.mig,
-            "mps": mps,
-            "slowed": gpu.slowed,
-            "processes": len(gpu.processes),
-        },
-    )
-
-
-def _wrong_with(gpu: Gpu) -> Iterator[tuple[State, str, str]]:
-    """What is wrong with a card: how bad it is, what, and what to do."""
-    default = f"sudo nvidia-smi -i {gpu.uuid} -c DEFAULT"
-    if gpu.compute_mode == "PROHIBITED":
-        yield "problem", "its compute mode PROHIBITED lets nothing run on it", default
-    if gpu.compute_mode.startswith("EXCLUSIVE"):
-        said = f"its compute mode {gpu.compute_mode} lets one process at a time use it"
-        yield "warning", said, f"train with --jobs 1, or {default}"
-    if gpu.slowed:
-        yield (
-            "warning",
-            f"it is slowed: {', '.join(gpu.slowed)}",
-            "look to its cooling and power before you time anything",
-        )
-    others = [process for process in gpu.processes if process.pid != os.getpid()]
-    much = (gpu.memory_used or 0) > OTHERS_MEMORY * (gpu.memory_total or float("inf"))
-    if others or much:
-        who = ", ".join(_process(process.pid, process.memory) for process in others) or "others, out of our sight,"
-        yield "warning", f"{who} use it", "times taken now are not of a card by itself; wait, or end them"
-
-
-def _process(pid: int, memory_used: int | None) -> str:
-    """`python (4711, 3.1 GiB)`."""
-    name = _read(Path(f"/proc/{pid}/comm")).strip() or "process"
-    return f"{name} ({pid}{f', {_gib(memory_used)}' if memory_used else ''})"
-
-
-def multi_process_service(environment: Mapping[str, str]) -> bool:
-    """Whether NVIDIA's MPS runs, with which several processes compute on a card at the same time."""
-    return Path(environment.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"), "control").exists()  # noqa: S108
-
-
 def in_container(root: Path = ROOT) -> bool:
     """Whether this is a container of Docker's or Podman's kind."""
     return any((root / name).exists() for name in (".dockerenv", "run/.containerenv"))
@@ -312,19 +245,20 @@ def in_container(root: Path = ROOT) -> bool:
 
 def nvidia_hardware(root: Path = ROOT) -> bool:
     """Whether the PCI bus has a card of NVIDIA's."""
-    return any(_read(vendor).strip() == "0x10de" for vendor in (root / "sys/bus/pci/devices").glob("*/vendor"))
+    return any(read_file(vendor).strip() == "0x10de" for vendor in (root / "sys/bus/pci/devices").glob("*/vendor"))
 
 
 def _colons(text: str) -> Iterator[tuple[str, str, str]]:
     return (line.partition(":") for line in text.splitlines())
 
 
-def _read(file: Path) -> str:
+def read_file(file: Path) -> str:
     """The text of a file; nothing where there is none."""
     with contextlib.suppress(OSError):
         return file.read_text("utf-8", "replace")
     return ""
 
 
-def _gib(size: float) -> str:
+def gib(size: float) -> str:
+    """Bytes for a reader."""
     return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / 2**20:.0f} MiB"

@@ -110,7 +110,7 @@ def _profile(place: Place, case: Case) -> dict[str, Any]:
     steps, found = result.steps, []
     for event in profiler.key_averages():
         on_gpu = event.device_type.name == "CUDA"
-        if on_gpu == place.on_cuda:
+        if on_gpu == place.on_cuda and not (on_gpu and event.is_user_annotation):  # it spans kernels
             spent = event.self_device_time_total if on_gpu else event.self_cpu_time_total
             found.append({"name": event.key, "us_per_step": spent / steps, "calls_per_step": event.count / steps})
     found.sort(key=lambda kernel: -kernel["us_per_step"])

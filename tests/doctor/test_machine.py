@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmnist.doctor import machine
+from benchmnist.doctor import cards, machine
 from benchmnist.doctor.software import blas_of, covers, why_no_cuda
 from benchmnist.training.gpus import Gpu, Process, Reading
 
@@ -64,6 +64,13 @@ def make_up(tmp_path: Path) -> MakeUp:
 )
 def test_the_quota_of_the_cores(make_up: MakeUp, files: dict[str, str], quota: float | None) -> None:
     assert machine.cpu_quota(make_up(files)) == quota
+
+
+def test_a_strange_system_spoils_one_line(make_up: MakeUp) -> None:
+    root = make_up({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "plenty\n"})
+    line = machine.looked_at("cores", lambda: machine.cores(root))
+    assert (line.name, line.state) == ("cores", "unknown")
+    assert line.said.startswith("ValueError: ")
 
 
 def test_threads_that_share_too_little_time_are_warned_of(make_up: MakeUp) -> None:
@@ -151,13 +158,13 @@ CARD = Gpu(
 
 
 def test_a_card_is_described_in_a_line() -> None:
-    line = machine.card(CARD)
+    line = cards.card(CARD)
     assert (line.name, line.state, line.remedy) == ("gpu-0", "ok", "")
     assert line.said == (
         "NVIDIA Made Up 100, driver 550.1, 79.0 GiB free of 80.0 GiB, 345 of 1980 MHz, 34 °C, 71 of 700 W"
     )
-    assert "MPS is on" in machine.card(CARD, mps=True).said
-    assert machine.card(Gpu(0, "GPU-2", "Bare")).said == "Bare"  # a driver that tells nothing
+    assert "MPS is on" in cards.card(CARD, mps=True).said
+    assert cards.card(Gpu(0, "GPU-2", "Bare")).said == "Bare"  # a driver that tells nothing
 
 
 @pytest.mark.parametrize(
@@ -178,7 +185,7 @@ def test_a_card_is_described_in_a_line() -> None:
     ],
 )
 def test_what_is_wrong_with_a_card(changes: dict[str, object], state: str, said: str, remedy: str) -> None:
-    line = machine.card(replace(CARD, **changes))  # type: ignore[arg-type]
+    line = cards.card(replace(CARD, **changes))  # type: ignore[arg-type]
     assert line.state == state
     assert said in line.said
     assert remedy in line.remedy

@@ -1,0 +1,100 @@
+"""What is found of NVIDIA's GPUs, as their driver describes them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmnist.doctor.lines import Line
+from benchmnist.doctor.machine import gib, read_file
+from benchmnist.training.gpus import gpus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from benchmnist.doctor.lines import State
+    from benchmnist.training.gpus import Gpu
+
+OTHERS_MEMORY = 0.1
+"""Share of a card's memory that others may use before it is said."""
+
+
+def look() -> Iterator[Line]:
+    """A line for each card that CUDA_VISIBLE_DEVICES leaves visible."""
+    for gpu in gpus(fresh=True):
+        yield card(gpu, mps=multi_process_service(os.environ))
+
+
+def card(gpu: Gpu, *, mps: bool = False) -> Line:
+    """A GPU as its driver describes it."""
+    facts = [gpu.name, f"driver {gpu.driver}" if gpu.driver else ""]
+    if gpu.memory_total is not None and gpu.memory_used is not None:
+        facts.append(f"{gib(gpu.memory_total - gpu.memory_used)} free of {gib(gpu.memory_total)}")
+    if gpu.clock is not None and gpu.max_clock is not None:
+        facts.append(f"{gpu.clock} of {gpu.max_clock} MHz")
+    facts += [f"{gpu.temperature} °C"] if gpu.temperature is not None else []
+    if gpu.power is not None:
+        facts.append(
+            f"{gpu.power:.0f} W" if gpu.power_limit is None else f"{gpu.power:.0f} of {gpu.power_limit:.0f} W"
+        )
+    facts += ["a part of a card (MIG)" if gpu.uuid.startswith("MIG-") else "MIG is on"] if gpu.mig else []
+    facts += ["MPS is on"] if mps else []
+    wrong = [*_wrong_with(gpu)]
+    states: list[State] = [state for state, _, _ in wrong]
+    return Line(
+        name=f"gpu-{gpu.index}",
+        state="problem" if "problem" in states else "warning" if states else "ok",
+        said="; ".join([", ".join(filter(None, facts)), *(said for _, said, _ in wrong)]),
+        remedy="; ".join(remedy for _, _, remedy in wrong),
+        figures={
+            "name": gpu.name,
+            "driver": gpu.driver,
+            "cuda": gpu.cuda,
+            "capability": gpu.capability,
+            "memory_total": gpu.memory_total,
+            "memory_used": gpu.memory_used,
+            "compute_mode": gpu.compute_mode,
+            "clock": gpu.clock,
+            "max_clock": gpu.max_clock,
+            "temperature": gpu.temperature,
+            "power": gpu.power,
+            "power_limit": gpu.power_limit,
+            "mig": gpu.mig,
+            "mps": mps,
+            "slowed": gpu.slowed,
+            "processes": len(gpu.processes),
+        },
+    )
+
+
+def _wrong_with(gpu: Gpu) -> Iterator[tuple[State, str, str]]:
+    """What is wrong with a card: how bad it is, what, and what to do."""
+    default = f"sudo nvidia-smi -i {gpu.uuid} -c DEFAULT"
+    if gpu.compute_mode == "PROHIBITED":
+        yield "problem", "its compute mode PROHIBITED lets nothing run on it", default
+    if gpu.compute_mode.startswith("EXCLUSIVE"):
+        said = f"its compute mode {gpu.compute_mode} lets one process at a time use it"
+        yield "warning", said, f"train with --jobs 1, or {default}"
+    if gpu.slowed:
+        yield (
+            "warning",
+            f"it is slowed: {', '.join(gpu.slowed)}",
+            "look to its cooling and power before you time anything",
+        )
+    others = [process for process in gpu.processes if process.pid != os.getpid()]
+    much = (gpu.memory_used or 0) > OTHERS_MEMORY * (gpu.memory_total or float("inf"))
+    if others or much:
+        who = ", ".join(_process(process.pid, process.memory) for process in others) or "others, out of our sight,"
+        yield "warning", f"{who} use it", "times taken now are not of a card by itself; wait, or end them"
+
+
+def _process(pid: int, memory_used: int | None) -> str:
+    """`python (4711, 3.1 GiB)`."""
+    name = read_file(Path(f"/proc/{pid}/comm")).strip() or "process"
+    return f"{name} ({pid}{f', {gib(memory_used)}' if memory_used else ''})"
+
+
+def multi_process_service(environment: Mapping[str, str]) -> bool:
+    """Whether NVIDIA's MPS runs, with which several processes compute on a card at the same time."""
+    return Path(environment.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"), "control").exists()  # noqa: S108
