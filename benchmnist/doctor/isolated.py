@@ -223,6 +223,10 @@ def _last_words(task: Task) -> str:
 
 def main() -> None:
     """The nursery: imports what takes long, then runs tasks until nobody is left to send one."""
+    with contextlib.suppress(ImportError):  # on Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # no core files
     for module in sys.argv[1:]:
         importlib.import_module(module)
     forks = sys.platform == "linux"  # on macOS libraries do not survive a fork, on Windows there is none
