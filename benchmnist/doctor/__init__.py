@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Chart", "Line", "Options", "Report", "examine"]
 
-LOOKING = 120.0
+LOOKING = 300.0
 """Seconds that importing torch and looking at what it finds may take."""
 SPEED = 600.0
 """Seconds that all of `--speed` may take."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from benchmnist.doctor.lines import Part
 
-LIMIT = 180.0
+LIMIT = 300.0
 """Seconds that a try may take, unless it says otherwise: on a GPU most of it is the first use of CUDA."""
 REPORT = "report it, with the file of --json"
 
