@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from benchmnist.cli.options import block_option, data_root_option, debug_option, listed, option, out_option
 
@@ -32,10 +33,18 @@ INDENT = " " * 11
 """Under the text of a line, beside its mark and its word."""
 
 
+def _asked_for(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """The device; one that pyproject.toml sets for every run does not ask for minutes of tries."""
+    set_for_runs = param.name and ctx.get_parameter_source(param.name) == ParameterSource.DEFAULT_MAP
+    return "" if set_for_runs else value
+
+
 @click.command("doctor")
 @option(
     "--device",
+    envvar="BENCHMNIST_DOCTOR_DEVICE",  # BENCHMNIST_DEVICE is set for every run, too
     default="",
+    callback=_asked_for,
     metavar="auto|cpu|cuda|cuda:N|mps",
     help="Try everything on this device, too.  [default: only look]",
 )

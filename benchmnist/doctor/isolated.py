@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Tell = Callable[[Line], None]
 
-MARK = "BENCHMNIST_DOCTOR"
+MARK = "BENCHMNIST_DOCTOR_MARK"
 """The variable that the nursery, its children and theirs have in their environment."""
 MODULES = ("torch._dynamo", "benchmnist.session")
 """What takes long to import; the first is what torch imports for the first optimizer of a process."""

@@ -94,6 +94,16 @@ def test_a_try_that_fails_is_told_with_its_remedy(invoke: Callable[..., Result])
         assert expected in shown
 
 
+def test_a_device_that_is_set_for_every_run_asks_for_no_tries(
+    invoke: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.benchmnist]\ndevice = "cpu"\n', "utf-8")
+    monkeypatch.setenv("BENCHMNIST_DEVICE", "cpu")
+    assert "--short needs a device" in invoke("doctor", "--short").stderr
+    done = invoke("doctor", "--only", "nonsense", env={"BENCHMNIST_DOCTOR_DEVICE": "cpu"})
+    assert "no try has 'nonsense'" in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
