@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from benchmnist.doctor.lines import Line
 from benchmnist.doctor.machine import gib, read_file
-from benchmnist.training.gpus import gpus
+from benchmnist.training.gpus import gpus, multi_process_service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from benchmnist.doctor.lines import State
     from benchmnist.training.gpus import Gpu
@@ -93,8 +93,3 @@ def _process(pid: int, memory_used: int | None) -> str:
     """`python (4711, 3.1 GiB)`."""
     name = read_file(Path(f"/proc/{pid}/comm")).strip() or "process"
     return f"{name} ({pid}{f', {gib(memory_used)}' if memory_used else ''})"
-
-
-def multi_process_service(environment: Mapping[str, str]) -> bool:
-    """Whether NVIDIA's MPS runs, with which several processes compute on a card at the same time."""
-    return Path(environment.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"), "control").exists()  # noqa: S108

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmnist.training.environment import available_threads
+from benchmnist.training.gpus import multi_process_service
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,12 @@ def shares(jobs: int, gpus: int = 1) -> list[Share]:
 
 def taking_turns(device: str, jobs: int, gpus: int) -> str:
     """What has to be said of the times where several workers share a GPU; nothing where none do."""
-    if not device.startswith("cuda") or jobs <= gpus or _mps_runs():
+    if not device.startswith("cuda") or jobs <= gpus or multi_process_service(os.environ):
         return ""
     return (
         f"{jobs} workers share {gpus} GPU{'' if gpus == 1 else 's'} and take turns, since MPS does not run; "
         "their times are longer than alone: start MPS (nvidia-cuda-mps-control -d) or leave --jobs out"
     )
-
-
-def _mps_runs() -> bool:
-    """Whether NVIDIA's multi-process service listens, which lets processes use a GPU at the same time."""
-    return (Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")) / "control").exists()  # noqa: S108
 
 
 def _cores() -> list[tuple[int, ...]]:

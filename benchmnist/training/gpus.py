@@ -11,10 +11,11 @@ import os
 import re
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     Ask = Callable[..., Any]
 
@@ -104,6 +105,11 @@ def gpus(*, fresh: bool = False) -> tuple[Gpu, ...]:
     if fresh:
         read_gpus.cache_clear()
     return read_gpus(os.environ.get("CUDA_VISIBLE_DEVICES")).gpus
+
+
+def multi_process_service(environment: Mapping[str, str]) -> bool:
+    """Whether NVIDIA's MPS runs, with which several processes compute on a card at the same time."""
+    return Path(environment.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"), "control").exists()  # noqa: S108
 
 
 @functools.cache
