@@ -30,9 +30,9 @@ Not imitated: time (nothing runs asynchronously, so speed means nothing here); r
 kernels compute); kernels launched by hand, torch.compile, torch.profiler, peer access, IPC, MPS and MIG; reuse of
 freed memory by the allocator, and its fragmentation (what is freed keeps its values); the streams of backward (it
 runs on the stream that is current, not on that of forward); a host that writes to pinned memory while it is being
-copied; `.data = x` and `.type_as(x)` from the CPU to a card; `record_stream`. Code in C++ takes the tensors to be
-on the CPU: a composite operation may make a helper tensor there, which then raises "Expected all tensors to be on
-the same device" wrongly (see ADOPTING in plans.py).
+copied; `.data = x` from the CPU to a card; `record_stream`. Code in C++ takes the tensors to be on the CPU: a
+composite operation may make a helper tensor there, which then raises "Expected all tensors to be on the same
+device" wrongly (see ADOPTING in plans.py).
 """
 
 from cuda_standin.installation import install, standin

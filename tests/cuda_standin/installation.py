@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch._utils import _LazySeedTracker
+from torch.utils._device import _device_constructors
 
 from cuda_standin import generators, machine, nvml, runtime
 from cuda_standin.machine import Machine, Options, current
@@ -106,11 +107,14 @@ def _patch_tensors(patches: Patches) -> None:
     from torch.optim import optimizer
     from torch.utils import _foreach_utils
 
+    _device_constructors()  # torch keeps them: the real ones, which those below call
     base = torch._C.TensorBase
     plain = torch.Tensor
     patches.set(plain, "device", property(device_of))
     patches.set(plain, "is_cuda", property(lambda self: device_of(self).type == "cuda"))
     patches.set(plain, "to", to)
+    patches.set(plain, "type_as", to)
+    patches.set(plain, "data", property(base.data.__get__, _set_data))  # type: ignore[attr-defined]
     patches.set(plain, "cuda", CudaTensor.cuda)
     patches.set(plain, "pin_memory", lambda self, *_: self if pinned(self) else pin(base.clone(self)))
     patches.set(plain, "is_pinned", lambda self, *_: pinned(self))
@@ -130,17 +134,25 @@ def _patch_tensors(patches: Patches) -> None:
     _register_factories()
 
 
+def _set_data(tensor: torch.Tensor, value: torch.Tensor) -> None:
+    if (type(tensor) is CudaTensor) != (type(value) is CudaTensor):
+        raise NotImplementedError("the stand-in cannot move a tensor to another device by setting its `data`")
+    torch._C.TensorBase.data.__set__(tensor, value)  # type: ignore[attr-defined]
+    if isinstance(tensor, CudaTensor) and isinstance(value, CudaTensor):
+        tensor._block = value._block
+
+
 def _tensor(original: Callable[..., Any]) -> Callable[..., Any]:
     def tensor(
         data: Any, *, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, **how: Any
     ) -> Any:
-        target = torch.device("cpu") if device is None else card_of(device)
+        target = card_of(torch.get_default_device() if device is None else device)
         if isinstance(data, CudaTensor):
             made = data.detach().clone().to(target if device is not None else data.device, **how)
         elif target.type == "cuda":
-            made = move(original(data, **how), target)
+            made = move(original(data, device="cpu", **how), target)
         else:
-            made = original(data, device=device, **how)
+            made = original(data, device=target, **how)
         if pin_memory:
             pin(made)
         return made.requires_grad_(requires_grad)
@@ -151,7 +163,7 @@ def _tensor(original: Callable[..., Any]) -> Callable[..., Any]:
 def _as_tensor(original: Callable[..., Any]) -> Callable[..., Any]:
     def as_tensor(data: Any, *args: Any, device: Any = None, **how: Any) -> Any:
         if device is not None and torch.device(device).type == "cuda":
-            return move(original(data, *args, **how), card_of(device))
+            return move(original(data, *args, device=getattr(data, "device", "cpu"), **how), card_of(device))
         return original(data, *args, device=device, **how)
 
     return as_tensor

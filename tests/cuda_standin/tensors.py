@@ -66,15 +66,6 @@ class CudaTensor(torch.Tensor):
     def is_cpu(self) -> bool:  # type: ignore[override]
         return False
 
-    @property
-    def data(self) -> Tensor:
-        return torch._C.TensorBase.data.__get__(self)  # type: ignore[attr-defined,no-any-return]
-
-    @data.setter
-    def data(self, value: Tensor) -> None:
-        torch._C.TensorBase.data.__set__(self, value)  # type: ignore[attr-defined]
-        self._block = value._block  # type: ignore[attr-defined]
-
     def get_device(self) -> int:
         return self._block.card
 

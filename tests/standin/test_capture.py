@@ -193,6 +193,40 @@ def test_a_graph_must_not_outlive_what_it_reads() -> None:
     assert y.isnan().all()
 
 
+def test_graphs_may_share_a_pool() -> None:
+    x, pool = torch.zeros(1, device="cuda"), torch.cuda.graph_pool_handle()
+    graphs = [torch.cuda.CUDAGraph() for _ in range(2)]
+    for graph in graphs:
+        with torch.cuda.graph(graph, pool=pool):
+            x.add_(1)
+    assert graphs[0].pool() == graphs[1].pool() == pool
+    for graph in graphs:
+        graph.replay()
+    assert x.item() == 2.0
+
+
+def test_results_of_every_kind_are_captured() -> None:
+    x, flat = torch.tensor([3.0, 1.0, 2.0], device="cuda"), torch.zeros(3, device="cuda")
+
+    def work() -> dict[str, Tensor]:
+        values, places = x.sort()
+        torch.cumsum(x, 0, out=flat)
+        one, other = torch._foreach_add([x, x], 1.0)
+        return {"values": values, "places": places, "one": one, "other": other, "view": x[1:], "flat": flat}
+
+    graph, made = captured(work)
+    x.neg_()
+    graph.replay()
+    assert {name: tensor.tolist() for name, tensor in made.items()} == {
+        "values": [-3.0, -2.0, -1.0],
+        "places": [0, 2, 1],
+        "one": [-2.0, 0.0, -1.0],
+        "other": [-2.0, 0.0, -1.0],
+        "view": [-1.0, -2.0],
+        "flat": [-3.0, -4.0, -6.0],
+    }
+
+
 def test_a_schedule_of_betas_is_baked_in() -> None:
     weight = nn.Parameter(torch.ones(3, device="cuda"))
     weight.grad = torch.ones(3, device="cuda")

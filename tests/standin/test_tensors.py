@@ -72,6 +72,25 @@ def test_a_module_is_moved_as_it_is_with_cuda() -> None:
     assert weight.device.type == "cpu"
 
 
+def test_a_default_device() -> None:
+    torch.set_default_device("cuda:1")
+    try:
+        for made in (torch.zeros(1), torch.tensor([1.0]), torch.randn(1)):
+            assert made.device == torch.device("cuda:1")
+    finally:
+        torch.set_default_device(None)
+    assert torch.tensor([1.0]).device.type == "cpu"
+
+
+def test_the_data_of_a_tensor_is_set() -> None:
+    here = torch.zeros(3, device="cuda", requires_grad=True)
+    here.data = torch.ones(3, device="cuda")
+    here.data.add_(1)
+    assert here.tolist() == [2.0, 2.0, 2.0]
+    with pytest.raises(NotImplementedError, match="the stand-in cannot move"):
+        torch.nn.Parameter(torch.zeros(3)).data = here
+
+
 def test_tensors_are_saved_and_loaded() -> None:
     file = io.BytesIO()
     torch.save({"x": torch.arange(3, device="cuda:1")}, file)
