@@ -83,7 +83,12 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name in CLEARED or (name.startswith("BENCHMNIST_") and name not in KEPT):
             monkeypatch.delenv(name)
-    for name, value in {"BENCHMNIST_DEVICE": "cpu", "COLUMNS": "80", "LINES": "24"}.items():
+    for name, value in {
+        "BENCHMNIST_DEVICE": "cpu",
+        "TERM": "xterm-256color",
+        "COLUMNS": "80",
+        "LINES": "24",
+    }.items():
         monkeypatch.setenv(name, value)
 
 

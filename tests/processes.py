@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 HANGS = 900
 """Seconds after which what should have ended counts as hanging; no machine is so slow or so busy."""
 
+# The server listens at a path under the temporary folder, of which no more than 107 bytes may be long: that folder is
+# chosen now, and for good.
+kept, tempfile.tempdir = tempfile.gettempdir(), "/tmp"  # noqa: S108
+multiprocessing.util.get_temp_dir()
+tempfile.tempdir = kept
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["torch._dynamo", "benchmnist.session", "benchmnist.training.loop"])
 

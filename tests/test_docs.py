@@ -12,11 +12,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from processes import pytest_in_a_process
 
 from benchmnist import hookspecs
 from benchmnist.plugins import HOOKS, find_plugins
@@ -26,7 +28,7 @@ from benchmnist.testing.checks import make
 from benchmnist.training.data import default_data_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Mapping
     from types import ModuleType
 
     from click.testing import Result
@@ -59,16 +61,41 @@ def commands(block: Block) -> Iterator[tuple[str, str]]:
         yield command, output
 
 
-def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def readers(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a reader."""
+    return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "BENCHMNIST_DATA": str(default_data_root()),
-        "COLUMNS": "80",
         "BENCHMNIST_JOBS": "1",  # other tests are run meanwhile
         **environment,
     }
+
+
+def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command as a reader does."""
+    env = readers(environment)
     return subprocess.run(["/bin/bash", "-c", command], env=env, capture_output=True, text=True, check=False)
+
+
+def without_imports(invoke: Callable[..., Result]) -> Run:
+    """As `shell`, but runs `benchmnist` and `pytest` where torch is imported already: it takes seconds."""
+
+    def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        program, *arguments = shlex.split(command)
+        if program not in ("benchmnist", "pytest") or re.search("[;|&<>]", command):
+            return shell(command, **environment)
+        if program == "pytest":
+            output = Path("pytest-output.txt")
+            code = pytest_in_a_process(arguments, readers(environment), output)
+            return subprocess.CompletedProcess(command, code, output.read_text("utf-8"), "")
+        done = invoke(*arguments, env=readers(environment), prog_name="benchmnist")
+        return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr)
+
+    return run
 
 
 @pytest.fixture
@@ -81,14 +108,19 @@ def workplace(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_commands_of_a_page_do_what_it_says(page: Path, workplace: Path) -> None:
+def test_the_commands_of_a_page_do_what_it_says(
+    page: Path, workplace: Path, invoke: Callable[..., Result]
+) -> None:
     if page.name == "tutorial-plugin.md":
         pytest.skip("it is followed in an environment of its own, below")
-    # Of a reader's workers the README's are enough: each is four seconds of importing torch.
-    follow(page, workplace, **({} if page.name == "README.md" else {"BENCHMNIST_EXECUTOR": "inline"}))
+    # Of a reader's processes the README's are enough: each is seconds of importing torch.
+    if page.name == "README.md":
+        follow(page, workplace, shell)
+    else:
+        follow(page, workplace, without_imports(invoke), BENCHMNIST_EXECUTOR="inline")
 
 
-def follow(page: Path, workplace: Path, **environment: str) -> None:
+def follow(page: Path, workplace: Path, run: Run, **environment: str) -> None:
     """Does what a page says, from top to bottom."""
     checker = doctest.OutputChecker()
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -99,7 +131,7 @@ def follow(page: Path, workplace: Path, **environment: str) -> None:
             file.write_text(block.text, "utf-8")
         if block.kind == "console":
             for command, expected in commands(block):
-                done = shell(command, **environment)
+                done = run(command, **environment)
                 said = done.stdout if done.returncode == 0 else done.stdout + done.stderr
                 assert checker.check_output(expected, said, options), f"$ {command}\n{said}{done.stderr}"
 
@@ -162,7 +194,7 @@ def test_the_plugin_tutorial_is_followed_to_the_letter(
     folder = tmp_path / "somewhere" / "new"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
-    follow(ROOT / "docs" / "tutorial-plugin.md", folder, **fresh_environment, BENCHMNIST_EXECUTOR="inline")
+    follow(ROOT / "docs" / "tutorial-plugin.md", folder, shell, **fresh_environment, BENCHMNIST_EXECUTOR="inline")
 
 
 def test_a_new_plugin_is_the_one_of_the_tutorial(tmp_path: Path) -> None:

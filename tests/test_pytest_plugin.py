@@ -226,8 +226,8 @@ def test_under_xdist_the_gate_of_pytest_benchmark_trips() -> None:
     content["benchmarks"][0]["stats"]["median"] = 1e-9
     saved.write_text(json.dumps(content), "utf-8")
     gate = ("--benchmark-compare", "--benchmark-compare-fail=median:10%")
-    assert "Performance has regressed" in session("suite.toml", "-k", "fc/sgd", "-n", "2", *gate, code=1)
-    assert "Rounds" not in session("suite.toml", "-k", "fc/sgd", "-n", "2", "--benchmark-disable")
+    assert "Performance has regressed" in session("suite.toml", "-k", "fc/sgd", "-n", "1", *gate, code=1)
+    assert "Rounds" not in session("suite.toml", "-k", "fc/sgd", "-n", "1", "--benchmark-disable")
 
 
 def test_what_is_no_suite_is_left_alone() -> None:

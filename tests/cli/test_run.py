@@ -350,7 +350,7 @@ def _alive(pid: int) -> bool:
 
 def test_on_a_terminal_the_display_is_live(start: Start, write_suite: Callable[..., Path]) -> None:
     parent, terminal = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+    environment = {**os.environ, "BENCHMNIST_EXECUTOR": "inline"}
     process = start(write_suite(), stderr=terminal, env=environment)
     os.close(terminal)
     shown = ""
