@@ -17,6 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmnist.training.data import default_data_root
+from benchmnist.training.gpus import read_gpus
 
 # The same examples every time, however slow the machine is; `--hypothesis-profile=default` looks for new ones.
 hypothesis.settings.register_profile(
@@ -90,6 +91,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "LINES": "24",
     }.items():
         monkeypatch.setenv(name, value)
+    read_gpus.cache_clear()  # the cards that another test saw may have been the stand-in's
 
 
 @pytest.fixture
