@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 HANGS = 900
 """Seconds after which what should have ended counts as hanging; no machine is so slow or so busy."""
 
-# The server listens at a path under the temporary folder, of which no more than 107 bytes may be long: that folder is
-# chosen now, and for good.
+# The server listens at a path in the temporary folder, which may have no more than 107 bytes: it is chosen here.
 kept, tempfile.tempdir = tempfile.gettempdir(), "/tmp"  # noqa: S108
 multiprocessing.util.get_temp_dir()
 tempfile.tempdir = kept
