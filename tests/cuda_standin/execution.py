@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cuda_standin.machine import Machine
     from cuda_standin.parts import Block, Queue
 
-OUT_OF_RANGE = re.compile(r"out of (range|bounds)|exceeds|index .* is out")
+OUT_OF_RANGE = re.compile(r"out of (DATA )?(range|bounds)")
 
 SPECIAL: dict[Any, Callable[..., Any]] = {}
 """Operations that are not executed as their schema says, and how they are; see moves.py."""

@@ -17,6 +17,11 @@ pytestmark = pytest.mark.usefixtures("machine")
 
 OUT_OF_RANGE: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "index_select": lambda x, i: x.index_select(0, i),
+    "index_select of columns": lambda x, i: x.expand(2, -1).index_select(1, i),
+    "take": lambda x, i: x.take(i),
+    "index_add_": lambda x, i: x.index_add_(0, i, x[:2]),
+    "index_put_": lambda x, i: x.index_put_((i,), x[:2]),
+    "scatter_": lambda x, i: x.scatter_(0, i, x[:2]),
     "gather": lambda x, i: x.gather(0, i),
     "index": lambda x, i: x[i],
     "embedding": lambda x, i: functional.embedding(i, x.unsqueeze(1)),
