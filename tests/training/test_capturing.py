@@ -85,8 +85,75 @@ def test_an_optimizer_that_moves_a_number_of_its_groups_is_not_captured(
     install_plugin: Callable[..., None],
 ) -> None:
     install_plugin("counting", COUNTING)
-    with pytest.raises(CaptureError, match="the optimizer changes k from step to step"):
+    with pytest.raises(CaptureError, match="the optimizer changes k and steps from step to step"):
         train(make_case(optimizer="counting"))
+
+
+MOVING = """
+import numpy as np
+import torch
+from torch.optim.lr_scheduler import LRScheduler
+from benchmnist import OptimizerSpec, ScheduleSpec, hookimpl
+
+class Odd(torch.optim.SGD):
+    "Keeps numbers in all the places where one can."
+    def __init__(self, params):
+        super().__init__(params, lr=0.1)
+        self.momentum = 0.9
+        self.param_groups[0] |= {"array": np.array([0.9]), "nested": {"a": [0.9]}, "nan": float("nan"),
+                                 "tensor": torch.tensor(0.9)}
+
+class Moving(LRScheduler):
+    def __init__(self, optimizer, how):
+        self.how = how
+        super().__init__(optimizer)
+    def get_lr(self):
+        return [group["lr"] for group in self.optimizer.param_groups]
+    def step(self, *_):
+        self._step_count = getattr(self, "_step_count", 0) + 1
+        group, count = self.optimizer.param_groups[0], self._step_count
+        if count < 6:  # late: none of the first steps shows it
+            return
+        if self.how == "array":
+            group["array"][0] = 0.9 - count / 100
+        elif self.how == "nested":
+            group["nested"]["a"][0] = 0.9 - count / 100
+        elif self.how == "tensor":
+            group["tensor"] = torch.tensor(0.9)
+        elif self.how == "momentum":
+            self.optimizer.momentum -= 0.01
+        elif self.how == "param_groups":
+            self.optimizer.param_groups = [dict(group)]
+        elif self.how == "requires_grad":
+            group["params"][0].requires_grad_(False)
+
+def odd(model):
+    return Odd(model.parameters())
+
+def moving(optimizer, *, total_steps, how="nothing"):
+    return Moving(optimizer, how)
+
+@hookimpl
+def benchmnist_optimizers():
+    return [OptimizerSpec(name="odd", summary="", build=odd, capturable=True)]
+
+@hookimpl
+def benchmnist_schedules():
+    return [ScheduleSpec(name="moving", summary="", build=moving)]
+"""
+
+
+@pytest.mark.parametrize(
+    "how", ["array", "nested", "tensor", "momentum", "param_groups", "requires_grad", "nothing"]
+)
+def test_whatever_a_schedule_moves_on_the_host_is_noticed(install_plugin: Callable[..., None], how: str) -> None:
+    install_plugin("moving", MOVING)
+    case = make_case(optimizer="odd", schedule=component("moving", how=how), train_size=230)
+    if how == "nothing":
+        assert train(case).recording is not None
+        return
+    with pytest.raises(CaptureError, match=f"the schedule changes .*{how}.* from step to step"):
+        train(case)
 
 
 def test_steps_that_are_no_replays_are_not_timed() -> None:

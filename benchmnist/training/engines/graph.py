@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from benchmnist.errors import CaptureError, first_line
@@ -183,15 +184,15 @@ class _Groups:
 
     A number would be captured as it is now. So a schedule's learning rates are tensors while the optimizer has
     them; the schedule itself sees numbers, since many compute the next rate from the last, and a GPU would have to
-    be waited for. Whatever else is a number has to stay as it is.
+    be waited for. Whatever else the optimizer has on the host has to stay as it is.
     """
 
     def __init__(self, trial: Trial, device: torch.device) -> None:
-        self.schedule, self.groups = trial.schedule, trial.optimizer.param_groups
-        self.lent = self.groups if self.schedule is not None else []
+        self.schedule, self.optimizer = trial.schedule, trial.optimizer
+        self.lent = [*self.optimizer.param_groups] if self.schedule is not None else []
         self.tensors = [torch.zeros((), device=device) for _ in self.lent]
         self.rates: list[float] = []
-        self.remembered: list[dict[str, Any]] = []
+        self.remembered: dict[tuple[str, str], object] = {}
 
     def lend_rates(self) -> None:
         """Gives the optimizer the learning rates on the device."""
@@ -217,29 +218,47 @@ class _Groups:
             self.lend_rates()
 
     def remember(self) -> None:
-        """Remembers the numbers that a graph will have as they are now."""
-        self.remembered = self._numbers()
+        """Remembers what a graph will have as it is now."""
+        self.remembered = self._host()
 
     def require_unchanged(self, who: str) -> None:
-        """Holds the numbers against those that were remembered.
+        """Holds what is on the host against what was remembered.
 
         Raises:
-            CaptureError: if one of them is another; says whose doing that is.
+            CaptureError: if anything is another; says whose doing that is.
         """
-        now = self._numbers()
+        now = self._host()
         if now != self.remembered:
-            pairs = zip(now, self.remembered, strict=True)
-            moved = sorted({key for new, old in pairs for key in {*new, *old} if new.get(key) != old.get(key)})
-            raise CaptureError(f"{who} changes {' and '.join(moved)} from step to step, which a graph cannot see")
+            moved = sorted(key for key in {*now, *self.remembered} if now.get(key) != self.remembered.get(key))
+            named = " and ".join(dict.fromkeys(name for name, _ in moved))
+            raise CaptureError(f"{who} changes {named} from step to step, which a graph cannot see")
 
-    def _numbers(self) -> list[dict[str, Any]]:
-        """Whatever the groups have that is neither a tensor nor a learning rate which is lent."""
+    def _host(self) -> dict[tuple[str, str], object]:
+        """All that the optimizer has on the host: of its groups, its state and itself, by name and place."""
         apart = {"params", "lr"} if self.lent else {"params"}
-        return [
-            {
-                key: tuple(value) if isinstance(value, list) else value
-                for key, value in group.items()
-                if key not in apart and not isinstance(value, torch.Tensor)
-            }
-            for group in self.groups
-        ]
+        found: dict[tuple[str, str], object] = {
+            (name, "itself"): _fixed(value)
+            for name, value in vars(self.optimizer).items()
+            if name not in ("state", "param_groups")
+        }
+        for place, group in enumerate(self.optimizer.param_groups):
+            found["param_groups", str(place)] = id(group)
+            found["requires_grad", str(place)] = tuple(p.requires_grad for p in group["params"])
+            found |= {(key, str(place)): _fixed(value) for key, value in group.items() if key not in apart}
+        for place, state in enumerate(self.optimizer.state.values()):
+            if isinstance(state, dict):
+                found |= {(key, f"state {place}"): _fixed(value) for key, value in state.items()}
+        return found
+
+
+def _fixed(value: object) -> object:
+    """A value as it is now, to be compared with what it is later; what is on the device is only which one it is."""
+    if isinstance(value, dict):
+        return tuple((repr(key), _fixed(entry)) for key, entry in value.items())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return tuple(map(_fixed, value))
+    if isinstance(value, np.ndarray):
+        return value.tobytes()
+    # repr, since NaN is not equal to itself.
+    plain = value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic))
+    return repr(value) if plain else id(value)
