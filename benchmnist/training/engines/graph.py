@@ -193,6 +193,7 @@ class _Groups:
         self.tensors = [torch.zeros((), device=device) for _ in self.lent]
         self.rates: list[float] = []
         self.remembered: dict[tuple[str, str], object] = {}
+        self.state: dict[tuple[str, str], object] = {}
 
     def lend_rates(self) -> None:
         """Gives the optimizer the learning rates on the device."""
@@ -219,7 +220,7 @@ class _Groups:
 
     def remember(self) -> None:
         """Remembers what a graph will have as it is now."""
-        self.remembered = self._host()
+        self.remembered, self.state = self._host(), self._state()
 
     def require_unchanged(self, who: str) -> None:
         """Holds what is on the host against what was remembered.
@@ -227,14 +228,16 @@ class _Groups:
         Raises:
             CaptureError: if anything is another; says whose doing that is.
         """
-        now = self._host()
-        if now != self.remembered:
-            moved = sorted(key for key in {*now, *self.remembered} if now.get(key) != self.remembered.get(key))
+        now, before = self._host(), self.remembered
+        if who == "the optimizer":  # a schedule has no business with the state, which is large
+            now, before = now | self._state(), before | self.state
+        if now != before:
+            moved = sorted(key for key in {*now, *before} if now.get(key) != before.get(key))
             named = " and ".join(dict.fromkeys(name for name, _ in moved))
             raise CaptureError(f"{who} changes {named} from step to step, which a graph cannot see")
 
     def _host(self) -> dict[tuple[str, str], object]:
-        """All that the optimizer has on the host: of its groups, its state and itself, by name and place."""
+        """All that the optimizer and its groups have on the host, by name and place."""
         apart = {"params", "lr"} if self.lent else {"params"}
         found: dict[tuple[str, str], object] = {
             (name, "itself"): _fixed(value)
@@ -245,14 +248,20 @@ class _Groups:
             found["param_groups", str(place)] = id(group)
             found["requires_grad", str(place)] = tuple(p.requires_grad for p in group["params"])
             found |= {(key, str(place)): _fixed(value) for key, value in group.items() if key not in apart}
-        for place, state in enumerate(self.optimizer.state.values()):
-            if isinstance(state, dict):
-                found |= {(key, f"state {place}"): _fixed(value) for key, value in state.items()}
         return found
+
+    def _state(self) -> dict[tuple[str, str], object]:
+        """The same of the state that it keeps of each parameter."""
+        return {
+            (str(key), f"state {place}"): _fixed(value)
+            for place, state in enumerate(self.optimizer.state.values())
+            if isinstance(state, dict)
+            for key, value in state.items()
+        }
 
 
 def _fixed(value: object) -> object:
-    """A value as it is now, to be compared with what it is later; what is on the device is only which one it is."""
+    """A value as it is now, to be compared with what it is later; of a tensor only which one it is."""
     if isinstance(value, dict):
         return tuple((repr(key), _fixed(entry)) for key, entry in value.items())
     if isinstance(value, (list, tuple, set, frozenset)):
