@@ -114,7 +114,7 @@ class _Recording:
             if self.started:
                 with self._without_waiting():
                     self._step(size)
-                self.groups.require_unchanged("the optimizer")
+                self.groups.require_unchanged("the optimizer", state=True)
                 self.replays[size] = self._captured(size)
             else:
                 self._step(size)
@@ -215,21 +215,25 @@ class _Groups:
         if self.schedule is not None:
             self.take_back_rates()
             self.schedule.step()
-            self.require_unchanged("the schedule")
+            self.require_unchanged("the schedule", state=False)
             self.lend_rates()
 
     def remember(self) -> None:
         """Remembers what a graph will have as it is now."""
         self.remembered, self.state = self._host(), self._state()
 
-    def require_unchanged(self, who: str) -> None:
+    def require_unchanged(self, who: str, *, state: bool) -> None:
         """Holds what is on the host against what was remembered.
+
+        Args:
+            who: Whose doing a change is.
+            state: Whether to look at the state of each parameter, too, which takes longest.
 
         Raises:
             CaptureError: if anything is another; says whose doing that is.
         """
         now, before = self._host(), self.remembered
-        if who == "the optimizer":  # a schedule has no business with the state, which is large
+        if state:
             now, before = now | self._state(), before | self.state
         if now != before:
             moved = sorted(key for key in {*now, *before} if now.get(key) != before.get(key))
