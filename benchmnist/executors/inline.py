@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Self
 from benchmnist.errors import BenchmnistError, CaptureError
 from benchmnist.executors.bench import Bench
 from benchmnist.executors.local import LocalExecutor
-from benchmnist.results import CaseResult
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from benchmnist.cases import Case
     from benchmnist.executors import Epoch, Workplace
+    from benchmnist.results import CaseResult
 
 
 class InlineExecutor:
@@ -53,24 +53,24 @@ class InlineExecutor:
     def execute(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, Epoch | CaseResult]]:
         """See Executor."""
         for task in tasks:
-            done = self.elsewhere is None and (yield from self._train(task))
-            if self.elsewhere is not None and not done:
+            no_graph = ""
+            if self.elsewhere is None:
+                try:
+                    yield from self._train(task)
+                    continue
+                except CaptureError as error:
+                    no_graph = str(error)
+                    if error.spoiled:
+                        self.elsewhere = LocalExecutor(self.workplace)
+            if self.elsewhere is None:
+                yield from self._train(task, no_graph)
+            else:
+                self.elsewhere.no_graph[task.id] = no_graph
                 yield from self.elsewhere.execute(iter([task]))
 
-    def _train(self, task: Case) -> Generator[tuple[Case, Epoch | CaseResult], None, bool]:
-        """Trains here; returns whether it is done. If not, it has to be done elsewhere, and without graphs."""
-        begun = False
-        try:
-            for step in self.bench.train(task):
-                if self.bench.broken:
-                    self.elsewhere = LocalExecutor(self.workplace)
-                yield task, step
-                begun = True
-        except CaptureError as error:
-            self.elsewhere = LocalExecutor(self.workplace)
-            self.elsewhere.no_graph[task.id] = str(error)
-            if begun:
-                why = f'{error}; that was found too late to begin anew: set engine = "resident" for this case'
-                yield task, CaseResult(case=task, status="failed", error=why)
-            return begun
-        return True
+    def _train(self, task: Case, no_graph: str = "") -> Iterator[tuple[Case, Epoch | CaseResult]]:
+        """Trains here."""
+        for step in self.bench.train(task, no_graph):
+            if self.bench.broken:
+                self.elsewhere = LocalExecutor(self.workplace)
+            yield task, step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import sys
 from functools import cached_property
@@ -42,15 +43,34 @@ class DeviceData:
         return to_unit(self.dataset.test_images, self.device), self.dataset.test_labels.to(self.device)
 
 
+@functools.cache
+def stream_of(device: torch.device) -> torch.cuda.Stream:
+    """The stream of this process on a GPU that it trains on: there is one, whoever asks, and warm.
+
+    It is not the default one, since what will be captured has to be run on a side stream first; and every stream
+    that multiplies matrices costs 32 MiB of cuBLAS's workspace for good.
+
+    Raises:
+        RuntimeError: if the GPU cannot be used.
+    """
+    torch.cuda.init()
+    with torch.cuda.device(device), torch.cuda.stream(stream := torch.cuda.Stream(device)):
+        # The clocks rise and cuBLAS takes its workspace, so that neither is part of any case.
+        clock = Clock(device)
+        square = torch.ones(1024, 1024, device=device)
+        start = clock()
+        while clock() - start < WARM_UP_SECONDS:
+            for _ in range(10):
+                torch.mm(square, square)
+    return stream
+
+
 class DeviceSession:
     """A device as one process uses it, for all the cases that it trains there.
 
-    On CUDA everything runs on one stream, which is not the default one: what will be captured has to be run on a
-    side stream first, and every stream that multiplies matrices costs 32 MiB of cuBLAS's workspace for good.
-
     Attributes:
         device: The device.
-        stream: The stream that all work is done on; None elsewhere than on CUDA.
+        stream: The stream that all work is done on, see `stream_of`; None elsewhere than on CUDA.
 
     Raises:
         DeviceError: if the device cannot be used.
@@ -63,24 +83,11 @@ class DeviceSession:
         self._memory = 0
         if device.type == "cuda":
             try:
-                torch.cuda.init()
-                with torch.cuda.device(device):
-                    self.stream = torch.cuda.Stream(device)
-                    self._warm_up()
+                self.stream = stream_of(device)
             except RuntimeError as error:
                 raise DeviceError(
                     f"{device} cannot be used: {first_line(error)}; `benchmnist doctor` says what is wrong with it"
                 ) from error
-
-    def _warm_up(self) -> None:
-        """Has the clocks rise and cuBLAS take its workspace, so that neither is part of any case."""
-        clock = Clock(self.device)
-        with self.current():
-            square = torch.ones(1024, 1024, device=self.device)
-            start = clock()
-            while clock() - start < WARM_UP_SECONDS:
-                for _ in range(10):
-                    torch.mm(square, square)
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:

@@ -16,6 +16,8 @@ from benchmnist.errors import TrialError
 from benchmnist.training.data import epoch_order, seed_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor, nn
     from torch.optim.lr_scheduler import LRScheduler
 
@@ -70,6 +72,11 @@ class Trial:
         self.model, self.optimizer, self.spec, self.schedule = model, optimizer, spec, schedule
         self.seeds: tuple[int, ...] = (seed,)
         self.clip_grad_norm, self.label_smoothing, self.precision = clip_grad_norm, label_smoothing, precision
+
+    @property
+    def modules(self) -> Iterable[tuple[str, nn.Module]]:
+        """Of the model that a step calls, with their paths."""
+        return [*self.model.named_modules()]
 
     def alone(self, place: int) -> Trial:  # noqa: ARG002 - there is only one
         """The trial of the seed at that place, to be tested or saved."""

@@ -20,7 +20,7 @@ from benchmnist.training.engines.dataloader import DataLoaderEngine
 from benchmnist.training.engines.graph import GraphEngine
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.engines.stacked import build_stack
-from benchmnist.training.trial import Build, build_trial
+from benchmnist.training.trial import Build, build_trial, steps_per_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -205,6 +205,9 @@ def _disagreement(setting: Setting, way: Way, expected: Tensor) -> str:
     trial = way.trial(setting, setting.case.seeds[:1])
     try:
         seen = _first_losses(setting, way, trial, len(expected))
+        if isinstance(way.engine, GraphEngine):
+            steps = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset)
+            way.engine.foresee(trial, steps - seen.numel())
     finally:
         way.engine.release()
     if torch.allclose(seen, expected, rtol=TOLERANCE):

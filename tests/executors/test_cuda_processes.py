@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from cuda_standin import standin
 from cuda_standin.processes import contexts
+from standin_support import standin
 from training_support import component, execute, losses, make_case, result_of
 
 import benchmnist

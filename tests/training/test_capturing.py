@@ -10,6 +10,8 @@ from training_support import component, make_case, setting_of
 
 from benchmnist.errors import CaptureError
 from benchmnist.training.engines.graph import GraphEngine
+from benchmnist.training.engines.resident import ResidentEngine
+from benchmnist.training.loop import evaluate
 from benchmnist.training.trial import Build
 from benchmnist.training.ways import Way
 
@@ -156,22 +158,151 @@ def test_whatever_a_schedule_moves_on_the_host_is_noticed(install_plugin: Callab
         train(case)
 
 
-def test_steps_that_are_no_replays_are_not_timed() -> None:
-    case = make_case(train_size=230)  # four steps of 50, and one of 30
+MODELS = """
+import itertools, random, threading, time, types, weakref
+import numpy as np
+import torch
+from torch import nn
+from benchmnist import ModelSpec, hookimpl
+
+class Block(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.linear, self.how = nn.Linear(784, 10), how
+        self.calls, self.nested, self.counter = 0, types.SimpleNamespace(calls=[{"all": 0}]), itertools.count()
+        self.rng, self.numbers, self.last = random.Random(0), np.random.default_rng(0), None
+        self.register_buffer("ema", torch.zeros(()))
+        # What cannot be written down, and what never moves.
+        self.lock, self.weak, self.odd = threading.Lock(), weakref.ref(self.linear), float("nan")
+        self.shape, self.names, self.steps = torch.Size([1]), {"b", "a"}, (n for n in range(3))
+        closed_over = 0
+        def hook(*_):
+            nonlocal closed_over
+            closed_over += how == "hook"
+        self.register_forward_hook(hook)
+        self.loop = lambda: self.loop  # closes over the module itself
+
+    def train(self, mode=True):
+        self.epochs = getattr(self, "epochs", 0) + (mode and self.how == "epochs")
+        return super().train(mode)
+
+    def forward(self, x):
+        x = self.linear(x.flatten(1))
+        if self.how == "calls":
+            self.calls += 1
+        elif self.how == "nested":
+            self.nested.calls[0]["all"] += 1
+        elif self.how == "counter":
+            next(self.counter)
+        elif self.how == "rng":
+            self.rng.random()
+        elif self.how == "numbers":
+            self.numbers.random()
+        elif self.how == "python":
+            random.random()
+        elif self.how == "numpy":
+            np.random.random()
+        elif self.how == "last":
+            self.last = x
+        elif self.how == "_buffers":
+            self.ema = 0.9 * self.ema + x.detach().mean()
+        elif self.how == "epochs":
+            x = x * (1 + 0.1 * self.epochs)
+        elif self.how == "slow" and self.training:
+            self.slow = Slow()
+        return x
+
+class Slow:
+    "Takes its time to be looked at."
+    def __reduce_ex__(self, protocol):
+        time.sleep(0.2)
+        return (int, ())
+
+def build(*, input_shape, num_classes, how):
+    return nn.Sequential(nn.Identity(), Block(how))
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="moving", summary="", build=build)]
+"""
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["calls", "nested", "counter", "rng", "numbers", "last", "_buffers", "hook", "python", "numpy", "nothing"],
+)
+def test_whatever_a_model_moves_on_the_host_is_noticed(install_plugin: Callable[..., None], how: str) -> None:
+    install_plugin("models", MODELS)
+    case = make_case(model=component("moving", how=how))
+    if how == "nothing":
+        assert train(case).recording is not None
+        return
+    expected = f"the model changes {'_forward_hooks' if how == 'hook' else how} from step to step"
+    if how in ("python", "numpy"):
+        expected = "a step draws random numbers on the host"
+    with pytest.raises(CaptureError, match=expected) as raised:
+        train(case)
+    assert not raised.value.spoiled
+
+
+def test_what_a_model_moves_between_epochs_is_captured_anew(install_plugin: Callable[..., None]) -> None:
+    install_plugin("models", MODELS)
+    case = make_case(model=component("moving", how="epochs"), epochs=3)
+    setting = setting_of(case)
+    losses = []
+    for make in (ResidentEngine, GraphEngine):
+        engine = make(setting.dataset, setting.session, case.batch_size)
+        trial = Way(engine, Build()).trial(setting, case.seeds[:1])
+        for epoch in (1, 2, 3):
+            trial.begin(epoch)
+            losses.append(engine.train_epoch(trial, engine.place(trial.order(case.train_size or 0, epoch))))
+            assert (engine.untimed_steps == 0) == (make is ResidentEngine)
+            evaluate(trial, *setting.session.data(setting.dataset).test, case)
+    torch.testing.assert_close(torch.stack(losses[:3]), torch.stack(losses[3:]), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("train_size", "untimed"),
+    [
+        pytest.param(230, [3, 0, 0], id="four steps of 50 and one of 30"),
+        pytest.param(110, [0, 0, 0], id="two steps of 50 and one of 10"),
+        pytest.param(60, [0, 0, 0], id="one step of 50 and one of 10"),
+        pytest.param(50, [0, 0, 0], id="one step of 50"),
+        pytest.param(20, [0, 0, 0], id="one step of 20"),
+    ],
+)
+def test_steps_that_are_no_replays_are_not_timed_where_others_are_replayed(
+    train_size: int, untimed: list[int]
+) -> None:
+    case = make_case(train_size=train_size)
     setting = setting_of(case)
     engine = GraphEngine(setting.dataset, setting.session, 50)
     trial = Way(engine, Build()).trial(setting, (0,))
-    untimed = []
+    seen = []
     for epoch in (1, 2, 3):
         trial.begin(epoch)
-        losses = engine.train_epoch(trial, engine.place(trial.order(230, epoch)))
-        assert losses.shape == (5,)
-        untimed.append((engine.untimed_steps, engine.untimed_seconds > 0))
-    assert untimed == [(3, True), (0, False), (0, False)]
+        losses = engine.train_epoch(trial, engine.place(trial.order(train_size, epoch)))
+        assert losses.shape == (-(-train_size // 50),)
+        seen.append(engine.untimed_steps)
+    assert seen == untimed
     recording = engine.recording
     engine.release()
     assert recording is not None
     assert engine.recording is None
+
+
+@pytest.mark.parametrize("train_size", [20, 50, 60, 110, 230])
+def test_what_is_done_to_capture_a_step_is_never_timed(
+    install_plugin: Callable[..., None], train_size: int
+) -> None:
+    install_plugin("models", MODELS)
+    case = make_case(model=component("moving", how="slow"), train_size=train_size, batch_size=50)
+    setting = setting_of(case)
+    engine = GraphEngine(setting.dataset, setting.session, 50)
+    trial = Way(engine, Build()).trial(setting, (0,))
+    trial.begin(1)
+    engine.train_epoch(trial, engine.place(trial.order(train_size, 1))[:20])
+    assert engine.untimed_seconds >= 0.4  # it was written down twice, each with a pause of 0.2 s
 
 
 def test_data_lie_on_the_device_once() -> None:

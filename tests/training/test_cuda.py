@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -14,13 +15,17 @@ from typing import TYPE_CHECKING, Any
 import cuda_standin
 import pytest
 import torch
-from cuda_standin import standin
-from training_support import component, epochs_of, losses, make_case, result_of, setting_of
+from standin_support import standin
+from training_support import component, epochs_of, execute, losses, make_case, result_of, setting_of
 
 from benchmnist.errors import CaptureError, DeviceError
+from benchmnist.executors import Workplace
+from benchmnist.executors.inline import InlineExecutor
+from benchmnist.training.data import default_data_root
 from benchmnist.training.device import DeviceSession
 from benchmnist.training.engines import graph
 from benchmnist.training.engines.graph import GraphEngine
+from benchmnist.training.practice import Practice
 from benchmnist.training.trial import Build
 from benchmnist.training.ways import Way
 
@@ -34,12 +39,14 @@ SAME = 1e-3
 STRANGE = """
 import torch
 from torch import nn
-from benchmnist import ModelSpec, hookimpl
+from benchmnist import ModelSpec, ScheduleSpec, hookimpl
 
 class Strange(nn.Module):
     def __init__(self, how):
         super().__init__()
         self.linear, self.how = nn.Linear(784, 10), how
+        self.calls, self.on_host = 0, torch.zeros(())
+        self.register_buffer("ema", torch.zeros(()))
     def forward(self, x):
         x = self.linear(x.flatten(1))
         return getattr(self, self.how)(x)
@@ -54,8 +61,41 @@ class Strange(nn.Module):
         if x.device.type == "cuda" and self.training:
             torch.cuda.synchronize()
         return x
+    def counts(self, x):  # as a temperature that cools down
+        self.calls += self.training
+        return x * (1 + 0.97 ** self.calls)
+    def counts_in_a_tensor(self, x):
+        self.on_host += self.training
+        return x * (1 + 0.97 ** self.on_host.item())  # on the host nobody waits
+    def draws(self, x):  # as stochastic depth
+        return x if torch.rand(()) < 0.5 or not self.training else 0.5 * x
+    def rebinds(self, x):
+        if self.training:
+            self.ema = 0.9 * self.ema + 0.1 * x.detach().abs().mean()
+        return x * (1 + self.ema)
     def plain(self, x):
         return x
+
+class Moving(torch.optim.lr_scheduler.LRScheduler):
+    "Moves the momentum from a step on: of any trial, or, which nobody can foresee, of the fourth only."
+    trials = 0
+    def __init__(self, optimizer, total_steps, how):
+        self.how, self.trial = how, Moving.trials
+        Moving.trials += 1
+        super().__init__(optimizer)
+    def get_lr(self):
+        return [group["lr"] for group in self.optimizer.param_groups]
+    def step(self, *_):
+        super().step()
+        if self.last_epoch == 11 and (self.how == "late" or self.trial == 3):
+            self.optimizer.param_groups[0]["momentum"] = 0.1
+
+def moving(optimizer, *, total_steps, how):
+    return Moving(optimizer, total_steps, how)
+
+@hookimpl
+def benchmnist_schedules():
+    return [ScheduleSpec(name="moving", summary="", build=moving)]
 
 def build(*, input_shape, num_classes, how="plain"):
     return Strange(how)
@@ -135,6 +175,54 @@ def test_a_model_that_waits_for_the_device_is_trained_without_a_graph(
     if how == "item":
         assert remark.endswith("return x * (1.0 if x.sum().item() < 1e9 else 2.0)  # here it waits")
     assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
+    assert (after.status, after.engine) == ("completed", "graph")
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("counts", "the model changes calls from step to step, which a graph cannot see"),
+        ("counts_in_a_tensor", "the model changes on_host from step to step, which a graph cannot see"),
+        ("rebinds", "the model changes _buffers from step to step, which a graph cannot see"),
+        ("draws", "a step draws random numbers on the host, which a graph cannot do"),
+    ],
+)
+@pytest.mark.usefixtures("strange")
+def test_a_model_that_changes_on_the_host_is_trained_without_a_graph(card: Card, how: str, reason: str) -> None:
+    expected, seen = on_cpu_and_cuda(card, model=component("strange", how=how))
+    assert (seen.status, seen.engine, seen.remarks) == ("completed", "resident", (f"not graph: {reason}",))
+    assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
+
+
+@pytest.mark.usefixtures("strange")
+def test_a_schedule_that_moves_more_late_is_found_out_before_the_training(card: Card) -> None:
+    schedule = component("moving", how="late")
+    expected, seen = on_cpu_and_cuda(card, optimizer="momentum", schedule=schedule)
+    reason = "the schedule changes momentum from step to step, which a graph cannot see"
+    assert (seen.status, seen.engine, seen.remarks) == ("completed", "resident", (f"not graph: {reason}",))
+    assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
+
+
+@pytest.mark.usefixtures("strange")
+def test_what_nobody_can_foresee_has_the_case_begun_anew_without_a_graph(card: Card, tmp_path: Path) -> None:
+    case = make_case(
+        id="a/odd",
+        optimizer="momentum",
+        schedule=component("moving", how="once"),
+        seeds=(0, 1, 2),
+        train_size=230,
+        epochs=3,
+    )
+    workplace = Workplace("cuda:0", default_data_root(), tmp_path, checkpoints=False)
+    with card(), InlineExecutor(workplace) as inline:
+        (seen, after), told = execute(inline, case, make_case(id="a/after"))
+        assert inline.elsewhere is None
+    reason = "the schedule changes momentum from step to step, which a graph cannot see"
+    assert (seen.status, seen.engine, seen.remarks) == ("completed", "resident", (f"not graph: {reason}",))
+    assert [len(trial.epochs) for trial in seen.trials] == [3, 3, 3]
+    assert [(seed, epoch.epoch) for _, seed, epoch in told.epochs if _ == "a/odd"][-9:] == [
+        (seed, epoch) for seed in (0, 1, 2) for epoch in (1, 2, 3)
+    ]
     assert (after.status, after.engine) == ("completed", "graph")
 
 
@@ -261,6 +349,19 @@ def test_the_reference_work_is_captured_too(card: Card) -> None:
         seen = result_of(make_case(reference=True, epochs=2), "cuda")
     assert seen.status == "completed", seen.error
     assert all((epoch.reference_seconds or 0) > 0 for epoch in seen.trials[0].epochs)
+
+
+def test_whoever_trains_in_a_process_has_the_same_stream(card: Card) -> None:
+    with card():
+        device = torch.device("cuda:0")
+        first = DeviceSession(device)
+        before = torch.cuda.memory_allocated()
+        practice = Practice(train_size=230, device="cuda")
+        practice.step()
+        assert practice.session.stream is first.stream
+        del practice
+        gc.collect()
+        assert torch.cuda.memory_allocated() == before  # no second workspace
 
 
 @REAL_GPU

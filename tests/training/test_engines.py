@@ -89,6 +89,13 @@ def test_every_model_that_is_stacked_learns_what_each_seed_learns_alone(model: s
         )
 
 
+def test_a_stack_that_is_tested_in_train_mode_draws_what_each_seed_draws_alone() -> None:
+    options = {"model": "fc-bn-dropout", "seeds": (4, 0), "epochs": 2, "evaluate_in": "train"}
+    alone, stacked = (result_of(make_case(engine=engine, **options)) for engine in ("resident", "stacked"))
+    assert stacked.engine == "stacked"
+    assert losses(stacked) == pytest.approx(losses(alone), rel=ROUNDING)
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_is_stacked_or_it_is_said_why_not(optimizer: str) -> None:
     options = {
@@ -144,13 +151,25 @@ class Strided(Viewing):
         x = self.conv(x)
         return self.out(torch.as_strided(x, (len(x), 256), (256, 1)))
 
+class Rebinding(nn.Module):
+    "Makes another tensor of its buffer in every step."
+    def __init__(self, *, input_shape, num_classes):
+        super().__init__()
+        self.out = nn.Linear(784, num_classes)
+        self.register_buffer("scale", torch.ones(()))
+    def forward(self, x):
+        if self.training:
+            self.scale = 0.9 * self.scale
+        return self.out(x.flatten(1)) * (1 + self.scale)
+
 def noisy(*, input_shape, num_classes):
     return Noisy(784, num_classes)
 
 @hookimpl
 def benchmnist_models():
     return [ModelSpec(name=n, summary="", build=b) for n, b in
-            (("noisy", noisy), ("tied", Tied), ("viewing", Viewing), ("strided", Strided))]
+            (("noisy", noisy), ("tied", Tied), ("rebinding", Rebinding), ("viewing", Viewing),
+             ("strided", Strided))]
 """
 
 
@@ -159,6 +178,7 @@ def benchmnist_models():
     [
         ("noisy", "stacked", "not stacked: vmap: called random operation while in randomness error mode"),
         ("tied", "stacked", "not stacked: two parts of the model share a parameter"),
+        ("rebinding", "stacked", "not stacked: the model puts another tensor in the place of its buffer 'scale'"),
         ("viewing", "auto", None),
         ("strided", "auto", None),
     ],

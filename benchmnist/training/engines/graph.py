@@ -19,11 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from benchmnist.errors import CaptureError, first_line
 from benchmnist.training.clock import Clock
+from benchmnist.training.engines.host import Host
 from benchmnist.training.engines.resident import ResidentEngine
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class GraphEngine(ResidentEngine):
 
     def __init__(self, dataset: Dataset, session: DeviceSession, batch_size: int) -> None:
         super().__init__(dataset, session, batch_size)
+        self.clock = Clock(session.device)
         self.recording: _Recording | None = None
 
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
@@ -55,10 +56,23 @@ class GraphEngine(ResidentEngine):
         Raises:
             CaptureError: if the step cannot be captured.
         """
+        start = self.clock()
         if self.recording is None or not self.recording.fits(trial, order):
             self.release()
             self.recording = _Recording(self, trial, order)
+        self.untimed_seconds, self.untimed_steps = self.clock() - start, 0
         return self.recording.train_epoch(order)
+
+    def foresee(self, trial: Trial, steps: int) -> None:
+        """Makes so many steps of the schedule of a trial that it has trained, and nothing else.
+
+        Raises:
+            CaptureError: if the schedule moves anything but the learning rate.
+        """
+        if trial.schedule is not None and self.recording is not None:
+            for _ in range(steps):
+                trial.schedule.step()
+                self.recording.host.require_schedule()
 
     def release(self) -> None:
         """See Engine."""
@@ -69,59 +83,75 @@ class _Recording:
     """The captured steps of one trial, and the buffers on the device that they read and write.
 
     The first step of a trial is executed as it stands, for that is when optimizers make their state. The next of
-    each size is looked at while it is executed, and then captured. Neither is timed: an epoch takes what its
-    replayed steps take, each counted once more for every step that was not one.
+    each size is looked at while it is executed, and then captured. Neither is timed where others of the epoch are
+    replayed: it then takes what these take, each counted once more for every step that was not one. An epoch of
+    which no whole batch is replayed takes what its steps take as they are launched.
     """
 
     def __init__(self, engine: GraphEngine, trial: Trial, order: Tensor) -> None:
         device = engine.session.device
-        self.engine, self.trial, self.clock = engine, trial, Clock(device)
-        self.whole, self.rest = divmod(order.shape[-1], engine.batch_size)
+        self.engine, self.trial, self.clock = engine, trial, engine.clock
+        whole, rest = divmod(order.shape[-1], engine.batch_size)
+        self.sizes = [engine.batch_size] * whole + [rest] * (rest > 0)
         self.order = torch.empty_like(order, device=device)
         self.places = torch.arange(engine.batch_size, device=device)
         self.step = torch.zeros(1, dtype=torch.int64, device=device)
-        self.losses = torch.zeros(*order.shape[:-1], self.whole + (self.rest > 0), device=device)
-        self.groups = _Groups(trial, device)
+        self.losses = torch.zeros(*order.shape[:-1], len(self.sizes), device=device)
+        self.rates = _Rates(trial, device)
+        self.host = Host(trial, device, lent=trial.schedule is not None)
         self.replays: dict[int, Callable[[], Any]] = {}  # by the size of the batch
         self.started = False
+        self.launched_seconds, self.launched_steps = 0.0, 0
 
     def fits(self, trial: Trial, order: Tensor) -> bool:
-        """Whether it is of that trial, and for orders of that shape."""
-        return trial is self.trial and order.shape == self.order.shape
+        """Whether it is of that trial, as it still is, and for orders of that shape."""
+        return trial is self.trial and order.shape == self.order.shape and self.host.unchanged()
 
     def train_epoch(self, order: Tensor) -> Tensor:
         """See Engine."""
-        self.engine.untimed_seconds, self.engine.untimed_steps = 0.0, 0
+        self.launched_seconds, self.launched_steps = 0.0, 0
         self.order.copy_(order)
         self.step.zero_()
-        self.groups.lend_rates()
-        for size in [self.engine.batch_size] * self.whole + [self.rest] * (self.rest > 0):
+        self.rates.lend()
+        replayed = False
+        for size in self.sizes:
             if size in self.replays:
                 self.replays[size]()
+                replayed |= size == self.sizes[0]
             else:
                 self._first_step(size)
-            self.groups.step_schedule()
-        self.groups.take_back_rates()
+            if self.trial.schedule is not None:
+                self.rates.take_back()
+                self.trial.schedule.step()
+                self.rates.lend()
+        self.rates.take_back()
+        self.host.require_schedule()
+        if replayed:
+            self.engine.untimed_seconds += self.launched_seconds
+            self.engine.untimed_steps += self.launched_steps
         return self.losses.clone()
 
     def _first_step(self, size: int) -> None:
         """Makes a step of which there is no graph; where it is not the first of the trial, makes the graph too."""
+        if self.started:
+            self.host.require_schedule()  # or what it has changed would pass for the step's doing
         start = self.clock()
         with warnings.catch_warnings():
             # Built to be captured, some optimizers warn where they are not; the next time they will be.
             warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
             warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
+            with self._without_waiting() if self.started else contextlib.nullcontext():
+                self._step(size)
+            launched = self.clock()
             if self.started:
-                with self._without_waiting():
-                    self._step(size)
-                self.groups.require_unchanged("the optimizer", state=True)
+                self.host.require_step()
                 self.replays[size] = self._captured(size)
             else:
-                self._step(size)
-                self.groups.remember()
+                self.host.remember()
                 self.started = True
-        self.engine.untimed_steps += 1
-        self.engine.untimed_seconds += self.clock() - start
+        self.launched_seconds += launched - start
+        self.launched_steps += 1
+        self.engine.untimed_seconds += self.clock() - launched
 
     def _step(self, size: int) -> None:
         """Makes a step; this is what is captured: nothing in it depends on the host."""
@@ -179,99 +209,25 @@ def _where(error: BaseException) -> str:
     return f"at {frame.filename}:{frame.lineno}: {frame.line or frame.name}"
 
 
-class _Groups:
-    """The parameter groups of a trial's optimizer: the learning rates on the device, and what must not move.
+class _Rates:
+    """The learning rates on the device, while the optimizer has them, and as numbers, while their schedule does.
 
-    A number would be captured as it is now. So a schedule's learning rates are tensors while the optimizer has
-    them; the schedule itself sees numbers, since many compute the next rate from the last, and a GPU would have to
-    be waited for. Whatever else the optimizer has on the host has to stay as it is.
+    A number would be captured as it is now. The schedule itself sees numbers, since many compute the next rate
+    from the last, and a GPU would have to be waited for.
     """
 
     def __init__(self, trial: Trial, device: torch.device) -> None:
-        self.schedule, self.optimizer = trial.schedule, trial.optimizer
-        self.lent = [*self.optimizer.param_groups] if self.schedule is not None else []
-        self.tensors = [torch.zeros((), device=device) for _ in self.lent]
-        self.rates: list[float] = []
-        self.remembered: dict[tuple[str, str], object] = {}
-        self.state: dict[tuple[str, str], object] = {}
+        self.groups = [*trial.optimizer.param_groups] if trial.schedule is not None else []
+        self.tensors = [torch.zeros((), device=device) for _ in self.groups]
+        self.numbers: list[float] = []
 
-    def lend_rates(self) -> None:
-        """Gives the optimizer the learning rates on the device."""
-        self.rates = [group["lr"] for group in self.lent]
-        for group, tensor, rate in zip(self.lent, self.tensors, self.rates, strict=True):
-            group["lr"] = tensor.fill_(rate)
+    def lend(self) -> None:
+        """Gives the optimizer tensors."""
+        self.numbers = [group["lr"] for group in self.groups]
+        for group, tensor, number in zip(self.groups, self.tensors, self.numbers, strict=True):
+            group["lr"] = tensor.fill_(number)
 
-    def take_back_rates(self) -> None:
+    def take_back(self) -> None:
         """Gives the optimizer numbers again."""
-        for group, rate in zip(self.lent, self.rates, strict=True):
-            group["lr"] = rate
-
-    def step_schedule(self) -> None:
-        """Makes a step of the schedule, if there is one.
-
-        Raises:
-            CaptureError: if it moves anything but the learning rate.
-        """
-        if self.schedule is not None:
-            self.take_back_rates()
-            self.schedule.step()
-            self.require_unchanged("the schedule", state=False)
-            self.lend_rates()
-
-    def remember(self) -> None:
-        """Remembers what a graph will have as it is now."""
-        self.remembered, self.state = self._host(), self._state()
-
-    def require_unchanged(self, who: str, *, state: bool) -> None:
-        """Holds what is on the host against what was remembered.
-
-        Args:
-            who: Whose doing a change is.
-            state: Whether to look at the state of each parameter, too, which takes longest.
-
-        Raises:
-            CaptureError: if anything is another; says whose doing that is.
-        """
-        now, before = self._host(), self.remembered
-        if state:
-            now, before = now | self._state(), before | self.state
-        if now != before:
-            moved = sorted(key for key in {*now, *before} if now.get(key) != before.get(key))
-            named = " and ".join(dict.fromkeys(name for name, _ in moved))
-            raise CaptureError(f"{who} changes {named} from step to step, which a graph cannot see")
-
-    def _host(self) -> dict[tuple[str, str], object]:
-        """All that the optimizer and its groups have on the host, by name and place."""
-        apart = {"params", "lr"} if self.lent else {"params"}
-        found: dict[tuple[str, str], object] = {
-            (name, "itself"): _fixed(value)
-            for name, value in vars(self.optimizer).items()
-            if name not in ("state", "param_groups")
-        }
-        for place, group in enumerate(self.optimizer.param_groups):
-            found["param_groups", str(place)] = id(group)
-            found["requires_grad", str(place)] = tuple(p.requires_grad for p in group["params"])
-            found |= {(key, str(place)): _fixed(value) for key, value in group.items() if key not in apart}
-        return found
-
-    def _state(self) -> dict[tuple[str, str], object]:
-        """The same of the state that it keeps of each parameter."""
-        return {
-            (str(key), f"state {place}"): _fixed(value)
-            for place, state in enumerate(self.optimizer.state.values())
-            if isinstance(state, dict)
-            for key, value in state.items()
-        }
-
-
-def _fixed(value: object) -> object:
-    """A value as it is now, to be compared with what it is later; of a tensor only which one it is."""
-    if isinstance(value, dict):
-        return tuple((repr(key), _fixed(entry)) for key, entry in value.items())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return tuple(map(_fixed, value))
-    if isinstance(value, np.ndarray):
-        return value.tobytes()
-    # repr, since NaN is not equal to itself.
-    plain = value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic))
-    return repr(value) if plain else id(value)
+        for group, number in zip(self.groups, self.numbers, strict=True):
+            group["lr"] = number

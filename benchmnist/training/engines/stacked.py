@@ -19,7 +19,7 @@ from benchmnist.training.data import epoch_order, seed_for
 from benchmnist.training.trial import Trial, build_model, training_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
 
@@ -51,11 +51,28 @@ class Stack(Trial):
             elif type(module) is nn.Linear:
                 module.__class__ = _Linear
 
+    @property
+    def modules(self) -> Iterable[tuple[str, nn.Module]]:
+        """See Trial."""
+        return [*self.mapped.named_modules()]
+
     def losses(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The loss of each seed's batch, [seeds], of images [seeds, N, C, H, W] and labels [seeds, N]."""
+        """The loss of each seed's batch, [seeds], of images [seeds, N, C, H, W] and labels [seeds, N].
+
+        Raises:
+            TrialError: if the model puts another tensor in the place of a buffer: it would be lost.
+        """
 
         def loss(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-            logits = functional_call(self.mapped, (weights, buffers), (x,))
+            given = {**weights, **buffers}
+            left = dict(given)
+            logits = functional_call(self.mapped, left, (x,))
+            for name in buffers:
+                if left[name] is not given[name]:
+                    raise TrialError(
+                        f"the model puts another tensor in the place of its buffer {name!r}; it can be stacked if "
+                        "it changes that in place (copy_)"
+                    )
             return self.cross_entropy(logits, y)
 
         # An error where the model draws random numbers by other means than nn.Dropout: they would be other ones.
@@ -85,8 +102,9 @@ class Stack(Trial):
         super().train()
 
     def alone(self, place: int) -> Trial:
-        """The trial of one seed; the weights are copied."""
+        """The trial of one seed: the weights are copied, and the random numbers go on as they do for it alone."""
         self.eval()  # some optimizers hold other weights for testing
+        self.noise.lend(place)
         with torch.no_grad():
             for name, parameter in self.one.named_parameters():
                 parameter.copy_(self.parameters[name][place])
@@ -125,7 +143,7 @@ class _Noise:
         self.device = device
         cuda = device.type == "cuda"
         self.generators = tuple(torch.Generator(device) for _ in range(seeds if cuda else 0))
-        self.states: list[Tensor] = []
+        self.states: list[Tensor] = []  # written in place
 
     def seed(self, seeds: Sequence[int]) -> None:
         """Begins the stream of each seed anew."""
@@ -133,10 +151,18 @@ class _Noise:
             for generator, seed in zip(self.generators, seeds, strict=True):
                 generator.manual_seed(seed)
             return
-        self.states.clear()
+        self.states = []
         for seed in seeds:
             torch.manual_seed(seed)
             self.states.append(torch.get_rng_state())
+
+    def lend(self, place: int) -> None:
+        """Has the default generator go on as the stream of one seed would."""
+        if self.generators:
+            default = torch.cuda.default_generators[self.device.index or 0]
+            default.set_state(self.generators[place].get_state())
+        elif self.states:
+            torch.set_rng_state(self.states[place])
 
     def dropped(self, shape: Sequence[int], like: Tensor, p: float) -> Tensor:
         """Draws what each seed's dropout multiplies by, [seeds, *shape], as nn.Dropout draws it."""
@@ -159,7 +185,7 @@ class _Noise:
         for place, state in enumerate(self.states):
             torch.set_rng_state(state)
             drawn.append(draw())
-            self.states[place] = torch.get_rng_state()
+            self.states[place].copy_(torch.get_rng_state())
         return torch.stack(drawn)
 
 

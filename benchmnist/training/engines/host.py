@@ -1,0 +1,188 @@
+"""What a training step has on the host, where a graph, which was captured once, cannot see it move."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import random
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmnist.errors import CaptureError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from benchmnist.training.trial import Trial
+
+    Place = tuple[str, str, str]
+    """Whose something is, its name, and where it is."""
+    Parts = Callable[[], Iterator[tuple[Place, object]]]
+
+MODEL, OPTIMIZER, SCHEDULE = "the model", "the optimizer", "the schedule"
+
+
+class Host:
+    """Remembers what model and optimizer have on the host, and says what has become another.
+
+    What a tensor on the device holds may move. All else is held by its value, wherever it is: in an attribute, a
+    list, an object, what a function closes over, the random numbers of the host. Only the globals of a module and
+    the attributes of a class are not looked at: a model that counts there has to say `capturable=False`.
+
+    Args:
+        trial: What is trained.
+        device: Where it is trained.
+        lent: Whether the learning rates are on the device.
+    """
+
+    def __init__(self, trial: Trial, device: torch.device, *, lent: bool) -> None:
+        self.optimizer, self.modules, self.device = trial.optimizer, dict(trial.modules), device
+        self.known = {id(module) for module in self.modules.values()}
+        self.apart = {"params", "lr"} if lent else {"params"}
+        self.kept: dict[int, object] = {}  # alive, so that nothing else comes to lie where it lies
+        self.all_at_once: dict[Parts, bytes] = {}
+        self.by_place: dict[Parts, dict[Place, bytes]] = {}
+        self.random = b""
+
+    def remember(self) -> None:
+        """Remembers all as it is now."""
+        self.kept = {}
+        for parts in (self._optimizer, self._all):
+            self.all_at_once[parts] = self._value([*parts()], self.kept)
+            self.by_place[parts] = {place: self._value(value, self.kept) for place, value in parts()}
+        self.random = self._randomness()
+
+    def unchanged(self) -> bool:
+        """Whether model and optimizer are as they were."""
+        return not self._moved(self._all)
+
+    def require_step(self) -> None:
+        """Holds all against what it was before a step.
+
+        Raises:
+            CaptureError: if anything is another: what it is, and whose.
+        """
+        if self._randomness() != self.random:
+            raise CaptureError("a step draws random numbers on the host, which a graph cannot do")
+        self._require(self._all)
+
+    def require_schedule(self) -> None:
+        """Holds the optimizer against what it was, but for what that keeps of each parameter.
+
+        Raises:
+            CaptureError: if anything is another: the schedule has changed it.
+        """
+        self._require(self._optimizer, SCHEDULE)
+
+    def _require(self, parts: Parts, who: str = "") -> None:
+        if moved := self._moved(parts):
+            whose = moved[0][0]
+            named = " and ".join(sorted({name for other, name, _ in moved if other == whose}))
+            raise CaptureError(f"{who or whose} changes {named} from step to step, which a graph cannot see")
+
+    def _moved(self, parts: Parts) -> list[Place]:
+        """What has become another. All of it is looked at as one value first, which takes half the time."""
+        if self._value([*parts()], {}) == self.all_at_once[parts]:
+            return []
+        before, now = self.by_place[parts], {place: self._value(value, {}) for place, value in parts()}
+        return [place for place in {**before, **now} if before.get(place) != now.get(place)]
+
+    def _all(self) -> Iterator[tuple[Place, object]]:
+        for path, module in self.modules.items():
+            yield from _entries(MODEL, path, vars(module))
+        yield from self._optimizer()
+        for place, state in enumerate(self.optimizer.state.values()):
+            if isinstance(state, dict):
+                yield from _entries(OPTIMIZER, f"state {place}", state)
+
+    def _optimizer(self) -> Iterator[tuple[Place, object]]:
+        yield from _entries(OPTIMIZER, "", vars(self.optimizer), without=("state", "param_groups"))
+        for place, group in enumerate(self.optimizer.param_groups):
+            yield (OPTIMIZER, "param_groups", str(place)), _Itself(group)
+            yield (OPTIMIZER, "requires_grad", str(place)), [p.requires_grad for p in group["params"]]
+            yield from _entries(OPTIMIZER, str(place), group, without=self.apart)
+
+    def _randomness(self) -> bytes:
+        """The state of the host's generators; where it is the device too, torch's may move."""
+        states: list[object] = [random.getstate(), np.random.get_state()]  # noqa: NPY002 - what others draw from
+        if self.device.type != "cpu":
+            states.append(torch.get_rng_state().numpy())
+        return self._value(states, {})
+
+    def _value(self, value: object, kept: dict[int, object]) -> bytes:
+        file = io.BytesIO()
+        try:
+            _Pickler(file, self, kept).dump(value)
+        except Exception:  # noqa: BLE001 - a stranger's object may raise anything
+            return repr(_itself(value, kept)).encode()
+        return file.getvalue()
+
+
+def _entries(
+    whose: str, where: str, entries: Mapping[str, object], without: Collection[str] = ()
+) -> Iterator[tuple[Place, object]]:
+    for name, value in entries.items():
+        hooks_of_nobody = isinstance(value, dict) and not value
+        if name not in without and not hooks_of_nobody:
+            yield (whose, str(name), where), value
+
+
+class _Itself:
+    """A value that is held by which one it is."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+def _itself(value: object, kept: dict[int, object]) -> int:
+    """Which object it is; it is kept, so that no other can be taken for it."""
+    kept[id(value)] = value
+    return id(value)
+
+
+class _Pickler(pickle.Pickler):
+    """Writes values down, to be compared: tensors, modules and functions by which they are, and what cannot be."""
+
+    def __init__(self, file: io.BytesIO, host: Host, kept: dict[int, object]) -> None:
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self.host, self.kept = host, kept
+        self.functions: set[int] = set()  # that are being written down
+
+    def persistent_id(self, value: Any) -> object:
+        """What is written down instead of a value; None where it is the value."""
+        if isinstance(value, torch.Tensor):
+            on_host = value.device.type == "cpu" != self.host.device.type and not value.is_inference()
+            return _itself(value, self.kept), value._version if on_host else 0  # noqa: SLF001 - counts what is written
+        if isinstance(value, torch.Generator):
+            on_host = value.device.type == "cpu" != self.host.device.type
+            return value.get_state().numpy() if on_host else _itself(value, self.kept)
+        if isinstance(value, FunctionType):
+            if id(value) in self.functions:
+                return id(value)
+            self.functions.add(id(value))
+            return _itself(value, self.kept), _closed_over(value)
+        if isinstance(value, _Itself):
+            return _itself(value.value, self.kept)
+        by_which = isinstance(value, (BuiltinFunctionType, ModuleType, type)) or id(value) in self.host.known
+        return _itself(value, self.kept) if by_which else None
+
+    def reducer_override(self, value: Any) -> Any:
+        """What cannot be written down is held by which it is."""
+        try:
+            reduced = value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        except Exception:  # noqa: BLE001 - as above
+            return int, (_itself(value, self.kept),)
+        return NotImplemented if isinstance(reduced, tuple) else (int, (_itself(value, self.kept),))
+
+
+def _closed_over(function: FunctionType) -> list[object]:
+    found: list[object] = [vars(function)]
+    for cell in function.__closure__ or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:  # it is empty as yet
+            continue
+    return found
