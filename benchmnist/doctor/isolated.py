@@ -8,6 +8,7 @@ found by a variable in its environment, and killed.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import json
 import os
@@ -229,6 +230,9 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # no core files
     for module in sys.argv[1:]:
         importlib.import_module(module)
+    # Asked for its stack (see _interrogate), it has to outlive its child, whose stack it is that is wanted.
+    faulthandler.disable()
+    signal.signal(signal.SIGABRT, signal.SIG_IGN)
     forks = sys.platform == "linux"  # on macOS libraries do not survive a fork, on Windows there is none
     for text in sys.stdin:
         task = Task(**json.loads(text))
@@ -242,12 +246,14 @@ def main() -> None:
 
 def _run(task: Task) -> NoReturn:
     """Runs a task and ends this process."""
+    signal.signal(signal.SIGABRT, signal.SIG_DFL)
     parent = os.dup(0)
     with Path(os.devnull).open("rb") as nothing, task.log.open("wb") as log:
         os.dup2(nothing.fileno(), 0)
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))
+    faulthandler.enable(2)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     os.chdir(task.folder)
 
