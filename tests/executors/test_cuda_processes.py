@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,15 @@ import pytest
 import torch
 from cuda_standin.processes import contexts
 from standin_support import standin
-from training_support import component, execute, losses, make_case, result_of
+from training_support import built_in_datasets, component, execute, losses, make_case, result_of
 
 import benchmnist
 from benchmnist.executors import Workplace
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
+from benchmnist.plugins import find_plugins
+from benchmnist.testing.checks import Subject, make
+from benchmnist.testing.optimizers import is_capturable_as_it_says, is_fused_as_it_says
 from benchmnist.training.data import default_data_root
 
 if TYPE_CHECKING:
@@ -160,3 +164,41 @@ def test_a_card_that_is_taken_is_said_and_nothing_hangs(standin_processes: See, 
     assert "cuda:0 cannot be used: CUDA error: CUDA-capable device(s) is/are busy or unavailable" in str(
         result.error
     )
+
+
+UNLIKE = """
+import torch
+from benchmnist import OptimizerSpec, hookimpl
+
+def unlike(model, *, lr=0.1, fused=False):
+    return torch.optim.SGD(model.parameters(), lr=2 * lr if fused else lr)
+
+@hookimpl
+def benchmnist_optimizers():
+    return [OptimizerSpec(name="unlike", summary="", build=unlike, fused=("cuda",))]
+"""
+
+
+def checked(name: str) -> list[tuple[str, str]]:
+    """What comes of the checks of an optimizer that are made on a GPU."""
+    subject = Subject("optimizer", find_plugins().optimizers[name], built_in_datasets())
+    made = [make(check, subject) for check in (is_capturable_as_it_says, is_fused_as_it_says)]
+    return [(outcome.state, outcome.said) for outcome in made]
+
+
+def test_an_optimizer_is_checked_on_the_card_by_workers_only(
+    standin_processes: See, install_plugin: Callable[..., None], tmp_path: Path
+) -> None:
+    standin_processes(exclusive=True)
+    install_plugin("unlike", UNLIKE)
+    log = tmp_path / "contexts.jsonl"
+    with standin(exclusive=True, log=str(log)):
+        assert checked("adam") == [("kept", ""), ("kept", "")]
+        _, (state, said) = checked("unlike")
+        assert state == "missed"
+        assert said.startswith("on cuda it trains to the losses [")
+        assert os.getpid() not in {context.pid for context in contexts(log)}
+        log.write_text(json.dumps({"pid": os.getppid(), "ppid": 1, "argv": [], "card": 0}) + "\n", "utf-8")
+        for state, said in checked("adam"):
+            assert state == "does not apply"
+            assert said.startswith("cuda:0 cannot be used: CUDA error: CUDA-capable device(s) is/are busy")
