@@ -32,12 +32,33 @@ class Float32Precision(NamedTuple):
     cudnn: str
     conv: str
     rnn: str
+    cpu: str
+    cpu_matmul: str
+    cpu_conv: str
+    cpu_rnn: str
     older_matmul: str | None
     older_cudnn: bool | None
 
     def __str__(self) -> str:
         cudnn = "" if self.conv == "tf32" else f" (cuDNN: {self.conv})"  # which is torch's default
         return (self.older_matmul or self.matmul) + cudnn
+
+    def moved_to(self, other: Float32Precision) -> str:
+        """From what to what, in words."""
+        if self.older_matmul and other.older_matmul and str(self) != str(other):
+            return f"from {self} to {other}"
+        newer = zip(self._fields[:-2], self, other, strict=False)
+        moved = [(name, one, two) for name, one, two in newer if one != two]
+        return " and ".join(f"from {one} to {two} ({name})" for name, one, two in moved)
+
+
+def _owners(backends: Any) -> tuple[Any, ...]:
+    """Those of whose `fp32_precision` the fields are, in their order."""
+    cudnn, mkldnn = backends.cudnn, backends.mkldnn
+    return (
+        *(backends, backends.cuda.matmul, cudnn, cudnn.conv, cudnn.rnn),
+        *(mkldnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn),
+    )
 
 
 def read_precision(torch: Any) -> Float32Precision:
@@ -49,14 +70,7 @@ def read_precision(torch: Any) -> Float32Precision:
             older.append(read())
         except RuntimeError:
             older.append(None)
-    return Float32Precision(
-        backends.fp32_precision,
-        backends.cuda.matmul.fp32_precision,
-        backends.cudnn.fp32_precision,
-        backends.cudnn.conv.fp32_precision,
-        backends.cudnn.rnn.fp32_precision,
-        *older,
-    )
+    return Float32Precision(*[owner.fp32_precision for owner in _owners(backends)], *older)
 
 
 def write_precision(torch: Any, precision: Float32Precision) -> None:
@@ -68,8 +82,7 @@ def write_precision(torch: Any, precision: Float32Precision) -> None:
             torch.set_float32_matmul_precision(precision.older_matmul)
         if precision.older_cudnn is not None:
             backends.cudnn.allow_tf32 = precision.older_cudnn
-    owners = (backends, backends.cuda.matmul, backends.cudnn, backends.cudnn.conv, backends.cudnn.rnn)
-    for owner, value in zip(owners, precision, strict=False):
+    for owner, value in zip(_owners(backends), precision, strict=False):
         if owner.fp32_precision != value:
             owner.fp32_precision = value
 
@@ -183,7 +196,9 @@ def _put_back(torch: Any, before: Mapping[str, Any], *, seeds: bool) -> list[str
     for name, (_, put) in _SETTINGS.items():
         if after[name] != before[name]:
             put(torch, before[name])
-            changed.append(f"{name} from {before[name]} to {after[name]}")
+            was, now = before[name], after[name]
+            moved = was.moved_to(now) if isinstance(was, Float32Precision) else f"from {was} to {now}"
+            changed.append(f"{name} {moved}")
     if seeds and not torch.equal(after["random numbers"], before["random numbers"]):
         torch.set_rng_state(before["random numbers"])
         changed.append("random numbers")

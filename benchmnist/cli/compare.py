@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from benchmnist.cli.documents import Document, document_options
-from benchmnist.cli.options import debug_option, option, out_option, run_names
+from benchmnist.cli.options import NamedPath, debug_option, option, out_option, run_names
 
 
 @click.command("compare")
@@ -21,7 +21,7 @@ from benchmnist.cli.options import debug_option, option, out_option, run_names
 )
 @option(
     "--plots",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=NamedPath(file_okay=False, path_type=Path),
     help="Draw the curves of all runs over each other into this folder; markdown links them.",
 )
 @document_options

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from benchmnist.cli.options import block_option, data_root_option, debug_option, listed, option, out_option
+from benchmnist.cli.options import (
+    NamedPath,
+    block_option,
+    data_root_option,
+    debug_option,
+    listed,
+    option,
+    out_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +57,7 @@ def _asked_for(ctx: click.Context, param: click.Parameter, value: str) -> str:
     metavar="auto|cpu|cuda|cuda:N|mps",
     help="Try everything on this device, too.  [default: only look]",
 )
-@option("--short", is_flag=True, help="Try the most important things only: less than a minute.")
+@option("--short", is_flag=True, help="Try the most important things only.")
 @option("--speed", is_flag=True, help="Measure how fast the device is, too: ten minutes at most.")
 @option(
     "-k",
@@ -62,7 +71,7 @@ def _asked_for(ctx: click.Context, param: click.Parameter, value: str) -> str:
 @option(
     "--json",
     "file",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    type=NamedPath(path_type=Path, dir_okay=False, allow_dash=True),
     metavar="FILE",
     help="Write everything to a file, line by line as it is known; - is standard output.",
 )
@@ -124,6 +133,9 @@ def _asked(options: dict[str, Any]) -> Options:
             if options[name]:
                 raise click.UsageError(f"--{name} needs a device to try: pass --device cpu or --device cuda")
     if asked.only and not asked.tries():
+        if left_out := replace(asked, short=False, speed=True).tries():
+            how = "pass --speed" if left_out[0].part == "speed" else "leave --short out"
+            raise click.UsageError(f"the try {left_out[0].name} is not made: {how}")
         names = ", ".join(
             one.name for one in Options(asked.out, asked.data_root, asked.device, speed=True).tries()
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from benchmnist.cli.options import option, together
+from benchmnist.cli.options import NamedPath, option, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +20,10 @@ STALE = 1
 def document_options(function: F) -> F:
     """--output, --update, --name and --check."""
     return together(
-        option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file."),
+        option("-o", "--output", type=NamedPath(dir_okay=False, path_type=Path), help="Write to this file."),
         option(
             "--update",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            type=NamedPath(exists=True, dir_okay=False, path_type=Path),
             metavar="FILE",
             help="Replace what stands between <!-- benchmnist:start --> and <!-- benchmnist:end --> in FILE.",
         ),

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from benchmnist.cli.options import debug_option, option
+from benchmnist.cli.options import NamedPath, debug_option, option
 
 
 @click.command("gate")
-@click.argument("baseline", type=click.Path(path_type=Path))
-@click.argument("current", type=click.Path(path_type=Path))
+@click.argument("baseline", type=NamedPath(path_type=Path))
+@click.argument("current", type=NamedPath(path_type=Path))
 @option(
     "--threshold",
     type=click.FloatRange(min=0.0, max=10.0),

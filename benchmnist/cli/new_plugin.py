@@ -9,7 +9,7 @@ from string import Template
 
 import click
 
-from benchmnist.cli.options import debug_option, option
+from benchmnist.cli.options import NamedPath, debug_option, option
 
 # What its suite sets side by side.
 SUITES = {
@@ -32,7 +32,7 @@ SUITES = {
     "--out",
     default=".",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=NamedPath(path_type=Path),
     help="The folder to make its folder in.",
 )
 @debug_option

@@ -21,6 +21,16 @@ DEBUG = "benchmnist.debug"
 """The key in a click context's `meta` that --debug sets."""
 
 
+class NamedPath(click.Path):
+    """Click's path, which takes an empty name for the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See click.ParamType."""
+        if value == "":
+            self.fail("a name must not be empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def option(*declarations: str, **attributes: Any) -> Callable[[F], F]:
     """Click's option, with the environment variable BENCHMNIST_<its long name>."""
     long = next(d for d in declarations if d.startswith("--")).removeprefix("--").partition("/")[0]
@@ -44,7 +54,7 @@ def data_root_option(function: F) -> F:
     return option(
         "--data-root",
         envvar="BENCHMNIST_DATA",
-        type=click.Path(path_type=Path),
+        type=NamedPath(path_type=Path),
         help="The folder to keep datasets in.  [default: the user's cache folder]",
     )(function)
 
@@ -64,7 +74,7 @@ def offered(kind: str) -> Callable[[click.Context, click.Parameter, str], list[s
 def out_option(function: F) -> F:
     """--out: where runs are."""
     return option(
-        "--out", default="runs", show_default=True, type=click.Path(path_type=Path), help="The folder of the runs."
+        "--out", default="runs", show_default=True, type=NamedPath(path_type=Path), help="The folder of the runs."
     )(function)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmnist.cli.documents import Document, document_options
-from benchmnist.cli.options import debug_option, listed, option, out_option, run_names
+from benchmnist.cli.options import NamedPath, debug_option, listed, option, out_option, run_names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 )
 @option(
     "--plots",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=NamedPath(file_okay=False, path_type=Path),
     help="With --show plots: draw the pictures into this folder.",
 )
 @option(

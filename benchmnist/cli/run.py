@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmnist.cli.executors import RunCommand, taken_out
-from benchmnist.cli.options import option
+from benchmnist.cli.options import NamedPath, option
 from benchmnist.cli.training import FAILED, INTERRUPTED, TERMINATED, terminated_as_interrupted, training_options
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int,
 
 
 @click.command("run", cls=RunCommand)
-@click.argument("suite", type=click.Path(path_type=Path))
+@click.argument("suite", type=NamedPath(path_type=Path))
 @option(
     "--seeds",
     type=click.UNPROCESSED,

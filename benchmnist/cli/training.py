@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from benchmnist.cli.options import block_option, data_root_option, debug_option, offered, option, together
+from benchmnist.cli.options import (
+    NamedPath,
+    block_option,
+    data_root_option,
+    debug_option,
+    offered,
+    option,
+    together,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,7 +63,7 @@ def training_options(function: F) -> F:
             "--out",
             default="runs",
             show_default=True,
-            type=click.Path(path_type=Path),
+            type=NamedPath(path_type=Path),
             help="The folder to make the run folder in.",
         ),
         data_root_option,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmnist.cli.executors import RunCommand, taken_out
-from benchmnist.cli.options import option
+from benchmnist.cli.options import NamedPath, option
 from benchmnist.cli.training import FAILED, INTERRUPTED, TERMINATED, terminated_as_interrupted, training_options
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("tune", cls=RunCommand)
-@click.argument("suite", type=click.Path(path_type=Path))
+@click.argument("suite", type=NamedPath(path_type=Path))
 @option("--trials", type=click.IntRange(min=1), help="Instead of the suite's: points an optimizer, on each model.")
 @option("--sampler", type=click.Choice(["random", "tpe", "grid"]), help="Instead of the suite's.")
 @option("--resume", is_flag=True, help="Go on with the newest search of the suite.")

@@ -162,7 +162,13 @@ def look_at_data(_: Any, root: str) -> Line:
     """MNIST's files against their checksums."""
     folder, found = Path(root, "MNIST", "raw"), 0
     for name, expected in MNIST_SHA256.items():
-        if (file := folder / name).is_file():
+        file = folder / name
+        if file.exists() and not file.is_file():
+            said = f"{file} is not a file"
+            return Line(
+                name="data", state="problem", said=said, remedy="take it away, and MNIST is unpacked there"
+            )
+        if file.is_file():
             if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
                 said = f"{file} is damaged: its sha256 is not MNIST's"
                 return Line(name="data", state="problem", said=said, remedy="delete it, and it is unpacked again")

@@ -416,12 +416,12 @@ def is_fused_as_it_says(subject: Subject) -> None:
     gradients = [[torch.randn(6, 5, generator=torch.Generator().manual_seed(step))] for step in range(1, 7)]
     for device in devices:
         if device == "cuda":
-            fused, plain = (
+            one, other = (
                 [epoch.train_loss for epoch in result.trials[0].epochs]
                 for result in _trained_on_gpu(subject, "resident", "dataloader")  # only the first is told to fuse
             )
-            if not all(map(partial(math.isclose, rel_tol=1e-3), plain, fused)):
-                raise Miss(f"on cuda it trains to the losses {plain} as it is, and fused to {fused}")
+            if not all(map(partial(math.isclose, rel_tol=1e-3), one, other)):
+                raise Miss(f"on cuda it trains to the losses {other} as it is, and fused to {one}")
             continue
         plain, fused = (
             _updated(

@@ -45,9 +45,11 @@ def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
     if device.type == "cuda":
         index = device.index or 0
         if index >= cards:
-            found = f"it sees {cards} GPU{'' if cards == 1 else 's'}" if cards else "it sees no GPU"
+            if cards:
+                last = f" to cuda:{cards - 1}" if cards > 1 else ""
+                raise DeviceError(f"there is no {name!r} here; use --device cuda:0{last}")
             raise DeviceError(
-                f"there is no {name!r} for torch {torch.__version__}: {found}; use --device cpu, "
+                f"there is no {name!r} for torch {torch.__version__}: it sees no GPU; use --device cpu, "
                 "or install a build of torch for your GPU (`benchmnist doctor` says what is missing)"
             )
         return torch.device("cuda", index)
@@ -108,10 +110,14 @@ def available_threads() -> int:
 
 def _card(index: int) -> dict[str, Any]:
     """The names of a card and its driver, without a CUDA context in this process, if it has none."""
-    if index < len(cards := gpus()):
-        return {"device_name": cards[index].name, "driver": cards[index].driver or None}
-    # There is no NVML: AMD's cards, some of NVIDIA's boards.
-    return {"device_name": torch.cuda.get_device_name(index) if torch.cuda.is_initialized() else _asked(index)}
+    cards = gpus()
+    driver = {"driver": cards[0].driver or None} if cards else {}
+    if index < len(cards) and len({card.name for card in cards}) == 1:
+        return {"device_name": cards[index].name, **driver}
+    # There is no NVML (AMD's cards, some of NVIDIA's boards), or the cards differ: NVML numbers them by their
+    # place on the bus, CUDA by their speed.
+    name = torch.cuda.get_device_name(index) if torch.cuda.is_initialized() else _asked(index)
+    return {"device_name": name, **driver}
 
 
 @functools.cache

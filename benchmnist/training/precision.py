@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def precision_of(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Sets torch's precision of float32 on a GPU to that of a case, and puts it back.
+    """Sets torch's precision of float32 to that of a case, and puts it back.
 
     It is read as torch 2.9's `fp32_precision`, which never raises, and set so that the older `allow_tf32` agrees:
     a model or a library may read either while it is trained.
@@ -26,15 +26,13 @@ def precision_of(precision: Precision, device: torch.device) -> Iterator[None]:
     Raises:
         TrialError: if the device does not have the precision.
     """
-    if device.type != "cuda":
-        if precision == "tf32":
-            raise TrialError(f'precision = "tf32" is there on NVIDIA\'s GPUs only, not on {device.type}')
-        yield
-        return
+    if device.type != "cuda" and precision == "tf32":
+        raise TrialError(f'precision = "tf32" is there on NVIDIA\'s GPUs only, not on {device.type}')
     word, tf32 = ("tf32", True) if precision == "tf32" else ("ieee", False)
     before = read_precision(torch)
+    on_cpu = dict.fromkeys(("cpu_matmul", "cpu_conv", "cpu_rnn"), "ieee")
     wanted = before._replace(
-        matmul=word, conv=word, rnn=word, older_matmul="high" if tf32 else "highest", older_cudnn=tf32
+        matmul=word, conv=word, rnn=word, **on_cpu, older_matmul="high" if tf32 else "highest", older_cudnn=tf32
     )
     write_precision(torch, wanted)
     try:

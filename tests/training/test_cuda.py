@@ -21,10 +21,12 @@ from training_support import component, epochs_of, execute, losses, make_case, r
 from benchmnist.errors import CaptureError, DeviceError
 from benchmnist.executors import Workplace
 from benchmnist.executors.inline import InlineExecutor
+from benchmnist.training import environment
 from benchmnist.training.data import default_data_root
 from benchmnist.training.device import DeviceSession
 from benchmnist.training.engines import graph
 from benchmnist.training.engines.graph import GraphEngine
+from benchmnist.training.gpus import Gpu
 from benchmnist.training.practice import Practice
 from benchmnist.training.trial import Build
 from benchmnist.training.ways import Way
@@ -362,6 +364,16 @@ def test_whoever_trains_in_a_process_has_the_same_stream(card: Card) -> None:
         del practice
         gc.collect()
         assert torch.cuda.memory_allocated() == before  # no second workspace
+
+
+@REAL_GPU
+def test_where_cards_differ_cuda_says_which_one_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NVML numbers them by their place, and CUDA by their speed."""
+    by_place = (Gpu(0, "GPU-0", "a display", driver="580.65.06"), Gpu(1, "GPU-1", "NVIDIA Stand-in 100"))
+    with standin(devices=2):
+        monkeypatch.setattr(environment, "gpus", lambda: by_place)
+        seen = result_of(make_case(), "cuda")
+    assert (seen.environment["device_name"], seen.environment["driver"]) == ("NVIDIA Stand-in 100", "580.65.06")
 
 
 @REAL_GPU

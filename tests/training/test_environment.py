@@ -33,7 +33,7 @@ def test_a_gpu_beyond_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_device("cuda") == torch.device("cuda", 0)
     assert resolve_device("cuda:1") == torch.device("cuda", 1)
     assert resolve_device("auto") == torch.device("cuda", 0)
-    with pytest.raises(DeviceError, match="it sees 2 GPUs"):
+    with pytest.raises(DeviceError, match="there is no 'cuda:2' here; use --device cuda:0 to cuda:1"):
         resolve_device("cuda:2")
 
 

@@ -34,6 +34,9 @@ BEFORE: dict[str, Callable[[], None]] = {
     "products high": lambda: torch.set_float32_matmul_precision("high"),
     "products medium": lambda: torch.set_float32_matmul_precision("medium"),
     "allow_tf32": lambda: set_to(BACKENDS.cuda.matmul, "allow_tf32", value=True),
+    "a CPU's products bf16": lambda: set_to(BACKENDS.mkldnn.matmul, "fp32_precision", "bf16"),
+    "a CPU's convolutions bf16": lambda: set_to(BACKENDS.mkldnn.conv, "fp32_precision", "bf16"),
+    "a CPU's everything bf16": lambda: set_to(BACKENDS.mkldnn, "fp32_precision", "bf16"),
     "cuDNN's allow_tf32": lambda: set_to(BACKENDS.cudnn, "allow_tf32", value=False),
 }
 
@@ -71,6 +74,17 @@ def test_a_case_has_its_precision_and_leaves_what_was_there(
     assert is_as(before)
 
 
+@pytest.mark.parametrize("before", BEFORE)
+def test_float32_is_float32_on_a_cpu_too(before: str) -> None:
+    """Some processors multiply in bfloat16 where they are allowed to."""
+    BEFORE[before]()
+    was = read_precision(torch)
+    with precision_of("float32", torch.device("cpu")):
+        now = read_precision(torch)
+        assert (now.cpu_matmul, now.cpu_conv, now.cpu_rnn) == ("ieee",) * 3
+    assert is_as(was)
+
+
 @pytest.mark.parametrize("change", [name for name in BEFORE if name != "nothing"])
 @pytest.mark.parametrize("before", ["nothing", "products high", "everything tf32"])
 def test_a_plugin_that_changes_it_is_noticed_and_undone(before: str, change: str) -> None:
@@ -80,4 +94,8 @@ def test_a_plugin_that_changes_it_is_noticed_and_undone(before: str, change: str
         BEFORE[change]()
         changed = read_precision(torch) != was
     assert is_as(was)
-    assert any("precision of float32 products" in note for note in noticed) == changed
+    notes = [note for note in noticed if "precision of float32 products" in note]
+    assert len(notes) == changed
+    for note in notes:
+        one, other = note.partition(" from ")[2].partition(", which")[0].split(" to ", 1)
+        assert one != other
