@@ -47,9 +47,10 @@ class Float32Precision(NamedTuple):
         """From what to what, in words."""
         if self.older_matmul and other.older_matmul and str(self) != str(other):
             return f"from {self} to {other}"
-        newer = zip(self._fields[:-2], self, other, strict=False)
-        moved = [(name, one, two) for name, one, two in newer if one != two]
-        return " and ".join(f"from {one} to {two} ({name})" for name, one, two in moved)
+        fields = zip(self._fields, self, other, strict=True)
+        moved = [(name, one, two) for name, one, two in fields if one != two]
+        newer = [each for each in moved if not each[0].startswith("older_")]  # the older ones follow
+        return " and ".join(f"from {one} to {two} ({name})" for name, one, two in newer or moved)
 
 
 def _owners(backends: Any) -> tuple[Any, ...]:
