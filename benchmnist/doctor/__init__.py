@@ -11,13 +11,14 @@ import itertools
 import os
 import time
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.doctor import cards, machine
 from benchmnist.doctor.isolated import Nursery
 from benchmnist.doctor.lines import Chart, Line, Report
 from benchmnist.doctor.tries import speed_tries, tries
-from benchmnist.plugins import BLOCK
+from benchmnist.plugins import BLOCK, GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -102,7 +103,12 @@ def _software(nursery: Nursery, options: Options, begins: Callable[[str], None])
     }
     for name, arguments in looks.items():
         begins(f"looking at {name}")
-        yield nursery.run(name, f"benchmnist.doctor.software:look_at_{name}", arguments, LOOKING)
+        line = nursery.run(name, f"benchmnist.doctor.software:look_at_{name}", arguments, LOOKING)
+        if name == "plugins" and line.last_words:  # it did not end as it should
+            names = ", ".join(sorted({entry.name for entry in entry_points(group=GROUP)}))
+            remedy = f"leave out the plugin that does this, by --block; installed are {names}"
+            line = line.model_copy(update={"remedy": remedy})
+        yield line
 
 
 def _make(nursery: Nursery, options: Options, device: str, begins: Callable[[str], None]) -> Iterator[Line]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from benchmnist.doctor import misbehaving
-from benchmnist.doctor.lines import Miss
+from benchmnist.doctor.lines import Miss, NotHere
 from benchmnist.doctor.place import (
     SAME,
     TOLERANCE,
@@ -32,6 +32,7 @@ from benchmnist.doctor.place import (
 from benchmnist.errors import BenchmnistError
 from benchmnist.results import CaseResult
 from benchmnist.session import run
+from benchmnist.training.device import TAKEN
 from benchmnist.training.gpus import gpus
 
 if TYPE_CHECKING:
@@ -176,6 +177,11 @@ def misbehaving_model(place: Place, name: str, executor: ExecutorName, words: st
     elif not any(word in said for word in words.split("|")):
         sys.stderr.write(first.error or "")
         raise Miss(f"its error does not say {words.replace('|', ' or ')!r}")
+    if TAKEN in (after.error or ""):
+        raise NotHere(
+            "a GPU in EXCLUSIVE_PROCESS mode stays with a process whose context is broken, and no worker can have "
+            "it: train there by the executor local"
+        )
     most = apart(after, expected, TOLERANCE)
     shown = "; ".join(first.remarks) if not words else f"it {first.status}"
     return passed(f"{shown}; the next case is right", apart=most, status=first.status, remarks=first.remarks)

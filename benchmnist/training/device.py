@@ -26,6 +26,10 @@ WARM_UP_SECONDS = 0.3
 """How long a GPU multiplies before the first case: the clocks of an idle one are at a fifth of the highest."""
 
 
+TAKEN = "another process has it, and it takes one at a time (EXCLUSIVE_PROCESS)"
+"""Why a GPU that is not broken may be had by nobody else."""
+
+
 class DeviceData:
     """A dataset on a device: float32 images with pixels in [0, 1], moved there when they are first asked for."""
 
@@ -85,9 +89,8 @@ class DeviceSession:
             try:
                 self.stream = stream_of(device)
             except RuntimeError as error:
-                raise DeviceError(
-                    f"{device} cannot be used: {first_line(error)}; `benchmnist doctor` says what is wrong with it"
-                ) from error
+                why = TAKEN if "busy or unavailable" in str(error) else "`benchmnist doctor` looks for the cause"
+                raise DeviceError(f"{device} cannot be used: {first_line(error)}; {why}") from error
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:

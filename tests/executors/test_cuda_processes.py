@@ -15,6 +15,9 @@ from standin_support import standin
 from training_support import built_in_datasets, component, execute, losses, make_case, result_of
 
 import benchmnist
+from benchmnist.doctor.lines import NotHere
+from benchmnist.doctor.place import Place
+from benchmnist.doctor.trials import misbehaving_model
 from benchmnist.executors import Workplace
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
@@ -22,6 +25,7 @@ from benchmnist.plugins import find_plugins
 from benchmnist.testing.checks import Subject, make
 from benchmnist.testing.optimizers import is_capturable_as_it_says, is_fused_as_it_says
 from benchmnist.training.data import default_data_root
+from benchmnist.training.device import TAKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,6 +168,22 @@ def test_a_card_that_is_taken_is_said_and_nothing_hangs(standin_processes: See, 
     assert "cuda:0 cannot be used: CUDA error: CUDA-capable device(s) is/are busy or unavailable" in str(
         result.error
     )
+
+
+def test_a_broken_process_may_keep_the_card_to_itself(
+    standin_processes: See, workplace: Workplace, tmp_path: Path
+) -> None:
+    """In EXCLUSIVE_PROCESS mode only the end of a process frees a card; that is no fault of the card's."""
+    standin_processes(exclusive=True)
+    options = {"exclusive": True, "log": str(tmp_path / "contexts.jsonl")}
+    cases = [make_case(id="a/broken", model="doctor-asserts"), make_case(id="a/after")]
+    _, after = trained(workplace, *cases, inline=True, **options)
+    assert (after.status, TAKEN in (after.error or "")) == ("failed", True)
+    (tmp_path / "contexts.jsonl").unlink()
+    with standin(**options), pytest.raises(NotHere, match="train there by the executor local"):
+        misbehaving_model(
+            Place("cuda:0", str(default_data_root()), lambda _: None), "asserts", "inline", "assert|index"
+        )
 
 
 UNLIKE = """
