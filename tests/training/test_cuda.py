@@ -18,6 +18,7 @@ import torch
 from standin_support import standin
 from training_support import component, epochs_of, execute, losses, make_case, result_of, setting_of
 
+from benchmnist.doctor import misbehaving
 from benchmnist.errors import CaptureError, DeviceError
 from benchmnist.executors import Workplace
 from benchmnist.executors.inline import InlineExecutor
@@ -28,6 +29,7 @@ from benchmnist.training.engines import graph
 from benchmnist.training.engines.graph import GraphEngine
 from benchmnist.training.gpus import Gpu
 from benchmnist.training.practice import Practice
+from benchmnist.training.reference import Reference
 from benchmnist.training.trial import Build
 from benchmnist.training.ways import Way
 
@@ -349,8 +351,19 @@ def test_the_rest_of_an_epoch_is_a_graph_of_its_own(card: Card) -> None:
 def test_the_reference_work_is_captured_too(card: Card) -> None:
     with card():
         seen = result_of(make_case(reference=True, epochs=2), "cuda")
+        with (session := DeviceSession(torch.device("cuda:0"))).current():
+            assert isinstance(getattr(Reference(session).work, "__self__", None), torch.cuda.CUDAGraph)
     assert seen.status == "completed", seen.error
     assert all((epoch.reference_seconds or 0) > 0 for epoch in seen.trials[0].epochs)
+
+
+def test_memory_that_ran_out_is_given_back_before_the_next_case(card: Card, tmp_path: Path) -> None:
+    plugins = (misbehaving.__name__,)
+    workplace = Workplace("cuda:0", default_data_root(), tmp_path, checkpoints=False, plugins=plugins)
+    with card(memory=1 << 30), InlineExecutor(workplace) as inline:
+        (seen,), _ = execute(inline, make_case(id="a/hoards", model="doctor-hoards"))
+        assert "out of memory" in str(seen.error)
+        assert torch.cuda.memory_reserved() < 256 << 20
 
 
 def test_whoever_trains_in_a_process_has_the_same_stream(card: Card) -> None:
@@ -358,6 +371,7 @@ def test_whoever_trains_in_a_process_has_the_same_stream(card: Card) -> None:
         device = torch.device("cuda:0")
         first = DeviceSession(device)
         before = torch.cuda.memory_allocated()
+        assert before > 0  # it is warm: cuBLAS has its workspace, which is no case's
         practice = Practice(train_size=230, device="cuda")
         practice.step()
         assert practice.session.stream is first.stream
