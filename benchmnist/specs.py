@@ -72,9 +72,9 @@ class ModelSpec(Spec):
 
     Attributes:
         capturable: On a GPU its forward and backward pass may be captured in a CUDA graph and replayed. That is
-            tried first, and left where it waits for the device or changes the losses; say False of a model that
-            does something else on the host from step to step (a counter, a random choice of Python's), which a
-            few steps do not show.
+            tried first, and left where it waits for the device, changes the losses, or changes anything on the
+            host from step to step (an attribute, a random choice of Python's). Nobody sees what it changes in
+            the globals of its module or in the attributes of its class: say False of a model that does.
     """
 
     capturable: bool = True
