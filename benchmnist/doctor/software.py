@@ -13,7 +13,7 @@ import torch
 from benchmnist.builtin.datasets import MNIST_SHA256
 from benchmnist.doctor.lines import Line
 from benchmnist.doctor.machine import in_container, nvidia_hardware
-from benchmnist.errors import DeviceError
+from benchmnist.errors import DeviceError, first_line
 from benchmnist.plugins import find_plugins
 from benchmnist.training.environment import environment, resolve_device
 from benchmnist.training.gpus import read_gpus
@@ -154,7 +154,7 @@ def _words() -> str:
     try:
         torch.cuda.init()
     except Exception as error:  # noqa: BLE001 - whatever it is
-        return str(error).partition("\n")[0]
+        return first_line(error)
     return "no reason is given"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmnist.errors import DataError, Problem, TrialError
+from benchmnist.errors import DataError, Problem, TrialError, first_line
 from benchmnist.guard import contained
 from benchmnist.results import ModelDescription
 from benchmnist.training.describe import describe
@@ -224,11 +224,11 @@ class _Preflight:
         path: tuple[str | int, ...] = (kind, component.name)
         if path not in suite.lines:
             path = (*self.block_path(case), kind)
-        said = [key for key, value in component.params.items() if str(value) in str(error)]
-        if len(said) == 1 and (*path, said[0]) in suite.lines:
-            path = (*path, said[0])
-        first, *_ = str(error).splitlines() or [type(error).__name__]
-        message = first if isinstance(error, DataError) else f"{component.use!r} refuses: {first}"
+        named = [key for key, value in component.params.items() if str(value) in str(error)]
+        if len(named) == 1 and (*path, named[0]) in suite.lines:
+            path = (*path, named[0])
+        said = first_line(error)
+        message = said if isinstance(error, DataError) else f"{component.use!r} refuses: {said}"
         self.problems.setdefault(f"{kind} {_key(component)} {message} {about}", suite.problem(message, *path))
 
 
