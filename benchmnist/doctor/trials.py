@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 ROUNDED = {"float32": TOLERANCE, "tf32": TOLERANCE, "bf16": 0.1}
 """How far losses may be from those in float32, relative."""
+WAITS = "a step waits for the device"
+"""What is said of a model that cannot be captured, if that is found before it is tried."""
 DRAWS = ("fc-bn-dropout",)
 """The built-in models that draw random numbers, which differ from device to device."""
 QUICK = """
@@ -116,7 +118,9 @@ def schedule(place: Place, name: str, params: Mapping[str, Any]) -> Line:
     options: dict[str, Any] = {"params": {"lr": 0.05, "momentum": 0.9}, "schedule": component(name, **params)}
     (seen,) = place.train(small_case("fc", "sgd", **options))
     (expected,) = place.train(small_case("fc", "sgd", engine="dataloader", **options), device="cpu")
-    # One that moves more than the learning rate may not be captured.
+    # One that moves more than the learning rate may not be captured, and so little is hard to see in the losses.
+    if params and seen.engine == "graph":
+        raise Miss("its steps were captured, and a graph cannot see what it moves")
     return judged(seen, apart(seen, expected, TOLERANCE), learned(seen), capturable=not params)
 
 
@@ -126,6 +130,9 @@ def precision(place: Place, name: Literal["float32", "tf32", "bf16"]) -> Line:
     (expected,) = place.train(small_case(), device="cpu")
     if completed(seen).precision != name:
         raise Miss(f"it was trained in {seen.precision}, and should be in {name}")
+    flags = {key: seen.environment[key] for key in ("tf32", "cudnn_tf32") if key in seen.environment}
+    if any(flag != (name == "tf32") for flag in flags.values()):
+        raise Miss(f"torch's flags were {flags} while it was trained in {name}")
     return judged(seen, apart(seen, expected, ROUNDED[name]), learned(seen))
 
 
@@ -172,6 +179,8 @@ def misbehaving_model(place: Place, name: str, executor: ExecutorName, words: st
         learned(first)
         if first.engine == "graph" or (place.on_cuda and not first.remarks):
             raise Miss(f"it cannot be captured, and the result says {first.engine}, {first.remarks}")
+        if place.on_cuda and WAITS not in first.remarks[0]:
+            raise Miss(f"that it waits was not seen before the capture, but: {first.remarks[0]}")
     elif not first.failed:
         raise Miss(f"it must fail, and {first.status}")
     elif not any(word in said for word in words.split("|")):
@@ -237,7 +246,8 @@ def memory(place: Place, cases: int) -> Line:
     number = 0
     for step in place.steps(*many):
         if isinstance(step, CaseResult):
-            completed(step)
+            if completed(step).engine != "graph" and place.on_cuda:
+                raise Miss(f"{step.id} was not captured: {'; '.join(step.remarks)}")
             number += 1
             if number in (first, last):
                 seen[number] = _memory(place)
