@@ -182,7 +182,7 @@ def invoke() -> Callable[..., Result]:
 @pytest.fixture
 def machine() -> Iterator[Machine]:
     """Two imitated cards, for torch in this process; see tests/cuda_standin."""
-    from cuda_standin import standin
+    from standin_support import standin
 
     with standin(devices=2) as made:
         yield made

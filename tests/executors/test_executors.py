@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from processes import HANGS
 from training_support import Told, component, execute, limit, losses, make_case, result_of
 
+import benchmnist
 from benchmnist.dispatch import Dispatcher
 from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Deadlines, Workplace, build_executor
@@ -420,18 +422,45 @@ def test_what_failed_to_be_captured_is_done_again_in_another_process(
     assert told.log.count("a/once started") == 1
 
 
-def test_inline_a_capture_that_fails_too_late_is_a_failed_case(
+def test_inline_a_capture_that_fails_late_has_its_case_begun_anew(
     workplace: Workplace, install_plugin: Callable[..., None]
 ) -> None:
     install_plugin("uncapturable", UNCAPTURABLE)
     marker = str(workplace.run_folder / "marker")
     late = make_case(id="a/late", model=component("uncapturable", marker=marker, after=15), epochs=2)
     with InlineExecutor(workplace) as executing:
-        (result, fine), _ = execute(executing, late, make_case(epochs=2))
-    assert result.error == (
-        'the stream is capturing; that was found too late to begin anew: set engine = "resident" for this case'
-    )
-    assert fine.status == "completed"
+        (result, fine), told = execute(executing, late, make_case(epochs=2))
+    assert (result.status, fine.status) == ("completed", "completed"), result.error
+    assert [epoch.epoch for epoch in result.trials[0].epochs] == [1, 2]
+    assert [epoch for case, _, epoch in told.epochs if case == "a/late"][-2:] == [*result.trials[0].epochs]
+
+
+def test_rounds_of_a_case_that_was_begun_anew_are_not_handed_on(
+    install_plugin: Callable[..., None], write_suite: Callable[..., Path], tmp_path: Path
+) -> None:
+    """pytest-benchmark has its rounds already, and cannot give any back."""
+    install_plugin("uncapturable", UNCAPTURABLE)
+    suite = write_suite(f"""
+        [suite]
+        name = "anew"
+        [defaults]
+        epochs = 2
+        train_size = 500
+        test_size = 100
+        batch_size = 50
+        [models.late]
+        use = "uncapturable"
+        marker = {str(tmp_path / "marker")!r}
+        after = 15
+        [[cases]]
+        models = ["late", "fc"]
+        optimizers = ["sgd"]
+    """)
+    run = benchmnist.run(suite, executor="inline", out=tmp_path / "runs")
+    assert [case.status for case in run.cases] == ["completed"] * 2
+    (file,) = (tmp_path / "runs").rglob("benchmark.json")
+    measured = json.loads(file.read_text("utf-8"))["benchmarks"]
+    assert ["fc" in one["name"] for one in measured] == [True]
 
 
 def test_a_cpus_worker_sees_no_gpu(

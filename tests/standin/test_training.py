@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from cuda_standin import standin
+from standin_support import standin
 from training_support import losses, make_case, result_of
 
 OPTIMIZERS = (
