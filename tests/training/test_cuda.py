@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -41,9 +42,12 @@ SAME = 1e-3
 """Relative: the stand-in computes on the CPU, in another order here and there."""
 
 STRANGE = """
+import gc
 import torch
 from torch import nn
 from benchmnist import ModelSpec, ScheduleSpec, hookimpl
+
+collecting = []
 
 class Strange(nn.Module):
     def __init__(self, how):
@@ -77,6 +81,10 @@ class Strange(nn.Module):
         if self.training:
             self.ema = 0.9 * self.ema + 0.1 * x.detach().abs().mean()
         return x * (1 + self.ema)
+    def collects(self, x):
+        if x.is_cuda and torch.cuda.is_current_stream_capturing():
+            collecting.append(gc.isenabled())
+        return x
     def plain(self, x):
         return x
 
@@ -228,6 +236,18 @@ def test_what_nobody_can_foresee_has_the_case_begun_anew_without_a_graph(card: C
         (seed, epoch) for seed in (0, 1, 2) for epoch in (1, 2, 3)
     ]
     assert (after.status, after.engine) == ("completed", "graph")
+
+
+@pytest.mark.usefixtures("strange")
+def test_nothing_is_collected_during_a_capture(card: Card) -> None:
+    """It might free memory of the GPU, which is not allowed then."""
+    with card():
+        seen = result_of(make_case(model=component("strange", how="collects"), train_size=230), "cuda")
+    assert seen.engine == "graph", seen.remarks
+    collecting = sys.modules["benchmnist_strange"].collecting
+    assert collecting
+    assert not any(collecting)
+    assert gc.isenabled()
 
 
 @pytest.mark.usefixtures("strange")
