@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import re
 import sys
@@ -398,6 +399,17 @@ def test_whoever_trains_in_a_process_has_the_same_stream(card: Card) -> None:
         del practice
         gc.collect()
         assert torch.cuda.memory_allocated() == before  # no second workspace
+
+
+def test_what_is_done_outside_is_waited_for_and_waits(card: Card) -> None:
+    """Outside is another stream, on which a user prepares a model and looks at it."""
+    with card():
+        practice = Practice(train_size=230, device="cuda")
+        with torch.no_grad():
+            for parameter in practice.model.parameters():
+                parameter.zero_()
+        assert practice.step() == pytest.approx(math.log(10), rel=SAME)
+        assert any(bool(parameter.any()) for parameter in practice.model.parameters())
 
 
 @REAL_GPU
