@@ -42,6 +42,9 @@ The batch that is left at the end of an epoch is compared too, and where steps a
 is all replays.
 """
 
+EPOCHS_COMPARED = 2
+"""Short epochs that are compared where steps are captured."""
+
 TOLERANCE = 1e-3
 """Relative, of a loss: roundings differ by far less in three steps, mistakes by more."""
 
@@ -125,6 +128,8 @@ def find_way(setting: Setting) -> Way:
         CaptureError: if a step was captured and that failed; nothing can be captured in this process any more.
     """
     case = setting.case
+    # What is compared is longer than the shortest training, and a schedule may refuse to go beyond its end.
+    setting = replace(setting, case=case.model_copy(update={"epochs": max(case.epochs, EPOCHS_COMPARED)}))
     engine = plain_engine(case.engine)(setting.dataset, setting.session, case.batch_size)
     way = Way(engine, Build(fused=case.engine != "dataloader"))
     trial = way.trial(setting, case.seeds[:1])
@@ -196,7 +201,7 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
                 "engine": GraphEngine(setting.dataset, setting.session, case.batch_size),
                 "build": replace(way.build, capturable=True),
             },
-            epochs=2,
+            epochs=EPOCHS_COMPARED,
         )
 
 

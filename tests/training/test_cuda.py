@@ -86,6 +86,9 @@ class Strange(nn.Module):
         if x.is_cuda and torch.cuda.is_current_stream_capturing():
             collecting.append(gc.isenabled())
         return x
+    def replaces(self, x):  # elsewhere, where the same parameter lies from then on
+        self.linear.weight.data = self.linear.weight.data * 0.999
+        return x
     def plain(self, x):
         return x
 
@@ -196,6 +199,7 @@ def test_a_model_that_waits_for_the_device_is_trained_without_a_graph(
     [
         ("counts", "the model changes calls from step to step, which a graph cannot see"),
         ("counts_in_a_tensor", "the model changes on_host from step to step, which a graph cannot see"),
+        ("replaces", "the model changes _parameters from step to step, which a graph cannot see"),
         ("rebinds", "the model changes _buffers from step to step, which a graph cannot see"),
         ("draws", "a step draws random numbers on the host, which a graph cannot do"),
     ],
@@ -205,6 +209,14 @@ def test_a_model_that_changes_on_the_host_is_trained_without_a_graph(card: Card,
     expected, seen = on_cpu_and_cuda(card, model=component("strange", how=how))
     assert (seen.status, seen.engine, seen.remarks) == ("completed", "resident", (f"not graph: {reason}",))
     assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
+
+
+@pytest.mark.parametrize("train_size", [20, 50, 60, 150])
+def test_the_shortest_trainings_are_captured_too(card: Card, train_size: int) -> None:
+    for options in ({"epochs": 1, "schedule": component("onecycle")}, {"epochs": 3}):
+        expected, seen = on_cpu_and_cuda(card, model="fc-bn-dropout", train_size=train_size, **options)
+        assert (seen.status, seen.engine) == ("completed", "graph"), (seen.error, seen.remarks)
+        assert [trial.status for trial in seen.trials] == [trial.status for trial in expected.trials]
 
 
 @pytest.mark.usefixtures("strange")

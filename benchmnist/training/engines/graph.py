@@ -125,7 +125,9 @@ class _Recording:
                 self.trial.schedule.step()
                 self.rates.lend()
         self.rates.take_back()
+        end = self.clock()
         self.host.require_schedule()
+        self.engine.untimed_seconds += self.clock() - end
         if replayed:
             self.engine.untimed_seconds += self.launched_seconds
             self.engine.untimed_steps += self.launched_steps
@@ -133,8 +135,11 @@ class _Recording:
 
     def _first_step(self, size: int) -> None:
         """Makes a step of which there is no graph; where it is not the first of the trial, makes the graph too."""
+        begun = self.clock()
+        numbers = b""
         if self.started:
             self.host.require_schedule()  # or what it has changed would pass for the step's doing
+            numbers = self.host.random_numbers()
         start = self.clock()
         with warnings.catch_warnings():
             # Built to be captured, some optimizers warn where they are not; the next time they will be.
@@ -144,14 +149,14 @@ class _Recording:
                 self._step(size)
             launched = self.clock()
             if self.started:
-                self.host.require_step()
+                self.host.require_step(numbers)
                 self.replays[size] = self._captured(size)
             else:
                 self.host.remember()
                 self.started = True
         self.launched_seconds += launched - start
         self.launched_steps += 1
-        self.engine.untimed_seconds += self.clock() - launched
+        self.engine.untimed_seconds += self.clock() - launched + start - begun
 
     def _step(self, size: int) -> None:
         """Makes a step; this is what is captured: nothing in it depends on the host."""

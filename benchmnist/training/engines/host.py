@@ -45,7 +45,6 @@ class Host:
         self.kept: dict[int, object] = {}  # alive, so that nothing else comes to lie where it lies
         self.all_at_once: dict[Parts, bytes] = {}
         self.by_place: dict[Parts, dict[Place, bytes]] = {}
-        self.random = b""
 
     def remember(self) -> None:
         """Remembers all as it is now."""
@@ -53,19 +52,18 @@ class Host:
         for parts in (self._optimizer, self._all):
             self.all_at_once[parts] = self._value([*parts()], self.kept)
             self.by_place[parts] = {place: self._value(value, self.kept) for place, value in parts()}
-        self.random = self._randomness()
 
     def unchanged(self) -> bool:
         """Whether model and optimizer are as they were."""
         return not self._moved(self._all)
 
-    def require_step(self) -> None:
-        """Holds all against what it was before a step.
+    def require_step(self, numbers: bytes) -> None:
+        """Holds all against what it was, and the random numbers against what they were just before the step.
 
         Raises:
             CaptureError: if anything is another: what it is, and whose.
         """
-        if self._randomness() != self.random:
+        if self.random_numbers() != numbers:
             raise CaptureError("a step draws random numbers on the host, which a graph cannot do")
         self._require(self._all)
 
@@ -105,7 +103,7 @@ class Host:
             yield (OPTIMIZER, "requires_grad", str(place)), [p.requires_grad for p in group["params"]]
             yield from _entries(OPTIMIZER, str(place), group, without=self.apart)
 
-    def _randomness(self) -> bytes:
+    def random_numbers(self) -> bytes:
         """The state of the host's generators; where it is the device too, torch's may move."""
         states: list[object] = [random.getstate(), np.random.get_state()]  # noqa: NPY002 - what others draw from
         if self.device.type != "cpu":
@@ -128,6 +126,14 @@ def _entries(
         hooks_of_nobody = isinstance(value, dict) and not value
         if name not in without and not hooks_of_nobody:
             yield (whose, str(name), where), value
+
+
+def _place(tensor: torch.Tensor) -> int:
+    """Where it lies: `.data = …` puts it elsewhere."""
+    try:
+        return tensor.data_ptr()
+    except (NotImplementedError, RuntimeError):  # it is sparse, or pretends only
+        return 0
 
 
 class _Itself:
@@ -155,7 +161,7 @@ class _Pickler(pickle.Pickler):
         """What is written down instead of a value; None where it is the value."""
         if isinstance(value, torch.Tensor):
             on_host = value.device.type == "cpu" != self.host.device.type and not value.is_inference()
-            return _itself(value, self.kept), value._version if on_host else 0  # noqa: SLF001 - counts what is written
+            return _itself(value, self.kept), _place(value), value._version if on_host else 0  # noqa: SLF001 - counts what is written
         if isinstance(value, torch.Generator):
             on_host = value.device.type == "cpu" != self.host.device.type
             return value.get_state().numpy() if on_host else _itself(value, self.kept)
