@@ -101,4 +101,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def first_line(error: BaseException) -> str:
     """The first line of what an exception says, or its type where it says nothing."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - a stranger's may not be able to say anything
+        said = ""
+    return said.strip().partition("\n")[0] or type(error).__name__

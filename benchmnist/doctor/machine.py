@@ -216,7 +216,9 @@ def disk(name: str, folder: Path, remedy: str, *, filled: bool = False) -> Line:
         remedy: What to do where it cannot be written to.
         filled: Whether what is needed is there already.
     """
-    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    if not there.is_dir():
+        return Line(name=name, state="problem", said=f"{there} is not a folder", remedy=remedy)
     free = shutil.disk_usage(there).free
     figures = {"free": free}
     try:

@@ -43,10 +43,12 @@ def look_at_processor(_: Any) -> Line:
     """The processor, and the library by which torch multiplies matrices on it."""
     name, capability = environment(torch.device("cpu"))["device_name"], torch.backends.cpu.get_cpu_capability()
     blas = blas_of(torch.__config__.show())
-    said = f"{name}; torch multiplies by {blas}, with {capability}, on {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    on = f"{threads} thread{'' if threads == 1 else 's'}"
+    said = f"{name}; torch multiplies by {blas}, with {capability}, on {on}"
     if blas == "MKL" and "AMD" in name:
         said += "; MKL is slower on AMD's processors than on Intel's"
-    figures = {"processor": name, "capability": capability, "blas": blas, "threads": torch.get_num_threads()}
+    figures = {"processor": name, "capability": capability, "blas": blas, "threads": threads}
     return Line(name="processor", state="ok", said=said, figures=figures)
 
 

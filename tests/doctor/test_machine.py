@@ -112,6 +112,9 @@ def test_a_busy_machine_is_warned_of(make_up: MakeUp) -> None:
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    file = machine.disk("runs", tmp_path / "file" / "runs", "choose another")
+    assert (file.state, file.said) == ("problem", f"{tmp_path / 'file'} is not a folder")
     there = machine.disk("runs", tmp_path / "not" / "yet", "choose another")
     assert "cannot write" not in there.said
     assert not (tmp_path / "not").exists()

@@ -162,13 +162,32 @@ class Rebinding(nn.Module):
             self.scale = 0.9 * self.scale
         return self.out(x.flatten(1)) * (1 + self.scale)
 
+class Drawn(nn.Module):
+    "Draws, when it is built, what is neither parameter nor buffer."
+    def __init__(self, *, input_shape, num_classes, where):
+        super().__init__()
+        self.out = nn.Linear(784, num_classes)
+        drawn = 0.5 + float(torch.rand(()))
+        if where == "number":
+            self.scale = drawn
+        elif where == "tensor":
+            self.scale = torch.tensor(drawn)
+        elif where == "structure":
+            self.scale = nn.ReLU() if drawn < 1.3 else nn.Tanh()
+        else:
+            self.scale = lambda: drawn
+    def forward(self, x):
+        scale = self.scale
+        y = self.out(x.flatten(1))
+        return scale(y) if isinstance(scale, nn.Module) else y * (scale() if callable(scale) else scale)
+
 def noisy(*, input_shape, num_classes):
     return Noisy(784, num_classes)
 
 @hookimpl
 def benchmnist_models():
     return [ModelSpec(name=n, summary="", build=b) for n, b in
-            (("noisy", noisy), ("tied", Tied), ("rebinding", Rebinding), ("viewing", Viewing),
+            (("noisy", noisy), ("tied", Tied), ("rebinding", Rebinding), ("drawn", Drawn), ("viewing", Viewing),
              ("strided", Strided))]
 """
 
@@ -195,6 +214,18 @@ def test_a_model_that_cannot_be_trained_faster_is_trained_as_it_is(
     assert [remark.partition(";")[0].startswith(reason or "?") for remark in result.remarks] == [True] * bool(
         reason
     )
+
+
+@pytest.mark.parametrize("where", ["number", "tensor", "structure", "closure"])
+def test_models_that_differ_in_more_than_tensors_are_not_stacked(
+    install_plugin: Callable[..., None], where: str
+) -> None:
+    install_plugin("odd", ODD_MODELS)
+    options = {"model": component("drawn", where=where), "seeds": (0, 1, 2), "epochs": 2}
+    expected, result = (result_of(make_case(engine=engine, **options)) for engine in ("dataloader", "stacked"))
+    assert (result.status, result.engine) == ("completed", "resident"), result.error
+    assert result.remarks[0].startswith("not stacked: ")
+    assert losses(result) == pytest.approx(losses(expected), rel=ROUNDING)
 
 
 def test_convolutions_lie_channels_last_where_that_changes_nothing() -> None:

@@ -7,6 +7,7 @@ trains every seed: each parameter has one dimension more, the first, and torch.f
 from __future__ import annotations
 
 import copy
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from benchmnist.plugins import Registry
     from benchmnist.specs import Dataset
     from benchmnist.training.trial import Build
+
+
+STACKED = ("_parameters", "_buffers", "_modules")
+"""What of a module each seed has for itself."""
 
 
 class Stack(Trial):
@@ -119,7 +124,9 @@ def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.
     Raises:
         TrialError: if the model cannot be stacked.
     """
-    models = [build_model(case, seed, registry, dataset).to(device) for seed in case.seeds]
+    models = [build_model(case, seed, registry, dataset) for seed in case.seeds]
+    _require_alike(models)
+    models = [model.to(device) for model in models]
     if len(dict(models[0].named_parameters())) < len([*models[0].named_parameters(remove_duplicate=False)]):
         raise TrialError("two parts of the model share a parameter")
     parameters, _ = stack_module_state([*models])
@@ -130,6 +137,28 @@ def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.
         setattr(holder.get_submodule(path), last, nn.Parameter(stacked.detach(), requires_grad=trained))
     training = training_of(case, registry, dataset, holder, how)
     return Stack(models[0], models, case.seeds, model=holder, **training)
+
+
+def _require_alike(models: Sequence[nn.Module]) -> None:
+    """One model is called for all: beside their parameters and buffers they have to be the same.
+
+    Raises:
+        TrialError: if they are not, or if nobody can tell.
+    """
+    structures = [[(path, type(module)) for path, module in model.named_modules()] for model in models]
+    if any(structure != structures[0] for structure in structures):
+        raise TrialError("the seeds have models of another structure")
+    for modules in zip(*(model.modules() for model in models), strict=True):
+        for name in vars(modules[0]):
+            values = [getattr(module, name, None) for module in modules]
+            if name in STACKED or all(value is values[0] for value in values):
+                continue
+            try:
+                written = {pickle.dumps(value) for value in values}
+            except Exception as error:
+                raise TrialError(f"nobody can tell whether the seeds' models have the same {name}") from error
+            if len(written) > 1:
+                raise TrialError(f"the seeds' models differ in {name}, which is neither parameter nor buffer")
 
 
 class _Noise:
