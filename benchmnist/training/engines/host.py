@@ -28,9 +28,10 @@ MODEL, OPTIMIZER, SCHEDULE = "the model", "the optimizer", "the schedule"
 class Host:
     """Remembers what model and optimizer have on the host, and says what has become another.
 
-    What a tensor on the device holds may move. All else is held by its value, wherever it is: in an attribute, a
-    list, an object, what a function closes over, the random numbers of the host. Only the globals of a module and
-    the attributes of a class are not looked at: a model that counts there has to say `capturable=False`.
+    What a tensor on the device holds may move. All else that attributes lead to is held by its value: a number, a
+    list, an object, what a function closes over. What they do not lead to is not seen: a generator, an object that
+    hides what it has, a hook of a tensor, the globals of a module, the attributes of a class. A model that counts
+    there has to say `capturable=False`.
 
     Args:
         trial: What is trained.
