@@ -125,9 +125,10 @@ class _Recording:
                 self.trial.schedule.step()
                 self.rates.lend()
         self.rates.take_back()
-        end = self.clock()
-        self.host.require_schedule()
-        self.engine.untimed_seconds += self.clock() - end
+        if self.trial.schedule is not None:
+            end = self.clock()
+            self.host.require_schedule()
+            self.engine.untimed_seconds += self.clock() - end
         if replayed:
             self.engine.untimed_seconds += self.launched_seconds
             self.engine.untimed_steps += self.launched_steps
