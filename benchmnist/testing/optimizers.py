@@ -15,8 +15,6 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from benchmnist.executors import Workplace
 from benchmnist.executors.local import LocalExecutor
@@ -24,11 +22,14 @@ from benchmnist.results import CaseResult
 from benchmnist.testing import parameters, problem
 from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
 from benchmnist.training.data import default_data_root
+from benchmnist.training.engines.trace import Trace, difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor
+
+    from benchmnist.training.engines.trace import Call
 
 STEPS = 60
 HARNESS = ("model", "total_steps", "capturable")
@@ -305,12 +306,11 @@ def _compare_steps(subject: Subject, *, scheduled: bool) -> None:
         if "not linked with support for cuda" in str(error):
             raise DoesNotApply("this one can be tried only on a GPU") from error
         raise
-    if first != second:
-        here, there = next(((a, b) for a, b in zip(first, second, strict=False) if a != b), ("more", "less"))
-        raise Miss(f"one step does {here} where the next does {there}{lent}")
+    if said := difference(first, second):
+        raise Miss(f"{said}{lent}")
 
 
-def _traces(subject: Subject, *, scheduled: bool) -> tuple[list[str], list[str]]:
+def _traces(subject: Subject, *, scheduled: bool) -> tuple[list[Call], list[Call]]:
     """All that the third and the fourth step do with tensors that pretend to be on a GPU."""
     with FakeTensorMode():
         model = _Bare([torch.empty(6, 5, device="cuda"), torch.empty(6, device="cuda")])
@@ -321,7 +321,7 @@ def _traces(subject: Subject, *, scheduled: bool) -> tuple[list[str], list[str]]
                 group["lr"] = torch.empty((), device="cuda")
             for parameter in model.parameters():
                 parameter.grad = torch.empty_like(parameter)
-            with _NoReading(), _Trace() as trace:
+            with _NoReading(), _Trace(torch.device("cuda")) as trace:
                 optimizer.step()
             traces.append(trace.calls)
     return traces[2], traces[3]
@@ -342,21 +342,12 @@ class _NoReading(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class _Trace(TorchDispatchMode):
-    """Writes down every operation, and every argument that is not a tensor."""
+class _Trace(Trace):
+    """What a step does with tensors that pretend only."""
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.calls: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        flat = tree_leaves((args, kwargs or {}))
-        numbers = [repr(value) for value in flat if not isinstance(value, torch.Tensor)]
-        if func.namespace != "profiler":  # torch's own marks around a step
-            self.calls.append(f"{func}({', '.join(numbers)})")
-        if func.__name__.startswith("_fused_"):  # in place, and torch has no pretence of it
-            return None
-        return func(*args, **(kwargs or {}))
+    def run(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """As Trace does; torch has no pretence of what is fused, which is in place."""
+        return None if func.__name__.startswith("_fused_") else super().run(func, args, kwargs)
 
 
 def _as_captured(subject: Subject) -> dict[str, bool]:

@@ -38,12 +38,11 @@ if TYPE_CHECKING:
 STEPS_COMPARED = 3
 """Steps of whole batches in a short epoch that is compared, of which the first is that before any update.
 
-The batch that is left at the end of an epoch is compared too, and where steps are captured a second epoch, which
-is all replays.
+The batch that is left at the end of an epoch is compared too.
 """
 
-EPOCHS_COMPARED = 2
-"""Short epochs that are compared where steps are captured."""
+EPOCHS_COMPARED = 4
+"""Short epochs that are compared where steps are captured: of one step each, the fourth is the first replay."""
 
 TOLERANCE = 1e-3
 """Relative, of a loss: roundings differ by far less in three steps, mistakes by more."""
@@ -209,10 +208,10 @@ def _disagreement(setting: Setting, way: Way, expected: Tensor) -> str:
     """How the first losses of a way differ from those that are expected; empty if they do not."""
     trial = way.trial(setting, setting.case.seeds[:1])
     try:
+        way.engine.rehearse()
         seen = _first_losses(setting, way, trial, len(expected))
-        if isinstance(way.engine, GraphEngine):
-            steps = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset)
-            way.engine.foresee(trial, steps - seen.numel())
+        steps = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset)
+        way.engine.foresee(trial, steps - seen.numel())
     finally:
         way.engine.release()
     if torch.allclose(seen, expected, rtol=TOLERANCE):

@@ -46,10 +46,12 @@ def benchmnist_optimizers():
 """
 
 
-def train(case: Case, epochs: int = 2) -> GraphEngine:
+def train(case: Case, epochs: int = 2, *, rehearse: bool = False) -> GraphEngine:
     """Trains as the engine graph does, but for the capture."""
     setting = setting_of(case)
     engine = GraphEngine(setting.dataset, setting.session, case.batch_size)
+    if rehearse:
+        engine.rehearse()
     trial = Way(engine, Build()).trial(setting, case.seeds[:1])
     for epoch in range(1, epochs + 1):
         trial.begin(epoch)
@@ -99,9 +101,9 @@ from benchmnist import OptimizerSpec, ScheduleSpec, hookimpl
 
 class Odd(torch.optim.SGD):
     "Keeps numbers in all the places where one can."
-    def __init__(self, params):
-        super().__init__(params, lr=0.1)
-        self.momentum = 0.9
+    def __init__(self, model):
+        super().__init__(model.parameters(), lr=0.1, momentum=0.9)
+        self.momentum, self.model = 0.9, model
         self.param_groups[0] |= {"array": np.array([0.9]), "nested": {"a": [0.9]}, "nan": float("nan"),
                                  "tensor": torch.tensor(0.9)}
 
@@ -128,9 +130,14 @@ class Moving(LRScheduler):
             self.optimizer.param_groups = [dict(group)]
         elif self.how == "requires_grad":
             group["params"][0].requires_grad_(False)
+        elif self.how == "momentum_buffer":
+            for state in self.optimizer.state.values():
+                state["momentum_buffer"] = torch.zeros_like(state["momentum_buffer"])
+        elif self.how == "training":
+            self.optimizer.model.eval()
 
 def odd(model):
-    return Odd(model.parameters())
+    return Odd(model)
 
 def moving(optimizer, *, total_steps, how="nothing"):
     return Moving(optimizer, how)
@@ -146,7 +153,11 @@ def benchmnist_schedules():
 
 
 @pytest.mark.parametrize(
-    "how", ["array", "nested", "tensor", "momentum", "param_groups", "requires_grad", "nothing"]
+    "how",
+    [
+        *("array", "nested", "tensor", "momentum", "param_groups", "requires_grad"),
+        *("momentum_buffer", "training", "nothing"),
+    ],
 )
 def test_whatever_a_schedule_moves_on_the_host_is_noticed(install_plugin: Callable[..., None], how: str) -> None:
     install_plugin("moving", MOVING)
@@ -165,6 +176,34 @@ import torch
 from torch import nn
 from benchmnist import ModelSpec, hookimpl
 
+def counting():
+    count = 0
+    while True:
+        count += 1
+        yield count
+
+class Hiding:
+    "Says that it has nothing."
+    def __init__(self):
+        self.count = 0
+    def __getstate__(self):
+        return ()
+
+class Refusing(Hiding):
+    def __getstate__(self):
+        raise SystemExit("ask somebody else")
+
+class Slotted(nn.Module):
+    __slots__ = ("__count",)
+    def __init__(self):
+        super().__init__()
+        self.__count = 0
+    def forward(self, x):
+        self.__count += 1
+        return x
+
+unseen, tensors = 0, [*torch.zeros(3, 10)]  # of a module, to which no attribute leads
+
 class Block(nn.Module):
     def __init__(self, how):
         super().__init__()
@@ -181,6 +220,14 @@ class Block(nn.Module):
             closed_over += how == "hook"
         self.register_forward_hook(hook)
         self.loop = lambda: self.loop  # closes over the module itself
+        self.generator, self.hiding, self.refusing, self.slotted = counting(), Hiding(), Refusing(), Slotted()
+        self.default, self.pop = (lambda count=[0]: count.append(0)), [*range(99)].pop
+        self.local, self.view = threading.local(), memoryview(bytearray(1))
+        self.local.count, self.linear.weight.count = 0, 0
+        def gradient_hook(gradient, count=[0]):
+            if how == "hook of a tensor":
+                count.append(0)
+        self.linear.weight.register_hook(gradient_hook)
 
     def train(self, mode=True):
         self.epochs = getattr(self, "epochs", 0) + (mode and self.how == "epochs")
@@ -208,6 +255,30 @@ class Block(nn.Module):
             self.ema = 0.9 * self.ema + x.detach().mean()
         elif self.how == "epochs":
             x = x * (1 + 0.1 * self.epochs)
+        elif self.how == "generator":
+            next(self.generator)
+        elif self.how in ("hiding", "refusing"):
+            getattr(self, self.how).count += 1
+        elif self.how == "slotted":
+            x = self.slotted(x)
+        elif self.how in ("default", "pop"):
+            getattr(self, self.how)()
+        elif self.how == "local":
+            self.local.count += 1
+        elif self.how == "view":
+            self.view[0] += 1
+        elif self.how == "attribute of a tensor":
+            self.linear.weight.count += 1
+        elif self.how.startswith("unseen"):
+            global unseen
+            unseen += 1
+            if self.how == "unseen number":
+                x = x * (1 + unseen / 100)
+            elif self.how == "unseen tensor":
+                x = x + tensors[unseen % 3]
+            elif self.how == "unseen operation":
+                for _ in range(unseen):
+                    x = x * 1
         elif self.how == "slow" and self.training:
             self.slow = Slow()
         return x
@@ -229,7 +300,11 @@ def benchmnist_models():
 
 @pytest.mark.parametrize(
     "how",
-    ["calls", "nested", "counter", "rng", "numbers", "last", "_buffers", "hook", "python", "numpy", "nothing"],
+    [
+        *("calls", "nested", "counter", "rng", "numbers", "last", "_buffers", "hook", "python", "numpy"),
+        *("generator", "hiding", "refusing", "slotted", "default", "pop", "local", "view"),
+        *("attribute of a tensor", "hook of a tensor", "nothing"),
+    ],
 )
 def test_whatever_a_model_moves_on_the_host_is_noticed(install_plugin: Callable[..., None], how: str) -> None:
     install_plugin("models", MODELS)
@@ -237,12 +312,34 @@ def test_whatever_a_model_moves_on_the_host_is_noticed(install_plugin: Callable[
     if how == "nothing":
         assert train(case).recording is not None
         return
-    expected = f"the model changes {'_forward_hooks' if how == 'hook' else how} from step to step"
+    called = {
+        "hook": "_forward_hooks",
+        "slotted": "Slotted._Slotted__count",
+        "attribute of a tensor": "_parameters",
+        "hook of a tensor": "_parameters",
+    }
+    expected = f"the model changes {called.get(how, how)} from step to step"
     if how in ("python", "numpy"):
         expected = "a step draws random numbers on the host"
     with pytest.raises(CaptureError, match=expected) as raised:
         train(case)
     assert not raised.value.spoiled
+
+
+@pytest.mark.parametrize("train_size", [20, 60, 230])
+@pytest.mark.parametrize("how", ["number", "tensor", "operation", "nothing"])
+def test_what_no_attribute_leads_to_is_noticed_in_a_rehearsal_by_what_the_step_does(
+    install_plugin: Callable[..., None], how: str, train_size: int
+) -> None:
+    install_plugin("models", MODELS)
+    case = make_case(model=component("moving", how=f"unseen {how}"), train_size=train_size, batch_size=50)
+    if how == "nothing":
+        engine = train(case, epochs=4, rehearse=True)
+        assert engine.recording is not None
+        assert {*engine.recording.sizes} == {*engine.recording.replays}
+        return
+    with pytest.raises(CaptureError, match=r"one step does .* (where|with other tensors than) the next"):
+        train(case, epochs=4, rehearse=True)
 
 
 def test_what_a_model_moves_between_epochs_is_captured_anew(install_plugin: Callable[..., None]) -> None:

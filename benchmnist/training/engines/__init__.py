@@ -39,9 +39,21 @@ class Engine(Protocol):
         """
         ...
 
+    def rehearse(self) -> None:
+        """Looks closer at the steps from now on, until it is released: they are for nothing but that."""
+        return
+
+    def foresee(self, trial: Trial, steps: int) -> None:
+        """Makes so many steps of the schedule of a trial that it has trained, where they may show anything.
+
+        Raises:
+            CaptureError: if the schedule moves what it cannot train with.
+        """
+        del trial, steps
+
     def release(self) -> None:
         """Lets go of the trial that it has trained, and of what was made for it."""
-        ...
+        return
 
 
 def step_by_step(trial: Trial, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from benchmnist.training.engines import step_by_step
+from benchmnist.training.engines import Engine, step_by_step
 from benchmnist.training.torchvision_repair import import_torchvision
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class _Examples(TorchDataset[tuple["Tensor", int]]):
         return image, int(self.labels[index])
 
 
-class DataLoaderEngine:
+class DataLoaderEngine(Engine):
     """Decodes every image in every epoch, in the training process."""
 
     name = "dataloader"
@@ -62,9 +62,6 @@ class DataLoaderEngine:
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
         """See Engine."""
         return step_by_step(trial, self._batches(order))
-
-    def release(self) -> None:
-        """See Engine."""
 
     def _batches(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         # A DataLoader draws a number from its generator; with one of its own it leaves dropout's alone.

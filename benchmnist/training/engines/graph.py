@@ -25,6 +25,7 @@ from benchmnist.errors import CaptureError, first_line
 from benchmnist.training.clock import Clock
 from benchmnist.training.engines.host import Host
 from benchmnist.training.engines.resident import ResidentEngine
+from benchmnist.training.engines.trace import Trace, difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from benchmnist.specs import Dataset
     from benchmnist.training.device import DeviceSession
+    from benchmnist.training.engines.trace import Call
     from benchmnist.training.trial import Trial
 
 
@@ -49,6 +51,11 @@ class GraphEngine(ResidentEngine):
         super().__init__(dataset, session, batch_size)
         self.clock = Clock(session.device)
         self.recording: _Recording | None = None
+        self.rehearses = False
+
+    def rehearse(self) -> None:
+        """See Engine: a step is then captured only where two of its size were seen to do the same."""
+        self.rehearses = True
 
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
         """See Engine.
@@ -58,13 +65,13 @@ class GraphEngine(ResidentEngine):
         """
         start = self.clock()
         if self.recording is None or not self.recording.fits(trial, order):
-            self.release()
+            self.recording = None  # lets go of its memory first
             self.recording = _Recording(self, trial, order)
         self.untimed_seconds, self.untimed_steps = self.clock() - start, 0
         return self.recording.train_epoch(order)
 
     def foresee(self, trial: Trial, steps: int) -> None:
-        """Makes so many steps of the schedule of a trial that it has trained, and nothing else.
+        """See Engine.
 
         Raises:
             CaptureError: if the schedule moves anything but the learning rate.
@@ -73,19 +80,21 @@ class GraphEngine(ResidentEngine):
             for _ in range(steps):
                 trial.schedule.step()
                 self.recording.host.require_schedule()
+            self.recording.host.require_schedule(wholly=True)
 
     def release(self) -> None:
         """See Engine."""
-        self.recording = None
+        self.recording, self.rehearses = None, False
 
 
 class _Recording:
     """The captured steps of one trial, and the buffers on the device that they read and write.
 
     The first step of a trial is executed as it stands, for that is when optimizers make their state. The next of
-    each size is looked at while it is executed, and then captured. Neither is timed where others of the epoch are
-    replayed: it then takes what these take, each counted once more for every step that was not one. An epoch of
-    which no whole batch is replayed takes what its steps take as they are launched.
+    each size is looked at while it is executed, and then captured; in a rehearsal the second next, if it does what
+    the next did. Neither is timed where others of the epoch are replayed: it then takes what these take, each
+    counted once more for every step that was not one. An epoch of which no whole batch is replayed takes what its
+    steps take as they are launched.
     """
 
     def __init__(self, engine: GraphEngine, trial: Trial, order: Tensor) -> None:
@@ -100,6 +109,7 @@ class _Recording:
         self.rates = _Rates(trial, device)
         self.host = Host(trial, device, lent=trial.schedule is not None)
         self.replays: dict[int, Callable[[], Any]] = {}  # by the size of the batch
+        self.seen: dict[int, list[Call]] = {}  # what a step of that size did
         self.started = False
         self.launched_seconds, self.launched_steps = 0.0, 0
 
@@ -127,7 +137,7 @@ class _Recording:
         self.rates.take_back()
         if self.trial.schedule is not None:
             end = self.clock()
-            self.host.require_schedule()
+            self.host.require_schedule(wholly=True)
             self.engine.untimed_seconds += self.clock() - end
         if replayed:
             self.engine.untimed_seconds += self.launched_seconds
@@ -139,25 +149,38 @@ class _Recording:
         begun = self.clock()
         numbers = b""
         if self.started:
-            self.host.require_schedule()  # or what it has changed would pass for the step's doing
+            self.host.require_schedule(wholly=True)  # or what it has changed would pass for the step's doing
             numbers = self.host.random_numbers()
         start = self.clock()
         with warnings.catch_warnings():
             # Built to be captured, some optimizers warn where they are not; the next time they will be.
             warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
             warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
-            with self._without_waiting() if self.started else contextlib.nullcontext():
+            trace = Trace(self.engine.session.device) if self.engine.rehearses else contextlib.nullcontext()
+            with self._without_waiting() if self.started else contextlib.nullcontext(), trace:
                 self._step(size)
             launched = self.clock()
             if self.started:
                 self.host.require_step(numbers)
-                self.replays[size] = self._captured(size)
+                if not isinstance(trace, Trace) or self._is_the_same_again(size, trace):
+                    self.replays[size] = self._captured(size)
             else:
                 self.host.remember()
                 self.started = True
         self.launched_seconds += launched - start
         self.launched_steps += 1
         self.engine.untimed_seconds += self.clock() - launched + start - begun
+
+    def _is_the_same_again(self, size: int, trace: Trace) -> bool:
+        """Whether the last step of that size was seen to do the same; False if it was not seen.
+
+        Raises:
+            CaptureError: if it did something else.
+        """
+        before, self.seen[size] = self.seen.get(size), trace.calls
+        if before is not None and (said := difference(before, trace.calls)):
+            raise CaptureError(said)
+        return before is not None
 
     def _step(self, size: int) -> None:
         """Makes a step; this is what is captured: nothing in it depends on the host."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import io
 import pickle
 import random
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MemberDescriptorType, ModuleType
 from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType
 
 import numpy as np
 import torch
+from torch import nn
 
 from benchmnist.errors import CaptureError
+from benchmnist.training.engines.trace import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,16 +27,19 @@ if TYPE_CHECKING:
     """Whose something is, its name, and where it is."""
     Parts = Callable[[], Iterator[tuple[Place, object]]]
 
+BY_WHICH = (ModuleType, type, CodeType, FrameType)
+"""What is held by which one it is: it does not move, or nobody could look at all that it leads to."""
+
 MODEL, OPTIMIZER, SCHEDULE = "the model", "the optimizer", "the schedule"
 
 
 class Host:
     """Remembers what model and optimizer have on the host, and says what has become another.
 
-    What a tensor on the device holds may move. All else that attributes lead to is held by its value: a number, a
-    list, an object, what a function closes over. What they do not lead to is not seen: a generator, an object that
-    hides what it has, a hook of a tensor, the globals of a module, the attributes of a class. A model that counts
-    there has to say `capturable=False`.
+    What a tensor on the device holds may move. All else that their attributes lead to is held by its value: a
+    number, a list, an object, what a function closes over, what a generator has. What they do not lead to is not
+    seen: the globals of a module, the attributes of a class, what a library in C keeps for itself. It shows only
+    in what a step does (trace.py), or never; a model that counts there has to say `capturable=False`.
 
     Args:
         trial: What is trained.
@@ -41,7 +49,7 @@ class Host:
 
     def __init__(self, trial: Trial, device: torch.device, *, lent: bool) -> None:
         self.optimizer, self.modules, self.device = trial.optimizer, dict(trial.modules), device
-        self.known = {id(module) for module in self.modules.values()}
+        self.known = {id(self.optimizer), *map(id, self.modules.values())}
         self.apart = {"params", "lr"} if lent else {"params"}
         self.kept: dict[int, object] = {}  # alive, so that nothing else comes to lie where it lies
         self.all_at_once: dict[Parts, bytes] = {}
@@ -68,13 +76,13 @@ class Host:
             raise CaptureError("a step draws random numbers on the host, which a graph cannot do")
         self._require(self._all)
 
-    def require_schedule(self) -> None:
-        """Holds the optimizer against what it was, but for what that keeps of each parameter.
+    def require_schedule(self, *, wholly: bool = False) -> None:
+        """Holds the attributes and groups of the optimizer against what they were, or wholly all there is.
 
         Raises:
             CaptureError: if anything is another: the schedule has changed it.
         """
-        self._require(self._optimizer, SCHEDULE)
+        self._require(self._all if wholly else self._optimizer, SCHEDULE)
 
     def _require(self, parts: Parts, who: str = "") -> None:
         if moved := self._moved(parts):
@@ -91,14 +99,14 @@ class Host:
 
     def _all(self) -> Iterator[tuple[Place, object]]:
         for path, module in self.modules.items():
-            yield from _entries(MODEL, path, vars(module))
+            yield from _entries(MODEL, path, _attributes(module))
         yield from self._optimizer()
         for place, state in enumerate(self.optimizer.state.values()):
-            if isinstance(state, dict):
-                yield from _entries(OPTIMIZER, f"state {place}", state)
+            entries = state if isinstance(state, dict) else {"state": state}
+            yield from _entries(OPTIMIZER, f"state {place}", entries)
 
     def _optimizer(self) -> Iterator[tuple[Place, object]]:
-        yield from _entries(OPTIMIZER, "", vars(self.optimizer), without=("state", "param_groups"))
+        yield from _entries(OPTIMIZER, "", _attributes(self.optimizer), without=("state", "param_groups"))
         for place, group in enumerate(self.optimizer.param_groups):
             yield (OPTIMIZER, "param_groups", str(place)), _Itself(group)
             yield (OPTIMIZER, "requires_grad", str(place)), [p.requires_grad for p in group["params"]]
@@ -115,7 +123,7 @@ class Host:
         file = io.BytesIO()
         try:
             _Pickler(file, self, kept).dump(value)
-        except Exception:  # noqa: BLE001 - a stranger's object may raise anything
+        except (Exception, SystemExit):  # noqa: BLE001 - a stranger's object may raise anything
             return repr(_itself(value, kept)).encode()
         return file.getvalue()
 
@@ -127,14 +135,6 @@ def _entries(
         hooks_of_nobody = isinstance(value, dict) and not value
         if name not in without and not hooks_of_nobody:
             yield (whose, str(name), where), value
-
-
-def _place(tensor: torch.Tensor) -> int:
-    """Where it lies: `.data = …` puts it elsewhere."""
-    try:
-        return tensor.data_ptr()
-    except (NotImplementedError, RuntimeError):  # it is sparse, or pretends only
-        return 0
 
 
 class _Itself:
@@ -161,32 +161,84 @@ class _Pickler(pickle.Pickler):
     def persistent_id(self, value: Any) -> object:
         """What is written down instead of a value; None where it is the value."""
         if isinstance(value, torch.Tensor):
-            on_host = value.device.type == "cpu" != self.host.device.type and not value.is_inference()
-            return _itself(value, self.kept), _place(value), value._version if on_host else 0  # noqa: SLF001 - counts what is written
+            return _itself(value, self.kept), *self._of_tensor(value)
         if isinstance(value, torch.Generator):
-            on_host = value.device.type == "cpu" != self.host.device.type
-            return value.get_state().numpy() if on_host else _itself(value, self.kept)
+            return value.get_state().numpy() if self._on_host(value) else _itself(value, self.kept)
         if isinstance(value, FunctionType):
             if id(value) in self.functions:
                 return id(value)
             self.functions.add(id(value))
-            return _itself(value, self.kept), _closed_over(value)
+            return _itself(value, self.kept), _of_function(value)
+        if isinstance(value, BuiltinFunctionType):  # as `a_list.pop` is
+            return _itself(value, self.kept), value.__self__
         if isinstance(value, _Itself):
             return _itself(value.value, self.kept)
-        by_which = isinstance(value, (BuiltinFunctionType, ModuleType, type)) or id(value) in self.host.known
+        by_which = isinstance(value, BY_WHICH) or id(value) in self.host.known
         return _itself(value, self.kept) if by_which else None
 
     def reducer_override(self, value: Any) -> Any:
-        """What cannot be written down is held by which it is."""
+        """What cannot be written down, or says itself what is, is held by what it leads to as well."""
         try:
             reduced = value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-        except Exception:  # noqa: BLE001 - as above
-            return int, (_itself(value, self.kept),)
-        return NotImplemented if isinstance(reduced, tuple) else (int, (_itself(value, self.kept),))
+        except (Exception, SystemExit):  # noqa: BLE001 - as above
+            reduced = None
+        if not isinstance(reduced, tuple):
+            return int, (_itself(value, self.kept),), _leads_to(value)
+        if any(name in vars(kind) for kind in type(value).__mro__ if _is_python(kind) for name in SAYS_ITSELF):
+            return int, (0,), [_attributes(value), reduced]
+        return NotImplemented
+
+    def _on_host(self, value: torch.Tensor | torch.Generator) -> bool:
+        return value.device.type == "cpu" != self.host.device.type
+
+    def _of_tensor(self, tensor: torch.Tensor) -> Iterator[object]:
+        """Where it lies: `.data = …` puts it elsewhere; on the host, what it holds; what was hung on it."""
+        try:
+            yield tensor.data_ptr()
+        except (NotImplementedError, RuntimeError):  # it is sparse, or pretends only
+            return
+        if self._on_host(tensor):
+            if tensor.numel() <= SMALL:
+                yield tensor.tolist()
+            elif not tensor.is_inference():
+                yield tensor._version  # noqa: SLF001 - counts what is written
+        yield tensor._backward_hooks, tensor._post_accumulate_grad_hooks  # noqa: SLF001
+        if type(tensor) in (torch.Tensor, nn.Parameter):  # what others have belongs to whoever made them
+            yield vars(tensor)
 
 
-def _closed_over(function: FunctionType) -> list[object]:
-    found: list[object] = [vars(function)]
+SAYS_ITSELF = ("__getstate__", "__reduce__", "__reduce_ex__")
+"""By any of these a class says itself what is written down of it."""
+
+
+def _is_python(kind: type) -> bool:
+    """Whether a class was written in Python, so that all it has is in attributes."""
+    return kind is not object and bool(kind.__flags__ & 1 << 9)  # Py_TPFLAGS_HEAPTYPE
+
+
+def _attributes(value: object) -> dict[str, object]:
+    """All attributes of an object, also those in slots."""
+    found = dict(getattr(value, "__dict__", {}))
+    for kind in type(value).__mro__:
+        for name, member in vars(kind).items():
+            if isinstance(member, MemberDescriptorType):
+                with contextlib.suppress(AttributeError):  # there is nothing in it
+                    found[f"{kind.__name__}.{name}"] = member.__get__(value)
+    return found
+
+
+def _leads_to(value: object) -> list[object]:
+    """What an object that cannot be written down has, as far as Python can tell."""
+    if isinstance(value, ReferenceType):
+        return [value()]
+    found = [*gc.get_referents(value), getattr(value, "__dict__", None)]
+    with contextlib.suppress(TypeError, ValueError, BufferError):  # it has no bytes
+        found.append(bytes(memoryview(value)))  # type: ignore[arg-type]
+    return found
+
+
+def _of_function(function: FunctionType) -> list[object]:
+    found: list[object] = [vars(function), function.__defaults__, function.__kwdefaults__]
     for cell in function.__closure__ or ():
         try:
             found.append(cell.cell_contents)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmnist.training.engines import step_by_step
+from benchmnist.training.engines import Engine, step_by_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmnist.training.trial import Trial
 
 
-class ResidentEngine:
+class ResidentEngine(Engine):
     """Trains on images that were decoded once, before the training, and that every engine and case shares."""
 
     name = "resident"
@@ -34,9 +34,6 @@ class ResidentEngine:
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
         """See Engine."""
         return step_by_step(trial, self._batches(order))
-
-    def release(self) -> None:
-        """See Engine."""
 
     def _batches(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for chosen in order.split(self.batch_size, dim=-1):
