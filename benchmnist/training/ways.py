@@ -18,6 +18,7 @@ from benchmnist.plan import ENGINES
 from benchmnist.training.clock import synchronise
 from benchmnist.training.engines.dataloader import DataLoaderEngine
 from benchmnist.training.engines.graph import GraphEngine
+from benchmnist.training.engines.host import Host
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.engines.stacked import build_stack
 from benchmnist.training.trial import Build, build_trial, steps_per_epoch
@@ -127,8 +128,6 @@ def find_way(setting: Setting) -> Way:
         CaptureError: if a step was captured and that failed; nothing can be captured in this process any more.
     """
     case = setting.case
-    # What is compared is longer than the shortest training, and a schedule may refuse to go beyond its end.
-    setting = replace(setting, case=case.model_copy(update={"epochs": max(case.epochs, EPOCHS_COMPARED)}))
     engine = plain_engine(case.engine)(setting.dataset, setting.session, case.batch_size)
     way = Way(engine, Build(fused=case.engine != "dataloader"))
     trial = way.trial(setting, case.seeds[:1])
@@ -137,6 +136,9 @@ def find_way(setting: Setting) -> Way:
     types = " and ".join(sorted({str(p.dtype).removeprefix("torch.") for p in weights}))
     way = replace(way, parameters=sum(p.numel() for p in weights), types=types)
     epochs = max((change.epochs for change in changes), default=0)
+    if epochs > case.epochs:  # as long as what is compared: a schedule may refuse to go beyond its end
+        setting = replace(setting, case=case.model_copy(update={"epochs": epochs}))
+        trial = way.trial(setting, case.seeds[:1])
     expected = _first_losses(setting, way, trial, epochs)
     del trial, weights
     for change in changes:
@@ -212,11 +214,50 @@ def _disagreement(setting: Setting, way: Way, expected: Tensor) -> str:
         seen = _first_losses(setting, way, trial, len(expected))
         steps = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset)
         way.engine.foresee(trial, steps - seen.numel())
+        lost = _lost(setting, way, trial) if way.stacked else ""
     finally:
         way.engine.release()
     if torch.allclose(seen, expected, rtol=TOLERANCE):
-        return ""
+        return lost
     return f"its first losses are {seen.flatten().tolist()}, and should be {expected.flatten().tolist()}"
+
+
+def _lost(setting: Setting, way: Way, stack: Trial) -> str:
+    """What would be lost of a stack: all but what each seed has for itself, its parameters and buffers.
+
+    One model is trained for all, and another one tested: what the one keeps in an attribute never reaches the
+    other, nor what is tested the buffers that are trained with.
+    """
+    images = setting.session.data(setting.dataset).test[0][:2]
+    alone = stack.alone(0)
+    if setting.case.evaluate_in == "eval":  # or else it is a copy that is tested
+        alone.eval()
+        with torch.no_grad():
+            alone.model(images.clone())  # what is made by the first call only does not count
+            moved = _watch(alone, setting.device)
+            alone.model(images.clone())
+        if names := moved():
+            return f"the model changes {names} while it is tested"
+    stack.begin(0)
+    moved = _watch(stack, setting.device)
+    _first_losses(setting, way, stack, 1)
+    if names := moved():
+        return f"the model changes {names} in training, of which a stack has one for all seeds"
+    return ""
+
+
+def _watch(trial: Trial, device: torch.device) -> Callable[[], str]:
+    """Remembers a model but for its parameters; what is returned says what has become another, by name."""
+    host = Host(trial, device)
+    host.remember()
+    buffers = [buffer for _, module in trial.modules for buffer in module.named_buffers(recurse=False)]
+    before = [buffer.clone() for _, buffer in buffers]
+
+    def moved() -> str:
+        changed = {name for (name, now), then in zip(buffers, before, strict=True) if not torch.equal(now, then)}
+        return " and ".join(sorted(changed)) or host.moved_in_model()
+
+    return moved
 
 
 def _first_losses(setting: Setting, way: Way, trial: Trial, epochs: int) -> Tensor:

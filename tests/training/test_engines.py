@@ -181,6 +181,32 @@ class Drawn(nn.Module):
         y = self.out(x.flatten(1))
         return scale(y) if isinstance(scale, nn.Module) else y * (scale() if callable(scale) else scale)
 
+class Keeping(nn.Module):
+    "Keeps in attributes or buffers what moves, which counts only later than anybody compares."
+    def __init__(self, *, input_shape, num_classes, how):
+        super().__init__()
+        self.out, self.how = nn.Linear(784, num_classes), how
+        self.count, self.tensor, self.equal = 0, torch.zeros(()), torch.ones(2)  # the last in every seed's
+        self.register_buffer("buffer", torch.zeros(()))
+        self.register_buffer("steps", torch.zeros(()))
+    def train(self, mode=True):
+        if mode and self.how == "count in train()":
+            self.count += 1
+        if mode and self.how == "buffer in train()":
+            self.buffer += 1
+        return super().train(mode)
+    def forward(self, x):
+        if self.training:
+            self.steps += 1
+            self.count += self.how == "count in training"
+            if self.how == "tensor in training":
+                self.tensor = self.tensor + 1
+        else:
+            self.count += self.how == "count in testing"
+            if self.how == "buffer in testing":
+                self.buffer += 1
+        return self.out(x.flatten(1)) * (1 + ((self.count + self.tensor + self.buffer) > 20) + self.equal[0])
+
 def noisy(*, input_shape, num_classes):
     return Noisy(784, num_classes)
 
@@ -188,7 +214,7 @@ def noisy(*, input_shape, num_classes):
 def benchmnist_models():
     return [ModelSpec(name=n, summary="", build=b) for n, b in
             (("noisy", noisy), ("tied", Tied), ("rebinding", Rebinding), ("drawn", Drawn), ("viewing", Viewing),
-             ("strided", Strided))]
+             ("strided", Strided), ("keeping", Keeping))]
 """
 
 
@@ -226,6 +252,27 @@ def test_models_that_differ_in_more_than_tensors_are_not_stacked(
     assert (result.status, result.engine) == ("completed", "resident"), result.error
     assert result.remarks[0].startswith("not stacked: ")
     assert losses(result) == pytest.approx(losses(expected), rel=ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("count in training", "not stacked: the model changes count in training"),
+        ("count in train()", "not stacked: the model changes count in training"),
+        ("count in testing", "not stacked: the model changes count while it is tested"),
+        ("tensor in training", "not stacked: the model changes tensor in training"),
+        ("buffer in train()", "not stacked: the model changes buffer in training"),
+        ("buffer in testing", "not stacked: the model changes buffer while it is tested"),
+        ("nothing", "stacked"),
+    ],
+)
+def test_what_a_stack_would_lose_of_a_model_is_noticed_before_it_counts(
+    install_plugin: Callable[..., None], how: str, reason: str
+) -> None:
+    install_plugin("odd", ODD_MODELS)
+    result = result_of(make_case(model=component("keeping", how=how), seeds=(0, 1), engine="stacked"))
+    assert result.status == "completed", result.error
+    assert result.remarks[0].startswith(reason)
 
 
 def test_convolutions_lie_channels_last_where_that_changes_nothing() -> None:

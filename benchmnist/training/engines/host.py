@@ -19,7 +19,7 @@ from benchmnist.errors import CaptureError
 from benchmnist.training.engines.trace import SMALL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from benchmnist.training.trial import Trial
 
@@ -47,7 +47,7 @@ class Host:
         lent: Whether the learning rates are on the device.
     """
 
-    def __init__(self, trial: Trial, device: torch.device, *, lent: bool) -> None:
+    def __init__(self, trial: Trial, device: torch.device, *, lent: bool = False) -> None:
         self.optimizer, self.modules, self.device = trial.optimizer, dict(trial.modules), device
         self.known = {id(self.optimizer), *map(id, self.modules.values())}
         self.apart = {"params", "lr"} if lent else {"params"}
@@ -58,13 +58,17 @@ class Host:
     def remember(self) -> None:
         """Remembers all as it is now."""
         self.kept = {}
-        for parts in (self._optimizer, self._all):
+        for parts in (self._model, self._optimizer, self._all):
             self.all_at_once[parts] = self._value([*parts()], self.kept)
             self.by_place[parts] = {place: self._value(value, self.kept) for place, value in parts()}
 
     def unchanged(self) -> bool:
         """Whether model and optimizer are as they were."""
         return not self._moved(self._all)
+
+    def moved_in_model(self) -> str:
+        """What of the model has become another, by name; empty if nothing has."""
+        return _named(self._moved(self._model))
 
     def require_step(self, numbers: bytes) -> None:
         """Holds all against what it was, and the random numbers against what they were just before the step.
@@ -87,7 +91,7 @@ class Host:
     def _require(self, parts: Parts, who: str = "") -> None:
         if moved := self._moved(parts):
             whose = moved[0][0]
-            named = " and ".join(sorted({name for other, name, _ in moved if other == whose}))
+            named = _named(place for place in moved if place[0] == whose)
             raise CaptureError(f"{who or whose} changes {named} from step to step, which a graph cannot see")
 
     def _moved(self, parts: Parts) -> list[Place]:
@@ -97,9 +101,12 @@ class Host:
         before, now = self.by_place[parts], {place: self._value(value, {}) for place, value in parts()}
         return [place for place in {**before, **now} if before.get(place) != now.get(place)]
 
-    def _all(self) -> Iterator[tuple[Place, object]]:
+    def _model(self) -> Iterator[tuple[Place, object]]:
         for path, module in self.modules.items():
             yield from _entries(MODEL, path, _attributes(module))
+
+    def _all(self) -> Iterator[tuple[Place, object]]:
+        yield from self._model()
         yield from self._optimizer()
         for place, state in enumerate(self.optimizer.state.values()):
             entries = state if isinstance(state, dict) else {"state": state}
@@ -126,6 +133,10 @@ class Host:
         except (Exception, SystemExit):  # noqa: BLE001 - a stranger's object may raise anything
             return repr(_itself(value, kept)).encode()
         return file.getvalue()
+
+
+def _named(places: Iterable[Place]) -> str:
+    return " and ".join(sorted({name for _, name, _ in places}))
 
 
 def _entries(

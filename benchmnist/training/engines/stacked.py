@@ -7,6 +7,7 @@ trains every seed: each parameter has one dimension more, the first, and torch.f
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -154,11 +155,28 @@ def _require_alike(models: Sequence[nn.Module]) -> None:
             if name in STACKED or all(value is values[0] for value in values):
                 continue
             try:
-                written = {pickle.dumps(value) for value in values}
+                written = {_contents(value) for value in values}
             except Exception as error:
                 raise TrialError(f"nobody can tell whether the seeds' models have the same {name}") from error
             if len(written) > 1:
                 raise TrialError(f"the seeds' models differ in {name}, which is neither parameter nor buffer")
+
+
+def _contents(value: object) -> bytes:
+    """A value written down; tensors by what they hold."""
+    file = io.BytesIO()
+    _Contents(file, pickle.HIGHEST_PROTOCOL).dump(value)
+    return file.getvalue()
+
+
+class _Contents(pickle.Pickler):
+    """As it is pickled elsewhere, a tensor also says where it lies."""
+
+    def persistent_id(self, value: Any) -> object:
+        """What is written down instead of a value; None where it is the value."""
+        if not isinstance(value, torch.Tensor):
+            return None
+        return type(value), value.dtype, value.requires_grad, value.detach().cpu().tolist()
 
 
 class _Noise:
@@ -180,10 +198,11 @@ class _Noise:
             for generator, seed in zip(self.generators, seeds, strict=True):
                 generator.manual_seed(seed)
             return
-        self.states = []
-        for seed in seeds:
+        if not self.states:
+            self.states = [torch.get_rng_state() for _ in seeds]
+        for state, seed in zip(self.states, seeds, strict=True):
             torch.manual_seed(seed)
-            self.states.append(torch.get_rng_state())
+            state.copy_(torch.get_rng_state())
 
     def lend(self, place: int) -> None:
         """Has the default generator go on as the stream of one seed would."""
