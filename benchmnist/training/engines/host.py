@@ -53,14 +53,17 @@ class Host:
         self.apart = {"params", "lr"} if lent else {"params"}
         self.kept: dict[int, object] = {}  # alive, so that nothing else comes to lie where it lies
         self.all_at_once: dict[Parts, bytes] = {}
-        self.by_place: dict[Parts, dict[Place, bytes]] = {}
+        self.by_place: dict[Place, bytes] = {}
+        self.places: dict[Parts, set[Place]] = {}
 
     def remember(self) -> None:
         """Remembers all as it is now."""
         self.kept = {}
+        self.by_place = {place: self._value(value, self.kept) for place, value in self._all()}
         for parts in (self._model, self._optimizer, self._all):
-            self.all_at_once[parts] = self._value([*parts()], self.kept)
-            self.by_place[parts] = {place: self._value(value, self.kept) for place, value in parts()}
+            self.places[parts] = {place for place, _ in parts()}
+            if parts != self._model:  # that is held once only
+                self.all_at_once[parts] = self._value([*parts()], self.kept)
 
     def unchanged(self) -> bool:
         """Whether model and optimizer are as they were."""
@@ -96,10 +99,11 @@ class Host:
 
     def _moved(self, parts: Parts) -> list[Place]:
         """What has become another. All of it is looked at as one value first, which takes half the time."""
-        if self._value([*parts()], {}) == self.all_at_once[parts]:
+        if parts in self.all_at_once and self._value([*parts()], {}) == self.all_at_once[parts]:
             return []
-        before, now = self.by_place[parts], {place: self._value(value, {}) for place, value in parts()}
-        return [place for place in {**before, **now} if before.get(place) != now.get(place)]
+        now = {place: self._value(value, {}) for place, value in parts()}
+        both = [*now, *(place for place in self.by_place if place in self.places[parts] - now.keys())]
+        return [place for place in both if self.by_place.get(place) != now.get(place)]
 
     def _model(self) -> Iterator[tuple[Place, object]]:
         for path, module in self.modules.items():
@@ -193,6 +197,8 @@ class _Pickler(pickle.Pickler):
             reduced = value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
         except (Exception, SystemExit):  # noqa: BLE001 - as above
             reduced = None
+        if isinstance(reduced, str) and not hasattr(value, "cache_info"):  # it is a global of a module
+            return int, (_itself(value, self.kept),)
         if not isinstance(reduced, tuple):
             return int, (_itself(value, self.kept),), _leads_to(value)
         if any(name in vars(kind) for kind in type(value).__mro__ if _is_python(kind) for name in SAYS_ITSELF):
@@ -242,7 +248,8 @@ def _leads_to(value: object) -> list[object]:
     """What an object that cannot be written down has, as far as Python can tell."""
     if isinstance(value, ReferenceType):
         return [value()]
-    found = [*gc.get_referents(value), getattr(value, "__dict__", None)]
+    own = getattr(value, "__dict__", None)  # before the referents: it is one of them only once it was asked for
+    found = [*gc.get_referents(value), own]
     with contextlib.suppress(TypeError, ValueError, BufferError):  # it has no bytes
         found.append(bytes(memoryview(value)))  # type: ignore[arg-type]
     return found
