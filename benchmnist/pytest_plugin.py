@@ -229,12 +229,12 @@ class _Training:
         assert self.harness.dispatcher is not None  # noqa: S101 - the session was not started to collect only
         benchmark.param, benchmark.params = self.case.id, _params(self.case)
         try:
-            result, rounds, begun_anew = self._train(benchmark, self.harness.dispatcher)
+            result, rounds = self._train(benchmark, self.harness.dispatcher)
         except BaseException:  # Ctrl-C among them, which pytest-benchmark does not notice
             benchmark.has_error = True
             self.harness.dispatcher.interrupt()
             raise
-        benchmark.has_error = result.failed or begun_anew or not rounds
+        benchmark.has_error = result.failed or not rounds
         benchmark.extra_info.update(_extra_info(result, rounds))
         self.config.stash[ENVIRONMENT] = result.environment
         if not benchmark.has_error:
@@ -250,14 +250,11 @@ class _Training:
         if result.misses:
             raise ExpectationError("\n".join(result.misses))
 
-    def _train(
-        self, benchmark: Any, dispatcher: Dispatcher
-    ) -> tuple[CaseResult, list[tuple[int, EpochResult]], bool]:
+    def _train(self, benchmark: Any, dispatcher: Dispatcher) -> tuple[CaseResult, list[tuple[int, EpochResult]]]:
         """Trains every epoch, as many of them as pytest-benchmark wants under its clock.
 
-        Returns the result of the case, the seed and the result of each epoch in the order of the rounds, and
-        whether the case was begun anew after some rounds, which pytest-benchmark cannot take back. The epochs
-        themselves are let go: each holds on to its model and its images, and a session to its items.
+        Returns the result of the case, and the seed and the result of each epoch in the order of the rounds. The
+        epochs themselves are let go: each holds on to its model and its images, and a session to its items.
         """
         epochs = dispatcher.epochs(self.case)
         result: CaseResult | None = None
@@ -288,7 +285,9 @@ class _Training:
         assert result is not None  # noqa: S101 - there are no more epochs
         given_up = [place for place, epoch in enumerate(ran[:-1], 1) if epoch.result is None]
         last = ran[given_up[-1] if given_up else 0 :]
-        return result, [(epoch.seed, epoch.result) for epoch in last if epoch.result is not None], bool(given_up)
+        if given_up and benchmark.stats is not None:  # the case was begun anew: the rounds before do not count
+            benchmark.stats.stats.data[:] = [epoch.seconds for epoch in last if epoch.result is not None]
+        return result, [(epoch.seed, epoch.result) for epoch in last if epoch.result is not None]
 
     def _run(self, epoch: Epoch) -> None:
         epoch.run()

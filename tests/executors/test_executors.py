@@ -435,10 +435,9 @@ def test_inline_a_capture_that_fails_late_has_its_case_begun_anew(
     assert [epoch for case, _, epoch in told.epochs if case == "a/late"][-2:] == [*result.trials[0].epochs]
 
 
-def test_rounds_of_a_case_that_was_begun_anew_are_not_handed_on(
+def test_rounds_before_a_case_was_begun_anew_do_not_count(
     install_plugin: Callable[..., None], write_suite: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """pytest-benchmark has its rounds already, and cannot give any back."""
     install_plugin("uncapturable", UNCAPTURABLE)
     suite = write_suite(f"""
         [suite]
@@ -460,7 +459,9 @@ def test_rounds_of_a_case_that_was_begun_anew_are_not_handed_on(
     assert [case.status for case in run.cases] == ["completed"] * 2
     (file,) = (tmp_path / "runs").rglob("benchmark.json")
     measured = json.loads(file.read_text("utf-8"))["benchmarks"]
-    assert ["fc" in one["name"] for one in measured] == [True]
+    seconds = {case.case.id: [e.seconds for trial in case.trials for e in trial.epochs] for case in run.cases}
+    assert {one["param"]: one["stats"]["data"] for one in measured} == seconds
+    assert all(one["stats"]["rounds"] == 6 and one["stats"]["min"] > 0 for one in measured)
 
 
 def test_a_cpus_worker_sees_no_gpu(
