@@ -74,8 +74,8 @@ class ModelSpec(Spec):
         capturable: On a GPU its forward and backward pass may be captured in a CUDA graph and replayed. That is
             tried first, and left where it waits for the device, changes the losses, or changes anything on the
             host from step to step (an attribute, a random choice of Python's). What no attribute
-            leads to is not seen (a generator, a hook of a tensor, the globals of its module, the attributes of
-            its class): say False of a model that changes something there.
+            leads to (the globals of its module, the attributes of its class, what a library in C keeps) is seen
+            only where it changes what the first few steps do: say False of a model that changes something there.
     """
 
     capturable: bool = True
