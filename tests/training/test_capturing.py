@@ -265,6 +265,9 @@ class Block(nn.Module):
             getattr(self, self.how)()
         elif self.how == "local":
             self.local.count += 1
+        elif self.how == "lock":  # the new one may lie where the old one lay
+            self.lock = None
+            self.lock = threading.Lock()
         elif self.how == "view":
             self.view[0] += 1
         elif self.how == "attribute of a tensor":
@@ -302,7 +305,7 @@ def benchmnist_models():
     "how",
     [
         *("calls", "nested", "counter", "rng", "numbers", "last", "_buffers", "hook", "python", "numpy"),
-        *("generator", "hiding", "refusing", "slotted", "default", "pop", "local", "view"),
+        *("generator", "hiding", "refusing", "slotted", "default", "pop", "local", "view", "lock"),
         *("attribute of a tensor", "hook of a tensor", "nothing"),
     ],
 )
