@@ -38,6 +38,7 @@ class Float32Precision(NamedTuple):
     cpu_rnn: str
     older_matmul: str | None
     older_cudnn: bool | None
+    older_tf32: bool | None  # of products; it can be read where `older_matmul` cannot, and the other way round
 
     def __str__(self) -> str:
         cudnn = "" if self.conv == "tf32" else f" (cuDNN: {self.conv})"  # which is torch's default
@@ -66,7 +67,11 @@ def read_precision(torch: Any) -> Float32Precision:
     """Reads it without raising, whichever of torch's two APIs somebody has used."""
     backends = torch.backends
     older: list[Any] = []
-    for read in (torch.get_float32_matmul_precision, lambda: backends.cudnn.allow_tf32):
+    for read in (
+        torch.get_float32_matmul_precision,
+        lambda: backends.cudnn.allow_tf32,
+        lambda: backends.cuda.matmul.allow_tf32,
+    ):
         try:
             older.append(read())
         except RuntimeError:
@@ -81,6 +86,8 @@ def write_precision(torch: Any, precision: Float32Precision) -> None:
         warnings.filterwarnings("ignore", message=".*new API")  # torch 2.9 says that the older one is deprecated
         if precision.older_matmul is not None:
             torch.set_float32_matmul_precision(precision.older_matmul)
+        elif precision.older_tf32 is not None:
+            backends.cuda.matmul.allow_tf32 = precision.older_tf32
         if precision.older_cudnn is not None:
             backends.cudnn.allow_tf32 = precision.older_cudnn
     for owner, value in zip(_owners(backends), precision, strict=False):

@@ -28,6 +28,7 @@ BEFORE: dict[str, Callable[[], None]] = {
     "nothing": lambda: None,
     "everything tf32": lambda: set_to(BACKENDS, "fp32_precision", "tf32"),
     "everything ieee": lambda: set_to(BACKENDS, "fp32_precision", "ieee"),
+    "everything bf16": lambda: set_to(BACKENDS, "fp32_precision", "bf16"),
     "products tf32": lambda: set_to(BACKENDS.cuda.matmul, "fp32_precision", "tf32"),
     "products ieee": lambda: set_to(BACKENDS.cuda.matmul, "fp32_precision", "ieee"),
     "convolutions ieee": lambda: set_to(BACKENDS.cudnn.conv, "fp32_precision", "ieee"),
