@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib.machinery
 import io
+import os
 import sys
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from benchmnist.errors import PluginError
 
@@ -166,6 +167,27 @@ def contained(*, seeds: bool = False) -> Iterator[Noticed]:
         noticed.printed = output.getvalue()
         if before:
             noticed.changed = _put_back(sys.modules["torch"], before, seeds=seeds)
+
+
+@contextlib.contextmanager
+def not_ended() -> Iterator[None]:
+    """Within it nobody ends this process without a word; those that it starts may end themselves.
+
+    Raises:
+        PluginError: if the code calls `os._exit`.
+    """
+    process, ends = os.getpid(), os._exit
+
+    def refuse(status: int) -> NoReturn:
+        if os.getpid() != process:
+            ends(status)
+        raise PluginError(f"calls os._exit({status!r})")
+
+    os._exit = refuse
+    try:
+        yield
+    finally:
+        os._exit = ends
 
 
 class _TorchWatch:

@@ -14,7 +14,7 @@ import pluggy
 
 from benchmnist import hookspecs
 from benchmnist.errors import PluginError, UnknownNameError, nearest
-from benchmnist.guard import contained
+from benchmnist.guard import contained, not_ended
 from benchmnist.hookspecs import HOOK_API
 from benchmnist.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec, ScheduleSpec, Spec
 
@@ -217,7 +217,7 @@ def _load(entry: EntryPoint, *, blocked: bool) -> tuple[Plugin, list[Spec]]:
     if blocked:
         return replace(plugin, blocked=True), []
     try:
-        with contained(seeds=True) as noticed:
+        with not_ended(), contained(seeds=True) as noticed:
             specs = list(_specs(entry.name, entry.load()))
     except Exception as error:  # noqa: BLE001 - a stranger's import may raise anything
         reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"

@@ -46,6 +46,7 @@ def test_a_strangers_optimizer_is_offered_with_where_it_comes_from(install_plugi
     [
         ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
         ("raise SystemExit(3)", "calls sys.exit(3)"),
+        ("import os; os._exit(0)", "calls os._exit(0)"),
         ("def broken(:", "SyntaxError: "),
         (OFFERS_LION.replace("optimizers()", "optimisers()"), "benchmnist_optimisers is not a hook. Did you mean"),
         (OFFERS_LION.replace("@hookimpl", ""), "benchmnist_optimizers is not decorated with @benchmnist.hookimpl"),

@@ -36,6 +36,7 @@ def command(names: tuple[str, ...], block: tuple[str, ...]) -> None:
     all that it offers. Exit code 1: a promise is not kept.
     """
     from benchmnist.cli.console import results_console
+    from benchmnist.guard import not_ended
     from benchmnist.plugins import find_plugins
     from benchmnist.testing import examine, subjects
 
@@ -46,9 +47,10 @@ def command(names: tuple[str, ...], block: tuple[str, ...]) -> None:
     for subject in chosen:
         console.print(f"[bold]{subject}[/bold]", soft_wrap=True)
         states = []
-        for outcome in examine(subject):
-            console.print(_line(outcome), soft_wrap=True)
-            states.append(outcome.state)
+        with not_ended():
+            for outcome in examine(subject):
+                console.print(_line(outcome), soft_wrap=True)
+                states.append(outcome.state)
         counts = [states.count(state) for state in ("kept", "missed", "does not apply")]
         console.print(
             "{} kept, {} missed; {} do not apply".format(*counts),

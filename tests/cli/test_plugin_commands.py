@@ -94,6 +94,32 @@ def test_check_of_what_is_not_there(invoke: Callable[..., Result], install_plugi
     assert "is blocked" in invoke("check", "broken", "--block", "broken").stderr
 
 
+def test_check_is_not_ended_by_what_it_checks(
+    invoke: Callable[..., Result], install_plugin: Callable[..., None]
+) -> None:
+    install_plugin(
+        "ending",
+        """
+import os
+from benchmnist import ModelSpec, hookimpl
+
+if os.fork() == 0:
+    os._exit(0)  # of a process of its own, as multiprocessing does
+os.wait()
+
+def build(*, input_shape, num_classes):
+    os._exit(0)
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="ending", summary="", build=build)]
+""",
+    )
+    done = invoke("check", "ending")
+    assert done.exit_code == 1
+    assert "PluginError: calls os._exit(0)\n" in done.stdout
+
+
 @pytest.mark.parametrize("kind", ["model", "dataset"])  # an optimizer is what the tutorial is about
 def test_a_new_plugin_passes_the_tests_that_come_with_it(
     invoke: Callable[..., Result], pip_install: Callable[[Path], Path], tmp_path: Path, kind: str
