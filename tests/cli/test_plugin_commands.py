@@ -94,6 +94,7 @@ def test_check_of_what_is_not_there(invoke: Callable[..., Result], install_plugi
     assert "is blocked" in invoke("check", "broken", "--block", "broken").stderr
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")  # from Python 3.12 on
 def test_check_is_not_ended_by_what_it_checks(
     invoke: Callable[..., Result], install_plugin: Callable[..., None]
 ) -> None:
