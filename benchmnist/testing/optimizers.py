@@ -343,10 +343,10 @@ class _NoReading(TorchFunctionMode):
 
 
 class _Trace(Trace):
-    """What a step does with tensors that pretend only."""
+    """Writes down what a step does with fake tensors."""
 
     def run(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """As Trace does; torch has no pretence of what is fused, which is in place."""
+        """See Trace. A fused update is in place, and has no result; torch has no fake of it."""
         return None if func.__name__.startswith("_fused_") else super().run(func, args, kwargs)
 
 

@@ -32,7 +32,10 @@ def precision_of(precision: Precision, device: torch.device) -> Iterator[None]:
     before = read_precision(torch)
     on_cpu = dict.fromkeys(("cpu_matmul", "cpu_conv", "cpu_rnn"), "ieee")
     wanted = before._replace(
-        **{**dict.fromkeys(("matmul", "conv", "rnn"), word), **on_cpu},
+        matmul=word,
+        conv=word,
+        rnn=word,
+        **on_cpu,
         older_matmul="high" if tf32 else "highest",
         older_cudnn=tf32,
         older_tf32=tf32,

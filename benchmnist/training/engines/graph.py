@@ -172,10 +172,10 @@ class _Recording:
         self.engine.untimed_seconds += self.clock() - launched + start - begun
 
     def _is_the_same_again(self, size: int, trace: Trace) -> bool:
-        """Whether the last step of that size was seen to do the same; False if it was not seen.
+        """Compares a step with the one of that size before it. Returns False if there was none to compare with.
 
         Raises:
-            CaptureError: if it did something else.
+            CaptureError: if the two did not do the same.
         """
         before, self.seen[size] = self.seen.get(size), trace.calls
         if before is not None and (said := difference(before, trace.calls)):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Parts = Callable[[], Iterator[tuple[Place, object]]]
 
 BY_WHICH = (ModuleType, type, CodeType, FrameType)
-"""What is held by which one it is: it does not move, or nobody could look at all that it leads to."""
+"""Types whose objects are compared by identity: they do not change, or refer to too much to be compared."""
 
 MODEL, OPTIMIZER, SCHEDULE = "the model", "the optimizer", "the schedule"
 
@@ -70,7 +70,7 @@ class Host:
         return not self._moved(self._all)
 
     def moved_in_model(self) -> str:
-        """What of the model has become another, by name; empty if nothing has."""
+        """The names of what has changed in the model; empty if nothing has."""
         return _named(self._moved(self._model))
 
     def require_step(self, numbers: bytes) -> None:
@@ -192,7 +192,7 @@ class _Pickler(pickle.Pickler):
         return _itself(value, self.kept) if by_which else None
 
     def reducer_override(self, value: Any) -> Any:
-        """What cannot be written down, or says itself what is, is held by what it leads to as well."""
+        """Of an object that cannot be pickled, or is pickled in its own way, takes all that it refers to as well."""
         try:
             reduced = value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
         except (Exception, SystemExit):  # noqa: BLE001 - as above
@@ -209,7 +209,7 @@ class _Pickler(pickle.Pickler):
         return value.device.type == "cpu" != self.host.device.type
 
     def _of_tensor(self, tensor: torch.Tensor) -> Iterator[object]:
-        """Where it lies: `.data = …` puts it elsewhere; on the host, what it holds; what was hung on it."""
+        """Its address, which `.data = …` changes; its values, if it is on the host; its hooks and attributes."""
         try:
             yield tensor.data_ptr()
         except (NotImplementedError, RuntimeError):  # it is sparse, or pretends only
@@ -229,7 +229,7 @@ SAYS_ITSELF = ("__getstate__", "__reduce__", "__reduce_ex__")
 
 
 def _is_python(kind: type) -> bool:
-    """Whether a class was written in Python, so that all it has is in attributes."""
+    """Whether a class is written in Python. Then its objects have nothing but their attributes."""
     return kind is not object and bool(kind.__flags__ & 1 << 9)  # Py_TPFLAGS_HEAPTYPE
 
 
@@ -245,7 +245,7 @@ def _attributes(value: object) -> dict[str, object]:
 
 
 def _leads_to(value: object) -> list[object]:
-    """What an object that cannot be written down has, as far as Python can tell."""
+    """All that an object refers to, and its bytes if it has any, for one that cannot be pickled."""
     if isinstance(value, ReferenceType):
         return [value()]
     own = getattr(value, "__dict__", None)  # before the referents: it is one of them only once it was asked for

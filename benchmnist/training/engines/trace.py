@@ -57,7 +57,7 @@ class Trace(TorchDispatchMode):
         return func(*args, **kwargs)
 
     def _which(self, tensor: torch.Tensor) -> object:
-        """Which one it is, or what it holds; nothing of one that the step has made, or that pretends only."""
+        """Its place or its values; None for a tensor that the step has made itself, and for a fake one."""
         if isinstance(tensor, FakeTensor):
             return None
         on_host = tensor.device.type == "cpu" != self.device.type
@@ -76,7 +76,7 @@ def _named(value: object) -> str:
 
 
 def _memory(tensor: torch.Tensor) -> int:
-    """Where its memory begins; 0 where it has none: it pretends only, or is sparse."""
+    """The address of its memory; 0 where it has none: it is fake, or sparse."""
     if isinstance(tensor, FakeTensor):
         return 0
     try:
