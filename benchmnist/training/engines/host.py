@@ -192,7 +192,7 @@ class _Pickler(pickle.Pickler):
         return _itself(value, self.kept) if by_which else None
 
     def reducer_override(self, value: Any) -> Any:
-        """Of an object that cannot be pickled, or is pickled in its own way, takes all that it refers to as well."""
+        """Of an object that cannot be pickled, or has its own way to be, takes all that it refers to too."""
         try:
             reduced = value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
         except (Exception, SystemExit):  # noqa: BLE001 - as above
