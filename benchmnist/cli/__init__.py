@@ -7,6 +7,8 @@ was trained; 3 the gate had nothing that it could compare; 130 interrupted; 143 
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import importlib
 import os
 import sys
@@ -91,6 +93,8 @@ def complain(message: str) -> None:
 
 def main() -> None:
     """The entry point `benchmnist`."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # standard error is closed
+        faulthandler.enable()  # a plugin in C may crash: it is then said in which line of whose code
     try:
         cli(prog_name="benchmnist")
     except BrokenPipeError:

@@ -87,7 +87,8 @@ class LocalExecutor:
                 self._hand_out(tasks)
                 if not self.busy:
                     return
-                yield from self._overdue()
+                if self.inbox.empty():  # what is done is done, however late it is heard
+                    yield from self._overdue()
                 yield from self._heard()
         finally:
             self.again.clear()

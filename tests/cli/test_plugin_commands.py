@@ -121,6 +121,31 @@ def benchmnist_models():
     assert "PluginError: calls os._exit(0)\n" in done.stdout
 
 
+def test_a_crash_in_what_is_checked_names_its_line(install_plugin: Callable[..., None]) -> None:
+    install_plugin(
+        "crashing",
+        """
+import ctypes
+from benchmnist import ModelSpec, hookimpl
+
+def tread_on_nothing(*, input_shape, num_classes):
+    ctypes.string_at(0)
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="crashing", summary="", build=tread_on_nothing)]
+""",
+    )
+    program = [sys.executable, "-m", "benchmnist", "check", "crashing"]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        program, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "model crashing, of benchmnist-crashing 1.0" in done.stdout
+    assert "tread_on_nothing" in done.stderr
+
+
 @pytest.mark.parametrize("kind", ["model", "dataset"])  # an optimizer is what the tutorial is about
 def test_a_new_plugin_passes_the_tests_that_come_with_it(
     invoke: Callable[..., Result], pip_install: Callable[[Path], Path], tmp_path: Path, kind: str

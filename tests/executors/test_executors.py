@@ -291,6 +291,23 @@ def test_a_case_that_hangs_is_ended_and_what_it_did_is_kept(
     assert told.log[-1] == "a/case completed"
 
 
+def test_what_ended_in_time_counts_however_late_it_is_heard(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("benchmnist.executors.time", SimpleNamespace(monotonic=lambda: now))
+    with LocalExecutor(replace(workplace, timeout=30)) as executor:
+        steps = executor.execute(iter([make_case(epochs=2)]))
+        next(steps)
+        worker = next(iter(executor.busy)).listener
+        assert worker is not None
+        worker.join()  # it has heard the result
+        now = 60.0
+        *_, (_, result) = steps
+    assert isinstance(result, CaseResult)
+    assert (result.status, len(result.trials[0].epochs)) == ("completed", 2)
+
+
 def test_a_time_limit_is_of_a_case_from_its_first_trial_on(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("benchmnist.executors.time", SimpleNamespace(monotonic=lambda: now))
