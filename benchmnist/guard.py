@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-def _set_cudnn(torch: Any, benchmark: bool, deterministic: bool) -> None:
-    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = benchmark, deterministic
+def _set_cudnn(torch: Any, benchmark: bool, deterministic: bool, enabled: bool) -> None:
+    cudnn = torch.backends.cudnn
+    cudnn.benchmark, cudnn.deterministic, cudnn.enabled = benchmark, deterministic, enabled
 
 
 class Float32Precision(NamedTuple):
@@ -96,6 +97,26 @@ def write_precision(torch: Any, precision: Float32Precision) -> None:
             owner.fp32_precision = value
 
 
+def _sync_debug_mode(torch: Any) -> int:
+    initialised = torch.cuda.is_initialized()  # asking would do that, too
+    return int(torch.cuda.get_sync_debug_mode()) if initialised else 0
+
+
+def _set_sync_debug_mode(torch: Any, mode: int) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
+        torch.cuda.set_sync_debug_mode(mode)
+
+
+def _autocast(torch: Any) -> tuple[bool, ...]:
+    return tuple(torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda"))
+
+
+def _set_autocast(torch: Any, enabled: tuple[bool, ...]) -> None:
+    for kind, value in zip(("cpu", "cuda"), enabled, strict=True):
+        torch.set_autocast_enabled(kind, value)
+
+
 _SETTINGS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
     "default dtype": (lambda t: t.get_default_dtype(), lambda t, value: t.set_default_dtype(value)),
     # None is not the same as "cpu": with a default device every call of torch goes through a function of it.
@@ -107,11 +128,23 @@ _SETTINGS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] 
     "gradient mode": (lambda t: t.is_grad_enabled(), lambda t, value: t.set_grad_enabled(value)),
     "deterministic mode": (
         lambda t: t.are_deterministic_algorithms_enabled(),
-        lambda t, value: t.use_deterministic_algorithms(value),
+        lambda t, value: t.use_deterministic_algorithms(
+            value, warn_only=t.is_deterministic_algorithms_warn_only_enabled()
+        ),
     ),
+    "deterministic mode by warnings": (
+        lambda t: t.is_deterministic_algorithms_warn_only_enabled(),
+        lambda t, value: t.use_deterministic_algorithms(t.are_deterministic_algorithms_enabled(), warn_only=value),
+    ),
+    "detection of anomalies": (
+        lambda t: (t.is_anomaly_enabled(), t.is_anomaly_check_nan_enabled()),
+        lambda t, value: t.autograd.set_detect_anomaly(*value),
+    ),
+    "autocast": (_autocast, _set_autocast),
+    "mode of noticing synchronisations": (_sync_debug_mode, _set_sync_debug_mode),
     "precision of float32 products": (read_precision, write_precision),
-    "choice of cuDNN's algorithms": (
-        lambda t: (t.backends.cudnn.benchmark, t.backends.cudnn.deterministic),
+    "use of cuDNN": (
+        lambda t: (t.backends.cudnn.benchmark, t.backends.cudnn.deterministic, t.backends.cudnn.enabled),
         lambda t, value: _set_cudnn(t, *value),
     ),
 }
@@ -157,16 +190,41 @@ def contained(*, seeds: bool = False) -> Iterator[Noticed]:
     else:
         sys.meta_path.insert(0, watch)
     try:
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        with not_exiting(), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             yield noticed
-    except SystemExit as error:
-        raise PluginError(f"calls sys.exit({error.code!r})") from error
     finally:
         if watch in sys.meta_path:
             sys.meta_path.remove(watch)
         noticed.printed = output.getvalue()
         if before:
             noticed.changed = _put_back(sys.modules["torch"], before, seeds=seeds)
+
+
+@contextlib.contextmanager
+def put_back() -> Iterator[list[str]]:
+    """Puts torch's global settings back at the end; the list then says what somebody had changed, in words."""
+    import torch
+
+    before, changed = _read(torch, seeds=False), list[str]()
+    try:
+        yield changed
+    finally:
+        changed += _put_back(torch, before, seeds=False)
+
+
+@contextlib.contextmanager
+def not_exiting() -> Iterator[None]:
+    """Turns the exceptions that are not meant as errors, and would end who calls, into one.
+
+    Raises:
+        PluginError: if the code calls `sys.exit`, or raises GeneratorExit.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise PluginError(f"calls sys.exit({error.code!r})") from error
+    except GeneratorExit as error:
+        raise PluginError("raises GeneratorExit") from error
 
 
 @contextlib.contextmanager

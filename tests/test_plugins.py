@@ -134,7 +134,7 @@ CHANGES = (
     "random numbers",
     "gradient mode from True to False",
     "deterministic mode from False to True",
-    "choice of cuDNN's algorithms",
+    "use of cuDNN",
     "default device from cpu to meta",
     "precision of float32 products from highest to medium",
 )

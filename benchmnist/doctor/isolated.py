@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from benchmnist.doctor.lines import Line, Miss, NotHere
-from benchmnist.errors import BenchmnistError
+from benchmnist.errors import BenchmnistError, first_line
 from benchmnist.store import write_file
 
 if TYPE_CHECKING:
@@ -269,8 +269,7 @@ def _run(task: Task) -> NoReturn:
         tell(Line(name="", state="problem", said=str(error)))
     except BaseException as error:  # noqa: BLE001 - it must not return into the nursery's loop
         traceback.print_exc()
-        first, *_ = str(error).splitlines() or [""]
-        tell(Line(name="", state="problem", said=f"{type(error).__name__}: {first}"))
+        tell(Line(name="", state="problem", said=f"{type(error).__name__}: {first_line(error)}"))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # an orderly end would wait for threads, and talk to a device that may be broken

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchmnist.errors import first_line
 from benchmnist.guard import contained
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Outcome:
     check: Check
     state: Literal["kept", "missed", "does not apply"]
     said: str = ""
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 def check(remedy: str, *, first: bool = False) -> Callable[[Callable[[Subject], None]], Check]:
@@ -103,9 +104,12 @@ def make(check: Check, subject: Subject) -> Outcome:
         return Outcome(check, "does not apply", str(reason))
     except Miss as miss:
         return Outcome(check, "missed", str(miss), miss)
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-        first, *_ = str(error).splitlines() or [""]
-        return Outcome(check, "missed", f"{type(error).__name__}: {first}", error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may raise anything
+        if type(error).__module__.startswith("_pytest."):  # as pytest-timeout does in a test
+            raise
+        return Outcome(check, "missed", f"{type(error).__name__}: {first_line(error)}", error)
     return Outcome(check, "kept")
 
 

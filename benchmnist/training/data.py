@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import platformdirs
 import torch
 
@@ -25,6 +27,13 @@ def seed_for(purpose: str, *numbers: int) -> int:
     """A seed of 32 bits for one purpose: the same everywhere and always, and unlike those of its neighbours."""
     digest = hashlib.blake2b(f"{purpose}/{numbers}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big")
+
+
+def seed_everything(seed: int) -> None:
+    """Begins the global streams of random numbers anew: torch's, Python's and numpy's."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - what a model may draw from
 
 
 def epoch_order(size: int, seed: int, epoch: int) -> Tensor:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import random
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from benchmnist.errors import CaptureError
+from benchmnist.guard import not_exiting, put_back
 from benchmnist.results import CaseResult, EpochResult, TrialResult, now, worst
 from benchmnist.training.clock import Clock
 from benchmnist.training.environment import environment
@@ -59,7 +62,8 @@ class _Training:
         """
         try:
             start = self.clock()
-            self._losses = self.way.engine.train_epoch(self.trial, self.order)
+            with not_exiting():
+                self._losses = self.way.engine.train_epoch(self.trial, self.order)
             self.seconds = self._seconds_of(self.clock() - start, self._losses.shape[-1])
         except Exception as error:  # noqa: BLE001 - it is raised again by `losses`
             self._error = error
@@ -126,11 +130,17 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[Epoch, N
     started, start = now(), time.perf_counter()
     trials: list[TrialResult] = []
     found: dict[str, Any] = {}
-    way, error, memory = None, None, 0
+    way, error, memory, changed = None, None, 0, list[str]()
     try:
-        with session.current(), _random_numbers_put_back(session), precision_of(case.precision, session.device):
+        with (
+            session.current(),
+            _random_numbers_put_back(session),
+            put_back() as changed,
+            precision_of(case.precision, session.device),
+        ):
             found = environment(session.device)  # within, so that the flags are those that it is trained with
-            way = find_way(setting)
+            with not_exiting():
+                way = find_way(setting)
             _ = data.test  # as the reference's, its memory is not the case's
             reference = Reference(session) if case.reference else None
             session.measure_memory()
@@ -148,7 +158,10 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[Epoch, N
         status="failed" if error else worst(trial.status for trial in trials),
         trials=tuple(trials),
         engine=way.name if way else "",
-        remarks=way.remarks if way else (),
+        remarks=(
+            *(way.remarks if way else ()),
+            *(f"it changed torch's {each}, which was put back after the case" for each in changed),
+        ),
         train_size=len(setting.dataset.train_images),
         steps=steps_per_epoch(case, setting.dataset),
         parameters=way.parameters if way else 0,
@@ -163,14 +176,16 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[Epoch, N
 
 @contextlib.contextmanager
 def _random_numbers_put_back(session: DeviceSession) -> Iterator[None]:
-    """As torch.random.fork_rng, also where the device has been broken within it."""
+    """As torch.random.fork_rng, also where the device has been broken within it; Python's and numpy's too."""
     device = session.device
-    on_cpu = torch.get_rng_state()
+    on_cpu, of_python, of_numpy = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
     on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     try:
         yield
     finally:
         torch.set_rng_state(on_cpu)
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)  # noqa: NPY002
         if on_gpu is not None:
             with contextlib.suppress(RuntimeError):
                 torch.cuda.set_rng_state(on_gpu, device)
@@ -198,7 +213,8 @@ def train_trial(
         test_images, test_labels = setting.session.data(setting.dataset).test
         setup_seconds = clock() - start
         for number in range(1, case.epochs + 1):
-            trial.begin(number)
+            with not_exiting():
+                trial.begin(number)
             learning_rate = trial.learning_rate
             training = _Training(setting, way, trial, number, clock)
             before = reference() if reference else 0.0
@@ -219,7 +235,8 @@ def train_trial(
                     reference_seconds=(before + after) / 2 if reference else None,
                 )
                 if losses.isfinite().all():
-                    loss, accuracy = evaluate(trial.alone(place), test_images, test_labels, case)
+                    with not_exiting():
+                        loss, accuracy = evaluate(trial.alone(place), test_images, test_labels, case)
                     result = result.model_copy(update={"test_loss": loss, "test_accuracy": accuracy})
                 else:
                     statuses[seed] = "diverged"

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import clip_grad_norm_
 
 from benchmnist.errors import TrialError
-from benchmnist.training.data import epoch_order, seed_for
+from benchmnist.training.data import epoch_order, seed_everything, seed_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,7 +89,7 @@ class Trial:
 
     def begin(self, epoch: int) -> None:
         """Makes ready for an epoch: what the model draws in it (dropout) is the same on every engine."""
-        torch.manual_seed(seed_for("noise", self.seeds[0], epoch))
+        seed_everything(seed_for("noise", self.seeds[0], epoch))
         self.train()
 
     @property
@@ -176,10 +177,20 @@ class Trial:
 
 
 def build_model(case: Case, seed: int, registry: Registry, dataset: Dataset) -> nn.Module:
-    """The model of a case on the CPU, with the initial weights of the seed, whatever the optimizer."""
-    torch.manual_seed(seed_for("weights", seed if case.init_seed is None else case.init_seed))
+    """The model of a case on the CPU, with the initial weights of the seed, whatever the optimizer.
+
+    Raises:
+        TrialError: if it has lazy layers.
+    """
+    seed_everything(seed_for("weights", seed if case.init_seed is None else case.init_seed))
     build = registry.models[case.model.use].spec.load()
     model: nn.Module = build(input_shape=dataset.input_shape, num_classes=dataset.num_classes, **case.model.params)
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise TrialError(
+                f"the model {case.model.use!r} does not know the size of its parameter {name} when it is built; "
+                "use a layer that is told its sizes, not a lazy one: `build` is given input_shape and num_classes"
+            )
     return model
 
 

@@ -24,7 +24,7 @@ from benchmnist.training.engines.stacked import build_stack
 from benchmnist.training.trial import Build, build_trial, steps_per_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from torch import Tensor
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from benchmnist.training.device import DeviceSession
     from benchmnist.training.engines import Engine
     from benchmnist.training.trial import Trial
+
+BUILTIN = "builtin"
+"""The plugin whose schedules are known to move nothing but the numbers in the optimizer's groups."""
 
 STEPS_COMPARED = 3
 """Steps of whole batches in a short epoch that is compared, of which the first is that before any update.
@@ -213,8 +216,10 @@ def _disagreement(setting: Setting, way: Way, expected: Tensor) -> str:
         way.engine.rehearse()
         seen = _first_losses(setting, way, trial, len(expected))
         steps = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset)
-        way.engine.foresee(trial, steps - seen.numel())
-        if not torch.allclose(seen, expected, rtol=TOLERANCE):
+        schedule = setting.case.schedule
+        ours = schedule is None or setting.registry.schedules[schedule.use].plugin.name == BUILTIN
+        way.engine.foresee(trial, steps - seen.numel(), wholly=not ours)
+        if not torch.allclose(seen.double(), expected.double(), rtol=TOLERANCE):
             return f"its first losses are {seen.flatten().tolist()}, and should be {expected.flatten().tolist()}"
         return _lost(setting, way, trial) if way.stacked else ""
     finally:
@@ -225,36 +230,58 @@ def _lost(setting: Setting, way: Way, stack: Trial) -> str:
     """What would be lost of a stack: all but what each seed has for itself, its parameters and buffers.
 
     One model is trained for all, and another one tested: what the one keeps in an attribute never reaches the
-    other, nor what is tested the buffers that are trained with.
+    other, nor what is tested the buffers that are trained with. And neither is told all that a model is told which
+    is both: to be ready to be trained, and to be tested.
     """
     images = setting.session.data(setting.dataset).test[0][:2]
     alone = stack.alone(0)
+    for model in (alone.model, stack.model):  # only the second one has gradients
+        moved = _watch(model.named_modules(), setting.device, weights=True)
+        mode = model.training
+        model.train(not mode)
+        model.train(mode)
+        if names := moved():
+            return f"the model changes {names} between training and testing"
     if setting.case.evaluate_in == "eval":  # or else it is a copy that is tested
         alone.eval()
         with torch.no_grad():
             alone.model(images.clone())  # what is made by the first call only does not count
-            moved = _watch(alone, setting.device)
+            moved = _watch(alone.modules, setting.device)
             alone.model(images.clone())
         if names := moved():
             return f"the model changes {names} while it is tested"
     stack.begin(0)
-    moved = _watch(stack, setting.device)
+    moved = _watch(stack.modules, setting.device)
     _first_losses(setting, way, stack, 1)
     if names := moved():
         return f"the model changes {names} in training, of which a stack has one for all seeds"
     return ""
 
 
-def _watch(trial: Trial, device: torch.device) -> Callable[[], str]:
-    """Remembers all of a model but its parameters. Returns a function that names what has changed since."""
-    host = Host(trial, device)
+def _watch(
+    modules: Iterable[tuple[str, nn.Module]], device: torch.device, *, weights: bool = False
+) -> Callable[[], str]:
+    """Remembers all of a model, its parameters where `weights` says so, and the host's random numbers.
+
+    Returns a function that names what has changed since.
+    """
+    modules = [*modules]
+    host = Host(modules, device)
     host.remember()
-    buffers = [buffer for _, module in trial.modules for buffer in module.named_buffers(recurse=False)]
-    before = [buffer.clone() for _, buffer in buffers]
+    numbers = host.random_numbers()
+    tensors = [buffer for _, module in modules for buffer in module.named_buffers(recurse=False)]
+    if weights:
+        tensors += [parameter for _, module in modules for parameter in module.named_parameters(recurse=False)]
+    before = [(tensor.clone(), tensor.requires_grad) for _, tensor in tensors]
 
     def moved() -> str:
-        changed = {name for (name, now), then in zip(buffers, before, strict=True) if not torch.equal(now, then)}
-        return " and ".join(sorted(changed)) or host.moved_in_model()
+        changed = {
+            name
+            for (name, now), (then, trained) in zip(tensors, before, strict=True)
+            if not torch.equal(now.nan_to_num(), then.nan_to_num()) or now.requires_grad != trained
+        }
+        drawn = "the random numbers of the host" if host.random_numbers() != numbers else ""
+        return " and ".join(sorted(changed)) or host.moved() or drawn
 
     return moved
 

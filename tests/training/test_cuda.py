@@ -43,10 +43,10 @@ SAME = 1e-3
 """Relative: the stand-in computes on the CPU, in another order here and there."""
 
 STRANGE = """
-import gc
+import gc, random, secrets
 import torch
 from torch import nn
-from benchmnist import ModelSpec, ScheduleSpec, hookimpl
+from benchmnist import ModelSpec, OptimizerSpec, ScheduleSpec, hookimpl
 
 collecting = []
 
@@ -56,8 +56,10 @@ class Strange(nn.Module):
         self.linear, self.how = nn.Linear(784, 10), how
         self.calls, self.on_host = 0, torch.zeros(())
         self.register_buffer("ema", torch.zeros(()))
+        if how == "doubled":
+            self.double()
     def forward(self, x):
-        x = self.linear(x.flatten(1))
+        x = self.linear(x.flatten(1).to(self.linear.weight.dtype))
         return getattr(self, self.how)(x)
     def item(self, x):
         return x * (1.0 if x.sum().item() < 1e9 else 2.0)  # here it waits
@@ -89,8 +91,63 @@ class Strange(nn.Module):
     def replaces(self, x):  # elsewhere, where the same parameter lies from then on
         self.linear.weight.data = self.linear.weight.data * 0.999
         return x
+    def draws_of_the_system(self, x):  # no state shows it
+        return x if secrets.randbelow(20) or not self.training else 0.5 * x
+    def draws_anew(self, x):
+        return x if random.Random().random() < 0.95 or not self.training else 0.5 * x
+    def drops(self, x):
+        return nn.functional.dropout(x, self.p, self.training)
     def plain(self, x):
         return x
+    p = 0.0
+    def train(self, mode=True):
+        if mode and self.how == "prunes" and self.linear.weight.grad is not None:
+            gradient = self.linear.weight.grad.abs()
+            self.linear.weight.data.mul_(gradient >= gradient.mean())
+        return super().train(mode)
+    prunes = doubled = plain
+
+class Knowing(torch.optim.SGD):
+    "Leads a schedule to the model."
+    def __init__(self, model, **options):
+        super().__init__(model.parameters(), **options)
+        self.model = model
+
+class Decaying(torch.optim.SGD):
+    "Moves its own rate, too."
+    def step(self, closure=None):
+        super().step(closure)
+        for group in self.param_groups:
+            group["lr"] = group["lr"] * 0.999
+
+class Cycling(torch.optim.lr_scheduler.LRScheduler):
+    "Moves the model within each epoch of five steps, or the rate by the gradients."
+    def __init__(self, optimizer, how):
+        self.how = how
+        super().__init__(optimizer)
+    def get_lr(self):
+        if self.how != "gradients" or self.last_epoch < 12:
+            return list(self.base_lrs)
+        norm = sum(p.grad.norm() ** 2 for group in self.optimizer.param_groups for p in group["params"])
+        return [rate / (1 + norm.item()) for rate in self.base_lrs]
+    def step(self, *_):
+        super().step()
+        if self.how == "model":
+            self.optimizer.model.p = 0.5 * (self.last_epoch > 20 and self.last_epoch % 5 == 3)
+
+def knowing(model, *, lr=0.2, fused=None):
+    return Knowing(model, lr=lr, fused=fused)
+
+def decaying(model, *, lr=0.2, fused=None):
+    return Decaying(model.parameters(), lr=lr, fused=fused)
+
+def cycling(optimizer, *, total_steps, how):
+    return Cycling(optimizer, how)
+
+@hookimpl
+def benchmnist_optimizers():
+    return [OptimizerSpec(name=name, summary="", build=build, capturable=True, fused=("cuda",))
+            for name, build in (("knowing", knowing), ("decaying", decaying))]
 
 class Moving(torch.optim.lr_scheduler.LRScheduler):
     "Moves the momentum from a step on: of any trial, or, which nobody can foresee, of the fourth only."
@@ -111,7 +168,8 @@ def moving(optimizer, *, total_steps, how):
 
 @hookimpl
 def benchmnist_schedules():
-    return [ScheduleSpec(name="moving", summary="", build=moving)]
+    return [ScheduleSpec(name="moving", summary="", build=moving),
+            ScheduleSpec(name="cycling", summary="", build=cycling)]
 
 def build(*, input_shape, num_classes, how="plain"):
     return Strange(how)
@@ -211,6 +269,57 @@ def test_a_model_that_changes_on_the_host_is_trained_without_a_graph(card: Card,
     assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
 
 
+@pytest.mark.parametrize("how", ["draws_of_the_system", "draws_anew"])
+@pytest.mark.usefixtures("strange")
+def test_a_model_that_draws_what_no_state_shows_is_trained_without_a_graph(card: Card, how: str) -> None:
+    with card():
+        seen = result_of(make_case(model=component("strange", how=how)), "cuda")
+    reason = "a step draws random numbers from the operating system, which a graph cannot do"
+    assert (seen.status, seen.engine, seen.remarks) == ("completed", "resident", (f"not graph: {reason}",))
+
+
+@pytest.mark.parametrize("engine", ["graph", "stacked"])
+@pytest.mark.parametrize("train_size", [230, 250])
+@pytest.mark.usefixtures("strange")
+def test_whoever_reads_gradients_between_steps_finds_those_of_the_last(
+    card: Card, engine: str, train_size: int
+) -> None:
+    options: dict[str, Any] = {"engine": engine, "train_size": train_size, "epochs": 5, "seeds": (0, 1)}
+    pruning = on_cpu_and_cuda(card, model=component("strange", how="prunes"), **options)
+    knowing, cycling = component("knowing"), component("cycling", how="gradients")
+    scheduled = on_cpu_and_cuda(card, optimizer=knowing, schedule=cycling, **{**options, "seeds": (0,)})
+    for expected, seen in (pruning, scheduled):
+        assert seen.status == "completed", seen.error
+        assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
+    assert "graph" in pruning[1].remarks
+
+
+@pytest.mark.parametrize(
+    ("how", "optimizer", "reason"),
+    [
+        ("model", "knowing", "the schedule changes p from step to step, which a graph cannot see"),
+        (
+            "nothing",
+            "decaying",
+            "the optimizer changes lr from step to step, beside the schedule",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("strange")
+def test_what_moves_within_an_epoch_only_is_noticed(card: Card, how: str, optimizer: str, reason: str) -> None:
+    expected, seen = on_cpu_and_cuda(
+        card,
+        model=component("strange", how="drops"),
+        optimizer=component(optimizer),
+        schedule=component("cycling", how=how),
+        train_size=250,
+        epochs=6,
+    )
+    assert (seen.status, seen.engine) == ("completed", "resident")
+    assert seen.remarks[0].startswith(f"not graph: {reason}")
+    assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
+
+
 @pytest.mark.parametrize("train_size", [20, 50, 60, 150])
 def test_the_shortest_trainings_are_captured_too(card: Card, train_size: int) -> None:
     for options in ({"epochs": 1, "schedule": component("onecycle")}, {"epochs": 3}):
@@ -249,6 +358,13 @@ def test_what_nobody_can_foresee_has_the_case_begun_anew_without_a_graph(card: C
         (seed, epoch) for seed in (0, 1, 2) for epoch in (1, 2, 3)
     ]
     assert (after.status, after.engine) == ("completed", "graph")
+
+
+@pytest.mark.usefixtures("strange")
+def test_a_model_of_doubles_is_captured_too(card: Card) -> None:
+    expected, seen = on_cpu_and_cuda(card, model=component("strange", how="doubled"))
+    assert (seen.status, seen.engine, seen.precision) == ("completed", "graph", "float64"), seen.remarks
+    assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
 
 
 @pytest.mark.usefixtures("strange")

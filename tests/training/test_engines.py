@@ -117,8 +117,10 @@ def test_every_optimizer_is_stacked_or_it_is_said_why_not(optimizer: str) -> Non
 
 
 ODD_MODELS = """
+import random
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 from benchmnist import ModelSpec, hookimpl
 
 class Noisy(nn.Linear):
@@ -189,11 +191,30 @@ class Keeping(nn.Module):
         self.count, self.tensor, self.equal = 0, torch.zeros(()), torch.ones(2)  # the last in every seed's
         self.register_buffer("buffer", torch.zeros(()))
         self.register_buffer("steps", torch.zeros(()))
+        if how == "a number to learn":
+            self.number = nn.Parameter(torch.zeros(()))
+        if how == "hook":
+            self.out.weight.register_hook(lambda gradient: 0.999 * gradient)
+        if how == "later hook":
+            self.out.weight.register_post_accumulate_grad_hook(lambda weight: print(end=""))
+        if how == "attribute":
+            self.out.weight.no_decay = True
+        if how == "parametrized":
+            self.out = parametrizations.weight_norm(self.out)
     def train(self, mode=True):
         if mode and self.how == "count in train()":
             self.count += 1
         if mode and self.how == "buffer in train()":
             self.buffer += 1
+        if not mode and self.how == "count in eval()":
+            self.count += 1
+        if mode and not self.training and self.how == "count of returns":
+            self.count += 1
+        weight = self.out.weight
+        if not mode and self.how == "weight by gradient" and weight.grad is not None:
+            weight.data.mul_(1 / (1 + weight.grad.norm()))
+        if not mode and self.how == "frozen in eval()":
+            weight.requires_grad_(False)
         return super().train(mode)
     def forward(self, x):
         if self.training:
@@ -201,6 +222,8 @@ class Keeping(nn.Module):
             self.count += self.how == "count in training"
             if self.how == "tensor in training":
                 self.tensor = self.tensor + 1
+            if self.how == "random numbers" and random.random() < 0.1:
+                x = x * 1.0001
         else:
             self.count += self.how == "count in testing"
             if self.how == "buffer in testing":
@@ -258,11 +281,21 @@ def test_models_that_differ_in_more_than_tensors_are_not_stacked(
     ("how", "reason"),
     [
         ("count in training", "not stacked: the model changes count in training"),
-        ("count in train()", "not stacked: the model changes count in training"),
+        ("count in train()", "not stacked: the model changes count between training and testing"),
         ("count in testing", "not stacked: the model changes count while it is tested"),
         ("tensor in training", "not stacked: the model changes tensor in training"),
-        ("buffer in train()", "not stacked: the model changes buffer in training"),
+        ("buffer in train()", "not stacked: the model changes buffer between training and testing"),
         ("buffer in testing", "not stacked: the model changes buffer while it is tested"),
+        ("count in eval()", "not stacked: the model changes count between training and testing"),
+        ("count of returns", "not stacked: the model changes count between training and testing"),
+        ("weight by gradient", "not stacked: the model changes weight between training and testing"),
+        ("frozen in eval()", "not stacked: the model changes weight between training and testing"),
+        ("random numbers", "not stacked: the model changes the random numbers of the host in training"),
+        ("hook", "not stacked: the parameter out.weight has a hook, an attribute or a class of its own"),
+        ("later hook", "not stacked: the parameter out.weight has a hook, an attribute or a class of its own"),
+        ("attribute", "not stacked: the parameter out.weight has a hook, an attribute or a class of its own"),
+        ("parametrized", "not stacked: the seeds' models have layers of different classes (Parametrized"),
+        ("a number to learn", "stacked"),
         ("nothing", "stacked"),
     ],
 )
@@ -270,7 +303,8 @@ def test_what_a_stack_would_lose_of_a_model_is_noticed_before_it_counts(
     install_plugin: Callable[..., None], how: str, reason: str
 ) -> None:
     install_plugin("odd", ODD_MODELS)
-    result = result_of(make_case(model=component("keeping", how=how), seeds=(0, 1), engine="stacked"))
+    options = {"model": component("keeping", how=how), "seeds": (0, 1), "clip_grad_norm": 0.5}
+    result = result_of(make_case(engine="stacked", **options))
     assert result.status == "completed", result.error
     assert result.remarks[0].startswith(reason)
 

@@ -3,9 +3,11 @@ from __future__ import annotations
 import importlib
 import itertools
 import math
+import random
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from training_support import component, epochs_of, losses, make_case, result_of, setting_of
@@ -225,12 +227,114 @@ def test_the_mode_of_evaluation_matters_where_it_should() -> None:
     assert accuracy("fc-bn-dropout", "eval") != accuracy("fc-bn-dropout", "train")
 
 
-def test_training_leaves_the_callers_generator_alone() -> None:
-    torch.manual_seed(1)
-    expected = torch.rand(3)
-    torch.manual_seed(1)
+MEDDLING = """
+import random
+import numpy as np
+import torch
+from torch import nn
+from benchmnist import ModelSpec, hookimpl
+
+class Meddling(nn.Module):
+    "Does something odd in its thirtieth training step."
+    def __init__(self, how):
+        super().__init__()
+        self.linear, self.how, self.steps = nn.Linear(784, 10), how, 0
+    def forward(self, x):
+        self.steps += self.training
+        x = self.linear(x.flatten(1))
+        if self.how == "draws":
+            return x * random.choice([0.5, 1, 2]) + np.random.rand() if self.training else x
+        if self.training and self.steps == 20:
+            getattr(self, self.how)()
+        return x
+    def gradients(self):
+        torch.set_grad_enabled(False)
+    def dtype(self):
+        torch.set_default_dtype(torch.float64)
+    def device(self):
+        torch.set_default_device("meta")
+    def anomalies(self):
+        torch.autograd.set_detect_anomaly(True)
+    def autocast(self):
+        torch.set_autocast_enabled("cpu", True)
+    def deterministic(self):
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    def exits(self):
+        raise SystemExit(3)
+    def closes(self):
+        raise GeneratorExit
+
+def meddling(*, input_shape, num_classes, how):
+    return Meddling(how)
+
+def lazy(*, input_shape, num_classes):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes))
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="meddling", summary="", build=meddling), ModelSpec(name="lazy", summary="", build=lazy)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "named"),
+    [
+        ("gradients", "gradient mode from True to False"),
+        ("dtype", "default dtype from torch.float32 to torch.float64"),
+        ("device", "default device from cpu to meta"),
+        ("anomalies", "detection of anomalies from (False, True) to (True, True)"),
+        ("autocast", "autocast from (False, False) to (True, False)"),
+        ("deterministic", "deterministic mode from False to True"),
+    ],
+)
+def test_what_a_step_changes_in_torch_costs_no_other_case_anything(
+    install_plugin: Callable[..., None], how: str, named: str
+) -> None:
+    install_plugin("meddling", MEDDLING)
+    expected = losses(result_of(make_case()))
+    meddling = result_of(make_case(model=component("meddling", how=how), epochs=2))
+    assert f"it changed torch's {named}, which was put back after the case" in meddling.remarks
+    assert losses(result_of(make_case())) == expected
+
+
+@pytest.mark.parametrize(("how", "said"), [("exits", "calls sys.exit(3)"), ("closes", "raises GeneratorExit")])
+def test_a_model_that_wants_to_end_the_process_fails_its_case(
+    install_plugin: Callable[..., None], how: str, said: str
+) -> None:
+    install_plugin("meddling", MEDDLING)
+    result = result_of(make_case(model=component("meddling", how=how), epochs=3))
+    assert (result.status, [len(trial.epochs) for trial in result.trials]) == ("failed", [1])
+    assert f"PluginError: {said}\n" in str(result.error)
+    assert "in forward" in str(result.error)
+
+
+def test_what_is_drawn_by_other_means_than_torchs_comes_from_the_seed_too(
+    install_plugin: Callable[..., None],
+) -> None:
+    install_plugin("meddling", MEDDLING)
+    case = make_case(model=component("meddling", how="draws"), seeds=(0, 1), epochs=2)
+    first, again = losses(result_of(case)), losses(result_of(case))
+    assert again == first
+    assert len({*first}) == len(first)
+
+
+def test_a_lazy_model_is_told_to_be_another(install_plugin: Callable[..., None]) -> None:
+    install_plugin("meddling", MEDDLING)
+    result = result_of(make_case(model="lazy"))
+    assert result.status == "failed"
+    assert (
+        "the model 'lazy' does not know the size of its parameter 1.weight when it is built; use a layer"
+        in str(result.error)
+    )
+
+
+def test_training_leaves_the_callers_generators_alone() -> None:
+    def states() -> tuple[object, ...]:
+        return torch.get_rng_state().tolist(), random.getstate(), str(np.random.get_state())  # noqa: NPY002
+
+    before = states()
     result_of(make_case())
-    assert torch.rand(3).equal(expected)
+    assert states() == before
 
 
 def test_the_weights_are_handed_over_after_each_trial() -> None:

@@ -43,13 +43,18 @@ class Engine(Protocol):
         """Looks closer at the steps from now on, until it is released: they are for nothing but that."""
         return
 
-    def foresee(self, trial: Trial, steps: int) -> None:
+    def foresee(self, trial: Trial, steps: int, *, wholly: bool) -> None:
         """Makes so many steps of the schedule of a trial that it has trained, where they may show anything.
+
+        Args:
+            trial: The trial.
+            steps: Of its schedule.
+            wholly: Whether the schedule may move anything at any step, and put it back later.
 
         Raises:
             CaptureError: if the schedule moves what it cannot train with.
         """
-        del trial, steps
+        del trial, steps, wholly
 
     def release(self) -> None:
         """Lets go of the trial that it has trained, and of what was made for it."""

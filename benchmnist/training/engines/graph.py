@@ -23,7 +23,7 @@ import torch
 
 from benchmnist.errors import CaptureError, first_line
 from benchmnist.training.clock import Clock
-from benchmnist.training.engines.host import Host
+from benchmnist.training.engines.host import Host, without_entropy
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.engines.trace import Trace, difference
 
@@ -70,17 +70,16 @@ class GraphEngine(ResidentEngine):
         self.untimed_seconds, self.untimed_steps = self.clock() - start, 0
         return self.recording.train_epoch(order)
 
-    def foresee(self, trial: Trial, steps: int) -> None:
+    def foresee(self, trial: Trial, steps: int, *, wholly: bool) -> None:
         """See Engine.
 
         Raises:
             CaptureError: if the schedule moves anything but the learning rate.
         """
         if trial.schedule is not None and self.recording is not None:
-            for _ in range(steps):
+            for step in range(1, steps + 1):
                 trial.schedule.step()
-                self.recording.host.require_schedule()
-            self.recording.host.require_schedule(wholly=True)
+                self.recording.host.require_schedule(wholly=wholly or step == steps)
 
     def release(self) -> None:
         """See Engine."""
@@ -91,10 +90,11 @@ class _Recording:
     """The captured steps of one trial, and the buffers on the device that they read and write.
 
     The first step of a trial is executed as it stands, for that is when optimizers make their state. The next of
-    each size is looked at while it is executed, and then captured; in a rehearsal the second next, if it does what
-    the next did. Neither is timed where others of the epoch are replayed: it then takes what these take, each
-    counted once more for every step that was not one. An epoch of which no whole batch is replayed takes what its
-    steps take as they are launched.
+    each size is looked at while it is executed, in a rehearsal the second next too, whether it does the same. What
+    comes after it is captured, and replayed at once: what a graph leaves in memory (gradients, for one) is of no
+    use before. Steps that are launched are not timed where others of the epoch are replayed: they then take what
+    these take, each counted once more for every step that was not one. An epoch of which no whole batch is
+    replayed takes what its steps take as they are launched.
     """
 
     def __init__(self, engine: GraphEngine, trial: Trial, order: Tensor) -> None:
@@ -107,15 +107,18 @@ class _Recording:
         self.step = torch.zeros(1, dtype=torch.int64, device=device)
         self.losses = torch.zeros(*order.shape[:-1], len(self.sizes), device=device)
         self.rates = _Rates(trial, device)
-        self.host = Host(trial, device, lent=trial.schedule is not None)
+        self.host = Host(trial.modules, device, trial.optimizer, lent=trial.schedule is not None)
+        self.ready: set[int] = set()  # the sizes of batches of which the next step may be captured
         self.replays: dict[int, Callable[[], Any]] = {}  # by the size of the batch
+        self.gradients: dict[int, list[Tensor | None]] = {}  # where the graph of that size leaves them
+        self.last: int | None = None  # the size of the graph that the parameters' gradients are of
         self.seen: dict[int, list[Call]] = {}  # what a step of that size did
         self.started = False
         self.launched_seconds, self.launched_steps = 0.0, 0
 
     def fits(self, trial: Trial, order: Tensor) -> bool:
         """Whether it is of that trial, as it still is, and for orders of that shape."""
-        return trial is self.trial and order.shape == self.order.shape and self.host.unchanged()
+        return trial is self.trial and order.shape == self.order.shape and not self.host.moved()
 
     def train_epoch(self, order: Tensor) -> Tensor:
         """See Engine."""
@@ -125,11 +128,15 @@ class _Recording:
         self.rates.lend()
         replayed = False
         for size in self.sizes:
+            if size in self.ready:
+                self._capture(size)
             if size in self.replays:
                 self.replays[size]()
+                self._show_gradients(size)
                 replayed |= size == self.sizes[0]
             else:
-                self._first_step(size)
+                self._launch(size)
+                self.last = None
             if self.trial.schedule is not None:
                 self.rates.take_back()
                 self.trial.schedule.step()
@@ -144,8 +151,8 @@ class _Recording:
             self.engine.untimed_steps += self.launched_steps
         return self.losses.clone()
 
-    def _first_step(self, size: int) -> None:
-        """Makes a step of which there is no graph; where it is not the first of the trial, makes the graph too."""
+    def _launch(self, size: int) -> None:
+        """Makes a step of which there is no graph; where it is not the first of the trial, looks at it."""
         begun = self.clock()
         numbers = b""
         if self.started:
@@ -157,19 +164,41 @@ class _Recording:
             warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
             warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
             trace = Trace(self.engine.session.device) if self.engine.rehearses else contextlib.nullcontext()
-            with self._without_waiting() if self.started else contextlib.nullcontext(), trace:
+            with contextlib.ExitStack() as looking:
+                if self.started:
+                    looking.enter_context(self._without_waiting())
+                    looking.enter_context(without_entropy())
+                looking.enter_context(trace)
                 self._step(size)
             launched = self.clock()
-            if self.started:
-                self.host.require_step(numbers)
-                if not isinstance(trace, Trace) or self._is_the_same_again(size, trace):
-                    self.replays[size] = self._captured(size)
-            else:
-                self.host.remember()
-                self.started = True
+        self.rates.require_kept()
+        if self.started:
+            self.host.require_step(numbers)
+            if not isinstance(trace, Trace) or self._is_the_same_again(size, trace):
+                self.ready.add(size)
+        else:
+            self.host.remember()
+            self.started = True
         self.launched_seconds += launched - start
         self.launched_steps += 1
         self.engine.untimed_seconds += self.clock() - launched + start - begun
+
+    def _capture(self, size: int) -> None:
+        """Makes the graph of a step, which has not been executed then."""
+        begun = self.clock()
+        self.host.require_schedule(wholly=True)
+        self.ready.remove(size)
+        self.replays[size] = self._captured(size)
+        self.gradients[size] = [parameter.grad for parameter in self.trial.model.parameters()]
+        self.last = size
+        self.engine.untimed_seconds += self.clock() - begun
+
+    def _show_gradients(self, size: int) -> None:
+        """Gives the parameters the gradients of the last step, as they would have them without graphs."""
+        if self.last != size:
+            for parameter, gradient in zip(self.trial.model.parameters(), self.gradients[size], strict=True):
+                parameter.grad = gradient
+            self.last = size
 
     def _is_the_same_again(self, size: int, trace: Trace) -> bool:
         """Compares a step with the one of that size before it. Returns False if there was none to compare with.
@@ -218,7 +247,8 @@ class _Recording:
         collects = gc.isenabled()
         gc.disable()  # what is collected during a capture may free memory, which is not allowed then
         try:
-            with torch.cuda.graph(graph, stream=session.stream):
+            with warnings.catch_warnings(), torch.cuda.graph(graph, stream=session.stream):
+                warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
                 self._step(size)
         except Exception as error:
             # Where the capture was spoiled, its end raises too, and says nothing of the cause.
@@ -255,6 +285,18 @@ class _Rates:
         self.numbers = [group["lr"] for group in self.groups]
         for group, tensor, number in zip(self.groups, self.tensors, self.numbers, strict=True):
             group["lr"] = tensor.fill_(number)
+
+    def require_kept(self) -> None:
+        """Looks whether the optimizer has left them alone; this waits for the device.
+
+        Raises:
+            CaptureError: if it has not.
+        """
+        for group, tensor, number in zip(self.groups, self.tensors, self.numbers, strict=True):
+            if group["lr"] is not tensor or tensor.item() != torch.tensor(number, dtype=tensor.dtype).item():
+                raise CaptureError(
+                    "the optimizer changes lr from step to step, beside the schedule; a graph cannot see it"
+                )
 
     def take_back(self) -> None:
         """Gives the optimizer numbers again."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import os
 import pickle
 import random
+import threading
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MemberDescriptorType, ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType
@@ -20,8 +22,6 @@ from benchmnist.training.engines.trace import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-
-    from benchmnist.training.trial import Trial
 
     Place = tuple[str, str, str]
     """Whose something is, its name, and where it is."""
@@ -42,13 +42,21 @@ class Host:
     in what a step does (trace.py), or never; a model that counts there has to say `capturable=False`.
 
     Args:
-        trial: What is trained.
+        modules: All modules of the model, by their paths.
         device: Where it is trained.
+        optimizer: Its optimizer; None where only the model is of interest.
         lent: Whether the learning rates are on the device.
     """
 
-    def __init__(self, trial: Trial, device: torch.device, *, lent: bool = False) -> None:
-        self.optimizer, self.modules, self.device = trial.optimizer, dict(trial.modules), device
+    def __init__(
+        self,
+        modules: Iterable[tuple[str, nn.Module]],
+        device: torch.device,
+        optimizer: torch.optim.Optimizer | None = None,
+        *,
+        lent: bool = False,
+    ) -> None:
+        self.optimizer, self.modules, self.device = optimizer, dict(modules), device
         self.known = {id(self.optimizer), *map(id, self.modules.values())}
         self.apart = {"params", "lr"} if lent else {"params"}
         self.kept: dict[int, object] = {}  # alive, so that nothing else comes to lie where it lies
@@ -60,18 +68,13 @@ class Host:
         """Remembers all as it is now."""
         self.kept = {}
         self.by_place = {place: self._value(value, self.kept) for place, value in self._all()}
-        for parts in (self._model, self._optimizer, self._all):
+        for parts in (self._optimizer, self._all):
             self.places[parts] = {place for place, _ in parts()}
-            if parts != self._model:  # that is held once only
-                self.all_at_once[parts] = self._value([*parts()], self.kept)
+            self.all_at_once[parts] = self._value([*parts()], self.kept)
 
-    def unchanged(self) -> bool:
-        """Whether model and optimizer are as they were."""
-        return not self._moved(self._all)
-
-    def moved_in_model(self) -> str:
-        """The names of what has changed in the model; empty if nothing has."""
-        return _named(self._moved(self._model))
+    def moved(self) -> str:
+        """The names of what has changed; empty if nothing has."""
+        return _named(self._moved(self._all))
 
     def require_step(self, numbers: bytes) -> None:
         """Holds all against what it was, and the random numbers against what they were just before the step.
@@ -105,18 +108,18 @@ class Host:
         both = [*now, *(place for place in self.by_place if place in self.places[parts] - now.keys())]
         return [place for place in both if self.by_place.get(place) != now.get(place)]
 
-    def _model(self) -> Iterator[tuple[Place, object]]:
+    def _all(self) -> Iterator[tuple[Place, object]]:
         for path, module in self.modules.items():
             yield from _entries(MODEL, path, _attributes(module))
-
-    def _all(self) -> Iterator[tuple[Place, object]]:
-        yield from self._model()
         yield from self._optimizer()
-        for place, state in enumerate(self.optimizer.state.values()):
+        states = {} if self.optimizer is None else self.optimizer.state
+        for place, state in enumerate(states.values()):
             entries = state if isinstance(state, dict) else {"state": state}
             yield from _entries(OPTIMIZER, f"state {place}", entries)
 
     def _optimizer(self) -> Iterator[tuple[Place, object]]:
+        if self.optimizer is None:
+            return
         yield from _entries(OPTIMIZER, "", _attributes(self.optimizer), without=("state", "param_groups"))
         for place, group in enumerate(self.optimizer.param_groups):
             yield (OPTIMIZER, "param_groups", str(place)), _Itself(group)
@@ -137,6 +140,37 @@ class Host:
         except (Exception, SystemExit):  # noqa: BLE001 - a stranger's object may raise anything
             return repr(_itself(value, kept)).encode()
         return file.getvalue()
+
+
+@contextlib.contextmanager
+def without_entropy() -> Iterator[None]:
+    """Notices whether this thread draws from the operating system's random numbers: no state shows that it did.
+
+    Raises:
+        CaptureError: at the end, if it has.
+    """
+    real, seed, here, drawn = os.urandom, random.Random.seed, threading.get_ident(), set()
+
+    def urandom(size: int) -> bytes:
+        drawn.add(threading.get_ident())
+        return real(size)
+
+    def seeded(generator: random.Random, a: Any = None, version: int = 2) -> None:
+        if a is None:
+            drawn.add(threading.get_ident())
+        seed(generator, a, version)
+
+    def put(urandom: Callable[[int], bytes], seed: Any) -> None:
+        os.urandom = random._urandom = urandom  # type: ignore[attr-defined]  # noqa: SLF001 - of secrets and others
+        random.Random.seed = seed  # type: ignore[method-assign]
+
+    put(urandom, seeded)
+    try:
+        yield
+    finally:
+        put(real, seed)
+    if here in drawn:
+        raise CaptureError("a step draws random numbers from the operating system, which a graph cannot do")
 
 
 def _named(places: Iterable[Place]) -> str:

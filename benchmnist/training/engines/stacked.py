@@ -51,9 +51,10 @@ class Stack(Trial):
         self.noise = _Noise(len(seeds), next(iter(self.parameters.values())).device)
         self.generators = self.noise.generators
         self.mapped = copy.deepcopy(one)
-        for path, module in [*self.mapped.named_modules()]:
+        for module in self.mapped.modules():
             if type(module) is nn.Dropout:
-                self.mapped.set_submodule(path, _Dropout(module.p, self.noise))
+                module.__class__ = _Dropout
+                vars(module)["noise"] = self.noise
             elif type(module) is nn.Linear:
                 module.__class__ = _Linear
 
@@ -88,7 +89,7 @@ class Stack(Trial):
     def clip(self, norm: float) -> None:
         """As clip_grad_norm_, for each seed by itself."""
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
-        norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients])
+        norms = torch.stack([torch.linalg.vector_norm(g.view(len(g), -1), dim=1) for g in gradients])
         scale = (norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1)
         for gradient in gradients:
             gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
@@ -143,13 +144,22 @@ def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.
 def _require_alike(models: Sequence[nn.Module]) -> None:
     """One model is called for all: beside their parameters and buffers they have to be the same.
 
+    And a parameter has to be nothing but its values, since those of all seeds are put together as a new one.
+
     Raises:
         TrialError: if they are not, or if nobody can tell.
     """
-    structures = [[(path, type(module)) for path, module in model.named_modules()] for model in models]
-    if any(structure != structures[0] for structure in structures):
+    if len({tuple(path for path, _ in model.named_modules()) for model in models}) > 1:
         raise TrialError("the seeds have models of another structure")
+    for name, parameter in models[0].named_parameters():
+        hooks = parameter._backward_hooks or parameter._post_accumulate_grad_hooks  # noqa: SLF001
+        if hooks or vars(parameter) or type(parameter) is not nn.Parameter:
+            raise TrialError(f"the parameter {name} has a hook, an attribute or a class of its own")
     for modules in zip(*(model.modules() for model in models), strict=True):
+        if len({*map(type, modules)}) > 1:
+            names = sorted({type(module).__name__ for module in modules})
+            anew = ", made anew for each" if len(names) == 1 else ""  # as torch's parametrizations do
+            raise TrialError(f"the seeds' models have layers of different classes ({' and '.join(names)}{anew})")
         for name in vars(modules[0]):
             values = [getattr(module, name, None) for module in modules]
             if name in STACKED or all(value is values[0] for value in values):
@@ -237,19 +247,17 @@ class _Noise:
         return torch.stack(drawn)
 
 
-class _Dropout(nn.Module):
+class _Dropout(nn.Dropout):
     """nn.Dropout in a mapped model: every seed draws from its own stream."""
 
-    def __init__(self, p: float, noise: _Noise) -> None:
-        super().__init__()
-        self.p, self.noise = p, noise
+    noise: _Noise
 
     def forward(self, x: Tensor) -> Tensor:
         """Of one seed, as seen from within the map."""
         if not self.training:
             return x
         mask: Tensor = _Mask.apply(x, self.p, self.noise)  # type: ignore[no-untyped-call]
-        return x * mask
+        return x.mul_(mask) if self.inplace else x * mask
 
 
 class _Linear(nn.Linear):
