@@ -203,8 +203,7 @@ def contained(*, seeds: bool = False) -> Iterator[Noticed]:
 @contextlib.contextmanager
 def put_back() -> Iterator[list[str]]:
     """Puts torch's global settings back at the end; the list then says what somebody had changed, in words."""
-    import torch
-
+    torch = sys.modules["torch"]  # who trains has it
     before, changed = _read(torch, seeds=False), list[str]()
     try:
         yield changed

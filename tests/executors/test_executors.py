@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 EXECUTORS = [InlineExecutor, LocalExecutor]
 
 DEADLY = """
-import os, signal, sys
+import os, signal
 from torch import nn
 from benchmnist import DatasetSpec, ModelSpec, hookimpl
 
@@ -48,8 +48,8 @@ def deadly(*, input_shape, num_classes, how):
         print("the last words", flush=True)
         if how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        if how == "system-exit":
-            sys.exit(3)
+        if how == "exit":
+            os._exit(3)
     model.register_forward_pre_hook(die)
     return model
 
@@ -211,7 +211,7 @@ def test_a_worker_that_dies_costs_its_case_only(workplace: Workplace, install_pl
     install_plugin("deadly", DEADLY)
     deaths = {
         "kill": "the worker process was ended by SIGKILL while it trained this case",
-        "system-exit": "the worker process ended with exit code 3 while it trained this case",
+        "exit": "the worker process ended with exit code 3 while it trained this case",
     }
     cases = [make_case(id=f"a/{how}", model=component("deadly", how=how), seeds=(0, 1, 2, 3)) for how in deaths]
     with LocalExecutor(replace(workplace, jobs=2)) as executor:
