@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import importlib
+import importlib.util
+import io
 import os
 import sys
+import traceback
 from typing import Any
 
 import click
 
 from benchmnist.cli.options import DEBUG, pyproject_defaults
-from benchmnist.errors import BenchmnistError, SuiteError, nearest
+from benchmnist.errors import BenchmnistError, SuiteError, first_line, nearest
 
 COMMANDS = (
     "run",
@@ -71,6 +73,14 @@ class Commands(click.Group):
             ctx.exit(USAGE_ERROR)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+        except (ImportError, OSError) as error:
+            if ctx.meta.get(DEBUG) or not _of_torch(error):
+                raise
+            complain(
+                f"torch cannot be imported: {first_line(error)}; install it again "
+                "(pip install --force-reinstall torch)"
+            )
+            ctx.exit(USAGE_ERROR)
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,6 +91,16 @@ def cli() -> None:
     Each option can be set in the environment (BENCHMNIST_DEVICE=cpu), and in the table [tool.benchmnist] of
     the nearest pyproject.toml (device = "cpu"). The option wins over the environment, and that over the file.
     """
+
+
+def _of_torch(error: BaseException) -> bool:
+    """Whether an error comes from the import of torch."""
+    if "torch" in sys.modules:
+        return False
+    spec = importlib.util.find_spec("torch")
+    folders = tuple(spec.submodule_search_locations or ()) if spec else ()
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    return getattr(error, "name", None) == "torch" or any(file.startswith(folders) for file in files)
 
 
 def complain(message: str) -> None:
@@ -95,6 +115,9 @@ def main() -> None:
     """The entry point `benchmnist`."""
     with contextlib.suppress(AttributeError, OSError, ValueError):  # standard error is closed
         faulthandler.enable()  # a plugin in C may crash: it is then said in which line of whose code
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our signs costs signs, not results
     try:
         cli(prog_name="benchmnist")
     except BrokenPipeError:

@@ -86,7 +86,7 @@ def examine(options: Options, begins: Callable[[str], None] = lambda _: None) ->
         if not options.device:
             return
         if wrong := [name for name in NEEDED if found[name].state == "problem"]:
-            said = f"nothing was tried: mend {' and '.join(wrong)} first"
+            said = f"nothing was tried, since there is a problem with {' and '.join(wrong)}"
             yield Line(name="tries", part="tried", state="unknown", said=said)
             return
         yield from _make(nursery, options, found["device"].figures["device"], begins)
@@ -101,13 +101,20 @@ def _software(nursery: Nursery, options: Options, begins: Callable[[str], None])
         "data": {"root": str(options.data_root)},
         "plugins": {"block": options.block},
     }
+    broken = False
     for name, arguments in looks.items():
+        if broken:
+            yield Line(name=name, state="unknown", said="not looked at, since torch cannot be imported")
+            continue
         begins(f"looking at {name}")
         line = nursery.run(name, f"benchmnist.doctor.software:look_at_{name}", arguments, LOOKING)
         if name == "plugins" and line.last_words:  # it did not end as it should
             names = ", ".join(sorted({entry.name for entry in entry_points(group=GROUP)}))
             remedy = f"leave out the plugin that does this, by --block; installed are {names}"
             line = line.model_copy(update={"remedy": remedy})
+        if name == "torch" and line.state == "problem":
+            broken, remedy = True, "install torch again (pip install --force-reinstall torch)"
+            line = line.model_copy(update={"said": f"it cannot be imported: {line.said}", "remedy": remedy})
         yield line
 
 

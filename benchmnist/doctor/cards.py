@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmnist.doctor.lines import Line
-from benchmnist.doctor.machine import gib, read_file
+from benchmnist.doctor.machine import LITTLE_MEMORY, gib, in_container, read_file
 from benchmnist.training.gpus import gpus, multi_process_service
 
 if TYPE_CHECKING:
@@ -22,12 +22,21 @@ OTHERS_MEMORY = 0.1
 
 def look() -> Iterator[Line]:
     """A line for each card that CUDA_VISIBLE_DEVICES leaves visible."""
-    for gpu in gpus(fresh=True):
-        yield card(gpu, mps=multi_process_service(os.environ))
+    found = gpus(fresh=True)
+    unlike = len({gpu.name for gpu in found}) > 1 and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID"
+    for gpu in found:
+        yield card(gpu, mps=multi_process_service(os.environ), contained=in_container(), unlike=unlike)
 
 
-def card(gpu: Gpu, *, mps: bool = False) -> Line:
-    """A GPU as its driver describes it."""
+def card(gpu: Gpu, *, mps: bool = False, contained: bool = False, unlike: bool = False) -> Line:
+    """A GPU as its driver describes it.
+
+    Args:
+        gpu: The card.
+        mps: Whether MPS runs.
+        contained: Whether this process is in a container, where the ids of processes are others.
+        unlike: Whether CUDA may number the cards in another order, since they differ.
+    """
     facts = [gpu.name, f"driver {gpu.driver}" if gpu.driver else ""]
     if gpu.memory_total is not None and gpu.memory_used is not None:
         facts.append(f"{gib(gpu.memory_total - gpu.memory_used)} free of {gib(gpu.memory_total)}")
@@ -40,7 +49,12 @@ def card(gpu: Gpu, *, mps: bool = False) -> Line:
         )
     facts += ["a part of a card (MIG)" if gpu.uuid.startswith("MIG-") else "MIG is on"] if gpu.mig else []
     facts += ["MPS is on"] if mps else []
-    wrong = [*_wrong_with(gpu)]
+    wrong = [*_wrong_with(gpu, contained=contained)]
+    if unlike:
+        said = "the cards differ, and CUDA may number them otherwise: the fastest first"
+        wrong.append(
+            ("warning", said, "set CUDA_DEVICE_ORDER=PCI_BUS_ID, and cuda:N is the card of that number here")
+        )
     states: list[State] = [state for state, _, _ in wrong]
     return Line(
         name=f"gpu-{gpu.index}",
@@ -68,8 +82,12 @@ def card(gpu: Gpu, *, mps: bool = False) -> Line:
     )
 
 
-def _wrong_with(gpu: Gpu) -> Iterator[tuple[State, str, str]]:
+def _wrong_with(gpu: Gpu, *, contained: bool) -> Iterator[tuple[State, str, str]]:
     """What is wrong with a card: how bad it is, what, and what to do."""
+    if not gpu.name:
+        said = "it does not answer: it is broken, or has fallen off the bus"
+        yield "problem", said, "restart the machine; `sudo dmesg | grep -i xid` says what happened"
+        return
     default = f"sudo nvidia-smi -i {gpu.uuid} -c DEFAULT"
     if gpu.compute_mode == "PROHIBITED":
         yield "problem", "its compute mode PROHIBITED lets nothing run on it", default
@@ -85,11 +103,14 @@ def _wrong_with(gpu: Gpu) -> Iterator[tuple[State, str, str]]:
     others = [process for process in gpu.processes if process.pid != os.getpid()]
     much = (gpu.memory_used or 0) > OTHERS_MEMORY * (gpu.memory_total or float("inf"))
     if others or much:
-        who = ", ".join(_process(process.pid, process.memory) for process in others) or "others, out of our sight,"
-        yield "warning", f"{who} use it", "times taken now are not of a card by itself; wait, or end them"
+        who = ", ".join(_process(process.pid, process.memory, contained=contained) for process in others)
+        said = f"{who or 'others, out of our sight,'} use it"
+        yield "warning", said, "times taken now are not of a card by itself; wait, or end them"
+    if gpu.memory_total is not None and gpu.memory_total - (gpu.memory_used or 0) < LITTLE_MEMORY:
+        yield "warning", "little of its memory is free: a training may run out of it", "wait, or end what holds it"
 
 
-def _process(pid: int, memory_used: int | None) -> str:
-    """`python (4711, 3.1 GiB)`."""
-    name = read_file(Path(f"/proc/{pid}/comm")).strip() or "process"
+def _process(pid: int, memory_used: int | None, *, contained: bool) -> str:
+    """`python (4711, 3.1 GiB)`; in a container a process of that number would be somebody else."""
+    name = ("" if contained else read_file(Path(f"/proc/{pid}/comm")).strip()) or "process"
     return f"{name} ({pid}{f', {gib(memory_used)}' if memory_used else ''})"

@@ -28,7 +28,7 @@ ROOT = Path("/")
 GIB = 2**30
 LITTLE_MEMORY, LITTLE_DISK, LITTLE_SHARED = 1 * GIB, 1 * GIB, 64 * 2**20
 """Bytes below which there is a warning: a worker takes half a GiB, a run a few MiB a case; torch's own threads and
-Ray want shared memory, of which Docker gives 64 MiB."""
+Ray want shared memory, of which Docker gives 64 MiB. A card with less is as good as full."""
 NO_DISK = 100 * 2**20
 """Bytes on a disk below which a run may not end well."""
 

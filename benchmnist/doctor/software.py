@@ -77,21 +77,31 @@ def look_at_device(_: Any, name: str) -> Line:
     if found.type == "cuda":
         if name:
             torch.ones(1, device=found).item()
-        return _supported(found.index, visible, figures)
+        return _supported(found.index, visible, figures, used=bool(name))
     unused: State = "warning" if there.gpus or nvidia_hardware() else "ok"
-    said = f"{found}; {why or 'CUDA works, too'}"
-    return Line(name="device", state=unused if why else "ok", said=said, remedy=remedy, figures=figures)
+    state, said = unused if why else "ok", f"{found}; {why or 'CUDA works, too'}"
+    return Line(name="device", state=state, said=said, remedy="" if state == "ok" else remedy, figures=figures)
 
 
-def _supported(index: int, visible: Reading, figures: dict[str, Any]) -> Line:
-    """Whether torch has code for a card."""
-    archs, card = torch.cuda.get_arch_list(), next((card for card in visible.gpus if card.index == index), None)
-    if card is not None and card.capability is not None and archs and not covers(archs, card.capability):
-        major, minor = card.capability
-        said = f"torch {torch.__version__} has no code for {card.name} (sm_{major}{minor})"
+def _supported(index: int, visible: Reading, figures: dict[str, Any], *, used: bool) -> Line:
+    """Whether torch has code for a card. CUDA is asked which one it is where the card is `used` already."""
+    archs, name, capability = torch.cuda.get_arch_list(), "", None
+    if used:  # NVML numbers unlike cards otherwise
+        name, capability = torch.cuda.get_device_name(index), torch.cuda.get_device_capability(index)
+    elif len({card.name for card in visible.gpus}) == 1:
+        name, capability = visible.gpus[0].name, visible.gpus[0].capability
+    if capability is not None and archs and not covers(archs, capability):
+        major, minor = capability
+        said = f"torch {torch.__version__} has no code for {name} (sm_{major}{minor})"
         remedy = f"install a build of torch for it, {GET_STARTED}; this one is for {', '.join(archs)}"
         return Line(name="device", state="problem", said=said, remedy=remedy, figures=figures)
-    said = f"cuda:{index} works; torch sees {figures['gpus']} GPU{'' if figures['gpus'] == 1 else 's'}"
+    called = f" ({name})" if name else ""
+    said = f"cuda:{index}{called} works; torch sees {figures['gpus']} GPU{'' if figures['gpus'] == 1 else 's'}"
+    if not visible.gpus and torch.version.hip is None:
+        said += (
+            f"; NVML says nothing of it ({visible.problem or 'no card'}): its mode, clocks and memory are unknown"
+        )
+        return Line(name="device", state="warning", said=said, remedy="see what nvidia-smi says", figures=figures)
     return Line(name="device", state="ok", said=said, figures=figures)
 
 
@@ -137,10 +147,13 @@ def why_no_cuda(
                 f"the driver {driver.driver} runs CUDA up to {driver.cuda}, and torch {version} needs {cuda}",
                 f"upgrade the driver, or install a build of torch for CUDA {driver.cuda}, {GET_STARTED}",
             )
-        return (
-            f"the driver answers, and torch cannot use it: {words or _words()}",
-            "restart the machine, or its driver",
-        )
+        said = f"the driver answers, and torch cannot use it: {words or _words()}"
+        if any(card.mig for card in there.gpus):
+            return (
+                f"{said}; MIG is on, where nothing runs but in an instance of the card",
+                "make an instance: sudo nvidia-smi mig -cgi PROFILE -C; or switch MIG off: sudo nvidia-smi -mig 0",
+            )
+        return said, "restart the machine, or its driver"
     if "mismatch" in there.problem.lower():
         return f"the driver was upgraded while it ran: {there.problem}", "restart the machine"
     if nvidia_hardware(root):
@@ -148,7 +161,7 @@ def why_no_cuda(
             remedy = "with NVIDIA's container toolkit on the host: docker run --gpus all ..."
             return "this container was started without the GPU that the machine has", remedy
         return f"NVIDIA's driver does not answer, though a card is here: {there.problem}", "install the driver"
-    return "this machine has no NVIDIA GPU", ""
+    return "this machine has no NVIDIA GPU", "use --device cpu"
 
 
 def _words() -> str:

@@ -45,12 +45,14 @@ def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
     if device.type == "cuda":
         index = device.index or 0
         if index >= cards:
+            seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+            hidden = f" with CUDA_VISIBLE_DEVICES={seen!r}" if seen is not None else ""
             if cards:
                 last = f" to cuda:{cards - 1}" if cards > 1 else ""
-                raise DeviceError(f"there is no {name!r} here; use --device cuda:0{last}")
+                raise DeviceError(f"there is no {name!r} here{hidden}; use --device cuda:0{last}")
             raise DeviceError(
-                f"there is no {name!r} for torch {torch.__version__}: it sees no GPU; use --device cpu, "
-                "or install a build of torch for your GPU (`benchmnist doctor` says what is missing)"
+                f"there is no {name!r}: torch {torch.__version__} sees no GPU{hidden}; use --device cpu "
+                "(`benchmnist doctor --device cuda` says why)"
             )
         return torch.device("cuda", index)
     if device.type == "mps" and not mps:

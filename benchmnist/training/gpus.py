@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmnist.errors import first_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -48,7 +50,7 @@ class Gpu:
     Attributes:
         index: N in CUDA's `cuda:N`, where all cards are alike; CUDA may number different cards by their speed.
         uuid: `GPU-8932f937-…`; of a MIG part `MIG-…`.
-        name: `NVIDIA H100 80GB HBM3`.
+        name: `NVIDIA H100 80GB HBM3`; empty of a card that is there and does not answer.
         driver: Version of the driver, `580.65.06`.
         cuda: Newest CUDA that the driver can run, `13.0`.
         capability: (major, minor) compute capability.
@@ -118,7 +120,10 @@ def read_gpus(visible: str | None) -> Reading:
     found = [Reading(problem=f"the driver did not answer within {PATIENCE:.0f} s")]
 
     def read() -> None:
-        found.append(_read(visible))
+        try:
+            found.append(_read(visible))
+        except Exception as error:  # noqa: BLE001 - an answer that nobody has foreseen
+            found.append(Reading(problem=f"the driver's answer cannot be read: {first_line(error)}"))
 
     # Within a driver that hangs no call can be interrupted; a daemon thread can be left behind.
     thread = threading.Thread(target=read, daemon=True, name="nvml")
@@ -218,7 +223,7 @@ def _ask(nvml: Any, name: str, *arguments: Any) -> Any:
 
 def _text(answer: Any) -> str:
     """Old versions of the package return bytes."""
-    return answer.decode() if isinstance(answer, bytes) else str(answer or "")
+    return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer or "")
 
 
 def _watts(milliwatts: Any) -> float | None:

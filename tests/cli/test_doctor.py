@@ -74,7 +74,7 @@ def test_what_is_wrong_is_told_with_its_remedy(
     assert "the optimizer 'adam' is offered by" in problems["plugins"].said
     assert "BENCHMNIST_BLOCK=broken" in problems["plugins"].remedy
     assert "t10k-labels-idx1-ubyte is damaged" in problems["data"].said
-    assert report.lines[-1].said.startswith("nothing was tried: mend ")
+    assert report.lines[-1].said.startswith("nothing was tried, since there is a problem with ")
     shown = " ".join(done.stderr.split())  # with --json - what is read stands beside what is parsed
     assert "✗ problem plugins: " in shown
     assert "→ delete it, and it is unpacked again" in shown
@@ -174,6 +174,35 @@ def _processes_with(variable: str) -> list[str]:
         with contextlib.suppress(OSError):
             found += [file.parent.name] if variable.encode() in file.read_bytes() else []
     return found
+
+
+BROKEN_TORCH = "raise ImportError('libcudart.so.13: cannot open shared object file')"
+
+
+def test_where_torch_cannot_be_imported_it_is_said_once(tmp_path: Path, write_suite: Callable[..., Path]) -> None:
+    (tmp_path / "site" / "torch").mkdir(parents=True)
+    (tmp_path / "site" / "torch" / "__init__.py").write_text(BROKEN_TORCH, "utf-8")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), *filter(None, sys.path)]),
+    }
+
+    def benchmnist(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, "-m", "benchmnist", *map(str, arguments)]
+        return subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+
+    for arguments in (["run", write_suite()], ["check", "builtin"]):
+        done = benchmnist(*arguments)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: torch cannot be imported: libcudart.so.13: cannot open")
+        assert done.stderr.count("\n") == 1
+    done = benchmnist("doctor", "--device", "cpu", "--short", "--json", "-")
+    assert done.returncode == 1
+    lines = {line.name: line for line in Report.model_validate_json(done.stdout).lines}
+    assert "pip install --force-reinstall torch" in lines["torch"].remedy
+    assert "libcudart.so.13" in lines["torch"].last_words
+    assert [line.name for line in lines.values() if line.state == "problem"] == ["torch"]
+    assert lines["plugins"].said == "not looked at, since torch cannot be imported"
 
 
 def test_the_doctor_itself_does_not_import_torch() -> None:

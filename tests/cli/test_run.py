@@ -51,6 +51,15 @@ def test_a_run_shows_plain_lines_and_the_table(
     assert Path(lines[-1].split()[-1], "report.md").is_file()
 
 
+def test_a_terminal_without_our_signs_costs_signs_only(write_suite: Callable[..., Path]) -> None:
+    program = [sys.executable, "-m", "benchmnist", "run", str(write_suite()), *QUICK]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(program, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "A small suite" in done.stdout.decode("ascii")
+    assert re.search(r"ok: accuracy \d+\.\d\d \? \d+\.\d\d %", done.stderr.decode("ascii"))
+
+
 def test_verbose_prints_the_lines_of_the_notebook(
     invoke: Callable[..., Result], write_suite: Callable[..., Path]
 ) -> None:
@@ -133,7 +142,7 @@ def test_bad_input_is_one_clear_line(
 def test_cuda_without_cuda(invoke: Callable[..., Result], write_suite: Callable[..., Path]) -> None:
     done = invoke("run", write_suite(), "--device", "cuda")
     assert done.exit_code == 2
-    assert done.stderr.startswith("error: there is no 'cuda' for torch ")
+    assert done.stderr.startswith("error: there is no 'cuda': torch ")
     assert "use --device cpu" in done.stderr
 
 

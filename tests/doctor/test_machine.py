@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmnist.doctor import cards, machine
-from benchmnist.doctor.software import blas_of, covers, why_no_cuda
+from benchmnist.doctor import cards, machine, software
+from benchmnist.doctor.software import blas_of, covers, look_at_device, why_no_cuda
 from benchmnist.training.gpus import Gpu, Process, Reading
 
 if TYPE_CHECKING:
@@ -185,6 +185,8 @@ def test_a_card_is_described_in_a_line() -> None:
         ),
         ({"processes": (Process(os.getpid(), None),)}, "ok", "", ""),
         ({"mig": True}, "ok", "MIG is on", ""),
+        ({"name": ""}, "problem", "it does not answer", "restart the machine"),
+        ({"memory_used": 80 * GIB - 2**20}, "warning", "little of its memory is free", "end what holds it"),
     ],
 )
 def test_what_is_wrong_with_a_card(changes: dict[str, object], state: str, said: str, remedy: str) -> None:
@@ -194,7 +196,25 @@ def test_what_is_wrong_with_a_card(changes: dict[str, object], state: str, said:
     assert remedy in line.remedy
 
 
+def test_a_process_has_no_name_where_the_numbers_of_processes_are_others() -> None:
+    taken = replace(CARD, processes=(Process(os.getppid(), 3 * GIB),))
+    assert f"process ({os.getppid()}, 3.0 GiB) use it" in cards.card(taken, contained=True).said
+    assert f"process ({os.getppid()}, 3.0 GiB) use it" not in cards.card(taken).said
+
+
+def test_cards_that_differ_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(CARD, index=1, name="NVIDIA Made Up 10")
+    monkeypatch.setattr(cards, "gpus", lambda **_: (CARD, other))
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    lines = [*cards.look()]
+    assert [line.state for line in lines] == ["warning", "warning"]
+    assert "CUDA_DEVICE_ORDER=PCI_BUS_ID" in lines[0].remedy
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    assert [line.state for line in cards.look()] == ["ok", "ok"]
+
+
 ALL, NONE = Reading((CARD,)), Reading()
+PARTED = Reading((replace(CARD, mig=True),))
 NVIDIA = {"sys/bus/pci/devices/0000:01:00.0/vendor": "0x10de\n"}
 
 
@@ -205,10 +225,11 @@ NVIDIA = {"sys/bus/pci/devices/0000:01:00.0/vendor": "0x10de\n"}
         ("12.6", NONE, ALL, {}, "CUDA_VISIBLE_DEVICES='' hides NVIDIA Made Up 100", "unset"),
         ("13.0", ALL, ALL, {}, "the driver 550.1 runs CUDA up to 12.4, and torch 2.13.0 needs 13.0", "upgrade"),
         ("12.6", ALL, ALL, {}, "the driver answers, and torch cannot use it: no", "restart"),
+        ("12.6", PARTED, PARTED, {}, "MIG is on, where nothing runs but in an instance", "nvidia-smi mig -cgi"),
         ("12.6", NONE, Reading((), "Driver/library version mismatch"), NVIDIA, "was upgraded", "restart"),
         ("12.6", NONE, Reading((), "Not Found"), {**NVIDIA, ".dockerenv": ""}, "this container", "--gpus all"),
         ("12.6", NONE, Reading((), "Not Found"), NVIDIA, "does not answer, though a card is here: Not", "driver"),
-        (None, NONE, NONE, {".dockerenv": ""}, "this machine has no NVIDIA GPU", ""),
+        (None, NONE, NONE, {".dockerenv": ""}, "this machine has no NVIDIA GPU", "use --device cpu"),
     ],
 )
 def test_why_there_is_no_cuda(  # noqa: PLR0917 - the columns of a table
@@ -227,6 +248,17 @@ def test_why_there_is_no_cuda(  # noqa: PLR0917 - the columns of a table
     )
     assert why in said
     assert remedy in to_do
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_card_that_works_and_of_which_the_driver_says_nothing_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert look_at_device(None, "cuda:0").state == "ok"
+    monkeypatch.setattr(software, "read_gpus", lambda _: Reading(problem="Unknown Error"))
+    line = look_at_device(None, "cuda:0")
+    assert line.state == "warning"
+    assert "works; torch sees 2 GPUs; NVML says nothing of it (Unknown Error)" in line.said
 
 
 @pytest.mark.parametrize(

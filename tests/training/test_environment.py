@@ -16,8 +16,12 @@ def test_the_cpu_is_always_there() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("name", ["cuda", "cuda:0"])
-def test_a_gpu_that_is_not_there(name: str) -> None:
-    with pytest.raises(DeviceError, match=f"there is no '{name}' for torch .*: it sees no GPU; use --device cpu"):
+def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(DeviceError, match=f"there is no '{name}': torch .* sees no GPU; use --device cpu"):
+        resolve_device(name)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    with pytest.raises(DeviceError, match="sees no GPU with CUDA_VISIBLE_DEVICES='7'; use"):
         resolve_device(name)
 
 

@@ -85,6 +85,14 @@ def test_a_card_is_described(nvml: MadeUpNvml, monkeypatch: pytest.MonkeyPatch) 
     assert (nvml.opened, nvml.closed) == (1, 1)
 
 
+def test_an_answer_that_nobody_has_foreseen_is_no_crash(nvml: MadeUpNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvml, "nvmlDeviceGetName", lambda _: b"NVIDIA\xae")
+    assert gpus(fresh=True)[0].name == "NVIDIA\N{REPLACEMENT CHARACTER}"
+    monkeypatch.setattr(nvml, "nvmlDeviceGetCount", lambda: "three")
+    assert gpus(fresh=True) == ()
+    assert read_gpus(None).problem.startswith("the driver's answer cannot be read: ")
+
+
 def test_nvml_is_asked_once_a_process_unless_it_is_to_be_fresh(nvml: MadeUpNvml) -> None:
     before = gpus()
     nvml.used, nvml.mode = 5 * GIB, 3
