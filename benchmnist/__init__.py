@@ -6,42 +6,42 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmnist.dispatch import Observer as Observer
     from benchmnist.errors import BenchmnistError as BenchmnistError
-    from benchmnist.hookspecs import hookimpl as hookimpl
+    from benchmnist.execution.dispatch import Observer as Observer
+    from benchmnist.extensions.hookspecs import hookimpl as hookimpl
+    from benchmnist.extensions.specs import Dataset as Dataset
+    from benchmnist.extensions.specs import DatasetSpec as DatasetSpec
+    from benchmnist.extensions.specs import ExecutorOption as ExecutorOption
+    from benchmnist.extensions.specs import ExecutorSpec as ExecutorSpec
+    from benchmnist.extensions.specs import ModelSpec as ModelSpec
+    from benchmnist.extensions.specs import OptimizerSpec as OptimizerSpec
+    from benchmnist.extensions.specs import ScheduleSpec as ScheduleSpec
     from benchmnist.reports import write_report as write_report
-    from benchmnist.results import RunResult as RunResult
-    from benchmnist.session import run as run
-    from benchmnist.specs import Dataset as Dataset
-    from benchmnist.specs import DatasetSpec as DatasetSpec
-    from benchmnist.specs import ExecutorOption as ExecutorOption
-    from benchmnist.specs import ExecutorSpec as ExecutorSpec
-    from benchmnist.specs import ModelSpec as ModelSpec
-    from benchmnist.specs import OptimizerSpec as OptimizerSpec
-    from benchmnist.specs import ScheduleSpec as ScheduleSpec
-    from benchmnist.store import load_run as load_run
-    from benchmnist.suite import load_suite as load_suite
-    from benchmnist.tuning import Tuned as Tuned
-    from benchmnist.tuning import tune as tune
+    from benchmnist.runner import run as run
+    from benchmnist.runs.results import RunResult as RunResult
+    from benchmnist.runs.store import load_run as load_run
+    from benchmnist.suites.reader import load_suite as load_suite
+    from benchmnist.tuner import Tuned as Tuned
+    from benchmnist.tuner import tune as tune
 
 # Imported when first asked for: `benchmnist --help` and a plugin that is only listed need not import torch.
 _HOMES = {
     "BenchmnistError": "errors",
-    "Dataset": "specs",
-    "DatasetSpec": "specs",
-    "ExecutorOption": "specs",
-    "ExecutorSpec": "specs",
-    "ModelSpec": "specs",
-    "Observer": "dispatch",
-    "OptimizerSpec": "specs",
-    "RunResult": "results",
-    "ScheduleSpec": "specs",
-    "Tuned": "tuning",
-    "hookimpl": "hookspecs",
-    "load_run": "store",
-    "load_suite": "suite",
-    "run": "session",
-    "tune": "tuning",
+    "Dataset": "extensions.specs",
+    "DatasetSpec": "extensions.specs",
+    "ExecutorOption": "extensions.specs",
+    "ExecutorSpec": "extensions.specs",
+    "ModelSpec": "extensions.specs",
+    "Observer": "execution.dispatch",
+    "OptimizerSpec": "extensions.specs",
+    "RunResult": "runs.results",
+    "ScheduleSpec": "extensions.specs",
+    "Tuned": "tuner",
+    "hookimpl": "extensions.hookspecs",
+    "load_run": "runs.store",
+    "load_suite": "suites.reader",
+    "run": "runner",
+    "tune": "tuner",
     "write_report": "reports",
 }
 

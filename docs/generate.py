@@ -1,6 +1,6 @@
 """Writes what is generated in the documentation: `python docs/generate.py`. A test holds the pages to it.
 
-hooks.md    from benchmnist/hookspecs.py and benchmnist/specs.py
+hooks.md    from benchmnist/extensions/hookspecs.py and benchmnist/extensions/specs.py
 cli.md      the output of `--help` in it
 assignment4.md and the README    what is made of the runs in docs/runs
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DOCS = Path(__file__).parent
-PACKAGE = DOCS.parent / "benchmnist"
+EXTENSIONS = DOCS.parent / "benchmnist" / "extensions"
 SPECS = (
     "Spec",
     "ModelSpec",
@@ -80,11 +80,11 @@ HELP_WIDTH = 78  # what click leaves of 80 columns
 
 def hooks_page() -> str:
     """docs/hooks.md: every hook with its signature and an example, what it returns, and what is stable."""
-    hooks = ast.parse((PACKAGE / "hookspecs.py").read_text("utf-8"))
-    specs = ast.parse((PACKAGE / "specs.py").read_text("utf-8"))
+    hooks = ast.parse((EXTENSIONS / "hookspecs.py").read_text("utf-8"))
+    specs = ast.parse((EXTENSIONS / "specs.py").read_text("utf-8"))
     parts = [
         "# Reference: the hooks",
-        "<!-- Written by docs/generate.py from benchmnist/hookspecs.py and benchmnist/specs.py: change those. -->",
+        "<!-- Written by docs/generate.py from benchmnist/extensions (hookspecs.py, specs.py): change those. -->",
         _joined((ast.get_docstring(hooks) or "").partition("\n\n")[2]),
         TO_BEGIN_WITH,
         "## The hooks",

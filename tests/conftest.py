@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from cuda_standin import Machine
 
-    from benchmnist.results import RunResult
+    from benchmnist.runs.results import RunResult
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,8 +15,8 @@ from benchmnist.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmnist.cases import Case
-    from benchmnist.results import CaseResult, EpochResult
+    from benchmnist.runs.results import CaseResult, EpochResult
+    from benchmnist.suites.cases import Case
 
 REFUSED = 7
 """The exit code where the run could not be written."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from training_support import component, make_case
 
-from benchmnist.results import CaseResult, EpochResult, RunRecord, RunResult, TrialResult
+from benchmnist.runs.results import CaseResult, EpochResult, RunRecord, RunResult, TrialResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmnist.cases import Case
-    from benchmnist.results import ModelDescription, Search, Status
+    from benchmnist.runs.results import ModelDescription, Search, Status
+    from benchmnist.suites.cases import Case
 
 
 def made_up_trial(seed: int, accuracy: float, *, loss: float, seconds: float) -> TrialResult:

@@ -12,8 +12,8 @@ from training_support import setting_of
 
 import benchmnist
 from benchmnist.analysis.verdicts import judge
-from benchmnist.plugins import find_plugins
-from benchmnist.prepare import prepare
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.preflight.prepare import prepare
 from benchmnist.training.data import to_unit
 from benchmnist.training.loop import evaluate
 from benchmnist.training.trial import build_trial

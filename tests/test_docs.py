@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import pytest
 from processes import pytest_in_a_process
 
-from benchmnist import hookspecs
-from benchmnist.plugins import HOOKS, find_plugins
-from benchmnist.prepare import prepare
+from benchmnist.extensions import hookspecs
+from benchmnist.extensions.registry import HOOKS, find_plugins
+from benchmnist.preflight.prepare import prepare
 from benchmnist.testing import CHECKS, examine, subjects
 from benchmnist.testing.checks import make
 from benchmnist.training.data import default_data_root
@@ -305,8 +305,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_reference_names_every_key_of_a_suite() -> None:
-    from benchmnist.suite import Block as SuiteBlock
-    from benchmnist.suite import Header, Tune
+    from benchmnist.suites.reader import Block as SuiteBlock
+    from benchmnist.suites.reader import Header, Tune
 
     text = (ROOT / "docs" / "suites.md").read_text("utf-8")
     for key in {**Header.model_fields, **SuiteBlock.model_fields, **Tune.model_fields}:

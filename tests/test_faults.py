@@ -21,8 +21,8 @@ from fault_support import (
 )
 from processes import HANGS, PROCESSES
 
-from benchmnist.results import CaseResult
-from benchmnist.store import load_run
+from benchmnist.runs.results import CaseResult
+from benchmnist.runs.store import load_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ import pytest
 from processes import pytest_in_a_process
 from test_docs import blocks
 
-from benchmnist.plugins import find_plugins
-from benchmnist.prepare import prepare
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.preflight.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable

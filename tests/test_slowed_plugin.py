@@ -10,7 +10,7 @@ import torch
 from test_docs import blocks
 from torch import nn
 
-from benchmnist.prepare import prepare
+from benchmnist.preflight.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmnist.cases import Case, Component
-from benchmnist.dispatch import Dispatcher, Observer
+from benchmnist.execution.dispatch import Dispatcher, Observer
 from benchmnist.executors import Deadlines, local
-from benchmnist.plugins import find_plugins
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.suites.cases import Case, Component
 from benchmnist.training.data import Datasets, default_data_root
 from benchmnist.training.device import DeviceSession
+from benchmnist.training.fast_paths import Setting
 from benchmnist.training.loop import train_case
-from benchmnist.training.ways import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pytest
 
     from benchmnist.executors import Executor
-    from benchmnist.results import CaseResult, EpochResult
+    from benchmnist.runs.results import CaseResult, EpochResult
     from benchmnist.training.loop import Epoch, Keep
 
 

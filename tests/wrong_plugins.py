@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from training_support import built_in_datasets
 
-from benchmnist.plugins import Offer, Plugin
-from benchmnist.specs import DatasetSpec, ModelSpec, OptimizerSpec, ScheduleSpec
+from benchmnist.extensions.registry import Offer, Plugin
+from benchmnist.extensions.specs import DatasetSpec, ModelSpec, OptimizerSpec, ScheduleSpec
 from benchmnist.testing import Subject, examine
 
 if TYPE_CHECKING:
-    from benchmnist.specs import Spec
+    from benchmnist.extensions.specs import Spec
 
 KINDS: dict[type[Spec], str] = {
     ModelSpec: "model",

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchmnist.cases import Case
-    from benchmnist.results import CaseResult, RunResult
+    from benchmnist.runs.results import CaseResult, RunResult
+    from benchmnist.suites.cases import Case
 
 MetricName = Literal["accuracy", "loss", "seconds"]
 

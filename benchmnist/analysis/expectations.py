@@ -11,7 +11,7 @@ from benchmnist.analysis.summary import summarise
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from benchmnist.results import CaseResult
+    from benchmnist.runs.results import CaseResult
 
 OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 SHOWN = {"accuracy": "{:.2f} %", "loss": "{:.4f}", "images_per_second": "{:,.0f}"}

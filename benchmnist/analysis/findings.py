@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.floor import noise_floors
+from benchmnist.analysis.noise_floor import noise_floors
 from benchmnist.analysis.searches import at_the_edge
 from benchmnist.analysis.statistics import LEAST_PAIRS, LEVEL
 from benchmnist.analysis.summary import by_group, group_title, summarise
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.targets import TimeToTarget
     from benchmnist.analysis.verdicts import Verdict
-    from benchmnist.results import CaseResult, ModelDescription, RunResult, Search
+    from benchmnist.runs.results import CaseResult, ModelDescription, RunResult, Search
 
 
 MOST_LISTED = 5

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchmnist.cases import Space
-    from benchmnist.results import Search
+    from benchmnist.runs.results import Search
+    from benchmnist.suites.cases import Space
 
 BAND = (0.25, 0.75)
 NEAR = 1.0

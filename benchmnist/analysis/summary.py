@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from benchmnist.cases import Group
-    from benchmnist.results import CaseResult, TrialResult
+    from benchmnist.runs.results import CaseResult, TrialResult
+    from benchmnist.suites.cases import Group
 
 
 @dataclass(frozen=True)

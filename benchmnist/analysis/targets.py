@@ -14,7 +14,7 @@ from benchmnist.analysis.summary import median_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from benchmnist.results import CaseResult, TrialResult
+    from benchmnist.runs.results import CaseResult, TrialResult
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from benchmnist.analysis.summary import final_accuracies
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from benchmnist.results import CaseResult
+    from benchmnist.runs.results import CaseResult
 
 Word = Literal["better", "worse", "equivalent", "no difference shown", "more seeds", "nothing can be said"]
 Metric = Literal["accuracy", "seconds"]

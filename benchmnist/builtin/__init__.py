@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmnist.hookspecs import hookimpl
-from benchmnist.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec, ScheduleSpec
+from benchmnist.extensions.hookspecs import hookimpl
+from benchmnist.extensions.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec, ScheduleSpec
 
 _MODELS = "benchmnist.builtin.models"
 _OPTIMIZERS = "benchmnist.builtin.optimizers"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
 from benchmnist.errors import DataError, StoreError
-from benchmnist.specs import Dataset
-from benchmnist.store import write_file
+from benchmnist.extensions.specs import Dataset
+from benchmnist.runs.store import write_file
 from benchmnist.training.torchvision_repair import import_torchvision
 
 if TYPE_CHECKING:

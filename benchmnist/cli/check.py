@@ -18,7 +18,7 @@ MISSED = 1
 
 def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
     """Completes the names of what can be checked."""
-    from benchmnist.plugins import find_plugins
+    from benchmnist.extensions.registry import find_plugins
 
     found = find_plugins()
     offered = [o.spec.name for offers in found.by_kind.values() for o in offers]
@@ -36,8 +36,8 @@ def command(names: tuple[str, ...], block: tuple[str, ...]) -> None:
     all that it offers. Exit code 1: a promise is not kept.
     """
     from benchmnist.cli.console import results_console
-    from benchmnist.guard import not_ended
-    from benchmnist.plugins import find_plugins
+    from benchmnist.extensions.isolation import not_ended
+    from benchmnist.extensions.registry import find_plugins
     from benchmnist.testing import examine, subjects
 
     registry = find_plugins(block)

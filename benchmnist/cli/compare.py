@@ -40,7 +40,7 @@ def command(runs: tuple[str, ...], form: str | None, plots: Path | None, out: Pa
         markdown_comparison,
         rich_comparison,
     )
-    from benchmnist.store import find_run, load_run
+    from benchmnist.runs.store import find_run, load_run
 
     document = Document(options["output"], options["update"], options["name"], check=options["check"])
     form = form or ("markdown" if options["update"] else "rich")

@@ -55,8 +55,8 @@ def command(
     Parameters of the model are given as in a suite: benchmnist describe fc hidden_size=1000
     """
     from benchmnist.cli.console import results_console
-    from benchmnist.reports.sheets import markdown_sheet, model_sheet, rich_sheet
-    from benchmnist.training.describe import describe_offer
+    from benchmnist.preflight.describe import describe_offer
+    from benchmnist.reports.extra_tables import markdown_sheet, model_sheet, rich_sheet
 
     sheet = model_sheet(describe_offer(model, parameters, dataset, data_root, block))
     if form == "markdown":

@@ -14,7 +14,7 @@ from rich.text import Text
 from benchmnist.analysis.findings import findings
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.cli.console import progress_console
-from benchmnist.dispatch import Observer
+from benchmnist.execution.dispatch import Observer
 from benchmnist.reports.tables import ComparisonTable, legend
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from benchmnist.analysis.summary import Summary
-    from benchmnist.cases import Case
-    from benchmnist.plan import Plan
+    from benchmnist.preflight.check import Work
     from benchmnist.reports.columns import View
-    from benchmnist.results import CaseResult, EpochResult, RunResult
-    from benchmnist.training.preflight import Work
+    from benchmnist.runs.results import CaseResult, EpochResult, RunResult
+    from benchmnist.suites.cases import Case
+    from benchmnist.suites.plan import Plan
 
 
 def show_run(run: RunResult, console: Console, view: View | None = None) -> None:

@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from benchmnist.specs import ExecutorSpec
+    from benchmnist.extensions.specs import ExecutorSpec
 
 BUILTIN = ("inline", "local")
 """They have no options: nothing need be loaded to know them."""
@@ -58,7 +58,7 @@ def _chosen(command: click.Command, ctx: click.Context, args: Iterable[str]) -> 
 def _specs(block: tuple[str, ...]) -> list[ExecutorSpec]:
     """The installed executors; none where the plugins cannot be had, which is told later."""
     from benchmnist.errors import BenchmnistError
-    from benchmnist.plugins import find_plugins
+    from benchmnist.extensions.registry import find_plugins
 
     try:
         return [offer.spec for offer in find_plugins(block).executors]

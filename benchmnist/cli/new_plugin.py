@@ -42,9 +42,9 @@ def command(name: str, kind: str, out: Path) -> None:
     NAME is what a suite will call what it offers; the folder will be benchmnist-NAME.
     """
     from benchmnist.cli.console import results_console
-    from benchmnist.plugins import find_plugins
-    from benchmnist.specs import NAME
-    from benchmnist.store import write_file
+    from benchmnist.extensions.registry import find_plugins
+    from benchmnist.extensions.specs import NAME
+    from benchmnist.runs.store import write_file
 
     if not NAME.fullmatch(name):
         raise click.BadParameter(

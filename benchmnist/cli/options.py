@@ -63,7 +63,7 @@ def offered(kind: str) -> Callable[[click.Context, click.Parameter, str], list[s
     """Completes the names of the installed `models`, `executors`, …."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-        from benchmnist.plugins import find_plugins
+        from benchmnist.extensions.registry import find_plugins
 
         offers = getattr(find_plugins(), kind)
         return [offer.spec.name for offer in offers if offer.spec.name.startswith(incomplete)]
@@ -80,7 +80,7 @@ def out_option(function: F) -> F:
 
 def run_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
     """Completes the names of the runs in `runs`, and of folders."""
-    from benchmnist.store import runs_in
+    from benchmnist.runs.store import runs_in
 
     there = [run.name for run in runs_in(Path(ctx.params.get("out") or "runs"))]
     named = [CompletionItem(name) for name in there if name.startswith(incomplete)]

@@ -11,7 +11,7 @@ from benchmnist.cli.options import block_option, debug_option
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from benchmnist.plugins import Plugin
+    from benchmnist.extensions.registry import Plugin
 
 
 @click.command("plugins")
@@ -23,7 +23,7 @@ def command(block: tuple[str, ...]) -> None:
     from rich.text import Text
 
     from benchmnist.cli.console import results_console
-    from benchmnist.plugins import find_plugins
+    from benchmnist.extensions.registry import find_plugins
 
     registry = find_plugins(block)
     console = results_console()

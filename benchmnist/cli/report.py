@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchmnist.reports.columns import View
-    from benchmnist.results import RunResult
+    from benchmnist.runs.results import RunResult
 
 
 def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> re.Pattern[str] | None:
@@ -70,7 +70,7 @@ def command(run: str, form: str | None, out: Path, show: str, plots: Path | None
     RUN is a run folder, or a folder of them, which stands for the newest in it (runs, or runs/quick), or the end
     of a run's name (ab12).
     """
-    from benchmnist.store import find_run, load_run
+    from benchmnist.runs.store import find_run, load_run
 
     check = options["check"]
     document = Document(options["output"], options["update"], options["name"], check=check)
@@ -106,7 +106,7 @@ def _drawn(
 ) -> str:
     """The pictures, drawn into the folder unless only looked at, as links."""
     from benchmnist.reports.pictures import all_pictures
-    from benchmnist.store import write_file
+    from benchmnist.runs.store import write_file
 
     links = []
     for title, file, draw in all_pictures(result):
@@ -123,7 +123,7 @@ def _print(
 ) -> None:
     """What is to be shown, on a terminal or as on one."""
     from benchmnist.cli.display import show_findings, show_run
-    from benchmnist.reports.sheets import rich_sheet, sheets
+    from benchmnist.reports.extra_tables import rich_sheet, sheets
 
     if show == "comparison":
         show_run(result, console, view)

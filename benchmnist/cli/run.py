@@ -13,13 +13,13 @@ from benchmnist.cli.training import FAILED, INTERRUPTED, TERMINATED, terminated_
 
 if TYPE_CHECKING:
     from benchmnist.cli.display import Display
-    from benchmnist.prepare import Prepared
-    from benchmnist.results import RunResult
+    from benchmnist.preflight.prepare import Prepared
+    from benchmnist.runs.results import RunResult
 
 
 def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int, ...] | None:
     """`3` is the seeds 0, 1 and 2, `0,4,7` just these; pyproject.toml may say them as TOML."""
-    from benchmnist.suite import parse_seeds, seed_list
+    from benchmnist.suites.reader import parse_seeds, seed_list
 
     if value is None:
         return None
@@ -66,11 +66,11 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int,
 @training_options
 def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> None:
     """Train the cases of SUITE, a TOML file, and compare them."""
-    from benchmnist import session
+    from benchmnist import runner
     from benchmnist.cli.console import results_console
     from benchmnist.cli.display import make_display
-    from benchmnist.prepare import prepare
-    from benchmnist.store import load_run
+    from benchmnist.preflight.prepare import prepare
+    from benchmnist.runs.store import load_run
 
     options["executor_options"] = taken_out(click.get_current_context(), options)
     if dry_run:
@@ -87,7 +87,7 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
             "reuse",
         ):
             del options[not_for_preparing]
-        results_console().print(_dry_run(session.select(prepare(suite, **options), keyword)))
+        results_console().print(_dry_run(runner.select(prepare(suite, **options), keyword)))
         return
 
     resume = options.pop("resume")
@@ -97,7 +97,7 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
     with terminated_as_interrupted() as terminated:
         try:
             with make_display(verbose=verbose) as display:
-                result = session.run(suite, observer=display, **options)
+                result = runner.run(suite, observer=display, **options)
         except KeyboardInterrupt:
             if display is None or display.path is None:
                 raise

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from benchmnist.runs import StoredRun
+    from benchmnist.runs.index import StoredRun
 
 yes_option = option("--yes", is_flag=True, help="Do not ask.")
 
@@ -28,7 +28,7 @@ def command(ctx: click.Context, out: Path) -> None:
     RUN, here and elsewhere, is a run folder, or the end of its name: ab12.
     """
     if ctx.invoked_subcommand is None:
-        from benchmnist.runs import stored_runs
+        from benchmnist.runs.index import stored_runs
 
         _list(stored_runs(out), out)
 
@@ -43,8 +43,8 @@ def show(run: str, out: Path) -> None:
     from benchmnist.cli.display import show_run
     from benchmnist.reports.columns import size
     from benchmnist.reports.facts import run_facts
-    from benchmnist.runs import size_of
-    from benchmnist.store import find_run, load_run
+    from benchmnist.runs.index import size_of
+    from benchmnist.runs.store import find_run, load_run
 
     path = find_run(run, out)
     result = load_run(path)
@@ -62,7 +62,7 @@ def show(run: str, out: Path) -> None:
 @debug_option
 def remove(runs: tuple[str, ...], out: Path, *, yes: bool) -> None:
     """Remove runs, with all that is in their folders."""
-    from benchmnist.store import find_run
+    from benchmnist.runs.store import find_run
 
     _remove([*dict.fromkeys(find_run(run, out, newest=False) for run in runs)], yes=yes)
 
@@ -79,7 +79,7 @@ def prune(
     keep: int | None, older_than: float | None, out: Path, *, unfinished: bool, dry_run: bool, yes: bool
 ) -> None:
     """Remove the runs that all of these options let go of."""
-    from benchmnist.runs import stored_runs
+    from benchmnist.runs.index import stored_runs
 
     if keep is None and older_than is None and not unfinished:
         raise click.UsageError("say what may go: --keep N, --older-than DAYS or --unfinished")
@@ -104,7 +104,7 @@ def prune(
 
 def _remove(paths: Sequence[Path], *, yes: bool) -> None:
     from benchmnist.reports.columns import size
-    from benchmnist.runs import remove_run, size_of
+    from benchmnist.runs.index import remove_run, size_of
 
     if not paths:
         click.echo("nothing to remove", err=True)

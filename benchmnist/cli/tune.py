@@ -32,7 +32,7 @@ def command(suite: Path, *, verbose: bool, **options: Any) -> None:
     """
     from benchmnist.cli.display import make_display
     from benchmnist.cli.run import show_result
-    from benchmnist.tuning import tune
+    from benchmnist.tuner import tune
 
     options["executor_options"] = taken_out(click.get_current_context(), options)
     displays: list[Display] = []

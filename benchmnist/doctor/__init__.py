@@ -18,7 +18,7 @@ from benchmnist.doctor import cards, machine
 from benchmnist.doctor.isolated import Nursery
 from benchmnist.doctor.lines import Chart, Line, Report
 from benchmnist.doctor.tries import speed_tries, tries
-from benchmnist.plugins import BLOCK, GROUP
+from benchmnist.extensions.registry import BLOCK, GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping

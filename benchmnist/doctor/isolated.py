@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from benchmnist.doctor.lines import Line, Miss, NotHere
 from benchmnist.errors import BenchmnistError, first_line
-from benchmnist.store import write_file
+from benchmnist.runs.store import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 MARK = "BENCHMNIST_DOCTOR_MARK"
 """The variable that the nursery, its children and theirs have in their environment."""
-MODULES = ("torch._dynamo", "benchmnist.session")
+MODULES = ("torch._dynamo", "benchmnist.runner")
 """What takes long to import; the first is what torch imports for the first optimizer of a process."""
 LATE = "late"
 INTERROGATION = 5.0

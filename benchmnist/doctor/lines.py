@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from benchmnist.cases import Frozen
-from benchmnist.results import now
-from benchmnist.store import write_file
+from benchmnist.runs.results import now
+from benchmnist.runs.store import write_file
+from benchmnist.suites.cases import Frozen
 
 if TYPE_CHECKING:
     from pathlib import Path

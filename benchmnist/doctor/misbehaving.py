@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from benchmnist.hookspecs import hookimpl
-from benchmnist.specs import ModelSpec
+from benchmnist.extensions.hookspecs import hookimpl
+from benchmnist.extensions.specs import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmnist.cases import Case, Component
 from benchmnist.doctor.lines import Line, Miss
 from benchmnist.executors import Workplace
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
-from benchmnist.results import CaseResult
+from benchmnist.runs.results import CaseResult
+from benchmnist.suites.cases import Case, Component
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

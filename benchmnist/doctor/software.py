@@ -14,7 +14,7 @@ from benchmnist.builtin.datasets import MNIST_SHA256
 from benchmnist.doctor.lines import Line
 from benchmnist.doctor.machine import in_container, nvidia_hardware
 from benchmnist.errors import DeviceError, first_line
-from benchmnist.plugins import find_plugins
+from benchmnist.extensions.registry import find_plugins
 from benchmnist.training.environment import environment, resolve_device
 from benchmnist.training.gpus import read_gpus
 

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmnist.dispatch import Observer
 from benchmnist.doctor.lines import NotHere
 from benchmnist.doctor.place import Place, completed, passed, small_case
-from benchmnist.plugins import find_plugins
-from benchmnist.results import CaseResult
-from benchmnist.session import run
+from benchmnist.execution.dispatch import Observer
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.runner import run
+from benchmnist.runs.results import CaseResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from benchmnist.cases import Case
     from benchmnist.doctor.lines import Line
     from benchmnist.executors import Epoch
+    from benchmnist.suites.cases import Case
 
     Tell = Callable[[Line], None]
 
@@ -53,7 +53,7 @@ def start(place: Place) -> Line:
     for name, arguments in (
         ("help", ["-m", "benchmnist", "--help"]),
         ("import_torch", ["-c", "import torch"]),
-        ("import_session", ["-c", "import benchmnist.session"]),
+        ("import_session", ["-c", "import benchmnist.runner"]),
     ):
         begun = time.perf_counter()
         subprocess.run([sys.executable, *arguments], check=True, capture_output=True)  # noqa: S603 - ourselves

@@ -30,8 +30,8 @@ from benchmnist.doctor.place import (
     small_case,
 )
 from benchmnist.errors import BenchmnistError
-from benchmnist.results import CaseResult
-from benchmnist.session import run
+from benchmnist.runner import run
+from benchmnist.runs.results import CaseResult
 from benchmnist.training.device import TAKEN
 from benchmnist.training.gpus import gpus
 

@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from benchmnist.errors import BenchmnistError, UnknownNameError, nearest
-from benchmnist.results import CaseResult
+from benchmnist.runs.results import CaseResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
-    from benchmnist.cases import Case
-    from benchmnist.results import EpochResult
-    from benchmnist.specs import ExecutorSpec
+    from benchmnist.extensions.specs import ExecutorSpec
+    from benchmnist.runs.results import EpochResult
+    from benchmnist.suites.cases import Case
 
 
 class Epoch(Protocol):

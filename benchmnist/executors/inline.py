@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from benchmnist.errors import BenchmnistError, CaptureError
-from benchmnist.executors.bench import Bench
 from benchmnist.executors.local import LocalExecutor
+from benchmnist.executors.trainer import Bench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmnist.cases import Case
     from benchmnist.executors import Epoch, Workplace
-    from benchmnist.results import CaseResult
+    from benchmnist.runs.results import CaseResult
+    from benchmnist.suites.cases import Case
 
 
 class InlineExecutor:

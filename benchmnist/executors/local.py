@@ -19,15 +19,15 @@ from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from benchmnist.executors import Deadlines, Farewell
-from benchmnist.results import CaseResult, MeasuredEpoch
+from benchmnist.runs.results import CaseResult, MeasuredEpoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from benchmnist.cases import Case
     from benchmnist.executors import Epoch, Workplace
     from benchmnist.executors.cores import Share
+    from benchmnist.suites.cases import Case
 
 WORKER_LOG = "worker.log"
 """What the workers, and what they train, printed: in the run folder; `worker-2.log` for the second, and so on."""

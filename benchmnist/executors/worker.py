@@ -15,8 +15,8 @@ from typing import BinaryIO, NoReturn
 
 from benchmnist.errors import CaptureError
 from benchmnist.executors import Farewell
-from benchmnist.executors.bench import Bench
-from benchmnist.results import CaseResult
+from benchmnist.executors.trainer import Bench
+from benchmnist.runs.results import CaseResult
 
 
 def main() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmnist.store import PLOTS, write_file
+from benchmnist.runs.store import PLOTS, write_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmnist.results import RunResult
+    from benchmnist.runs.results import RunResult
 
 REPORT, PAGE = "report.md", "report.html"
 

@@ -12,7 +12,7 @@ from benchmnist.reports.columns import mean_and_std, three_figures
 from benchmnist.reports.html import page
 from benchmnist.reports.plots import DASHES, LABELS, MARKERS, Curve, group_file, optimizer_styles, overlay
 from benchmnist.reports.tables import escape_markdown
-from benchmnist.store import write_file
+from benchmnist.runs.store import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from benchmnist.analysis.comparison import Change, Comparison, Figure, Metric
-    from benchmnist.results import RunResult
+    from benchmnist.runs.results import RunResult
 
 STYLES = {"better": "green", "worse": "red"}
 SPOKEN = {("seconds", "better"): "faster", ("seconds", "worse"): "slower"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmnist.results import CaseResult, RunResult
+    from benchmnist.runs.results import CaseResult, RunResult
 
 
 def run_facts(run: RunResult) -> str:

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 from benchmnist.analysis.findings import findings
 from benchmnist.analysis.summary import group_title, mean_curve, summarise_all, trial_curve
 from benchmnist.reports.columns import COLUMNS, FIGURES, column, leading
+from benchmnist.reports.extra_tables import SHEETS, model_sheets
 from benchmnist.reports.facts import case_facts, environments, run_facts
 from benchmnist.reports.pictures import pictures
 from benchmnist.reports.plots import Curve, optimizer_styles
-from benchmnist.reports.sheets import SHEETS, model_sheets
 from benchmnist.reports.tables import cells, legend
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.summary import Summary
     from benchmnist.reports.columns import Column
-    from benchmnist.results import CaseResult, RunResult
+    from benchmnist.runs.results import CaseResult, RunResult
 
 METRICS = (
     {"key": "train_loss", "title": "Training loss", "unit": " (cross-entropy, nats)", "error": False},

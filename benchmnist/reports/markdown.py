@@ -9,15 +9,15 @@ from tabulate import tabulate
 
 from benchmnist.analysis.findings import findings
 from benchmnist.analysis.summary import group_title
+from benchmnist.reports.extra_tables import SHEETS, markdown_sheet, sheets
 from benchmnist.reports.facts import engine_facts, environments, run_facts
-from benchmnist.reports.sheets import SHEETS, markdown_sheet, sheets
 from benchmnist.reports.tables import escape_markdown, legend, render
 
 if TYPE_CHECKING:
     import re
 
     from benchmnist.reports.plots import Plots
-    from benchmnist.results import RunResult
+    from benchmnist.runs.results import RunResult
 
 
 def report(run: RunResult, plots: Plots) -> str:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from benchmnist.cases import Group
     from benchmnist.reports.plots import Style
-    from benchmnist.results import RunResult, Search
+    from benchmnist.runs.results import RunResult, Search
+    from benchmnist.suites.cases import Group
 
 
 class Picture(NamedTuple):

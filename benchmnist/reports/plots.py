@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
 from benchmnist.analysis.summary import by_group, group_title, mean_curve
-from benchmnist.store import PLOTS, write_file
+from benchmnist.runs.store import PLOTS, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
 
-    from benchmnist.cases import Group
-    from benchmnist.results import CaseResult, RunResult
+    from benchmnist.runs.results import CaseResult, RunResult
+    from benchmnist.suites.cases import Group
 
 # Okabe and Ito's colours, told apart with every kind of colour vision (https://jfly.uni-koeln.de/color/),
 # less the yellow, which is pale on white; markers and dashes go on where colours end, and say it twice before.

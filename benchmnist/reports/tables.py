@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from benchmnist.analysis.floor import noise_floors
+from benchmnist.analysis.noise_floor import noise_floors
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.reports.columns import IDENTITY, View, leading
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
-    from benchmnist.analysis.floor import Floor
+    from benchmnist.analysis.noise_floor import Floor
     from benchmnist.analysis.summary import Summary
     from benchmnist.reports.columns import Column
-    from benchmnist.results import CaseResult, RunResult
+    from benchmnist.runs.results import CaseResult, RunResult
 
 MARK = "*"
 LEAST_WIDTH = 8  # of a column of words

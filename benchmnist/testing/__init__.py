@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmnist.errors import UnknownNameError, nearest
-from benchmnist.plugins import find_plugins
+from benchmnist.extensions.registry import find_plugins
 from benchmnist.testing import datasets, executors, models, optimizers, schedules
 from benchmnist.testing.checks import Check, Outcome, Subject, make, make_all
 from benchmnist.training.data import Datasets, default_data_root
@@ -20,7 +20,7 @@ from benchmnist.training.data import Datasets, default_data_root
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from benchmnist.plugins import Registry
+    from benchmnist.extensions.registry import Registry
 
 __all__ = ["CHECKS", "Check", "Outcome", "Subject", "conformance", "examine", "subjects"]
 

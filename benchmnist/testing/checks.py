@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmnist.errors import first_line
-from benchmnist.guard import contained
+from benchmnist.extensions.isolation import contained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from benchmnist.plugins import Offer
+    from benchmnist.extensions.registry import Offer
     from benchmnist.training.data import Datasets
 
 

@@ -14,7 +14,7 @@ from benchmnist.testing.checks import Check, Miss, Subject, check
 from benchmnist.training.data import check_dataset, default_data_root
 
 if TYPE_CHECKING:
-    from benchmnist.specs import Dataset
+    from benchmnist.extensions.specs import Dataset
 
 HARNESS = ("root",)
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmnist.cases import Case
-from benchmnist.dispatch import Observer
 from benchmnist.errors import BenchmnistError
+from benchmnist.execution.dispatch import Observer
 from benchmnist.executors import Workplace, build_executor
-from benchmnist.executors.bench import Bench
-from benchmnist.results import CaseResult, MeasuredEpoch
+from benchmnist.executors.trainer import Bench
+from benchmnist.runs.results import CaseResult, MeasuredEpoch
+from benchmnist.suites.cases import Case
 from benchmnist.testing.checks import DoesNotApply, Miss, Subject, check
 from benchmnist.testing.problem import component
 from benchmnist.training.data import default_data_root
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from benchmnist.executors import Executor
-    from benchmnist.results import RunResult
+    from benchmnist.runs.results import RunResult
 
 FAULTY = "benchmnist.testing.faulty"
 LIMITS = (10.0, 40.0, 160.0)
@@ -308,7 +308,7 @@ class _Log(Observer):
 @check("Everything that has ended should have been yielded: see `Executor.execute`.")
 def _goes_on(subject: Subject) -> None:
     """Goes on with a run that was interrupted, without training again what had ended, to the same figures."""
-    from benchmnist.session import run
+    from benchmnist.runner import run
 
     with tempfile.TemporaryDirectory(prefix="benchmnist-check-", ignore_cleanup_errors=True) as folder:
         suite = Path(folder, "check.toml")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from benchmnist.hookspecs import hookimpl
-from benchmnist.specs import ModelSpec
+from benchmnist.extensions.hookspecs import hookimpl
+from benchmnist.extensions.specs import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

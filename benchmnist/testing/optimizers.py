@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from benchmnist.executors import Workplace
 from benchmnist.executors.local import LocalExecutor
-from benchmnist.results import CaseResult
+from benchmnist.runs.results import CaseResult
 from benchmnist.testing import parameters, problem
 from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
 from benchmnist.training.data import default_data_root

@@ -6,7 +6,7 @@ import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchmnist.guard import contained
+from benchmnist.extensions.isolation import contained
 from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmnist.cases import Case, Component
-from benchmnist.specs import OptimizerSpec
+from benchmnist.extensions.specs import OptimizerSpec
+from benchmnist.suites.cases import Case, Component
 from benchmnist.training.data import epoch_order, seed_for, to_unit
 from benchmnist.training.loop import evaluate
 from benchmnist.training.trial import Trial

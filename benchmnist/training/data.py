@@ -14,13 +14,13 @@ import platformdirs
 import torch
 
 from benchmnist.errors import DataError
-from benchmnist.specs import Dataset
+from benchmnist.extensions.specs import Dataset
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmnist.cases import Case, Component
-    from benchmnist.plugins import Registry
+    from benchmnist.extensions.registry import Registry
+    from benchmnist.suites.cases import Case, Component
 
 
 def seed_for(purpose: str, *numbers: int) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from benchmnist.specs import Dataset
+    from benchmnist.extensions.specs import Dataset
 
 WARM_UP_SECONDS = 0.3
 """How long a GPU multiplies before the first case: the clocks of an idle one are at a fifth of the highest."""

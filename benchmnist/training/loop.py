@@ -18,25 +18,25 @@ import torch
 from torch.nn import functional
 
 from benchmnist.errors import CaptureError
-from benchmnist.guard import not_exiting, put_back
-from benchmnist.results import CaseResult, EpochResult, TrialResult, now, worst
+from benchmnist.extensions.isolation import not_exiting, put_back
+from benchmnist.runs.results import CaseResult, EpochResult, TrialResult, now, worst
 from benchmnist.training.clock import Clock
 from benchmnist.training.environment import environment
+from benchmnist.training.fast_paths import find_way
 from benchmnist.training.precision import precision_of
 from benchmnist.training.reference import Reference
 from benchmnist.training.trial import steps_per_epoch
-from benchmnist.training.ways import find_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from torch import Tensor
 
-    from benchmnist.cases import Case
-    from benchmnist.results import Status
+    from benchmnist.runs.results import Status
+    from benchmnist.suites.cases import Case
     from benchmnist.training.device import DeviceSession
+    from benchmnist.training.fast_paths import Setting, Way
     from benchmnist.training.trial import Trial
-    from benchmnist.training.ways import Setting, Way
 
     Keep = Callable[[int, dict[str, Tensor]], str | None]
 

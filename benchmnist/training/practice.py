@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmnist.cases import Case, Component
-from benchmnist.plugins import find_plugins
-from benchmnist.specs import OptimizerSpec
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.extensions.specs import OptimizerSpec
+from benchmnist.suites.cases import Case, Component
 from benchmnist.training.clock import synchronise
 from benchmnist.training.data import Datasets, default_data_root, epoch_order
 from benchmnist.training.device import DeviceSession
 from benchmnist.training.environment import resolve_device
+from benchmnist.training.fast_paths import plain_engine
 from benchmnist.training.loop import evaluate
 from benchmnist.training.trial import Build, Trial, build_model, build_optimizer, steps_per_epoch
-from benchmnist.training.ways import plain_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmnist.errors import TrialError
-from benchmnist.guard import read_precision, write_precision
+from benchmnist.extensions.isolation import read_precision, write_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmnist.cases import Precision
+    from benchmnist.suites.cases import Precision
 
 
 @contextlib.contextmanager

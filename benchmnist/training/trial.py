@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim.lr_scheduler import LRScheduler
 
-    from benchmnist.cases import Case, Precision
-    from benchmnist.plugins import Registry
-    from benchmnist.specs import Dataset, OptimizerSpec
+    from benchmnist.extensions.registry import Registry
+    from benchmnist.extensions.specs import Dataset, OptimizerSpec
+    from benchmnist.suites.cases import Case, Precision
 
 
 NOT_BESIDE_FUSED = frozenset({"fused", "foreach", "differentiable"})

@@ -11,7 +11,7 @@ from made_up import made_up_run, made_up_trial
 from training_support import component, make_case
 
 from benchmnist.analysis.comparison import METRICS, compare_runs
-from benchmnist.results import CaseResult, RunResult
+from benchmnist.runs.results import CaseResult, RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

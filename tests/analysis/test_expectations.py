@@ -8,8 +8,8 @@ from training_support import make_case
 
 from benchmnist.analysis.expectations import missed
 from benchmnist.errors import SuiteError
-from benchmnist.prepare import prepare
-from benchmnist.results import CaseResult
+from benchmnist.preflight.prepare import prepare
+from benchmnist.runs.results import CaseResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ import pytest
 from made_up import made_up_run, seeds_result
 
 from benchmnist.analysis.findings import Finding, findings
-from benchmnist.cases import Space
-from benchmnist.results import Attempt, CaseResult, Layer, ModelDescription, Search
+from benchmnist.runs.results import Attempt, CaseResult, Layer, ModelDescription, Search
+from benchmnist.suites.cases import Space
 
 SPREAD = (0.0, 0.1, -0.1, 0.05, -0.05)
 OTHER = SPREAD[::-1]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from benchmnist.results import RunResult
+    from benchmnist.runs.results import RunResult
 
 MACHINE = {"device": "cpu", "torch": "2.13", "threads": 2, "fingerprint": "abc"}
 

@@ -7,7 +7,7 @@ import pytest
 from training_support import component, make_case
 
 from benchmnist.analysis.summary import summarise, summarise_all
-from benchmnist.results import CaseResult, EpochResult, TrialResult
+from benchmnist.runs.results import CaseResult, EpochResult, TrialResult
 
 
 def trial(

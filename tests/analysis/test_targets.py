@@ -12,7 +12,7 @@ from scipy import stats
 from benchmnist.analysis.targets import censored_median, profiles, split, times_to_target
 
 if TYPE_CHECKING:
-    from benchmnist.results import CaseResult
+    from benchmnist.runs.results import CaseResult
 
 
 def case(accuracies: list[float | None], seconds: float = 2.0, **options: Any) -> CaseResult:

@@ -10,7 +10,7 @@ from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.verdicts import judge, judge_pair, pairs, telling
 
 if TYPE_CHECKING:
-    from benchmnist.results import CaseResult
+    from benchmnist.runs.results import CaseResult
 
 SPREAD = (0.0, 0.1, -0.1, 0.05, -0.05)
 

@@ -18,14 +18,14 @@ from rich.console import Console
 
 import benchmnist
 from benchmnist.cli.display import LiveDisplay
-from benchmnist.plan import make_plan
-from benchmnist.plugins import find_plugins
-from benchmnist.prepare import prepare
-from benchmnist.store import RunFolder, load_run
-from benchmnist.suite import read_suite
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.preflight.prepare import prepare
+from benchmnist.runs.store import RunFolder, load_run
+from benchmnist.suites.plan import make_plan
+from benchmnist.suites.reader import read_suite
 
 if TYPE_CHECKING:
-    from benchmnist.results import CaseResult
+    from benchmnist.runs.results import CaseResult
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,7 +16,7 @@ from training_support import component, make_case, setting_of
 
 from benchmnist.training.clock import Clock
 from benchmnist.training.environment import resolve_device
-from benchmnist.training.ways import Setting, find_way
+from benchmnist.training.fast_paths import Setting, find_way
 
 DEVICE = resolve_device(os.environ.get("BENCHMNIST_DEVICE", "cpu"))
 DIGITS = 12_000

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmnist.plugins import find_plugins
+from benchmnist.extensions.registry import find_plugins
 
 MODELS = find_plugins().models
 

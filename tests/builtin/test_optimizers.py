@@ -10,7 +10,7 @@ from torch import nn, optim
 from training_support import component, losses, make_case, result_of
 
 from benchmnist.builtin.optimizers import Together, muon
-from benchmnist.plugins import find_plugins
+from benchmnist.extensions.registry import find_plugins
 
 OPTIMIZERS = find_plugins().optimizers
 CLASSES = {

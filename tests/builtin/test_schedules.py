@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmnist.plugins import find_plugins
+from benchmnist.extensions.registry import find_plugins
 
 SCHEDULES = find_plugins().schedules
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from benchmnist.results import RunResult
+    from benchmnist.runs.results import RunResult
 
 
 def test_report_prints_the_table_of_the_newest_run(invoke: Callable[..., Result], small_run: RunResult) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmnist.hookspecs import HOOK_API
-from benchmnist.store import load_run
+from benchmnist.extensions.hookspecs import HOOK_API
+from benchmnist.runs.store import load_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from benchmnist.results import RunResult
+    from benchmnist.runs.results import RunResult
 
     Invoke = Callable[..., Result]
 

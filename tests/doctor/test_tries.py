@@ -13,8 +13,8 @@ from benchmnist.doctor.lines import Miss
 from benchmnist.doctor.place import apart, judged, learned, reason
 from benchmnist.doctor.tries import speed_tries, tries
 from benchmnist.errors import StoreError
-from benchmnist.plugins import find_plugins
-from benchmnist.suite import load_suite
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.suites.reader import load_suite
 
 ROOT = Path(__file__).parents[2]
 

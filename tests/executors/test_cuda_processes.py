@@ -21,7 +21,7 @@ from benchmnist.doctor.trials import misbehaving_model
 from benchmnist.executors import Workplace
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
-from benchmnist.plugins import find_plugins
+from benchmnist.extensions.registry import find_plugins
 from benchmnist.testing.checks import Subject, make
 from benchmnist.testing.optimizers import is_capturable_as_it_says, is_fused_as_it_says
 from benchmnist.training.data import default_data_root
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from benchmnist.cases import Case
     from benchmnist.executors import Executor
-    from benchmnist.results import CaseResult
+    from benchmnist.runs.results import CaseResult
+    from benchmnist.suites.cases import Case
 
     See = Callable[..., dict[str, str]]
 

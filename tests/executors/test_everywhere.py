@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from training_support import losses
 
-from benchmnist.store import load_run
+from benchmnist.runs.store import load_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,14 +15,14 @@ from processes import HANGS
 from training_support import Told, component, execute, limit, losses, make_case, result_of
 
 import benchmnist
-from benchmnist.dispatch import Dispatcher
 from benchmnist.errors import BenchmnistError
+from benchmnist.execution.dispatch import Dispatcher
 from benchmnist.executors import Deadlines, Workplace, build_executor
 from benchmnist.executors.cores import auto_jobs, shares, taking_turns
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
-from benchmnist.results import CaseResult
-from benchmnist.specs import ExecutorOption, ExecutorSpec
+from benchmnist.extensions.specs import ExecutorOption, ExecutorSpec
+from benchmnist.runs.results import CaseResult
 from benchmnist.testing import conformance, faulty
 from benchmnist.training.data import default_data_root
 from benchmnist.training.environment import public_version
@@ -30,9 +30,9 @@ from benchmnist.training.environment import public_version
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmnist.cases import Case
     from benchmnist.executors import Executor
-    from benchmnist.results import EpochResult
+    from benchmnist.runs.results import EpochResult
+    from benchmnist.suites.cases import Case
 
 EXECUTORS = [InlineExecutor, LocalExecutor]
 

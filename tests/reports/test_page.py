@@ -21,13 +21,13 @@ from benchmnist.analysis.comparison import compare_runs
 from benchmnist.reports import write_report
 from benchmnist.reports.comparison import comparison_page
 from benchmnist.reports.html import report_page
-from benchmnist.results import CaseResult
+from benchmnist.runs.results import CaseResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from benchmnist.results import RunResult
+    from benchmnist.runs.results import RunResult
 
     Open = Callable[[str], webdriver.Chrome]
 

@@ -15,7 +15,7 @@ from benchmnist.reports import write_report
 from benchmnist.reports.columns import FIGURES, View
 from benchmnist.reports.plots import LABELS, optimizer_styles
 from benchmnist.reports.tables import ComparisonTable, cells, render
-from benchmnist.results import CaseResult, EpochResult, RunResult
+from benchmnist.runs.results import CaseResult, EpochResult, RunResult
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ import torch
 from torch import nn, optim
 from wrong_plugins import missed, subject_of
 
-from benchmnist.plugins import find_plugins
-from benchmnist.specs import OptimizerSpec
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.extensions.specs import OptimizerSpec
 from benchmnist.testing import CHECKS, examine, subjects
 
 SGD_LR = 0.05

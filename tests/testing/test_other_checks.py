@@ -12,8 +12,8 @@ from torch import nn
 from torch.optim import lr_scheduler
 from wrong_plugins import missed, subject_of
 
-from benchmnist.plugins import find_plugins
-from benchmnist.specs import Dataset, DatasetSpec, ModelSpec, ScheduleSpec, Spec
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.extensions.specs import Dataset, DatasetSpec, ModelSpec, ScheduleSpec, Spec
 from benchmnist.testing import CHECKS, subjects
 
 REGISTRY = find_plugins()

@@ -11,14 +11,14 @@ from training_support import component, make_case, setting_of
 from benchmnist.errors import CaptureError
 from benchmnist.training.engines.graph import GraphEngine
 from benchmnist.training.engines.resident import ResidentEngine
+from benchmnist.training.fast_paths import Way
 from benchmnist.training.loop import evaluate
 from benchmnist.training.trial import Build
-from benchmnist.training.ways import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmnist.cases import Case
+    from benchmnist.suites.cases import Case
 
 COUNTING = """
 import torch

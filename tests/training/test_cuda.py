@@ -29,15 +29,15 @@ from benchmnist.training.data import default_data_root
 from benchmnist.training.device import DeviceSession
 from benchmnist.training.engines import graph
 from benchmnist.training.engines.graph import GraphEngine
+from benchmnist.training.fast_paths import Way
 from benchmnist.training.gpus import Gpu
 from benchmnist.training.practice import Practice
 from benchmnist.training.reference import Reference
 from benchmnist.training.trial import Build
-from benchmnist.training.ways import Way
 
 if TYPE_CHECKING:
-    from benchmnist.cases import Case
-    from benchmnist.results import CaseResult
+    from benchmnist.runs.results import CaseResult
+    from benchmnist.suites.cases import Case
 
 SAME = 1e-3
 """Relative: the stand-in computes on the CPU, in another order here and there."""

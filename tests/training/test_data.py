@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_support import make_case
 
-from benchmnist.cases import Component
 from benchmnist.errors import DataError
-from benchmnist.plugins import find_plugins
-from benchmnist.specs import Dataset
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.extensions.specs import Dataset
+from benchmnist.suites.cases import Component
 from benchmnist.training.data import Datasets, default_data_root, epoch_order, held_out, seed_for, to_unit
 
 if TYPE_CHECKING:

@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_support import component, losses, make_case, result_of, setting_of
 
-from benchmnist.plugins import find_plugins
+from benchmnist.extensions.registry import find_plugins
 from benchmnist.training.engines.graph import GraphEngine
 from benchmnist.training.engines.resident import ResidentEngine
+from benchmnist.training.fast_paths import Way, find_way
 from benchmnist.training.trial import Build
-from benchmnist.training.ways import Way, find_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmnist.cases import Component
-    from benchmnist.results import CaseResult
+    from benchmnist.runs.results import CaseResult
+    from benchmnist.suites.cases import Component
 
 REGISTRY = find_plugins()
 MODELS = [offer.spec.name for offer in REGISTRY.models]

@@ -20,7 +20,7 @@ from benchmnist.training.trial import build_trial
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmnist.results import CaseResult
+    from benchmnist.runs.results import CaseResult
 
 # A plugin for what the built-in ones do not do.
 ODD = """

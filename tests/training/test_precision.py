@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from benchmnist.guard import contained, read_precision, write_precision
+from benchmnist.extensions.isolation import contained, read_precision, write_precision
 from benchmnist.training.precision import precision_of, tf32_flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from benchmnist.cases import Precision
-    from benchmnist.guard import Float32Precision
+    from benchmnist.extensions.isolation import Float32Precision
+    from benchmnist.suites.cases import Precision
 
 CUDA = torch.device("cuda")  # the flags are there without a GPU
 BACKENDS: Any = torch.backends

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from benchmnist.specs import Dataset
+    from benchmnist.extensions.specs import Dataset
     from benchmnist.training.device import DeviceSession
     from benchmnist.training.engines.trace import Call
     from benchmnist.training.trial import Trial

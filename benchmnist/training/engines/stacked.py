@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from benchmnist.cases import Case
-    from benchmnist.plugins import Registry
-    from benchmnist.specs import Dataset
+    from benchmnist.extensions.registry import Registry
+    from benchmnist.extensions.specs import Dataset
+    from benchmnist.suites.cases import Case
     from benchmnist.training.trial import Build
 
 

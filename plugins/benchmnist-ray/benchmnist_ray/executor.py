@@ -20,15 +20,15 @@ from ray.exceptions import RayError, RayTaskError
 
 from benchmnist.errors import BenchmnistError, StoreError
 from benchmnist.executors import Deadlines
-from benchmnist.results import CaseResult, MeasuredEpoch
-from benchmnist.store import write_file
+from benchmnist.runs.results import CaseResult, MeasuredEpoch
+from benchmnist.runs.store import write_file
 from benchmnist_ray.worker import File, Started, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmnist.cases import Case
     from benchmnist.executors import Epoch, Workplace
+    from benchmnist.suites.cases import Case
 
 LOOKS = 1.0
 """Seconds between two looks at which nodes there are."""

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import ray
 
 from benchmnist.executors.local import LocalExecutor
-from benchmnist.results import CaseResult, MeasuredEpoch
+from benchmnist.runs.results import CaseResult, MeasuredEpoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmnist.cases import Case
     from benchmnist.executors import Workplace
+    from benchmnist.suites.cases import Case
 
 
 @dataclass(frozen=True)

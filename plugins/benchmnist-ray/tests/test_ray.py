@@ -20,8 +20,8 @@ from ray.cluster_utils import Cluster  # noqa: E402
 
 from benchmnist.errors import BenchmnistError  # noqa: E402
 from benchmnist.executors import Workplace  # noqa: E402
-from benchmnist.results import CaseResult  # noqa: E402
-from benchmnist.store import load_run  # noqa: E402
+from benchmnist.runs.results import CaseResult  # noqa: E402
+from benchmnist.runs.store import load_run  # noqa: E402
 from benchmnist.testing import conformance  # noqa: E402
 from benchmnist.testing.executors import FAULTY, figures, small_case  # noqa: E402
 from benchmnist.training.data import default_data_root  # noqa: E402

@@ -25,11 +25,11 @@ import submitit
 from pydantic import ValidationError
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-from benchmnist.cases import Case, Frozen
 from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Deadlines
-from benchmnist.results import CaseResult, MeasuredEpoch
-from benchmnist.store import write_file
+from benchmnist.runs.results import CaseResult, MeasuredEpoch
+from benchmnist.runs.store import write_file
+from benchmnist.suites.cases import Case, Frozen
 from benchmnist_slurm.job import Attempt, Words, train
 
 if TYPE_CHECKING:

@@ -21,15 +21,15 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from benchmnist.executors.local import LocalExecutor
-from benchmnist.results import CaseResult, EpochResult, MeasuredEpoch
+from benchmnist.runs.results import CaseResult, EpochResult, MeasuredEpoch
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
     from typing import BinaryIO
 
-    from benchmnist.cases import Case
     from benchmnist.executors import Workplace
+    from benchmnist.suites.cases import Case
 
 
 class Word(TypedDict, total=False):

@@ -17,8 +17,8 @@ from benchmnist_slurm.job import Words
 
 from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Workplace
-from benchmnist.results import CaseResult
-from benchmnist.store import load_run
+from benchmnist.runs.results import CaseResult
+from benchmnist.runs.store import load_run
 from benchmnist.testing import conformance
 from benchmnist.testing.executors import FAULTY, figures, small_case
 from benchmnist.training.data import default_data_root

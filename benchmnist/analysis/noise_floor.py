@@ -1,0 +1,56 @@
+"""The noise floor: how far apart the baseline and the same under another name come out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmnist.analysis.statistics import Sample, welch
+from benchmnist.analysis.summary import final_accuracies
+from benchmnist.analysis.verdicts import log_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmnist.runs.results import CaseResult
+    from benchmnist.suites.cases import Group
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Differences up to this come about where there is nothing to find.
+
+    Attributes:
+        accuracy: Of two means over the seeds, in points; None where it cannot be told.
+        ratio: Of two epoch times, the larger by the smaller; None where it cannot be told.
+    """
+
+    accuracy: float | None
+    ratio: float | None
+
+
+def noise_floors(results: Sequence[CaseResult]) -> dict[Group, Floor]:
+    """The floor of each group that has a control: the baseline once more, with other seeds.
+
+    It is the larger of what the two differ by and the half of the interval of that difference (Welch): a floor
+    taken from two means that are near each other by chance would let everything pass.
+    """
+    baselines = {r.case.group: r for r in results if r.case.method == r.case.baseline}
+    floors = {}
+    for control in results:
+        baseline = baselines.get(control.case.group)
+        if control.case.control and baseline is not None:
+            times = _apart([*log_seconds(control).values()], [*log_seconds(baseline).values()])
+            floors[control.case.group] = Floor(
+                _apart([*final_accuracies(control).values()], [*final_accuracies(baseline).values()]),
+                None if times is None else math.exp(times),
+            )
+    return floors
+
+
+def _apart(one: Sequence[float], other: Sequence[float]) -> float | None:
+    if min(len(one), len(other)) < 2:  # noqa: PLR2004 - one seed has no spread
+        return None
+    difference, half, _ = welch(Sample.of(one), Sample.of(other))
+    return max(abs(difference), half)

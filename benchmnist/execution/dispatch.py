@@ -1,0 +1,310 @@
+"""Cases to an executor, what comes of them to whoever watches: nothing is told twice, nothing gets lost."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from benchmnist.analysis.expectations import missed
+from benchmnist.runs.results import CaseResult, MeasuredEpoch, TrialResult, now, worst
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from benchmnist.executors import Epoch, Executor
+    from benchmnist.preflight.check import Work
+    from benchmnist.runs.results import EpochResult, Status
+    from benchmnist.suites.cases import Case
+    from benchmnist.suites.plan import Plan
+
+
+def called(result: CaseResult, case: Case) -> CaseResult:
+    """A result as that of a case which is trained the same, but may have another name and other expectations."""
+    result = result.model_copy(update={"case": case})
+    return result.model_copy(update={"misses": missed(result)})
+
+
+class Observer:
+    """Is told what happens, as it happens: a display, a store. Override what you care for.
+
+    Several cases may be in training at the same time; each is started before its first epoch, and ends once.
+    """
+
+    def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:
+        """A run of these cases begins, in that folder; `work` is by case id."""
+
+    def case_started(self, case: Case) -> None:
+        """A case is about to be trained."""
+
+    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
+        """An epoch was trained and tested."""
+
+    def part_ended(self, result: CaseResult) -> None:
+        """Some of the trials of a case ended well, as `result` says; others of it have not."""
+
+    def case_ended(self, result: CaseResult) -> None:
+        """A case ended, in whatever way."""
+
+
+class _Ledger:
+    """What is known of a case while it is trained.
+
+    Attributes:
+        case: The case.
+        waiting: How many of its tasks (the case with some of its seeds) no executor has taken.
+        running: How many are being executed.
+        parts: What came of those that ended.
+        epochs: Those that nobody has asked for yet. Of what is trained elsewhere they are those of the parts, so
+            that a trial that was begun anew is there once.
+        seen: By seed, what the epochs came to that have ended.
+        result: What came of the case.
+    """
+
+    def __init__(self, case: Case, parts: Sequence[CaseResult]) -> None:
+        self.case, self.waiting, self.running = case, 0, 0
+        self.parts: list[CaseResult] = []
+        self.epochs: deque[Epoch] = deque()
+        self.seen: dict[int, list[EpochResult]] = {}
+        self.result: CaseResult | None = None
+        for part in parts:
+            self.add(part)
+        self.started, self.start = "", 0.0
+
+    @property
+    def failed(self) -> bool:
+        return any(part.failed for part in self.parts)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self.running == 0 and (self.waiting == 0 or self.failed)
+
+    def add(self, part: CaseResult, *, measured: bool = True) -> None:
+        """What came of a task; its epochs are still to be asked for where they were measured elsewhere."""
+        self.parts.append(part)
+        if measured:
+            self.epochs += (MeasuredEpoch(trial.seed, epoch) for trial in part.trials for epoch in trial.epochs)
+
+    def see(self, seed: int, epoch: EpochResult) -> None:
+        """An epoch has ended; one that has ended before, of a trial that was begun anew, is forgotten."""
+        seen = self.seen.setdefault(seed, [])
+        del seen[epoch.epoch - 1 :]
+        seen.append(epoch)
+
+    def joined(self, side_by_side: int) -> CaseResult:
+        """The parts as one result, still called as the first of them."""
+        first = next((part for part in self.parts if part.engine), self.parts[0])
+        status = worst(part.status for part in self.parts)
+        return first.model_copy(
+            update={
+                "status": status,
+                "trials": self._trials(status),
+                "remarks": (
+                    *dict.fromkeys(remark for part in self.parts for remark in part.remarks),
+                    *self._where(),
+                ),
+                "peak_memory": max(part.peak_memory for part in self.parts),
+                "side_by_side": side_by_side,
+                "error": next((part.error for part in self.parts if part.error), None),
+                "started": self.started,
+                "wall_seconds": time.perf_counter() - self.start,
+            }
+        )
+
+    def _where(self) -> tuple[str, ...]:
+        """A remark, if the trials were not all trained on the like: their times say less then."""
+        there = {part.environment.get("fingerprint"): part.environment for part in self.parts if part.environment}
+        if len(there) <= 1:
+            return ()
+        names = [f"{e['device_name']} ({e['threads']} threads, torch {e['torch']})" for e in there.values()]
+        return (f"trained on machines that differ: {'; '.join(sorted(names))}",)
+
+    def interrupted(self) -> CaseResult:
+        """What was trained before an interruption."""
+        trials = self._trials("interrupted")
+        return CaseResult(case=self.case, status="interrupted", trials=trials, started=self.started)
+
+    def _trials(self, cut_short: Status) -> tuple[TrialResult, ...]:
+        """The trials that have ended, and of the others the epochs that have been seen."""
+        trials = {trial.seed: trial for part in self.parts for trial in part.trials}
+        for seed, epochs in self.seen.items():
+            diverged = epochs[-1].test_loss is None
+            whole: Status = (
+                "diverged" if diverged else "completed" if len(epochs) == self.case.epochs else cut_short
+            )
+            trials.setdefault(seed, TrialResult(seed=seed, status=whole, epochs=tuple(epochs)))
+        return tuple(trials[seed] for seed in self.case.seeds if seed in trials)
+
+
+class _Queue:
+    """The tasks that nobody has taken; with several slots the longest is taken first.
+
+    Left for later, a long one would be what the run ends with, in one slot, while the others idle. Longest first
+    is never worse than 4/3 of the best order (Graham 1969), if the seconds are right.
+    """
+
+    def __init__(self) -> None:
+        self.heap: list[tuple[int, float, int, _Ledger, Case]] = []
+        self.places = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.heap)
+
+    def add(self, ledger: _Ledger, task: Case, seconds: float, turn: int) -> None:
+        """What has an earlier turn is taken first."""
+        heapq.heappush(self.heap, (turn, -seconds, self.places, ledger, task))
+        self.places += 1
+
+    def take(self) -> tuple[_Ledger, Case]:
+        *_, ledger, task = heapq.heappop(self.heap)
+        return ledger, task
+
+
+class Dispatcher:
+    """Stands between an executor, which trains in an order of its own, and a session, which asks case by case.
+
+    An executor that trains one thing at a time is given a case when it is asked for. One that has room for more
+    is given every trial by itself, those of the next cases too, so that it never waits; what comes early is
+    told to the observer at once, and kept until it is asked for.
+
+    Args:
+        executor: Where the cases are executed.
+        observer: Is told what happens.
+        known: Results of cases that are not trained, by case id: their epochs are those that were measured then.
+        parts: The same of some of a case's trials: only the others are trained.
+        seconds: About how long an epoch of each case takes, by case id, in whatever unit; those trials are begun
+            first that take longest.
+        interleaved: Whether every case has its first seed trained before any has its second, so that a machine
+            that becomes slower or faster does so for all of them.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        observer: Observer,
+        known: Mapping[str, CaseResult] | None = None,
+        parts: Mapping[str, Sequence[CaseResult]] | None = None,
+        seconds: Mapping[str, float] | None = None,
+        *,
+        interleaved: bool = False,
+    ) -> None:
+        self.executor, self.observer, self.known = executor, observer, dict(known or {})
+        self.parts, self.seconds, self.interleaved = parts or {}, seconds or {}, interleaved
+        self.by_trial = interleaved or executor.slots > 1
+        self._ahead: list[Case] = []
+        self._queue = _Queue()
+        self._ledgers: dict[str, _Ledger] = {}
+        self._stream: Iterator[tuple[Case, Epoch | CaseResult]] = iter(())
+        self._untold: tuple[_Ledger, Epoch] | None = None
+        self._here = False  # whether this process trains
+
+    def expect(self, cases: Sequence[Case]) -> None:
+        """Says which cases will be asked for, in that order, so that they can be begun before."""
+        if self.by_trial:
+            self._ahead = [case for case in cases if case.id not in self.known]
+
+    def epochs(self, case: Case) -> Generator[Epoch, None, CaseResult]:
+        """Each epoch of each seed, to be `run` before the next is asked for; returns the result of the case.
+
+        Trained elsewhere, the epochs of several seeds come in the order in which they end.
+        """
+        if case.id in self.known:
+            for trial in self.known[case.id].trials:
+                yield from (MeasuredEpoch(trial.seed, epoch) for epoch in trial.epochs)
+            return self.known[case.id]
+        ahead, self._ahead = self._ahead, []
+        for expected in ahead:
+            self._enqueue(expected)
+        ledger = self._ledgers.get(case.id) or self._enqueue(case)
+        while True:
+            while ledger.epochs:
+                yield ledger.epochs.popleft()
+            if ledger.result is not None:
+                del self._ledgers[case.id]
+                return ledger.result
+            self._next()
+
+    def interrupt(self) -> None:
+        """Ends all that is being trained, and tells what was done of the cases that have not ended."""
+        unfinished = [ledger for ledger in self._ledgers.values() if ledger.started and ledger.result is None]
+        self._stream, self._untold = iter(()), None
+        self._queue = _Queue()
+        self._ledgers.clear()
+        for ledger in unfinished:
+            ledger.result = ledger.interrupted()
+            self.observer.case_ended(ledger.result)
+
+    def _enqueue(self, case: Case) -> _Ledger:
+        ledger = self._ledgers[case.id] = _Ledger(case, self.parts.get(case.id, ()))
+        done = {trial.seed for part in ledger.parts for trial in part.trials}
+        left = tuple(seed for seed in case.seeds if seed not in done)
+        for seeds in (
+            [(seed,) for seed in left] if self.by_trial and case.engine != "stacked" else filter(None, [left])
+        ):
+            task = case.model_copy(update={"seeds": seeds})
+            ledger.waiting += 1
+            turn = case.seeds.index(seeds[0]) if self.interleaved else 0
+            self._queue.add(ledger, task, self.seconds.get(case.id, 0.0) * task.rounds, turn)
+        if not left:
+            self._start(ledger)
+            self._end(ledger)
+        return ledger
+
+    def _tasks(self) -> Iterator[Case]:
+        """What the executor takes from, whenever it has room."""
+        while self._queue:
+            ledger, task = self._queue.take()
+            ledger.waiting -= 1
+            if ledger.result is not None or ledger.failed:
+                continue  # it is known already that the case fails
+            if not ledger.started:
+                self._start(ledger)
+            ledger.running += 1
+            yield task
+
+    def _start(self, ledger: _Ledger) -> None:
+        ledger.started, ledger.start = now(), time.perf_counter()
+        self.observer.case_started(ledger.case)
+
+    def _end(self, ledger: _Ledger) -> None:
+        ledger.result = called(ledger.joined(self.executor.slots), ledger.case)
+        self.observer.case_ended(ledger.result)
+
+    def _next(self) -> None:
+        """Waits for the next thing to happen, wherever."""
+        event = next(self._stream, None)
+        if self._untold is not None:
+            (ledger, epoch), self._untold = self._untold, None
+            self._tell(ledger, epoch)
+        if event is None:
+            if not self._queue:
+                raise RuntimeError("the executor has ended, and owes a result")
+            self._stream = self.executor.execute(self._tasks())
+            return
+        task, step = event
+        ledger = self._ledgers[task.id]
+        if isinstance(step, CaseResult):
+            ledger.add(step, measured=not self._here)
+            ledger.running -= 1
+            if ledger.over:
+                self._end(ledger)
+            elif not step.failed:
+                self.observer.part_ended(step)
+        elif step.result is None:  # it is still to be run
+            self._here = not self.interleaved
+            if self._here:
+                ledger.epochs.append(step)
+            else:
+                step.run()  # whoever is asked for now may have its turn later
+            self._untold = ledger, step
+        else:
+            self._here = False
+            self._tell(ledger, step)
+
+    def _tell(self, ledger: _Ledger, epoch: Epoch) -> None:
+        if epoch.result is not None and ledger.result is None:
+            ledger.see(epoch.seed, epoch.result)
+            self.observer.epoch_ended(ledger.case, epoch.seed, epoch.result)

@@ -1,0 +1,124 @@
+"""What trains, in whatever process it stands: an executor calls it, here or in a worker."""
+
+from __future__ import annotations
+
+import platform
+import traceback
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmnist.errors import BenchmnistError, PluginError
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.runs import store
+from benchmnist.runs.results import CaseResult, MeasuredEpoch
+from benchmnist.training.data import Datasets
+from benchmnist.training.device import DeviceSession
+from benchmnist.training.environment import public_version, resolve_device
+from benchmnist.training.fast_paths import Setting
+from benchmnist.training.loop import train_case
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from benchmnist.executors import Epoch, Workplace
+    from benchmnist.suites.cases import Case
+
+
+class Bench:
+    """Trains tasks, one after the other, with the datasets and the plugins that there are.
+
+    Attributes:
+        broken: Why the device cannot be used in this process any more; empty as long as it can.
+    """
+
+    def __init__(self, workplace: Workplace) -> None:
+        self.workplace = workplace
+        self.registry = find_plugins(workplace.block, workplace.plugins)
+        self.datasets = Datasets(self.registry, workplace.data_root)
+        self.device = resolve_device(workplace.device)
+        self._session: DeviceSession | None = None
+        self.broken = ""
+
+    def train(self, case: Case, no_graph: str = "") -> Iterator[Epoch | CaseResult]:
+        """Yields the epochs of a case, each to be run before the next; and its result, whatever goes wrong.
+
+        Args:
+            case: The case.
+            no_graph: Why its steps must not be captured; empty where they may be.
+
+        Raises:
+            CaptureError: if a step could not be captured, and that was not noticed before. The case has to be
+                trained again, without, and in another process.
+        """
+        try:
+            self._require_versions(case)
+            session = self.session()
+            dataset = self.datasets.for_case(case)
+        except BenchmnistError as error:
+            yield CaseResult(case=case, status="failed", error=str(error))
+        except Exception:  # noqa: BLE001 - a plugin's dataset may raise anything
+            yield CaseResult(case=case, status="failed", error=traceback.format_exc())
+        else:
+            keep = partial(self._save, case) if self.workplace.checkpoints else None
+            refused = {"graph": no_graph} if no_graph else {}
+            result = yield from train_case(Setting(case, self.registry, dataset, session, refused), keep)
+            if result.failed:
+                self.broken = session.broken()
+            yield result
+
+    def session(self) -> DeviceSession:
+        """The device, made ready when the first case is trained.
+
+        Raises:
+            DeviceError: if it cannot be used.
+        """
+        if self._session is None:
+            self._session = DeviceSession(self.device)
+        return self._session
+
+    def measure(self, case: Case, no_graph: str = "") -> Iterator[MeasuredEpoch | CaseResult]:
+        """As `train`, and runs the epochs: yields each when all is known of it."""
+        trained: Epoch | None = None
+        for step in self.train(case, no_graph):
+            if trained is not None and trained.result is not None:
+                yield MeasuredEpoch(trained.seed, trained.result)
+            if isinstance(step, CaseResult):
+                yield step
+            else:
+                step.run()
+                trained = step
+
+    def _require_versions(self, case: Case) -> None:
+        """What is here has to be what the case was planned with.
+
+        Raises:
+            PluginError: if anything is of another version.
+        """
+        planned = dict(self.workplace.versions)
+        here = {name: public_version(name) for name in planned}
+        if planned:
+            for kind, offers in self.registry.by_kind.items():
+                component = getattr(case, kind, None)
+                if component is not None and component.use in offers:
+                    offered = offers[component.use].plugin
+                    planned[component.distribution] = component.version
+                    here[component.distribution] = (
+                        offered.version if offered.distribution == component.distribution else "none"
+                    )
+        for name, wanted in planned.items():
+            if here[name] != wanted:
+                raise PluginError(
+                    f"{platform.node()} has {name} {here[name]}, and this was planned with {name} {wanted}; "
+                    "install the same on every machine"
+                )
+
+    def _save(self, case: Case, seed: int, weights: dict[str, Tensor]) -> str:
+        """Writes a checkpoint; returns its path within the run folder."""
+        import safetensors.torch
+
+        file = f"{store.CHECKPOINTS}/{case.file_stem}__seed-{seed}.safetensors"
+        content = safetensors.torch.save({name: value.contiguous() for name, value in weights.items()})
+        store.write_file(self.workplace.run_folder / file, content)
+        return file

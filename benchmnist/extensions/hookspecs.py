@@ -1,0 +1,130 @@
+"""The hooks: what a plugin implements, and the first page that its author reads.
+
+A plugin is a module named by an entry point of the group `benchmnist`. It decorates the hooks that it
+implements with `benchmnist.hookimpl`; each returns specs, and none changes anything. Each is called once in a
+process, when plugins are found.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from benchmnist.extensions.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec, ScheduleSpec
+
+HOOK_API = 1
+"""The version of what is between us and a plugin: the hooks, the specs, and how what they build is called.
+
+It grows when a plugin that was right would no longer be; a new hook, or a new attribute of a spec with a
+default, does not make it grow. A plugin may say which it was written for, `BENCHMNIST_API = 1` in its module; if
+that is not ours it is not loaded, and is told why. Every run records ours.
+"""
+
+hookspec = pluggy.HookspecMarker("benchmnist")
+hookimpl = pluggy.HookimplMarker("benchmnist")
+
+
+@hookspec
+def benchmnist_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
+    """Return the models that you offer.
+
+    Example:
+        import math
+
+        from torch import nn
+
+        from benchmnist import ModelSpec, hookimpl
+
+
+        def build(*, input_shape, num_classes, width=64):
+            pixels = math.prod(input_shape)
+            return nn.Sequential(nn.Flatten(), nn.Linear(pixels, width), nn.Tanh(), nn.Linear(width, num_classes))
+
+
+        @hookimpl
+        def benchmnist_models():
+            return [ModelSpec(name="tanh-net", summary="one hidden layer with tanh", build=build)]
+    """
+
+
+@hookspec
+def benchmnist_optimizers() -> Iterable[OptimizerSpec]:  # type: ignore[empty-body]
+    """Return the optimizers that you offer.
+
+    Example:
+        import torch
+
+        from benchmnist import OptimizerSpec, hookimpl
+
+
+        def build(model, *, lr=1e-3, betas=(0.9, 0.99)):
+            return torch.optim.Adam(model.parameters(), lr=lr, betas=betas)
+
+
+        @hookimpl
+        def benchmnist_optimizers():
+            return [OptimizerSpec(name="quick-adam", summary="Adam that forgets sooner", build=build)]
+    """
+
+
+@hookspec
+def benchmnist_schedules() -> Iterable[ScheduleSpec]:  # type: ignore[empty-body]
+    """Return the learning-rate schedules that you offer.
+
+    Example:
+        from torch.optim.lr_scheduler import PolynomialLR
+
+        from benchmnist import ScheduleSpec, hookimpl
+
+
+        def build(optimizer, *, total_steps, power=2.0):
+            return PolynomialLR(optimizer, total_iters=total_steps, power=power)
+
+
+        @hookimpl
+        def benchmnist_schedules():
+            return [ScheduleSpec(name="polynomial", summary="down along a polynomial", build=build)]
+    """
+
+
+@hookspec
+def benchmnist_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
+    """Return the datasets that you offer.
+
+    Example:
+        import torch
+
+        from benchmnist import Dataset, DatasetSpec, hookimpl
+
+
+        def build(*, root, size=1000):
+            images = torch.rand(size, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+            brighter = images[:, :, :14].mean((1, 2, 3)) > images[:, :, 14:].mean((1, 2, 3))
+            labels = brighter.long()
+            half = size // 2
+            return Dataset(images[:half], labels[:half], images[half:], labels[half:], ("bottom", "top"))
+
+
+        @hookimpl
+        def benchmnist_datasets():
+            return [DatasetSpec(name="halves", summary="which half is brighter", build=build)]
+    """
+
+
+@hookspec
+def benchmnist_executors() -> Iterable[ExecutorSpec]:  # type: ignore[empty-body]
+    """Return the executors that you offer.
+
+    Example:
+        from benchmnist import ExecutorSpec, hookimpl
+
+
+        @hookimpl
+        def benchmnist_executors():
+            build = "benchmnist.executors.inline:InlineExecutor"
+            return [ExecutorSpec(name="here", summary="in this process, by another name", build=build)]
+    """

@@ -1,0 +1,275 @@
+"""Finds the installed plugins, contains the broken ones, and makes an immutable Registry of the rest."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import pluggy
+
+from benchmnist.errors import PluginError, UnknownNameError, nearest
+from benchmnist.extensions import hookspecs
+from benchmnist.extensions.hookspecs import HOOK_API
+from benchmnist.extensions.isolation import contained, not_ended
+from benchmnist.extensions.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec, ScheduleSpec, Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+GROUP = "benchmnist"
+PREFIX = "benchmnist_"
+BLOCK = "BENCHMNIST_BLOCK"
+"""The environment variable that names plugins to leave out, separated by commas."""
+MAX_LISTED = 40
+"""How many names a message lists before it says how many there are."""
+HOOKS: Mapping[str, type[Spec]] = MappingProxyType(
+    {
+        "benchmnist_models": ModelSpec,
+        "benchmnist_optimizers": OptimizerSpec,
+        "benchmnist_schedules": ScheduleSpec,
+        "benchmnist_datasets": DatasetSpec,
+        "benchmnist_executors": ExecutorSpec,
+    }
+)
+
+S = TypeVar("S", bound=Spec)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point.
+
+    Attributes:
+        name: Of the entry point.
+        distribution: What was installed.
+        version: Of that distribution.
+        error: Why it offers nothing, if it is broken.
+        notes: What it did, when it was loaded, that it should not do; it was undone, and its offers stand.
+        blocked: Whether it was left out because somebody said so.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+    blocked: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} (plugin {self.name!r})"
+
+    def require(self) -> None:
+        """Nothing, if it is there.
+
+        Raises:
+            PluginError: if it is broken or blocked.
+        """
+        if self.blocked:
+            raise PluginError(f"{self} is blocked, by {BLOCK} or --block")
+        if self.error:
+            raise PluginError(f"{self} failed to load: {self.error}; {self.remedy}")
+
+    @property
+    def remedy(self) -> str:
+        """What one can do who is not its author."""
+        return f"upgrade {self.distribution}, or leave it out: {BLOCK}={self.name}"
+
+
+@dataclass(frozen=True)
+class Offer(Generic[S]):
+    """A spec, and the plugin that offers it."""
+
+    spec: S
+    plugin: Plugin
+
+
+@dataclass(frozen=True)
+class Offers(Generic[S]):
+    """All that is offered of one kind, by name in order of names; a name offered twice can be had from nobody."""
+
+    kind: str
+    by_name: Mapping[str, Offer[S]] = field(default_factory=dict)
+    contested: Mapping[str, tuple[Offer[S], ...]] = field(default_factory=dict)
+    missing: tuple[Plugin, ...] = ()  # the plugins that are broken or blocked
+
+    def __getitem__(self, name: str) -> Offer[S]:
+        """The offer of that name.
+
+        Raises:
+            PluginError: if two plugins offer it.
+            UnknownNameError: if none does; names the nearest, all of them, and the plugins that failed to load.
+        """
+        if name in self.by_name:
+            return self.by_name[name]
+        if name in self.contested:
+            raise PluginError(f"the {self.kind} {name!r} is {self.dispute(name)}")
+        lost = "".join(
+            f" {plugin} is blocked." if plugin.blocked else f" {plugin} failed to load: {plugin.error}."
+            for plugin in self.missing
+        )
+        names = list(self.by_name)
+        shown = names if len(names) <= MAX_LISTED else [*names[:MAX_LISTED], f"… ({len(names)} in all)"]
+        raise UnknownNameError(
+            f"no {self.kind} is called {name!r}.{nearest(name, names)} "
+            f"There are: {', '.join(shown) or 'none'}.{lost}"
+        )
+
+    def dispute(self, name: str) -> str:
+        """Who offers a contested name, and what to do about it."""
+        owners = list(dict.fromkeys(offer.plugin for offer in self.contested[name]))
+        if len(owners) == 1:
+            return f"offered twice by {owners[0]}; {owners[0].remedy}"
+        one = owners[-1].name
+        return f"offered by {' and '.join(map(str, owners))}; leave one of them out, as by {BLOCK}={one}"
+
+    def __contains__(self, name: object) -> bool:
+        """Whether anybody offers it."""
+        return name in self.by_name or name in self.contested
+
+    def __iter__(self) -> Iterator[Offer[S]]:
+        return iter(self.by_name.values())
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What is installed."""
+
+    models: Offers[ModelSpec]
+    optimizers: Offers[OptimizerSpec]
+    schedules: Offers[ScheduleSpec]
+    datasets: Offers[DatasetSpec]
+    executors: Offers[ExecutorSpec]
+    plugins: tuple[Plugin, ...]
+
+    @property
+    def by_kind(self) -> dict[str, Offers[Any]]:
+        """All that is offered, by what each kind is called: `model`, `optimizer`, …."""
+        kinds: list[Offers[Any]] = [self.models, self.optimizers, self.schedules, self.datasets, self.executors]
+        return {offers.kind: offers for offers in kinds}
+
+
+def find_plugins(block: Collection[str] = (), modules: Collection[str] = ()) -> Registry:
+    """Loads every plugin of the entry-point group `benchmnist` into a Registry; broken ones become records.
+
+    pluggy's own loader stops at the first plugin that raises and does not say which it was, so the entry
+    points are walked here.
+
+    Args:
+        block: Plugins to leave out, by their names or those of their distributions; beside those that the
+            environment variable BENCHMNIST_BLOCK names.
+        modules: Modules to load as plugins, although no entry point names them.
+
+    Raises:
+        UnknownNameError: if no plugin is called as one of `block` is.
+    """
+    found = sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
+    found += [EntryPoint(name=module, value=module, group=GROUP) for module in modules]
+    names = {name for entry in found for name in _names(entry)}
+    for name in block:
+        if name not in names:
+            raise UnknownNameError(f"no plugin is called {name!r}.{nearest(name, names)}")
+    blocked = {*block, *(name.strip() for name in os.environ.get(BLOCK, "").split(","))}
+    plugins: list[Plugin] = []
+    offers: list[Offer[Any]] = []
+    for entry in found:
+        plugin, specs = _load(entry, blocked=not blocked.isdisjoint(_names(entry)))
+        plugins.append(plugin)
+        offers += [Offer(spec, plugin) for spec in specs]
+    missing = tuple(plugin for plugin in plugins if plugin.error or plugin.blocked)
+    return Registry(
+        models=_offers("model", ModelSpec, offers, missing),
+        optimizers=_offers("optimizer", OptimizerSpec, offers, missing),
+        schedules=_offers("schedule", ScheduleSpec, offers, missing),
+        datasets=_offers("dataset", DatasetSpec, offers, missing),
+        executors=_offers("executor", ExecutorSpec, offers, missing),
+        plugins=tuple(plugins),
+    )
+
+
+def _names(entry: EntryPoint) -> set[str]:
+    """What an entry point may be called by."""
+    return {entry.name, entry.dist.name} if entry.dist else {entry.name}
+
+
+def _offers(kind: str, spec_type: type[S], offers: Iterable[Offer[Any]], missing: tuple[Plugin, ...]) -> Offers[S]:
+    named: dict[str, list[Offer[S]]] = defaultdict(list)
+    for offer in offers:
+        if isinstance(offer.spec, spec_type):
+            named[offer.spec.name].append(offer)
+    return Offers(
+        kind,
+        MappingProxyType({name: named[name][0] for name in sorted(named) if len(named[name]) == 1}),
+        MappingProxyType({name: tuple(named[name]) for name in sorted(named) if len(named[name]) > 1}),
+        missing,
+    )
+
+
+def _load(entry: EntryPoint, *, blocked: bool) -> tuple[Plugin, list[Spec]]:
+    """One plugin and its specs; whatever it does wrong is written down, and then it offers nothing."""
+    distribution = entry.dist.name if entry.dist else "unknown"
+    version = entry.dist.version if entry.dist else "unknown"
+    plugin = Plugin(entry.name, distribution, version)
+    if blocked:
+        return replace(plugin, blocked=True), []
+    try:
+        with not_ended(), contained(seeds=True) as noticed:
+            specs = list(_specs(entry.name, entry.load()))
+    except Exception as error:  # noqa: BLE001 - a stranger's import may raise anything
+        reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+        return replace(plugin, error=reason), []
+    return replace(plugin, notes=tuple(noticed)), specs
+
+
+def _specs(name: str, module: object) -> Iterator[Spec]:
+    """What a plugin offers, hook by hook.
+
+    Raises:
+        PluginError: if it was written for other hooks, or one of its hooks returns something else than its specs.
+    """
+    _check_hooks(module)
+    manager = pluggy.PluginManager("benchmnist")
+    manager.add_hookspecs(hookspecs)
+    manager.register(module, name)
+    for hook, spec_type in HOOKS.items():
+        if not hasattr(module, hook):
+            continue
+        caller = getattr(manager.hook, hook)
+        if not caller.get_hookimpls():
+            raise PluginError(f"{hook} is not decorated with @benchmnist.hookimpl")
+        results = caller()
+        if not results:  # pluggy leaves out None
+            raise PluginError(f"{hook} returned None; return a list of specs")
+        for returned in results:
+            if isinstance(returned, Spec):
+                raise PluginError(f"{hook} returned one {type(returned).__name__}; return a list of them")
+            for spec in returned:
+                if not isinstance(spec, spec_type):
+                    raise PluginError(f"{hook} returned {spec!r}, which is not a {spec_type.__name__}")
+                yield spec
+
+
+def _check_hooks(module: object) -> None:
+    """Holds a plugin against our version of the hooks.
+
+    Raises:
+        PluginError: if it says that it was written for another, or has a hook that is none of ours.
+    """
+    api = getattr(module, "BENCHMNIST_API", HOOK_API)
+    if api != HOOK_API:
+        older = isinstance(api, int) and api < HOOK_API
+        raise PluginError(
+            f"was written for version {api} of the hooks, and this is {HOOK_API}; "
+            f"upgrade {'it' if older else 'benchmnist'}"
+        )
+    for hook, function in vars(module).items():
+        if not hook.startswith(PREFIX) or not inspect.isfunction(function):
+            continue
+        if hook not in HOOKS:
+            raise PluginError(f"{hook} is not a hook.{nearest(hook, HOOKS)} The hooks are {', '.join(HOOKS)}")
+        if arguments := list(inspect.signature(function).parameters):
+            raise PluginError(f"{hook} asks for {', '.join(arguments)}; hooks are called without any argument")

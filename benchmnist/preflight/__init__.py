@@ -1,0 +1,1 @@
+"""What is done before any training: a suite read, planned, checked and described."""

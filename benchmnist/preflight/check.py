@@ -1,0 +1,236 @@
+"""What can be found wrong with a plan only by trying it, before any training; and the work that it means."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmnist.errors import DataError, Problem, TrialError, first_line
+from benchmnist.extensions.isolation import contained
+from benchmnist.preflight.describe import describe
+from benchmnist.runs.results import ModelDescription
+from benchmnist.training.precision import precision_of
+from benchmnist.training.trial import build_model, build_optimizer, build_schedule, steps_per_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from torch import nn
+
+    from benchmnist.extensions.registry import Registry
+    from benchmnist.extensions.specs import Dataset
+    from benchmnist.runs.results import Layer
+    from benchmnist.suites.cases import Case, Component
+    from benchmnist.suites.plan import Plan
+    from benchmnist.training.data import Datasets
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one epoch of a case takes.
+
+    Attributes:
+        parameters: Trainable parameters of the model.
+        steps: Steps an epoch.
+        flop: Floating-point operations an epoch, about: three times the forward pass of all examples, since
+            the backward pass has two products for each of the forward pass's; and that as often as the optimizer
+            says that it makes a step of them. What the optimizer itself computes is not counted.
+    """
+
+    parameters: int
+    steps: int
+    flop: float
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What trying a plan showed.
+
+    Attributes:
+        work: That of each case that can be built, by id.
+        problems: Why the others cannot be.
+        notes: What was noticed of the plugins beside, in words.
+        data: The digest of each such case's dataset, by case id.
+        models: What each model that can be built is made of, on each dataset.
+    """
+
+    work: dict[str, Work]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    data: dict[str, str]
+    models: tuple[ModelDescription, ...] = ()
+
+
+def preflight(
+    plan: Plan,
+    registry: Registry,
+    datasets: Datasets,
+    device: torch.device,
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+    deadly: Collection[str] = (),
+) -> Preflight:
+    """Loads each dataset, and builds each model and optimizer of a plan once, without training.
+
+    What a `build` refuses with a ValueError or TypeError is a mistake in the suite, as a negative learning rate
+    is; any other exception is left for the training, which keeps its traceback.
+
+    Args:
+        plan: The cases.
+        registry: The plugins.
+        datasets: Loads their datasets.
+        device: What they will be trained on.
+        tell: Is told what is tried next, `the model 'fc' of benchmnist 0.1.0`.
+        deadly: What is not tried, in the same words.
+    """
+    with torch.random.fork_rng(devices=[]):
+        return _Preflight(plan, registry, datasets, device, tell=tell, deadly=deadly).check()
+
+
+class _NotTried(Exception):  # noqa: N818 - not an error
+    """It would take this process with it."""
+
+
+class _Preflight:
+    def __init__(
+        self,
+        plan: Plan,
+        registry: Registry,
+        datasets: Datasets,
+        device: torch.device,
+        *,
+        tell: Callable[[str], None],
+        deadly: Collection[str],
+    ) -> None:
+        self.plan, self.registry, self.datasets, self.device = plan, registry, datasets, device
+        self.tell, self.deadly = tell, deadly
+        self.problems: dict[str, Problem] = {}  # by what was refused, so that each is told once
+        self.notes: dict[str, None] = {}  # in order, each once
+        self.models: dict[str, tuple[nn.Module, tuple[Layer, ...]] | None] = {}
+        self.tried: dict[str, bool] = {}
+
+    def check(self) -> Preflight:
+        work: dict[str, Work] = {}
+        data: dict[str, str] = {}
+        described: dict[tuple[str, str], ModelDescription] = {}
+        for case in self.plan.cases:
+            dataset = self.dataset(case)
+            if dataset is None or not self.precision(case):
+                continue
+            data[case.id] = self.datasets.digest(case)
+            built = self.model(case, dataset)
+            if built is None:
+                continue
+            model, layers = built
+            there = case.dataset.label, case.model.label
+            described.setdefault(there, ModelDescription(dataset=there[0], model=there[1], layers=layers))
+            if not self.optimizer(case, model, dataset):
+                continue
+            passes = self.registry.optimizers[case.optimizer.use].spec.passes or 1
+            work[case.id] = Work(
+                parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+                steps=steps_per_epoch(case, dataset),
+                flop=3 * 2.0 * described[there].multiply_adds * passes * len(dataset.train_images),
+            )
+        return Preflight(work, tuple(self.problems.values()), tuple(self.notes), data, tuple(described.values()))
+
+    @contextlib.contextmanager
+    def building(self, kind: str, component: Component) -> Iterator[None]:
+        """Within it a plugin's code runs: what it does beside building is undone, and noted."""
+        where = f"the {kind} {component.use!r} of {component.distribution} {component.version}"
+        if where in self.deadly:
+            raise _NotTried
+        self.tell(where)
+        noticed: Iterable[str] = ()
+        try:
+            with contained() as noticed:
+                yield
+        finally:
+            self.notes |= dict.fromkeys(f"{where} {note}" for note in noticed)
+
+    def dataset(self, case: Case) -> Dataset | None:
+        try:
+            with self.building("dataset", case.dataset):
+                return self.datasets.for_case(case)
+        except DataError as error:
+            sizes = map(str, (case.train_size, case.test_size, case.validation_size))
+            self.report("datasets", case.dataset, case, error, *sizes)
+        except Exception:  # noqa: BLE001, S110 - it will be raised again where the case is trained, and kept there
+            pass
+        return None
+
+    def precision(self, case: Case) -> bool:
+        """Whether the device has it."""
+        try:
+            with precision_of(case.precision, self.device):
+                return True
+        except TrialError as error:
+            suite = self.plan.suite
+            path = (*self.block_path(case), "precision")
+            problem = suite.problem(str(error), *(path if path in suite.lines else ("defaults", "precision")))
+            self.problems.setdefault(str(problem), problem)
+            return False
+
+    def block_path(self, case: Case) -> tuple[str | int, ...]:
+        """The block of the suite that asks for a case."""
+        suite = self.plan.suite
+        block = next((i for i in range(len(suite.blocks)) if suite.block_line(i) == case.line), None)
+        return suite.block_path(block) if block is not None else ()
+
+    def model(self, case: Case, dataset: Dataset) -> tuple[nn.Module, tuple[Layer, ...]] | None:
+        """The model and its layers."""
+        key = f"{_key(case.model)} {dataset.input_shape} {dataset.num_classes}"
+        if key not in self.models:
+            self.models[key] = None
+            try:
+                with self.building("model", case.model):
+                    model = build_model(case, 0, self.registry, dataset)
+                    layers = describe(model, dataset.input_shape)
+                self.models[key] = model, layers
+            except (TypeError, ValueError) as error:
+                self.report("models", case.model, case, error)
+            except Exception:  # noqa: BLE001 - it will be raised again in the training, and kept there
+                return None
+        return self.models[key]
+
+    def optimizer(self, case: Case, model: nn.Module, dataset: Dataset) -> bool:
+        """Whether the optimizer of a case can be built, and its schedule."""
+        total_steps = case.epochs * steps_per_epoch(case, dataset)
+        key = f"{_key(case.optimizer)} {_key(case.model)} {case.schedule and _key(case.schedule)} {total_steps}"
+        if key not in self.tried:
+            self.tried[key] = False
+            refused: tuple[str, Component] = ("optimizers", case.optimizer)
+            try:
+                with self.building("optimizer", case.optimizer):
+                    optimizer = build_optimizer(case, self.registry, model, total_steps)
+                if case.schedule is not None:
+                    refused = ("schedules", case.schedule)
+                    with self.building("schedule", case.schedule):
+                        build_schedule(case, self.registry, optimizer, total_steps)
+                self.tried[key] = True
+            except (TypeError, ValueError) as error:
+                self.report(*refused, case, error)
+            except Exception:  # noqa: BLE001, S110 - it will be raised again in the training, and kept there
+                pass
+        return self.tried[key]
+
+    def report(self, kind: str, component: Component, case: Case, error: Exception, *about: str) -> None:
+        """Points at the parameter that the error speaks of, if one can be told, or else at what has it."""
+        suite = self.plan.suite
+        path: tuple[str | int, ...] = (kind, component.name)
+        if path not in suite.lines:
+            path = (*self.block_path(case), kind)
+        named = [key for key, value in component.params.items() if str(value) in str(error)]
+        if len(named) == 1 and (*path, named[0]) in suite.lines:
+            path = (*path, named[0])
+        said = first_line(error)
+        message = said if isinstance(error, DataError) else f"{component.use!r} refuses: {said}"
+        self.problems.setdefault(f"{kind} {_key(component)} {message} {about}", suite.problem(message, *path))
+
+
+def _key(component: Component) -> str:
+    return f"{component.use} {json.dumps(component.params, sort_keys=True, default=str)}"

@@ -1,0 +1,103 @@
+"""What a model is made of: its layers, their shapes, weights and work, found by showing it one image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmnist.errors import BenchmnistError
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.runs.results import Layer, ModelDescription
+from benchmnist.suites.cases import Component
+from benchmnist.training.data import Datasets, default_data_root
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from torch import nn
+
+OUTSIDE = "(outside of its layers)"
+
+
+def describe(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Layer, ...]:
+    """The layers of a model in the order in which an image passes them; one that it passes twice is there twice.
+
+    A layer is a module that has no modules within it. Torch counts the work, of products and convolutions: two
+    floating-point operations are one multiply-add. What is computed outside of layers is a row of its own.
+
+    Args:
+        model: The model, on the CPU; it is left in eval() mode.
+        input_shape: (channels, height, width) of an image.
+    """
+    layers: list[Layer] = []
+    counter = FlopCounterMode(display=False)
+    before: list[int] = []
+    names = {module: name for name, module in model.named_modules() if not [*module.children()]}
+    counted: set[nn.Parameter] = set()
+
+    def weights(module: nn.Module) -> int:
+        """Of its trainable parameters those that no layer before it had."""
+        new = {p for p in module.parameters() if p.requires_grad} - counted
+        counted.update(new)
+        return sum(parameter.numel() for parameter in new)
+
+    def enters(*_: Any) -> None:
+        before.append(counter.get_total_flops())
+
+    def leaves(module: nn.Module, _: Any, output: Any) -> None:
+        layers.append(
+            Layer(
+                name=names[module],
+                kind=type(module).__name__,
+                settings=module.extra_repr(),
+                output_shape=tuple(output.shape[1:]) if isinstance(output, Tensor) else (),
+                parameters=weights(module),
+                multiply_adds=(counter.get_total_flops() - before.pop()) // 2,
+            )
+        )
+
+    hooks = [module.register_forward_pre_hook(enters) for module in names]
+    hooks += [module.register_forward_hook(leaves) for module in names]
+    try:
+        with counter, torch.no_grad():
+            output = model.eval()(torch.zeros(1, *input_shape))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    elsewhere = counter.get_total_flops() // 2 - sum(layer.multiply_adds for layer in layers)
+    loose = weights(model)
+    if elsewhere or loose:
+        shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
+        layers.append(Layer(name="", kind=OUTSIDE, output_shape=shape, parameters=loose, multiply_adds=elsewhere))
+    return tuple(layers)
+
+
+def describe_offer(
+    model: str, params: Mapping[str, Any], dataset: str, data_root: Path | None, block: Collection[str] = ()
+) -> ModelDescription:
+    """A model that some plugin offers, made for the images of a dataset.
+
+    Raises:
+        BenchmnistError: if there is no such model or dataset, or it cannot be made with those parameters.
+    """
+    registry = find_plugins(block)
+    build = registry.models[model].spec.load()
+    offer = registry.datasets[dataset]
+    component = Component(
+        name=dataset,
+        use=dataset,
+        params=dict(offer.spec.defaults),
+        distribution=offer.plugin.distribution,
+        version=offer.plugin.version,
+    )
+    images = Datasets(registry, data_root or default_data_root()).load(component)
+    given = {**registry.models[model].spec.defaults, **params}
+    try:
+        made = build(input_shape=images.input_shape, num_classes=images.num_classes, **given)
+    except (TypeError, ValueError) as error:
+        raise BenchmnistError(f"{model!r} refuses: {error}") from error
+    return ModelDescription(dataset=dataset, model=model, layers=describe(made, images.input_shape))

@@ -1,0 +1,106 @@
+"""Everything before the training: a suite read, planned against what is installed, and tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmnist.errors import SuiteError
+from benchmnist.extensions.isolation import contained
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.preflight.isolated import preflight_apart
+from benchmnist.suites.keys import case_key
+from benchmnist.suites.plan import Overrides, make_plan
+from benchmnist.suites.reader import Suite, read_suite, seed_list
+from benchmnist.training.data import default_data_root
+from benchmnist.training.environment import gpus_of, platform_of, resolve_device
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from benchmnist.extensions.registry import Registry
+    from benchmnist.extensions.specs import ExecutorSpec
+    from benchmnist.preflight.check import Work
+    from benchmnist.runs.results import ModelDescription
+    from benchmnist.suites.plan import Plan
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan in which nothing is known to be wrong.
+
+    Attributes:
+        plan: The cases that were selected.
+        work: What an epoch of each takes, by case id; without those that will fail when they are built.
+        device: The device, `cuda:0`.
+        gpus: How many GPUs there are to train on, where the device is one and none in particular was asked for.
+        executor: What will execute it.
+        data_root: Where datasets are kept.
+        registry: The plugins that it was planned with.
+        models: What the models are made of.
+        keys: The key of each case, by its id; those that have one have the same result.
+        notes: What plugins did, when they were loaded and tried, that they should not do; all of it undone.
+    """
+
+    plan: Plan
+    work: Mapping[str, Work]
+    device: str
+    gpus: int
+    executor: ExecutorSpec
+    data_root: Path
+    registry: Registry
+    keys: Mapping[str, str]
+    models: tuple[ModelDescription, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def prepare(
+    suite: str | Path | Suite,
+    *,
+    device: str = "auto",
+    seeds: int | Sequence[int] | None = None,
+    epochs: int | None = None,
+    engine: str | None = None,
+    control: bool = False,
+    executor: str = "local",
+    data_root: str | Path | None = None,
+    block: Collection[str] = (),
+) -> Prepared:
+    """Reads, plans and tries a suite, all but the training. The parameters are those of `benchmnist.run`.
+
+    Raises:
+        SuiteError: with everything that is wrong with the suite.
+        BenchmnistError: if the device, the engine or the executor is not there.
+        ValueError: if the seeds or the epochs are not such as a suite may have.
+    """
+    if not isinstance(suite, Suite):
+        suite = read_suite(suite)
+    registry = find_plugins(block)
+    executing = registry.executors[executor].spec
+    there = resolve_device(device, elsewhere=executing.remote)
+    root = Path(data_root) if data_root is not None else default_data_root()
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"epochs should be greater than 0, not {epochs}")
+    overrides = Overrides(seed_list(seeds) if seeds is not None else None, epochs, engine, control)
+    with contained() as noticed:  # planning imports what builds
+        plan = make_plan(suite, registry, overrides)
+    tried = preflight_apart(plan, registry, root, there)
+    if problems := [*plan.problems, *tried.problems]:
+        raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
+    notes = [f"{plugin} {note}" for plugin in registry.plugins for note in plugin.notes]
+    notes += [f"what this suite builds {note}" for note in noticed]
+    platform = platform_of(there, elsewhere=executing.remote)
+    keys = {case.id: case_key(case, tried.data[case.id], platform) for case in plan.cases if case.id in tried.data}
+    return Prepared(
+        plan=plan,
+        work=tried.work,
+        device=str(there),
+        gpus=1 if executing.remote else gpus_of(device, there),
+        executor=executing,
+        data_root=root,
+        registry=registry,
+        keys=keys,
+        models=tried.models,
+        notes=(*notes, *tried.notes),
+    )

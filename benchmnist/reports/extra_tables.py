@@ -1,0 +1,257 @@
+"""Tables beside the comparison: verdicts, times to the target, models; as text, for every form of report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+from benchmnist.analysis.searches import CHANCE, NEAR, share_near_best
+from benchmnist.analysis.statistics import LEVEL
+from benchmnist.analysis.summary import group_title
+from benchmnist.analysis.targets import profiles, split, times_to_target
+from benchmnist.analysis.verdicts import judge, telling
+from benchmnist.reports.columns import three_figures
+from benchmnist.reports.tables import escape_markdown
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+    from benchmnist.analysis.targets import TimeToTarget
+    from benchmnist.analysis.verdicts import Verdict
+    from benchmnist.runs.results import CaseResult, ModelDescription, RunResult, Search
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table as it is shown.
+
+    Attributes:
+        title: What it is called.
+        heads: The titles of its columns.
+        words: How many of its first columns hold words: they stand on the left.
+        rows: The cells, as text.
+        about: What the figures are.
+    """
+
+    title: str
+    heads: tuple[str, ...]
+    words: int
+    rows: tuple[tuple[str, ...], ...]
+    about: str
+
+
+def _namer(run: RunResult) -> Callable[[CaseResult], str]:
+    """What rows call a case: its id, less the dataset where the run has only one."""
+    one = len({case.dataset.label for case in run.record.plan}) == 1
+    return lambda result: result.id.split("/", 1)[1] if one else result.id
+
+
+def verdict_sheet(run: RunResult) -> Sheet | None:
+    """Each case beside its baseline and its neighbours; None where nothing stands beside anything."""
+    shown = telling(judge(run.cases))
+    if not shown:
+        return None
+    with_margin = any(v.margin is not None for v in shown)
+    name = _namer(run)
+    return Sheet(
+        "Verdicts",
+        ("case", "beside", "verdict", "difference", "interval", "p", "seeds"),
+        3,
+        tuple((name(v.one), name(v.other), *_verdict_row(v)) for v in shown),
+        "difference: of the test accuracy after the last epoch, in points, seed by seed; interval: of its mean, "
+        f"{1 - LEVEL:.0%}; p: of the paired t test, corrected for all comparisons of the run (Holm)"
+        + ("; equivalent: shown to be less than the suite's margin (TOST)" if with_margin else ""),
+    )
+
+
+def _verdict_row(v: Verdict) -> tuple[str, ...]:
+    word: str = v.word
+    if word == "more seeds":
+        word = f"needs about {v.more} more seed{'' if v.more == 1 else 's'} to tell"
+    elif word == "equivalent":
+        word = f"equivalent within {v.margin:g}"
+    if v.interval is None or v.p is None:
+        difference = f"{v.paired.mean:+z.2f}" if v.paired.n else NOTHING
+        return word, difference, NOTHING, NOTHING, str(v.paired.n)
+    low, high = v.interval
+    p = f"{v.p:.3f}" if v.p >= 0.001 else "<0.001"  # noqa: PLR2004 - three decimals
+    return word, f"{v.paired.mean:+z.2f}", f"{low:+z.2f} to {high:+z.2f}", p, str(v.paired.n)
+
+
+def target_sheet(run: RunResult) -> Sheet | None:
+    """How soon each case gets to its target, and why; None where the suite has no target."""
+    times = times_to_target(run.cases)
+    if not times:
+        return None
+    name = _namer(run)
+    baselines = {t.result.case.group: t for t in times if t.result.case.method == t.result.case.baseline}
+    targets = {t.target for t in times}
+    several = len(targets) > 1
+    return Sheet(
+        "Time to target" if several else f"Time to {times[0].target:g} %",
+        (
+            "case",
+            *(("target, %",) if several else ()),
+            *("hits", "epochs", "steps", "s", "ms/step", "fewer", "cheaper", "sooner"),
+        ),
+        1,
+        tuple(
+            (
+                name(t.result),
+                *((f"{t.target:g}",) if several else ()),
+                *_target_row(t, baselines.get(t.result.case.group)),
+            )
+            for t in times
+        ),
+        "hits: seeds that were tested to be at the target, after any epoch; epochs, steps, s: the median over the "
+        "seeds, of training time only; a seed that did not get there counts as taking longer than it was "
+        "watched, so that there is a median only where half of the seeds got there; ms/step: median; fewer "
+        "(steps) × cheaper (by step) = sooner: against the suite's baseline on the same model",
+    )
+
+
+def _target_row(t: TimeToTarget, baseline: TimeToTarget | None) -> tuple[str, ...]:
+    why = split(t, baseline) if baseline is not None else None
+    seconds = three_figures(t.seconds) if t.seconds else f"> {three_figures(t.watched)}" if t.watched else NOTHING
+    return (
+        f"{t.hits}/{len(t.reached)}",
+        str(t.epochs or NOTHING),
+        f"{t.steps:,}" if t.steps else NOTHING,
+        seconds,
+        three_figures(1000 * t.step_seconds) if t.step_seconds else NOTHING,
+        *(f"{factor:.2f}×" for factor in ((why.steps, why.cost, why.time) if why else ())),
+        *(() if why else (NOTHING, NOTHING, NOTHING)),
+    )
+
+
+TIMES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+"""Of the reference's whole training: where a profile is read off for a table."""
+
+
+def profile_sheet(run: RunResult) -> Sheet | None:
+    """The performance profiles, at some times; None where the suite has no target."""
+    found = profiles(run.cases)
+    if not found:
+        return None
+    return Sheet(
+        "Performance profiles",
+        ("method", "problems", *(f"{time:g}" for time in TIMES)),
+        1,
+        tuple((p.method, str(p.problems), *(f"{100 * p.share(time):.0f} %" for time in TIMES)) for p in found),
+        "share of the problems (a seed of a model) that were at the target within so much of the time that the "
+        "model's baseline (or first case) takes for its whole training",
+    )
+
+
+def tuning_sheet(run: RunResult) -> Sheet | None:
+    """What each search found; None where the suite was not tuned."""
+    searches = run.record.searches
+    if not searches:
+        return None
+    return Sheet(
+        "Tuning",
+        ("model", "method", "chosen", "validation, %", "attempts", "lost", "near the best"),
+        3,
+        tuple(_tuning_row(search) for search in searches),
+        "chosen: by the accuracy on held-out training examples, the test set unseen; lost: attempts that diverged "
+        f"or failed; near the best: the share of all attempts within {NEAR:g} point of it, which is that of the "
+        "space where attempts are random",
+    )
+
+
+def _tuning_row(search: Search) -> tuple[str, ...]:
+    values = [attempt.accuracy for attempt in search.attempts if attempt.accuracy is not None]
+    best, lost = search.best, len(search.attempts) - len(values)
+    share = share_near_best([*values, *[CHANCE] * lost])
+    return (
+        group_title((search.dataset, search.model, search.label)),
+        search.method,
+        ", ".join(f"{name}={value}" for name, value in best.params.items()) if best else NOTHING,
+        f"{best.accuracy:.2f}" if best and best.accuracy is not None else NOTHING,
+        f"{len(search.attempts)} {search.sampler}",
+        str(lost),
+        f"{share:.0%}" if share is not None else NOTHING,
+    )
+
+
+def model_sheets(run: RunResult) -> list[Sheet]:
+    """The layers of each model."""
+    return [model_sheet(model) for model in run.record.models]
+
+
+def model_sheet(model: ModelDescription) -> Sheet:
+    """The layers of a model, and their sum."""
+    rows = [
+        (
+            layer.name,
+            f"{layer.kind}({layer.settings})" if layer.settings else layer.kind,
+            " × ".join(map(str, layer.output_shape)) or NOTHING,
+            f"{layer.parameters:,}",
+            f"{layer.multiply_adds:,}",
+        )
+        for layer in model.layers
+    ]
+    total = ("", "in all", "", f"{model.parameters:,}", f"{model.multiply_adds:,}")
+    return Sheet(
+        f"{model.model} on {model.dataset}",
+        ("name", "layer", "output", "parameters", "multiply-adds"),
+        3,
+        (*rows, total),
+        "of one image; parameters: trainable; multiply-adds: of products and convolutions, as torch counts them",
+    )
+
+
+SHEETS: dict[str, Callable[[RunResult], Sheet | None]] = {
+    "verdicts": verdict_sheet,
+    "targets": target_sheet,
+    "profiles": profile_sheet,
+    "tuning": tuning_sheet,
+}
+"""By what `benchmnist report --show` calls them."""
+
+
+def sheets(run: RunResult, name: str, about: re.Pattern[str] | None = None) -> list[Sheet]:
+    """The `models` of a run, or one of SHEETS, if the run has it.
+
+    With `about` only the models whose titles have a match of it, or the rows.
+    """
+    if name == "models":
+        return [sheet for sheet in model_sheets(run) if about is None or about.search(sheet.title)]
+    sheet = SHEETS[name](run)
+    if sheet is None or about is None:
+        return [] if sheet is None else [sheet]
+    rows = tuple(row for row in sheet.rows if about.search(" ".join(row)))
+    return [replace(sheet, rows=rows)] if rows else []
+
+
+def markdown_sheet(sheet: Sheet) -> str:
+    """For a document."""
+    return tabulate(
+        [[*map(escape_markdown, row)] for row in sheet.rows],
+        [*map(escape_markdown, sheet.heads)],
+        tablefmt="github",
+        disable_numparse=True,
+        colalign=["left"] * sheet.words + ["right"] * (len(sheet.heads) - sheet.words),
+    )
+
+
+def rich_sheet(sheet: Sheet) -> RenderableType:
+    """For a terminal; words are folded where there is no room."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for place, head in enumerate(sheet.heads):
+        words = place < sheet.words
+        table.add_column(head, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+    for row in sheet.rows:
+        table.add_row(*map(Text, row))
+    return Group(Text(sheet.title, style="bold cyan"), table, Text(sheet.about, style="dim"))

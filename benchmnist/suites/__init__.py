@@ -1,0 +1,1 @@
+"""From a TOML file to a plan: cases, and the key of each."""

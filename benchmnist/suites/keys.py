@@ -1,0 +1,29 @@
+"""The key of a case: a hash of everything that decides its result, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmnist.suites.cases import Case, Component
+
+
+def case_key(case: Case, data: str, platform: Mapping[str, Any]) -> str:
+    """The key of a case, of 32 characters.
+
+    Args:
+        case: What is to be trained.
+        data: The digest of its dataset's contents.
+        platform: What else decides what comes out: the device, the versions of torch and of BenchMNIST.
+    """
+    decides = case.deciding()
+    for kind in ("dataset", "model", "optimizer", "schedule"):
+        component: Component | None = getattr(case, kind)
+        if component is not None:
+            decides[kind] = component.model_dump(mode="json", exclude={"name", "variant"})
+    content = json.dumps({"case": decides, "data": data, "platform": dict(platform)}, sort_keys=True)
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,346 @@
+"""(Suite, Registry) -> Plan: the cases of a suite, checked against what is installed, in order."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from benchmnist.errors import BenchmnistError, Problem, UnknownNameError, nearest
+from benchmnist.suites.cases import Case, Component
+from benchmnist.suites.reader import Configured, ConfiguredOptimizer, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from benchmnist.extensions.registry import Offers, Registry
+    from benchmnist.extensions.specs import Spec
+    from benchmnist.suites.reader import Block, Suite, TomlPath
+
+CONTROL = "control"
+"""How the baseline is called that is trained once more."""
+ENGINES = ("auto", "dataloader", "resident", "graph", "stacked")
+
+# What the harness passes itself, and a suite therefore may not.
+HARNESS_PARAMS = {
+    "models": ("input_shape", "num_classes"),
+    "optimizers": ("model", "total_steps"),
+    "schedules": ("optimizer", "total_steps"),
+    "datasets": ("root",),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cases of a suite, in order.
+
+    Attributes:
+        suite: What they were planned from.
+        cases: The cases, each with an id of its own.
+        problems: Why it cannot be run, if it cannot: the suite's own mistakes, and those found here.
+    """
+
+    suite: Suite
+    cases: tuple[Case, ...]
+    problems: tuple[Problem, ...] = ()
+
+    def only(self, ids: Sequence[str]) -> Plan:
+        """The same plan with only the cases of those ids."""
+        wanted = set(ids)
+        return replace(self, cases=tuple(case for case in self.cases if case.id in wanted))
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the command line says instead of the suite; None leaves the suite's own.
+
+    Attributes:
+        control: Whether the baseline of each group is trained once more, with other seeds.
+    """
+
+    seeds: tuple[int, ...] | None = None
+    epochs: int | None = None
+    engine: str | None = None
+    control: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """What every case is then trained with."""
+        given = {"seeds": self.seeds, "epochs": self.epochs}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+def make_plan(suite: Suite, registry: Registry, overrides: Overrides | None = None) -> Plan:
+    """Every case of the suite that can be planned, and a problem for each that cannot.
+
+    Raises:
+        UnknownNameError: if the overrides ask for an engine that there is not.
+    """
+    overrides = overrides or Overrides()
+    if overrides.engine is not None and overrides.engine not in ENGINES:
+        raise UnknownNameError(_no_engine(overrides.engine))
+    return _Planner(suite, registry, overrides).plan()
+
+
+def _no_engine(name: str) -> str:
+    return f"no engine is called {name!r}.{nearest(name, ENGINES)} There are: {', '.join(ENGINES)}"
+
+
+class _Planner:
+    def __init__(self, suite: Suite, registry: Registry, overrides: Overrides) -> None:
+        self.suite, self.overrides = suite, overrides
+        self.offers: Mapping[str, Offers[Any]] = {
+            "models": registry.models,
+            "optimizers": registry.optimizers,
+            "schedules": registry.schedules,
+            "datasets": registry.datasets,
+        }
+        self.problems = list(suite.problems)
+        self.known: dict[tuple[str, str], list[Component]] = {}  # by kind and name
+
+    def plan(self) -> Plan:
+        cases: dict[str, Case] = {}
+        for index, block in enumerate(self.suite.blocks):
+            for case in self.cases(index, block):
+                if case.id in cases:
+                    self.report(
+                        f"the case {case.id} is already asked for on line {cases[case.id].line}; "
+                        'leave one out, or give this block a label = "…"',
+                        *self.suite.block_path(index),
+                    )
+                cases.setdefault(case.id, case)
+        self.check_baselines(cases.values())
+        self.check_unused()
+        planned = self.with_controls(cases.values()) if self.overrides.control else tuple(cases.values())
+        return Plan(self.suite, planned, tuple(self.problems))
+
+    def with_controls(self, cases: Iterable[Case]) -> tuple[Case, ...]:
+        """The cases, and after each that is a baseline the same with as many other seeds."""
+        found = []
+        for case in cases:
+            found.append(case)
+            if case.method == case.baseline:
+                others = tuple(seed + max(case.seeds) + 1 for seed in case.seeds)
+                axes, id_ = (*case.axes, CONTROL), f"{case.id}/{CONTROL}"
+                found.append(case.model_copy(update={"id": id_, "seeds": others, "axes": axes, "control": True}))
+        if not self.problems and not any(case.control for case in found):
+            self.report('--control wants a baseline to train once more: baseline = "…"', "defaults")
+        return tuple(found)
+
+    def cases(self, index: int, block: Block) -> Iterator[Case]:
+        path = self.suite.block_path(index)
+        for engine in block.engines or [block.engine]:
+            if engine not in ENGINES:
+                where = (*path, "engines") if block.engines else self.where(path, "engine")
+                self.report(_no_engine(engine), *where)
+        listed = (*path, "datasets") if block.datasets else self.where(path, "dataset")
+        datasets = self.components("datasets", block.datasets or [block.dataset], listed)
+        models = self.components("models", block.models, (*path, "models"))
+        optimizers = self.components("optimizers", block.optimizers, (*path, "optimizers"))
+        # What an optimizer's own table says of its training holds for it wherever it is used.
+        clipped = {name: table.clip_grad_norm for name, table in self.suite.optimizers.items()}
+        settings = {
+            "epochs": block.epochs,
+            "batch_size": block.batch_size,
+            "seeds": block.seeds,
+            "label_smoothing": block.label_smoothing,
+            "init_seed": block.init_seed,
+            "precision": block.precision,
+            "evaluate_in": block.evaluate_in,
+            "train_size": block.train_size,
+            "test_size": block.test_size,
+            "validation_size": block.validation_size,
+            "target_accuracy": block.target_accuracy,
+            "margin": block.margin,
+            "reference": block.reference,
+            "resources": block.resources,
+            "baseline": block.baseline,
+            "label": block.label,
+            "marks": block.marks,
+            "line": self.suite.block_line(index),
+            **self.overrides.settings(),
+        }
+        for dataset, model, configured in itertools.product(datasets, models, optimizers):
+            names = (dataset.name, model.name, configured.name)
+            schedules = self.schedules(block, path, configured.name)
+            for schedule, engine in itertools.product(schedules, self.engines(block)):
+                axes = _axes(block, schedule, engine)
+                place = Place(dataset.label, model.label, block.label, "/".join((configured.label, *axes)))
+                for optimizer in self.at_points(configured, place):
+                    variants = (dataset.variant, model.variant, optimizer.variant, *axes, block.label)
+                    yield Case(
+                        id="/".join([*names, *filter(None, variants)]),
+                        dataset=dataset,
+                        model=model,
+                        optimizer=optimizer,
+                        schedule=schedule,
+                        engine=engine,
+                        axes=axes,
+                        clip_grad_norm=clipped.get(configured.name) or block.clip_grad_norm,
+                        expect=self.expected(names, block),
+                        tuned=self.suite.tuned and place in self.suite.points,
+                        **settings,
+                    )
+
+    def at_points(self, optimizer: Component, place: Place) -> list[Component]:
+        """The optimizer with each of the parameters that were chosen for it there; itself, if none were."""
+        return [
+            optimizer.model_copy(update={"params": {**optimizer.params, **point.params}, "variant": point.variant})
+            for point in self.suite.points.get(place, ())
+        ] or [optimizer]
+
+    def engines(self, block: Block) -> list[str]:
+        """The engines of a block; the command line's word is the only one."""
+        return [self.overrides.engine] if self.overrides.engine else block.engines or [block.engine]
+
+    def schedules(self, block: Block, path: TomlPath, optimizer: str) -> list[Component] | list[None]:
+        """The schedules that an optimizer is trained with: its own, or its block's; [None] without any."""
+        table = self.suite.optimizers.get(optimizer)
+        if block.schedules:
+            if table and table.schedule:
+                self.report(
+                    f"{optimizer!r} has a schedule of its own; take that away, or leave the optimizer out here",
+                    *path,
+                    "schedules",
+                )
+            return self.components("schedules", block.schedules, (*path, "schedules"))
+        if table and table.schedule:
+            return self.components("schedules", [table.schedule], ("optimizers", optimizer, "schedule"))
+        if block.schedule:
+            return self.components("schedules", [block.schedule], self.where(path, "schedule"))
+        return [None]
+
+    def expected(self, names: Sequence[str], block: Block) -> dict[str, str]:
+        """What is expected of a case: what its block says, over its configurations, over the defaults."""
+        expected = self.suite.expect.given()
+        for kind, name in zip(("datasets", "models", "optimizers"), names, strict=True):
+            table: Configured | None = getattr(self.suite, kind).get(name)
+            expected |= table.expect.given() if table else {}
+        return expected | block.expect.given()
+
+    def components(self, kind: str, names: Sequence[str], listed: TomlPath) -> list[Component]:
+        """What the names listed there stand for: one component each, or one for each point of its sweep."""
+        found = []
+        for name in names:
+            if (kind, name) not in self.known:
+                self.known[kind, name] = self.configured(kind, name, listed)
+            found += self.known[kind, name]
+        return found
+
+    def configured(self, kind: str, name: str, listed: TomlPath) -> list[Component]:
+        tables: Mapping[str, Configured] = getattr(self.suite, kind)
+        table = tables.get(name, Configured())
+        own = (kind, name) if name in tables else listed  # where to point at
+        try:
+            offer = self.offers[kind][table.use or name]
+        except BenchmnistError as error:
+            self.report(str(error), *((*own, "use") if table.use else own))
+            return []
+        sound = self.check_parameters(kind, offer.spec, table, own)
+        if not sound:
+            return []
+        return [
+            Component(
+                name=name,
+                use=offer.spec.name,
+                params={**offer.spec.defaults, **table.params, **point},
+                variant=variant_of(point),
+                distribution=offer.plugin.distribution,
+                version=offer.plugin.version,
+            )
+            for point in _points(table.sweep)
+        ]
+
+    def check_parameters(self, kind: str, spec: Spec, table: Configured, own: TomlPath) -> bool:
+        """Whether `build` takes what the suite gives it; reports each parameter that it does not take."""
+        try:
+            parameters = inspect.signature(spec.load()).parameters.values()
+        except Exception as error:  # noqa: BLE001 - loading imports a plugin's module, which may do anything
+            self.report(f"{spec.name!r} cannot be loaded: {type(error).__name__}: {error}", *own)
+            return False
+        before = len(self.problems)
+        takes = [
+            p.name
+            for p in parameters
+            if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in HARNESS_PARAMS[kind]
+        ]
+        anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        searched = table.space if isinstance(table, ConfiguredOptimizer) else {}
+        given: list[tuple[str, ...]] = [(key,) for key in table.params]
+        given += [(kind, key) for kind, keys in (("sweep", table.sweep), ("space", searched)) for key in keys]
+        for path in given:
+            if not anything and path[-1] not in takes:
+                self.report(
+                    f"{spec.name!r} takes no parameter {path[-1]!r}.{nearest(path[-1], takes)} "
+                    f"It takes: {', '.join(takes) or 'none'}",
+                    *own,
+                    *path,
+                )
+        has = {*table.params, *table.sweep, *spec.defaults}
+        for p in parameters:
+            if p.name in takes and p.default is p.empty and p.name not in has:
+                self.report(f"{spec.name!r} needs the parameter {p.name!r}", *own)
+        for key in sorted({*table.params} & {*table.sweep}):
+            self.report("is given a value and swept as well; leave one out", *own, "sweep", key)
+        if table.sweep and searched:
+            self.report("is swept, and has a space to be tuned in as well; leave one out", *own, "space")
+        return len(self.problems) == before
+
+    def check_baselines(self, cases: Iterable[Case]) -> None:
+        """A baseline has to be the label of an optimizer in the suite."""
+        if any(kind == "optimizers" and not found for (kind, _), found in self.known.items()):
+            return  # one was refused, and reported; the baseline may be meant to be that one
+        labels = {case.method for case in cases}
+        for index, block in enumerate(self.suite.blocks):
+            if block.baseline is None or block.baseline in labels:
+                continue
+            self.report(
+                f"no optimizer of this suite is called {block.baseline!r}.{nearest(block.baseline, labels)} "
+                f"There are: {', '.join(sorted(labels))}",
+                *self.where(self.suite.block_path(index), "baseline"),
+            )
+
+    def check_unused(self) -> None:
+        """A configuration that no case names is a slip of the pen, or its case was mistyped."""
+        if self.suite.problems or self.suite.points:
+            return  # the block that names it may be among what could not be read, or is not searched in
+        for kind in self.offers:
+            for name in getattr(self.suite, kind):
+                if (kind, name) not in self.known:
+                    self.report(f"no case names it; list it in {kind} of a [[cases]], or leave it out", kind, name)
+
+    def where(self, block: TomlPath, key: str) -> TomlPath:
+        """Where a block's setting stands: in the block, or else in [defaults]."""
+        return (*block, key) if (*block, key) in self.suite.lines else ("defaults", key)
+
+    def report(self, message: str, *path: str | int) -> None:
+        problem = self.suite.problem(message, *path)
+        if problem not in self.problems:  # what [defaults] says wrongly is wrong in every block
+            self.problems.append(problem)
+
+
+def _axes(block: Block, schedule: Component | None, engine: str) -> tuple[str, ...]:
+    """What a case is told apart by beside its dataset, model and optimizer."""
+    found = []
+    if schedule is not None:
+        found.append(schedule.label if block.schedules else schedule.variant)
+    if block.engines:
+        found.append(engine)
+    return tuple(filter(None, found))
+
+
+def _points(sweep: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    """Every combination of the swept values; one empty point where nothing is swept."""
+    for values in itertools.product(*sweep.values()):
+        yield dict(zip(sweep, values, strict=True))
+
+
+def variant_of(point: Mapping[str, Any]) -> str:
+    """How a point of a sweep is told apart from the others: `lr-0.1`."""
+    return "/".join(f"{key}-{_slug(value)}" for key, value in point.items())
+
+
+def _slug(value: object) -> str:
+    """A swept value as part of an id: what has no place in node ids and file names becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9.+-]+", "-", str(value)).strip("-") or "empty"

@@ -1,0 +1,304 @@
+"""Which way a case is executed: the plain one, and whatever makes it faster without making it another.
+
+Every change for speed is tried on the first steps of a trial that is thrown away. It is taken where the losses
+are those of the plain way, and left, with the reason on record, where they are not or something is raised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from benchmnist.errors import CaptureError, first_line
+from benchmnist.extensions.isolation import contained
+from benchmnist.suites.plan import ENGINES
+from benchmnist.training.clock import synchronise
+from benchmnist.training.engines.dataloader import DataLoaderEngine
+from benchmnist.training.engines.graph import GraphEngine
+from benchmnist.training.engines.host import Host
+from benchmnist.training.engines.resident import ResidentEngine
+from benchmnist.training.engines.stacked import build_stack
+from benchmnist.training.trial import Build, build_trial, steps_per_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
+
+    from torch import Tensor
+
+    from benchmnist.extensions.registry import Registry
+    from benchmnist.extensions.specs import Dataset
+    from benchmnist.suites.cases import Case
+    from benchmnist.training.device import DeviceSession
+    from benchmnist.training.engines import Engine
+    from benchmnist.training.trial import Trial
+
+BUILTIN = "builtin"
+"""The plugin whose schedules are known to move nothing but the numbers in the optimizer's groups."""
+
+STEPS_COMPARED = 3
+"""Steps of whole batches in a short epoch that is compared, of which the first is that before any update.
+
+The batch that is left at the end of an epoch is compared too.
+"""
+
+EPOCHS_COMPARED = 4
+"""Short epochs that are compared where steps are captured: of one step each, the fourth is the first replay."""
+
+TOLERANCE = 1e-3
+"""Relative, of a loss: roundings differ by far less in three steps, mistakes by more."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a case share.
+
+    Attributes:
+        case: The case.
+        registry: The plugins.
+        dataset: The part of its dataset that it uses.
+        session: The device that it is trained on.
+        refused: Changes for speed that are known not to do for the case: why, by their names.
+    """
+
+    case: Case
+    registry: Registry
+    dataset: Dataset
+    session: DeviceSession
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        """The device that it is trained on."""
+        return self.session.device
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the trials of a case are executed.
+
+    Attributes:
+        engine: What executes their epochs.
+        build: How they are built.
+        stacked: Whether all seeds are trained at once.
+        remarks: What is done for speed, and what is not although it was asked for, and why.
+        parameters: Trainable parameters of one trial.
+        types: Of those parameters, `float32`.
+    """
+
+    engine: Engine
+    build: Build
+    stacked: bool = False
+    remarks: tuple[str, ...] = ()
+    parameters: int = 0
+    types: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a suite calls it."""
+        return "stacked" if self.stacked else self.engine.name
+
+    def trial(self, setting: Setting, seeds: tuple[int, ...]) -> Trial:
+        """A new trial of one seed, or of all of them."""
+        parts = setting.registry, setting.dataset, setting.device
+        with contained():
+            if self.stacked:
+                return build_stack(setting.case, *parts, how=self.build)
+            (seed,) = seeds
+            return build_trial(setting.case, seed, *parts, how=self.build)
+
+
+def plain_engine(name: str) -> type[DataLoaderEngine | ResidentEngine]:
+    """The engine of that name that does for everything: what the others are held against, and fall back on.
+
+    Raises:
+        KeyError: if there is none.
+    """
+    engines: dict[str, type[DataLoaderEngine | ResidentEngine]] = {
+        **dict.fromkeys(ENGINES, ResidentEngine),
+        "dataloader": DataLoaderEngine,
+    }
+    return engines[name]
+
+
+def find_way(setting: Setting) -> Way:
+    """The fastest way that does for the case, of those that its engine allows.
+
+    Raises:
+        CaptureError: if a step was captured and that failed; nothing can be captured in this process any more.
+    """
+    case = setting.case
+    engine = plain_engine(case.engine)(setting.dataset, setting.session, case.batch_size)
+    way = Way(engine, Build(fused=case.engine != "dataloader"))
+    trial = way.trial(setting, case.seeds[:1])
+    changes = [*_changes(setting, trial.model)] if case.engine != "dataloader" else []
+    weights = [p for p in trial.model.parameters() if p.requires_grad]
+    types = " and ".join(sorted({str(p.dtype).removeprefix("torch.") for p in weights}))
+    way = replace(way, parameters=sum(p.numel() for p in weights), types=types)
+    epochs = max((change.epochs for change in changes), default=0)
+    if epochs > case.epochs:  # as long as what is compared: a schedule may refuse to go beyond its end
+        setting = replace(setting, case=case.model_copy(update={"epochs": epochs}))
+        trial = way.trial(setting, case.seeds[:1])
+    expected = _first_losses(setting, way, trial, epochs)
+    del trial, weights
+    for change in changes:
+        reason = setting.refused.get(change.name) or change.refused
+        if not reason:
+            try:
+                candidate = replace(way, **change.make(way))
+                reason = _disagreement(setting, candidate, expected[: change.epochs])
+                if not reason:
+                    way = replace(candidate, remarks=(*way.remarks, change.name))
+                    continue
+            except CaptureError as error:
+                if error.spoiled:
+                    raise
+                reason = first_line(error)
+            except Exception as error:  # noqa: BLE001 - what a stranger's model may raise; it can still be trained
+                reason = first_line(error)
+        if change.name in (case.engine, "graph"):
+            way = replace(way, remarks=(*way.remarks, f"not {change.name}: {reason}"))
+    return way
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What would make a case faster.
+
+    Attributes:
+        name: What it is called.
+        refused: Why it cannot be made, if that is known.
+        make: The change of the way.
+        epochs: How many short epochs are compared.
+    """
+
+    name: str
+    refused: str
+    make: Callable[[Way], dict[str, Any]]
+    epochs: int = 1
+
+
+def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
+    """What would make the case faster."""
+    case, device = setting.case, setting.device
+    spec = setting.registry.optimizers[case.optimizer.use].spec
+    ordinary = not spec.needs_closure and not spec.needs_create_graph
+    elementwise = "" if spec.elementwise and ordinary else f"the optimizer {spec.name} does not say that it may be"
+    convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    if convolutions and device.type == "cpu" and not elementwise and case.engine != "stacked":
+        yield _Change("channels_last", "", lambda way: {"build": replace(way.build, channels_last=True)})
+    if case.engine == "stacked":
+        yield _Change("stacked", elementwise, lambda _: {"stacked": True})
+    if case.engine == "graph" or (case.engine in ("auto", "stacked") and device.type == "cuda"):
+        refused = "" if device.type == "cuda" else f"there are no graphs on {device.type}"
+        if not spec.capturable or not ordinary:
+            refused = refused or f"the optimizer {spec.name} does not say that it may be captured"
+        if not setting.registry.models[case.model.use].spec.capturable:
+            refused = refused or f"the model {case.model.use} says that it must not be captured"
+        yield _Change(
+            "graph",
+            refused,
+            lambda way: {
+                "engine": GraphEngine(setting.dataset, setting.session, case.batch_size),
+                "build": replace(way.build, capturable=True),
+            },
+            epochs=EPOCHS_COMPARED,
+        )
+
+
+def _disagreement(setting: Setting, way: Way, expected: Tensor) -> str:
+    """How the first losses of a way differ from those that are expected; empty if they do not."""
+    trial = way.trial(setting, setting.case.seeds[:1])
+    try:
+        way.engine.rehearse()
+        seen = _first_losses(setting, way, trial, len(expected))
+        steps = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset)
+        schedule = setting.case.schedule
+        ours = schedule is None or setting.registry.schedules[schedule.use].plugin.name == BUILTIN
+        way.engine.foresee(trial, steps - seen.numel(), wholly=not ours)
+        if not torch.allclose(seen.double(), expected.double(), rtol=TOLERANCE):
+            return f"its first losses are {seen.flatten().tolist()}, and should be {expected.flatten().tolist()}"
+        return _lost(setting, way, trial) if way.stacked else ""
+    finally:
+        way.engine.release()
+
+
+def _lost(setting: Setting, way: Way, stack: Trial) -> str:
+    """What would be lost of a stack: all but what each seed has for itself, its parameters and buffers.
+
+    One model is trained for all, and another one tested: what the one keeps in an attribute never reaches the
+    other, nor what is tested the buffers that are trained with. And neither is told all that a model is told which
+    is both: to be ready to be trained, and to be tested.
+    """
+    images = setting.session.data(setting.dataset).test[0][:2]
+    alone = stack.alone(0)
+    for model in (alone.model, stack.model):  # only the second one has gradients
+        moved = _watch(model.named_modules(), setting.device, weights=True)
+        mode = model.training
+        model.train(not mode)
+        model.train(mode)
+        if names := moved():
+            return f"the model changes {names} between training and testing"
+    if setting.case.evaluate_in == "eval":  # or else it is a copy that is tested
+        alone.eval()
+        with torch.no_grad():
+            alone.model(images.clone())  # what is made by the first call only does not count
+            moved = _watch(alone.modules, setting.device)
+            alone.model(images.clone())
+        if names := moved():
+            return f"the model changes {names} while it is tested"
+    stack.begin(0)
+    moved = _watch(stack.modules, setting.device)
+    _first_losses(setting, way, stack, 1)
+    if names := moved():
+        return f"the model changes {names} in training, of which a stack has one for all seeds"
+    return ""
+
+
+def _watch(
+    modules: Iterable[tuple[str, nn.Module]], device: torch.device, *, weights: bool = False
+) -> Callable[[], str]:
+    """Remembers all of a model, its parameters where `weights` says so, and the host's random numbers.
+
+    Returns a function that names what has changed since.
+    """
+    modules = [*modules]
+    host = Host(modules, device)
+    host.remember()
+    numbers = host.random_numbers()
+    tensors = [buffer for _, module in modules for buffer in module.named_buffers(recurse=False)]
+    if weights:
+        tensors += [parameter for _, module in modules for parameter in module.named_parameters(recurse=False)]
+    before = [(tensor.clone(), tensor.requires_grad) for _, tensor in tensors]
+
+    def moved() -> str:
+        changed = {
+            name
+            for (name, now), (then, trained) in zip(tensors, before, strict=True)
+            if not torch.equal(now.nan_to_num(), then.nan_to_num()) or now.requires_grad != trained
+        }
+        drawn = "the random numbers of the host" if host.random_numbers() != numbers else ""
+        return " and ".join(sorted(changed)) or host.moved() or drawn
+
+    return moved
+
+
+def _first_losses(setting: Setting, way: Way, trial: Trial, epochs: int) -> Tensor:
+    """The losses of the first seed in some short epochs, [epochs, steps], on the CPU.
+
+    What a device does only once is done by then; where nothing is compared, one step is enough for that.
+    """
+    case, size = setting.case, len(setting.dataset.train_images)
+    whole = min(STEPS_COMPARED, size // case.batch_size) if epochs else 1
+    left = size % case.batch_size if epochs else 0
+    short = max(min(whole * case.batch_size + left, size), 1)
+    found = []
+    trial.begin(0)
+    for _ in range(max(epochs, 1)):
+        losses = way.engine.train_epoch(trial, way.engine.place(trial.order(size, 0)[..., :short]))
+        synchronise(setting.device)
+        found.append(losses.cpu() if losses.ndim == 1 else losses[0].cpu())
+    return torch.stack(found)

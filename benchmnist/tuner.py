@@ -1,0 +1,328 @@
+"""Choosing hyperparameters: each optimizer gets the same budget, judged on a validation split; then all are run.
+
+A search is a run as any other, of cases that are judged on held-out training examples: it can be gone on with,
+and its results are found again by their keys. What comes of it is a second run, of the suite itself with what was
+chosen, with seeds that the search has not seen, on the test set.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmnist import runner
+from benchmnist.analysis.searches import CHANCE
+from benchmnist.analysis.summary import final_accuracies
+from benchmnist.errors import BenchmnistError, Problem, SuiteError
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.runs import store
+from benchmnist.runs.results import Attempt, Search
+from benchmnist.suites.plan import make_plan, variant_of
+from benchmnist.suites.reader import Expect, Place, Point, Suite, Tune, read_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from optuna.distributions import BaseDistribution
+
+    from benchmnist.execution.dispatch import Observer
+    from benchmnist.runs.results import RunResult
+    from benchmnist.suites.cases import Space
+    from benchmnist.suites.plan import Plan
+
+BATCH = 5
+"""So many points a guided search asks for before it sees what came of them: always as many, whatever trains."""
+FIGURES = 4
+"""Significant ones, of a number that is chosen: more decide nothing, and would be part of the case's name."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What came of it: the run of the search, and that of the suite with what was chosen."""
+
+    search: RunResult
+    final: RunResult
+
+
+def tune(
+    suite: str | Path | Suite,
+    *,
+    trials: int | None = None,
+    sampler: Literal["random", "tpe", "grid"] | None = None,
+    out: str | Path = "runs",
+    block: Collection[str] = (),
+    resume: bool = False,
+    watch: Callable[[], AbstractContextManager[Observer | None]] | None = None,
+    checkpoints: bool = True,
+    **options: Any,
+) -> Tuned:
+    """Searches the space of each optimizer that has one, on each model, and runs the suite with what it finds.
+
+    Args:
+        suite: A suite, or the path of one.
+        trials: Instead of the suite's: how many points each optimizer may try, on each model.
+        sampler: Instead of the suite's.
+        out: The folder that run folders are made in; the search's are in `SUITE-search`.
+        block: Plugins to leave out.
+        resume: Go on with the newest search of the suite, and with the run that followed it, if it did.
+        watch: Is called for each run that is begun; what it returns is entered, and told what happens.
+        checkpoints: Whether the weights of the final trials are kept; those of a search never are.
+        options: What `benchmnist.run` takes beside: `device`, `executor`, `executor_options`, `jobs`, `timeout`,
+            `data_root`.
+
+    Raises:
+        SuiteError: with everything that is wrong with the suite, or if no optimizer of it has a space.
+        BenchmnistError: if nothing that was tried of an optimizer could be trained; the search is kept.
+        KeyboardInterrupt: after what was done has been saved.
+    """
+    if not isinstance(suite, Suite):
+        suite = read_suite(suite)
+    changed = {key: value for key, value in (("trials", trials), ("sampler", sampler)) if value is not None}
+    suite = replace(suite, tune=Tune.model_validate({**suite.tune.model_dump(), **changed}))
+    plan = make_plan(suite, find_plugins(block))
+    if plan.problems:
+        raise SuiteError([*plan.problems])
+    hunts = _hunts(suite, plan)
+    run = _Runner(Path(out), watch, {"block": block, **options})
+    search = run.search(_search_suite(suite, plan), hunts, resume=resume)
+    found = tuple(hunt.outcome(search) for hunt in hunts)
+    chosen = {hunt.place: (Point(_best(each).params),) for hunt, each in zip(hunts, found, strict=True)}
+    final = replace(suite, points=chosen, tuned=True)
+    before = _followed(Path(out), suite.name, found) if resume else None
+    return Tuned(search, run.run(final, resume=before or False, checkpoints=checkpoints, searches=found))
+
+
+class _Runner:
+    """Begins runs, each with the same options and a display of its own."""
+
+    def __init__(
+        self,
+        out: Path,
+        watch: Callable[[], AbstractContextManager[Observer | None]] | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.out, self.watch, self.options = out, watch, options
+
+    def run(self, suite: Suite, **options: Any) -> RunResult:
+        if self.watch is None:
+            return runner.run(suite, out=self.out, **self.options, **options)
+        with self.watch() as observer:
+            return runner.run(suite, out=self.out, observer=observer, **self.options, **options)
+
+    def search(self, suite: Suite, hunts: Sequence[Hunt], *, resume: bool) -> RunResult:
+        """Asks for points and trains them, until the budget is used up: a random search asks once."""
+        going_on: bool | Path = resume
+        found: RunResult | None = None
+        while True:
+            more = [hunt.ask(found) for hunt in hunts]  # each of them, whether or not another had more
+            if found is not None and not any(more):
+                return found
+            points = {hunt.place: hunt.points for hunt in hunts}
+            found = self.run(replace(suite, points=points), resume=going_on, checkpoints=False)
+            going_on = found.path
+
+
+class Hunt:
+    """The search for one optimizer on one model.
+
+    Attributes:
+        place: Where.
+        asked: The points that were asked for, in order.
+    """
+
+    def __init__(self, place: Place, space: Mapping[str, Space], how: Tune) -> None:
+        self.place, self.space, self.how = place, space, how
+        self.asked: list[dict[str, Any]] = []
+        self._asking = self._points()
+        self._told: dict[str, float] = {}
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """What was asked for, each once: a choice of a few values may be drawn twice."""
+        unique = {variant_of(params): params for params in self.asked}
+        return tuple(Point(params, variant) for variant, params in unique.items())
+
+    def ask(self, found: RunResult | None) -> bool:
+        """Asks for more points, by what came of those before; returns whether there are more."""
+        if found is not None:
+            self._told = {
+                variant_of(attempt.params): CHANCE if attempt.accuracy is None else attempt.accuracy
+                for attempt in self.outcome(found).attempts
+            }
+        before = len(self.asked)
+        self.asked += next(self._asking, [])
+        return len(self.asked) > before
+
+    def outcome(self, run: RunResult) -> Search:
+        """What came of it."""
+        accuracies: dict[str, float | None] = {}
+        for result in run.cases:
+            case = result.case
+            method = "/".join((case.optimizer.name, *case.axes))
+            if Place(case.dataset.label, case.model.label, case.label, method) == self.place:
+                values = [*final_accuracies(result).values()]
+                whole = len(values) == len(case.seeds)  # one seed that diverged is one too many
+                accuracies[case.optimizer.variant] = statistics.fmean(values) if whole else None
+        return Search(
+            **self.place._asdict(),
+            sampler=self.how.sampler,
+            space=dict(self.space),
+            attempts=tuple(
+                Attempt(params=params, accuracy=accuracies.get(variant_of(params))) for params in self.asked
+            ),
+            run=f"{run.path.parent.name}/{run.path.name}",
+        )
+
+    def _points(self) -> Iterator[list[dict[str, Any]]]:
+        if self.how.sampler == "grid":
+            yield grid(self.space, self.how.trials)
+            return
+        optuna = _optuna()
+        guided = self.how.sampler == "tpe"
+        make = optuna.samplers.TPESampler if guided else optuna.samplers.RandomSampler
+        # The same seed for every optimizer: where two have the same range, they try the same values.
+        study = optuna.create_study(direction="maximize", sampler=make(seed=self.how.seed))
+        left, batch = self.how.trials, BATCH if guided else self.how.trials
+        while left > 0:
+            asked = [study.ask(_distributions(self.space)) for _ in range(min(batch, left))]
+            points = [
+                {name: _rounded(trial.params[name], self.space[name]) for name in self.space} for trial in asked
+            ]
+            yield points
+            left -= len(asked)
+            for trial, params in zip(asked, points, strict=True):
+                study.tell(trial, self._told.get(variant_of(params), CHANCE))
+
+
+def grid(space: Mapping[str, Space], trials: int) -> list[dict[str, Any]]:
+    """At most so many points: every combination of the values, and of as many of each range as there is room."""
+    ranges = [name for name, each in space.items() if each.is_range]
+    fixed = math.prod(len(each.values) for each in space.values() if not each.is_range)
+    steps = max(1, math.floor((trials / fixed) ** (1 / len(ranges)) + 1e-9)) if ranges else 1
+    axes = [
+        [_rounded(v, each) for v in _evenly(each, steps)] if each.is_range else each.values
+        for each in space.values()
+    ]
+    return [dict(zip(space, values, strict=True)) for values in itertools.product(*axes)][:trials]
+
+
+def _evenly(space: Space, steps: int) -> list[float]:
+    """So many values of a range, from end to end; of one, the middle."""
+    low, high = space.low or 0.0, space.high or 0.0
+    places = [i / (steps - 1) for i in range(steps)] if steps > 1 else [0.5]
+    if space.log:
+        return [low * (high / low) ** place for place in places]
+    return [low + (high - low) * place for place in places]
+
+
+def _rounded(value: Any, space: Space) -> Any:
+    if not isinstance(value, float) or not space.is_range:
+        return value
+    return min(max(float(f"{value:.{FIGURES}g}"), space.low or 0.0), space.high or 0.0)
+
+
+def _distributions(space: Mapping[str, Space]) -> dict[str, BaseDistribution]:
+    optuna = _optuna()
+    return {
+        name: optuna.distributions.FloatDistribution(each.low, each.high, log=each.log)
+        if each.is_range
+        else optuna.distributions.CategoricalDistribution(each.values)
+        for name, each in space.items()
+    }
+
+
+def _optuna() -> Any:
+    """Optuna, which not everybody who trains wants.
+
+    Raises:
+        BenchmnistError: if it is not installed; says what to do.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise BenchmnistError(
+            "tuning by random or TPE search needs optuna: python -m pip install 'benchmnist[tune]', "
+            "or take --sampler grid"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _hunts(suite: Suite, plan: Plan) -> list[Hunt]:
+    """One for each optimizer that has a space, on each model that it is used with.
+
+    Raises:
+        SuiteError: if there is none.
+    """
+    places: dict[Place, Hunt] = {}
+    for case in plan.cases:
+        table = suite.optimizers.get(case.optimizer.name)
+        if table is not None and table.space:
+            place = Place(case.dataset.label, case.model.label, case.label, case.method)
+            places.setdefault(place, Hunt(place, table.space, suite.tune))
+    if not places:
+        message = (
+            "no optimizer has a space to be tuned in; give one [optimizers.NAME.space]: lr = { low = …, high = … }"
+        )
+        raise SuiteError([Problem(message, suite.file)])
+    return [*places.values()]
+
+
+def _search_suite(suite: Suite, plan: Plan) -> Suite:
+    """The suite that a search runs: what is tuned, on held-out examples, with seeds that the suite has not."""
+    searched = {name for name, table in suite.optimizers.items() if table.space}
+    first = max(seed for case in plan.cases for seed in case.seeds) + 1
+    how = suite.tune
+    kept = [(place, block) for place, block in enumerate(suite.blocks) if searched & {*block.optimizers}]
+    nothing = Expect()
+    blocks = tuple(
+        block.model_copy(
+            update={
+                "optimizers": [name for name in block.optimizers if name in searched],
+                "seeds": tuple(range(first, first + how.seeds)),
+                "epochs": how.epochs or block.epochs,
+                "validation_size": how.validation_size,
+                "baseline": None,
+                "target_accuracy": None,
+                "margin": None,
+                "expect": nothing,
+            }
+        )
+        for _, block in kept
+    )
+    return replace(
+        suite,
+        name=f"{suite.name}-search",
+        title=f"{suite.title}: {how.trials} points each ({how.sampler})",
+        order="suite",
+        blocks=blocks,
+        block_indices=tuple(suite.block_indices[place] for place, _ in kept),
+        expect=nothing,
+        models={name: table.model_copy(update={"expect": nothing}) for name, table in suite.models.items()},
+        optimizers={
+            name: table.model_copy(update={"expect": nothing}) for name, table in suite.optimizers.items()
+        },
+        datasets={name: table.model_copy(update={"expect": nothing}) for name, table in suite.datasets.items()},
+    )
+
+
+def _best(search: Search) -> Attempt:
+    if search.best is None:
+        raise BenchmnistError(
+            f"of {search.method} on {search.model} every attempt diverged or failed; give it another space "
+            f"(the search is in {search.run})"
+        )
+    return search.best
+
+
+def _followed(out: Path, suite: str, searches: Sequence[Search]) -> Path | None:
+    """The newest run of the suite that used what these searches found."""
+    for run in reversed(store.runs_in(out / suite)):
+        if store.load_record(run).searches == tuple(searches):
+            return run
+    return None

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from made_up import made_up_run, seeds_result
+from rich.console import Console
+
+from benchmnist.analysis.summary import summarise_all
+from benchmnist.reports.columns import column
+from benchmnist.reports.extra_tables import SHEETS, model_sheets, rich_sheet
+from benchmnist.reports.html import report_page
+from benchmnist.reports.markdown import part_of_report, report
+from benchmnist.reports.pictures import pictures
+from benchmnist.reports.plots import Plots
+from benchmnist.reports.tables import ComparisonTable, cells, legend
+from benchmnist.runs.results import Attempt, Layer, ModelDescription, Search
+from benchmnist.suites.cases import Space
+
+if TYPE_CHECKING:
+    from benchmnist.runs.results import RunResult
+
+SPREAD = (0.0, 0.1, -0.1, 0.05, -0.05)
+LINEAR = Layer(
+    name="1", kind="Linear", settings="784, 10", output_shape=(10,), parameters=7850, multiply_adds=7840
+)
+
+
+def around(mean: float, spread: tuple[float, ...] = SPREAD) -> list[float | None]:
+    return [mean + each for each in spread]
+
+
+@pytest.fixture(scope="module")
+def run() -> RunResult:
+    options = {"baseline": "sgd", "target_accuracy": 60.0, "margin": 0.5}
+    cases = [
+        seeds_result("fc", "sgd", around(90, SPREAD[::-1]), epochs=3, **options),  # type: ignore[arg-type]
+        seeds_result("fc", "adam", around(97), epochs=3, seconds=2.0, **options),  # type: ignore[arg-type]
+        seeds_result("fc", "wild", [None] * 5, **options),  # type: ignore[arg-type]
+        seeds_result("fc-bn", "sgd", around(90.1), epochs=3, **options),  # type: ignore[arg-type]
+    ]
+    attempts = (Attempt(params={"lr": 0.1}, accuracy=97.0), Attempt(params={"lr": 0.9}, accuracy=96.5))
+    search = Search(
+        dataset="mnist",
+        model="fc",
+        method="adam",
+        sampler="random",
+        space={"lr": Space(low=0.01, high=1.0, log=True)},
+        attempts=(*attempts, Attempt(params={"lr": 0.5})),
+    )
+    described = ModelDescription(dataset="mnist", model="fc", layers=(LINEAR,))
+    return made_up_run(cases, models=[described], searches=[search])
+
+
+def rows(run: RunResult, name: str) -> dict[str, list[str]]:
+    sheet = SHEETS[name](run)
+    assert sheet is not None
+    return {" ".join(row[:2]): [*row[2:]] for row in sheet.rows}
+
+
+def test_verdicts(run: RunResult) -> None:
+    found = rows(run, "verdicts")
+    assert found["fc/adam fc/sgd"] == ["better", "+7.00", "+6.94 to +7.06", "<0.001", "5"]
+    assert found["fc/wild fc/sgd"] == ["nothing can be said", "–", "–", "–", "0"]
+    assert found["fc-bn/sgd fc/sgd"][:2] == ["equivalent within 0.5", "+0.10"]
+
+
+def test_times_to_the_target(run: RunResult) -> None:
+    found = {key.split()[0]: [key.split()[1], *rest] for key, rest in rows(run, "targets").items()}
+    assert found["fc/sgd"] == ["5/5", "2", "20", "2.00", "100", "1.00×", "1.00×", "1.00×"]
+    assert found["fc/adam"] == ["5/5", "2", "20", "4.00", "200", "1.00×", "0.50×", "0.50×"]
+    assert found["fc/wild"] == ["0/5", "–", "–", "–", "100", "–", "–", "–"]
+
+
+def test_a_target_that_was_missed_is_not_given_a_time() -> None:
+    options = {"target_accuracy": 95.0, "epochs": 3}
+    run = made_up_run([seeds_result("fc", "sgd", around(90), **options)])  # type: ignore[arg-type]
+    (row,) = SHEETS["targets"](run).rows  # type: ignore[union-attr]
+    assert row[1:5] == ("0/5", "–", "–", "> 3.00")
+
+
+def test_profiles_tuning_and_models(run: RunResult) -> None:
+    assert rows(run, "profiles")["adam 5"][4:] == ["0 %", "100 %", "100 %"]
+    assert rows(run, "tuning") == {"mnist · fc adam": ["lr=0.1", "97.00", "3 random", "1", "67%"]}
+    (sheet,) = model_sheets(run)
+    assert sheet.rows[0] == ("1", "Linear(784, 10)", "10", "7,850", "7,840")
+    assert sheet.rows[-1] == ("", "in all", "", "7,850", "7,840")
+
+
+def test_a_run_that_says_none_of_it_has_no_such_tables() -> None:
+    run = made_up_run([seeds_result("fc", "sgd", around(90))])
+    assert all(make(run) is None for make in SHEETS.values())
+    assert model_sheets(run) == []
+    assert [*pictures(run)] == []
+    assert [part_of_report(run, part) for part in ("findings", "models", *SHEETS)] == [""] * 6
+
+
+def test_every_table_fits_80_columns(run: RunResult) -> None:
+    for sheet in [*(make(run) for make in SHEETS.values()), *model_sheets(run)]:
+        assert sheet is not None
+        console = Console(width=80)
+        with console.capture() as captured:
+            console.print(rich_sheet(sheet))
+        assert max(map(len, captured.get().splitlines())) <= 80
+        for row in sheet.rows:
+            for figure in row[sheet.words :]:
+                assert figure in captured.get()  # none is cut, nor folded
+
+
+def test_the_report_opens_with_what_can_be_said(run: RunResult) -> None:
+    text = report(run, Plots({}, {"mnist/fc/sgd": "plots/x.png"}, {"Performance profiles": "plots/profiles.png"}))
+    titles = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert titles[:7] == [
+        "What can be said",
+        "Comparison",
+        "Verdicts",
+        "Time to target",
+        "Performance profiles",
+        "Tuning",
+        "Plots",
+    ]
+    assert "![Performance profiles](plots/profiles.png)" in text
+    assert "**fc on mnist**" in text
+
+
+def test_every_finding_of_the_page_links_to_its_rows(run: RunResult) -> None:
+    page = report_page(run)
+    assert page.index("What can be said") < page.index('id="comparison"')
+    linked = re.findall(r'<a href="#(row-\d+)">', page)
+    assert linked
+    assert {*linked} <= {*re.findall(r'<tr id="(row-\d+)"', page)}
+    assert page.count("data:image/png;base64,") == len([*pictures(run)]) == 3
+
+
+def test_pictures_say_what_they_show(run: RunResult) -> None:
+    assert [picture.title for picture in pictures(run)] == [
+        "Performance profiles",
+        "Accuracy against learning rate: mnist · fc",
+        "Best accuracy against number of attempts: mnist · fc",
+    ]
+
+
+def test_what_is_less_than_the_noise_floor_stands_in_brackets() -> None:
+    sgd = seeds_result("fc", "sgd", around(90), baseline="sgd", seconds=[1.0, 1.1, 0.9, 1.0, 1.0])
+    control = seeds_result(
+        "fc", "sgd", around(90.05), baseline="sgd", seconds=[1.0, 1.1, 0.9, 1.0, 1.05], first_seed=5
+    )
+    control = control.model_copy(
+        update={"case": control.case.model_copy(update={"control": True, "id": "c", "axes": ("control",)})}
+    )
+    near = seeds_result("fc", "near", around(90.06), baseline="sgd", seconds=1.02)
+    far = seeds_result("fc", "far", around(97), baseline="sgd", seconds=3.0)
+    results = [sgd, control, near, far]
+    found = cells(summarise_all(results), [column("accuracy_gain"), column("speedup")])
+    assert [cell.text for cell in found["mnist/fc/near"]] == ["(+0.06)", "(0.98×)"]
+    assert [cell.text for cell in found["mnist/fc/far"]] == ["+7.00", "0.33×"]
+    assert "in brackets: less than the noise floor" in legend(results)
+    assert "brackets" not in legend([sgd, far])
+    console = Console(width=80, force_terminal=True, color_system="standard")
+    with console.capture() as captured:
+        console.print(ComparisonTable(summarise_all(results)))
+    assert re.search(r"\x1b\[2m *\(\+0.06\)", captured.get())  # dim
+    assert 'class="number noise"' in report_page(made_up_run(results))
+    assert "(+0.06)" in report(made_up_run(results), Plots({}, {}))

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmnist.errors import SuiteError
+from benchmnist.suites.reader import line_numbers, load_suite, seed_list
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+GOOD = """
+[suite]
+name = "good"
+
+[[cases]]
+models = ["fc"]
+optimizers = ["adam"]
+"""
+
+
+def mistakes(path: Path) -> list[str]:
+    with pytest.raises(SuiteError) as caught:
+        load_suite(path)
+    return [str(problem).removeprefix(f"{path}:") for problem in caught.value.problems]
+
+
+def test_a_suite_is_read_with_its_defaults_filled_in(write_suite: Callable[..., Path]) -> None:
+    suite = load_suite(write_suite())
+    assert (suite.name, suite.title) == ("small", "A small suite")
+    (block,) = suite.blocks
+    assert (block.epochs, block.seeds, block.dataset, block.evaluate_in) == (2, (0, 1), "mnist", "eval")
+    assert suite.optimizers["sgd"].params == {"lr": 0.01}
+    assert suite.block_line(0) == 17
+
+
+def test_what_a_suite_leaves_out_is_as_in_the_notebook(write_suite: Callable[..., Path]) -> None:
+    suite = load_suite(write_suite(GOOD))
+    (block,) = suite.blocks
+    assert (block.dataset, block.epochs, block.batch_size, block.seeds) == ("mnist", 5, 100, (0, 1, 2))
+    assert suite.title == "good"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[suite\nname=1", "1: not TOML: Expected ']' at the end of a table declaration (column 7)"),
+        ("[defaults]\nepochs = 0\n" + GOOD, "2: defaults.epochs: should be greater than 0, not 0"),
+        ("[defaults]\nepochs = true\n" + GOOD, "2: defaults.epochs: should be a valid integer, not True"),
+        ("[defaults]\nepoch = 1\n" + GOOD, "2: defaults.epoch: unknown key. Did you mean 'epochs'?"),
+        ("[defaults]\nseeds = []\n" + GOOD, "2: defaults.seeds: should name at least one seed"),
+        ("[defaults]\nseeds = 0\n" + GOOD, "2: defaults.seeds: should name at least one seed"),
+        ("[defaults]\nseeds = [\n 1,\n 1]\n" + GOOD, "2: defaults.seeds: names a seed twice"),
+        ("[defaults]\nseeds = [-1]\n" + GOOD, "2: defaults.seeds: should not be negative"),
+        (
+            "[defaults]\nseeds = 'x'\n" + GOOD,
+            "2: defaults.seeds: should be a number of seeds or a list of whole numbers",
+        ),
+        (
+            '[defaults]\nevaluate_in = "test"\n' + GOOD,
+            "2: defaults.evaluate_in: should be 'eval' or 'train', not 'test'",
+        ),
+        (
+            "[optimizer.adam]\nlr = 1\n" + GOOD,
+            (
+                "1: optimizer: unknown table. Did you mean 'optimizers'? "
+                "There are: suite, defaults, cases, models, optimizers, schedules, datasets, tune"
+            ),
+        ),
+        ("[optimizers.adam]\nsweep.lr = []\n" + GOOD, "2: optimizers.adam.sweep.lr: is empty; name at least one"),
+        (
+            "[optimizers.Adam]\nlr = 1\n" + GOOD,
+            "1: optimizers.Adam: a name is lower-case letters and digits joined by single - _ . or +; rename it",
+        ),
+        (
+            GOOD.replace("[suite]", "[suite]\norder = 'random'"),
+            "3: suite.order: should be 'suite' or 'interleaved', not 'random'",
+        ),
+        (
+            "[defaults]\ntarget_accuracy = 970\n" + GOOD,
+            "2: defaults.target_accuracy: should be less than or equal to 100, not 970",
+        ),
+        ("[defaults]\nmargin = 0\n" + GOOD, "2: defaults.margin: should be greater than 0, not 0"),
+        (
+            "[tune]\nsampler = 'bayes'\n" + GOOD,
+            "2: tune.sampler: should be 'random', 'tpe' or 'grid', not 'bayes'",
+        ),
+        ("[tune]\ntrails = 3\n" + GOOD, "2: tune.trails: unknown key. Did you mean 'trials'?"),
+        (
+            "[optimizers.adam]\nspace.lr = { low = 1, high = 0.1 }\n" + GOOD,
+            "2: optimizers.adam.space.lr: should have low below high, not 1 to 0.1",
+        ),
+        (
+            "[optimizers.adam.space]\nlr = { low = 0, high = 0.1, log = true }\n" + GOOD,
+            "2: optimizers.adam.space.lr: should begin above 0, as log = true, not at 0",
+        ),
+        (
+            "[optimizers.adam.space]\nlr = { low = 'a', high = 0.1 }\n" + GOOD,
+            "2: optimizers.adam.space.lr: should have numbers as low and high, and true or false as log",
+        ),
+        (
+            "[optimizers.adam.space]\nlr = { min = 1, max = 2 }\n" + GOOD,
+            (
+                "2: optimizers.adam.space.lr: should be a range, { low = 1e-4, high = 1.0, log = true }, "
+                "or a list of values"
+            ),
+        ),
+        (
+            "[optimizers.adam.space]\nlr = []\n" + GOOD,
+            (
+                "2: optimizers.adam.space.lr: should be a range, { low = 1e-4, high = 1.0, log = true }, "
+                "or a list of values"
+            ),
+        ),
+        ("optimizers = 3\n" + GOOD, "1: optimizers: should be tables, [optimizers.NAME]"),
+        (
+            '[suite]\nname = "x"',
+            " cases: the suite has no cases; give it a [[cases]] with models and optimizers",
+        ),
+        ('[suite]\nname = "x"\n[[cases]]\nmodels=["fc"]', "3: cases.optimizers: is missing"),
+        (GOOD.replace('["adam"]', "[]"), "7: cases.optimizers: is empty; name at least one"),
+        (GOOD.replace('["adam"]', '"adam"'), "7: cases.optimizers: should be a valid list, not 'adam'"),
+        (
+            GOOD.replace('"good"', '"no good"'),
+            "3: suite.name: 'no good' is not letters and digits joined by single - _ or .",
+        ),
+        (GOOD.replace('name = "good"', 'title = "x"'), "2: suite.name: is missing"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(write_suite: Callable[..., Path], text: str, expected: str) -> None:
+    assert mistakes(write_suite(text)) == [expected]
+
+
+def test_all_mistakes_are_told_together(write_suite: Callable[..., Path]) -> None:
+    path = write_suite(
+        '[suite]\nname = "x"\n[defaults]\nepochs = -1\n[optimizers.sgd]\nuse = 3\n'
+        '[[cases]]\nmodels = []\noptimizers = ["sgd"]\n[[cases]]\nmodel = "fc"\n'
+    )
+    assert len(mistakes(path)) == 6
+
+
+def test_a_suite_that_is_not_there(write_suite: Callable[..., Path], tmp_path: Path) -> None:
+    write_suite(GOOD, "quick.toml")
+    with pytest.raises(SuiteError, match=r"quik\.toml: no such suite\. Did you mean 'quick'\?"):
+        load_suite(tmp_path / "quik.toml")
+    with pytest.raises(SuiteError, match="cannot be read"):
+        load_suite(tmp_path)
+
+
+def test_seeds() -> None:
+    assert seed_list(3) == (0, 1, 2)
+    assert seed_list([4, 2]) == (4, 2)
+
+
+def test_lines_of_every_kind_of_table() -> None:
+    text = (
+        "# first\n[a]\nb = 1\nc.d = [\n  1,\n  2,\n]\n\n[[e]]\nf = { g = 1, h.i = 2 }\n[e.j]\nk = '''\n[no]\n'''\n"
+        "[[e]]\n[[e.l]]\nm = 1\n"
+    )
+    lines = line_numbers(text)
+    assert lines["a", "b"] == 3
+    assert lines["a", "c", "d"] == 4
+    assert lines["e", 0] == 9
+    assert lines["e", 0, "f", "h", "i"] == 10
+    assert lines["e", 0, "j", "k"] == 12
+    assert lines["e", 1] == 15
+    assert lines["e", 1, "l", 0, "m"] == 17
+    assert ("no",) not in lines
+
+
+def test_only_a_newline_ends_a_line() -> None:
+    text = 'a = "one\u2028line\x85still\u2029"\nb = 1\n'
+    assert line_numbers(text)["b",] == 2
+
+
+NAMES = st.from_regex(r"[a-z]{1,5}", fullmatch=True)
+
+
+@given(st.dictionaries(NAMES, st.dictionaries(NAMES, st.integers()), max_size=5), st.integers(0, 3))
+def test_every_key_has_the_line_that_it_was_written_on(tables: dict[str, dict[str, int]], blank: int) -> None:
+    text = ""
+    expected: dict[tuple[str, ...], int] = {}
+    for table, keys in tables.items():
+        text += "\n" * blank
+        expected[table,] = text.count("\n") + 1
+        text += f"[{table}] # a comment\n"
+        for key, value in keys.items():
+            expected[table, key] = text.count("\n") + 1
+            text += f"{key} = {value}\n"
+    assert tomllib.loads(text) == tables
+    assert line_numbers(text) == expected
+
+
+@given(st.recursive(st.integers() | st.text("abc [#'"), lambda inner: st.lists(inner, max_size=3), max_leaves=5))
+def test_no_value_confuses_the_lines(value: Any) -> None:
+    text = f"[a]\nb = {value!r}\nc = 1\n" if "'" not in repr(value).replace("'", "", 2) else "[a]\nb=1\nc = 1\n"
+    assert line_numbers(text)["a", "c"] == 3

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import benchmnist
+from benchmnist.errors import BenchmnistError, SuiteError
+from benchmnist.execution.dispatch import Observer
+from benchmnist.suites.cases import Space
+from benchmnist.suites.reader import Place, Tune
+from benchmnist.tuner import Hunt, Tuned, grid, tune
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from benchmnist.runs.results import EpochResult
+    from benchmnist.suites.cases import Case
+
+SUITE = """
+[suite]
+name = "tuned"
+
+[defaults]
+epochs = 2
+seeds = [0, 1, 4]
+train_size = 400
+test_size = 100
+batch_size = 50
+baseline = "sgd"
+
+[tune]
+trials = 4
+validation_size = 300
+epochs = 1
+
+[optimizers.sgd]
+lr = 1e-4
+expect.accuracy = "<= 100"
+space.lr = { low = 1e-3, high = 1.0, log = true }
+
+[optimizers.momentum]
+use = "sgd"
+momentum = 0.9
+space.lr = { low = 1e-3, high = 1.0, log = true }
+
+[optimizers.adam]
+lr = 1e-3
+
+[[cases]]
+models = ["logistic", "fc"]
+optimizers = ["sgd", "momentum", "adam"]
+"""
+
+
+def tuned(path: Path, **options: Any) -> Tuned:
+    options = {"device": "cpu", "executor": "inline", "out": path.parent / "runs", "checkpoints": False, **options}
+    return tune(path, **options)
+
+
+class Counting(Observer):
+    """Counts the epochs that are trained, and interrupts after so many of them."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self.trained: Counter[str] = Counter()
+        self.most = most
+
+    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:  # noqa: ARG002
+        self.trained[case.id] += 1
+        if self.most is not None and self.trained.total() >= self.most:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[Observer]:
+        yield self
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    path = tmp_path_factory.mktemp("tuned") / "suite.toml"
+    path.write_text(SUITE, "utf-8")
+    return tuned(path)
+
+
+def test_each_optimizer_has_the_same_budget_on_each_model(whole: Tuned) -> None:
+    searches = whole.final.record.searches
+    assert [(search.model, search.method) for search in searches] == [
+        ("logistic", "sgd"),
+        ("logistic", "momentum"),
+        ("fc", "sgd"),
+        ("fc", "momentum"),
+    ]
+    assert {len(search.attempts) for search in searches} == {4}
+    rates = [[attempt.params["lr"] for attempt in search.attempts] for search in searches]
+    assert all(each == rates[0] for each in rates)  # the same range: the same values
+    assert len({*rates[0]}) == 4
+    assert all(1e-3 <= rate <= 1 for rate in rates[0])
+
+
+def test_what_is_chosen_is_chosen_without_the_test_set(whole: Tuned) -> None:
+    for result in whole.search.cases:
+        case = result.case
+        assert (case.validation_size, case.epochs, case.seeds) == (300, 1, (5,))
+        assert (case.baseline, case.expect, case.tuned) == (None, {}, False)
+    for search in whole.final.record.searches:
+        assert search.best is not None
+        assert search.best.accuracy == max(attempt.accuracy or 0 for attempt in search.attempts)
+        (chosen,) = (
+            r for r in whole.final.cases if r.case.model.name == search.model and r.case.method == search.method
+        )
+        assert chosen.case.optimizer.params["lr"] == search.best.params["lr"]
+        found = next(r for r in whole.search.cases if r.case.optimizer.variant == f"lr-{search.best.params['lr']}"
+                     and r.case.model.name == search.model and r.case.optimizer.name == search.method)  # fmt: skip
+        assert found.trials[0].epochs[-1].test_accuracy == search.best.accuracy
+
+
+def test_the_suite_is_then_run_as_it_is_with_what_was_chosen(whole: Tuned) -> None:
+    final = whole.final
+    assert [case.id for case in final.cases] == [
+        f"mnist/{model}/{optimizer}" for model in ("logistic", "fc") for optimizer in ("sgd", "momentum", "adam")
+    ]
+    for result in final.cases:
+        case = result.case
+        assert (case.validation_size, case.epochs, case.seeds) == (None, 2, (0, 1, 4))
+        assert case.tuned == (case.optimizer.name != "adam")
+    assert final["mnist/fc/momentum"].case.optimizer.params["momentum"] == 0.9
+    assert final["mnist/fc/adam"].case.optimizer.params == {"lr": 1e-3}
+    assert final["mnist/fc/sgd"].case.expect == {"accuracy": "<= 100"}
+    assert (whole.search.path.parent.name, final.path.parent.name) == ("tuned-search", "tuned")
+
+
+def test_it_can_be_gone_on_with_wherever_it_was_left(whole: Tuned, tmp_path: Path) -> None:
+    """In the search and in the run after it; nothing is trained twice, and what comes of it is the same."""
+    path = tmp_path / "suite.toml"
+    path.write_text(SUITE, "utf-8")
+    trained: Counter[str] = Counter()
+    for most in (7, 12, None):
+        counting = Counting(most)
+        with contextlib.suppress(KeyboardInterrupt):
+            again = tuned(path, resume=bool(trained), watch=counting.watch)
+        trained += counting.trained
+    assert len([*(tmp_path / "runs").glob("*/*/run.json")]) == 2
+    for ours, theirs in ((again.search, whole.search), (again.final, whole.final)):
+        assert [case.id for case in ours.cases] == [case.id for case in theirs.cases]
+        for one, other in zip(ours.cases, theirs.cases, strict=True):
+            assert one.case == other.case
+            assert [t.epochs[-1].test_accuracy for t in one.trials] == [
+                t.epochs[-1].test_accuracy for t in other.trials
+            ]
+    # A case that was interrupted is begun anew: of inline execution there are two of them.
+    assert trained.total() <= 16 + 6 * 2 * 3 + 2 * 2 * 3
+
+
+def test_a_finished_one_is_not_trained_again(whole: Tuned) -> None:
+    counting = Counting()
+    suite = whole.final.path.parents[2] / "suite.toml"
+    again = tuned(suite, resume=True, watch=counting.watch)
+    assert again.final.path == whole.final.path
+    assert counting.trained.total() == 0
+    assert again.final.record.searches == whole.final.record.searches
+
+
+def test_a_guided_search_asks_by_what_came_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text(SUITE.replace('"logistic", "fc"', '"logistic"'), "utf-8")
+    found = tuned(path, sampler="tpe", trials=12)
+    sgd, momentum = found.final.record.searches
+    for search in (sgd, momentum):  # told the same, it asks the same: so it can be gone on with
+        place = Place(search.dataset, search.model, search.label, search.method)
+        hunt = Hunt(place, search.space, Tune(sampler="tpe", trials=12))
+        while hunt.ask(found.search):
+            pass
+        assert hunt.asked == [attempt.params for attempt in search.attempts]
+    assert len(sgd.attempts) == len(momentum.attempts) == 12
+    rates = [[attempt.params["lr"] for attempt in search.attempts] for search in (sgd, momentum)]
+    assert rates[0][:10] == rates[1][:10]  # TPE's first ten are random
+    assert rates[0][10:] != rates[1][10:]  # the others are not
+
+
+def test_what_diverges_is_lost_and_told_and_not_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    space = "space.lr = [1e-2, 1e30]"
+    text = SUITE.replace("space.lr = { low = 1e-3, high = 1.0, log = true }", space).replace(
+        '"logistic", "fc"', '"fc"'
+    )
+    path.write_text(text, "utf-8")
+    final = tuned(path, sampler="grid").final
+    for search in final.record.searches:
+        assert [attempt.accuracy is None for attempt in search.attempts] == [False, True]
+    assert final["mnist/fc/sgd"].case.optimizer.params["lr"] == 1e-2
+    path.write_text(text.replace("[1e-2, 1e30]", "[1e30]"), "utf-8")
+    with pytest.raises(BenchmnistError, match=r"of sgd on fc every attempt diverged or failed; .*tuned-search/"):
+        tuned(path, sampler="grid", out=tmp_path / "none")
+
+
+def test_a_suite_in_which_nothing_can_be_tuned(tmp_path: Path, write_suite: Callable[..., Path]) -> None:
+    path = write_suite()
+    with pytest.raises(
+        SuiteError, match=r"no optimizer has a space to be tuned in; give one \[optimizers.NAME.space\]"
+    ):
+        tuned(path)
+    path.write_text(SUITE.replace('"fc"]', '"fcc"]'), "utf-8")
+    with pytest.raises(SuiteError, match="no model is called 'fcc'"):
+        tuned(path)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_optuna_a_grid_can_still_be_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    path = tmp_path / "suite.toml"
+    path.write_text(SUITE.replace('"logistic", "fc"', '"logistic"'), "utf-8")
+    with pytest.raises(BenchmnistError, match=r"needs optuna: python -m pip install 'benchmnist\[tune\]'"):
+        tuned(path)
+    assert len(tuned(path, sampler="grid").final.record.searches[0].attempts) == 4
+
+
+VALUES = st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True)
+RANGE = st.tuples(st.floats(1e-6, 1), st.floats(1.1, 1e6), st.booleans())
+SPACES = st.dictionaries(
+    st.sampled_from("abcd"),
+    VALUES.map(lambda values: Space(values=tuple(values)))
+    | RANGE.map(lambda r: Space(low=r[0], high=r[1], log=r[2])),
+    min_size=1,
+)
+
+
+@given(SPACES, st.integers(1, 60))
+def test_a_grid_lies_in_its_space_and_keeps_to_its_budget(space: dict[str, Space], trials: int) -> None:
+    points = grid(space, trials)
+    assert 1 <= len(points) <= trials
+    assert len({json.dumps(point) for point in points}) == len(points)
+    for point in points:
+        assert [*point] == [*space]
+        for name, each in space.items():
+            if each.is_range:
+                assert (each.low or 0) <= point[name] <= (each.high or 0)
+            else:
+                assert point[name] in each.values
+
+
+def test_a_grid_goes_from_end_to_end() -> None:
+    points = grid({"lr": Space(low=1e-4, high=1.0, log=True), "nesterov": Space(values=(True, False))}, 11)
+    assert sorted({point["lr"] for point in points}) == [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
+    assert len(points) == 10
+
+
+def test_it_can_be_had_from_python() -> None:
+    assert benchmnist.tune is tune
