@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmnist.runner import run as run
     from benchmnist.runs.results import RunResult as RunResult
     from benchmnist.runs.store import load_run as load_run
+    from benchmnist.suites.options import RunOptions as RunOptions
     from benchmnist.suites.reader import load_suite as load_suite
     from benchmnist.tuner import Tuned as Tuned
     from benchmnist.tuner import tune as tune
@@ -34,6 +35,7 @@ _HOMES = {
     "ModelSpec": "extensions.specs",
     "Observer": "execution.dispatch",
     "OptimizerSpec": "extensions.specs",
+    "RunOptions": "suites.options",
     "RunResult": "runs.results",
     "ScheduleSpec": "extensions.specs",
     "Tuned": "tuner",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,11 +24,12 @@ from benchmnist.pytest_support.hooks import HARNESS, Harness
 from benchmnist.runs import store
 from benchmnist.runs.index import earlier_results, taken_over
 from benchmnist.runs.results import RunRecord, now
-from benchmnist.suites.reader import Suite, read_suite, seed_list
+from benchmnist.suites.options import RunOptions
+from benchmnist.suites.reader import Suite, read_suite
 from benchmnist.training.environment import public_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from benchmnist.executors import Executor
     from benchmnist.preflight.check import Work
@@ -38,146 +39,197 @@ if TYPE_CHECKING:
     from benchmnist.suites.plan import Plan
 
 
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run before its training: what would be trained, and which results need not be.
+
+    Attributes:
+        prepared: The cases that are selected, checked.
+        options: What it is asked for; where a run is resumed, what that was asked for when it began.
+        path: Its folder, which need not exist yet.
+        begun: The record of the run that is resumed; None for a new one.
+        known: The results of cases that need not be trained, by case id, each with the folder of its run.
+        parts: What there is of cases that were interrupted, by case id: whole trials of some of their seeds.
+    """
+
+    prepared: Prepared
+    options: RunOptions
+    path: Path
+    begun: RunRecord | None = None
+    known: Mapping[str, tuple[CaseResult, Path]] = field(default_factory=dict)
+    parts: Mapping[str, Sequence[CaseResult]] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> Plan:
+        """The cases, in order."""
+        return self.prepared.plan
+
+    @property
+    def interleaved(self) -> bool:
+        """Whether the trials are executed seed by seed, and not case by case."""
+        options = self.options
+        order = options.order or ("interleaved" if options.control else self.plan.suite.order)
+        return order == "interleaved"
+
+    def seeds_left(self, case: Case) -> tuple[int, ...]:
+        """The seeds of a case that would be trained."""
+        if case.id in self.known:
+            return ()
+        done = {trial.seed for part in self.parts.get(case.id, ()) for trial in part.trials}
+        return tuple(seed for seed in case.seeds if seed not in done)
+
+
 def run(
     suite: str | Path | Suite,
+    options: RunOptions | None = None,
     *,
-    device: str = "auto",
-    seeds: int | Sequence[int] | None = None,
-    epochs: int | None = None,
-    keyword: str = "",
-    engine: str | None = None,
-    order: Literal["suite", "interleaved"] | None = None,
-    control: bool = False,
-    executor: str = "local",
-    executor_options: Mapping[str, Any] | None = None,
-    jobs: int | None = None,
-    timeout: float | None = None,
-    out: str | Path = "runs",
-    data_root: str | Path | None = None,
-    checkpoints: bool = True,
-    block: Collection[str] = (),
-    resume: bool | str | Path = False,
-    reuse: bool = False,
     observer: Observer | None = None,
     searches: Sequence[Search] = (),
+    **changes: Any,
 ) -> RunResult:
     """Trains the cases of a suite and returns the run.
 
     Args:
         suite: A suite, or the path of one.
-        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        seeds: Instead of the suite's: how many, or which.
-        epochs: Instead of the suite's.
-        keyword: Only the cases that pytest's `-k` selects with this expression.
-        engine: Instead of the suite's.
-        order: Instead of the suite's.
-        control: Train the baseline of each model once more, with other seeds, to see what differences are noise;
-            and seed by seed (`interleaved`), unless `order` says otherwise.
-        executor: Where the cases are executed.
-        executor_options: What that executor has options for, by their names: `{"num_gpus": 0.5}` of `ray`.
-        jobs: How many trials at the same time; None leaves it to the executor. `local` then takes one a core of
-            the CPU, each with a thread, or one a GPU.
-        timeout: Seconds that a case may take, with all its trials and all but planning; then it is ended.
-        out: The folder that run folders are made in.
-        data_root: Where datasets are kept; by default BENCHMNIST_DATA, or the user's cache folder.
-        checkpoints: Whether the weights of each trial are kept.
-        block: Plugins to leave out, by their names or those of their distributions.
-        resume: Go on with an interrupted run, in its folder: that one (a path, or the end of its name in `out`),
-            or with True the newest of the suite. Cases that ended are not trained again, as long as nothing has
-            changed that decides their results.
-        reuse: Take the results of earlier runs in `out` where nothing has changed that decides them; each says so.
-        observer: Is told what happens, as it happens.
+        options: What the run is asked for beside the suite.
+        observer: Is notified of what happens, as it happens.
         searches: How the optimizers' hyperparameters were chosen, to be kept with the run.
+        changes: Attributes of RunOptions that override those of `options`: `device="cpu", seeds=3`.
 
     Raises:
         SuiteError: with everything that is wrong with the suite; nothing was trained.
-        BenchmnistError: if the device, the executor or the run folder cannot be had; nothing was trained.
-        ValueError: if the seeds or the epochs are not such as a suite may have.
+        BenchmnistError: if the device, the executor or the run folder is unavailable; nothing was trained.
+        ValueError: if an option has a value that it may not have.
+        TypeError: if RunOptions has no such attribute.
         KeyboardInterrupt: after what was done has been saved.
     """
-    if jobs is not None and jobs < 1:
-        raise ValueError(f"jobs should be greater than 0, not {jobs}")
-    asked: dict[str, Any] = {
-        "seeds": None if seeds is None else list(seed_list(seeds)),
-        "epochs": epochs,
-        "engine": engine,
-        "control": control,
-        "keyword": keyword,
-        "checkpoints": checkpoints,
-    }
-    suite = read_suite(suite) if not isinstance(suite, Suite) else suite
-    path = store.new_run_path(Path(out), suite.name)
-    started = now()
-    if resume:
-        path = store.newest_run(Path(out), suite.name) if resume is True else store.find_run(resume, Path(out))
-        begun = store.load_record(path)
-        asked, started = _as_asked_before(begun, asked), begun.started
-    prepared = prepare(
-        suite,
-        device=device,
-        seeds=asked["seeds"],
-        epochs=asked["epochs"],
-        engine=asked["engine"],
-        control=asked["control"],
-        executor=executor,
-        data_root=data_root,
-        block=block,
-    )
-    plan = select(prepared, asked["keyword"]).plan
-    order = order or ("interleaved" if asked["control"] else suite.order)
-    workplace = Workplace(
-        prepared.device,
-        prepared.data_root,
-        path,
-        asked["checkpoints"],
-        tuple(block),
-        jobs=jobs,
-        timeout=timeout,
-        trials=sum(len(case.seeds) for case in plan.cases),
-        gpus=prepared.gpus,
-        versions=tuple((name, public_version(name)) for name in ("benchmnist", "torch")),
-    )
-    executing = build_executor(prepared.executor, workplace, executor_options)
-    folder = store.RunFolder(path)
+    planned = plan_run(suite, replace(options or RunOptions(), **changes))
+    executing = build_executor(planned.prepared.executor, _workplace(planned), planned.options.executor_options)
+    folder = store.RunFolder(planned.path)
     with contextlib.ExitStack() as stack:
         stack.enter_context(executing)  # before there is a folder: it may say that it cannot
-        if not resume:
+        if planned.begun is None:
             folder.make()
         stack.enter_context(folder.lock())
-        known = _known(folder, plan, prepared.keys, Path(out) if reuse else None, resume=bool(resume))
-        record = RunRecord(
-            benchmnist=version("benchmnist"),
-            suite=plan.suite.name,
-            title=plan.suite.title,
-            suite_file=plan.suite.file,
-            suite_text=plan.suite.text,
-            plan=plan.cases,
-            hook_api=HOOK_API,
-            notes=(*prepared.notes, *filter(None, [_sharing(prepared, executing)])),
-            models=prepared.models,
-            searches=tuple(searches),
-            options={"device": prepared.device, "executor": executor, "reuse": reuse, **asked}
-            | ({"order": order} if order != "suite" else {}),
-            started=started,
+        recorder = _Recorder(
+            folder, _record(planned, executing, searches), observer or Observer(), planned.prepared
         )
-        recorder = _Recorder(folder, record, observer or Observer(), prepared.keys)
-        recorder.run_started(plan, prepared.work, path)
+        recorder.run_started(planned.plan, planned.prepared.work, planned.path)
+        known = _taken_over(planned, folder)
         for result in known.values():
             recorder.known(result)
-        parts = folder.parts() if resume else {}
-        dispatcher = Dispatcher(
-            executing,
-            recorder,
-            known,
-            parts={case.id: parts[key] for case in plan.cases if (key := prepared.keys.get(case.id)) in parts},
-            seconds=epoch_seconds(plan.cases, prepared.work, Path(out)) if executing.slots > 1 else None,
-            interleaved=order == "interleaved",
-        )
-        interrupted = _train(Harness(plan, dispatcher), recorder, path)
+        dispatcher = _dispatcher(planned, executing, recorder, known)
+        interrupted = _train(Harness(planned.plan, dispatcher), recorder, planned.path)
         recorder.run_ended(interrupted=interrupted)
     if interrupted:
         raise KeyboardInterrupt
-    return store.load_run(path)
+    return store.load_run(planned.path)
+
+
+def plan_run(suite: str | Path | Suite, options: RunOptions | None = None) -> PlannedRun:
+    """Does all of a run that comes before its training: what `--dry-run` shows. Writes nothing.
+
+    Raises:
+        SuiteError, BenchmnistError: as `run` does.
+        ValueError: if a suite that was read already has to be read again, to override values in it.
+    """
+    options = options or RunOptions()
+    file = None if isinstance(suite, Suite) else suite
+    if isinstance(suite, Suite):
+        if options.set:
+            raise ValueError("set: the suite has been read; pass `set` to load_suite, or pass the suite's path")
+        options = replace(options, set=tuple(suite.assigned.values()))
+    else:
+        suite = read_suite(suite, options.set)
+    path, begun = store.new_run_path(options.out, suite.name), None
+    if options.resume:
+        named, out = options.resume, options.out
+        path = store.newest_run(out, suite.name) if named is True else store.find_run(named, out)
+        begun = store.load_record(path)
+        asked, options = options.set, _as_asked_before(begun, options)
+        if options.set != asked:
+            if file is None:
+                raise BenchmnistError(
+                    f"the run was begun with set = {[*options.set]}; pass that to load_suite, too"
+                )
+            suite = read_suite(file, options.set)
+    prepared = select(prepare(suite, options), options.keyword)
+    folder = store.RunFolder(path)
+    parts = folder.parts() if begun else {}
+    keys = {case.id: prepared.keys[case.id] for case in prepared.plan.cases if case.id in prepared.keys}
+    return PlannedRun(
+        prepared,
+        options,
+        path,
+        begun,
+        known=_known(folder, keys, options),
+        parts={case_id: parts[key] for case_id, key in keys.items() if key in parts},
+    )
+
+
+def _workplace(planned: PlannedRun) -> Workplace:
+    """Where and how an executor trains the run."""
+    prepared, options = planned.prepared, planned.options
+    return Workplace(
+        prepared.device,
+        prepared.data_root,
+        planned.path,
+        options.checkpoints,
+        options.block,
+        jobs=options.jobs,
+        timeout=options.timeout,
+        trials=sum(len(case.seeds) for case in planned.plan.cases),
+        gpus=prepared.gpus,
+        versions=tuple((name, public_version(name)) for name in ("benchmnist", "torch")),
+    )
+
+
+def _record(planned: PlannedRun, executing: Executor, searches: Sequence[Search]) -> RunRecord:
+    """The record of a run that begins, or goes on."""
+    prepared, options, suite = planned.prepared, planned.options, planned.plan.suite
+    notes = [*prepared.notes, _sharing(prepared, executing), _overridden(options)]
+    return RunRecord(
+        benchmnist=version("benchmnist"),
+        suite=suite.name,
+        title=suite.title,
+        suite_file=suite.file,
+        suite_text=suite.text,
+        plan=planned.plan.cases,
+        hook_api=HOOK_API,
+        notes=tuple(note for note in notes if note),
+        models=prepared.models,
+        searches=tuple(searches),
+        options={
+            "device": prepared.device,
+            "executor": options.executor,
+            "reuse": options.reuse,
+            **options.cases,
+            **({"order": "interleaved"} if planned.interleaved else {}),
+        },
+        started=planned.begun.started if planned.begun else now(),
+    )
+
+
+def _overridden(options: RunOptions) -> str:
+    """What the suite's file does not say, for the reports."""
+    return f"overridden in the suite by --set: {', '.join(options.set)}" if options.set else ""
+
+
+def _dispatcher(
+    planned: PlannedRun, executing: Executor, recorder: _Recorder, known: Mapping[str, CaseResult]
+) -> Dispatcher:
+    """What hands the cases to the executor, in an order by how long they take."""
+    seconds = None
+    if executing.slots > 1:
+        seconds = epoch_seconds(planned.plan.cases, planned.prepared.work, planned.options.out)
+    return Dispatcher(
+        executing,
+        recorder,
+        known,
+        parts=planned.parts,
+        seconds=seconds,
+        interleaved=planned.interleaved,
+    )
 
 
 def _sharing(prepared: Prepared, executing: Executor) -> str:
@@ -188,56 +240,51 @@ def _sharing(prepared: Prepared, executing: Executor) -> str:
 
 
 def _known(
-    folder: store.RunFolder, plan: Plan, keys: Mapping[str, str], out: Path | None, *, resume: bool
-) -> dict[str, CaseResult]:
-    """The results that need not be computed again, by case id: of the run itself, and of those in `out`."""
-    whole = {key: (result, folder.path) for key, result in folder.whole_cases().items()} if resume else {}
-    if out is not None:
-        whole = earlier_results(out, {*keys.values()} - {*whole}) | whole
+    folder: store.RunFolder, keys: Mapping[str, str], options: RunOptions
+) -> dict[str, tuple[CaseResult, Path]]:
+    """The results that need not be computed again, by case id: of the run itself, and of earlier ones."""
+    whole: dict[str, tuple[CaseResult, Path]] = {}
+    if options.resume:
+        whole = {key: (result, folder.path) for key, result in folder.whole_cases().items()}
+    if options.reuse:
+        whole = earlier_results(options.out, {*keys.values()} - {*whole}) | whole
+    return {case_id: whole[key] for case_id, key in keys.items() if key in whole}
+
+
+def _taken_over(planned: PlannedRun, folder: store.RunFolder) -> dict[str, CaseResult]:
+    """The known results as those of this run's cases."""
     known = {}
-    for case in plan.cases:
-        result, run = whole.get(keys.get(case.id, ""), (None, folder.path))
-        if result is not None:
+    for case in planned.plan.cases:
+        if case.id in planned.known:
+            result, run = planned.known[case.id]
             if run != folder.path or result.id != case.id:
                 result = taken_over(result, case, folder, run)
             known[case.id] = called(result, case)
     return known
 
 
-def _as_asked_before(record: RunRecord, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run that goes on was asked for when it began.
+def _as_asked_before(record: RunRecord, options: RunOptions) -> RunOptions:
+    """The options of a run that goes on: those that decide its cases are as they were when it began.
 
     Raises:
         BenchmnistError: if it is asked for something else now.
     """
-    before = {name: record.options.get(name, default) for name, default in _DEFAULTS.items()}
-    for name, value in asked.items():
-        if value not in (before[name], _DEFAULTS[name]):
+    default = RunOptions().cases
+    before = {name: record.options.get(name, value) for name, value in default.items()}
+    for name, value in options.cases.items():
+        if value not in (before[name], default[name]):
             raise BenchmnistError(
                 f"the run was begun with {name} = {before[name]!r}, and goes on with that, not with {value!r}; "
                 "leave it out, or begin another run"
             )
-    return before
-
-
-_DEFAULTS = {
-    "seeds": None,
-    "epochs": None,
-    "engine": None,
-    "control": False,
-    "keyword": "",
-    "checkpoints": True,
-}
-"""Of what decides which cases a run has, and what it keeps of them."""
+    return replace(options, **before)
 
 
 class _Recorder(Observer):
     """Writes everything down before it tells the observer."""
 
-    def __init__(
-        self, folder: store.RunFolder, record: RunRecord, observer: Observer, keys: Mapping[str, str]
-    ) -> None:
-        self.folder, self.record, self.observer, self.keys = folder, record, observer, keys
+    def __init__(self, folder: store.RunFolder, record: RunRecord, observer: Observer, prepared: Prepared) -> None:
+        self.folder, self.record, self.observer, self.keys = folder, record, observer, prepared.keys
         self.environment: dict[str, Any] = {}
         self.ended: list[CaseResult] = []
         self.error: StoreError | None = None

@@ -7,11 +7,11 @@ chosen, with seeds that the search has not seen, on the test set.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import statistics
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmnist import runner
@@ -21,12 +21,14 @@ from benchmnist.errors import BenchmnistError, Problem, SuiteError
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.runs import store
 from benchmnist.runs.results import Attempt, Search
+from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import make_plan, variant_of
 from benchmnist.suites.reader import Expect, Place, Point, Suite, Tune, read_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from optuna.distributions import BaseDistribution
 
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 BATCH = 5
 """So many points a guided search asks for before it sees what came of them: always as many, whatever trains."""
+NOT_TUNED = ("seeds", "epochs", "keyword", "engine", "order", "control", "reuse")
+"""Options of a run that a search does not have."""
 FIGURES = 4
 """Significant ones, of a number that is chosen: more decide nothing, and would be part of the case's name."""
 
@@ -51,68 +55,63 @@ class Tuned:
 
 def tune(
     suite: str | Path | Suite,
+    options: RunOptions | None = None,
     *,
     trials: int | None = None,
     sampler: Literal["random", "tpe", "grid"] | None = None,
-    out: str | Path = "runs",
-    block: Collection[str] = (),
-    resume: bool = False,
     watch: Callable[[], AbstractContextManager[Observer | None]] | None = None,
-    checkpoints: bool = True,
-    **options: Any,
+    **changes: Any,
 ) -> Tuned:
     """Searches the space of each optimizer that has one, on each model, and runs the suite with what it finds.
 
     Args:
         suite: A suite, or the path of one.
-        trials: Instead of the suite's: how many points each optimizer may try, on each model.
-        sampler: Instead of the suite's.
-        out: The folder that run folders are made in; the search's are in `SUITE-search`.
-        block: Plugins to leave out.
-        resume: Go on with the newest search of the suite, and with the run that followed it, if it did.
-        watch: Is called for each run that is begun; what it returns is entered, and told what happens.
-        checkpoints: Whether the weights of the final trials are kept; those of a search never are.
-        options: What `benchmnist.run` takes beside: `device`, `executor`, `executor_options`, `jobs`, `timeout`,
-            `data_root`.
+        options: As of `benchmnist.run`, without those in NOT_TUNED. The run folders of the search are in
+            `SUITE-search`. `resume` goes on with the newest search of the suite, and with the run that followed
+            it, if it did. `checkpoints` is for the final trials; the weights of a search are not kept.
+        trials: Override the suite's: how many points each optimizer may try, on each model.
+        sampler: Override the suite's.
+        watch: Is called for each run that is begun; what it returns is entered, and notified of what happens.
+        changes: Attributes of RunOptions that override those of `options`.
 
     Raises:
         SuiteError: with everything that is wrong with the suite, or if no optimizer of it has a space.
         BenchmnistError: if nothing that was tried of an optimizer could be trained; the search is kept.
+        ValueError: if an option has a value that it may not have, or is in NOT_TUNED.
         KeyboardInterrupt: after what was done has been saved.
     """
+    options = replace(options or RunOptions(), **changes)
+    for name in NOT_TUNED:
+        if getattr(options, name) != getattr(RunOptions(), name):
+            raise ValueError(f"tune has no option {name}: the suite decides it")
     if not isinstance(suite, Suite):
-        suite = read_suite(suite)
+        suite = read_suite(suite, options.set)
     changed = {key: value for key, value in (("trials", trials), ("sampler", sampler)) if value is not None}
     suite = replace(suite, tune=Tune.model_validate({**suite.tune.model_dump(), **changed}))
-    plan = make_plan(suite, find_plugins(block))
+    plan = make_plan(suite, find_plugins(options.block))
     if plan.problems:
         raise SuiteError([*plan.problems])
     hunts = _hunts(suite, plan)
-    run = _Runner(Path(out), watch, {"block": block, **options})
-    search = run.search(_search_suite(suite, plan), hunts, resume=resume)
+    run = _Runner(replace(options, set=()), watch)  # they are in the suite by now
+    search = run.search(_search_suite(suite, plan), hunts, resume=bool(options.resume))
     found = tuple(hunt.outcome(search) for hunt in hunts)
     chosen = {hunt.place: (Point(_best(each).params),) for hunt, each in zip(hunts, found, strict=True)}
     final = replace(suite, points=chosen, tuned=True)
-    before = _followed(Path(out), suite.name, found) if resume else None
-    return Tuned(search, run.run(final, resume=before or False, checkpoints=checkpoints, searches=found))
+    before = _followed(options.out, suite.name, found) if options.resume else None
+    return Tuned(search, run.run(final, found, resume=before or False))
 
 
 class _Runner:
     """Begins runs, each with the same options and a display of its own."""
 
     def __init__(
-        self,
-        out: Path,
-        watch: Callable[[], AbstractContextManager[Observer | None]] | None,
-        options: Mapping[str, Any],
+        self, options: RunOptions, watch: Callable[[], AbstractContextManager[Observer | None]] | None
     ) -> None:
-        self.out, self.watch, self.options = out, watch, options
+        self.options, self.watch = options, watch or contextlib.nullcontext
 
-    def run(self, suite: Suite, **options: Any) -> RunResult:
-        if self.watch is None:
-            return runner.run(suite, out=self.out, **self.options, **options)
+    def run(self, suite: Suite, searches: Sequence[Search] = (), **changes: Any) -> RunResult:
         with self.watch() as observer:
-            return runner.run(suite, out=self.out, observer=observer, **self.options, **options)
+            return runner.run(suite, self.options, observer=observer, searches=searches, **changes)
 
     def search(self, suite: Suite, hunts: Sequence[Hunt], *, resume: bool) -> RunResult:
         """Asks for points and trains them, until the budget is used up: a random search asks once."""

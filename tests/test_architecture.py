@@ -17,6 +17,7 @@ PACKAGE = ROOT / "benchmnist"
 
 # From the ground up: a part, which is a module of the package or a folder, imports only what is below it.
 ORDER = (
+    "text",
     "errors",
     "extensions",
     "suites",

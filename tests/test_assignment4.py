@@ -14,6 +14,7 @@ import benchmnist
 from benchmnist.analysis.verdicts import judge
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.preflight.prepare import prepare
+from benchmnist.suites.options import RunOptions
 from benchmnist.training.data import to_unit
 from benchmnist.training.loop import evaluate
 from benchmnist.training.trial import build_trial
@@ -59,7 +60,7 @@ LOSSES = {
 
 @pytest.mark.parametrize("name", ["assignment4", "assignment4-as-published"])
 def test_the_suites_ask_for_the_notebooks_thirteen_trainings(name: str) -> None:
-    plan = prepare(ROOT / "suites" / f"{name}.toml", device="cpu").plan
+    plan = prepare(ROOT / "suites" / f"{name}.toml", RunOptions(device="cpu")).plan
     assert [case.id for case in plan.cases] == list(EVAL)
     for case in plan.cases:
         cnn = case.model.name == "cnn"
@@ -151,7 +152,7 @@ def accuracy_in_train_mode(run: benchmnist.RunResult, name: str) -> float:
     """The test accuracy of the weights that a run kept, as assignment4-as-published tests them."""
     (case,) = (
         case
-        for case in prepare(ROOT / "suites" / "assignment4-as-published.toml", device="cpu").plan.cases
+        for case in prepare(ROOT / "suites" / "assignment4-as-published.toml", RunOptions(device="cpu")).plan.cases
         if case.id == name
     )
     setting = setting_of(case)

@@ -23,6 +23,7 @@ from processes import pytest_in_a_process
 from benchmnist.extensions import hookspecs
 from benchmnist.extensions.registry import HOOKS, find_plugins
 from benchmnist.preflight.prepare import prepare
+from benchmnist.suites.options import RunOptions
 from benchmnist.testing import CHECKS, examine, subjects
 from benchmnist.testing.checks import make
 from benchmnist.training.data import default_data_root
@@ -70,7 +71,8 @@ def readers(environment: Mapping[str, str]) -> dict[str, str]:
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "BENCHMNIST_DATA": str(default_data_root()),
-        "BENCHMNIST_JOBS": "1",  # other tests are run meanwhile
+        "BENCHMNIST_RUN_JOBS": "1",  # other tests are run meanwhile
+        "BENCHMNIST_TUNE_JOBS": "1",
         **environment,
     }
 
@@ -117,7 +119,7 @@ def test_the_commands_of_a_page_do_what_it_says(
     if page.name == "README.md":
         follow(page, workplace, shell)
     else:
-        follow(page, workplace, without_imports(invoke), BENCHMNIST_EXECUTOR="inline")
+        follow(page, workplace, without_imports(invoke), BENCHMNIST_RUN_EXECUTOR="inline")
 
 
 def follow(page: Path, workplace: Path, run: Run, **environment: str) -> None:
@@ -144,7 +146,7 @@ def test_the_suites_of_a_page_are_sound(page: Path, tmp_path: Path) -> None:
         if block.kind == "toml" and "[[cases]]" in block.text:
             path = tmp_path / "suite.toml"
             path.write_text(block.text, "utf-8")
-            assert prepare(path, device="cpu").plan.cases
+            assert prepare(path, RunOptions(device="cpu")).plan.cases
 
 
 @pytest.mark.parametrize("suite", sorted((ROOT / "suites").glob("*.toml")), ids=lambda suite: suite.name)
@@ -153,7 +155,7 @@ def test_the_suites_that_come_along_are_sound(
 ) -> None:
     if suite.name == "speedrun.toml":
         monkeypatch.syspath_prepend(pip_install(ROOT / "plugins" / "benchmnist-speedrun"))
-    assert prepare(suite, device="cpu").plan.cases
+    assert prepare(suite, RunOptions(device="cpu")).plan.cases
 
 
 def test_the_page_for_python_runs_from_top_to_bottom(workplace: Path) -> None:  # noqa: ARG001 - it stands there
@@ -194,7 +196,9 @@ def test_the_plugin_tutorial_is_followed_to_the_letter(
     folder = tmp_path / "somewhere" / "new"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
-    follow(ROOT / "docs" / "tutorial-plugin.md", folder, shell, **fresh_environment, BENCHMNIST_EXECUTOR="inline")
+    follow(
+        ROOT / "docs" / "tutorial-plugin.md", folder, shell, **fresh_environment, BENCHMNIST_RUN_EXECUTOR="inline"
+    )
 
 
 def test_a_new_plugin_is_the_one_of_the_tutorial(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from test_docs import blocks
 
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.preflight.prepare import prepare
+from benchmnist.suites.options import RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ def test_a_distribution_does_what_it_says(
     for number, block in enumerate(block for block in blocks(source / "README.md") if block.kind == "toml"):
         suite = tmp_path / f"suite-{number}.toml"
         suite.write_text(block.text, "utf-8")
-        assert prepare(suite, device="cpu").plan.cases
+        assert prepare(suite, RunOptions(device="cpu")).plan.cases
     # As its author would: from its own folder, by no configuration of ours.
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
     output = tmp_path / "output.txt"

@@ -18,6 +18,7 @@ import benchmnist
 from benchmnist.errors import BenchmnistError, PluginError, StoreError, SuiteError, UnknownNameError
 from benchmnist.preflight.prepare import prepare
 from benchmnist.runner import select
+from benchmnist.suites.options import RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -221,16 +222,16 @@ def test_a_case_that_diverges_is_a_result(write_suite: Callable[..., Path]) -> N
 )
 def test_k_selects_as_pytest_does(write_suite: Callable[..., Path], keyword: str, expected: list[str]) -> None:
     path = write_suite(HEAD + '[[cases]]\nmodels = ["fc", "logistic"]\noptimizers = ["sgd", "adam"]\n')
-    prepared = select(prepare(path, device="cpu"), keyword)
+    prepared = select(prepare(path, RunOptions(device="cpu")), keyword)
     assert [case.id for case in prepared.plan.cases] == expected
 
 
 def test_k_that_selects_nothing_or_is_no_expression(write_suite: Callable[..., Path]) -> None:
     path = write_suite(HEAD + FC_SGD)
     with pytest.raises(BenchmnistError, match="-k 'cnn' selects none of the cases; there are: mnist/fc/sgd"):
-        select(prepare(path, device="cpu"), "cnn")
+        select(prepare(path, RunOptions(device="cpu")), "cnn")
     with pytest.raises(BenchmnistError, match=r"-k 'fc and': Wrong expression passed to '-k'"):
-        select(prepare(path, device="cpu"), "fc and")
+        select(prepare(path, RunOptions(device="cpu")), "fc and")
 
 
 @pytest.mark.parametrize(
@@ -362,7 +363,7 @@ def test_trials_side_by_side_are_stored_whole_and_marked(write_suite: Callable[.
     report = benchmnist.write_report(result).read_text("utf-8")
     assert "times were taken with 2 trials side by side" in report
     assert "side by side" not in benchmnist.write_report(alone).read_text("utf-8")
-    with pytest.raises(ValueError, match="jobs should be greater than 0"):
+    with pytest.raises(ValueError, match="jobs must be greater than 0"):
         run(path, jobs=0)
     with pytest.raises(BenchmnistError, match="the executor inline trains one thing at a time, not 2"):
         run(path, jobs=2, out=path.parent / "none")

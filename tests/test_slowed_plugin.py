@@ -11,6 +11,7 @@ from test_docs import blocks
 from torch import nn
 
 from benchmnist.preflight.prepare import prepare
+from benchmnist.suites.options import RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +28,8 @@ def slowed(pip_install: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.usefixtures("slowed")
 def test_the_suite_of_the_page_puts_it_in_the_place_of_adam(write_suite: Callable[..., Path]) -> None:
     (block,) = [b for b in blocks(ROOT / "docs" / "how-to-track-throughput.md") if b.kind == "toml"]
-    plan = prepare(write_suite(block.text), device="cpu").plan
-    real = prepare(ROOT / "suites" / "throughput.toml", device="cpu").plan
+    plan = prepare(write_suite(block.text), RunOptions(device="cpu")).plan
+    real = prepare(ROOT / "suites" / "throughput.toml", RunOptions(device="cpu")).plan
     ours = [case for case in real.cases if case.model.name == "fc"]
     for case, other in zip(plan.cases, ours, strict=True):
         assert case.model_dump(exclude={"optimizer", "line"}) == other.model_dump(exclude={"optimizer", "line"})

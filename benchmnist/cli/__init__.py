@@ -83,13 +83,17 @@ class Commands(click.Group):
             ctx.exit(USAGE_ERROR)
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BENCHMNIST"}
+)
 @click.version_option(package_name="benchmnist", message="benchmnist %(version)s")
 def cli() -> None:
     """Is that optimizer or layer really better, by how much, and at what cost?
 
-    Each option can be set in the environment (BENCHMNIST_DEVICE=cpu), and in the table [tool.benchmnist] of
-    the nearest pyproject.toml (device = "cpu"). The option wins over the environment, and that over the file.
+    Each option has an environment variable of its command (BENCHMNIST_RUN_EPOCHS=2), and may be in the table of
+    its command in the nearest pyproject.toml ([tool.benchmnist.run], epochs = 2). The device, the data root and
+    the plugins to leave out are the same for all commands: BENCHMNIST_DEVICE, BENCHMNIST_DATA, BENCHMNIST_BLOCK,
+    and [tool.benchmnist]. The command line overrides the environment, and that overrides the file.
     """
 
 

@@ -15,7 +15,6 @@ from benchmnist.cli.options import NamedPath, debug_option, option, out_option, 
 @click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...", shell_complete=run_names)
 @option(
     "--format",
-    "form",
     type=click.Choice(["rich", "markdown", "html"]),
     help="What to print.  [default: rich; with --update markdown]",
 )
@@ -27,7 +26,7 @@ from benchmnist.cli.options import NamedPath, debug_option, option, out_option, 
 @document_options
 @out_option
 @debug_option
-def command(runs: tuple[str, ...], form: str | None, plots: Path | None, out: Path, **options: Any) -> None:
+def command(runs: tuple[str, ...], format: str | None, plots: Path | None, out: Path, **options: Any) -> None:  # noqa: A002
     """Say what changed from the first RUN to each other: accuracy, loss, speed, versions, parameters.
 
     Cases are aligned by their ids. Each difference is said to be more than the seeds' spread, or not.
@@ -43,7 +42,7 @@ def command(runs: tuple[str, ...], form: str | None, plots: Path | None, out: Pa
     from benchmnist.runs.store import find_run, load_run
 
     document = Document(options["output"], options["update"], options["name"], check=options["check"])
-    form = form or ("markdown" if options["update"] else "rich")
+    form = format or ("markdown" if options["update"] else "rich")
     if options["update"] and form != "markdown":
         raise click.UsageError("--update writes into a document: --format markdown")
     if len(runs) < 2:  # noqa: PLR2004 - one run has nothing beside it

@@ -32,7 +32,6 @@ def _parameters(ctx: click.Context, param: click.Parameter, value: Any) -> dict[
 @option("--dataset", default="mnist", show_default=True, help="What it is made for: images of that shape.")
 @option(
     "--format",
-    "form",
     type=click.Choice(["rich", "markdown"]),
     default="rich",
     show_default=True,
@@ -46,7 +45,7 @@ def command(
     model: str,
     parameters: dict[str, Any],
     dataset: str,
-    form: str,
+    format: str,  # noqa: A002 - as the option is called
     data_root: Path | None,
     block: tuple[str, ...],
 ) -> None:
@@ -59,7 +58,7 @@ def command(
     from benchmnist.reports.extra_tables import markdown_sheet, model_sheet, rich_sheet
 
     sheet = model_sheet(describe_offer(model, parameters, dataset, data_root, block))
-    if form == "markdown":
+    if format == "markdown":
         click.echo(markdown_sheet(sheet))
     else:
         results_console().print(rich_sheet(sheet))

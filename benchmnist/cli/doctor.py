@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from benchmnist.cli.options import (
     NamedPath,
@@ -42,18 +41,10 @@ INDENT = " " * 11
 """Under the text of a line, beside its mark and its word."""
 
 
-def _asked_for(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """The device; one that pyproject.toml sets for every run does not ask for minutes of tries."""
-    set_for_runs = param.name and ctx.get_parameter_source(param.name) == ParameterSource.DEFAULT_MAP
-    return "" if set_for_runs else value
-
-
 @click.command("doctor")
 @option(
     "--device",
-    envvar="BENCHMNIST_DOCTOR_DEVICE",  # BENCHMNIST_DEVICE is set for every run, too
     default="",
-    callback=_asked_for,
     metavar="auto|cpu|cuda|cuda:N|mps",
     help="Try everything on this device, too.  [default: only look]",
 )
@@ -70,7 +61,6 @@ def _asked_for(ctx: click.Context, param: click.Parameter, value: str) -> str:
 )
 @option(
     "--json",
-    "file",
     type=NamedPath(path_type=Path, dir_okay=False, allow_dash=True),
     metavar="FILE",
     help="Write everything to a file, line by line as it is known; - is standard output.",
@@ -79,7 +69,7 @@ def _asked_for(ctx: click.Context, param: click.Parameter, value: str) -> str:
 @data_root_option
 @block_option
 @debug_option
-def command(*, file: Path | None, **options: Any) -> None:
+def command(*, json: Path | None, **options: Any) -> None:
     """Tell whether this machine can be trusted.
 
     Without --device this only looks: Python, torch, GPUs, cores, memory, disks, data and plugins. With it,
@@ -91,9 +81,9 @@ def command(*, file: Path | None, **options: Any) -> None:
     from benchmnist.doctor import Chart, Report, examine
 
     asked = _asked(options)
-    to_stdout = str(file) == "-"
+    to_stdout = str(json) == "-"
     console = progress_console() if to_stdout else results_console()
-    chart = Chart(Report(device=asked.device, short=asked.short), None if to_stdout else file)
+    chart = Chart(Report(device=asked.device, short=asked.short), None if to_stdout else json)
     interrupted = True
     with terminated_as_interrupted() as terminated:
         try:

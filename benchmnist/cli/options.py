@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,10 @@ DEBUG = "benchmnist.debug"
 """The key in a click context's `meta` that --debug sets."""
 
 
+RUN_OUT = "BENCHMNIST_RUN_OUT"
+"""The folder that `benchmnist run` writes to; the commands that read runs look there, too."""
+
+
 class NamedPath(click.Path):
     """Click's path, which takes an empty name for the current folder."""
 
@@ -31,11 +36,18 @@ class NamedPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class RunsFolder(NamedPath):
+    """The folder of the runs, of a command that reads them."""
+
+
 def option(*declarations: str, **attributes: Any) -> Callable[[F], F]:
-    """Click's option, with the environment variable BENCHMNIST_<its long name>."""
-    long = next(d for d in declarations if d.startswith("--")).removeprefix("--").partition("/")[0]
-    attributes.setdefault("envvar", f"BENCHMNIST_{long.upper().replace('-', '_')}")
-    return click.option(*declarations, show_envvar=True, **attributes)
+    """Click's option, with the environment variable BENCHMNIST_<its command>_<its name>.
+
+    One that means the same in every command has an `envvar` for all of them instead.
+    """
+    return click.option(
+        *declarations, show_envvar=True, allow_from_autoenv="envvar" not in attributes, **attributes
+    )
 
 
 def together(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -74,7 +86,10 @@ def offered(kind: str) -> Callable[[click.Context, click.Parameter, str], list[s
 def out_option(function: F) -> F:
     """--out: where runs are."""
     return option(
-        "--out", default="runs", show_default=True, type=NamedPath(path_type=Path), help="The folder of the runs."
+        "--out",
+        default="runs",
+        type=RunsFolder(path_type=Path),
+        help="Folder of the runs.  [default: that of `benchmnist run`: runs]",
     )(function)
 
 
@@ -100,7 +115,12 @@ def debug_option(function: F) -> F:
         ctx.meta[DEBUG] = value
 
     return option(
-        "--debug", is_flag=True, expose_value=False, callback=remember, help="Show the traceback of an error."
+        "--debug",
+        envvar="BENCHMNIST_DEBUG",
+        is_flag=True,
+        expose_value=False,
+        callback=remember,
+        help="Show the traceback of an error.",
     )(function)
 
 
@@ -115,6 +135,7 @@ def block_option(function: F) -> F:
 
     return option(
         "--block",
+        envvar="BENCHMNIST_BLOCK",
         default="",
         type=click.UNPROCESSED,
         callback=names,
@@ -123,53 +144,122 @@ def block_option(function: F) -> F:
     )(function)
 
 
+SHARED = ("device", "data-root", "block", "debug")
+"""Options that mean the same in every command: they may be in [tool.benchmnist] itself."""
+
+
 def pyproject_defaults(group: click.Group, ctx: click.Context) -> dict[str, Any]:
-    """[tool.benchmnist] of the nearest pyproject.toml, for each command the options that it has.
+    """[tool.benchmnist.COMMAND] of the nearest pyproject.toml, and what [tool.benchmnist] has for all commands.
 
     Raises:
-        click.UsageError: if a key is no option of any command, or the file is not TOML.
+        click.UsageError: if a key is no option of its command, or the file is not TOML.
     """
     here = Path.cwd()
     file = next((f for folder in (here, *here.parents) if (f := folder / "pyproject.toml").is_file()), None)
     if file is None:
-        return {}
+        return _with_runs_folder(group, ctx, {})
     try:
         table = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("benchmnist", {})
     except (OSError, ValueError) as error:
         raise click.UsageError(f"{file}: cannot be read: {error}") from error
-    if not table:
-        return {}
-    given = {str(key).replace("_", "-"): value for key, value in table.items()}
-    known: set[str] = set()
-    defaults = _defaults(group, ctx, given, known)
-    if {*given} - known:
-        from benchmnist.cli.executors import installed_options
-
-        for key, parameter in installed_options().items():
-            known.add(key)
-            defaults["run"] |= {parameter: given[key]} if key in given else {}
-    for key in given:
-        if key not in known:
+    if not isinstance(table, dict):
+        raise click.UsageError(f"{file}: tool.benchmnist must be a table")
+    given = {_typed(key): value for key, value in table.items()}
+    commands = group.list_commands(ctx)
+    shared = {key: value for key, value in given.items() if key in SHARED and not isinstance(value, dict)}
+    for key, value in given.items():
+        if key in shared or (key in commands and isinstance(value, dict)):
+            continue
+        if key in commands:
+            raise click.UsageError(f"{file}: tool.benchmnist.{key} must be a table: [tool.benchmnist.{key}]")
+        if owners := _commands_with(group, ctx, key):
+            owner = "run" if "run" in owners else owners[0]
             raise click.UsageError(
-                f"{file}: tool.benchmnist.{key}: unknown option.{nearest(key, known)} "
-                f"There are: {', '.join(sorted(known))}"
+                f"{file}: tool.benchmnist.{key}: belongs to a command: write it in [tool.benchmnist.{owner}]"
             )
-    return defaults
+        known = (*SHARED, *commands)
+        raise click.UsageError(
+            f"{file}: tool.benchmnist.{key}: unknown key.{nearest(key, known)} Known: {', '.join(sorted(known))}"
+        )
+    defaults = _defaults(group, ctx, given, shared, f"{file}: tool.benchmnist")
+    return _with_runs_folder(group, ctx, defaults)
 
 
-def _defaults(group: click.Group, ctx: click.Context, given: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
-    """For each command of a group the options that are given, and those of its own commands; `known` are all."""
+def _typed(key: str) -> str:
+    """A key of a table as it is typed on the command line."""
+    return key.replace("_", "-")
+
+
+def _defaults(
+    group: click.Group, ctx: click.Context, tables: Mapping[str, Any], shared: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """For each command of a group its defaults, by the names of the parameters."""
     defaults: dict[str, Any] = {}
     for name in group.list_commands(ctx):
-        command = group.get_command(ctx, name)
+        command, table = group.get_command(ctx, name), tables.get(name, {})
         if command is None:
             continue
-        takes = {_long(p): str(p.name) for p in command.params if isinstance(p, click.Option)}
-        known |= {*takes}
-        defaults[name] = {option: given[long] for long, option in takes.items() if long in given}
-        if isinstance(command, click.Group):
-            defaults[name] |= _defaults(command, ctx, given, known)
+        if not isinstance(table, dict):
+            raise click.UsageError(f"{where}.{name} must be a table")
+        given = {_typed(key): value for key, value in table.items()}
+        inner = command if isinstance(command, click.Group) else None
+        takes = _options_of(command)
+        if {*given} - {*takes} and name in WITH_EXECUTORS:
+            from benchmnist.cli.executors import installed_options
+
+            takes |= installed_options()
+        within = inner.list_commands(ctx) if inner else []
+        for key in given:
+            if key not in takes and key not in within:
+                known = (*takes, *within)
+                raise click.UsageError(
+                    f"{where}.{name}.{key}: unknown option.{nearest(key, known)} Known: {', '.join(sorted(known))}"
+                )
+        for_all = {_long(p) for p in command.params if isinstance(p, click.Option) and p.envvar}
+        mine = {key: value for key, value in shared.items() if key in for_all} | given
+        defaults[name] = {takes[key]: value for key, value in mine.items() if key in takes} | (
+            _defaults(inner, ctx, given, shared, f"{where}.{name}") if inner else {}
+        )
     return defaults
+
+
+WITH_EXECUTORS = ("run", "tune")
+"""Commands that have the options of the executors, too."""
+
+
+def _with_runs_folder(group: click.Group, ctx: click.Context, defaults: dict[str, Any]) -> dict[str, Any]:
+    """The same, and the commands that read runs look where `run` writes them."""
+    folder = os.environ.get(RUN_OUT) or defaults.get("run", {}).get("out")
+    if folder is None:
+        return defaults
+
+    def fill(within: click.Group, found: dict[str, Any]) -> None:
+        for name in within.list_commands(ctx):
+            command, own = within.get_command(ctx, name), found.setdefault(name, {})
+            for parameter in command.params if command is not None else ():
+                if isinstance(parameter.type, RunsFolder):
+                    own.setdefault(str(parameter.name), folder)
+            if isinstance(command, click.Group):
+                fill(command, own)
+
+    fill(group, defaults)
+    return defaults
+
+
+def _options_of(command: click.Command) -> dict[str, str]:
+    """The options of a command as they are typed, without dashes, each with the name of its parameter."""
+    return {_long(p): str(p.name) for p in command.params if isinstance(p, click.Option)}
+
+
+def _commands_with(group: click.Group, ctx: click.Context, key: str) -> list[str]:
+    """The commands that have an option of that name."""
+    named = [(name, group.get_command(ctx, name)) for name in group.list_commands(ctx)]
+    found = [name for name, command in named if command is not None and key in _options_of(command)]
+    if not found:
+        from benchmnist.cli.executors import installed_options
+
+        found = ["run"] if key in installed_options() else []
+    return found
 
 
 def _long(parameter: click.Option) -> str:

@@ -30,7 +30,6 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 @click.argument("run", shell_complete=run_names)
 @option(
     "--format",
-    "form",
     type=click.Choice(["rich", "markdown", "html", "csv", "latex", "json"]),
     help="What to print: the table in one of these forms, or the page.  [default: rich; with --update markdown]",
 )
@@ -64,7 +63,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 @document_options
 @out_option
 @debug_option
-def command(run: str, form: str | None, out: Path, show: str, plots: Path | None, **options: Any) -> None:
+def command(run: str, format: str | None, out: Path, show: str, plots: Path | None, **options: Any) -> None:  # noqa: A002
     """Print the comparison table of RUN or something else of its report, or keep it up to date in a document.
 
     RUN is a run folder, or a folder of them, which stands for the newest in it (runs, or runs/quick), or the end
@@ -74,7 +73,7 @@ def command(run: str, form: str | None, out: Path, show: str, plots: Path | None
 
     check = options["check"]
     document = Document(options["output"], options["update"], options["name"], check=check)
-    form = form or ("markdown" if options["update"] or show == "plots" else "rich")
+    form = format or ("markdown" if options["update"] or show == "plots" else "rich")
     if options["update"] and form in ("rich", "html"):
         raise click.UsageError("--update writes into a document: --format markdown, csv, latex or json")
     view = _view(options)

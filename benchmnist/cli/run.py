@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from benchmnist.cli.executors import RunCommand, taken_out
 from benchmnist.cli.options import NamedPath, option
@@ -13,7 +14,7 @@ from benchmnist.cli.training import FAILED, INTERRUPTED, TERMINATED, terminated_
 
 if TYPE_CHECKING:
     from benchmnist.cli.display import Display
-    from benchmnist.preflight.prepare import Prepared
+    from benchmnist.runner import PlannedRun
     from benchmnist.runs.results import RunResult
 
 
@@ -29,6 +30,18 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int,
         raise click.BadParameter(str(error), ctx, param) from error
 
 
+def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | str:
+    """A run, or whether the newest; the environment and pyproject.toml have no option without a value."""
+    typed = ctx.get_parameter_source(str(param.name)) == ParameterSource.COMMANDLINE
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    if typed:
+        return value or True
+    words = {"": False, **dict.fromkeys(("1", "true", "yes", "on"), True)}
+    words |= dict.fromkeys(("0", "false", "no", "off"), False)
+    return words.get(str(value).strip().lower(), str(value))
+
+
 @click.command("run", cls=RunCommand)
 @click.argument("suite", type=NamedPath(path_type=Path))
 @option(
@@ -36,15 +49,15 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int,
     type=click.UNPROCESSED,
     callback=_seeds,
     metavar="N|LIST",
-    help="Instead of the suite's: how many, or which (0,4,7).",
+    help="Override the suite's: how many, or which (0,4,7).",
 )
-@option("--epochs", type=click.IntRange(min=1), help="Instead of the suite's.")
-@option("-k", "--keyword", default="", metavar="EXPR", help="Only the cases that pytest's -k would select.")
-@option("--engine", metavar="auto|dataloader|resident|graph|stacked", help="Instead of the suite's.")
+@option("--epochs", type=click.IntRange(min=1), help="Override the suite's epochs.")
+@option("-k", "--keyword", default="", metavar="EXPR", help="Train only the cases that pytest's -k would select.")
+@option("--engine", metavar="auto|dataloader|resident|graph|stacked", help="Override the suite's engine.")
 @option(
     "--order",
     type=click.Choice(["suite", "interleaved"]),
-    help="Instead of the suite's: case by case, or seed by seed.  [default: suite; with --control interleaved]",
+    help="Override the suite's: case by case, or seed by seed.  [default: suite; with --control interleaved]",
 )
 @option(
     "--control",
@@ -56,48 +69,31 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int,
     is_flag=False,
     flag_value="",
     default=None,
+    callback=_resumed,
     metavar="[RUN]",
     help="Go on with an interrupted run: the newest of the suite, or this one.",
 )
-@option(
-    "--reuse", is_flag=True, help="Take over results of earlier runs where nothing has changed that decides them."
-)
-@option("--dry-run", is_flag=True, help="List the cases and the work that they are; train nothing.")
+@option("--reuse", is_flag=True, help="Use results of earlier runs where nothing has changed that decides them.")
+@option("--dry-run", is_flag=True, help="List the cases that would be trained, and their work; train nothing.")
 @training_options
 def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> None:
     """Train the cases of SUITE, a TOML file, and compare them."""
     from benchmnist import runner
     from benchmnist.cli.console import results_console
     from benchmnist.cli.display import make_display
-    from benchmnist.preflight.prepare import prepare
     from benchmnist.runs.store import load_run
+    from benchmnist.suites.options import RunOptions
 
     options["executor_options"] = taken_out(click.get_current_context(), options)
+    asked = RunOptions(**options)
     if dry_run:
-        keyword = options["keyword"]
-        for not_for_preparing in (
-            "keyword",
-            "order",
-            "executor_options",
-            "jobs",
-            "timeout",
-            "out",
-            "checkpoints",
-            "resume",
-            "reuse",
-        ):
-            del options[not_for_preparing]
-        results_console().print(_dry_run(runner.select(prepare(suite, **options), keyword)))
+        results_console().print(_dry_run(runner.plan_run(suite, asked)))
         return
-
-    resume = options.pop("resume")
-    options["resume"] = resume is not None and (resume or True)
-
     display: Display | None = None
     with terminated_as_interrupted() as terminated:
         try:
             with make_display(verbose=verbose) as display:
-                result = runner.run(suite, observer=display, **options)
+                result = runner.run(suite, asked, observer=display)
         except KeyboardInterrupt:
             if display is None or display.path is None:
                 raise
@@ -124,11 +120,13 @@ def show_result(result: RunResult) -> None:
     console.print(f"report, plots, checkpoints and results: {report.parent}", soft_wrap=True)
 
 
-def _dry_run(prepared: Prepared) -> Any:
-    """The cases with their parameters, and the work that they are."""
+def _dry_run(planned: PlannedRun) -> Any:
+    """The cases that would be trained with their parameters and their work, and those that would not."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
+
+    from benchmnist.text import counted
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("case", overflow="fold")
@@ -136,8 +134,9 @@ def _dry_run(prepared: Prepared) -> Any:
     for title in ("seeds × epochs × steps", "weights", "TFLOP"):
         table.add_column(title, justify="right")
     total, steps, trials = 0.0, 0, 0
-    for case in prepared.plan.cases:
-        work = prepared.work.get(case.id)
+    cases = [(case, seeds) for case in planned.plan.cases if (seeds := planned.seeds_left(case))]
+    for case, seeds in cases:
+        work = planned.prepared.work.get(case.id)
         components = [part for part in (case.dataset, case.model, case.optimizer, case.schedule) if part]
         given = {key: value for part in components for key, value in part.params.items()}
         given |= {
@@ -147,10 +146,11 @@ def _dry_run(prepared: Prepared) -> Any:
             "init_seed": case.init_seed,
             **case.resources,
         }
-        shape = f"{len(case.seeds)} × {case.epochs} × {work.steps if work else '?'}"
-        flop = case.rounds * work.flop / 1e12 if work else 0.0
-        total, trials = total + flop, trials + len(case.seeds)
-        steps += case.rounds * work.steps if work else 0
+        epochs = case.epochs * len(seeds)
+        shape = f"{len(seeds)} × {case.epochs} × {work.steps if work else '?'}"
+        flop = epochs * work.flop / 1e12 if work else 0.0
+        total, trials = total + flop, trials + len(seeds)
+        steps += epochs * work.steps if work else 0
         table.add_row(
             case.id,
             " ".join(f"{key}={value}" for key, value in given.items() if value is not None) or "–",
@@ -159,7 +159,15 @@ def _dry_run(prepared: Prepared) -> Any:
             f"{flop:,.3g}" if work else "?",
         )
     summary = (
-        f"{len(prepared.plan.cases)} cases, {trials} trials, {steps:,} steps, about {total:,.3g} TFLOP of "
-        f"training on {prepared.device}"
+        f"{counted(len(cases), 'case')}, {counted(trials, 'trial')}, {counted(steps, 'step')}, "
+        f"about {total:,.3g} TFLOP of training on {planned.prepared.device}"
     )
-    return Group(table, Text(summary, style="bold"))
+    parts: list[Any] = [table, Text(summary, style="bold")] if cases else [Text("no case to train", style="bold")]
+    if planned.known:
+        parts.append(Text(f"not trained again, since {counted(len(planned.known), 'result')} can be used:"))
+        for case_id, (_, run) in planned.known.items():
+            whose = "this run" if run == planned.path else f"{run.parent.name}/{run.name}"
+            parts.append(Text(f"  {case_id}: of {whose}"))
+    if planned.begun is not None:
+        parts.append(Text(f"goes on in {planned.path}"))
+    return Group(*parts)

@@ -30,15 +30,35 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 
+def _assignments(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """The values that override the suite's."""
+    from benchmnist.suites.assignments import parse_assignment
+
+    for text in value:
+        try:
+            parse_assignment(text)
+        except ValueError as error:
+            raise click.BadParameter(f"{text}: {error}", ctx, param) from error
+    return value
+
+
 def training_options(function: F) -> F:
     """Where, how and how many at a time, and where what comes of it is kept."""
     return together(
         option(
             "--device",
+            envvar="BENCHMNIST_DEVICE",
             default="auto",
             show_default=True,
             metavar="auto|cpu|cuda|cuda:N|mps",
-            help="Train on it.",
+            help="Device to train on.",
+        ),
+        option(
+            "--set",
+            multiple=True,
+            callback=_assignments,
+            metavar="KEY=VALUE",
+            help="Override a value in the suite, typed as TOML: optimizers.adam.lr=0.01. May be repeated.",
         ),
         option(
             "--executor",
@@ -64,7 +84,7 @@ def training_options(function: F) -> F:
             default="runs",
             show_default=True,
             type=NamedPath(path_type=Path),
-            help="The folder to make the run folder in.",
+            help="Folder to make the run folder in.",
         ),
         data_root_option,
         option(

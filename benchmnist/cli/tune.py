@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @click.command("tune", cls=RunCommand)
 @click.argument("suite", type=NamedPath(path_type=Path))
-@option("--trials", type=click.IntRange(min=1), help="Instead of the suite's: points an optimizer, on each model.")
-@option("--sampler", type=click.Choice(["random", "tpe", "grid"]), help="Instead of the suite's.")
+@option("--trials", type=click.IntRange(min=1), help="Override the suite's: points an optimizer, on each model.")
+@option("--sampler", type=click.Choice(["random", "tpe", "grid"]), help="Override the suite's.")
 @option("--resume", is_flag=True, help="Go on with the newest search of the suite.")
 @training_options
-def command(suite: Path, *, verbose: bool, **options: Any) -> None:
+def command(suite: Path, *, trials: int | None, sampler: Any, verbose: bool, **options: Any) -> None:
     """Let each optimizer of SUITE find its hyperparameters, with the same budget, and compare them then.
 
     What may be chosen is said by the suite: [optimizers.NAME.space]. Points are judged on training examples that
@@ -32,6 +32,7 @@ def command(suite: Path, *, verbose: bool, **options: Any) -> None:
     """
     from benchmnist.cli.display import make_display
     from benchmnist.cli.run import show_result
+    from benchmnist.suites.options import RunOptions
     from benchmnist.tuner import tune
 
     options["executor_options"] = taken_out(click.get_current_context(), options)
@@ -45,7 +46,7 @@ def command(suite: Path, *, verbose: bool, **options: Any) -> None:
 
     with terminated_as_interrupted() as terminated:
         try:
-            tuned = tune(suite, watch=watch, **options)
+            tuned = tune(suite, RunOptions(**options), trials=trials, sampler=sampler, watch=watch)
         except KeyboardInterrupt:
             if any(display.path for display in displays):
                 click.echo("interrupted: what was done is kept; go on with --resume", err=True)

@@ -15,6 +15,7 @@ from benchmnist.doctor.lines import Line
 from benchmnist.doctor.machine import in_container, nvidia_hardware
 from benchmnist.errors import DeviceError, first_line
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.text import counted
 from benchmnist.training.environment import environment, resolve_device
 from benchmnist.training.gpus import read_gpus
 
@@ -44,7 +45,7 @@ def look_at_processor(_: Any) -> Line:
     name, capability = environment(torch.device("cpu"))["device_name"], torch.backends.cpu.get_cpu_capability()
     blas = blas_of(torch.__config__.show())
     threads = torch.get_num_threads()
-    on = f"{threads} thread{'' if threads == 1 else 's'}"
+    on = counted(threads, "thread")
     said = f"{name}; torch multiplies by {blas}, with {capability}, on {on}"
     if blas == "MKL" and "AMD" in name:
         said += "; MKL is slower on AMD's processors than on Intel's"
@@ -96,7 +97,7 @@ def _supported(index: int, visible: Reading, figures: dict[str, Any], *, used: b
         remedy = f"install a build of torch for it, {GET_STARTED}; this one is for {', '.join(archs)}"
         return Line(name="device", state="problem", said=said, remedy=remedy, figures=figures)
     called = f" ({name})" if name else ""
-    said = f"cuda:{index}{called} works; torch sees {figures['gpus']} GPU{'' if figures['gpus'] == 1 else 's'}"
+    said = f"cuda:{index}{called} works; torch sees {counted(figures['gpus'], 'GPU')}"
     if not visible.gpus and torch.version.hip is None:
         said += (
             f"; NVML says nothing of it ({visible.problem or 'no card'}): its mode, clocks and memory are unknown"

@@ -20,6 +20,7 @@ from benchmnist.execution.dispatch import Observer
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.runner import run
 from benchmnist.runs.results import CaseResult
+from benchmnist.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -179,9 +180,7 @@ class _Cases(Observer):
         """What is known."""
         self.figures["seconds"] = time.perf_counter() - self.started
         cases = sum(isinstance(each, dict) for each in self.figures.values())
-        return passed(
-            f"{cases} case{'' if cases == 1 else 's'} in {self.figures['seconds']:.1f} s", **self.figures
-        )
+        return passed(f"{counted(cases, 'case')} in {self.figures['seconds']:.1f} s", **self.figures)
 
 
 def _suite(place: Place, name: str, seeds: int) -> Line:

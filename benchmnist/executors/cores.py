@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmnist.text import counted
 from benchmnist.training.environment import available_threads
 from benchmnist.training.gpus import multi_process_service
 
@@ -53,7 +54,7 @@ def taking_turns(device: str, jobs: int, gpus: int) -> str:
     if not device.startswith("cuda") or jobs <= gpus or multi_process_service(os.environ):
         return ""
     return (
-        f"{jobs} workers share {gpus} GPU{'' if gpus == 1 else 's'} and take turns, since MPS does not run; "
+        f"{jobs} workers share {counted(gpus, 'GPU')} and take turns, since MPS does not run; "
         "their times are longer than alone: start MPS (nvidia-cuda-mps-control -d) or leave --jobs out"
     )
 

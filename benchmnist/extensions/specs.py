@@ -133,7 +133,8 @@ class ExecutorOption:
     """An option of an executor, which its `build` is given by name.
 
     The option `num_gpus` of the executor `ray` is `--ray-num-gpus` of `benchmnist run --executor ray`, the
-    variable BENCHMNIST_RAY_NUM_GPUS, and `ray-num-gpus` in the table [tool.benchmnist] of a pyproject.toml.
+    variable BENCHMNIST_RAY_NUM_GPUS, and `ray-num-gpus` in the table
+    [tool.benchmnist.run] of a pyproject.toml.
 
     Attributes:
         name: The parameter of `build`.

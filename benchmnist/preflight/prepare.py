@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmnist.errors import SuiteError
@@ -11,13 +10,15 @@ from benchmnist.extensions.isolation import contained
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.preflight.isolated import preflight_apart
 from benchmnist.suites.keys import case_key
-from benchmnist.suites.plan import Overrides, make_plan
-from benchmnist.suites.reader import Suite, read_suite, seed_list
+from benchmnist.suites.options import RunOptions
+from benchmnist.suites.plan import make_plan
+from benchmnist.suites.reader import Suite, read_suite
 from benchmnist.training.data import default_data_root
 from benchmnist.training.environment import gpus_of, platform_of, resolve_device
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping
+    from pathlib import Path
 
     from benchmnist.extensions.registry import Registry
     from benchmnist.extensions.specs import ExecutorSpec
@@ -55,36 +56,22 @@ class Prepared:
     notes: tuple[str, ...] = ()
 
 
-def prepare(
-    suite: str | Path | Suite,
-    *,
-    device: str = "auto",
-    seeds: int | Sequence[int] | None = None,
-    epochs: int | None = None,
-    engine: str | None = None,
-    control: bool = False,
-    executor: str = "local",
-    data_root: str | Path | None = None,
-    block: Collection[str] = (),
-) -> Prepared:
-    """Reads, plans and tries a suite, all but the training. The parameters are those of `benchmnist.run`.
+def prepare(suite: str | Path | Suite, options: RunOptions | None = None) -> Prepared:
+    """Reads, plans and tries a suite: everything but the training.
 
     Raises:
         SuiteError: with everything that is wrong with the suite.
-        BenchmnistError: if the device, the engine or the executor is not there.
-        ValueError: if the seeds or the epochs are not such as a suite may have.
+        BenchmnistError: if the device, the engine or the executor is missing.
     """
+    options = options or RunOptions()
     if not isinstance(suite, Suite):
-        suite = read_suite(suite)
-    registry = find_plugins(block)
-    executing = registry.executors[executor].spec
-    there = resolve_device(device, elsewhere=executing.remote)
-    root = Path(data_root) if data_root is not None else default_data_root()
-    if epochs is not None and epochs < 1:
-        raise ValueError(f"epochs should be greater than 0, not {epochs}")
-    overrides = Overrides(seed_list(seeds) if seeds is not None else None, epochs, engine, control)
+        suite = read_suite(suite, options.set)
+    registry = find_plugins(options.block)
+    executing = registry.executors[options.executor].spec
+    there = resolve_device(options.device, elsewhere=executing.remote)
+    root = options.data_root or default_data_root()
     with contained() as noticed:  # planning imports what builds
-        plan = make_plan(suite, registry, overrides)
+        plan = make_plan(suite, registry, options)
     tried = preflight_apart(plan, registry, root, there)
     if problems := [*plan.problems, *tried.problems]:
         raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
@@ -96,7 +83,7 @@ def prepare(
         plan=plan,
         work=tried.work,
         device=str(there),
-        gpus=1 if executing.remote else gpus_of(device, there),
+        gpus=1 if executing.remote else gpus_of(options.device, there),
         executor=executing,
         data_root=root,
         registry=registry,

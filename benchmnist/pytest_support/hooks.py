@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from benchmnist.executors import Epoch
     from benchmnist.runs.results import CaseResult, EpochResult
     from benchmnist.suites.cases import Case
+    from benchmnist.suites.options import RunOptions
     from benchmnist.suites.plan import Plan
     from benchmnist.training.practice import Practice
 
@@ -31,6 +32,17 @@ class Harness:
     dispatcher: Dispatcher | None = None  # None where cases are only collected
 
 
+OPTIONS = {
+    "device": "device to train on: auto, cpu, cuda, cuda:N or mps",
+    "engine": "override the suite's: auto, dataloader, resident, graph or stacked",
+    "seeds": "override the suite's: how many, or which (0,4,7)",
+    "epochs": "override the suite's",
+    "executor": "where cases are executed: inline, local or a plugin's",
+    "jobs": "how many trials to train at the same time; by default 1 on this machine",
+}
+SHARED = ("device",)
+"""Those whose environment variable is that of `benchmnist run`, too."""
+
 HARNESS = pytest.StashKey[Harness]()
 ENVIRONMENT = pytest.StashKey[dict[str, Any]]()
 
@@ -38,16 +50,16 @@ ENVIRONMENT = pytest.StashKey[dict[str, Any]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options for suites; each can be set in the environment, as those of `benchmnist run`."""
     group = parser.getgroup("benchmnist", "suites of BenchMNIST")
-    for name, text in (
-        ("device", "train on it: auto, cpu, cuda, cuda:N or mps"),
-        ("engine", "instead of the suite's: auto, dataloader, resident, graph or stacked"),
-        ("seeds", "instead of the suite's: how many, or which (0,4,7)"),
-        ("epochs", "instead of the suite's"),
-        ("executor", "where cases are executed: inline, local or a plugin's"),
-        ("jobs", "how many trials to train at the same time; on this machine 1 unless it is said"),
-    ):
-        variable = f"BENCHMNIST_{name.upper()}"
+    for name, text in OPTIONS.items():
+        variable = f"BENCHMNIST_{name.upper()}" if name in SHARED else f"BENCHMNIST_PYTEST_{name.upper()}"
         group.addoption(f"--benchmnist-{name}", default=os.environ.get(variable), help=f"{text} [{variable}]")
+    group.addoption(
+        "--benchmnist-set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a value in the suite, typed as TOML: optimizers.adam.lr=0.01",
+    )
     parser.addini(
         "benchmnist_suites",
         "suites that are collected with the folder that they are in, as globs relative to the rootdir; "
@@ -113,42 +125,48 @@ def _in_words(excinfo: pytest.ExceptionInfo[BaseException]) -> str | None:
     return str(excinfo.value) if isinstance(excinfo.value, BenchmnistError) else None
 
 
+def _run_options(config: pytest.Config) -> RunOptions:
+    """The options of a plain pytest run.
+
+    Raises:
+        BenchmnistError: if one of them has a value that it may not have.
+    """
+    from benchmnist.errors import BenchmnistError
+    from benchmnist.suites.options import RunOptions
+    from benchmnist.suites.reader import parse_seeds
+
+    read: dict[str, Callable[[str], Any]] = {"seeds": parse_seeds, "epochs": int, "jobs": int}
+    given: dict[str, Any] = {"executor": "inline", "set": config.getoption("benchmnist_set")}
+    for name in OPTIONS:
+        if text := config.getoption(f"benchmnist_{name}"):
+            try:
+                given[name] = read.get(name, str)(text)
+            except ValueError as error:
+                raise BenchmnistError(f"--benchmnist-{name}: {error}") from error
+    try:
+        return RunOptions(**given)
+    except ValueError as error:
+        raise BenchmnistError(f"--benchmnist-{error}") from error
+
+
 def _own_harness(config: pytest.Config, suite: Path) -> Harness:
     """For a plain pytest run: nothing is kept but what pytest-benchmark keeps."""
     import contextlib
     import tempfile
     from pathlib import Path
 
-    from benchmnist.errors import BenchmnistError
     from benchmnist.execution.dispatch import Dispatcher, Observer
     from benchmnist.executors import Workplace, build_executor
     from benchmnist.preflight.prepare import prepare
-    from benchmnist.suites.reader import parse_seeds
 
-    def option(name: str) -> str | None:
-        value: str | None = config.getoption(f"benchmnist_{name}")
-        return value
-
-    try:
-        seeds = parse_seeds(option("seeds") or "") if option("seeds") else None
-        epochs = int(option("epochs") or 0) if option("epochs") else None
-    except ValueError as error:
-        raise BenchmnistError(f"--benchmnist-seeds or --benchmnist-epochs: {error}") from error
-    try:
-        jobs = int(option("jobs") or 0)
-    except ValueError as error:
-        raise BenchmnistError(f"--benchmnist-jobs: {error}") from error
+    options = _run_options(config)
     try:
         shown = suite.relative_to(config.invocation_params.dir)
     except ValueError:
         shown = suite
     prepared = prepare(
         shown if shown.is_file() else suite,
-        device=option("device") or "auto",
-        engine=option("engine"),
-        seeds=seeds,
-        epochs=epochs,
-        executor=option("executor") or "inline",
+        options,
     )
     for note in prepared.notes:
         config.issue_config_time_warning(pytest.PytestWarning(note), stacklevel=2)
@@ -160,7 +178,7 @@ def _own_harness(config: pytest.Config, suite: Path) -> Harness:
         prepared.data_root,
         folder,
         checkpoints=False,
-        jobs=jobs or (None if prepared.executor.remote else 1),  # here one after the other, unless it is said
+        jobs=options.jobs or (None if prepared.executor.remote else 1),  # by default one after the other
         gpus=prepared.gpus,
     )
     executing = stack.enter_context(build_executor(prepared.executor, workplace))

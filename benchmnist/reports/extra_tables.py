@@ -14,6 +14,7 @@ from benchmnist.analysis.targets import profiles, split, times_to_target
 from benchmnist.analysis.verdicts import judge, telling
 from benchmnist.reports.columns import three_figures
 from benchmnist.reports.tables import escape_markdown
+from benchmnist.text import counted
 
 if TYPE_CHECKING:
     import re
@@ -74,7 +75,7 @@ def verdict_sheet(run: RunResult) -> Sheet | None:
 def _verdict_row(v: Verdict) -> tuple[str, ...]:
     word: str = v.word
     if word == "more seeds":
-        word = f"needs about {v.more} more seed{'' if v.more == 1 else 's'} to tell"
+        word = f"needs about {counted(v.more or 0, 'more seed')} to tell"
     elif word == "equivalent":
         word = f"equivalent within {v.margin:g}"
     if v.interval is None or v.p is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmnist.errors import BenchmnistError, Problem, UnknownNameError, nearest
 from benchmnist.suites.cases import Case, Component
+from benchmnist.suites.options import RunOptions
 from benchmnist.suites.reader import Configured, ConfiguredOptimizer, Place
 
 if TYPE_CHECKING:
@@ -52,35 +53,16 @@ class Plan:
         return replace(self, cases=tuple(case for case in self.cases if case.id in wanted))
 
 
-@dataclass(frozen=True)
-class Overrides:
-    """What the command line says instead of the suite; None leaves the suite's own.
-
-    Attributes:
-        control: Whether the baseline of each group is trained once more, with other seeds.
-    """
-
-    seeds: tuple[int, ...] | None = None
-    epochs: int | None = None
-    engine: str | None = None
-    control: bool = False
-
-    def settings(self) -> dict[str, Any]:
-        """What every case is then trained with."""
-        given = {"seeds": self.seeds, "epochs": self.epochs}
-        return {key: value for key, value in given.items() if value is not None}
-
-
-def make_plan(suite: Suite, registry: Registry, overrides: Overrides | None = None) -> Plan:
+def make_plan(suite: Suite, registry: Registry, options: RunOptions | None = None) -> Plan:
     """Every case of the suite that can be planned, and a problem for each that cannot.
 
     Raises:
-        UnknownNameError: if the overrides ask for an engine that there is not.
+        UnknownNameError: if the options ask for an unknown engine.
     """
-    overrides = overrides or Overrides()
-    if overrides.engine is not None and overrides.engine not in ENGINES:
-        raise UnknownNameError(_no_engine(overrides.engine))
-    return _Planner(suite, registry, overrides).plan()
+    options = options or RunOptions()
+    if options.engine is not None and options.engine not in ENGINES:
+        raise UnknownNameError(_no_engine(options.engine))
+    return _Planner(suite, registry, options).plan()
 
 
 def _no_engine(name: str) -> str:
@@ -88,8 +70,8 @@ def _no_engine(name: str) -> str:
 
 
 class _Planner:
-    def __init__(self, suite: Suite, registry: Registry, overrides: Overrides) -> None:
-        self.suite, self.overrides = suite, overrides
+    def __init__(self, suite: Suite, registry: Registry, options: RunOptions) -> None:
+        self.suite, self.options = suite, options
         self.offers: Mapping[str, Offers[Any]] = {
             "models": registry.models,
             "optimizers": registry.optimizers,
@@ -112,7 +94,7 @@ class _Planner:
                 cases.setdefault(case.id, case)
         self.check_baselines(cases.values())
         self.check_unused()
-        planned = self.with_controls(cases.values()) if self.overrides.control else tuple(cases.values())
+        planned = self.with_controls(cases.values()) if self.options.control else tuple(cases.values())
         return Plan(self.suite, planned, tuple(self.problems))
 
     def with_controls(self, cases: Iterable[Case]) -> tuple[Case, ...]:
@@ -140,10 +122,10 @@ class _Planner:
         optimizers = self.components("optimizers", block.optimizers, (*path, "optimizers"))
         # What an optimizer's own table says of its training holds for it wherever it is used.
         clipped = {name: table.clip_grad_norm for name, table in self.suite.optimizers.items()}
-        settings = {
-            "epochs": block.epochs,
+        settings: dict[str, Any] = {
+            "epochs": self.options.epochs or block.epochs,
             "batch_size": block.batch_size,
-            "seeds": block.seeds,
+            "seeds": self.options.seeds or block.seeds,
             "label_smoothing": block.label_smoothing,
             "init_seed": block.init_seed,
             "precision": block.precision,
@@ -159,7 +141,6 @@ class _Planner:
             "label": block.label,
             "marks": block.marks,
             "line": self.suite.block_line(index),
-            **self.overrides.settings(),
         }
         for dataset, model, configured in itertools.product(datasets, models, optimizers):
             names = (dataset.name, model.name, configured.name)
@@ -192,7 +173,7 @@ class _Planner:
 
     def engines(self, block: Block) -> list[str]:
         """The engines of a block; the command line's word is the only one."""
-        return [self.overrides.engine] if self.overrides.engine else block.engines or [block.engine]
+        return [self.options.engine] if self.options.engine else block.engines or [block.engine]
 
     def schedules(self, block: Block, path: TomlPath, optimizer: str) -> list[Component] | list[None]:
         """The schedules that an optimizer is trained with: its own, or its block's; [None] without any."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from benchmnist.errors import Problem, SuiteError, nearest
 from benchmnist.extensions.specs import NAME
+from benchmnist.suites.assignments import assign, parse_assignment
 from benchmnist.suites.cases import Space
 
 if TYPE_CHECKING:
@@ -254,6 +255,7 @@ class Suite:
         problems: What is wrong with it; a suite with problems is never run.
         lines: Where each of its tables and keys begins.
         block_indices: Which of [[cases]] each of `blocks` is.
+        assigned: The places of values that override the file's, each with its `KEY=VALUE`.
         points: Parameters that were chosen for a place: a case for each, instead of one.
         tuned: Whether those points are the outcome of a search.
     """
@@ -273,12 +275,13 @@ class Suite:
     problems: tuple[Problem, ...]
     lines: Mapping[TomlPath, int] = field(repr=False)
     block_indices: tuple[int, ...]
+    assigned: Mapping[TomlPath, str] = field(default_factory=dict)
     points: Mapping[Place, tuple[Point, ...]] = field(default_factory=dict)
     tuned: bool = False
 
     def problem(self, message: str, *path: str | int) -> Problem:
         """That something is wrong at `path`, `("optimizers", "sgd", "lr")`."""
-        return _problem(message, path, self.file, self.lines)
+        return _problem(message, path, self.file, self.lines, self.assigned)
 
     def block_path(self, block: int) -> TomlPath:
         """Where the block of that index in `blocks` stands in the file."""
@@ -289,20 +292,26 @@ class Suite:
         return self.lines.get(self.block_path(block))
 
 
-def load_suite(path: str | Path) -> Suite:
+def load_suite(path: str | Path, *, set: Sequence[str] = ()) -> Suite:  # noqa: A002 - as the option is called
     """Reads a suite.
+
+    Args:
+        path: The TOML file.
+        set: Override values in it: `["optimizers.adam.lr=0.01"]`, typed as TOML.
 
     Raises:
         SuiteError: with every mistake in the file.
     """
-    suite = read_suite(path)
+    suite = read_suite(path, set)
     if suite.problems:
         raise SuiteError(suite.problems)
     return suite
 
 
-def read_suite(path: str | Path) -> Suite:
-    """Reads a suite; what is wrong is left out and told in its `problems`, so that all can be told together.
+def read_suite(path: str | Path, assignments: Sequence[str] = ()) -> Suite:
+    """Reads a suite, with some of its values overridden by `KEY=VALUE`.
+
+    Its `problems` say what is wrong; that is left out, so that everything wrong is reported together.
 
     Raises:
         SuiteError: if so much is wrong that nothing can be read from it.
@@ -321,16 +330,22 @@ def read_suite(path: str | Path) -> Suite:
         if place := re.search(r" \(at line (\d+), column (\d+)\)$", message):
             message, line = f"{message[: place.start()]} (column {place[2]})", int(place[1])
         raise SuiteError([Problem(f"not TOML: {message}", str(path), line)]) from error
-    return _Reader(raw, text, str(path)).suite()
+    return _Reader(raw, text, str(path), assignments).suite()
 
 
 class _Reader:
     """Reads the parts of a suite one by one, so that a mistake in one does not hide those in the others."""
 
-    def __init__(self, raw: dict[str, Any], text: str, file: str) -> None:
+    def __init__(self, raw: dict[str, Any], text: str, file: str, assignments: Sequence[str]) -> None:
         self.raw, self.text, self.file = raw, text, file
         self.lines = line_numbers(text)
         self.problems: list[Problem] = []
+        self.assigned: dict[TomlPath, str] = {}
+        for assignment in assignments:
+            try:
+                self.assigned[assign(raw, parse_assignment(assignment))] = assignment
+            except ValueError as error:
+                self.problems.append(Problem(str(error), f"--set {assignment}"))
 
     def suite(self) -> Suite:
         tables = ("suite", "defaults", "cases", "models", "optimizers", "schedules", "datasets", "tune")
@@ -364,6 +379,7 @@ class _Reader:
             file=self.file,
             text=self.text,
             lines=self.lines,
+            assigned=self.assigned,
             block_indices=tuple(whole),
             problems=tuple(self.problems),  # the last, when all has been read
         )
@@ -400,11 +416,16 @@ class _Reader:
             return None
 
     def report(self, message: str, *path: str | int) -> None:
-        self.problems.append(_problem(message, path, self.file, self.lines))
+        self.problems.append(_problem(message, path, self.file, self.lines, self.assigned))
 
 
-def _problem(message: str, path: TomlPath, file: str, lines: Mapping[TomlPath, int]) -> Problem:
-    """A problem at `path`, with the line of the longest part of it that stands in the file."""
+def _problem(
+    message: str, path: TomlPath, file: str, lines: Mapping[TomlPath, int], assigned: Mapping[TomlPath, str]
+) -> Problem:
+    """A problem at `path`: in what overrides it, or on the line of the longest part of it that is in the file."""
+    for n in range(len(path), 0, -1):
+        if path[:n] in assigned:
+            return Problem(message, f"--set {assigned[path[:n]]}")
     line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
     return Problem(message, file, line, ".".join(part for part in path if isinstance(part, str)))
 

@@ -10,6 +10,7 @@ from benchmnist.analysis.expectations import missed
 from benchmnist.errors import SuiteError
 from benchmnist.preflight.prepare import prepare
 from benchmnist.runs.results import CaseResult
+from benchmnist.suites.options import RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ expect.accuracy = ">= 101"
 
 
 def test_the_nearest_expectation_counts(write_suite: Callable[..., Path]) -> None:
-    plan = prepare(write_suite(SUITE), device="cpu").plan
+    plan = prepare(write_suite(SUITE), RunOptions(device="cpu")).plan
     assert {case.id: case.expect for case in plan.cases} == {
         "mnist/fc/sgd": {"accuracy": ">= 2", "loss": "< 50"},
         "mnist/fc/adam": {"accuracy": ">= 3", "loss": "< 50"},
@@ -104,7 +105,7 @@ def test_run_honours_expectations(invoke: Callable[..., Result], write_suite: Ca
 def test_bad_expectations(write_suite: Callable[..., Path], line: str, expected: str) -> None:
     path = write_suite(SUITE.replace('expect.accuracy = ">= 1"', line))
     with pytest.raises(SuiteError, match=r"defaults\.expect") as caught:
-        prepare(path, device="cpu")
+        prepare(path, RunOptions(device="cpu"))
     (problem,) = caught.value.problems
     assert problem.line == 9
     assert expected in str(problem)

@@ -21,6 +21,7 @@ from benchmnist.cli.display import LiveDisplay
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.preflight.prepare import prepare
 from benchmnist.runs.store import RunFolder, load_run
+from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
 
@@ -67,7 +68,7 @@ def test_planning_2000_cases(benchmark: Any, tmp_path: Path) -> None:
 def test_preparing_2000_cases(benchmark: Any, tmp_path: Path) -> None:
     """With finding the plugins, loading MNIST, and building every model and optimizer once."""
     path = suite_of(2000, tmp_path)
-    benchmark.pedantic(lambda: prepare(path, device="cpu"), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(lambda: prepare(path, RunOptions(device="cpu")), rounds=5, warmup_rounds=1)
 
 
 @pytest.fixture(scope="module")

@@ -66,10 +66,10 @@ def said(done: Result) -> str:
 def test_they_are_said_as_any_other_option(run: Callable[..., Result]) -> None:
     assert said(run("--executor=odd")) == "None None 0.5"
     assert said(run("--executor", "odd", "--odd-where", "there", "--odd-num-parts=3")) == "'there' 3 0.5"
-    environment: dict[str, str | None] = {"BENCHMNIST_EXECUTOR": "odd", "BENCHMNIST_ODD_NUM_PARTS": "4"}
+    environment: dict[str, str | None] = {"BENCHMNIST_RUN_EXECUTOR": "odd", "BENCHMNIST_ODD_NUM_PARTS": "4"}
     assert said(run("--odd-share=1", env=environment)) == "None 4 1.0"
     Path("pyproject.toml").write_text(
-        '[tool.benchmnist]\nexecutor = "odd"\nodd-where = "here"\nodd_share = 0.25\n', "utf-8"
+        '[tool.benchmnist.run]\nexecutor = "odd"\nodd-where = "here"\nodd_share = 0.25\n', "utf-8"
     )
     assert said(run(env={"BENCHMNIST_ODD_SHARE": "0.75"})) == "'here' None 0.75"
     assert run("--executor=inline").exit_code == 0  # for which they are not meant
@@ -108,7 +108,7 @@ def test_what_is_wrong_is_one_line(run: Callable[..., Result], options: list[str
 
 
 def test_an_unknown_key_in_pyproject_is_still_unknown(run: Callable[..., Result]) -> None:
-    Path("pyproject.toml").write_text('[tool.benchmnist]\nodd-wher = "here"\n', "utf-8")
+    Path("pyproject.toml").write_text('[tool.benchmnist.run]\nodd-wher = "here"\n', "utf-8")
     assert "unknown option. Did you mean 'odd-where'?" in run().stderr
 
 

@@ -41,7 +41,7 @@ def test_report_as_json_and_csv_say_the_same(invoke: Callable[..., Result], smal
 def test_the_format_may_stand_in_pyproject(
     invoke: Callable[..., Result], small_run: RunResult, tmp_path: Path
 ) -> None:
-    (tmp_path / "pyproject.toml").write_text('[tool.benchmnist]\nformat = "csv"\n', "utf-8")
+    (tmp_path / "pyproject.toml").write_text('[tool.benchmnist.report]\nformat = "csv"\n', "utf-8")
     assert invoke("report", small_run.path).output.startswith("case,dataset,")
 
 

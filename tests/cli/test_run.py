@@ -64,7 +64,7 @@ def test_verbose_prints_the_lines_of_the_notebook(
     invoke: Callable[..., Result], write_suite: Callable[..., Path]
 ) -> None:
     path = write_suite()
-    done = invoke("run", path, *QUICK, "--verbose", "--seeds", "1", env={"BENCHMNIST_EPOCHS": "3"})
+    done = invoke("run", path, *QUICK, "--verbose", "--seeds", "1", env={"BENCHMNIST_RUN_EPOCHS": "3"})
     assert re.search(r"^Epoch \[2/3\], Step \[10/10\], Loss: \d\.\d{4}$", done.stderr, re.MULTILINE)
 
 
@@ -198,7 +198,9 @@ def test_options_win_over_the_environment_and_that_over_pyproject(
 ) -> None:
     write_suite()
     (tmp_path / "pyproject.toml").write_text(
-        "[tool.benchmnist]\nepochs = 7\nseeds = [4, 6]\ndry-run = true\ndevice = 'cpu'\n", "utf-8"
+        "[tool.benchmnist]\ndevice = 'cpu'\n[tool.benchmnist.run]\nepochs = 7\nseeds = [4, 6]\ndry-run = true\n"
+        "[tool.benchmnist.tune]\ntrials = 3\n",
+        "utf-8",
     )
 
     def shape(*arguments: str, **environment: str) -> str:
@@ -208,16 +210,23 @@ def test_options_win_over_the_environment_and_that_over_pyproject(
         return found[0] if found else ""
 
     assert shape() == "2 × 7 × 10"
-    assert shape(BENCHMNIST_EPOCHS="8") == "2 × 8 × 10"
-    assert shape("--epochs", "9", BENCHMNIST_EPOCHS="8", BENCHMNIST_SEEDS="1") == "1 × 9 × 10"
+    assert shape(BENCHMNIST_RUN_EPOCHS="8", BENCHMNIST_EPOCHS="5", BENCHMNIST_TUNE_EPOCHS="6") == "2 × 8 × 10"
+    assert shape("--epochs", "9", BENCHMNIST_RUN_EPOCHS="8", BENCHMNIST_RUN_SEEDS="1") == "1 × 9 × 10"
 
 
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
-        ("epoch = 3", "tool.benchmnist.epoch: unknown option. Did you mean 'epochs'?"),
-        ("epochs = 0", "0 is not in the range x>=1"),
-        ("epochs = ", "pyproject.toml: cannot be read: Invalid value"),
+        ("run.epoch = 3", "tool.benchmnist.run.epoch: unknown option. Did you mean 'epochs'?"),
+        ("run.epochs = 0", "0 is not in the range x>=1"),
+        ("run.epochs = ", "pyproject.toml: cannot be read: Invalid value"),
+        ("epochs = 3", "tool.benchmnist.epochs: belongs to a command: write it in [tool.benchmnist.run]"),
+        ("keep = 3", "tool.benchmnist.keep: unknown key"),
+        ("devise = 3", "tool.benchmnist.devise: unknown key. Did you mean 'device'?"),
+        ("rum.epochs = 3", "tool.benchmnist.rum: unknown key. Did you mean 'run'?"),
+        ("run = 3", "tool.benchmnist.run must be a table"),
+        ("runs.prune = 3", "tool.benchmnist.runs.prune must be a table"),
+        ("runs.prune.kept = 3", "tool.benchmnist.runs.prune.kept: unknown option. Did you mean 'keep'?"),
     ],
 )
 def test_bad_defaults_in_pyproject(
@@ -229,17 +238,129 @@ def test_bad_defaults_in_pyproject(
     assert expected in done.stderr
 
 
-def test_every_option_has_an_environment_variable(invoke: Callable[..., Result]) -> None:
+def test_every_option_has_a_variable_of_its_command(invoke: Callable[..., Result]) -> None:
     from benchmnist.cli import cli
 
-    context = click.Context(cli)
-    for name in cli.list_commands(context):
-        command = cli.get_command(context, name)
-        assert command is not None
-        for parameter in command.params:
-            if parameter.param_type_name == "option":
-                assert str(parameter.envvar).startswith("BENCHMNIST_")
-                assert f"env var: {parameter.envvar}" in " ".join(invoke(name, "--help").output.split())
+    def look(group: click.Group, *path: str) -> None:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command, words = group.get_command(context, name), (*path, name)
+            assert command is not None
+            shown = "".join(invoke(*words, "--help").output.split())
+            for parameter in command.params:
+                if isinstance(parameter, click.Option):
+                    long = next(text for text in parameter.opts if text.startswith("--"))
+                    own = "_".join(("BENCHMNIST", *words, long.removeprefix("--"))).upper().replace("-", "_")
+                    assert f"envvar:{parameter.envvar or own}" in shown
+                    assert parameter.envvar in (
+                        None,
+                        "BENCHMNIST_DEVICE",
+                        "BENCHMNIST_DATA",
+                        "BENCHMNIST_BLOCK",
+                        "BENCHMNIST_DEBUG",
+                    )
+            if isinstance(command, click.Group):
+                look(command, *words)
+
+    look(cli)
+
+
+def test_a_variable_of_one_command_is_none_of_another(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path], tmp_path: Path
+) -> None:
+    done = invoke("run", write_suite(), *QUICK, "--epochs", "1", env={"BENCHMNIST_RUN_OUT": "mine"})
+    assert done.exit_code == 0, done.output
+    name = Path(done.stderr.split()[-1]).name
+    for command in (["report", name], ["runs"]):  # they look where `run` writes, and where it does so by default
+        assert "small" in invoke(*command, env={"BENCHMNIST_RUN_OUT": "mine"}).stdout
+        assert "small" not in invoke(*command).stdout
+    (tmp_path / "pyproject.toml").write_text('[tool.benchmnist.run]\nout = "mine"\n', "utf-8")
+    assert "small" in invoke("runs").stdout
+    assert (
+        "no runs in other"
+        in invoke("runs", env={"BENCHMNIST_RUNS_OUT": "other"}).stdout + invoke("runs", "--out", "other").stderr
+    )
+    elsewhere = {"BENCHMNIST_RUN_OUT": "mine", "BENCHMNIST_OUT": "mine", "BENCHMNIST_RUN_FORMAT": "csv"}
+    assert invoke("new-plugin", "mine", env=elsewhere).exit_code == 0
+    assert (tmp_path / "benchmnist-mine").is_dir()
+
+
+@pytest.mark.parametrize(("value", "goes_on"), [("true", True), ("1", True), ("false", False), ("", False)])
+def test_resume_may_be_set_in_the_environment(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path], value: str, *, goes_on: bool
+) -> None:
+    path = write_suite()
+    assert invoke("run", path, *QUICK, "--epochs", "1", "--seeds", "1").exit_code == 0
+    done = invoke("run", path, *QUICK, "--dry-run", env={"BENCHMNIST_RUN_RESUME": value})
+    assert done.exit_code == 0, done.output
+    assert ("goes on in" in done.stdout) == goes_on
+
+
+def test_a_dry_run_lists_what_would_be_trained(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path]
+) -> None:
+    path = write_suite()
+    first = invoke("run", path, *QUICK, "--epochs", "1", "--seeds", "2")
+    run = Path(first.stderr.split()[-1])
+    (run / "cases" / "mnist__fc__adam.json").unlink()
+    before = sorted((file, file.stat().st_mtime_ns) for file in Path("runs").rglob("*"))
+    again = invoke("run", path, *QUICK, "--resume", "--dry-run")
+    assert "1 case, 2 trials, 20 steps" in again.stdout
+    assert "mnist/fc/sgd: of this run" in again.stdout
+    assert f"goes on in {run}" in again.stdout
+    reused = invoke("run", path, *QUICK, "--epochs", "1", "--seeds", "2", "--reuse", "--dry-run")
+    assert "1 case, 2 trials, 20 steps" in reused.stdout
+    assert f"mnist/fc/sgd: of small/{run.name}" in reused.stdout
+    assert (
+        "2 cases, 4 trials, 40 steps" in invoke("run", path, *QUICK, "--epochs=1", "--seeds=2", "--dry-run").stdout
+    )
+    assert sorted((file, file.stat().st_mtime_ns) for file in Path("runs").rglob("*")) == before
+
+
+def test_set_overrides_anything_in_a_suite(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path]
+) -> None:
+    path = write_suite()
+    given = ("--set", "optimizers.adam.lr=0.02", "--set", "cases.0.batch_size=50", "--set", 'suite.title="Mine"')
+    done = invoke("run", path, *QUICK, "--epochs", "1", "--seeds", "1", *given)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("Mine\n")
+    assert "overridden in the suite by --set: optimizers.adam.lr=0.02, cases.0.batch_size=50" in " ".join(
+        done.stdout.split()
+    )
+    run = benchmnist.load_run(done.stderr.split()[-1])
+    assert run.record.options["set"] == [*given[1::2]]
+    assert (run["mnist/fc/adam"].case.optimizer.params["lr"], run["mnist/fc/adam"].case.batch_size) == (0.02, 50)
+    for more in ((), given):
+        again = invoke("run", path, *QUICK, "--resume", "--dry-run", *more)
+        assert "no case to train" in again.stdout, again.output
+    other = invoke("run", path, *QUICK, "--resume", "--set", "optimizers.adam.lr=0.5")
+    assert "the run was begun with set = ['optimizers.adam.lr=0.02'" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("foo", "must be KEY=VALUE, such as optimizers.adam.lr=0.01"),
+        ("optimizers.adam.lr=fast", """put a text in double quotes: --set 'optimizers.adam.lr="fast"'"""),
+        ("optimizers..lr=1", "'optimizers..lr' is not a dotted key"),
+        ("a=1\nb=2", "must have one value"),
+        ("a]\n[b=2", "is not a dotted key"),
+        ("cases.7.epochs=1", "--set cases.7.epochs=1: cases has 1 entries, cases.0 to cases.0, and no cases.7"),
+        ("suite.name.first=1", "--set suite.name.first=1: suite.name is not a table"),
+        ("defaults.epochs=0", "--set defaults.epochs=0: should be greater than 0, not 0"),
+        ("optimizers.adam.rate=1", "--set optimizers.adam.rate=1: 'adam' takes no parameter 'rate'"),
+        ("optimisers.adam.lr=1", "unknown table. Did you mean 'optimizers'?"),
+    ],
+)
+def test_a_wrong_set_is_said_where_it_is(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path], given: str, said: str
+) -> None:
+    done = invoke("run", write_suite(), *QUICK, "--set", given)
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.output
+    assert not Path("runs").exists()
 
 
 # Real processes and real signals.
@@ -359,7 +480,7 @@ def _alive(pid: int) -> bool:
 
 def test_on_a_terminal_the_display_is_live(start: Start, write_suite: Callable[..., Path]) -> None:
     parent, terminal = pty.openpty()
-    environment = {**os.environ, "BENCHMNIST_EXECUTOR": "inline"}
+    environment = {**os.environ, "BENCHMNIST_RUN_EXECUTOR": "inline"}
     process = start(write_suite(), stderr=terminal, env=environment)
     os.close(terminal)
     shown = ""

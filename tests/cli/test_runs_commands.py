@@ -80,7 +80,9 @@ def test_runs_are_pruned(invoke: Invoke, runs: Path) -> None:
 
 
 def test_options_of_runs_may_stand_in_pyproject(invoke: Invoke, runs: Path, tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text('[tool.benchmnist]\nout = "elsewhere"\nkeep = 0\n', "utf-8")
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.benchmnist.run]\nout = "elsewhere"\n[tool.benchmnist.runs.prune]\nkeep = 0\n', "utf-8"
+    )
     runs.rename(tmp_path / "elsewhere")
     assert "aaaa" in invoke("runs").stdout
     assert len(invoke("runs", "prune", "--dry-run").stdout.splitlines()) == 3

@@ -12,6 +12,7 @@ import benchmnist
 from benchmnist.errors import SuiteError
 from benchmnist.preflight import isolated
 from benchmnist.preflight.prepare import prepare
+from benchmnist.suites.options import RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,4 +97,4 @@ def test_mistakes_are_still_told(write_suite: Callable[..., Path], install_plugi
     install_plugin("deadly", PLUGIN)
     text = HEAD + "[optimizers.sgd]\nlr = -1.0\n" + cases('"kill", "logistic"')
     with pytest.raises(SuiteError, match=r"optimizers\.sgd\.lr: 'sgd' refuses: Invalid learning rate: -1.0"):
-        prepare(write_suite(text), device="cpu")
+        prepare(write_suite(text), RunOptions(device="cpu"))

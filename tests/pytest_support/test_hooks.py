@@ -171,7 +171,9 @@ def test_without_benchmarks_everything_is_trained_all_the_same() -> None:
     needs_all_epochs = SUITE.replace("batch_size = 50", 'batch_size = 10\nexpect.loss = "< 0.45"')
     said = session("suite.toml", "--benchmark-disable", "-k", "fc/adam", text=needs_all_epochs)
     assert "Rounds" not in said
-    said = session("suite.toml", "--benchmark-disable", "-k", "fc/adam", BENCHMNIST_EPOCHS="1", text=None, code=1)
+    said = session(
+        "suite.toml", "--benchmark-disable", "-k", "fc/adam", BENCHMNIST_PYTEST_EPOCHS="1", text=None, code=1
+    )
     assert "expected loss < 0.45" in said
     assert "3 skipped" in session("suite.toml", "--benchmark-skip")
 

@@ -11,6 +11,7 @@ from training_support import component, make_case
 
 from benchmnist.preflight.prepare import prepare
 from benchmnist.suites.keys import case_key
+from benchmnist.suites.options import RunOptions
 from benchmnist.training.data import Datasets, default_data_root
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def test_the_data_and_the_platform_do() -> None:
 
 def test_a_suite_may_be_renamed_and_reordered(write_suite: Callable[..., Path]) -> None:
     def keys(text: str) -> dict[str, str]:
-        return dict(prepare(write_suite(text), device="cpu").keys)
+        return dict(prepare(write_suite(text), RunOptions(device="cpu")).keys)
 
     expected = keys(SUITE)
     renamed = SUITE.replace("NAME", "another").replace('["fast", "adam"]', '["adam", "fast"]')

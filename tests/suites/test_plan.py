@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from benchmnist.errors import UnknownNameError
 from benchmnist.extensions.registry import find_plugins
-from benchmnist.suites.plan import Overrides, Plan, make_plan
+from benchmnist.suites.options import RunOptions
+from benchmnist.suites.plan import Plan, make_plan
 from benchmnist.suites.reader import Place, Point, read_suite
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ HEAD = '[suite]\nname = "x"\n'
 REGISTRY = find_plugins()
 
 
-def plan_of(path: Path, overrides: Overrides | None = None) -> Plan:
-    return make_plan(read_suite(path), REGISTRY, overrides)
+def plan_of(path: Path, options: RunOptions | None = None) -> Plan:
+    return make_plan(read_suite(path), REGISTRY, options)
 
 
 def test_every_combination_in_order(write_suite: Callable[..., Path]) -> None:
@@ -56,15 +57,15 @@ def test_a_named_configuration_has_its_own_defaults_under_the_suites(write_suite
     assert plan_of(path).cases[0].optimizer.params == {"momentum": 0.9, "nesterov": True, "lr": 0.1}
 
 
-def test_overrides_stand_for_the_suites_own(write_suite: Callable[..., Path]) -> None:
-    plan = plan_of(write_suite(), Overrides(seeds=(7,), epochs=9, engine="dataloader"))
+def test_options_override_the_suites_own(write_suite: Callable[..., Path]) -> None:
+    plan = plan_of(write_suite(), RunOptions(seeds=(7,), epochs=9, engine="dataloader"))
     assert {(case.seeds, case.epochs, case.engine) for case in plan.cases} == {((7,), 9, "dataloader")}
     with pytest.raises(UnknownNameError, match=r"no engine is called 'residnt'\. Did you mean 'resident'\?"):
-        plan_of(write_suite(), Overrides(engine="residnt"))
+        plan_of(write_suite(), RunOptions(engine="residnt"))
 
 
 def test_a_control_is_the_baseline_once_more_with_other_seeds(write_suite: Callable[..., Path]) -> None:
-    sgd, control, adam = plan_of(write_suite(), Overrides(seeds=(0, 5), control=True)).cases
+    sgd, control, adam = plan_of(write_suite(), RunOptions(seeds=(0, 5), control=True)).cases
     assert (control.id, control.method, control.seeds) == ("mnist/fc/sgd/control", "sgd/control", (6, 11))
     assert control.group == sgd.group == adam.group
     assert [case.control for case in (sgd, control, adam)] == [False, True, False]
@@ -73,7 +74,7 @@ def test_a_control_is_the_baseline_once_more_with_other_seeds(write_suite: Calla
 
 def test_a_control_wants_a_baseline(write_suite: Callable[..., Path]) -> None:
     path = write_suite(HEAD + '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n')
-    (problem,) = plan_of(path, Overrides(control=True)).problems
+    (problem,) = plan_of(path, RunOptions(control=True)).problems
     assert "--control wants a baseline to train once more" in str(problem)
 
 

@@ -1,0 +1,111 @@
+"""RunOptions: what a run is asked for beside its suite, the same on the command line, in Python and in pytest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmnist.suites.assignments import parse_assignment
+from benchmnist.suites.reader import seed_list
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def _texts(given: Any) -> tuple[str, ...]:
+    """A text by itself, or several."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What a run is asked for beside its suite. Each attribute is an argument of `benchmnist.run`, too.
+
+    Attributes:
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        seeds: Override the suite's: how many, or which; afterwards which.
+        epochs: Override the suite's.
+        keyword: Only the cases that pytest's `-k` selects with this expression.
+        engine: Override the suite's.
+        order: Override the suite's; None is the suite's, and `interleaved` with `control`.
+        control: Train the baseline of each model once more, with other seeds, to see what differences are noise.
+        set: Override anything in the suite: `("optimizers.adam.lr=0.01", "defaults.epochs=2")`, typed as TOML.
+        executor: Where the cases are executed.
+        executor_options: The options of that executor, by their names: `{"num_gpus": 0.5}` of `ray`.
+        jobs: How many trials at the same time; None leaves it to the executor. `local` then takes one a core of
+            the CPU, each with a thread, or one a GPU.
+        timeout: Seconds that a case may take, with all its trials and all but planning; then it is ended.
+        out: The folder that run folders are made in.
+        data_root: Where datasets are kept; by default BENCHMNIST_DATA, or the user's cache folder.
+        checkpoints: Whether the weights of each trial are kept.
+        block: Plugins to leave out, by their names or those of their distributions.
+        resume: Go on with an interrupted run, in its folder: that one (a path, or the end of its name in `out`),
+            or with True the newest of the suite. Cases that ended are not trained again, as long as nothing has
+            changed that decides their results.
+        reuse: Use the results of earlier runs in `out` where nothing has changed that decides them; each says so.
+
+    Raises:
+        ValueError: if one of them has a value that it may not have.
+    """
+
+    device: str = "auto"
+    seeds: tuple[int, ...] | None = None
+    epochs: int | None = None
+    keyword: str = ""
+    engine: str | None = None
+    order: Literal["suite", "interleaved"] | None = None
+    control: bool = False
+    set: tuple[str, ...] = ()
+    executor: str = "local"
+    executor_options: Mapping[str, Any] = field(default_factory=dict)
+    jobs: int | None = None
+    timeout: float | None = None
+    out: Path = Path("runs")
+    data_root: Path | None = None
+    checkpoints: bool = True
+    block: tuple[str, ...] = ()
+    resume: bool | str | Path = False
+    reuse: bool = False
+
+    def __post_init__(self) -> None:
+        kept: dict[str, Callable[[Any], Any]] = {  # what may be given in more than one form
+            "seeds": seed_list,
+            "set": _texts,
+            "executor_options": dict,
+            "out": Path,
+            "data_root": Path,
+            "block": _texts,
+        }
+        for name, form in kept.items():
+            given = getattr(self, name)
+            object.__setattr__(self, name, None if given is None else form(given))
+        for name in ("epochs", "jobs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be greater than 0, not {value}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"timeout must be greater than 0 seconds, not {self.timeout}")
+        if self.order not in (None, "suite", "interleaved"):
+            raise ValueError(f"order must be 'suite' or 'interleaved', not {self.order!r}")
+        for text in self.set:
+            try:
+                parse_assignment(text)
+            except ValueError as error:
+                raise ValueError(f"set {text!r}: {error}") from error
+
+    @property
+    def cases(self) -> dict[str, Any]:
+        """The options that decide which cases a run has and what it keeps of them, as JSON has them.
+
+        A run that is resumed goes on with those that it began with.
+        """
+        return {
+            "seeds": None if self.seeds is None else [*self.seeds],
+            "epochs": self.epochs,
+            "engine": self.engine,
+            "control": self.control,
+            "keyword": self.keyword,
+            "checkpoints": self.checkpoints,
+            "set": [*self.set],
+        }
