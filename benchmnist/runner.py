@@ -173,7 +173,7 @@ def _workplace(planned: PlannedRun) -> Workplace:
     return Workplace(
         prepared.device,
         prepared.data_root,
-        planned.path,
+        planned.path.absolute(),  # a plugin may change the current folder
         options.checkpoints,
         options.block,
         jobs=options.jobs,
@@ -327,6 +327,7 @@ class _Recorder(Observer):
 
     def run_ended(self, *, interrupted: bool) -> None:
         failed = any(result.failed or result.misses for result in self.ended)
+        failed = failed or {case.id for case in self.record.plan} > {result.id for result in self.ended}
         status = "interrupted" if interrupted else "failed" if failed else "completed"
         self.record = self.record.model_copy(update={"status": status, "ended": now()})
         self.folder.write_record(self.record)
@@ -385,7 +386,7 @@ def _train(harness: Harness, recorder: _Recorder, path: Path) -> bool:
         BenchmnistError: if pytest itself failed.
     """
     log = path / store.SESSION_LOG
-    with log.open("w", encoding="utf-8") as output:
+    with log.open("w", encoding="utf-8", errors="backslashreplace") as output:
         code = _pytest(
             harness.plan,
             _Bridge(harness, recorder),

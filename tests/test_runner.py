@@ -524,3 +524,14 @@ def test_overrides(write_suite: Callable[..., Path]) -> None:
     assert [(trial.seed, len(trial.epochs)) for trial in case.trials] == [(5, 1)]
     assert case.engine == "dataloader"
     assert not (result.path / "checkpoints").exists()
+
+
+def test_a_run_without_the_result_of_a_case_has_failed(write_suite: Callable[..., Path]) -> None:
+    class Loses(benchmnist.Observer):
+        def case_started(self, case: Case) -> None:
+            if case.id.endswith("adam"):
+                raise RuntimeError("not this one")
+
+    run = benchmnist.run(write_suite(), device="cpu", executor="inline", epochs=1, seeds=1, observer=Loses())
+    assert [case.id for case in run.cases] == ["mnist/fc/sgd"]
+    assert run.record.status == "failed"

@@ -154,7 +154,10 @@ def pyproject_defaults(group: click.Group, ctx: click.Context) -> dict[str, Any]
     Raises:
         click.UsageError: if a key is no option of its command, or the file is not TOML.
     """
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError as error:
+        raise click.UsageError("the current folder was deleted; change to another one") from error
     file = next((f for folder in (here, *here.parents) if (f := folder / "pyproject.toml").is_file()), None)
     if file is None:
         return _with_runs_folder(group, ctx, {})

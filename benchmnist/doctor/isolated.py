@@ -258,7 +258,7 @@ def _run(task: Task) -> NoReturn:
     os.chdir(task.folder)
 
     def tell(line: Line) -> None:
-        write_file(task.answer, line.model_dump_json())
+        write_file(task.answer, line.printable().model_dump_json())
 
     module, _, function = task.call.partition(":")
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import traceback
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmnist.errors import BenchmnistError, PluginError
@@ -15,6 +17,7 @@ from benchmnist.training.data import Datasets
 from benchmnist.training.device import DeviceSession
 from benchmnist.training.environment import public_version, resolve_device
 from benchmnist.training.fast_paths import Setting
+from benchmnist.training.leftovers import leftovers
 from benchmnist.training.loop import train_case
 
 if TYPE_CHECKING:
@@ -24,6 +27,25 @@ if TYPE_CHECKING:
 
     from benchmnist.executors import Epoch, Workplace
     from benchmnist.suites.cases import Case
+
+
+def _current_folder() -> str:
+    """The current folder; empty where it is deleted."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return ""
+
+
+def _moved_back(folder: str) -> str:
+    """Changes back to a folder; says so, if it was another."""
+    if not folder or _current_folder() == folder:
+        return ""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        return f"it changed the current folder, which cannot be put back: {error.strerror}"
+    return "it changed the current folder, which was put back after the case"
 
 
 class Bench:
@@ -40,6 +62,11 @@ class Bench:
         self.device = resolve_device(workplace.device)
         self._session: DeviceSession | None = None
         self.broken = ""
+        self._before = leftovers()
+
+    def _left_behind(self) -> str:
+        """What a case left in this process that would change the next ones, in words."""
+        return " and ".join(name for name, state in leftovers().items() if state != self._before[name])
 
     def train(self, case: Case, no_graph: str = "") -> Iterator[Epoch | CaseResult]:
         """Yields the epochs of a case, each to be run before the next; and its result, whatever goes wrong.
@@ -57,16 +84,23 @@ class Bench:
             session = self.session()
             dataset = self.datasets.for_case(case)
         except BenchmnistError as error:
-            yield CaseResult(case=case, status="failed", error=str(error))
+            yield CaseResult(case=case, status="failed", error=str(error)).printable()
         except Exception:  # noqa: BLE001 - a plugin's dataset may raise anything
-            yield CaseResult(case=case, status="failed", error=traceback.format_exc())
+            yield CaseResult(case=case, status="failed", error=traceback.format_exc()).printable()
         else:
+            folder = _current_folder()
             keep = partial(self._save, case) if self.workplace.checkpoints else None
             refused = {"graph": no_graph} if no_graph else {}
             result = yield from train_case(Setting(case, self.registry, dataset, session, refused), keep)
             if result.failed:
                 self.broken = session.broken()
-            yield result
+            if moved := _moved_back(folder):
+                result = result.model_copy(update={"remarks": (*result.remarks, moved)})
+            if left := self._left_behind():
+                self.broken = self.broken or f"{left} is in its way"
+                remark = f"it left {left} behind: the cases after it are trained in another process"
+                result = result.model_copy(update={"remarks": (*result.remarks, remark)})
+            yield result.printable()
 
     def session(self) -> DeviceSession:
         """The device, made ready when the first case is trained.

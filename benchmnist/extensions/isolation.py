@@ -216,14 +216,18 @@ def not_exiting() -> Iterator[None]:
     """Turns the exceptions that are not meant as errors, and would end who calls, into one.
 
     Raises:
-        PluginError: if the code calls `sys.exit`, or raises GeneratorExit.
+        PluginError: if the code calls `sys.exit`, or raises what is no Exception (pytest's own and Ctrl-C aside).
     """
     try:
         yield
+    except (Exception, KeyboardInterrupt):
+        raise
     except SystemExit as error:
         raise PluginError(f"calls sys.exit({error.code!r})") from error
-    except GeneratorExit as error:
-        raise PluginError("raises GeneratorExit") from error
+    except BaseException as error:
+        if type(error).__module__.startswith("_pytest."):
+            raise
+        raise PluginError(f"raises {type(error).__name__}, which is no Exception") from error
 
 
 @contextlib.contextmanager

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticSerializationError
 
 
 class Frozen(BaseModel):
     """A frozen value that is strict JSON on disk: infinities and NaN are the strings "Infinity" and "NaN"."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
+
+    def printable(self) -> Self:
+        """Returns the same value, with characters that UTF-8 does not have escaped (parts of odd file names)."""
+        try:
+            self.model_dump_json()
+        except PydanticSerializationError:
+            return type(self).model_validate(_escaped(self.model_dump()))
+        return self
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_escaped(item) for item in value]
+    return value
 
 
 Group = tuple[str, str, str]

@@ -246,7 +246,9 @@ def train_trial(
                 break
         for place, seed in enumerate(seeds):
             if keep is not None:
-                checkpoints[seed] = keep(seed, trial.alone(place).model.state_dict())
+                with not_exiting():
+                    weights = trial.alone(place).model.state_dict()
+                checkpoints[seed] = keep(seed, weights)
             statuses[seed] = "diverged" if statuses[seed] == "diverged" else "completed"
     finally:
         way.engine.release()

@@ -317,6 +317,21 @@ def test_a_dry_run_lists_what_would_be_trained(
     assert sorted((file, file.stat().st_mtime_ns) for file in Path("runs").rglob("*")) == before
 
 
+def test_a_folder_that_was_deleted_is_said(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    program = "import os; os.rmdir('../gone'); from benchmnist.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "plugins"],
+        cwd=tmp_path / "gone",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "the current folder was deleted; change to another one" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_set_overrides_anything_in_a_suite(
     invoke: Callable[..., Result], write_suite: Callable[..., Path]
 ) -> None:

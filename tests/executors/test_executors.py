@@ -227,6 +227,63 @@ def test_a_worker_that_dies_costs_its_case_only(workplace: Workplace, install_pl
         assert "the last words" in str(result.error)
 
 
+LEAVES_SOMETHING = """
+import os, tempfile, torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
+from benchmnist import ModelSpec, hookimpl
+
+class NoError(BaseException):
+    pass
+
+class Leaves(nn.Sequential):
+    def __init__(self, how):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+        self.how = how
+    def forward(self, x):
+        if self.how == "text":
+            raise ValueError("cannot read bad-\\udcff")
+        if self.how == "no-error":
+            raise NoError
+        if self.how == "folder":
+            os.chdir(tempfile.gettempdir())
+        if self.how == "hook":
+            register_module_forward_hook(lambda module, given, out: out * 0)
+        return super().forward(x)
+
+def leaves(*, input_shape, num_classes, how):
+    return Leaves(how)
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="leaves", summary="", build=leaves)]
+"""
+
+
+@pytest.mark.parametrize("build", [InlineExecutor, LocalExecutor])
+def test_what_a_case_leaves_behind_costs_no_other(
+    build: Callable[[Workplace], Executor], workplace: Workplace, install_plugin: Callable[..., None]
+) -> None:
+    install_plugin("leaves", LEAVES_SOMETHING)
+    kinds = ("text", "no-error", "folder", "hook")
+    evil = [make_case(id=f"a/{how}", model=component("leaves", how=how)) for how in kinds]
+    before = Path.cwd()
+    with build(workplace) as executor:
+        (first, *left, last), _ = execute(executor, make_case(id="a/first"), *evil, make_case(id="a/last"))
+    assert Path.cwd() == before
+    assert [result.status for result in left] == ["failed", "failed", "completed", "completed"]
+    assert r"cannot read bad-\udcff" in str(left[0].error)
+    assert "raises NoError, which is no Exception" in str(left[1].error)
+    assert "it changed the current folder, which was put back after the case" in left[2].remarks
+    assert any(remark.startswith("it left a hook on all modules behind") for remark in left[3].remarks)
+    assert all(
+        trial.checkpoint and (workplace.run_folder / trial.checkpoint).is_file() for trial in left[2].trials
+    )
+    assert [trial.epochs[-1].train_loss for trial in last.trials] == pytest.approx(
+        [trial.epochs[-1].train_loss for trial in first.trials], rel=1e-6
+    )
+
+
 SEER = """
 import os
 from torch import nn

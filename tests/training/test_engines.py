@@ -121,7 +121,7 @@ import random
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations
-from benchmnist import ModelSpec, hookimpl
+from benchmnist import ModelSpec, ScheduleSpec, hookimpl
 
 class Noisy(nn.Linear):
     "Draws by other means than nn.Dropout."
@@ -233,11 +233,48 @@ class Keeping(nn.Module):
 def noisy(*, input_shape, num_classes):
     return Noisy(784, num_classes)
 
+class Linear(nn.Module):
+    def __init__(self, input_shape, num_classes):
+        super().__init__()
+        self.out = nn.Linear(784, num_classes)
+
+class Aliased(Linear):  # a buffer and a parameter with one memory
+    def __init__(self, **shape):
+        super().__init__(**shape)
+        self.register_buffer("alias", self.out.weight.data)
+    def forward(self, x):
+        return self.out(x.flatten(1)) + x.flatten(1) @ self.alias.T
+
+class Complex(Linear):
+    def __init__(self, **shape):
+        super().__init__(**shape)
+        self.turn = nn.Parameter(torch.ones(10, dtype=torch.complex64))
+    def forward(self, x):
+        return (self.out(x.flatten(1)) * self.turn).real
+
+class Sparse(nn.Module):
+    def __init__(self, *, input_shape, num_classes):
+        super().__init__()
+        self.bag = nn.EmbeddingBag(4, num_classes, sparse=True)
+    def forward(self, x):
+        return self.bag((x.flatten(1)[:, 300:500] * 3).long().clamp(0, 3))
+
 @hookimpl
 def benchmnist_models():
     return [ModelSpec(name=n, summary="", build=b) for n, b in
             (("noisy", noisy), ("tied", Tied), ("rebinding", Rebinding), ("drawn", Drawn), ("viewing", Viewing),
-             ("strided", Strided), ("keeping", Keeping))]
+             ("strided", Strided), ("keeping", Keeping), ("aliased", Aliased), ("complex", Complex),
+             ("sparse", Sparse))]
+
+def by_norm(optimizer, *, total_steps):
+    def rate(step):  # only later than what is compared
+        weight = optimizer.param_groups[0]["params"][0]
+        return 1.0 if step < 6 else 1.0 / (1.0 + float(weight.detach().norm()))
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+
+@hookimpl
+def benchmnist_schedules():
+    return [ScheduleSpec(name="by-norm", summary="", build=by_norm)]
 """
 
 
@@ -246,6 +283,9 @@ def benchmnist_models():
     [
         ("noisy", "stacked", "not stacked: vmap: called random operation while in randomness error mode"),
         ("tied", "stacked", "not stacked: two parts of the model share a parameter"),
+        ("aliased", "stacked", "not stacked: out.weight and alias of the model share their memory"),
+        ("complex", "auto", "not fused: `fused=True` requires all the params to be floating point"),
+        ("sparse", "auto", "not fused: `_fused_sgd` does not support sparse gradients"),
         ("rebinding", "stacked", "not stacked: the model puts another tensor in the place of its buffer 'scale'"),
         ("viewing", "auto", None),
         ("strided", "auto", None),
@@ -255,7 +295,7 @@ def test_a_model_that_cannot_be_trained_faster_is_trained_as_it_is(
     install_plugin: Callable[..., None], model: str, engine: str, reason: str | None
 ) -> None:
     install_plugin("odd", ODD_MODELS)
-    options = {"model": model, "seeds": (0, 1), "optimizer": component("sgd", lr=0.1)}
+    options = {"model": model, "seeds": (0, 1), "optimizer": component("sgd", lr=0.1, momentum=0.5)}
     expected = result_of(make_case(engine="dataloader", **options))
     result = result_of(make_case(engine=engine, **options))
     assert (result.status, result.engine) == ("completed", "resident"), result.error
@@ -263,6 +303,14 @@ def test_a_model_that_cannot_be_trained_faster_is_trained_as_it_is(
     assert [remark.partition(";")[0].startswith(reason or "?") for remark in result.remarks] == [True] * bool(
         reason
     )
+
+
+def test_a_schedule_that_may_look_at_all_seeds_is_not_stacked(install_plugin: Callable[..., None]) -> None:
+    install_plugin("odd", ODD_MODELS)
+    options = {"model": "logistic", "schedule": component("by-norm"), "seeds": (0, 1), "epochs": 2}
+    expected, result = (result_of(make_case(engine=engine, **options)) for engine in ("dataloader", "stacked"))
+    assert result.remarks == ("not stacked: the schedule of a plugin may look at the weights of all seeds",)
+    assert losses(result) == pytest.approx(losses(expected), rel=ROUNDING)
 
 
 @pytest.mark.parametrize("where", ["number", "tensor", "structure", "closure"])

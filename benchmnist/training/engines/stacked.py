@@ -131,6 +131,12 @@ def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.
     models = [model.to(device) for model in models]
     if len(dict(models[0].named_parameters())) < len([*models[0].named_parameters(remove_duplicate=False)]):
         raise TrialError("two parts of the model share a parameter")
+    state = [*models[0].named_parameters(), *models[0].named_buffers()]
+    places: dict[int, str] = {}
+    for name, tensor in state:
+        other = places.setdefault(tensor.untyped_storage().data_ptr(), name) if tensor.numel() else name
+        if other != name:
+            raise TrialError(f"{other} and {name} of the model share their memory")
     parameters, _ = stack_module_state([*models])
     holder = copy.deepcopy(models[0])
     for name, stacked in parameters.items():
