@@ -1,26 +1,21 @@
-"""Plan + executor -> one pytest session -> RunResult."""
+"""A run: read `run`, which is its steps in order."""
 
 from __future__ import annotations
 
 import contextlib
-import io
-import os
 from dataclasses import dataclass, field, replace
-from importlib import resources
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from benchmnist.errors import BenchmnistError, StoreError
+from benchmnist.errors import BenchmnistError
 from benchmnist.execution.dispatch import Dispatcher, Observer, called
 from benchmnist.execution.estimates import epoch_seconds
+from benchmnist.execution.recorder import Recorder
 from benchmnist.executors import Workplace, build_executor
 from benchmnist.extensions.hookspecs import HOOK_API
 from benchmnist.preflight.prepare import prepare
-from benchmnist.pytest_support import hooks
-from benchmnist.pytest_support.hooks import HARNESS, Harness
+from benchmnist.pytest_support.embedded import collect, train
+from benchmnist.pytest_support.harness import Harness
 from benchmnist.runs import store
 from benchmnist.runs.index import earlier_results, taken_over
 from benchmnist.runs.results import RunRecord, now
@@ -29,12 +24,12 @@ from benchmnist.suites.reader import Suite, read_suite
 from benchmnist.training.environment import public_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from benchmnist.executors import Executor
-    from benchmnist.preflight.check import Work
     from benchmnist.preflight.prepare import Prepared
-    from benchmnist.runs.results import CaseResult, EpochResult, RunResult, Search
+    from benchmnist.runs.results import CaseResult, RunResult, Search
     from benchmnist.suites.cases import Case
     from benchmnist.suites.plan import Plan
 
@@ -111,15 +106,14 @@ def run(
         if planned.begun is None:
             folder.make()
         stack.enter_context(folder.lock())
-        recorder = _Recorder(
-            folder, _record(planned, executing, searches), observer or Observer(), planned.prepared
-        )
+        record = _record(planned, executing, searches)
+        recorder = Recorder(folder, record, observer or Observer(), planned.prepared.keys)
         recorder.run_started(planned.plan, planned.prepared.work, planned.path)
         known = _taken_over(planned, folder)
         for result in known.values():
             recorder.known(result)
         dispatcher = _dispatcher(planned, executing, recorder, known)
-        interrupted = _train(Harness(planned.plan, dispatcher), recorder, planned.path)
+        interrupted = train(Harness(planned.plan, dispatcher), recorder, planned.path)
         recorder.run_ended(interrupted=interrupted)
     if interrupted:
         raise KeyboardInterrupt
@@ -216,7 +210,7 @@ def _overridden(options: RunOptions) -> str:
 
 
 def _dispatcher(
-    planned: PlannedRun, executing: Executor, recorder: _Recorder, known: Mapping[str, CaseResult]
+    planned: PlannedRun, executing: Executor, recorder: Recorder, known: Mapping[str, CaseResult]
 ) -> Dispatcher:
     """What hands the cases to the executor, in an order by how long they take."""
     seconds = None
@@ -280,84 +274,6 @@ def _as_asked_before(record: RunRecord, options: RunOptions) -> RunOptions:
     return replace(options, **before)
 
 
-class _Recorder(Observer):
-    """Writes everything down before it tells the observer."""
-
-    def __init__(self, folder: store.RunFolder, record: RunRecord, observer: Observer, prepared: Prepared) -> None:
-        self.folder, self.record, self.observer, self.keys = folder, record, observer, prepared.keys
-        self.environment: dict[str, Any] = {}
-        self.ended: list[CaseResult] = []
-        self.error: StoreError | None = None
-
-    def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:
-        self.folder.write_record(self.record)
-        self.observer.run_started(plan, work, path)
-
-    def known(self, result: CaseResult) -> None:
-        """A case that need not be trained: its file is there."""
-        self.ended.append(result)
-        self.environment = result.environment or self.environment
-        self.folder.write_case(result)  # under the name that it has now
-        self.observer.case_ended(result)
-
-    def case_started(self, case: Case) -> None:
-        self.observer.case_started(case)
-
-    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
-        self.observer.epoch_ended(case, seed, result)
-
-    def part_ended(self, result: CaseResult) -> None:
-        result = self._written(result, self.folder.write_part)
-        self.observer.part_ended(result)
-
-    def case_ended(self, result: CaseResult) -> None:
-        self.environment = result.environment or self.environment
-        result = self._written(result, self.folder.write_case)
-        self.ended.append(result)
-        self.observer.case_ended(result)
-
-    def _written(self, result: CaseResult, write: Callable[[CaseResult], None]) -> CaseResult:
-        result = result.model_copy(update={"key": self.keys.get(result.id, "")})
-        try:
-            write(result)
-        except StoreError as error:
-            self.error = error
-            raise
-        return result
-
-    def run_ended(self, *, interrupted: bool) -> None:
-        failed = any(result.failed or result.misses for result in self.ended)
-        whole = {result.id for result in self.ended if result.status != "interrupted"}
-        failed = failed or {case.id for case in self.record.plan} > whole  # one was lost on the way
-        status = "interrupted" if interrupted else "failed" if failed else "completed"
-        self.record = self.record.model_copy(update={"status": status, "ended": now()})
-        self.folder.write_record(self.record)
-
-
-class _Bridge:
-    """The plugin object that hands the harness to the session, and to pytest-benchmark what it should know."""
-
-    def __init__(self, harness: Harness, recorder: _Recorder | None = None) -> None:
-        self.harness, self.recorder = harness, recorder
-        self.collected: list[str] = []
-
-    def pytest_configure(self, config: pytest.Config) -> None:
-        config.stash[HARNESS] = self.harness
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.collected = [item.name for item in session.items]
-
-    def pytest_runtest_logfinish(self) -> None:
-        """Where a result cannot be stored, training more of them is of no use."""
-        if self.recorder is not None and self.recorder.error is not None:
-            raise pytest.exit.Exception(str(self.recorder.error))
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
-        if self.recorder is not None:
-            machine_info["benchmnist"] = self.recorder.environment
-
-
 def select(prepared: Prepared, keyword: str) -> Prepared:
     """The same with only the cases that pytest's own `-k` selects; all of them if the keyword is empty.
 
@@ -366,74 +282,4 @@ def select(prepared: Prepared, keyword: str) -> Prepared:
     """
     if not keyword:
         return prepared
-    plan = prepared.plan
-    bridge = _Bridge(Harness(plan))
-    output = io.StringIO()
-    code = _pytest(plan, bridge, output, "--collect-only", "-k", keyword)
-    if code == pytest.ExitCode.USAGE_ERROR:
-        said = output.getvalue().strip().splitlines()[-1].removeprefix("ERROR: ")
-        raise BenchmnistError(f"-k {keyword!r}: {said}")
-    if not bridge.collected:
-        ids = ", ".join(case.id for case in plan.cases)
-        raise BenchmnistError(f"-k {keyword!r} selects none of the cases; there are: {ids}")
-    return replace(prepared, plan=plan.only(bridge.collected))
-
-
-def _train(harness: Harness, recorder: _Recorder, path: Path) -> bool:
-    """Runs the session; returns whether it was interrupted.
-
-    Raises:
-        StoreError: if a result could not be written.
-        BenchmnistError: if pytest itself failed.
-    """
-    log = path / store.SESSION_LOG
-    with log.open("w", encoding="utf-8", errors="backslashreplace") as output:
-        code = _pytest(
-            harness.plan,
-            _Bridge(harness, recorder),
-            output,
-            f"--benchmark-json={path / store.BENCHMARK_FILE}",
-            f"--benchmark-storage=file://{path}",  # pytest-benchmark makes this folder in any case
-        )
-    if recorder.error is not None:
-        raise recorder.error
-    if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
-        raise BenchmnistError(f"the pytest session failed; {log} says how")
-    return code == pytest.ExitCode.INTERRUPTED
-
-
-def _pytest(plan: Plan, bridge: _Bridge, output: io.TextIOBase, *arguments: str) -> int:
-    """One pytest session on the suite's file, in which nothing of the user's own pytest has a say."""
-    suite = Path(plan.suite.file).resolve()
-    ini = resources.files("benchmnist.pytest_support") / "pytest.ini"
-    fixed = [
-        f"--rootdir={_rootdir(suite)}",  # as it is without us: results are compared by names relative to it
-        f"--config-file={ini}",
-        "--noconftest",
-        "--disable-plugin-autoload",
-        "-ppytest_benchmark.plugin",
-        "-pno:cacheprovider",
-        "--capture=no",  # the redirection below does
-        "-q",
-    ]
-    with (
-        # The last: in somebody's test under xdist, pytest-benchmark must not take this session for a worker's.
-        _without_environment("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER"),
-        contextlib.redirect_stdout(output),
-        contextlib.redirect_stderr(output),
-    ):
-        return pytest.main([str(suite), *fixed, *arguments], plugins=[hooks, bridge])
-
-
-def _rootdir(suite: Path) -> Path:
-    """The nearest folder above with a pyproject.toml; else the suite's own."""
-    return next((folder for folder in suite.parents if (folder / "pyproject.toml").is_file()), suite.parent)
-
-
-@contextlib.contextmanager
-def _without_environment(*names: str) -> Iterator[None]:
-    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
+    return replace(prepared, plan=prepared.plan.only(collect(prepared.plan, keyword)))

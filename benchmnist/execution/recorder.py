@@ -1,0 +1,85 @@
+"""Writes what happens in a run to its folder, as it happens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmnist.errors import StoreError
+from benchmnist.execution.dispatch import Observer
+from benchmnist.runs.results import now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from benchmnist.preflight.check import Work
+    from benchmnist.runs.results import CaseResult, EpochResult, RunRecord
+    from benchmnist.runs.store import RunFolder
+    from benchmnist.suites.cases import Case
+    from benchmnist.suites.plan import Plan
+
+
+class Recorder(Observer):
+    """Writes everything down before it passes it on to another observer.
+
+    Attributes:
+        environment: The machine and the versions of the last case that ended.
+        ended: The results of the cases that ended.
+        error: Why a result could not be written; then training more is of no use.
+    """
+
+    def __init__(self, folder: RunFolder, record: RunRecord, observer: Observer, keys: Mapping[str, str]) -> None:
+        self.folder, self.record, self.observer, self.keys = folder, record, observer, keys
+        self.environment: dict[str, Any] = {}
+        self.ended: list[CaseResult] = []
+        self.error: StoreError | None = None
+
+    def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:
+        """See Observer."""
+        self.folder.write_record(self.record)
+        self.observer.run_started(plan, work, path)
+
+    def known(self, result: CaseResult) -> None:
+        """Notes the result of a case that need not be trained."""
+        self.ended.append(result)
+        self.environment = result.environment or self.environment
+        self.folder.write_case(result)  # under the name that it has now
+        self.observer.case_ended(result)
+
+    def case_started(self, case: Case) -> None:
+        """See Observer."""
+        self.observer.case_started(case)
+
+    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
+        """See Observer."""
+        self.observer.epoch_ended(case, seed, result)
+
+    def part_ended(self, result: CaseResult) -> None:
+        """See Observer."""
+        result = self._written(result, self.folder.write_part)
+        self.observer.part_ended(result)
+
+    def case_ended(self, result: CaseResult) -> None:
+        """See Observer."""
+        self.environment = result.environment or self.environment
+        result = self._written(result, self.folder.write_case)
+        self.ended.append(result)
+        self.observer.case_ended(result)
+
+    def _written(self, result: CaseResult, write: Callable[[CaseResult], None]) -> CaseResult:
+        result = result.model_copy(update={"key": self.keys.get(result.id, "")})
+        try:
+            write(result)
+        except StoreError as error:
+            self.error = error
+            raise
+        return result
+
+    def run_ended(self, *, interrupted: bool) -> None:
+        """Writes down how the run ended."""
+        failed = any(result.failed or result.misses for result in self.ended)
+        whole = {result.id for result in self.ended if result.status != "interrupted"}
+        failed = failed or {case.id for case in self.record.plan} > whole  # one was lost on the way
+        status = "interrupted" if interrupted else "failed" if failed else "completed"
+        self.record = self.record.model_copy(update={"status": status, "ended": now()})
+        self.folder.write_record(self.record)

@@ -1,0 +1,78 @@
+"""All use of what pytest-benchmark does not document. Its tests are the contract that a new version has to keep.
+
+Documented, and used elsewhere: `pedantic`, the marker's `timer`, `group` and `warmup`, `extra_info`, the hooks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pytest
+
+
+def name(benchmark: Any, param: str, params: dict[str, str]) -> None:
+    """Sets what `--benchmark-group-by=param` and `=param:NAME` group by; else only parametrized tests have it."""
+    benchmark.param, benchmark.params = param, params
+
+
+def mark_error(benchmark: Any, *, failed: bool = True) -> None:
+    """Says whether a benchmark is kept out of the results.
+
+    pytest-benchmark does not notice a BaseException such as Ctrl-C, and takes the end of a case with fewer rounds
+    than planned for an error.
+    """
+    benchmark.has_error = failed
+
+
+def makes_a_profile(benchmark: Any) -> bool:
+    """Whether --benchmark-cprofile asks for one round more than there are."""
+    return bool(getattr(benchmark, "cprofile", None))
+
+
+def keep_rounds(benchmark: Any, seconds: Sequence[float]) -> None:
+    """Replaces the rounds of a benchmark that were measured; with --benchmark-disable there are none."""
+    if benchmark.stats is not None:
+        benchmark.stats.stats.data[:] = seconds
+
+
+class _Node:
+    """As much of an item as pytest-benchmark's fixture looks at."""
+
+    def __init__(self, nodeid: str) -> None:
+        self.nodeid, self.name = nodeid, nodeid.partition("::")[2]
+
+
+def replay(config: pytest.Config, nodeid: str, measured: dict[str, Any]) -> None:
+    """Feeds measured epochs to pytest-benchmark through its own fixture, with a clock that shows them."""
+    from pytest_benchmark.fixture import BenchmarkFixture
+    from pytest_benchmark.utils import NameWrapper
+
+    session = config.pluginmanager.get_plugin("pytest-benchmark")
+    if session is None or session.skip or config.getoption("benchmark_disable"):
+        return
+    shown = 0.0
+
+    def clock() -> float:
+        return shown
+
+    def run(seconds: float) -> None:
+        nonlocal shown
+        shown += seconds
+
+    node = _Node(nodeid)
+    fixture = BenchmarkFixture(
+        node,
+        add_stats=session.benchmarks.append,
+        logger=session.logger,
+        warner=config.issue_config_time_warning,
+        disabled=False,
+        **{**session.options, "timer": NameWrapper(clock), "cprofile": False},
+        group=f"{measured['group']} (measured in parallel)",
+    )
+    fixture.param, fixture.params = node.name, measured["params"]
+    seconds = iter(measured["seconds"])
+    fixture.pedantic(run, setup=lambda: ((next(seconds),), {}), rounds=len(measured["seconds"]))
+    fixture.extra_info.update(measured["extra_info"], measured="in parallel")

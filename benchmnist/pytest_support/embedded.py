@@ -1,0 +1,125 @@
+"""Our own pytest session: `benchmnist run` trains in one, in which nothing of the user's own pytest has a say."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmnist.errors import BenchmnistError
+from benchmnist.pytest_support import hooks
+from benchmnist.pytest_support.harness import HARNESS, Harness
+from benchmnist.runs import store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmnist.execution.recorder import Recorder
+    from benchmnist.suites.plan import Plan
+
+
+def collect(plan: Plan, keyword: str) -> list[str]:
+    """The ids of the cases that pytest's own `-k` selects.
+
+    Raises:
+        BenchmnistError: if it selects none, or is no such expression.
+    """
+    bridge = _Bridge(Harness(plan))
+    output = io.StringIO()
+    code = _pytest(plan, bridge, output, "--collect-only", "-k", keyword)
+    if code == pytest.ExitCode.USAGE_ERROR:
+        said = output.getvalue().strip().splitlines()[-1].removeprefix("ERROR: ")
+        raise BenchmnistError(f"-k {keyword!r}: {said}")
+    if not bridge.collected:
+        ids = ", ".join(case.id for case in plan.cases)
+        raise BenchmnistError(f"-k {keyword!r} selects none of the cases; there are: {ids}")
+    return bridge.collected
+
+
+def train(harness: Harness, recorder: Recorder, path: Path) -> bool:
+    """Runs the cases in a session; returns whether it was interrupted.
+
+    Raises:
+        StoreError: if a result could not be written.
+        BenchmnistError: if pytest itself failed.
+    """
+    log = path / store.SESSION_LOG
+    with log.open("w", encoding="utf-8", errors="backslashreplace") as output:
+        code = _pytest(
+            harness.plan,
+            _Bridge(harness, recorder),
+            output,
+            f"--benchmark-json={path / store.BENCHMARK_FILE}",
+            f"--benchmark-storage=file://{path}",  # pytest-benchmark makes this folder in any case
+        )
+    if recorder.error is not None:
+        raise recorder.error
+    if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
+        raise BenchmnistError(f"the pytest session failed; {log} says how")
+    return code == pytest.ExitCode.INTERRUPTED
+
+
+def _pytest(plan: Plan, bridge: _Bridge, output: io.TextIOBase, *arguments: str) -> int:
+    """One pytest session on the suite's file, in which nothing of the user's own pytest has a say."""
+    suite = Path(plan.suite.file).resolve()
+    ini = resources.files("benchmnist.pytest_support") / "pytest.ini"
+    fixed = [
+        f"--rootdir={_rootdir(suite)}",  # as it is without us: results are compared by names relative to it
+        f"--config-file={ini}",
+        "--noconftest",
+        "--disable-plugin-autoload",
+        "-ppytest_benchmark.plugin",
+        "-pno:cacheprovider",
+        "--capture=no",  # the redirection below does
+        "-q",
+    ]
+    with (
+        # The last: in somebody's test under xdist, pytest-benchmark must not take this session for a worker's.
+        _without_environment("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER"),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
+    ):
+        return pytest.main([str(suite), *fixed, *arguments], plugins=[hooks, bridge])
+
+
+def _rootdir(suite: Path) -> Path:
+    """The nearest folder above with a pyproject.toml; else the suite's own."""
+    return next((folder for folder in suite.parents if (folder / "pyproject.toml").is_file()), suite.parent)
+
+
+@contextlib.contextmanager
+def _without_environment(*names: str) -> Iterator[None]:
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+class _Bridge:
+    """Hands the harness to the session, and the environment to pytest-benchmark."""
+
+    def __init__(self, harness: Harness, recorder: Recorder | None = None) -> None:
+        self.harness, self.recorder = harness, recorder
+        self.collected: list[str] = []
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[HARNESS] = self.harness
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.collected = [item.name for item in session.items]
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Ends the session where a result cannot be stored: training more of them is of no use."""
+        if self.recorder is not None and self.recorder.error is not None:
+            raise pytest.exit.Exception(str(self.recorder.error))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
+        if self.recorder is not None:
+            machine_info["benchmnist"] = self.recorder.environment

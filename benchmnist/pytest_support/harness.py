@@ -1,0 +1,101 @@
+"""What a session runs, and how a plain pytest run comes by it. Only pytest is imported at the top."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from benchmnist.execution.dispatch import Dispatcher
+    from benchmnist.suites.options import RunOptions
+    from benchmnist.suites.plan import Plan
+
+OPTIONS = {
+    "device": "device to train on: auto, cpu, cuda, cuda:N or mps",
+    "engine": "override the suite's: auto, dataloader, resident, graph or stacked",
+    "seeds": "override the suite's: how many, or which (0,4,7)",
+    "epochs": "override the suite's",
+    "executor": "where cases are executed: inline, local or a plugin's",
+    "jobs": "how many trials to train at the same time; by default 1 on this machine",
+}
+SHARED = ("device",)
+"""Those whose environment variable is that of `benchmnist run`, too."""
+
+
+@dataclass(frozen=True)
+class Harness:
+    """What a session runs. `benchmnist run` puts it in the config's stash; a plain pytest run makes its own."""
+
+    plan: Plan
+    dispatcher: Dispatcher | None = None  # None where cases are only collected
+
+
+HARNESS = pytest.StashKey[Harness]()
+ENVIRONMENT = pytest.StashKey[dict[str, Any]]()
+
+
+def run_options(config: pytest.Config) -> RunOptions:
+    """The options of a plain pytest run.
+
+    Raises:
+        BenchmnistError: if one of them has a value that it may not have.
+    """
+    from benchmnist.errors import BenchmnistError
+    from benchmnist.suites.options import RunOptions
+    from benchmnist.suites.reader import parse_seeds
+
+    read: dict[str, Callable[[str], Any]] = {"seeds": parse_seeds, "epochs": int, "jobs": int}
+    given: dict[str, Any] = {"executor": "inline", "set": config.getoption("benchmnist_set")}
+    for name in OPTIONS:
+        if text := config.getoption(f"benchmnist_{name}"):
+            try:
+                given[name] = read.get(name, str)(text)
+            except ValueError as error:
+                raise BenchmnistError(f"--benchmnist-{name}: {error}") from error
+    try:
+        return RunOptions(**given)
+    except ValueError as error:
+        raise BenchmnistError(f"--benchmnist-{error}") from error
+
+
+def own_harness(config: pytest.Config, suite: Path) -> Harness:
+    """For a plain pytest run: nothing is kept but what pytest-benchmark keeps."""
+    import contextlib
+    import tempfile
+    from pathlib import Path
+
+    from benchmnist.execution.dispatch import Dispatcher, Observer
+    from benchmnist.executors import Workplace, build_executor
+    from benchmnist.preflight.prepare import prepare
+
+    options = run_options(config)
+    try:
+        shown = suite.relative_to(config.invocation_params.dir)
+    except ValueError:
+        shown = suite
+    prepared = prepare(
+        shown if shown.is_file() else suite,
+        options,
+    )
+    for note in prepared.notes:
+        config.issue_config_time_warning(pytest.PytestWarning(note), stacklevel=2)
+    stack = contextlib.ExitStack()
+    config.add_cleanup(stack.close)
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmnist-")))
+    workplace = Workplace(
+        prepared.device,
+        prepared.data_root,
+        folder,
+        checkpoints=False,
+        jobs=options.jobs or (None if prepared.executor.remote else 1),  # by default one after the other
+        gpus=prepared.gpus,
+    )
+    executing = stack.enter_context(build_executor(prepared.executor, workplace))
+    return Harness(
+        prepared.plan, Dispatcher(executing, Observer(), interleaved=prepared.plan.suite.order == "interleaved")
+    )

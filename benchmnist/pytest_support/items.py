@@ -1,0 +1,197 @@
+"""A suite as a test file, a case as an item of it. Only pytest is imported at the top."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmnist.pytest_support import benchmark_api
+from benchmnist.pytest_support.harness import ENVIRONMENT, HARNESS, Harness, own_harness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from benchmnist.execution.dispatch import Dispatcher
+    from benchmnist.executors import Epoch
+    from benchmnist.runs.results import CaseResult, EpochResult
+    from benchmnist.suites.cases import Case
+
+
+class SuiteFile(pytest.File):
+    """A suite: one item a case."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """The cases of the plan, in its order."""
+        harness = self.config.stash.get(HARNESS, None) or own_harness(self.config, self.path)
+        for case in harness.plan.cases:
+            item: CaseItem = CaseItem.from_parent(
+                self, name=case.id, callobj=CaseTraining(case, harness, self.config)
+            )
+            yield item
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
+        """What is wrong with a suite is a line each, without a traceback."""
+        return _in_words(excinfo) or super().repr_failure(excinfo)
+
+
+def _in_words(excinfo: pytest.ExceptionInfo[BaseException]) -> str | None:
+    """What our own errors say; they were written to be read without a traceback."""
+    from benchmnist.errors import BenchmnistError
+
+    return str(excinfo.value) if isinstance(excinfo.value, BenchmnistError) else None
+
+
+class CaseItem(pytest.Function):
+    """A case: asks for pytest-benchmark's fixture, whose clock shows the training time and nothing else."""
+
+    obj: CaseTraining
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        case = self.obj.case
+        self.add_marker(pytest.mark.benchmark(timer=self.obj.clock, warmup=False, group=case.model.label))
+        for name in case.marks:
+            self.config.addinivalue_line("markers", f"{name}: declared in {self.path.name}")
+            self.add_marker(getattr(pytest.mark, name))
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """The line of the suite that asks for the case, counted from 0."""
+        line = self.obj.case.line
+        return self.path, line - 1 if line else None, self.name
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
+        """The traceback of the training, not ours; what was missed, in words."""
+        return _in_words(excinfo) or super().repr_failure(excinfo)
+
+
+class _NoMoreEpochs(Exception):  # noqa: N818 - not an error
+    """A case has fewer rounds than it was planned to have: a trial diverged or failed."""
+
+
+class CaseTraining:
+    """The test function of a case: every epoch is one round of `benchmark.pedantic`.
+
+    The clock is a replay (the documented `timer` of pytest-benchmark): it advances by what each epoch measured
+    of itself, between two synchronisations of the device, wherever it was trained. So what pytest-benchmark
+    reports is exactly what the results say.
+    """
+
+    def __init__(self, case: Case, harness: Harness, config: pytest.Config) -> None:
+        self.case, self.harness, self.config = case, harness, config
+        self.trained_seconds = 0.0
+        self.measured: dict[str, Any] | None = None  # for xdist: what the main process has to know
+
+    def clock(self) -> float:
+        """The seconds of training so far."""
+        return self.trained_seconds
+
+    def __call__(self, benchmark: Any) -> None:
+        """Trains the case; what pytest calls."""
+        from benchmnist.errors import ExpectationError, TrialError
+
+        assert self.harness.dispatcher is not None  # noqa: S101 - the session was not started to collect only
+        params = _params(self.case)
+        benchmark_api.name(benchmark, self.case.id, params)
+        try:
+            result, rounds = self._train(benchmark, self.harness.dispatcher)
+        except BaseException:  # Ctrl-C among them, which pytest-benchmark does not notice
+            benchmark_api.mark_error(benchmark)
+            self.harness.dispatcher.interrupt()
+            raise
+        failed = result.failed or not rounds
+        benchmark_api.mark_error(benchmark, failed=failed)
+        benchmark.extra_info.update(_extra_info(result, rounds))
+        self.config.stash[ENVIRONMENT] = result.environment
+        if not failed:
+            self.measured = {
+                "params": params,
+                "seconds": [epoch.seconds for _, epoch in rounds],
+                "extra_info": benchmark.extra_info,
+                "group": self.case.model.label,
+                "environment": result.environment,
+            }
+        if result.failed:
+            raise TrialError(result.error)
+        if result.misses:
+            raise ExpectationError("\n".join(result.misses))
+
+    def _train(self, benchmark: Any, dispatcher: Dispatcher) -> tuple[CaseResult, list[tuple[int, EpochResult]]]:
+        """Trains every epoch, as many of them as pytest-benchmark wants under its clock.
+
+        Returns the result of the case, and the seed and the result of each epoch in the order of the rounds. The
+        epochs themselves are let go: each holds on to its model and its images, and a session to its items.
+        """
+        epochs = dispatcher.epochs(self.case)
+        result: CaseResult | None = None
+        ran: list[Epoch] = []
+
+        def next_epoch() -> tuple[tuple[Epoch], dict[str, Any]]:
+            nonlocal result
+            try:
+                epoch = next(epochs)
+            except StopIteration as stop:
+                result = stop.value or result  # an exhausted generator has no value any more
+                if len(ran) == self.case.rounds and benchmark_api.makes_a_profile(benchmark):
+                    return (ran[-1],), {}  # --benchmark-cprofile asks for one more than there are
+                raise _NoMoreEpochs from None
+            ran.append(epoch)
+            return (epoch,), {}
+
+        try:
+            benchmark.pedantic(self._run, setup=next_epoch, rounds=self.case.rounds)
+            while result is None:  # with --benchmark-disable pedantic runs one round only, and some are left
+                (epoch,), _ = next_epoch()
+                self._run(epoch)
+        except _NoMoreEpochs:
+            pass
+        except BaseException:
+            epochs.close()
+            raise
+        assert result is not None  # noqa: S101 - there are no more epochs
+        given_up = [place for place, epoch in enumerate(ran[:-1], 1) if epoch.result is None]
+        last = ran[given_up[-1] if given_up else 0 :]
+        if given_up:  # the case was begun anew: the rounds before do not count
+            benchmark_api.keep_rounds(benchmark, [epoch.seconds for epoch in last if epoch.result is not None])
+        return result, [(epoch.seed, epoch.result) for epoch in last if epoch.result is not None]
+
+    def _run(self, epoch: Epoch) -> None:
+        epoch.run()
+        self.trained_seconds += epoch.seconds
+
+
+def _params(case: Case) -> dict[str, str]:
+    """What `--benchmark-group-by=param:model` groups by."""
+    return {
+        "dataset": case.dataset.label,
+        "model": case.model.label,
+        "optimizer": case.method,
+    }
+
+
+def _extra_info(result: CaseResult, rounds: list[tuple[int, EpochResult]]) -> dict[str, Any]:
+    """What a maintainer tracks beside the times; None where there is no finite figure, since JSON has no NaN."""
+    from benchmnist.analysis.summary import summarise
+
+    summary = summarise(result)
+    reference = [epoch.reference_seconds for _, epoch in rounds]
+    return {
+        **_params(result.case),
+        "status": result.status,
+        "epochs": result.case.epochs,
+        "seeds": list(result.case.seeds),
+        "batch_size": result.case.batch_size,
+        "accuracy": summary.accuracy,
+        "train_loss": summary.train_loss,
+        "images_per_second": summary.images_per_second,
+        "engine": result.engine,
+        "precision": result.precision,
+        "peak_memory": result.peak_memory,
+        "device": result.environment.get("device"),
+        "fingerprint": result.environment.get("fingerprint"),
+        "measured": "alone" if result.side_by_side == 1 else f"{result.side_by_side} side by side",
+        "rounds": [[seed, epoch.epoch] for seed, epoch in rounds],  # the seed and the epoch of each
+        **({"reference_seconds": reference} if all(reference) else {}),
+        **({"reused_from": result.reused_from} if result.reused_from else {}),
+    }
