@@ -120,7 +120,7 @@ def test_a_traceback_is_that_of_the_training(tmp_path: Path, monkeypatch: pytest
     said = session("suite.toml", "--benchmark-json=out.json", text=SUITE.replace("logistic", "raises"), code=1)
     assert "1 failed, 2 passed" in said
     assert "raise RuntimeError('not today')" in said
-    assert "hooks.py" not in said and "items.py" not in said
+    assert not {"hooks.py", "items.py"} & {*re.findall(r"\w+\.py", said)}
     assert len(benchmarks()["benchmarks"]) == 2
 
 
