@@ -15,15 +15,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmnist import runner
+from benchmnist.analysis.figures import seed_figures
 from benchmnist.analysis.searches import CHANCE
-from benchmnist.analysis.summary import final_accuracies
 from benchmnist.errors import BenchmnistError, Problem, SuiteError
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.metrics import PRIMARY
 from benchmnist.runs import store
 from benchmnist.runs.results import Attempt, Search
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import make_plan, variant_of
-from benchmnist.suites.reader import Expect, Place, Point, Suite, Tune, read_suite
+from benchmnist.suites.reader import Place, Point, Suite, Tune, read_suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -164,7 +165,7 @@ class Hunt:
             case = result.case
             method = "/".join((case.optimizer.name, *case.axes))
             if Place(case.dataset.label, case.model.label, case.label, method) == self.place:
-                values = [*final_accuracies(result).values()]
+                values = [*seed_figures(result, PRIMARY).values()]
                 whole = len(values) == len(case.seeds)  # one seed that diverged is one too many
                 accuracies[case.optimizer.variant] = statistics.fmean(values) if whole else None
         return Search(
@@ -278,7 +279,6 @@ def _search_suite(suite: Suite, plan: Plan) -> Suite:
     first = max(seed for case in plan.cases for seed in case.seeds) + 1
     how = suite.tune
     kept = [(place, block) for place, block in enumerate(suite.blocks) if searched & {*block.optimizers}]
-    nothing = Expect()
     blocks = tuple(
         block.model_copy(
             update={
@@ -289,7 +289,7 @@ def _search_suite(suite: Suite, plan: Plan) -> Suite:
                 "baseline": None,
                 "target_accuracy": None,
                 "margin": None,
-                "expect": nothing,
+                "expect": {},
             }
         )
         for _, block in kept
@@ -301,12 +301,10 @@ def _search_suite(suite: Suite, plan: Plan) -> Suite:
         order="suite",
         blocks=blocks,
         block_indices=tuple(suite.block_indices[place] for place, _ in kept),
-        expect=nothing,
-        models={name: table.model_copy(update={"expect": nothing}) for name, table in suite.models.items()},
-        optimizers={
-            name: table.model_copy(update={"expect": nothing}) for name, table in suite.optimizers.items()
-        },
-        datasets={name: table.model_copy(update={"expect": nothing}) for name, table in suite.datasets.items()},
+        expect={},
+        models={name: table.model_copy(update={"expect": {}}) for name, table in suite.models.items()},
+        optimizers={name: table.model_copy(update={"expect": {}}) for name, table in suite.optimizers.items()},
+        datasets={name: table.model_copy(update={"expect": {}}) for name, table in suite.datasets.items()},
     )
 
 

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 def made_up_trial(seed: int, accuracy: float, *, loss: float, seconds: float) -> TrialResult:
     """One epoch of one seed."""
     epoch = EpochResult(
-        epoch=1, seconds=seconds, train_loss=loss, step_losses=(), test_loss=1.0, test_accuracy=accuracy
+        epoch=1,
+        seconds=seconds,
+        train_loss=loss,
+        step_losses=(),
+        metrics={"test_loss": 1.0, "test_accuracy": accuracy},
     )
     return TrialResult(seed=seed, status="completed", epochs=(epoch,))
 
@@ -50,8 +54,7 @@ def made_up_result(
             train_loss=float("nan") if broken else 3 - 2.9 * reached / 110,
             step_losses=(),
             learning_rate=0.1,
-            test_loss=None if broken else 3 - 2.8 * reached / 110,
-            test_accuracy=None if broken else reached,
+            metrics={} if broken else {"test_loss": 3 - 2.8 * reached / 110, "test_accuracy": reached},
         )
 
     status: Status = "diverged" if diverged else "completed"
@@ -93,8 +96,7 @@ def seeds_result(
                 train_loss=1.0 if reached is not None else float("nan"),
                 step_losses=(),
                 learning_rate=lr,
-                test_loss=None if reached is None else 1.0,
-                test_accuracy=reached,
+                metrics={} if reached is None else {"test_loss": 1.0, "test_accuracy": reached},
             )
             for n, reached in enumerate(there, 1)
         )

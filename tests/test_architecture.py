@@ -19,6 +19,7 @@ PACKAGE = ROOT / "benchmnist"
 ORDER = (
     "text",
     "errors",
+    "metrics",
     "extensions",
     "suites",
     "runs",

@@ -159,5 +159,4 @@ def accuracy_in_train_mode(run: benchmnist.RunResult, name: str) -> float:
     trial = build_trial(case, 0, setting.registry, setting.dataset, setting.device)
     trial.model.load_state_dict(safetensors.torch.load_file(run.path / str(run[name].trials[0].checkpoint)))
     images = to_unit(setting.dataset.test_images, setting.device)
-    _, accuracy = evaluate(trial, images, setting.dataset.test_labels, case)
-    return accuracy
+    return evaluate(trial, images, setting.dataset.test_labels, case)["test_accuracy"]

@@ -6,37 +6,15 @@ import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchmnist.analysis.figures import measured, seed_figures
+from benchmnist.metrics import COMPARABLE, find_metric
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult, RunResult
     from benchmnist.suites.cases import Case
-
-MetricName = Literal["accuracy", "loss", "seconds"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A figure that is compared.
-
-    Attributes:
-        name: What it is called.
-        title: With its unit.
-        relative: Whether a difference is a ratio.
-        better: Whether more of it is better, or less.
-    """
-
-    name: MetricName
-    title: str
-    relative: bool
-    better: Literal["more", "less"]
-
-
-METRICS = (
-    Metric("accuracy", "test accuracy after the last epoch, %", relative=False, better="more"),
-    Metric("loss", "mean training loss of the last epoch", relative=False, better="less"),
-    Metric("seconds", "seconds of training an epoch", relative=True, better="less"),
-)
 
 
 @dataclass(frozen=True)
@@ -65,7 +43,7 @@ class Change:
     """From the first run to another.
 
     Attributes:
-        difference: The other's mean less the first's; of a relative metric, the other's by the first's.
+        difference: The other's mean less the first's; of a `ratio` metric, the other's by the first's.
         word: `better` or `worse` where the two ranges, mean ± standard deviation, do not touch, `within the
             spread` where they do, `same` where every seed has the same figure; `one seed` where there is no
             spread to hold a difference against.
@@ -89,12 +67,25 @@ class Row:
     results: tuple[CaseResult | None, ...]
     altered: tuple[str, ...] = ()
 
-    def figures(self, metric: Metric) -> list[Figure | None]:
-        """By run."""
-        return [None if result is None else _figure(result, metric.name) for result in self.results]
+    def figures(self, wanted: Metric | str) -> list[Figure | None]:
+        """By run.
 
-    def changes(self, metric: Metric) -> list[Change | None]:
-        """From the first run to each other; None where one of them has no such figure."""
+        Raises:
+            BenchmnistError: if the metric is unknown, or has no value for each seed.
+        """
+        metric = find_metric(wanted, COMPARABLE)
+        return [
+            None if result is None else Figure(tuple(seed_figures(result, metric).values()))
+            for result in self.results
+        ]
+
+    def changes(self, wanted: Metric | str) -> list[Change | None]:
+        """From the first run to each other; None where one of them has no such figure.
+
+        Raises:
+            BenchmnistError: if the metric is unknown, or has no value for each seed.
+        """
+        metric = find_metric(wanted, COMPARABLE)
         first, *others = self.figures(metric)
         return [_change(metric, first, other) for other in others]
 
@@ -106,11 +97,13 @@ class Comparison:
     Attributes:
         runs: As they were given.
         rows: Every case that any run has, in the order in which the runs have them.
+        metrics: What is compared.
         surroundings: What of the machines, versions and settings differs: its name, and by run what it was.
     """
 
     runs: tuple[RunResult, ...]
     rows: tuple[Row, ...]
+    metrics: tuple[Metric, ...]
     surroundings: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def only_in(self) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -121,44 +114,40 @@ class Comparison:
                 yield row.id, there
 
 
-def compare_runs(runs: Sequence[RunResult]) -> Comparison:
-    """Holds every run against the first, case by case; a case is the same where its id is."""
+def compare_runs(runs: Sequence[RunResult], metrics: Sequence[str] = ()) -> Comparison:
+    """Holds every run against the first, case by case; a case is the same where its id is.
+
+    Args:
+        runs: Two or more.
+        metrics: The keys of what is compared; the main metrics by default.
+
+    Raises:
+        BenchmnistError: if one of the metrics is unknown, or has no value for each seed.
+    """
+    chosen = [find_metric(key, COMPARABLE) for key in metrics] or measured(
+        (result for run in runs for result in run.cases), [each for each in COMPARABLE if each.main]
+    )
     ids = dict.fromkeys(result.id for run in runs for result in run.cases)
     by_id = [{result.id: result for result in run.cases} for run in runs]
     rows = []
     for case_id in ids:
         results = tuple(known.get(case_id) for known in by_id)
         rows.append(Row(case_id, results, tuple(_altered(results))))
-    return Comparison(tuple(runs), tuple(rows), _surroundings(runs))
-
-
-def _figure(result: CaseResult, metric: MetricName) -> Figure:
-    values = []
-    for trial in result.trials:
-        if trial.status != "completed":
-            continue
-        last = trial.epochs[-1]
-        if metric == "seconds":
-            values.append(statistics.median(epoch.seconds for epoch in trial.epochs))
-        elif metric == "loss":
-            values.append(last.train_loss)
-        elif last.test_accuracy is not None:
-            values.append(last.test_accuracy)
-    return Figure(tuple(values))
+    return Comparison(tuple(runs), tuple(rows), tuple(chosen), _surroundings(runs))
 
 
 def _change(metric: Metric, first: Figure | None, other: Figure | None) -> Change | None:
     if first is None or other is None or first.mean is None or other.mean is None:
         return None
     difference = other.mean - first.mean
-    said = difference if not metric.relative else other.mean / first.mean if first.mean else 1.0
+    said = difference if not metric.ratio else other.mean / first.mean if first.mean else 1.0
     if first.values == other.values:
         return Change(said, "same")
     if first.std is None or other.std is None:
         return Change(said, "one seed")
     if abs(difference) <= first.std + other.std:
         return Change(said, "within the spread")
-    return Change(said, "better" if (difference > 0) == (metric.better == "more") else "worse")
+    return Change(said, "better" if (difference > 0) == (metric.better == "higher") else "worse")
 
 
 def _altered(results: Sequence[CaseResult | None]) -> Iterator[str]:

@@ -6,44 +6,44 @@ import operator
 import re
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.summary import summarise
+from benchmnist.analysis.figures import case_figure, seed_figures
+from benchmnist.metrics import JUDGED, find_metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult
 
 OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
-SHOWN = {"accuracy": "{:.2f} %", "loss": "{:.4f}", "images_per_second": "{:,.0f}"}
 
 
 def missed(result: CaseResult) -> tuple[str, ...]:
-    """A sentence for each expectation that was not met; a seed that has no such figure has not met it."""
+    """A sentence for each expectation that was not met; a seed that has no such figure has not met it.
+
+    Raises:
+        BenchmnistError: if something is expected of an unknown metric.
+    """
     sentences = []
-    for metric, comparison in result.case.expect.items():
+    for key, comparison in result.case.expect.items():
         sign, number = re.split(r"(?<=[<>=]) *(?=\d)", comparison)
         holds, bound = OPERATORS[sign], float(number)
+        metric = find_metric(key, JUDGED)
         seen = _seen(result, metric)
         wrong = {who: value for who, value in seen.items() if value is None or not holds(value, bound)}
         if wrong:
             figures = ", ".join(
-                f"{'nothing' if value is None else SHOWN[metric].format(value)} {who}".strip()
+                f"{'nothing' if value is None else metric.text(value)} {who}".strip()
                 for who, value in wrong.items()
             )
-            sentences.append(f"expected {metric} {comparison}, saw {figures}")
+            sentences.append(f"expected {key} {comparison}, saw {figures}")
     return tuple(sentences)
 
 
-def _seen(result: CaseResult, metric: str) -> Mapping[str, float | None]:
-    """The figure, by whose it is: of each seed, but for the speed, which is the case's."""
-    if metric == "images_per_second":
-        return {"": summarise(result).images_per_second}
-    ended = {trial.seed: trial for trial in result.trials if trial.status == "completed"}
-    return {
-        f"for seed {seed}": None
-        if seed not in ended
-        else ended[seed].epochs[-1].test_accuracy
-        if metric == "accuracy"
-        else ended[seed].epochs[-1].train_loss
-        for seed in result.case.seeds
-    }
+def _seen(result: CaseResult, metric: Metric) -> Mapping[str, float | None]:
+    """The figure, by whose it is: of each seed, or of the case."""
+    if metric.level == "case":
+        figure = case_figure(result, metric)
+        return {"": None if figure is None else figure.mean}
+    found = seed_figures(result, metric)
+    return {f"for seed {seed}": found.get(seed) for seed in result.case.seeds}

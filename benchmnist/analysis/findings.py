@@ -18,6 +18,7 @@ from benchmnist.analysis.statistics import LEAST_PAIRS, LEVEL
 from benchmnist.analysis.summary import by_group, group_title, summarise
 from benchmnist.analysis.targets import log_ratio, split, times_to_target
 from benchmnist.analysis.verdicts import judge, judge_pair
+from benchmnist.metrics import EPOCH_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -187,7 +188,7 @@ def _convolution(models: Sequence[ModelDescription], results: Sequence[CaseResul
             continue
         with_and_without = Counter(convolves.get((dataset, r.case.model.label)) for r in here)
         chosen_from = with_and_without[True] * with_and_without[False]
-        accuracy, seconds = judge_pair(one, other, of=chosen_from), judge_pair(one, other, "seconds")
+        accuracy, seconds = judge_pair(one, other, of=chosen_from), judge_pair(one, other, EPOCH_SECONDS)
         if accuracy.p is None:
             continue
         shown = {

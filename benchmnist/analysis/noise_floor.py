@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmnist.analysis.figures import compared_figures
 from benchmnist.analysis.statistics import Sample, welch
-from benchmnist.analysis.summary import final_accuracies
-from benchmnist.analysis.verdicts import log_seconds
+from benchmnist.metrics import EPOCH_SECONDS, PRIMARY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult
     from benchmnist.suites.cases import Group
 
@@ -41,15 +42,15 @@ def noise_floors(results: Sequence[CaseResult]) -> dict[Group, Floor]:
     for control in results:
         baseline = baselines.get(control.case.group)
         if control.case.control and baseline is not None:
-            times = _apart([*log_seconds(control).values()], [*log_seconds(baseline).values()])
+            times = _apart(control, baseline, EPOCH_SECONDS)
             floors[control.case.group] = Floor(
-                _apart([*final_accuracies(control).values()], [*final_accuracies(baseline).values()]),
-                None if times is None else math.exp(times),
+                _apart(control, baseline, PRIMARY), None if times is None else math.exp(times)
             )
     return floors
 
 
-def _apart(one: Sequence[float], other: Sequence[float]) -> float | None:
+def _apart(control: CaseResult, baseline: CaseResult, metric: Metric) -> float | None:
+    one, other = ([*compared_figures(each, metric).values()] for each in (control, baseline))
     if min(len(one), len(other)) < 2:  # noqa: PLR2004 - one seed has no spread
         return None
     difference, half, _ = welch(Sample.of(one), Sample.of(other))

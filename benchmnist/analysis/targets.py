@@ -8,8 +8,8 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmnist.analysis.figures import median_seconds
 from benchmnist.analysis.statistics import Paired
-from benchmnist.analysis.summary import median_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import math
 import statistics
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from benchmnist.analysis.figures import compared_figures, seed_figures
 from benchmnist.analysis.statistics import LEVEL, Paired, holm
-from benchmnist.analysis.summary import final_accuracies
+from benchmnist.metrics import COMPARABLE, PRIMARY, find_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult
 
 Word = Literal["better", "worse", "equivalent", "no difference shown", "more seeds", "nothing can be said"]
-Metric = Literal["accuracy", "seconds"]
 
 MOST_MORE_SEEDS = 30
 """A difference that wants more than so many seeds beside those that there are is not promised to anybody."""
@@ -30,8 +30,7 @@ class Verdict:
 
     Attributes:
         one, other: The results.
-        metric: What is compared: `accuracy`, the test accuracy after the last epoch in points, or `seconds`, the
-            natural logarithm of a seed's median epoch time.
+        metric: What is compared; of a `ratio`, such as times, the natural logarithms.
         paired: The one's figure less the other's, of each seed that completed in both.
         margin: What difference is none, in points; None where the suite does not say.
         p: Of the difference, corrected for all comparisons that were made with it (Holm); None of too few seeds.
@@ -66,8 +65,7 @@ class Verdict:
         if self.equivalence_p is not None and self.equivalence_p <= LEVEL:
             return "equivalent"
         if self.p <= LEVEL:
-            more_is_better = self.metric == "accuracy"
-            return "better" if (self.paired.mean > 0) == more_is_better else "worse"
+            return "better" if (self.paired.mean > 0) == (self.metric.better == "higher") else "worse"
         return "no difference shown" if self.more is None else "more seeds"
 
     @property
@@ -76,14 +74,18 @@ class Verdict:
         return self.paired.interval
 
 
-def judge(results: Sequence[CaseResult], metric: Metric = "accuracy") -> list[Verdict]:
+def judge(results: Sequence[CaseResult], metric: Metric | str = PRIMARY) -> list[Verdict]:
     """A verdict on each pair of cases that differ in one thing: see `pairs`. All of them are one family.
 
     So the chance that any `better` or `worse` among them is a mistake is at most LEVEL, if differences are
     normally distributed; and likewise of the `equivalent` ones.
+
+    Raises:
+        BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
-    figures = {id(result): _figures(result, metric) for result in results}
-    made = [_compared(one, other, metric, figures[id(one)], figures[id(other)]) for one, other in pairs(results)]
+    judged = find_metric(metric, COMPARABLE)
+    figures = {id(result): compared_figures(result, judged) for result in results}
+    made = [_compared(one, other, judged, figures[id(one)], figures[id(other)]) for one, other in pairs(results)]
     telling = [v for v in made if v.paired.says_something]
     corrected = dict(zip(map(id, telling), holm([v.paired.p or 0.0 for v in telling]), strict=True))
     with_margin = [v for v in telling if v.margin is not None]
@@ -100,12 +102,16 @@ def judge(results: Sequence[CaseResult], metric: Metric = "accuracy") -> list[Ve
     ]
 
 
-def judge_pair(one: CaseResult, other: CaseResult, metric: Metric = "accuracy", *, of: int = 1) -> Verdict:
+def judge_pair(one: CaseResult, other: CaseResult, metric: Metric | str = PRIMARY, *, of: int = 1) -> Verdict:
     """The verdict on two cases, whatever they are, that were chosen from so many pairs by their means.
 
     The p values are multiplied by that (Bonferroni): whichever is chosen, a mistake has at most the chance LEVEL.
+
+    Raises:
+        BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
-    v = _compared(one, other, metric, _figures(one, metric), _figures(other, metric))
+    judged = find_metric(metric, COMPARABLE)
+    v = _compared(one, other, judged, compared_figures(one, judged), compared_figures(other, judged))
     if not v.paired.says_something:
         return v
     equivalence = None if v.margin is None else min(1.0, of * (v.paired.equivalence_p(v.margin) or 0.0))
@@ -138,13 +144,13 @@ def pairs(results: Sequence[CaseResult]) -> Iterator[tuple[CaseResult, CaseResul
 
 def telling(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Those that a table shows: beside the baseline, the next in the ranking of a group, the model before."""
-    means = {id(r): _mean(r) for v in verdicts for r in (v.one, v.other)}
+    ranks = {id(r): _rank(r, v.metric) for v in verdicts for r in (v.one, v.other)}
     ranked: dict[object, list[CaseResult]] = {}
     for result in {id(r): r for v in verdicts for r in (v.one, v.other)}.values():
         ranked.setdefault(result.case.group, []).append(result)
     next_to = set()
     for members in ranked.values():
-        members.sort(key=lambda r: means[id(r)], reverse=True)
+        members.sort(key=lambda r: ranks[id(r)])
         next_to |= {frozenset((r.id, after.id)) for r, after in itertools.pairwise(members)}
     return [
         v
@@ -155,25 +161,16 @@ def telling(verdicts: Sequence[Verdict]) -> list[Verdict]:
     ]
 
 
-def _mean(result: CaseResult) -> float:
-    return statistics.fmean(final_accuracies(result).values() or [-math.inf])
-
-
-def log_seconds(result: CaseResult) -> dict[int, float]:
-    """The natural logarithm of each seed's median epoch time in seconds; of trials that completed."""
-    return {
-        trial.seed: math.log(seconds)
-        for trial in result.trials
-        if trial.status == "completed" and (seconds := statistics.median(e.seconds for e in trial.epochs)) > 0
-    }
-
-
-def _figures(result: CaseResult, metric: Metric) -> Mapping[int, float]:
-    return final_accuracies(result) if metric == "accuracy" else log_seconds(result)
+def _rank(result: CaseResult, metric: Metric) -> tuple[bool, float]:
+    """Orders cases, the best first; those without a figure come last."""
+    values = [*seed_figures(result, metric).values()]
+    if not values:
+        return True, 0.0
+    return False, statistics.fmean(values) * (-1 if metric.better == "higher" else 1)
 
 
 def _compared(
     one: CaseResult, other: CaseResult, metric: Metric, ours: Mapping[int, float], theirs: Mapping[int, float]
 ) -> Verdict:
     paired = Paired(tuple(ours[seed] - theirs[seed] for seed in ours if seed in theirs))
-    return Verdict(one, other, metric, paired, one.case.margin if metric == "accuracy" else None)
+    return Verdict(one, other, metric, paired, one.case.margin if metric == PRIMARY else None)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from benchmnist.cli.documents import Document, document_options
-from benchmnist.cli.options import NamedPath, debug_option, option, out_option, run_names
+from benchmnist.cli.options import NamedPath, debug_option, listed, option, out_option, run_names
 
 
 @click.command("compare")
@@ -19,6 +19,13 @@ from benchmnist.cli.options import NamedPath, debug_option, option, out_option, 
     help="What to print.  [default: rich; with --update markdown]",
 )
 @option(
+    "--metrics",
+    type=click.UNPROCESSED,
+    callback=listed,
+    metavar="NAME,...",
+    help="Compare these metrics, such as test_loss.  [default: the main ones]",
+)
+@option(
     "--plots",
     type=NamedPath(file_okay=False, path_type=Path),
     help="Draw the curves of all runs over each other into this folder; markdown links them.",
@@ -27,7 +34,7 @@ from benchmnist.cli.options import NamedPath, debug_option, option, out_option, 
 @out_option
 @debug_option
 def command(runs: tuple[str, ...], format: str | None, plots: Path | None, out: Path, **options: Any) -> None:  # noqa: A002
-    """Say what changed from the first RUN to each other: accuracy, loss, speed, versions, parameters.
+    """Say what changed from the first RUN to each other: metrics, versions, parameters.
 
     Cases are aligned by their ids. Each difference is said to be more than the seeds' spread, or not.
     """
@@ -47,7 +54,7 @@ def command(runs: tuple[str, ...], format: str | None, plots: Path | None, out: 
         raise click.UsageError("--update writes into a document: --format markdown")
     if len(runs) < 2:  # noqa: PLR2004 - one run has nothing beside it
         raise click.UsageError("compare takes two runs or more")
-    comparison = compare_runs([load_run(find_run(run, out)) for run in runs])
+    comparison = compare_runs([load_run(find_run(run, out)) for run in runs], options["metrics"])
     pictures = draw_comparison(comparison, plots) if plots else {}
     if form == "rich":
         if document.file:

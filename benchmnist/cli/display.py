@@ -15,6 +15,7 @@ from benchmnist.analysis.findings import findings
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.cli.console import progress_console
 from benchmnist.execution.dispatch import Observer
+from benchmnist.metrics import PRIMARY
 from benchmnist.reports.tables import ComparisonTable, legend
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class LiveDisplay(Display):
             self.current.pop(over, None)
         self.over.clear()
         self.current[case.id, seed] = f"{case.id}: {_epoch(case, seed, result)}"
-        if result.epoch == case.epochs or result.test_loss is None:
+        if result.epoch == case.epochs or not result.metrics:
             self.over.add((case.id, seed))
         self.draw()
 
@@ -251,7 +252,8 @@ class LiveDisplay(Display):
 def _epoch(case: Case, seed: int, result: EpochResult) -> str:
     """An epoch in one line."""
     where = f"seed {seed}, epoch {result.epoch}/{case.epochs}"
-    tested = "diverged" if result.test_accuracy is None else f"accuracy {result.test_accuracy:.2f} %"
+    figure = result.figure(PRIMARY)
+    tested = "diverged" if figure is None else f"{PRIMARY.name} {PRIMARY.text(figure)}"
     return f"{where}: loss {result.train_loss:.4f}, {tested}, {result.seconds:.3g} s"
 
 

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from benchmnist.cli.documents import Document, document_options
 from benchmnist.cli.options import NamedPath, debug_option, listed, option, out_option, run_names
+from benchmnist.metrics import LEVELS, PRIMARY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
     from benchmnist.reports.columns import View
     from benchmnist.runs.results import RunResult
+
+
+class _Part(NamedTuple):
+    """What of a run is shown: --show, the table's view, --about and --metric."""
+
+    show: str
+    view: View | None
+    about: re.Pattern[str] | None
+    metric: str | None
 
 
 def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> re.Pattern[str] | None:
@@ -33,6 +45,11 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
     type=click.Choice(["rich", "markdown", "html", "csv", "latex", "json"]),
     help="What to print: the table in one of these forms, or the page.  [default: rich; with --update markdown]",
 )
+@option(
+    "--level",
+    type=click.Choice(LEVELS),
+    help="Rows of csv and json: one a case, seed, epoch or stored step.  [default: case]",
+)
 @option("--columns", type=click.UNPROCESSED, callback=listed, metavar="NAME,...", help="The columns of the table.")
 @option("--sort", default="", metavar="[-]NAME", help="Order the rows by a column, best first; with - the worst.")
 @option(
@@ -48,6 +65,11 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
     default="comparison",
     show_default=True,
     help="What of the report: the comparison table, or something else, as rich or markdown.",
+)
+@option(
+    "--metric",
+    metavar="NAME",
+    help=f"With --show verdicts: the metric that is judged.  [default: {PRIMARY.key}]",
 )
 @option(
     "--plots",
@@ -74,9 +96,32 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
     check = options["check"]
     document = Document(options["output"], options["update"], options["name"], check=check)
     form = format or ("markdown" if options["update"] or show == "plots" else "rich")
+    part = _Part(show, _view(options), options["about"], options["metric"])
+    _refuse_what_does_not_go_together(form, part, plots, options)
+    result, about = load_run(find_run(run, out)), part.about
+    if about is not None and show == "comparison":
+        result = result.model_copy(update={"cases": tuple(case for case in result.cases if about.search(case.id))})
+    if show == "plots" and plots is not None:
+        document.keep(_drawn(result, plots, document, about, check=check))
+    elif form == "rich" and document.file is None:
+        from benchmnist.cli.console import results_console
+
+        _print(result, part, results_console())
+    elif form in ("csv", "json"):
+        from benchmnist.reports.records import records
+
+        document.keep(records(result, options["level"] or LEVELS[0], part.view).text(form))
+    else:
+        document.keep(_text(result, form, part))
+
+
+def _refuse_what_does_not_go_together(
+    form: str, part: _Part, plots: Path | None, options: Mapping[str, Any]
+) -> None:
+    """Raises a UsageError for the first two options that do not go together."""
+    show, view = part.show, part.view
     if options["update"] and form in ("rich", "html"):
         raise click.UsageError("--update writes into a document: --format markdown, csv, latex or json")
-    view = _view(options)
     if form == "html" and view is not None:
         raise click.UsageError(
             "the page has all columns, to be sorted there: leave out --columns, --sort, --group-by"
@@ -85,19 +130,12 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
         raise click.UsageError(
             f"--show {show} comes as rich or markdown, and has no --columns, --sort or --group-by"
         )
+    if options["level"] is not None and form not in ("csv", "json"):
+        raise click.UsageError("--level chooses the rows of csv and json: --format csv or json")
+    if part.metric is not None and show != "verdicts":
+        raise click.UsageError("--metric chooses what --show verdicts judges")
     if (show == "plots") != (plots is not None) or (show == "plots" and form != "markdown"):
         raise click.UsageError("--show plots and --plots FOLDER go together, and come as markdown")
-    result, about = load_run(find_run(run, out)), options["about"]
-    if about is not None and show == "comparison":
-        result = result.model_copy(update={"cases": tuple(case for case in result.cases if about.search(case.id))})
-    if show == "plots" and plots is not None:
-        document.keep(_drawn(result, plots, document, about, check=check))
-    elif form == "rich" and document.file is None:
-        from benchmnist.cli.console import results_console
-
-        _print(result, show, view, about, results_console())
-    else:
-        document.keep(_text(result, form, show, view, about))
 
 
 def _drawn(
@@ -117,23 +155,21 @@ def _drawn(
     return "\n".join(links) or "Nothing was trained.\n"
 
 
-def _print(
-    result: RunResult, show: str, view: View | None, about: re.Pattern[str] | None, console: Console
-) -> None:
+def _print(result: RunResult, part: _Part, console: Console) -> None:
     """What is to be shown, on a terminal or as on one."""
     from benchmnist.cli.display import show_findings, show_run
     from benchmnist.reports.extra_tables import rich_sheet, sheets
 
-    if show == "comparison":
-        show_run(result, console, view)
-    elif show == "findings":
-        show_findings(result, console, about)
+    if part.show == "comparison":
+        show_run(result, console, part.view)
+    elif part.show == "findings":
+        show_findings(result, console, part.about)
     else:
-        there = sheets(result, show, about)
+        there = sheets(result, part.show, part.about, part.metric)
         for sheet in there:
             console.print(rich_sheet(sheet))
         if not there:
-            console.print(_missing(show))
+            console.print(_missing(part.show))
 
 
 def _missing(show: str) -> str:
@@ -153,7 +189,7 @@ def _view(options: dict[str, Any]) -> View | None:
     return View(columns or FIGURES, sort, group_by) if columns or sort or group_by else None
 
 
-def _text(result: RunResult, form: str, show: str, view: View | None, about: re.Pattern[str] | None) -> str:
+def _text(result: RunResult, form: str, part: _Part) -> str:
     if form == "html":
         from benchmnist.reports.html import report_page
 
@@ -163,12 +199,12 @@ def _text(result: RunResult, form: str, show: str, view: View | None, about: re.
 
         console = Console(width=80, no_color=True)
         with console.capture() as captured:
-            _print(result, show, view, about, console)
+            _print(result, part, console)
         return captured.get()
-    if show == "comparison":
+    if part.show == "comparison":
         from benchmnist.reports.tables import render
 
-        return render(result, form, view)
+        return render(result, form, part.view)
     from benchmnist.reports.markdown import part_of_report
 
-    return part_of_report(result, show, about) or f"{_missing(show)}\n"
+    return part_of_report(result, part.show, part.about, part.metric) or f"{_missing(part.show)}\n"

@@ -131,7 +131,7 @@ class _Ledger:
         """The trials that have ended, and of the others the epochs that have been seen."""
         trials = {trial.seed: trial for part in self.parts for trial in part.trials}
         for seed, epochs in self.seen.items():
-            diverged = epochs[-1].test_loss is None
+            diverged = not epochs[-1].metrics
             whole: Status = (
                 "diverged" if diverged else "completed" if len(epochs) == self.case.epochs else cut_short
             )

@@ -173,6 +173,7 @@ def _params(case: Case) -> dict[str, str]:
 def _extra_info(result: CaseResult, rounds: list[tuple[int, EpochResult]]) -> dict[str, Any]:
     """What a maintainer tracks beside the times; None where there is no finite figure, since JSON has no NaN."""
     from benchmnist.analysis.summary import summarise
+    from benchmnist.metrics import JUDGED
 
     summary = summarise(result)
     reference = [epoch.reference_seconds for _, epoch in rounds]
@@ -182,12 +183,9 @@ def _extra_info(result: CaseResult, rounds: list[tuple[int, EpochResult]]) -> di
         "epochs": result.case.epochs,
         "seeds": list(result.case.seeds),
         "batch_size": result.case.batch_size,
-        "accuracy": summary.accuracy,
-        "train_loss": summary.train_loss,
-        "images_per_second": summary.images_per_second,
+        **{metric.key: summary.mean(metric.key) for metric in JUDGED},
         "engine": result.engine,
         "precision": result.precision,
-        "peak_memory": result.peak_memory,
         "device": result.environment.get("device"),
         "fingerprint": result.environment.get("fingerprint"),
         "measured": "alone" if result.side_by_side == 1 else f"{result.side_by_side} side by side",

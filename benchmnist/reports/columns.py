@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmnist.errors import BenchmnistError, nearest
+from benchmnist.metrics import METRICS, PRIMARY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from benchmnist.analysis.summary import Summary
+    from benchmnist.metrics import Metric
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,11 @@ class Column:
     Attributes:
         key: What `--columns` and the files for programs call it.
         title: What tables for people call it.
-        value: What it says of a case; None where there is nothing to say. (mean, standard deviation) is one value.
+        value: What it says of a case; None where there is nothing to say.
         show: A value, as a table for people shows it.
         best: Which value is best; None of a column of words, and where none is better than another.
         words: Whether it holds words: they stand on the left, and may take a second line.
+        over_seeds: Whether a value is a MeanStd, which files for programs have in two columns.
     """
 
     key: str
@@ -33,6 +36,7 @@ class Column:
     show: Callable[[Any], str] = str
     best: Literal["max", "min"] | None = None
     words: bool = False
+    over_seeds: bool = False
 
     def figure(self, value: Any) -> str:
         """A value as it is shown, without its deviation: what is equal to the eye is equally good."""
@@ -77,8 +81,28 @@ def size(value: float) -> str:
     return f"{three_figures(rounded / 1000**power)} {'BkMGT'[power]}B"
 
 
-def _pair(mean: float | None, std: float | None) -> tuple[float, float | None] | None:
-    return None if mean is None else (mean, std)
+FORMS: dict[str, Callable[[float], str]] = {"figures": three_figures, "count": compact, "bytes": size}
+BEST: dict[str | None, Literal["max", "min"] | None] = {"higher": "max", "lower": "min", None: None}
+
+
+def _columns(metric: Metric) -> Iterator[Column]:
+    """The column of a metric; of the primary one also that of its best value."""
+    plain = FORMS.get(metric.form) or f"{{:.{metric.digits}f}}".format
+    best = BEST[metric.better]
+    if metric.level == "case":
+        yield Column(metric.key, metric.head, lambda s: s.mean(metric.key), plain, best)
+        return
+
+    def mean_only(value: tuple[float, float | None]) -> str:
+        return plain(value[0])
+
+    show = mean_and_std(f".{metric.digits}f") if metric.spread else mean_only
+    yield Column(metric.key, metric.head, lambda s: s.figures.get(metric.key), show, best, over_seeds=True)
+    if metric == PRIMARY:
+        yield Column(BEST_KEY, "best", lambda s: s.best, plain, best)
+
+
+BEST_KEY, GAIN_KEY, SPEEDUP_KEY = f"best_{PRIMARY.key}", f"{PRIMARY.key}_gain", "speedup"
 
 
 def _params(s: Summary) -> str | None:
@@ -94,16 +118,9 @@ COLUMNS = (
     Column("optimizer", "optimizer", lambda s: s.result.case.method, words=True),
     Column("schedule", "schedule", lambda s: s.result.case.schedule and s.result.case.schedule.label, words=True),
     Column("params", "parameters", _params, words=True),
-    Column("accuracy", "accuracy, %", lambda s: _pair(s.accuracy, s.accuracy_std), mean_and_std(".2f"), "max"),
-    Column("best_accuracy", "best", lambda s: s.best_accuracy, "{:.2f}".format, "max"),
-    Column("train_loss", "loss", lambda s: s.train_loss, "{:.4f}".format, "min"),
-    Column("test_loss", "test loss", lambda s: s.test_loss, "{:.4f}".format, "min"),
-    Column("epoch_seconds", "s/epoch", lambda s: s.epoch_seconds, three_figures, "min"),
-    Column("images_per_second", "img/s", lambda s: s.images_per_second, compact, "max"),
-    Column("speedup", "speed", lambda s: s.speedup, "{:.2f}×".format, "max"),
-    Column("accuracy_gain", "gain", lambda s: s.accuracy_gain, "{:+.2f}".format, "max"),
-    Column("peak_memory", "memory", lambda s: s.result.peak_memory or None, size, "min"),
-    Column("wall_seconds", "wall s", lambda s: s.result.wall_seconds or None, three_figures, "min"),
+    *(column for metric in METRICS if metric.level != "step" for column in _columns(metric)),
+    Column(SPEEDUP_KEY, "speed", lambda s: s.speedup, "{:.2f}×".format, "max"),
+    Column(GAIN_KEY, "gain", lambda s: s.gain, PRIMARY.change, BEST[PRIMARY.better]),
     Column("weights", "weights", lambda s: s.result.parameters or None, "{:,}".format),
     Column("epochs", "epochs", lambda s: s.result.case.epochs),
     Column("batch_size", "batch", lambda s: s.result.case.batch_size),
@@ -123,13 +140,9 @@ COLUMNS = (
 IDENTITY = ("dataset", "model", "optimizer")
 """What tells the rows apart."""
 FIGURES = (
-    "accuracy",
-    "best_accuracy",
-    "train_loss",
-    "epoch_seconds",
-    "images_per_second",
-    "speedup",
-    "accuracy_gain",
+    *(c.key for metric in METRICS if metric.main and metric.level != "step" for c in _columns(metric)),
+    SPEEDUP_KEY,
+    GAIN_KEY,
     "status",
 )
 """What a table says of each, unless it is asked for something else."""

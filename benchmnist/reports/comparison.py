@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tabulate import tabulate
 
-from benchmnist.analysis.comparison import METRICS
+from benchmnist.analysis.figures import measured
 from benchmnist.analysis.summary import group_title
+from benchmnist.metrics import CURVES
 from benchmnist.reports.columns import mean_and_std, three_figures
 from benchmnist.reports.html import page
-from benchmnist.reports.plots import DASHES, LABELS, MARKERS, Curve, group_file, optimizer_styles, overlay
+from benchmnist.reports.plots import DASHES, MARKERS, Curve, group_file, optimizer_styles, overlay
 from benchmnist.reports.tables import escape_markdown
 from benchmnist.runs.store import write_file
 
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from benchmnist.analysis.comparison import Change, Comparison, Figure, Metric
+    from benchmnist.analysis.comparison import Change, Comparison, Figure
+    from benchmnist.metrics import Metric
     from benchmnist.runs.results import RunResult
 
 STYLES = {"better": "green", "worse": "red"}
-SPOKEN = {("seconds", "better"): "faster", ("seconds", "worse"): "slower"}
+SPOKEN = {"better": "faster", "worse": "slower"}
+"""Of times."""
 ABOUT = (
     "Each run is held against A, the first, case by case. A difference is better or worse where the two ranges, "
     "mean ± sample standard deviation over the seeds, do not touch; otherwise it is within the seeds' spread."
@@ -45,8 +48,8 @@ def run_title(run: RunResult) -> str:
 def _figure(metric: Metric, figure: Figure | None) -> str:
     if figure is None or figure.mean is None:
         return "–"
-    decimals = {"accuracy": 2, "loss": 4}.get(metric.name)
-    if decimals is None:
+    decimals = metric.digits
+    if metric.form == "figures":
         decimals = len(three_figures(figure.mean).partition(".")[2])
     return mean_and_std(f".{decimals}f")((figure.mean, figure.std))
 
@@ -54,9 +57,13 @@ def _figure(metric: Metric, figure: Figure | None) -> str:
 def _change(metric: Metric, change: Change | None) -> str:
     if change is None:
         return "–"
-    amount = {"accuracy": "{:+.2f}", "loss": "{:+.4f}", "seconds": "{:.2f}×"}[metric.name]
-    word = SPOKEN.get((metric.name, change.word), change.word)
-    return f"{amount.format(change.difference)} {word}"
+    word = SPOKEN.get(change.word, change.word) if metric.unit == "s" else change.word
+    return f"{metric.change(change.difference)} {word}"
+
+
+def _title(metric: Metric) -> str:
+    """`test accuracy after the last epoch, %`."""
+    return f"{metric.says}, {metric.unit}" if metric.unit else metric.says
 
 
 class Cell(NamedTuple):
@@ -110,14 +117,14 @@ def rich_comparison(comparison: Comparison) -> RenderableType:
     from rich.text import Text
 
     parts: list[RenderableType] = [Text(f"{name}  {title}") for name, title in _titles(comparison).items()]
-    for metric in METRICS:
+    for metric in comparison.metrics:
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
         table.add_column("case", overflow="fold")
         for head in _heads(comparison)[1:]:
             table.add_column(head, justify="left" if "→" in head else "right", no_wrap="→" not in head)
         for row in _rows(comparison, metric):
             table.add_row(*(Text.assemble((cell.text, STYLES.get(cell.word, ""))) for cell in row))
-        parts += [Text(f"\n{metric.title}", style="bold cyan"), table]
+        parts += [Text(f"\n{_title(metric)}", style="bold cyan"), table]
     if comparison.surroundings:
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
         for head in ("", *_letters(comparison)):
@@ -134,13 +141,13 @@ def markdown_comparison(comparison: Comparison, plots: Mapping[str, str] | None 
     heads = [escape_markdown(head) for head in _heads(comparison)]
     align = ["left", *("left" if "→" in head else "right" for head in heads[1:])]
     parts = ["\n".join(f"- {name}: {escape_markdown(title)}" for name, title in _titles(comparison).items())]
-    for metric in METRICS:
+    for metric in comparison.metrics:
         rows = [
             [("**{}**" if cell.word in STYLES else "{}").format(escape_markdown(cell.text)) for cell in row]
             for row in _rows(comparison, metric)
         ]
         table = tabulate(rows, heads, "github", disable_numparse=True, colalign=align if rows else None)
-        parts += [f"### {metric.title[0].upper()}{metric.title[1:]}", table]
+        parts += [f"### {_title(metric)[0].upper()}{_title(metric)[1:]}", table]
     if comparison.surroundings:
         rows = [
             [escape_markdown(text) for text in (name, *values)] for name, values in comparison.surroundings.items()
@@ -177,10 +184,10 @@ def draw_comparison(comparison: Comparison, folder: Path) -> dict[str, str]:
     files = {}
     for group, curves in _curves(comparison).items():
         drawn = [curve for curve in curves if curve.result.has_epochs]
-        for metric in LABELS if drawn else ():
+        for metric in measured((curve.result for curve in drawn), CURVES) if drawn else ():
             name = group_file(group, metric)
             write_file(folder / name, overlay(group_title(group), drawn, metric))
-            files[f"{metric.replace('_', ' ')} of {group_title(group)}"] = name
+            files[f"{metric.title} of {group_title(group)}"] = name
     return files
 
 
@@ -194,7 +201,7 @@ def comparison_page(comparison: Comparison) -> str:
         subtitle="; ".join(f"{name}: {title}" for name, title in _titles(comparison).items()),
         about=ABOUT,
         heads=_heads(comparison),
-        tables=[{"title": metric.title, "rows": _rows(comparison, metric)} for metric in METRICS],
+        tables=[{"title": _title(metric), "rows": _rows(comparison, metric)} for metric in comparison.metrics],
         names=_letters(comparison),
         surroundings=comparison.surroundings,
         remarks=_remarks(comparison),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.targets import profiles, split, times_to_target
 from benchmnist.analysis.verdicts import judge, telling
+from benchmnist.metrics import COMPARABLE, PRIMARY, find_metric
 from benchmnist.reports.columns import three_figures
 from benchmnist.reports.tables import escape_markdown
 from benchmnist.text import counted
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.targets import TimeToTarget
     from benchmnist.analysis.verdicts import Verdict
+    from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult, ModelDescription, RunResult, Search
 
 NOTHING = "–"
@@ -54,9 +57,14 @@ def _namer(run: RunResult) -> Callable[[CaseResult], str]:
     return lambda result: result.id.split("/", 1)[1] if one else result.id
 
 
-def verdict_sheet(run: RunResult) -> Sheet | None:
-    """Each case beside its baseline and its neighbours; None where nothing stands beside anything."""
-    shown = telling(judge(run.cases))
+def verdict_sheet(run: RunResult, wanted: Metric | str = PRIMARY) -> Sheet | None:
+    """Each case beside its baseline and its neighbours; None where nothing stands beside anything.
+
+    Raises:
+        BenchmnistError: if the metric is unknown, or has no value for each seed.
+    """
+    metric = find_metric(wanted, COMPARABLE)
+    shown = telling(judge(run.cases, metric))
     if not shown:
         return None
     with_margin = any(v.margin is not None for v in shown)
@@ -66,7 +74,7 @@ def verdict_sheet(run: RunResult) -> Sheet | None:
         ("case", "beside", "verdict", "difference", "interval", "p", "seeds"),
         3,
         tuple((name(v.one), name(v.other), *_verdict_row(v)) for v in shown),
-        "difference: of the test accuracy after the last epoch, in points, seed by seed; interval: of its mean, "
+        f"difference: of the {metric.says}, {_in(metric)}, seed by seed; interval: of its mean, "
         f"{1 - LEVEL:.0%}; p: of the paired t test, corrected for all comparisons of the run (Holm)"
         + ("; equivalent: shown to be less than the suite's margin (TOST)" if with_margin else ""),
     )
@@ -79,11 +87,22 @@ def _verdict_row(v: Verdict) -> tuple[str, ...]:
     elif word == "equivalent":
         word = f"equivalent within {v.margin:g}"
     if v.interval is None or v.p is None:
-        difference = f"{v.paired.mean:+z.2f}" if v.paired.n else NOTHING
+        difference = _change(v, v.paired.mean) if v.paired.n else NOTHING
         return word, difference, NOTHING, NOTHING, str(v.paired.n)
     low, high = v.interval
     p = f"{v.p:.3f}" if v.p >= 0.001 else "<0.001"  # noqa: PLR2004 - three decimals
-    return word, f"{v.paired.mean:+z.2f}", f"{low:+z.2f} to {high:+z.2f}", p, str(v.paired.n)
+    return word, _change(v, v.paired.mean), f"{_change(v, low)} to {_change(v, high)}", p, str(v.paired.n)
+
+
+def _in(metric: Metric) -> str:
+    """How a difference of the metric is shown."""
+    return "as a ratio" if metric.ratio else f"in {'points' if metric.unit == '%' else metric.unit}"
+
+
+def _change(v: Verdict, difference: float) -> str:
+    """A difference, which of a ratio is one of logarithms."""
+    rounded = round(difference, v.metric.digits) + 0.0  # no -0.00
+    return v.metric.change(math.exp(difference) if v.metric.ratio else rounded)
 
 
 def target_sheet(run: RunResult) -> Sheet | None:
@@ -218,14 +237,19 @@ SHEETS: dict[str, Callable[[RunResult], Sheet | None]] = {
 """By what `benchmnist report --show` calls them."""
 
 
-def sheets(run: RunResult, name: str, about: re.Pattern[str] | None = None) -> list[Sheet]:
+def sheets(
+    run: RunResult, name: str, about: re.Pattern[str] | None = None, metric: str | None = None
+) -> list[Sheet]:
     """The `models` of a run, or one of SHEETS, if the run has it.
 
-    With `about` only the models whose titles have a match of it, or the rows.
+    With `about` only the models whose titles have a match of it, or the rows; `metric` is what verdicts are about.
+
+    Raises:
+        BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
     if name == "models":
         return [sheet for sheet in model_sheets(run) if about is None or about.search(sheet.title)]
-    sheet = SHEETS[name](run)
+    sheet = verdict_sheet(run, metric) if name == "verdicts" and metric else SHEETS[name](run)
     if sheet is None or about is None:
         return [] if sheet is None else [sheet]
     rows = tuple(row for row in sheet.rows if about.search(" ".join(row)))

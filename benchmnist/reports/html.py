@@ -18,8 +18,10 @@ from importlib import resources
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from benchmnist.analysis.figures import mean_curve, measured, trial_curve
 from benchmnist.analysis.findings import findings
-from benchmnist.analysis.summary import group_title, mean_curve, summarise_all, trial_curve
+from benchmnist.analysis.summary import group_title, summarise_all
+from benchmnist.metrics import CURVES, EPOCH_SECONDS, METRICS
 from benchmnist.reports.columns import COLUMNS, FIGURES, column, leading
 from benchmnist.reports.extra_tables import SHEETS, model_sheets
 from benchmnist.reports.facts import case_facts, environments, run_facts
@@ -31,13 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from benchmnist.analysis.summary import Summary
+    from benchmnist.metrics import Metric
     from benchmnist.reports.columns import Column
     from benchmnist.runs.results import CaseResult, RunResult
 
-METRICS = (
-    {"key": "train_loss", "title": "Training loss", "unit": " (cross-entropy, nats)", "error": False},
-    {"key": "test_accuracy", "title": "Test accuracy", "unit": " (%)", "error": True},
-)
 SYMBOLS = {
     "o": "circle",
     "s": "square",
@@ -49,6 +48,7 @@ SYMBOLS = {
 }
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 DIGITS = 6  # of a figure in the page
+EPOCH_METRICS = tuple(metric for metric in METRICS if metric.level == "epoch")
 
 
 def report_page(run: RunResult, drawn: Mapping[str, bytes] | None = None) -> str:
@@ -124,10 +124,11 @@ def _embedded(picture: bytes) -> str:
 def _columns(summaries: Sequence[Summary]) -> list[Column]:
     """What tells the rows apart, then their figures, then whatever else is not the same in all of them."""
     first = ("optimizer", "model", *FIGURES)
+    not_judged = [metric.key for metric in METRICS if metric.better is None]
     others = [
         each
         for each in COLUMNS
-        if each.key not in ("case", *first) and len({str(each.value(s)) for s in summaries}) > 1
+        if each.key not in ("case", *first, *not_judged) and len({str(each.value(s)) for s in summaries}) > 1
     ]
     return [*map(column, first), *others]
 
@@ -144,12 +145,30 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
     }
     styles = {curve.name: curve.style for curves in drawn.values() for curve in curves}
     names = [*styles]
+    results = [curve.result for curves in drawn.values() for curve in curves]
+    drawn_metrics, history = measured(results, CURVES), measured(results, EPOCH_METRICS)
     series = {
-        title: [{"id": c.result.id, "method": names.index(c.name), **_series(c.result)} for c in curves]
+        title: [
+            {"id": c.result.id, "method": names.index(c.name), **_series(c.result, drawn_metrics, history)}
+            for c in curves
+        ]
         for title, curves in drawn.items()
     }
+    metrics = [
+        {
+            "key": metric.field,
+            "title": metric.title.capitalize(),
+            "unit": f" ({metric.unit})" if metric.unit else "",
+            "error": metric.is_share,
+        }
+        for metric in drawn_metrics
+    ]
     payload = {
-        "metrics": METRICS,
+        "metrics": metrics,
+        "history": [
+            {"key": metric.field, "title": f"{metric.title}, {metric.unit}" if metric.unit else metric.title}
+            for metric in history
+        ],
         "methods": names,
         "styles": [
             {"color": s.color, "symbol": SYMBOLS[s.marker], "dash": DASHES[s.linestyle]} for s in styles.values()
@@ -175,14 +194,14 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
         data=jinja2.utils.htmlsafe_json_dumps(payload, dumps=_compact_json),
         plotly=_packed(plotly),
         version=version("benchmnist"),
-        metrics=METRICS,
+        metrics=metrics,
         methods=names,
         sections=[
             {
                 "index": index,
                 "title": title,
                 "names": [curve.name for curve in drawn[title]],
-                "figures": _figures(found),
+                "figures": _figures(found, drawn_metrics),
             }
             for index, (title, found) in enumerate(series.items())
         ],
@@ -190,14 +209,13 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
     )
 
 
-def _series(result: CaseResult) -> dict[str, Any]:
+def _series(result: CaseResult, drawn: Sequence[Metric], history: Sequence[Metric]) -> dict[str, Any]:
     """The figures of a case's curves: of each seed, and their mean and deviation after each epoch."""
-    means = {str(metric["key"]): mean_curve(result, str(metric["key"])) for metric in METRICS}
-    seconds = itertools.accumulate(point[0] for point in mean_curve(result, "seconds") if point)
-    fields = ("train_loss", "test_loss", "test_accuracy", "seconds", "learning_rate")
+    means = {metric.field: mean_curve(result, metric) for metric in drawn}
+    seconds = itertools.accumulate(point[0] for point in mean_curve(result, EPOCH_SECONDS) if point)
     return {
         "trials": [
-            {"seed": trial.seed, **{field: [*map(_short, trial_curve(trial, field))] for field in fields}}
+            {"seed": trial.seed, **{m.field: [*map(_short, trial_curve(trial, m))] for m in history}}
             for trial in result.trials
             if trial.epochs
         ],
@@ -207,12 +225,11 @@ def _series(result: CaseResult) -> dict[str, Any]:
     }
 
 
-def _figures(series: Sequence[Mapping[str, Any]]) -> dict[str, list[list[str]]]:
+def _figures(series: Sequence[Mapping[str, Any]], metrics: Sequence[Metric]) -> dict[str, list[list[str]]]:
     """By metric: a row an epoch, with a cell for each of the series."""
     found: dict[str, list[list[str]]] = {}
-    for metric in METRICS:
-        key = str(metric["key"])
-        show = "{:.2f}" if metric["error"] else "{:.4f}"
+    for metric in metrics:
+        key, show = metric.field, f"{{:.{metric.digits}f}}"
         rows = []
         for epoch in range(max(len(s["mean"][key]) for s in series)):
             row = []

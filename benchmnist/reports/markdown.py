@@ -46,15 +46,17 @@ def report(run: RunResult, plots: Plots) -> str:
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
-def part_of_report(run: RunResult, part: str, about: re.Pattern[str] | None = None) -> str:
+def part_of_report(
+    run: RunResult, part: str, about: re.Pattern[str] | None = None, metric: str | None = None
+) -> str:
     """The `findings`, the `models`, or a table of SHEETS, without its title; empty where the run has none.
 
-    With `about` only the sentences, models or rows that have a match of it.
+    With `about` only the sentences, models or rows that have a match of it; `metric` is what verdicts are about.
     """
     if part == "findings":
         texts = [finding.text for finding in findings(run) if about is None or about.search(finding.text)]
         return "".join(f"- {escape_markdown(text)}\n" for text in texts)
-    found = sheets(run, part, about)
+    found = sheets(run, part, about, metric)
     titles = [f"**{escape_markdown(sheet.title)}**\n\n" if part == "models" else "" for sheet in found]
     tables = [f"{title}{markdown_sheet(sheet)}\n" for title, sheet in zip(titles, found, strict=True)]
     return "\n".join([*tables, f"({escape_markdown(_sentence(found[0].about))})\n"]) if found else ""
@@ -76,9 +78,7 @@ def _pictures(plots: Plots) -> list[str]:
     parts = []
     for group, files in plots.groups.items():
         parts.append(f"### {group_title(group)}")
-        parts += [
-            f"![{metric.replace('_', ' ')} of {group_title(group)}]({file})" for metric, file in files.items()
-        ]
+        parts += [f"![{title} of {group_title(group)}]({file})" for title, file in files.items()]
     parts += [f"![{title}]({file})" for title, file in plots.others.items()]
     single = "\n".join(f"- [`{case}`]({file})" for case, file in plots.cases.items())
     return [*parts, f"Each case by itself:\n\n{single}"] if single else ["Nothing was trained."]

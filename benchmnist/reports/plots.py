@@ -1,4 +1,4 @@
-"""Loss and accuracy over epochs: one picture a case, and one a model with all of its optimizers."""
+"""Metrics over epochs: one picture a case, and one a model with all of its optimizers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
-from benchmnist.analysis.summary import by_group, group_title, mean_curve
+from benchmnist.analysis.figures import mean_curve, measured
+from benchmnist.analysis.summary import by_group, group_title
+from benchmnist.metrics import CURVES
 from benchmnist.runs.store import PLOTS, write_file
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult, RunResult
     from benchmnist.suites.cases import Group
 
@@ -25,12 +28,6 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", ":", "-.")
-
-LABELS = {
-    "train_loss": "training loss (cross-entropy, nats)",
-    "test_accuracy": "test accuracy (%)",
-}
-TITLES = {"train_loss": "Loss", "test_accuracy": "Accuracy"}
 
 
 class Style(NamedTuple):
@@ -50,7 +47,7 @@ class Curve(NamedTuple):
 
 
 class Plots(NamedTuple):
-    """What was drawn, relative to the run folder: by group and metric, and by case id; and other pictures."""
+    """What was drawn, relative to the run folder: by group and title of a metric, and by case id; and others."""
 
     groups: dict[Group, dict[str, str]]
     cases: dict[str, str]
@@ -65,18 +62,19 @@ def draw_plots(run: RunResult) -> Plots:
     """
     styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
     drawn = [result for result in run.cases if result.has_epochs]
+    metrics = measured(drawn, CURVES)
     groups: dict[Group, dict[str, str]] = {}
     for group, results in groups_of(run).items():
         groups[group] = {}
-        for metric in LABELS:
+        for metric in metrics:
             file = f"{PLOTS}/{group_file(group, metric)}"
             curves = [Curve(r.case.method, r, styles[r.case.method]) for r in results]
             write_file(run.path / file, overlay(group_title(group), curves, metric))
-            groups[group][metric] = file
+            groups[group][metric.title] = file
     cases = {}
     for result in drawn:
         file = f"{PLOTS}/{result.case.file_stem}.png"
-        write_file(run.path / file, single(result, styles[result.case.method]))
+        write_file(run.path / file, single(result, styles[result.case.method], metrics))
         cases[result.id] = file
     return Plots(groups, cases)
 
@@ -86,9 +84,9 @@ def groups_of(run: RunResult) -> dict[Group, list[CaseResult]]:
     return by_group(result for result in run.cases if result.has_epochs)
 
 
-def group_file(group: Group, metric: str) -> str:
+def group_file(group: Group, metric: Metric) -> str:
     """What the picture of a group's curves is called."""
-    return f"{group_stem(group)}.{metric}.png"
+    return f"{group_stem(group)}.{metric.field}.png"
 
 
 def group_stem(group: Group) -> str:
@@ -108,7 +106,7 @@ def optimizer_styles(labels: Sequence[str] | dict[str, None]) -> dict[str, Style
     }
 
 
-def overlay(title: str, curves: Sequence[Curve], metric: str) -> bytes:
+def overlay(title: str, curves: Sequence[Curve], metric: Metric) -> bytes:
     """One metric of several results, as PNG; the legend stands beside the axes."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
@@ -116,18 +114,18 @@ def overlay(title: str, curves: Sequence[Curve], metric: str) -> bytes:
         _curve(axes, result, metric, style, name)
     _finish(axes, metric, stretch=True)
     seeds = _seeds([curve.result for curve in curves])
-    axes.set_title(f"{TITLES[metric]} over epochs: {title}\n{seeds}", fontsize=11)
+    axes.set_title(f"{metric.title.capitalize()} over epochs: {title}\n{seeds}", fontsize=11)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return to_png(figure)
 
 
-def single(result: CaseResult, style: Style) -> bytes:
-    """Loss and accuracy of one case side by side, as PNG."""
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, 2), LABELS, strict=True):
+def single(result: CaseResult, style: Style, metrics: Sequence[Metric]) -> bytes:
+    """Metrics of one case side by side, as PNG."""
+    figure = Figure(figsize=(4.5 * len(metrics), 3.8), layout="constrained")
+    for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
         _curve(axes, result, metric, style, result.case.method)
         _finish(axes, metric, stretch=False)
-        axes.set_title(f"{TITLES[metric]} over epochs", fontsize=10)
+        axes.set_title(f"{metric.title.capitalize()} over epochs", fontsize=10)
     figure.suptitle(f"{result.id}\n{_seeds([result])}", fontsize=11)
     return to_png(figure)
 
@@ -137,7 +135,7 @@ def _seeds(results: Sequence[CaseResult]) -> str:
     return f"mean of {most} seeds, band: ± sample std" if most > 1 else "one seed"
 
 
-def _curve(axes: Axes, result: CaseResult, metric: str, style: Style, label: str) -> None:
+def _curve(axes: Axes, result: CaseResult, metric: Metric, style: Style, label: str) -> None:
     """The mean over the seeds, and a band of one standard deviation to each side where there are several."""
     points = {epoch: point for epoch, point in enumerate(mean_curve(result, metric), start=1) if point}
     epochs, means = [*points], [mean for mean, _ in points.values()]
@@ -151,10 +149,10 @@ def _curve(axes: Axes, result: CaseResult, metric: str, style: Style, label: str
             axes.vlines(epochs, low, high, color=style.color, alpha=0.5, linewidth=2)
 
 
-def _finish(axes: Axes, metric: str, *, stretch: bool) -> None:
+def _finish(axes: Axes, metric: Metric, *, stretch: bool) -> None:
     """Labels, whole epochs, a grid; where optimizers are compared, an axis that tells the good ones apart."""
     axes.set_xlabel("epoch")
-    axes.set_ylabel(LABELS[metric])
+    axes.set_ylabel(metric.label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
@@ -164,18 +162,19 @@ def _finish(axes: Axes, metric: str, *, stretch: bool) -> None:
         axes.grid(visible=False)
         axes.set_xticks([])
         axes.set_yticks([])
-    elif stretch and metric == "train_loss" and min(shown) > 0 and max(shown) > 10 * min(shown):
+    elif stretch and metric.better == "lower" and min(shown) > 0 and max(shown) > 10 * min(shown):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_ylabel(f"{LABELS[metric]}, log scale")
-    elif stretch and metric == "test_accuracy" and max(shown) > 90 and min(shown) < 90:  # noqa: PLR2004
+        axes.set_ylabel(f"{metric.label}, log scale")
+    elif stretch and metric.is_share and max(shown) > 90 and min(shown) < 90:  # noqa: PLR2004
         _error_axis(axes, min(shown), max(shown))
+        axes.set_ylabel(f"{metric.label}, stretched towards 100")
 
 
 def _error_axis(axes: Axes, lowest: float, highest: float) -> None:
-    """An accuracy axis that follows the fourth root of the error, so that 97 and 98 stand apart beside 60."""
+    """An axis of a share that follows the fourth root of the error, so that 97 and 98 stand apart beside 60."""
 
     def forward(accuracy: Any) -> Any:
         return -((100.1 - accuracy).clip(1e-3) ** 0.25)
@@ -189,7 +188,6 @@ def _error_axis(axes: Axes, lowest: float, highest: float) -> None:
     axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
-    axes.set_ylabel(f"{LABELS['test_accuracy']}, stretched towards 100")
 
 
 def to_png(figure: Figure) -> bytes:

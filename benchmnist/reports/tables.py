@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +9,11 @@ from tabulate import tabulate
 
 from benchmnist.analysis.noise_floor import noise_floors
 from benchmnist.analysis.summary import summarise_all
-from benchmnist.reports.columns import IDENTITY, View, leading
+from benchmnist.metrics import METRICS, PRIMARY
+from benchmnist.reports.columns import GAIN_KEY, IDENTITY, SPEEDUP_KEY, View, leading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
@@ -27,17 +25,25 @@ if TYPE_CHECKING:
 
 MARK = "*"
 LEAST_WIDTH = 8  # of a column of words
-LEGEND = (
-    "accuracy: test accuracy after the last epoch, mean ± sample std over seeds; best: of any epoch and "
-    "seed; loss: mean training loss of the last epoch; s/epoch: median training time of an epoch; img/s: "
-    "training images by that time; speed and gain: against the suite's baseline on the same model; * best of "
-    "its column"
-)
+
+
+def _meanings() -> str:
+    """What the columns say that tables have by default."""
+    said = []
+    for metric in METRICS:
+        if metric.main and metric.level != "step":
+            over = ", mean ± sample std over seeds" if metric.spread and metric.level != "case" else ""
+            said.append(f"{metric.name}: {metric.says}{over}")
+        if metric == PRIMARY:
+            said.append("best: of any epoch and seed")
+    return "; ".join(
+        (*said, "speed and gain: against the suite's baseline on the same model", "* best of its column")
+    )
 
 
 def legend(results: Sequence[CaseResult]) -> str:
     """What the columns say, and how the times of these results were taken, where that was not one by one."""
-    words = LEGEND
+    words = _meanings()
     if any(result.case.control for result in results):
         words += "; in brackets: less than the noise floor, by which the baseline differs from itself"
     together = sorted({result.side_by_side for result in results} - {1})
@@ -96,9 +102,9 @@ def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> dict[str, 
 
 def _is_noise(key: str, value: Any, floor: Floor | None) -> bool:
     """Whether a difference from the baseline is less than what comes about by itself."""
-    if floor is not None and key == "accuracy_gain" and floor.accuracy is not None:
+    if floor is not None and key == GAIN_KEY and floor.accuracy is not None:
         return bool(abs(value) <= floor.accuracy)
-    if floor is not None and key == "speedup" and floor.ratio is not None:
+    if floor is not None and key == SPEEDUP_KEY and floor.ratio is not None:
         return bool(1 / floor.ratio <= value <= floor.ratio)
     return False
 
@@ -154,10 +160,7 @@ class ComparisonTable:
 
 
 def render(run: RunResult, form: str, view: View | None = None) -> str:
-    """The comparison table of a run as `markdown`, `csv`, `latex` or `json`.
-
-    For people, rows that are grouped stand in a table each, under their title. For programs a view chooses and
-    orders: figures are not rounded, and their names stay.
+    """The comparison table of a run as `markdown` or `latex`; grouped rows have a table each, with a title.
 
     Raises:
         BenchmnistError: if the view asks for a column that there is not.
@@ -165,9 +168,6 @@ def render(run: RunResult, form: str, view: View | None = None) -> str:
     chosen = view or View()
     summaries = summarise_all(run.cases)
     groups = chosen.groups(summaries)
-    if form in ("csv", "json"):
-        ordered = [s for members in groups.values() for s in members]
-        return _for_programs([_record(s, view) for s in ordered], form)
     columns = chosen.shown()
     rows = cells(summaries, columns)
     parts = []
@@ -189,54 +189,6 @@ def _table(form: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]])
         disable_numparse=True,
         colalign=["left" if column.words else "right" for column in columns] if rows else None,
     )
-
-
-def _for_programs(records: Sequence[Mapping[str, Any]], form: str) -> str:
-    if form == "json":
-        return json.dumps(records, indent=1, allow_nan=False) + "\n"
-    output = io.StringIO()
-    writer = csv.DictWriter(output, list(records[0]) if records else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return output.getvalue()
-
-
-def _record(s: Summary, view: View | None) -> dict[str, Any]:
-    """The figures of a case, unrounded, under names that stay."""
-    case = s.result.case
-    if view is not None and view.columns != View().columns:
-        columns = {column.key: column.value(s) for column in view.shown()}
-        return {
-            name: part
-            for key, value in columns.items()
-            for name, part in (
-                ((key, leading(value)), (f"{key}_std", value and value[1]))
-                if key == "accuracy"
-                else ((key, value),)
-            )
-        }
-    return {
-        "case": case.id,
-        "dataset": case.dataset.label,
-        "model": case.model.label,
-        "optimizer": case.optimizer.label,
-        "accuracy": s.accuracy,
-        "accuracy_std": s.accuracy_std,
-        "best_accuracy": s.best_accuracy,
-        "train_loss": s.train_loss,
-        "epoch_seconds": s.epoch_seconds,
-        "images_per_second": s.images_per_second,
-        "speedup": s.speedup,
-        "accuracy_gain": s.accuracy_gain,
-        "status": s.status,
-        "seeds": len(case.seeds),
-        "epochs": case.epochs,
-        "engine": s.result.engine,
-        "device": s.result.environment.get("device"),
-        "schedule": case.schedule.label if case.schedule else None,
-        "side_by_side": s.result.side_by_side,
-        "reused_from": s.result.reused_from,
-    }
 
 
 def escape_markdown(text: str) -> str:

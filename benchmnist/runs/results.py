@@ -7,17 +7,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from benchmnist.suites.cases import Case, Frozen, Space
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SCHEMA = 2
+    from benchmnist.metrics import Metric
+
+SCHEMA = 3
 """The number of the format of run.json and cases/*.json.
 
 1: the first. 2: files have a checksum; cases have a key, and say which earlier run they were taken from.
+3: what an epoch was evaluated to is a dict of metrics.
 """
 
 Status = Literal["completed", "diverged", "failed", "crashed", "timed out", "interrupted"]
@@ -115,6 +118,10 @@ class Search(Frozen):
         return max(there, key=lambda attempt: attempt.accuracy or 0.0, default=None)
 
 
+EVALUATED_BEFORE_3 = frozenset({"test_accuracy", "test_loss"})
+"""Fields of an epoch in formats 1 and 2 that are in its `metrics` now."""
+
+
 class EpochResult(Frozen):
     """One epoch of one trial.
 
@@ -127,8 +134,8 @@ class EpochResult(Frozen):
         step_losses: (step, loss of that step's batch) for every hundredth step and the last.
         reference_seconds: Of the reference work, the mean of just before and just after the epoch; None where
             the suite does not ask for it.
-        test_loss: Mean cross-entropy over the test set after the epoch; None where the trial diverged.
-        test_accuracy: Of the test set, after the epoch, in %; None where the trial diverged.
+        metrics: Figures of the evaluation on the test set after the epoch, by the `field` of their
+            benchmnist.metrics.Metric; empty where the trial diverged.
     """
 
     epoch: int
@@ -137,8 +144,32 @@ class EpochResult(Frozen):
     step_losses: tuple[tuple[int, float], ...]
     learning_rate: float | None = None
     reference_seconds: float | None = None
-    test_loss: float | None = None
-    test_accuracy: float | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_formats(cls, data: object) -> object:
+        """Gathers the figures of evaluation, which formats 1 and 2 keep as fields of their own."""
+        if not isinstance(data, dict) or not EVALUATED_BEFORE_3 & data.keys():
+            return data
+        found = {name: data[name] for name in sorted(EVALUATED_BEFORE_3) if data.get(name) is not None}
+        kept = {name: value for name, value in data.items() if name not in EVALUATED_BEFORE_3}
+        return kept | {"metrics": found | kept.get("metrics", {})}
+
+    @property
+    def test_loss(self) -> float | None:
+        """Mean cross-entropy over the test set after the epoch; None where the trial diverged."""
+        return self.metrics.get("test_loss")
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """Accuracy on the test set after the epoch, in %; None where the trial diverged."""
+        return self.metrics.get("test_accuracy")
+
+    def figure(self, metric: Metric) -> float | None:
+        """The value of a metric of epochs; None where it was not measured."""
+        found = self.metrics.get(metric.field, getattr(self, metric.field, None))
+        return None if found is None else float(found)
 
 
 class TrialResult(Frozen):

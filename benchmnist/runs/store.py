@@ -20,7 +20,7 @@ from benchmnist.runs.results import SCHEMA, CaseResult, RunRecord, RunResult
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmnist.suites.cases import Case, Frozen
+    from benchmnist.suites.cases import Case
 
 RUN_FILE = "run.json"
 CASES = "cases"
@@ -166,9 +166,10 @@ CHECKSUM = re.compile(r',\n "checksum": "(\w+)"\n\}\n\Z')
 FIRST_WITH_CHECKSUM = 2  # of the formats
 
 
-def _json(value: Frozen) -> str:
+def _json(value: RunRecord | CaseResult) -> str:
     """A value as JSON, whose last member is a checksum of the rest."""
-    text = value.model_dump_json(indent=1)
+    # What was read from an earlier format is written in this one.
+    text = value.model_copy(update={"schema_version": SCHEMA}).model_dump_json(indent=1)
     return f'{text[:-2]},\n "checksum": "{_checksum(text)}"\n}}\n'
 
 

@@ -130,7 +130,7 @@ class Case(Frozen):
         control: Whether it is the baseline once more, with other seeds, to see what differences are noise.
         tuned: Whether the optimizer's hyperparameters were chosen by a search, on a validation split.
         marks: The pytest marks of its item.
-        expect: What the suite asserts: a comparison, `>= 97.0`, by `accuracy`, `loss` or `images_per_second`.
+        expect: What the suite asserts: a comparison, `>= 97.0`, by the key of its metric.
         line: Where the suite asks for it.
     """
 

@@ -194,11 +194,11 @@ class _Planner:
 
     def expected(self, names: Sequence[str], block: Block) -> dict[str, str]:
         """What is expected of a case: what its block says, over its configurations, over the defaults."""
-        expected = self.suite.expect.given()
+        expected = dict(self.suite.expect)
         for kind, name in zip(("datasets", "models", "optimizers"), names, strict=True):
             table: Configured | None = getattr(self.suite, kind).get(name)
-            expected |= table.expect.given() if table else {}
-        return expected | block.expect.given()
+            expected |= table.expect if table else {}
+        return expected | block.expect
 
     def components(self, kind: str, names: Sequence[str], listed: TomlPath) -> list[Component]:
         """What the names listed there stand for: one component each, or one for each point of its sweep."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from benchmnist.errors import Problem, SuiteError, nearest
+from benchmnist.errors import BenchmnistError, Problem, SuiteError, nearest
 from benchmnist.extensions.specs import NAME
+from benchmnist.metrics import JUDGED, find_metric
 from benchmnist.suites.assignments import assign, parse_assignment
 from benchmnist.suites.cases import Space
 
@@ -89,22 +90,20 @@ class Header(_Strict):
     order: Literal["suite", "interleaved"] = "suite"
 
 
-class Expect(_Strict):
-    """What a suite asserts of a case; a case that misses it fails.
+def _judged(key: str) -> str:
+    """The key of a metric that a suite can expect something of.
 
-    Attributes:
-        accuracy: Final test accuracy in %, of every seed.
-        loss: Mean training loss of the last epoch, of every seed.
-        images_per_second: Training examples by the median epoch time.
+    Raises:
+        ValueError: if it is none; lists them.
     """
+    try:
+        return find_metric(key, JUDGED).key
+    except BenchmnistError as error:
+        raise ValueError(str(error)) from None
 
-    accuracy: Comparison | None = None
-    loss: Comparison | None = None
-    images_per_second: Comparison | None = None
 
-    def given(self) -> dict[str, str]:
-        """Those that are not None."""
-        return {key: value for key, value in self.model_dump().items() if value is not None}
+Expect = dict[Annotated[str, AfterValidator(_judged)], Comparison]
+"""What a suite asserts of a case, by metric; a case that misses it fails."""
 
 
 class Settings(_Strict):
@@ -130,7 +129,7 @@ class Settings(_Strict):
     reference: bool = False
     resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     marks: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], ...] = Field(default=(), strict=False)
-    expect: Expect = Expect()
+    expect: Expect = {}
 
 
 class Block(Settings):
@@ -150,7 +149,7 @@ class Configured(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
     use: str | None = None
-    expect: Expect = Expect()
+    expect: Expect = {}
     sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
 
     @property
@@ -405,8 +404,8 @@ class _Reader:
             return model.model_validate(raw)
         except ValidationError as error:
             wrong = error.errors(include_url=False)
-        for mistake in wrong:
-            self.report(_message(mistake, model), *path, *mistake["loc"])
+        for mistake in wrong:  # "[key]": the mistake is in the key itself
+            self.report(_message(mistake, model), *path, *(part for part in mistake["loc"] if part != "[key]"))
         if not isinstance(raw, dict):
             return None
         bad = {mistake["loc"][0] for mistake in wrong if mistake["loc"]}
@@ -434,8 +433,7 @@ def _message(mistake: ErrorDetails, model: type[BaseModel]) -> str:
     """What pydantic found, as a person would say it."""
     kind, given = mistake["type"], mistake["input"]
     if kind == "extra_forbidden":
-        fields = Expect.model_fields if "expect" in mistake["loc"][:-1] else model.model_fields
-        return f"unknown key.{nearest(str(mistake['loc'][-1]), fields)}"
+        return f"unknown key.{nearest(str(mistake['loc'][-1]), model.model_fields)}"
     if kind == "missing":
         return "is missing"
     if kind == "too_short":

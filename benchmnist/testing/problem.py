@@ -97,7 +97,7 @@ class Exercise:
     def loss(self) -> float:
         """The mean loss over all the examples, as the harness tests; it never does before an epoch of training."""
         trial = self.trial if self.steps else Trial(self.model, self.optimizer, UNTRAINED)
-        return evaluate(trial, self.images, self.labels, CASE)[0]
+        return evaluate(trial, self.images, self.labels, CASE)["test_loss"]
 
     def weights(self) -> Tensor:
         """All of the model's parameters, in a row; a copy."""

@@ -236,8 +236,8 @@ def train_trial(
                 )
                 if losses.isfinite().all():
                     with not_exiting():
-                        loss, accuracy = evaluate(trial.alone(place), test_images, test_labels, case)
-                    result = result.model_copy(update={"test_loss": loss, "test_accuracy": accuracy})
+                        metrics = evaluate(trial.alone(place), test_images, test_labels, case)
+                    result = result.model_copy(update={"metrics": metrics})
                 else:
                     statuses[seed] = "diverged"
                 epochs[seed].append(result)
@@ -264,8 +264,8 @@ def train_trial(
         ]
 
 
-def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> tuple[float, float]:
-    """Tests a model, and leaves it as it was. Returns the mean cross-entropy and the accuracy in %.
+def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> dict[str, float]:
+    """Tests a model, and leaves it as it was. Returns figures by the `field` of their benchmnist.metrics.Metric.
 
     `images` are float32 [N, C, H, W] on the device, `labels` int64 [N].
     """
@@ -274,14 +274,21 @@ def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> tuple[
     if case.evaluate_in == "train":
         # A copy: in train() mode the test images would move the running statistics of batch normalisation.
         model, batch_size = copy.deepcopy(trial.model).train(), case.batch_size
-    losses, correct = [], []  # on the device until the last: a GPU is not waited for after every batch
+    sums: dict[str, list[Tensor]] = {}  # on the device until the last: a GPU is not waited for after every batch
     with torch.no_grad():
         for batch, answers in zip(images.split(batch_size), labels.split(batch_size), strict=True):
             logits = model(batch.clone())  # the images are everybody's: a model may change what it is given
-            losses.append(functional.cross_entropy(logits, answers, reduction="sum"))
-            correct.append((logits.argmax(dim=1) == answers).sum())
-    loss = torch.stack(losses).cpu().double().sum().item()
-    return loss / len(labels), 100 * torch.stack(correct).sum().item() / len(labels)
+            for name, value in _sums(logits, answers).items():
+                sums.setdefault(name, []).append(value)
+    return {name: torch.stack(each).cpu().double().sum().item() / len(labels) for name, each in sums.items()}
+
+
+def _sums(logits: Tensor, answers: Tensor) -> dict[str, Tensor]:
+    """What is evaluated: sums over a batch, on the device. Each has an entry in `benchmnist/metrics.py`."""
+    return {
+        "test_loss": functional.cross_entropy(logits, answers, reduction="sum"),
+        "test_accuracy": 100 * (logits.argmax(dim=1) == answers).sum(),
+    }
 
 
 def _every_hundredth(losses: Tensor) -> tuple[tuple[int, float], ...]:

@@ -116,8 +116,8 @@ class Practice:
             synchronise(self.device)
             return loss.item()
 
-    def evaluate(self) -> tuple[float, float]:
-        """Tests the model; returns the mean cross-entropy and the accuracy in %."""
+    def evaluate(self) -> dict[str, float]:
+        """Tests the model; returns `test_loss`, the mean cross-entropy, and `test_accuracy` in %."""
         with self.session.current():
             return evaluate(self.trial, *self.session.data(self.dataset).test, self.case)
 

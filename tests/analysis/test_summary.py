@@ -19,8 +19,7 @@ def trial(
             seconds=options.get("seconds", 1.0) * (i + 1),
             train_loss=(losses or [0.5] * len(accuracies))[i],
             step_losses=(),
-            test_accuracy=accuracy,
-            test_loss=None if accuracy is None else 0.1,
+            metrics={} if accuracy is None else {"test_accuracy": accuracy, "test_loss": 0.1},
         )
         for i, accuracy in enumerate(accuracies)
     )
@@ -39,11 +38,11 @@ def test_the_figures_of_a_case() -> None:
     summary = summarise(case(trial(0, [90.0, 96.0], [0.5, 0.2]), trial(1, [99.0, 98.0], [0.5, 0.4])))
     assert summary.accuracy == 97.0
     assert summary.accuracy_std == pytest.approx(math.sqrt(2))
-    assert summary.best_accuracy == 99.0
+    assert summary.best == 99.0
     assert summary.train_loss == pytest.approx(0.3)
     assert summary.epoch_seconds == 1.5  # the median of 1, 2, 1, 2
     assert summary.images_per_second == 400
-    assert (summary.speedup, summary.accuracy_gain, summary.status) == (None, None, "ok")
+    assert (summary.speedup, summary.gain, summary.status) == (None, None, "ok")
 
 
 def test_one_seed_has_no_deviation() -> None:
@@ -54,14 +53,14 @@ def test_the_baseline_is_compared_seed_by_seed() -> None:
     baseline = case(trial(0, [90.0]), trial(1, [80.0]), optimizer="sgd", baseline="sgd")
     other = case(trial(1, [85.0], seconds=2.0), trial(7, [10.0], seconds=2.0), baseline="sgd")
     first, second = summarise_all([baseline, other])
-    assert (first.accuracy_gain, first.speedup) == (0.0, 1.0)
-    assert (second.accuracy_gain, second.speedup) == (5.0, 0.5)  # only seed 1 is in both
+    assert (first.gain, first.speedup) == (0.0, 1.0)
+    assert (second.gain, second.speedup) == (5.0, 0.5)  # only seed 1 is in both
 
 
 def test_a_baseline_counts_only_on_the_same_model() -> None:
     baseline = case(trial(0, [90.0]), optimizer="sgd", baseline="sgd", model="cnn")
     other = case(trial(0, [85.0]), baseline="sgd")
-    assert summarise_all([baseline, other])[1].accuracy_gain is None
+    assert summarise_all([baseline, other])[1].gain is None
 
 
 def test_a_diverged_trial_says_so_and_counts_for_nothing_else() -> None:

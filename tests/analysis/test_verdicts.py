@@ -55,10 +55,10 @@ def test_what_more_seeds_are_promised_would_tell() -> None:
 def test_times_are_compared_by_their_ratio_and_less_is_better() -> None:
     fast = seeds_result("fc", "a", [90.0] * 4, seconds=(1.0, 1.1, 0.9, 1.0))
     slow = seeds_result("fc", "b", [90.0] * 4, seconds=(2.0, 2.2, 1.8, 2.1))
-    verdict = judge_pair(fast, slow, "seconds")
+    verdict = judge_pair(fast, slow, "epoch_seconds")
     assert verdict.word == "better"
     assert np.exp(-verdict.paired.mean) == pytest.approx(2.0, rel=0.05)
-    assert judge_pair(slow, fast, "seconds").word == "worse"
+    assert judge_pair(slow, fast, "epoch_seconds").word == "worse"
 
 
 def suite() -> list[CaseResult]:

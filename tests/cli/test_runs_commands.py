@@ -206,7 +206,7 @@ def test_runs_are_compared(invoke: Invoke, runs: Path, tmp_path: Path) -> None: 
     assert done.exit_code == 0, done.stderr
     text = page.read_text("utf-8")
     links = re.findall(r"!\[.*?\]\((.*?)\)", text)
-    assert links == ["img/mnist__fc.train_loss.png", "img/mnist__fc.test_accuracy.png"]
+    assert links == ["img/mnist__fc.test_accuracy.png", "img/mnist__fc.train_loss.png"]
     assert all((page.parent / link).is_file() for link in links)
     html = invoke("compare", "aaaa", "bbbb", "--format", "html").stdout
     assert html.startswith("<!doctype html>")

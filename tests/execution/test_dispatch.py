@@ -128,7 +128,11 @@ def test_a_run_of_two_hundred_cases_takes_little_longer_than_it_must(slots: int)
 def epochs(*numbers: int, seconds: float = 1.0) -> list[EpochResult]:
     return [
         EpochResult(
-            epoch=n, seconds=seconds, train_loss=1 / n, step_losses=((1, 1.0),), test_loss=1, test_accuracy=9
+            epoch=n,
+            seconds=seconds,
+            train_loss=1 / n,
+            step_losses=((1, 1.0),),
+            metrics={"test_loss": 1, "test_accuracy": 9},
         )
         for n in numbers
     ]

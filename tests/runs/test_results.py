@@ -18,8 +18,7 @@ EPOCHS = st.builds(
     seconds=FLOATS,
     train_loss=FLOATS,
     step_losses=st.lists(st.tuples(st.integers(1, 9999), FLOATS), max_size=3).map(tuple),
-    test_loss=FLOATS | st.none(),
-    test_accuracy=FLOATS | st.none(),
+    metrics=st.dictionaries(st.sampled_from(["test_loss", "test_accuracy", "top5_accuracy"]), FLOATS),
 )
 STATUSES = st.sampled_from(["completed", "diverged", "failed", "crashed", "timed out", "interrupted"])
 TRIALS = st.builds(

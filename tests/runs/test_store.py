@@ -97,10 +97,10 @@ def test_a_later_format_is_refused(small_run: RunResult, tmp_path: Path, file: s
     run = tmp_path / "run"
     shutil.copytree(small_run.path, run)
     content = json.loads((run / file).read_text("utf-8"))
-    assert content["schema_version"] == 2
+    assert content["schema_version"] == SCHEMA
     (run / file).write_text(json.dumps({**content, "schema_version": 99}), "utf-8")
     with pytest.raises(
-        StoreError, match=r"was written by a later BenchMNIST \(format 99, this one reads up to 2\)"
+        StoreError, match=r"was written by a later BenchMNIST \(format 99, this one reads up to 3\)"
     ):
         load_run(run)
 
@@ -108,14 +108,28 @@ def test_a_later_format_is_refused(small_run: RunResult, tmp_path: Path, file: s
 DATA = Path(__file__).parent / "data"
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_run_of_every_format_that_there_was_is_read(number: int) -> None:
     run = load_run(DATA / f"format-{number}")
     assert run.record.schema_version == number
     assert [case.schema_version for case in run.cases] == [number, number]
     assert [case.status for case in run.cases] == ["completed", "completed"]
     last = [trial.epochs[-1].test_accuracy for trial in run["mnist/fc/adam"].trials]
-    assert last == {1: [97.7, 97.98, 97.95], 2: [79.5, 77.5]}[number]
+    assert last == {1: [97.7, 97.98, 97.95], 2: [79.5, 77.5], 3: [79.5, 77.5]}[number]
+    losses = [trial.epochs[-1].test_loss for trial in run["mnist/fc/adam"].trials]
+    assert all(loss is not None and 0 < loss < 1 for loss in losses)
+
+
+def test_a_result_of_an_earlier_format_is_written_in_this_one(tmp_path: Path) -> None:
+    before = load_run(DATA / "format-2")
+    folder = RunFolder(tmp_path / "suite" / "run")
+    folder.make()
+    folder.write_record(before.record)
+    for case in before.cases:
+        folder.write_case(case)
+    after = load_run(folder.path)
+    assert [case.schema_version for case in after.cases] == [SCHEMA] * len(before.cases)
+    assert [case.trials for case in after.cases] == [case.trials for case in before.cases]
 
 
 def test_every_format_has_its_file() -> None:

@@ -57,17 +57,15 @@ if (filter) {
 
 // Cases: each epoch of each seed, once somebody wants to see it.
 
-const COLUMNS = ["seed", "epoch", "training loss", "test loss", "test accuracy, %", "seconds", "learning rate"];
-
 function historyOf(series) {
   const table = element("table");
   const head = table.createTHead().insertRow();
-  head.append(...COLUMNS.map(title => Object.assign(element("th", title), { scope: "col" })));
+  head.append(...["seed", "epoch", ...data.history.map(each => each.title)].map(title => Object.assign(element("th", title), { scope: "col" })));
   const body = table.createTBody();
   for (const trial of series.trials) {
-    trial.train_loss.forEach((_, epoch) => {
+    trial[data.history[0].key].forEach((_, epoch) => {
       const row = body.insertRow();
-      const figures = ["train_loss", "test_loss", "test_accuracy", "seconds", "learning_rate"].map(key => trial[key][epoch]);
+      const figures = data.history.map(each => trial[each.key][epoch]);
       for (const value of [trial.seed, epoch + 1, ...figures]) row.insertCell().textContent = value ?? "–";
     });
   }

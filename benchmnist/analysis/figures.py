@@ -1,0 +1,130 @@
+"""The values of a metric: of a trial, of each seed of a case, and of the case."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmnist.metrics import COMPARABLE, EPOCH_SECONDS, IMAGES_PER_SECOND, METRICS, find_metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from benchmnist.metrics import Metric
+    from benchmnist.runs.results import CaseResult, TrialResult
+
+
+class MeanStd(NamedTuple):
+    """The value of a metric for a case: a mean over the seeds, and its sample standard deviation.
+
+    `std` is None where fewer than two seeds have a value, or where the metric is measured once a case.
+    """
+
+    mean: float
+    std: float | None = None
+
+
+def seed_figure(trial: TrialResult, metric: Metric) -> float | None:
+    """The value of a metric of seeds or epochs for a trial; None where it was not measured."""
+    if metric.level == "seed":
+        value = getattr(trial, metric.field, None)
+        return None if value is None else float(value)
+    if metric.over_epochs == "median":
+        values = [value for epoch in trial.epochs if (value := epoch.figure(metric)) is not None]
+        return statistics.median(values) if values else None
+    return trial.epochs[-1].figure(metric) if trial.epochs else None
+
+
+def seed_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:
+    """The value of a metric for each seed whose trial completed.
+
+    Raises:
+        BenchmnistError: if the metric is unknown, or has no value for each seed.
+    """
+    metric = find_metric(wanted, [each for each in METRICS if each.level in ("seed", "epoch")])
+    return {
+        trial.seed: value
+        for trial in result.trials
+        if trial.status == "completed" and (value := seed_figure(trial, metric)) is not None
+    }
+
+
+def compared_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:
+    """As `seed_figures`; of a ratio the natural logarithms, whose differences are ratios.
+
+    Raises:
+        BenchmnistError: if the metric is unknown, or none of COMPARABLE.
+    """
+    metric = find_metric(wanted, COMPARABLE)
+    found = seed_figures(result, metric)
+    return {seed: math.log(value) for seed, value in found.items() if value > 0} if metric.ratio else found
+
+
+def case_figure(result: CaseResult, wanted: Metric | str) -> MeanStd | None:
+    """The value of a metric for a case; None where there is none, or none that is finite.
+
+    Of a metric of seeds or epochs the mean over the seeds that completed; where all epochs count, the median over
+    those of all seeds.
+
+    Raises:
+        BenchmnistError: if the metric is unknown, or has no value for a case.
+    """
+    metric = find_metric(wanted, [each for each in METRICS if each.level != "step"])
+    if metric.level == "case":
+        value = images_per_second(result) if metric == IMAGES_PER_SECOND else getattr(result, metric.field, None)
+        return MeanStd(value) if value else None
+    values = [*seed_figures(result, metric).values()]
+    if metric.over_epochs == "median":
+        every = [v for trial in result.trials for epoch in trial.epochs if (v := epoch.figure(metric)) is not None]
+        middle = statistics.median(every) if every else None
+    else:
+        middle = mean(values)
+    if middle is None or not math.isfinite(middle):
+        return None
+    whole = len(values) > 1 and all(map(math.isfinite, values))
+    return MeanStd(middle, statistics.stdev(values) if whole else None)
+
+
+def median_seconds(result: CaseResult) -> float | None:
+    """The median training time of an epoch over all epochs of all seeds; None where none ended."""
+    found = case_figure(result, EPOCH_SECONDS)
+    return found and found.mean
+
+
+def images_per_second(result: CaseResult) -> float | None:
+    """Training examples by the median training time of an epoch."""
+    seconds = median_seconds(result)
+    return result.train_size / seconds if seconds and result.train_size else None
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """None of nothing, and of what is not finite."""
+    return math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else None
+
+
+def trial_curve(trial: TrialResult, metric: Metric) -> list[float]:
+    """The value of a metric after each epoch; NaN where it was not measured, as where the trial had diverged."""
+    values = [epoch.figure(metric) for epoch in trial.epochs]
+    return [math.nan if value is None else value for value in values]
+
+
+def mean_curve(result: CaseResult, metric: Metric) -> list[tuple[float, float] | None]:
+    """Mean and sample standard deviation (0 of one) over the seeds, by epoch; None where no seed has a figure."""
+    curves = [trial_curve(trial, metric) for trial in result.trials]
+    points: list[tuple[float, float] | None] = []
+    for epoch in range(max(map(len, curves))):
+        values = [curve[epoch] for curve in curves if epoch < len(curve) and math.isfinite(curve[epoch])]
+        std = statistics.stdev(values) if len(values) > 1 else 0.0
+        points.append((math.fsum(values) / len(values), std) if values else None)
+    return points
+
+
+def measured(results: Iterable[CaseResult], metrics: Sequence[Metric]) -> tuple[Metric, ...]:
+    """Those of the metrics of epochs that any epoch has a value of; all of them, where no epoch has any.
+
+    A run does not have what was added to METRICS after it.
+    """
+    epochs = [epoch for result in results for trial in result.trials for epoch in trial.epochs]
+    there = tuple(metric for metric in metrics if any(epoch.figure(metric) is not None for epoch in epochs))
+    return there or tuple(metrics)

@@ -1,0 +1,224 @@
+"""The only list of what is measured.
+
+Columns, CSV and JSON, expectations, comparisons, plots, pages and verdicts derive from METRICS. A new metric of
+evaluation is an entry here and a figure of that name in `benchmnist/training/loop.py`, `_sums`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from benchmnist.errors import BenchmnistError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Level = Literal["case", "seed", "epoch", "step"]
+"""How often a figure is measured: once a case, a trial, an epoch, or at every stored step."""
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One kind of figure.
+
+    Attributes:
+        key: Its name in suites, options, columns, CSV and JSON.
+        title: Its name in plots and pages, in words.
+        unit: Its unit; empty for a ratio or a number of things.
+        better: Which values are better; None where the figure is shown and never judged.
+        level: How often it is measured.
+        digits: Decimals in text.
+        form: How a table shows it: with `digits` decimals, three significant figures, a short number of things
+            (`66.2k`), or a size in bytes.
+        heading: The head of its column in tables; `title` by default.
+        about: What exactly a table shows of a case; `title` after the last epoch by default.
+        stored: Its name in the results, where that is not `key`.
+        over_epochs: Which of a seed's epochs count: the last, or the median of all.
+        spread: Whether tables show the standard deviation beside the mean.
+        ratio: Whether two values are compared by their ratio, not by their difference.
+        main: Whether tables, plots and comparisons show it by default; others are shown on request.
+    """
+
+    key: str
+    title: str
+    unit: str = ""
+    better: Literal["higher", "lower"] | None = None
+    level: Level = "epoch"
+    digits: int = 2
+    form: Literal["decimals", "figures", "count", "bytes"] = "decimals"
+    heading: str = ""
+    about: str = ""
+    stored: str = ""
+    over_epochs: Literal["last", "median"] = "last"
+    spread: bool = True
+    ratio: bool = False
+    main: bool = True
+
+    @property
+    def field(self) -> str:
+        """Its name in the results."""
+        return self.stored or self.key
+
+    @property
+    def name(self) -> str:
+        """Its short name for people: `accuracy`."""
+        return self.heading or self.title
+
+    @property
+    def head(self) -> str:
+        """The head of its column: `accuracy, %`."""
+        return f"{self.name}, %" if self.unit == "%" else self.name
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it approaches 100 %: then plots stretch what is near."""
+        return self.unit == "%" and self.better == "higher"
+
+    @property
+    def says(self) -> str:
+        """What a table shows of a case: `test accuracy after the last epoch`."""
+        return self.about or f"{self.title} after the last epoch"
+
+    @property
+    def label(self) -> str:
+        """Its title with its unit: `test accuracy (%)`."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    def text(self, value: float) -> str:
+        """A value in a sentence: `97.84 %`."""
+        return f"{value:,.{self.digits}f} {self.unit}".strip()
+
+    def change(self, value: float) -> str:
+        """A difference, `+0.12`, or of a `ratio` a factor, `1.25×`."""
+        return f"{value:.2f}×" if self.ratio else f"{value:+.{self.digits}f}"
+
+
+METRICS = (
+    Metric("accuracy", "test accuracy", "%", "higher", heading="accuracy", stored="test_accuracy"),
+    Metric(
+        "train_loss",
+        "training loss",
+        "nats",
+        "lower",
+        digits=4,
+        heading="loss",
+        about="mean training loss of the last epoch",
+        spread=False,
+    ),
+    Metric("test_loss", "test loss", "nats", "lower", digits=4, spread=False, main=False),
+    Metric(
+        "epoch_seconds",
+        "training time of an epoch",
+        "s",
+        "lower",
+        digits=3,
+        form="figures",
+        heading="s/epoch",
+        about="median training time of an epoch",
+        stored="seconds",
+        over_epochs="median",
+        spread=False,
+        ratio=True,
+    ),
+    Metric(
+        "images_per_second",
+        "training images a second",
+        "images/s",
+        "higher",
+        "case",
+        digits=0,
+        form="count",
+        heading="img/s",
+        about="training images by that time",
+        ratio=True,
+    ),
+    Metric(
+        "peak_memory",
+        "peak memory",
+        "B",
+        "lower",
+        "case",
+        digits=0,
+        form="bytes",
+        heading="memory",
+        about="peak memory",
+        ratio=True,
+        main=False,
+    ),
+    Metric(
+        "wall_seconds",
+        "time of a case from first to last",
+        "s",
+        "lower",
+        "case",
+        digits=1,
+        form="figures",
+        heading="wall s",
+        about="time from first to last",
+        ratio=True,
+        main=False,
+    ),
+    Metric(
+        "setup_seconds",
+        "time to build a trial",
+        "s",
+        level="seed",
+        digits=3,
+        form="figures",
+        heading="set-up s",
+        about="time to build a trial",
+        spread=False,
+        main=False,
+    ),
+    Metric(
+        "learning_rate",
+        "learning rate",
+        digits=6,
+        form="figures",
+        about="learning rate in the first step of the last epoch",
+        spread=False,
+        main=False,
+    ),
+    Metric(
+        "reference_seconds",
+        "time of the reference work",
+        "s",
+        digits=4,
+        form="figures",
+        heading="reference s",
+        about="median time of the reference work",
+        over_epochs="median",
+        spread=False,
+        main=False,
+    ),
+    Metric("step_loss", "loss of a step", "nats", level="step", digits=4, stored="step_losses", main=False),
+)
+"""In the order of columns and tables; the first is what targets, gains and rankings are about."""
+
+PRIMARY = METRICS[0]
+JUDGED = tuple(metric for metric in METRICS if metric.better is not None)
+"""Those that a suite can `expect` something of."""
+COMPARABLE = tuple(metric for metric in JUDGED if metric.level in ("seed", "epoch"))
+"""Those that have a figure for each seed, so that their spread tells what a difference is worth."""
+CURVES = tuple(metric for metric in COMPARABLE if metric.main and metric.over_epochs == "last")
+"""Those that are drawn over epochs."""
+
+
+def find_metric(wanted: str | Metric, among: Sequence[Metric] = METRICS) -> Metric:
+    """The metric of that key.
+
+    Raises:
+        BenchmnistError: if none of `among` has it; lists them.
+    """
+    key = wanted if isinstance(wanted, str) else wanted.key
+    for metric in among:
+        if metric.key == key:
+            return metric
+    keys = [metric.key for metric in among]
+    raise BenchmnistError(f"unknown metric {key!r}.{nearest(key, keys)} There are: {', '.join(keys)}")
+
+
+EPOCH_SECONDS = find_metric("epoch_seconds")
+IMAGES_PER_SECOND = find_metric("images_per_second")

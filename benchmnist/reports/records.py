@@ -1,0 +1,191 @@
+"""A run as rows for programs: every figure, unrounded, under names that stay; as CSV or strict JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmnist.analysis.figures import MeanStd, seed_figure
+from benchmnist.analysis.summary import summarise_all
+from benchmnist.errors import BenchmnistError, nearest
+from benchmnist.metrics import METRICS
+from benchmnist.reports.columns import COLUMNS, FIGURES, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from benchmnist.analysis.summary import Summary
+    from benchmnist.metrics import Level
+    from benchmnist.reports.columns import Column
+    from benchmnist.runs.results import CaseResult, RunResult, TrialResult
+
+IDENTITY = ("case", "dataset", "model", "optimizer", "method", "label", "schedule")
+"""What tells the cases apart; `method` is the optimizer with what the suite varies beside it."""
+COUNTED: dict[Level, tuple[str, ...]] = {
+    "case": (),
+    "seed": ("seed", "status"),
+    "epoch": ("seed", "epoch"),
+    "step": ("seed", "epoch", "step"),
+}
+"""What tells the rows of a case apart."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """Rows that all have the same keys.
+
+    Attributes:
+        header: The keys.
+        rows: Their values; None where there is none, or none that is finite.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[Mapping[str, Any], ...]
+
+    def text(self, form: str) -> str:
+        """As `csv`, with one header, or as `json`, an array of objects."""
+        if form == "json":
+            return json.dumps(self.rows, indent=1, allow_nan=False) + "\n"
+        output = io.StringIO()
+        writer = csv.writer(output, lineterminator="\n")
+        writer.writerow(self.header)
+        writer.writerows([_cell(row[key]) for key in self.header] for row in self.rows)
+        return output.getvalue()
+
+
+def records(run: RunResult, level: Level = "case", view: View | None = None) -> Records:
+    """The rows of a run: one a case, trial, epoch or stored step, every case in the order of the view.
+
+    Without columns of the view's own each row has every figure of its level and the hyperparameters of its case
+    (`optimizer.lr`).
+
+    Raises:
+        BenchmnistError: if the view names a column that the rows do not have; lists those that they have.
+    """
+    chosen = view or View()
+    ordered = [s for members in chosen.groups(summarise_all(run.cases)).values() for s in members]
+    parameters = [*dict.fromkeys(name for s in ordered for name in _parameters(s.result))]
+    asked = chosen.columns if chosen.columns != FIGURES else ()
+    if level == "case" and asked:
+        columns = chosen.shown()
+        return _records((_figures(s, columns) for s in ordered), _keys(columns))
+    known = (*IDENTITY, *parameters, *COUNTED[level], *_measured(level))
+    header = known
+    if asked:
+        header = tuple(dict.fromkeys(("case", *COUNTED[level], *(_known(key, known) for key in asked))))
+    return _records((row for s in ordered for row in _rows(s, level)), header)
+
+
+def _records(rows: Iterator[dict[str, Any]], header: Sequence[str]) -> Records:
+    return Records(tuple(header), tuple({key: _plain(row.get(key)) for key in header} for row in rows))
+
+
+def _known(key: str, known: Sequence[str]) -> str:
+    if key not in known:
+        raise BenchmnistError(f"no column is called {key!r}.{nearest(key, known)} There are: {', '.join(known)}")
+    return key
+
+
+def _measured(level: Level) -> tuple[str, ...]:
+    """The keys of the figures of a level."""
+    if level == "case":
+        return (*_keys(_case_columns()), *_settings(None))
+    levels = ("seed", "epoch") if level == "seed" else (level,)
+    more = ("epochs", "checkpoint") if level == "seed" else ()
+    return (*(metric.key for metric in METRICS if metric.level in levels), *more)
+
+
+def _case_columns() -> list[Column]:
+    """Those that say more than IDENTITY and the hyperparameters."""
+    return [column for column in COLUMNS if column.key not in (*IDENTITY, "params")]
+
+
+def _keys(columns: Sequence[Column]) -> list[str]:
+    return [key for c in columns for key in ((c.key, f"{c.key}_std") if c.over_seeds else (c.key,))]
+
+
+def _rows(s: Summary, level: Level) -> Iterator[dict[str, Any]]:
+    """The rows of a case, each with all of its keys."""
+    result = s.result
+    about = _identity(result) | _parameters(result)
+    if level == "case":
+        yield about | _figures(s, _case_columns()) | _settings(result)
+        return
+    for trial in result.trials:
+        yield from ({**about, "seed": trial.seed, **row} for row in _of_trial(trial, level))
+
+
+def _of_trial(trial: TrialResult, level: Level) -> Iterator[dict[str, Any]]:
+    at_level = [metric for metric in METRICS if metric.level == level]
+    if level == "seed":
+        found = {m.key: seed_figure(trial, m) for m in METRICS if m.level in ("seed", "epoch")}
+        yield {"status": trial.status, **found, "epochs": len(trial.epochs), "checkpoint": trial.checkpoint}
+        return
+    for epoch in trial.epochs:
+        if level == "epoch":
+            yield {"epoch": epoch.epoch, **{metric.key: epoch.figure(metric) for metric in at_level}}
+            continue
+        steps: dict[int, dict[str, Any]] = {}
+        for metric in at_level:
+            for step, value in getattr(epoch, metric.field):
+                steps.setdefault(step, {"epoch": epoch.epoch, "step": step})[metric.key] = value
+        yield from steps.values()
+
+
+def _identity(result: CaseResult) -> dict[str, Any]:
+    case = result.case
+    return {
+        "case": case.id,
+        "dataset": case.dataset.label,
+        "model": case.model.label,
+        "optimizer": case.optimizer.label,
+        "method": case.method,
+        "label": case.label or None,
+        "schedule": case.schedule.label if case.schedule else None,
+    }
+
+
+def _parameters(result: CaseResult) -> dict[str, Any]:
+    """What its components were built with: `optimizer.lr`."""
+    case = result.case
+    parts = {"dataset": case.dataset, "model": case.model, "optimizer": case.optimizer, "schedule": case.schedule}
+    return {f"{kind}.{name}": v for kind, part in parts.items() if part for name, v in part.params.items()}
+
+
+def _settings(result: CaseResult | None) -> dict[str, Any]:
+    """What a case was trained with beside what tables show; the keys alone of None."""
+    fields = ("clip_grad_norm", "label_smoothing", "init_seed", "evaluate_in")
+    of_result = ("train_size", "steps", "reused_from", "started", "key")
+    return {
+        **{name: result and getattr(result.case, name) for name in fields},
+        **{name: result and (getattr(result, name) or None) for name in of_result},
+    }
+
+
+def _figures(s: Summary, columns: Sequence[Column]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for column in columns:
+        value = column.value(s)
+        if column.over_seeds:
+            found[column.key], found[f"{column.key}_std"] = value or MeanStd(math.nan)
+        else:
+            found[column.key] = value
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A value without what JSON has no number for."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    return [*map(_plain, value)] if isinstance(value, (list, tuple)) else value
+
+
+def _cell(value: Any) -> Any:
+    """A value in one cell of a CSV file."""
+    return json.dumps(value) if isinstance(value, (list, dict)) else value
