@@ -287,3 +287,9 @@ def test_options_that_do_not_go_together(
     done = invoke("report", small_run.path, *arguments)
     assert done.exit_code == 2
     assert said in done.stderr
+
+
+def test_every_figure_is_documented() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "how-to-report.md").read_text("utf-8")
+    keys = {*(metric.key for metric in METRICS), *(column.key for column in COLUMNS)}
+    assert {key for key in keys if f"`{key}`" not in page} == set()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import MeanStd, case_figure, mean, median_seconds, seed_figures
-from benchmnist.metrics import METRICS, PRIMARY
+from benchmnist.metrics import METRICS, PRIMARY, find_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,38 +34,18 @@ class Summary:
     gain: float | None = None
 
     def mean(self, key: str) -> float | None:
-        """The value of a metric, without its deviation."""
-        return self.figures[key].mean if key in self.figures else None
+        """The value of a metric, without its deviation.
+
+        Raises:
+            BenchmnistError: if the metric is unknown.
+        """
+        figure = self.figures.get(find_metric(key).key)
+        return figure and figure.mean
 
     @property
     def accuracy(self) -> float | None:
-        """Test accuracy after the last epoch, %, mean over the seeds; of the trials that completed."""
-        return self.mean("accuracy")
-
-    @property
-    def accuracy_std(self) -> float | None:
-        """Its sample standard deviation over the seeds; None for one seed."""
-        return self.figures["accuracy"].std if "accuracy" in self.figures else None
-
-    @property
-    def train_loss(self) -> float | None:
-        """Mean training loss of the last epoch, mean over the seeds."""
-        return self.mean("train_loss")
-
-    @property
-    def test_loss(self) -> float | None:
-        """Test loss after the last epoch, mean over the seeds."""
-        return self.mean("test_loss")
-
-    @property
-    def epoch_seconds(self) -> float | None:
-        """Median training time of an epoch over all epochs of all seeds."""
-        return self.mean("epoch_seconds")
-
-    @property
-    def images_per_second(self) -> float | None:
-        """Training examples by that time."""
-        return self.mean("images_per_second")
+        """The value of the primary metric: test accuracy after the last epoch, %, mean over the seeds."""
+        return self.mean(PRIMARY.key)
 
     @property
     def is_fine(self) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import median_seconds
 from benchmnist.analysis.statistics import Paired
+from benchmnist.metrics import PRIMARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -127,7 +128,8 @@ def reached(trial: TrialResult, target: float) -> Reached:
     seconds = 0.0
     for epoch in trial.epochs:
         seconds += epoch.seconds
-        if epoch.test_accuracy is not None and epoch.test_accuracy >= target:
+        figure = epoch.figure(PRIMARY)
+        if figure is not None and figure >= target:
             return Reached(epoch.epoch, seconds)
     return NEVER
 

@@ -15,7 +15,8 @@ from benchmnist.analysis.findings import findings
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.cli.console import progress_console
 from benchmnist.execution.dispatch import Observer
-from benchmnist.metrics import PRIMARY
+from benchmnist.metrics import EPOCH_SECONDS, PRIMARY
+from benchmnist.reports.columns import mean_and_std
 from benchmnist.reports.tables import ComparisonTable, legend
 
 if TYPE_CHECKING:
@@ -259,7 +260,9 @@ def _epoch(case: Case, seed: int, result: EpochResult) -> str:
 
 def _verdict(summary: Summary) -> str:
     """A case in one line."""
-    if summary.accuracy is None:
+    figure = summary.figures.get(PRIMARY.key)
+    if figure is None:
         return summary.status
-    spread = "" if summary.accuracy_std is None else f" ± {summary.accuracy_std:.2f}"
-    return f"{summary.status}: accuracy {summary.accuracy:.2f}{spread} %, {summary.epoch_seconds:.3g} s/epoch"
+    shown = mean_and_std(f".{PRIMARY.digits}f")(figure)
+    seconds = summary.mean(EPOCH_SECONDS.key)
+    return f"{summary.status}: {PRIMARY.name} {shown} {PRIMARY.unit}, {seconds:.3g} {EPOCH_SECONDS.name}"

@@ -183,10 +183,10 @@ def _missing(show: str) -> str:
 
 def _view(options: dict[str, Any]) -> View | None:
     """What was asked of the table; None where nothing was."""
-    from benchmnist.reports.columns import FIGURES, View
+    from benchmnist.reports.columns import View
 
     columns, sort, group_by = options["columns"], options["sort"], options["group_by"]
-    return View(columns or FIGURES, sort, group_by) if columns or sort or group_by else None
+    return View(columns, sort, group_by) if columns or sort or group_by else None
 
 
 def _text(result: RunResult, form: str, part: _Part) -> str:

@@ -167,13 +167,14 @@ class View:
     """Which rows and columns of a run to show, and how.
 
     Attributes:
-        columns: Keys of columns; where none of them tells the rows apart, those that do stand before them.
+        columns: Keys of columns, by default FIGURES; where none of them tells the rows apart, those that do stand
+            before them.
         sort: The key of the column to sort by, best first, words from A to Z; with a `-` before it the other way
             round; empty leaves the order of the suite. Rows that have no such value come last.
         group_by: Keys of columns: rows in which these are the same stand under one title.
     """
 
-    columns: tuple[str, ...] = FIGURES
+    columns: tuple[str, ...] = ()
     sort: str = ""
     group_by: tuple[str, ...] = ()
 
@@ -183,8 +184,9 @@ class View:
         Raises:
             BenchmnistError: if there is no such column.
         """
-        telling = () if {*self.columns} & {"case", *IDENTITY} else IDENTITY
-        return [column(key) for key in (*telling, *self.columns) if key not in self.group_by]
+        chosen = self.columns or FIGURES
+        telling = () if {*chosen} & {"case", *IDENTITY} else IDENTITY
+        return [column(key) for key in (*telling, *chosen) if key not in self.group_by]
 
     def groups(self, summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
         """The rows in their order, by the title that they stand under.

@@ -13,7 +13,7 @@ from benchmnist.analysis.figures import MeanStd, seed_figure
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.errors import BenchmnistError, nearest
 from benchmnist.metrics import METRICS
-from benchmnist.reports.columns import COLUMNS, FIGURES, View
+from benchmnist.reports.columns import COLUMNS, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -69,14 +69,13 @@ def records(run: RunResult, level: Level = "case", view: View | None = None) -> 
     chosen = view or View()
     ordered = [s for members in chosen.groups(summarise_all(run.cases)).values() for s in members]
     parameters = [*dict.fromkeys(name for s in ordered for name in _parameters(s.result))]
-    asked = chosen.columns if chosen.columns != FIGURES else ()
-    if level == "case" and asked:
+    if level == "case" and chosen.columns:
         columns = chosen.shown()
         return _records((_figures(s, columns) for s in ordered), _keys(columns))
     known = (*IDENTITY, *parameters, *COUNTED[level], *_measured(level))
     header = known
-    if asked:
-        header = tuple(dict.fromkeys(("case", *COUNTED[level], *(_known(key, known) for key in asked))))
+    if chosen.columns:
+        header = tuple(dict.fromkeys(("case", *COUNTED[level], *(_known(key, known) for key in chosen.columns))))
     return _records((row for s in ordered for row in _rows(s, level)), header)
 
 

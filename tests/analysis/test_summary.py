@@ -37,16 +37,16 @@ def case(*trials: TrialResult, optimizer: str = "adam", **options: Any) -> CaseR
 def test_the_figures_of_a_case() -> None:
     summary = summarise(case(trial(0, [90.0, 96.0], [0.5, 0.2]), trial(1, [99.0, 98.0], [0.5, 0.4])))
     assert summary.accuracy == 97.0
-    assert summary.accuracy_std == pytest.approx(math.sqrt(2))
+    assert summary.figures["accuracy"].std == pytest.approx(math.sqrt(2))
     assert summary.best == 99.0
-    assert summary.train_loss == pytest.approx(0.3)
-    assert summary.epoch_seconds == 1.5  # the median of 1, 2, 1, 2
-    assert summary.images_per_second == 400
+    assert summary.mean("train_loss") == pytest.approx(0.3)
+    assert summary.mean("epoch_seconds") == 1.5  # the median of 1, 2, 1, 2
+    assert summary.mean("images_per_second") == 400
     assert (summary.speedup, summary.gain, summary.status) == (None, None, "ok")
 
 
 def test_one_seed_has_no_deviation() -> None:
-    assert summarise(case(trial(0, [90.0]))).accuracy_std is None
+    assert summarise(case(trial(0, [90.0]))).figures["accuracy"].std is None
 
 
 def test_the_baseline_is_compared_seed_by_seed() -> None:
@@ -67,17 +67,23 @@ def test_a_diverged_trial_says_so_and_counts_for_nothing_else() -> None:
     diverged = trial(1, [None], [math.nan], status="diverged")
     summary = summarise(case(trial(0, [90.0], [0.25]), diverged, status="diverged"))
     assert summary.status == "diverged 1/2"
-    assert (summary.accuracy, summary.train_loss) == (90.0, 0.25)
+    assert (summary.accuracy, summary.mean("train_loss")) == (90.0, 0.25)
 
 
 @pytest.mark.parametrize(("status", "shown"), [("failed", "failed"), ("interrupted", "stopped")])
 def test_a_case_without_trials(status: str, shown: str) -> None:
     summary = summarise(case(status=status))
     assert summary.status == shown
-    assert summary.accuracy is summary.epoch_seconds is summary.images_per_second is summary.train_loss is None
+    assert (
+        summary.accuracy
+        is summary.mean("epoch_seconds")
+        is summary.mean("images_per_second")
+        is summary.mean("train_loss")
+        is None
+    )
 
 
 def test_of_a_case_that_was_cut_short_the_speed_is_not_known() -> None:
     cut_short = case(trial(0, [90.0]), status="interrupted").model_copy(update={"train_size": 0})
     summary = summarise(cut_short)
-    assert (summary.epoch_seconds, summary.images_per_second) == (1.0, None)
+    assert (summary.mean("epoch_seconds"), summary.mean("images_per_second")) == (1.0, None)

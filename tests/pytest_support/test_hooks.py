@@ -174,7 +174,7 @@ def test_without_benchmarks_everything_is_trained_all_the_same() -> None:
     said = session(
         "suite.toml", "--benchmark-disable", "-k", "fc/adam", BENCHMNIST_PYTEST_EPOCHS="1", text=None, code=1
     )
-    assert "expected loss < 0.45" in said
+    assert "expected train_loss < 0.45" in said
     said = session("suite.toml", "--benchmnist-set", "cases.0.epochs=0", text=None, code=2)
     assert "--set cases.0.epochs=0: should be greater than 0" in said
     assert "3 skipped" in session("suite.toml", "--benchmark-skip")
