@@ -195,19 +195,19 @@ METRICS = (
     ),
     Metric("step_loss", "loss of a step", "nats", level="step", digits=4, stored="step_losses", main=False),
 )
-"""In the order of columns and tables; the first is what targets, gains and rankings are about."""
+"""Every metric, in the order of columns and tables; targets, gains and rankings are about the first."""
 
 PRIMARY = METRICS[0]
 JUDGED = tuple(metric for metric in METRICS if metric.better is not None)
-"""Those that a suite can `expect` something of."""
+"""The metrics that a suite can `expect` something of."""
 COMPARABLE = tuple(metric for metric in JUDGED if metric.level in ("seed", "epoch"))
-"""Those that have a figure for each seed, so that their spread tells what a difference is worth."""
+"""The metrics with a figure for each seed, whose spread tells what a difference is worth."""
 CURVES = tuple(metric for metric in COMPARABLE if metric.main and metric.over_epochs == "last")
-"""Those that are drawn over epochs."""
+"""The metrics that are drawn over epochs."""
 
 
 def find_metric(wanted: str | Metric, among: Sequence[Metric] = METRICS) -> Metric:
-    """The metric of that key.
+    """Finds a metric by its key.
 
     Raises:
         BenchmnistError: if none of `among` has it; lists them.

@@ -293,3 +293,10 @@ def test_every_figure_is_documented() -> None:
     page = (Path(__file__).parents[1] / "docs" / "how-to-report.md").read_text("utf-8")
     keys = {*(metric.key for metric in METRICS), *(column.key for column in COLUMNS)}
     assert {key for key in keys if f"`{key}`" not in page} == set()
+
+
+def test_what_is_evaluated_is_in_the_list(small_run: RunResult) -> None:
+    fields = {metric.field for metric in METRICS}
+    seen = {name for case in small_run.cases for trial in case.trials for e in trial.epochs for name in e.metrics}
+    assert seen
+    assert seen <= fields

@@ -51,7 +51,7 @@ def seed_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:
 
 
 def compared_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:
-    """As `seed_figures`; of a ratio the natural logarithms, whose differences are ratios.
+    """The values of `seed_figures`; for a `ratio` metric their natural logarithms, whose differences are ratios.
 
     Raises:
         BenchmnistError: if the metric is unknown, or none of COMPARABLE.
@@ -62,10 +62,10 @@ def compared_figures(result: CaseResult, wanted: Metric | str) -> dict[int, floa
 
 
 def case_figure(result: CaseResult, wanted: Metric | str) -> MeanStd | None:
-    """The value of a metric for a case; None where there is none, or none that is finite.
+    """The value of a metric for a case; None if it has no value, or none that is finite.
 
-    Of a metric of seeds or epochs the mean over the seeds that completed; where all epochs count, the median over
-    those of all seeds.
+    For a metric of seeds or epochs it is the mean over the seeds that completed; where all epochs count, it is the
+    median over the epochs of all seeds.
 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for a case.
@@ -99,7 +99,7 @@ def images_per_second(result: CaseResult) -> float | None:
 
 
 def mean(values: Sequence[float]) -> float | None:
-    """None of nothing, and of what is not finite."""
+    """The mean; None without values, or if one is not finite."""
     return math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else None
 
 
@@ -121,9 +121,9 @@ def mean_curve(result: CaseResult, metric: Metric) -> list[tuple[float, float] |
 
 
 def measured(results: Iterable[CaseResult], metrics: Sequence[Metric]) -> tuple[Metric, ...]:
-    """Those of the metrics of epochs that any epoch has a value of; all of them, where no epoch has any.
+    """Chooses the metrics of epochs that at least one epoch has a value for; all of them, if no epoch has any.
 
-    A run does not have what was added to METRICS after it.
+    A run has no values for metrics that were added to the list after it.
     """
     epochs = [epoch for result in results for trial in result.trials for epoch in trial.epochs]
     there = tuple(metric for metric in metrics if any(epoch.figure(metric) is not None for epoch in epochs))

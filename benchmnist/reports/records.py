@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from benchmnist.runs.results import CaseResult, RunResult, TrialResult
 
 IDENTITY = ("case", "dataset", "model", "optimizer", "method", "label", "schedule")
-"""What tells the cases apart; `method` is the optimizer with what the suite varies beside it."""
+"""The keys that tell cases apart; `method` is the optimizer with what the suite varies beside it."""
 COUNTED: dict[Level, tuple[str, ...]] = {
     "case": (),
     "seed": ("seed", "status"),
     "epoch": ("seed", "epoch"),
     "step": ("seed", "epoch", "step"),
 }
-"""What tells the rows of a case apart."""
+"""The keys that tell the rows of a case apart."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Records:
 
     Attributes:
         header: The keys.
-        rows: Their values; None where there is none, or none that is finite.
+        rows: Their values; None where a value is missing or not finite.
     """
 
     header: tuple[str, ...]
     rows: tuple[Mapping[str, Any], ...]
 
     def text(self, form: str) -> str:
-        """As `csv`, with one header, or as `json`, an array of objects."""
+        """Formats the rows as `csv`, with one header, or as `json`, an array of objects."""
         if form == "json":
             return json.dumps(self.rows, indent=1, allow_nan=False) + "\n"
         output = io.StringIO()
@@ -58,13 +58,13 @@ class Records:
 
 
 def records(run: RunResult, level: Level = "case", view: View | None = None) -> Records:
-    """The rows of a run: one a case, trial, epoch or stored step, every case in the order of the view.
+    """Makes a row for each case, trial, epoch or stored step of a run, the cases in the order of the view.
 
-    Without columns of the view's own each row has every figure of its level and the hyperparameters of its case
+    If the view names no columns, a row has every figure of its level and the hyperparameters of its case
     (`optimizer.lr`).
 
     Raises:
-        BenchmnistError: if the view names a column that the rows do not have; lists those that they have.
+        BenchmnistError: if the view names an unknown column; lists the known ones.
     """
     chosen = view or View()
     ordered = [s for members in chosen.groups(summarise_all(run.cases)).values() for s in members]
@@ -99,7 +99,7 @@ def _measured(level: Level) -> tuple[str, ...]:
 
 
 def _case_columns() -> list[Column]:
-    """Those that say more than IDENTITY and the hyperparameters."""
+    """The columns that IDENTITY and the hyperparameters do not cover."""
     return [column for column in COLUMNS if column.key not in (*IDENTITY, "params")]
 
 
@@ -149,14 +149,14 @@ def _identity(result: CaseResult) -> dict[str, Any]:
 
 
 def _parameters(result: CaseResult) -> dict[str, Any]:
-    """What its components were built with: `optimizer.lr`."""
+    """The parameters of its components: `optimizer.lr`."""
     case = result.case
     parts = {"dataset": case.dataset, "model": case.model, "optimizer": case.optimizer, "schedule": case.schedule}
     return {f"{kind}.{name}": v for kind, part in parts.items() if part for name, v in part.params.items()}
 
 
 def _settings(result: CaseResult | None) -> dict[str, Any]:
-    """What a case was trained with beside what tables show; the keys alone of None."""
+    """The settings of a case that no table shows; only their keys if `result` is None."""
     fields = ("clip_grad_norm", "label_smoothing", "init_seed", "evaluate_in")
     of_result = ("train_size", "steps", "reused_from", "started", "key")
     return {
@@ -177,7 +177,7 @@ def _figures(s: Summary, columns: Sequence[Column]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A value without what JSON has no number for."""
+    """Replaces numbers that JSON does not have, such as NaN, by None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -186,5 +186,5 @@ def _plain(value: Any) -> Any:
 
 
 def _cell(value: Any) -> Any:
-    """A value in one cell of a CSV file."""
+    """Fits a value into one cell of a CSV file."""
     return json.dumps(value) if isinstance(value, (list, dict)) else value
