@@ -173,7 +173,7 @@ def _help(cli: click.Group, name: str) -> str:
     """What `--help` says on a terminal of 80 columns."""
     width = {"terminal_width": HELP_WIDTH, "max_content_width": HELP_WIDTH}
     command: click.Command = cli
-    context = click.Context(cli, info_name="benchmnist", help_option_names=["-h", "--help"], **width)
+    context = click.Context(cli, info_name="benchmnist", **cli.context_settings, **width)
     for word in name.split()[1:]:
         found = command.get_command(context, word) if isinstance(command, click.Group) else None
         if found is None:
