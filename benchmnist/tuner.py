@@ -92,11 +92,13 @@ def tune(
     plan = make_plan(suite, find_plugins(options.block))
     if plan.problems:
         raise SuiteError([*plan.problems])
-    hunts = _hunts(suite, plan)
+    searches = _searches(suite, plan)
     run = _Runner(replace(options, set=()), watch)  # they are in the suite by now
-    search = run.search(_search_suite(suite, plan), hunts, resume=bool(options.resume))
-    found = tuple(hunt.outcome(search) for hunt in hunts)
-    chosen = {hunt.place: (Point(_best(each).params),) for hunt, each in zip(hunts, found, strict=True)}
+    search = run.search(_search_suite(suite, plan), searches, resume=bool(options.resume))
+    found = tuple(searching.outcome(search) for searching in searches)
+    chosen = {
+        searching.place: (Point(_best(each).params),) for searching, each in zip(searches, found, strict=True)
+    }
     final = replace(suite, points=chosen, tuned=True)
     before = _followed(options.out, suite.name, found) if options.resume else None
     return Tuned(search, run.run(final, found, resume=before or False))
@@ -114,20 +116,22 @@ class _Runner:
         with self.watch() as observer:
             return runner.run(suite, self.options, observer=observer, searches=searches, **changes)
 
-    def search(self, suite: Suite, hunts: Sequence[Hunt], *, resume: bool) -> RunResult:
+    def search(self, suite: Suite, searches: Sequence[OptimizerSearch], *, resume: bool) -> RunResult:
         """Asks for points and trains them, until the budget is used up: a random search asks once."""
         going_on: bool | Path = resume
         found: RunResult | None = None
         while True:
-            more = [hunt.ask(found) for hunt in hunts]  # each of them, whether or not another had more
+            more = [
+                searching.ask(found) for searching in searches
+            ]  # each of them, whether or not another had more
             if found is not None and not any(more):
                 return found
-            points = {hunt.place: hunt.points for hunt in hunts}
+            points = {searching.place: searching.points for searching in searches}
             found = self.run(replace(suite, points=points), resume=going_on, checkpoints=False)
             going_on = found.path
 
 
-class Hunt:
+class OptimizerSearch:
     """The search for one optimizer on one model.
 
     Attributes:
@@ -253,18 +257,18 @@ def _optuna() -> Any:
     return optuna
 
 
-def _hunts(suite: Suite, plan: Plan) -> list[Hunt]:
+def _searches(suite: Suite, plan: Plan) -> list[OptimizerSearch]:
     """One for each optimizer that has a space, on each model that it is used with.
 
     Raises:
         SuiteError: if there is none.
     """
-    places: dict[Place, Hunt] = {}
+    places: dict[Place, OptimizerSearch] = {}
     for case in plan.cases:
         table = suite.optimizers.get(case.optimizer.name)
         if table is not None and table.space:
             place = Place(case.dataset.label, case.model.label, case.label, case.method)
-            places.setdefault(place, Hunt(place, table.space, suite.tune))
+            places.setdefault(place, OptimizerSearch(place, table.space, suite.tune))
     if not places:
         message = (
             "no optimizer has a space to be tuned in; give one [optimizers.NAME.space]: lr = { low = …, high = … }"

@@ -15,7 +15,7 @@ from benchmnist.errors import BenchmnistError, SuiteError
 from benchmnist.execution.dispatch import Observer
 from benchmnist.suites.cases import Space
 from benchmnist.suites.reader import Place, Tune
-from benchmnist.tuner import Hunt, Tuned, grid, tune
+from benchmnist.tuner import OptimizerSearch, Tuned, grid, tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -174,10 +174,10 @@ def test_a_guided_search_asks_by_what_came_of_it(tmp_path: Path) -> None:
     sgd, momentum = found.final.record.searches
     for search in (sgd, momentum):  # told the same, it asks the same: so it can be gone on with
         place = Place(search.dataset, search.model, search.label, search.method)
-        hunt = Hunt(place, search.space, Tune(sampler="tpe", trials=12))
-        while hunt.ask(found.search):
+        search_ = OptimizerSearch(place, search.space, Tune(sampler="tpe", trials=12))
+        while search_.ask(found.search):
             pass
-        assert hunt.asked == [attempt.params for attempt in search.attempts]
+        assert search_.asked == [attempt.params for attempt in search.attempts]
     assert len(sgd.attempts) == len(momentum.attempts) == 12
     rates = [[attempt.params["lr"] for attempt in search.attempts] for search in (sgd, momentum)]
     assert rates[0][:10] == rates[1][:10]  # TPE's first ten are random

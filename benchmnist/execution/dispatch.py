@@ -170,6 +170,10 @@ class Dispatcher:
     is given every trial by itself, those of the next cases too, so that it never waits; what comes early is
     told to the observer at once, and kept until it is asked for.
 
+    What is trained in this process is run by the session, an epoch a round, and not measured before and replayed:
+    so `--benchmark-cprofile` profiles the training, and `--pdb` stops in it. Interleaved it is measured, since a
+    session asks case by case.
+
     Args:
         executor: Where the cases are executed.
         observer: Is told what happens.
@@ -198,8 +202,8 @@ class Dispatcher:
         self._queue = _Queue()
         self._ledgers: dict[str, _Ledger] = {}
         self._stream: Iterator[tuple[Case, Epoch | CaseResult]] = iter(())
-        self._untold: tuple[_Ledger, Epoch] | None = None
-        self._here = False  # whether this process trains
+        self._unreported: tuple[_Ledger, Epoch] | None = None
+        self._in_session = False  # whether the session runs the epochs of the case that is trained
 
     def expect(self, cases: Sequence[Case]) -> None:
         """Says which cases will be asked for, in that order, so that they can be begun before."""
@@ -230,7 +234,7 @@ class Dispatcher:
     def interrupt(self) -> None:
         """Ends all that is being trained, and tells what was done of the cases that have not ended."""
         unfinished = [ledger for ledger in self._ledgers.values() if ledger.started and ledger.result is None]
-        self._stream, self._untold = iter(()), None
+        self._stream, self._unreported = iter(()), None
         self._queue = _Queue()
         self._ledgers.clear()
         for ledger in unfinished:
@@ -276,8 +280,8 @@ class Dispatcher:
     def _next(self) -> None:
         """Waits for the next thing to happen, wherever."""
         event = next(self._stream, None)
-        if self._untold is not None:
-            (ledger, epoch), self._untold = self._untold, None
+        if self._unreported is not None:
+            (ledger, epoch), self._unreported = self._unreported, None
             self._tell(ledger, epoch)
         if event is None:
             if not self._queue:
@@ -287,21 +291,21 @@ class Dispatcher:
         task, step = event
         ledger = self._ledgers[task.id]
         if isinstance(step, CaseResult):
-            ledger.add(step, measured=not self._here)
+            ledger.add(step, measured=not self._in_session)
             ledger.running -= 1
             if ledger.over:
                 self._end(ledger)
             elif not step.failed:
                 self.observer.part_ended(step)
         elif step.result is None:  # it is still to be run
-            self._here = not self.interleaved
-            if self._here:
+            self._in_session = not self.interleaved
+            if self._in_session:
                 ledger.epochs.append(step)
             else:
                 step.run()  # whoever is asked for now may have its turn later
-            self._untold = ledger, step
+            self._unreported = ledger, step
         else:
-            self._here = False
+            self._in_session = False
             self._tell(ledger, step)
 
     def _tell(self, ledger: _Ledger, epoch: Epoch) -> None:

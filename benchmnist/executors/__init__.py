@@ -5,7 +5,7 @@ result. What it yields is either an epoch still to be trained, which `run` then 
 trained and measured elsewhere, whose `run` does nothing (a worker process). Whoever drives it calls `run` once on
 each and then reads `seconds`: one way to feed pytest-benchmark from anywhere.
 
-What trains is a Bench (bench.py), here or in a worker process that LocalExecutor (local.py) starts. An executor
+A Trainer (trainer.py) trains, here or in a worker process that LocalExecutor (local.py) starts. An executor
 that sends tasks to other machines has a LocalExecutor there to train them.
 """
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from benchmnist.errors import BenchmnistError, CaptureError
 from benchmnist.executors.local import LocalExecutor
-from benchmnist.executors.trainer import Bench
+from benchmnist.executors.trainer import Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ class InlineExecutor:
         self.workplace = workplace
 
     def __enter__(self) -> Self:
-        self.bench = Bench(self.workplace)
+        self.trainer = Trainer(self.workplace)
         self.elsewhere: LocalExecutor | None = None
         return self
 
@@ -70,7 +70,7 @@ class InlineExecutor:
 
     def _train(self, task: Case, no_graph: str = "") -> Iterator[tuple[Case, Epoch | CaseResult]]:
         """Trains here."""
-        for step in self.bench.train(task, no_graph):
-            if self.bench.broken:
+        for step in self.trainer.train(task, no_graph):
+            if self.trainer.broken:
                 self.elsewhere = LocalExecutor(self.workplace)
             yield task, step

@@ -48,7 +48,7 @@ def _moved_back(folder: str) -> str:
     return "it changed the current folder, which was put back after the case"
 
 
-class Bench:
+class Trainer:
     """Trains tasks, one after the other, with the datasets and the plugins that there are.
 
     Attributes:

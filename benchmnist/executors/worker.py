@@ -15,7 +15,7 @@ from typing import BinaryIO, NoReturn
 
 from benchmnist.errors import CaptureError
 from benchmnist.executors import Farewell
-from benchmnist.executors.trainer import Bench
+from benchmnist.executors.trainer import Trainer
 from benchmnist.runs.results import CaseResult
 
 
@@ -29,12 +29,12 @@ def main() -> None:
     words: queue.SimpleQueue[object] = queue.SimpleQueue()
     # Not sys.stdin: Python closes that at its end, and cannot while somebody waits for it.
     threading.Thread(target=_listen, args=(os.fdopen(os.dup(0), "rb"), words), daemon=True).start()
-    bench = Bench(words.get())  # type: ignore[arg-type]
+    trainer = Trainer(words.get())  # type: ignore[arg-type]
     while True:
         try:
-            for step in bench.measure(*words.get()):  # type: ignore[misc]
-                if bench.broken and isinstance(step, CaseResult):
-                    _leave(answers, Farewell(bench.broken, step))
+            for step in trainer.measure(*words.get()):  # type: ignore[misc]
+                if trainer.broken and isinstance(step, CaseResult):
+                    _leave(answers, Farewell(trainer.broken, step))
                 _tell(answers, step)
         except CaptureError as error:
             _leave(answers, Farewell(str(error)))

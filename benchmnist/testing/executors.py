@@ -17,7 +17,7 @@ import torch
 from benchmnist.errors import BenchmnistError
 from benchmnist.execution.dispatch import Observer
 from benchmnist.executors import Workplace, build_executor
-from benchmnist.executors.trainer import Bench
+from benchmnist.executors.trainer import Trainer
 from benchmnist.runs.results import CaseResult, MeasuredEpoch
 from benchmnist.suites.cases import Case
 from benchmnist.testing.checks import DoesNotApply, Miss, Subject, check
@@ -144,7 +144,9 @@ def _require_same(seen: CaseResult, expected: CaseResult) -> None:
 
 def _plain(case: Case, workplace: Workplace | None = None) -> CaseResult:
     """What comes of a case in this process, without any executor; without a workplace no weights are kept."""
-    *_, result = Bench(workplace or Workplace("cpu", default_data_root(), Path(), checkpoints=False)).measure(case)
+    *_, result = Trainer(workplace or Workplace("cpu", default_data_root(), Path(), checkpoints=False)).measure(
+        case
+    )
     assert isinstance(result, CaseResult)  # noqa: S101 - it is the last that it yields
     return result
 
@@ -158,7 +160,7 @@ def _starts(subject: Subject) -> None:
 
 
 @check(
-    "Hand each task to `benchmnist.executors.local.LocalExecutor`, or to `Bench`; both train it as it should be."
+    "Hand each task to `benchmnist.executors.local.LocalExecutor`, or to `Trainer`; both train it as it should be."
 )
 def _trains_the_same(subject: Subject) -> None:
     """Trains every task to the same losses and accuracies as a plain loop, and says so once."""

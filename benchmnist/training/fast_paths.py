@@ -77,7 +77,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Way:
+class FastPath:
     """How the trials of a case are executed.
 
     Attributes:
@@ -124,7 +124,7 @@ def plain_engine(name: str) -> type[DataLoaderEngine | ResidentEngine]:
     return engines[name]
 
 
-def find_way(setting: Setting) -> Way:
+def find_fast_path(setting: Setting) -> FastPath:
     """The fastest way that does for the case, of those that its engine allows.
 
     Raises:
@@ -132,7 +132,7 @@ def find_way(setting: Setting) -> Way:
     """
     case = setting.case
     engine = plain_engine(case.engine)(setting.dataset, setting.session, case.batch_size)
-    way = Way(engine, Build(fused=case.engine != "dataloader"))
+    way = FastPath(engine, Build(fused=case.engine != "dataloader"))
     trial = way.trial(setting, case.seeds[:1])
     changes = [*_changes(setting, trial.model)] if case.engine != "dataloader" else []
     weights = [p for p in trial.model.parameters() if p.requires_grad]
@@ -164,7 +164,7 @@ def find_way(setting: Setting) -> Way:
     return way
 
 
-def _expected(setting: Setting, way: Way, trial: Trial, epochs: int) -> tuple[Way, Tensor]:
+def _expected(setting: Setting, way: FastPath, trial: Trial, epochs: int) -> tuple[FastPath, Tensor]:
     """The first losses of the plain way; the way without a fused optimizer, where that is what fails.
 
     Those take fewer kinds of parameters and gradients: no complex ones, no sparse ones.
@@ -192,7 +192,7 @@ class _Change:
 
     name: str
     refused: str
-    make: Callable[[Way], dict[str, Any]]
+    make: Callable[[FastPath], dict[str, Any]]
     epochs: int = 1
 
 
@@ -231,7 +231,7 @@ def _ours(setting: Setting) -> bool:
     return schedule is None or setting.registry.schedules[schedule.use].plugin.name == BUILTIN
 
 
-def _disagreement(setting: Setting, way: Way, expected: Tensor) -> str:
+def _disagreement(setting: Setting, way: FastPath, expected: Tensor) -> str:
     """How the first losses of a way differ from those that are expected; empty if they do not."""
     trial = way.trial(setting, setting.case.seeds[:1])
     try:
@@ -246,7 +246,7 @@ def _disagreement(setting: Setting, way: Way, expected: Tensor) -> str:
         way.engine.release()
 
 
-def _lost(setting: Setting, way: Way, stack: Trial) -> str:
+def _lost(setting: Setting, way: FastPath, stack: Trial) -> str:
     """What would be lost of a stack: all but what each seed has for itself, its parameters and buffers.
 
     One model is trained for all, and another one tested: what the one keeps in an attribute never reaches the
@@ -306,7 +306,7 @@ def _watch(
     return moved
 
 
-def _first_losses(setting: Setting, way: Way, trial: Trial, epochs: int) -> Tensor:
+def _first_losses(setting: Setting, way: FastPath, trial: Trial, epochs: int) -> Tensor:
     """The losses of the first seed in some short epochs, [epochs, steps], on the CPU.
 
     What a device does only once is done by then; where nothing is compared, one step is enough for that.

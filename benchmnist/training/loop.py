@@ -22,7 +22,7 @@ from benchmnist.extensions.isolation import not_exiting, put_back
 from benchmnist.runs.results import CaseResult, EpochResult, TrialResult, now, worst
 from benchmnist.training.clock import Clock
 from benchmnist.training.environment import environment
-from benchmnist.training.fast_paths import find_way
+from benchmnist.training.fast_paths import find_fast_path
 from benchmnist.training.precision import precision_of
 from benchmnist.training.reference import Reference
 from benchmnist.training.trial import steps_per_epoch
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from benchmnist.runs.results import Status
     from benchmnist.suites.cases import Case
     from benchmnist.training.device import DeviceSession
-    from benchmnist.training.fast_paths import Setting, Way
+    from benchmnist.training.fast_paths import FastPath, Setting
     from benchmnist.training.trial import Trial
 
     Keep = Callable[[int, dict[str, Tensor]], str | None]
@@ -48,7 +48,7 @@ EVALUATION_BATCH, EVALUATION_BATCH_CPU = 1000, 100
 class _Training:
     """The training of one epoch, of one seed or of several that are stacked: what is timed."""
 
-    def __init__(self, setting: Setting, way: Way, trial: Trial, number: int, clock: Clock) -> None:
+    def __init__(self, setting: Setting, way: FastPath, trial: Trial, number: int, clock: Clock) -> None:
         self.way, self.trial, self.number, self.clock = way, trial, number, clock
         self.order = way.engine.place(trial.order(len(setting.dataset.train_images), number))
         self.seconds = 0.0
@@ -140,7 +140,7 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[Epoch, N
         ):
             found = environment(session.device)  # within, so that the flags are those that it is trained with
             with not_exiting():
-                way = find_way(setting)
+                way = find_fast_path(setting)
             _ = data.test  # as the reference's, its memory is not the case's
             reference = Reference(session) if case.reference else None
             session.measure_memory()
@@ -193,7 +193,7 @@ def _random_numbers_put_back(session: DeviceSession) -> Iterator[None]:
 
 def train_trial(
     setting: Setting,
-    way: Way,
+    way: FastPath,
     seeds: tuple[int, ...],
     trials: list[TrialResult],
     *,

@@ -16,7 +16,7 @@ from training_support import component, make_case, setting_of
 
 from benchmnist.training.clock import Clock
 from benchmnist.training.environment import resolve_device
-from benchmnist.training.fast_paths import Setting, find_way
+from benchmnist.training.fast_paths import Setting, find_fast_path
 
 DEVICE = resolve_device(os.environ.get("BENCHMNIST_DEVICE", "cpu"))
 DIGITS = 12_000
@@ -39,7 +39,7 @@ def of(
 
 def train(benchmark: Any, setting: Setting) -> None:
     """Times epochs of all seeds of a case, one after the other or stacked; extra_info says what of."""
-    way = find_way(setting)
+    way = find_fast_path(setting)
     seeds = setting.case.seeds
     trials = [way.trial(setting, group) for group in ([seeds] if way.stacked else [(seed,) for seed in seeds])]
     clock = Clock(DEVICE)
@@ -76,7 +76,7 @@ def test_engines(benchmark: Any, case: str) -> None:
     model, _, optimizer = case.partition("/")
     engines = ["dataloader", "resident", *(["graph"] if DEVICE.type == "cuda" else [])]
     settings = [of(engine, model, optimizer, batch=64 if model == "cnn" else 100) for engine in engines]
-    ways = {engine: find_way(setting) for engine, setting in zip(engines, settings, strict=True)}
+    ways = {engine: find_fast_path(setting) for engine, setting in zip(engines, settings, strict=True)}
     trials = {way: way.trial(setting, (0,)) for way, setting in zip(ways.values(), settings, strict=True)}
     seconds: dict[str, list[float]] = {engine: [] for engine in engines}
     clock = Clock(DEVICE)

@@ -11,7 +11,7 @@ from training_support import component, make_case, setting_of
 from benchmnist.errors import CaptureError
 from benchmnist.training.engines.graph import GraphEngine
 from benchmnist.training.engines.resident import ResidentEngine
-from benchmnist.training.fast_paths import Way
+from benchmnist.training.fast_paths import FastPath
 from benchmnist.training.loop import evaluate
 from benchmnist.training.trial import Build
 
@@ -52,7 +52,7 @@ def train(case: Case, epochs: int = 2, *, rehearse: bool = False) -> GraphEngine
     engine = GraphEngine(setting.dataset, setting.session, case.batch_size)
     if rehearse:
         engine.rehearse()
-    trial = Way(engine, Build()).trial(setting, case.seeds[:1])
+    trial = FastPath(engine, Build()).trial(setting, case.seeds[:1])
     for epoch in range(1, epochs + 1):
         trial.begin(epoch)
         engine.train_epoch(trial, engine.place(trial.order(case.train_size or 0, epoch)))
@@ -352,7 +352,7 @@ def test_what_a_model_moves_between_epochs_is_captured_anew(install_plugin: Call
     losses = []
     for make in (ResidentEngine, GraphEngine):
         engine = make(setting.dataset, setting.session, case.batch_size)
-        trial = Way(engine, Build()).trial(setting, case.seeds[:1])
+        trial = FastPath(engine, Build()).trial(setting, case.seeds[:1])
         for epoch in (1, 2, 3):
             trial.begin(epoch)
             losses.append(engine.train_epoch(trial, engine.place(trial.order(case.train_size or 0, epoch))))
@@ -377,7 +377,7 @@ def test_steps_that_are_no_replays_are_not_timed_where_others_are_replayed(
     case = make_case(train_size=train_size)
     setting = setting_of(case)
     engine = GraphEngine(setting.dataset, setting.session, 50)
-    trial = Way(engine, Build()).trial(setting, (0,))
+    trial = FastPath(engine, Build()).trial(setting, (0,))
     seen = []
     for epoch in (1, 2, 3):
         trial.begin(epoch)
@@ -399,7 +399,7 @@ def test_what_is_done_to_capture_a_step_is_never_timed(
     case = make_case(model=component("moving", how="slow"), train_size=train_size, batch_size=50)
     setting = setting_of(case)
     engine = GraphEngine(setting.dataset, setting.session, 50)
-    trial = Way(engine, Build()).trial(setting, (0,))
+    trial = FastPath(engine, Build()).trial(setting, (0,))
     trial.begin(1)
     engine.train_epoch(trial, engine.place(trial.order(train_size, 1))[:20])
     assert engine.untimed_seconds >= 0.4  # it was written down twice, each with a pause of 0.2 s
@@ -417,10 +417,10 @@ def test_a_stack_draws_what_each_seed_draws_alone_in_every_step() -> None:
     engine = GraphEngine(setting.dataset, setting.session, 50)
     alone = []
     for seed in (2, 9):
-        trial = Way(engine, Build()).trial(setting, (seed,))
+        trial = FastPath(engine, Build()).trial(setting, (seed,))
         trial.begin(1)
         alone.append(engine.train_epoch(trial, engine.place(trial.order(230, 1))))
-    trial = Way(engine, Build(), stacked=True).trial(setting, (2, 9))
+    trial = FastPath(engine, Build(), stacked=True).trial(setting, (2, 9))
     trial.begin(1)
     together = engine.train_epoch(trial, engine.place(trial.order(230, 1)))
     torch.testing.assert_close(together, torch.stack(alone), rtol=1e-3, atol=1e-3)

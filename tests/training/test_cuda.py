@@ -29,7 +29,7 @@ from benchmnist.training.data import default_data_root
 from benchmnist.training.device import DeviceSession
 from benchmnist.training.engines import graph
 from benchmnist.training.engines.graph import GraphEngine
-from benchmnist.training.fast_paths import Way
+from benchmnist.training.fast_paths import FastPath
 from benchmnist.training.gpus import Gpu
 from benchmnist.training.practice import Practice
 from benchmnist.training.reference import Reference
@@ -488,7 +488,7 @@ def finish(case: Case, session: DeviceSession) -> CaseResult:
 def test_the_rest_of_an_epoch_is_a_graph_of_its_own(card: Card) -> None:
     with card(), (setting := setting_of(make_case(train_size=230), "cuda")).session.current():
         engine = GraphEngine(setting.dataset, setting.session, 50)
-        trial = Way(engine, Build(fused=True, capturable=True)).trial(setting, (0,))
+        trial = FastPath(engine, Build(fused=True, capturable=True)).trial(setting, (0,))
         for epoch in (1, 2):
             trial.begin(epoch)
             engine.train_epoch(trial, engine.place(trial.order(230, epoch)))

@@ -13,7 +13,7 @@ from training_support import component, losses, make_case, result_of, setting_of
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.training.engines.graph import GraphEngine
 from benchmnist.training.engines.resident import ResidentEngine
-from benchmnist.training.fast_paths import Way, find_way
+from benchmnist.training.fast_paths import FastPath, find_fast_path
 from benchmnist.training.trial import Build
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def steady(optimizer: str) -> Component:
 def test_resident_makes_its_updates_by_one_kernel_unless_it_is_told_not_to() -> None:
     def fused(engine: str, **params: object) -> bool:
         setting = setting_of(make_case(optimizer=component("adam", **params), engine=engine))
-        return bool(find_way(setting).trial(setting, (0,)).optimizer.param_groups[0]["fused"])
+        return bool(find_fast_path(setting).trial(setting, (0,)).optimizer.param_groups[0]["fused"])
 
     assert fused("resident")
     assert not fused("dataloader")
@@ -375,7 +375,7 @@ def test_what_is_captured_trains_as_the_other_engines_do(model: str, optimizer: 
     curves, rates = [], []
     for engine in (ResidentEngine, GraphEngine):
         executes = engine(setting.dataset, setting.session, 50)
-        trial = Way(executes, Build()).trial(setting, (5,))
+        trial = FastPath(executes, Build()).trial(setting, (5,))
         curve = []
         for epoch in (1, 2):
             trial.begin(epoch)
@@ -393,7 +393,7 @@ def test_a_stack_is_captured_too() -> None:
     curves = []
     for engine in (ResidentEngine, GraphEngine):
         executes = engine(setting.dataset, setting.session, 50)
-        trial = Way(executes, Build(), stacked=True).trial(setting, (2, 9))
+        trial = FastPath(executes, Build(), stacked=True).trial(setting, (2, 9))
         trial.begin(1)
         curves.append(executes.train_epoch(trial, trial.order(230, 1)))
     assert curves[0].shape == (2, 5)
@@ -443,7 +443,7 @@ def test_bf16_rounds_products_and_keeps_the_weights() -> None:
     assert losses(rounded) == pytest.approx(losses(exact), rel=0.1)  # eight seeds: 0.0009, a deviation of 0.0006
     assert losses(rounded) != losses(exact)
     setting = setting_of(make_case(precision="bf16"))
-    trial = find_way(setting).trial(setting, (0,))
+    trial = find_fast_path(setting).trial(setting, (0,))
     assert {p.dtype for p in trial.model.parameters()} == {torch.float32}
 
 
