@@ -33,6 +33,9 @@ WORKER_LOG = "worker.log"
 """What the workers, and what they train, printed: in the run folder; `worker-2.log` for the second, and so on."""
 
 
+LAST_WORDS = 2.0
+"""Seconds that the pipe of a worker that has died may take to end; a process that it started may keep it open."""
+
 Inbox = queue.SimpleQueue[tuple["Worker", object]]
 
 
@@ -182,11 +185,13 @@ class Worker:
         assert self.process.stdout is not None  # noqa: S101
         self.words, self.answers = self.process.stdin, self.process.stdout
         self.listener: threading.Thread | None = None
+        self.inbox: Inbox | None = None
+        threading.Thread(target=self._watch, daemon=True).start()
         self._say(workplace)
 
     def begin(self, task: Case, no_graph: str, inbox: Inbox) -> None:
         """Hands it a task; its answers go into the inbox, the last a result or a Farewell, or None if it dies."""
-        self.said_before, self.no_graph = self.log.stat().st_size, no_graph
+        self.said_before, self.no_graph, self.inbox = self.log.stat().st_size, no_graph, inbox
         self._say((task, no_graph))
 
         def listen() -> None:
@@ -200,6 +205,14 @@ class Worker:
 
         self.listener = threading.Thread(target=listen, daemon=True)
         self.listener.start()
+
+    def _watch(self) -> None:
+        """Notices that it has died, also where a process that it started keeps its pipe open."""
+        self.process.wait()
+        if self.listener is not None:
+            self.listener.join(LAST_WORDS)
+        if self.inbox is not None:
+            self.inbox.put((self, None))
 
     def _say(self, word: object) -> None:
         with contextlib.suppress(BrokenPipeError):  # it has died; who listens notices

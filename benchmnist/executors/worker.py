@@ -11,6 +11,7 @@ import pickle
 import queue
 import sys
 import threading
+import traceback
 from typing import BinaryIO, NoReturn
 
 from benchmnist.errors import CaptureError
@@ -38,6 +39,10 @@ def main() -> None:
                 _tell(answers, step)
         except CaptureError as error:
             _leave(answers, Farewell(str(error)))
+        except BaseException:  # noqa: BLE001 - an orderly end would wait for the threads that a plugin has left
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
 
 
 def _listen(there: BinaryIO, words: queue.SimpleQueue[object]) -> None:

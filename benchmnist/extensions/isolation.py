@@ -117,6 +117,15 @@ def _set_autocast(torch: Any, enabled: tuple[bool, ...]) -> None:
         torch.set_autocast_enabled(kind, value)
 
 
+def _autocast_types(torch: Any) -> tuple[Any, ...]:
+    return tuple(torch.get_autocast_dtype(kind) for kind in ("cpu", "cuda"))
+
+
+def _set_autocast_types(torch: Any, types: tuple[Any, ...]) -> None:
+    for kind, value in zip(("cpu", "cuda"), types, strict=True):
+        torch.set_autocast_dtype(kind, value)
+
+
 _SETTINGS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
     "default dtype": (lambda t: t.get_default_dtype(), lambda t, value: t.set_default_dtype(value)),
     # None is not the same as "cpu": with a default device every call of torch goes through a function of it.
@@ -141,6 +150,7 @@ _SETTINGS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] 
         lambda t, value: t.autograd.set_detect_anomaly(*value),
     ),
     "autocast": (_autocast, _set_autocast),
+    "types of autocast": (_autocast_types, _set_autocast_types),
     "mode of noticing synchronisations": (_sync_debug_mode, _set_sync_debug_mode),
     "precision of float32 products": (read_precision, write_precision),
     "use of cuDNN": (

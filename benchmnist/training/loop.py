@@ -135,8 +135,8 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[Epoch, N
         with (
             session.current(),
             _random_numbers_put_back(session),
-            put_back() as changed,
             precision_of(case.precision, session.device),
+            put_back() as changed,
         ):
             found = environment(session.device)  # within, so that the flags are those that it is trained with
             with not_exiting():

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 EXECUTORS = [InlineExecutor, LocalExecutor]
 
 DEADLY = """
-import os, signal
+import os, signal, time
 from torch import nn
 from benchmnist import DatasetSpec, ModelSpec, hookimpl
 
@@ -50,6 +50,10 @@ def deadly(*, input_shape, num_classes, how):
             os.kill(os.getpid(), signal.SIGKILL)
         if how == "exit":
             os._exit(3)
+        if how == "fork":  # what it leaves holds its pipe
+            if os.fork() == 0:
+                time.sleep(600)
+            os._exit(4)
     model.register_forward_pre_hook(die)
     return model
 
@@ -212,6 +216,7 @@ def test_a_worker_that_dies_costs_its_case_only(workplace: Workplace, install_pl
     deaths = {
         "kill": "the worker process was ended by SIGKILL while it trained this case",
         "exit": "the worker process ended with exit code 3 while it trained this case",
+        "fork": "the worker process ended with exit code 4 while it trained this case",
     }
     cases = [make_case(id=f"a/{how}", model=component("deadly", how=how), seeds=(0, 1, 2, 3)) for how in deaths]
     with LocalExecutor(replace(workplace, jobs=2)) as executor:

@@ -121,7 +121,7 @@ import random
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations
-from benchmnist import ModelSpec, ScheduleSpec, hookimpl
+from benchmnist import ModelSpec, OptimizerSpec, ScheduleSpec, hookimpl
 
 class Noisy(nn.Linear):
     "Draws by other means than nn.Dropout."
@@ -245,6 +245,29 @@ class Aliased(Linear):  # a buffer and a parameter with one memory
     def forward(self, x):
         return self.out(x.flatten(1)) + x.flatten(1) @ self.alias.T
 
+class Halving(Linear):  # a gradient, by a hook that is never there where torch.func maps
+    def __init__(self, **shape):
+        super().__init__(**shape)
+        self.hidden = nn.Linear(784, 784)
+    def forward(self, x):
+        hidden = self.hidden(x.flatten(1))
+        if hidden.requires_grad:
+            hidden.register_hook(lambda gradient: gradient / 2)
+        return self.out(hidden.relu())
+
+class Noisy2d(nn.Module):  # drawn in the order of the memory, which channels_last changes
+    def __init__(self, *, input_shape, num_classes):
+        super().__init__()
+        self.first, self.conv = nn.Conv2d(1, 4, 5), nn.Conv2d(4, 4, 5)
+        self.out = nn.Linear(4 * 20 * 20, num_classes)
+    def forward(self, x):
+        weight = self.conv.weight + 1e-2 * torch.randn_like(self.conv.weight)
+        return self.out(nn.functional.conv2d(self.first(x), weight, self.conv.bias).relu().flatten(1))
+
+class Plain(Linear):
+    def forward(self, x):
+        return self.out(x.flatten(1))
+
 class Complex(Linear):
     def __init__(self, **shape):
         super().__init__(**shape)
@@ -264,6 +287,7 @@ def benchmnist_models():
     return [ModelSpec(name=n, summary="", build=b) for n, b in
             (("noisy", noisy), ("tied", Tied), ("rebinding", Rebinding), ("drawn", Drawn), ("viewing", Viewing),
              ("strided", Strided), ("keeping", Keeping), ("aliased", Aliased), ("complex", Complex),
+             ("halving", Halving), ("noisy2d", Noisy2d), ("plain", Plain),
              ("sparse", Sparse))]
 
 def by_norm(optimizer, *, total_steps):
@@ -271,6 +295,15 @@ def by_norm(optimizer, *, total_steps):
         weight = optimizer.param_groups[0]["params"][0]
         return 1.0 if step < 6 else 1.0 / (1.0 + float(weight.detach().norm()))
     return torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+
+def averaging(model, lr):  # puts a hook on the model that is called
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    model.register_forward_hook(lambda module, given, out: out if module.training else out * 0)
+    return optimizer
+
+@hookimpl
+def benchmnist_optimizers():
+    return [OptimizerSpec(name="averaging", summary="", build=averaging, elementwise=True)]
 
 @hookimpl
 def benchmnist_schedules():
@@ -303,6 +336,31 @@ def test_a_model_that_cannot_be_trained_faster_is_trained_as_it_is(
     assert [remark.partition(";")[0].startswith(reason or "?") for remark in result.remarks] == [True] * bool(
         reason
     )
+
+
+def test_an_optimizer_that_puts_hooks_on_the_model_is_not_stacked(install_plugin: Callable[..., None]) -> None:
+    install_plugin("odd", ODD_MODELS)
+    options = {"model": "plain", "optimizer": component("averaging", lr=0.1), "seeds": (0, 1)}
+    expected, result = (result_of(make_case(engine=engine, **options)) for engine in ("dataloader", "stacked"))
+    assert result.remarks == ("not stacked: the optimizer puts hooks on the model",)
+    assert losses(result) == pytest.approx(losses(expected), rel=ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "remarks"),
+    [
+        ("halving", "stacked", ("not stacked: its first steps change the weights otherwise",)),
+        ("noisy2d", "auto", ()),  # it is not trained with channels_last
+    ],
+)
+def test_what_the_first_losses_hardly_show_is_seen(
+    install_plugin: Callable[..., None], model: str, engine: str, remarks: tuple[str, ...]
+) -> None:
+    install_plugin("odd", ODD_MODELS)
+    options = {"model": model, "seeds": (0, 1), "epochs": 2, "optimizer": component("sgd", lr=1e-3)}
+    expected, result = (result_of(make_case(engine=engine, **options)) for engine in ("dataloader", engine))
+    assert (result.engine, result.remarks) == ("resident", remarks)
+    assert losses(result) == pytest.approx(losses(expected), rel=ROUNDING)
 
 
 def test_a_schedule_that_may_look_at_all_seeds_is_not_stacked(install_plugin: Callable[..., None]) -> None:

@@ -257,6 +257,10 @@ class Meddling(nn.Module):
         torch.autograd.set_detect_anomaly(True)
     def autocast(self):
         torch.set_autocast_enabled("cpu", True)
+    def autocast_type(self):
+        torch.set_autocast_dtype("cpu", torch.float16)
+    def precision(self):
+        torch.set_float32_matmul_precision("medium")
     def deterministic(self):
         torch.use_deterministic_algorithms(True, warn_only=True)
     def exits(self):
@@ -284,6 +288,11 @@ def benchmnist_models():
         ("device", "default device from cpu to meta"),
         ("anomalies", "detection of anomalies from (False, True) to (True, True)"),
         ("autocast", "autocast from (False, False) to (True, False)"),
+        (
+            "autocast_type",
+            "types of autocast from (torch.bfloat16, torch.float16) to (torch.float16, torch.float16)",
+        ),
+        ("precision", "precision of float32 products from highest (cuDNN: ieee) to medium (cuDNN: ieee)"),
         ("deterministic", "deterministic mode from False to True"),
     ],
 )

@@ -143,8 +143,21 @@ def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.
         path, _, last = name.rpartition(".")
         trained = models[0].get_parameter(name).requires_grad
         setattr(holder.get_submodule(path), last, nn.Parameter(stacked.detach(), requires_grad=trained))
+    before = _hooks(holder)
     training = training_of(case, registry, dataset, holder, how)
+    if _hooks(holder) != before:
+        raise TrialError("the optimizer puts hooks on the model")  # on the one that nobody calls
     return Stack(models[0], models, case.seeds, model=holder, **training)
+
+
+def _hooks(model: nn.Module) -> list[tuple[str, str, int]]:
+    """How many hooks of each kind each module has."""
+    return [
+        (path, name, len(hooks))
+        for path, module in model.named_modules()
+        for name, hooks in vars(module).items()
+        if name.endswith("_hooks") and hooks
+    ]
 
 
 def _require_alike(models: Sequence[nn.Module]) -> None:
