@@ -20,7 +20,8 @@ from benchmnist.runs import store
 from benchmnist.runs.index import earlier_results, taken_over
 from benchmnist.runs.results import RunRecord, now
 from benchmnist.suites.options import RunOptions
-from benchmnist.suites.reader import Suite, read_suite
+from benchmnist.suites.reader import read_suite
+from benchmnist.suites.schema import Suite
 from benchmnist.training.environment import public_version
 
 if TYPE_CHECKING:

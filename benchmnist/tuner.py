@@ -24,7 +24,8 @@ from benchmnist.runs import store
 from benchmnist.runs.results import Attempt, Search
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import make_plan, variant_of
-from benchmnist.suites.reader import Place, Point, Suite, Tune, read_suite
+from benchmnist.suites.reader import read_suite
+from benchmnist.suites.schema import Place, Point, Suite, Tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -309,8 +309,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_reference_names_every_key_of_a_suite() -> None:
-    from benchmnist.suites.reader import Block as SuiteBlock
-    from benchmnist.suites.reader import Header, Tune
+    from benchmnist.suites.schema import Block as SuiteBlock
+    from benchmnist.suites.schema import Header, Tune
 
     text = (ROOT / "docs" / "suites.md").read_text("utf-8")
     for key in {**Header.model_fields, **SuiteBlock.model_fields, **Tune.model_fields}:

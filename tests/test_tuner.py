@@ -14,7 +14,7 @@ import benchmnist
 from benchmnist.errors import BenchmnistError, SuiteError
 from benchmnist.execution.dispatch import Observer
 from benchmnist.suites.cases import Space
-from benchmnist.suites.reader import Place, Tune
+from benchmnist.suites.schema import Place, Tune
 from benchmnist.tuner import OptimizerSearch, Tuned, grid, tune
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int, ...] | None:
     """`3` is the seeds 0, 1 and 2, `0,4,7` just these; pyproject.toml may say them as TOML."""
-    from benchmnist.suites.reader import parse_seeds, seed_list
+    from benchmnist.suites.schema import parse_seeds, seed_list
 
     if value is None:
         return None

@@ -12,7 +12,8 @@ from benchmnist.preflight.isolated import preflight_apart
 from benchmnist.suites.keys import case_key
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import make_plan
-from benchmnist.suites.reader import Suite, read_suite
+from benchmnist.suites.reader import read_suite
+from benchmnist.suites.schema import Suite
 from benchmnist.training.data import default_data_root
 from benchmnist.training.environment import gpus_of, platform_of, resolve_device
 

@@ -47,7 +47,7 @@ def run_options(config: pytest.Config) -> RunOptions:
     """
     from benchmnist.errors import BenchmnistError
     from benchmnist.suites.options import RunOptions
-    from benchmnist.suites.reader import parse_seeds
+    from benchmnist.suites.schema import parse_seeds
 
     read: dict[str, Callable[[str], Any]] = {"seeds": parse_seeds, "epochs": int, "jobs": int}
     given: dict[str, Any] = {"executor": "inline", "set": config.getoption("benchmnist_set")}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmnist.suites.reader import TomlPath
+    from benchmnist.suites.toml_lines import TomlPath
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmnist.suites.assignments import parse_assignment
-from benchmnist.suites.reader import seed_list
+from benchmnist.suites.schema import seed_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

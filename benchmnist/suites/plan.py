@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 from benchmnist.errors import BenchmnistError, Problem, UnknownNameError, nearest
 from benchmnist.suites.cases import Case, Component
 from benchmnist.suites.options import RunOptions
-from benchmnist.suites.reader import Configured, ConfiguredOptimizer, Place
+from benchmnist.suites.schema import Configured, ConfiguredOptimizer, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from benchmnist.extensions.registry import Offers, Registry
     from benchmnist.extensions.specs import Spec
-    from benchmnist.suites.reader import Block, Suite, TomlPath
+    from benchmnist.suites.schema import Block, Suite
+    from benchmnist.suites.toml_lines import TomlPath
 
 CONTROL = "control"
 """How the baseline is called that is trained once more."""

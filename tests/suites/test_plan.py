@@ -11,7 +11,8 @@ from benchmnist.errors import UnknownNameError
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import Plan, make_plan
-from benchmnist.suites.reader import Place, Point, read_suite
+from benchmnist.suites.reader import read_suite
+from benchmnist.suites.schema import Place, Point
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmnist.errors import SuiteError
-from benchmnist.suites.reader import line_numbers, load_suite, seed_list
+from benchmnist.suites.reader import load_suite
+from benchmnist.suites.schema import seed_list
+from benchmnist.suites.toml_lines import line_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

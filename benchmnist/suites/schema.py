@@ -1,0 +1,281 @@
+"""What a suite may say: its TOML as pydantic models, and a Suite, which is one that was read."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from benchmnist.errors import BenchmnistError, Problem
+from benchmnist.extensions.specs import NAME
+from benchmnist.metrics import JUDGED, find_metric
+from benchmnist.suites.cases import Space
+from benchmnist.suites.toml_lines import TomlPath, problem_at
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COMPARISON = re.compile(r"(>=|<=|>|<) *(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
+"""A comparison with a number that is not negative, which none of our figures is."""
+SUITE_NAME = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
+
+
+def seed_list(value: object) -> tuple[int, ...]:
+    """`3` is 0, 1, 2; a list is itself.
+
+    Raises:
+        ValueError: if it is neither, or empty, or has a negative seed, or one twice.
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    seeds = range(value) if whole and isinstance(value, int) else value
+    if not isinstance(seeds, (range, list, tuple)) or not all(type(seed) is int for seed in seeds):
+        raise ValueError("should be a number of seeds or a list of whole numbers")
+    if not seeds:
+        raise ValueError("should name at least one seed")
+    if min(seeds) < 0:
+        raise ValueError("should not be negative")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("names a seed twice")
+    return tuple(seeds)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """As `seed_list`, of what was typed: `3`, or `0,4,7`.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise ValueError("should be a number of seeds, or a list as 0,4,7")
+    return seed_list([int(part) for part in parts] if len(parts) > 1 else int(text))
+
+
+def _comparison(value: object) -> str:
+    """`">= 97.0"`: what a figure has to be.
+
+    Raises:
+        ValueError: if it is no such thing.
+    """
+    if not isinstance(value, str) or not COMPARISON.fullmatch(value):
+        raise ValueError(f'should be a comparison as ">= 97.0", not {value!r}')
+    return value
+
+
+Comparison = Annotated[str, BeforeValidator(_comparison)]
+Names = Annotated[list[str], Field(min_length=1)]
+Positive = Annotated[int, Field(gt=0)]
+Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Header(_Strict):
+    """The table [suite]."""
+
+    name: Annotated[str, Field(pattern=f"^{SUITE_NAME}$")]
+    title: str = ""
+    order: Literal["suite", "interleaved"] = "suite"
+
+
+def _judged(key: str) -> str:
+    """The key of a metric that a suite can expect something of.
+
+    Raises:
+        ValueError: if it is none; lists them.
+    """
+    try:
+        return find_metric(key, JUDGED).key
+    except BenchmnistError as error:
+        raise ValueError(str(error)) from None
+
+
+Expect = dict[Annotated[str, AfterValidator(_judged)], Comparison]
+"""What a suite asserts of a case, by metric; a case that misses it fails."""
+
+
+class Settings(_Strict):
+    """What may stand in [defaults], and in any of [[cases]] instead."""
+
+    dataset: str = "mnist"
+    epochs: Positive = 5
+    batch_size: Positive = 100
+    seeds: Annotated[tuple[int, ...], BeforeValidator(seed_list)] = (0, 1, 2)
+    schedule: str | None = None
+    clip_grad_norm: Norm | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    init_seed: Annotated[int, Field(ge=0)] | None = None
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    baseline: str | None = None
+    evaluate_in: Literal["eval", "train"] = "eval"
+    engine: str = "auto"
+    train_size: Positive | None = None
+    test_size: Positive | None = None
+    validation_size: Positive | None = None
+    target_accuracy: Annotated[float, Field(gt=0, le=100)] | None = None
+    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    reference: bool = False
+    resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    marks: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], ...] = Field(default=(), strict=False)
+    expect: Expect = {}
+
+
+class Block(Settings):
+    """One of [[cases]], with the [defaults] filled in: every combination of its lists."""
+
+    models: Names
+    optimizers: Names
+    datasets: Names | None = None
+    schedules: Names | None = None
+    engines: Names | None = None
+    label: Annotated[str, Field(pattern=rf"^({NAME.pattern})?$")] = ""
+
+
+class Configured(BaseModel):
+    """A named configuration, as [models.wide]; what is no field of it is a parameter."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    use: str | None = None
+    expect: Expect = {}
+    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters."""
+        return dict(self.model_extra or {})
+
+
+def _space(value: object) -> Space:
+    """`{ low = 1e-4, high = 1, log = true }`, or a list of values.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if isinstance(value, Space):
+        return value
+    if isinstance(value, list) and value:
+        return Space(values=tuple(value))
+    if not isinstance(value, dict) or not {"low", "high"} <= {*value} <= {"low", "high", "log"}:
+        raise ValueError("should be a range, { low = 1e-4, high = 1.0, log = true }, or a list of values")
+    low, high, log = value["low"], value["high"], value.get("log", False)
+    if not all(type(end) in (int, float) and math.isfinite(end) for end in (low, high)) or type(log) is not bool:
+        raise ValueError("should have numbers as low and high, and true or false as log")
+    if low >= high:
+        raise ValueError(f"should have low below high, not {low:g} to {high:g}")
+    if log and low <= 0:
+        raise ValueError(f"should begin above 0, as log = true, not at {low:g}")
+    return Space(low=low, high=high, log=log)
+
+
+class ConfiguredOptimizer(Configured):
+    """[optimizers.NAME], which may have a schedule and a clipping of its own, instead of its cases'.
+
+    Attributes:
+        space: What `benchmnist tune` chooses parameters from; `benchmnist run` passes it over.
+    """
+
+    schedule: str | None = None
+    clip_grad_norm: Norm | None = None
+    space: dict[str, Annotated[Space, BeforeValidator(_space)]] = {}
+
+
+class Tune(_Strict):
+    """The table [tune]: what `benchmnist tune` gives to each optimizer on each model.
+
+    Attributes:
+        trials: How many points of its space are tried.
+        sampler: How they are chosen.
+        seed: What the sampler draws from.
+        seeds: How many trainings each point is judged by.
+        validation_size: How many training examples it is judged on, which are not trained on.
+        epochs: Instead of the suite's, while searching.
+    """
+
+    trials: Positive = 20
+    sampler: Literal["random", "tpe", "grid"] = "random"
+    seed: Annotated[int, Field(ge=0)] = 0
+    seeds: Positive = 1
+    validation_size: Positive = 10_000
+    epochs: Positive | None = None
+
+
+class Place(NamedTuple):
+    """Where an optimizer is tuned by itself: the labels of a dataset, a model and a block, and the method."""
+
+    dataset: str
+    model: str
+    label: str
+    method: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """Parameters of an optimizer that were chosen for it, on one model.
+
+    Attributes:
+        params: Instead of those that the suite says.
+        variant: What tells the case apart from those with other points.
+    """
+
+    params: Mapping[str, Any]
+    variant: str = ""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite, as read.
+
+    Attributes:
+        name: Names the folder of its runs.
+        title: For people.
+        order: Whether the trials are executed case by case, or seed by seed.
+        blocks: Its [[cases]], with the defaults filled in.
+        models, optimizers, schedules, datasets: Its named configurations.
+        tune: What `benchmnist tune` does with it.
+        expect: What its [defaults] expect of every case; `blocks` have only what they say themselves.
+        file: Where it was read from.
+        text: The TOML, as read.
+        problems: What is wrong with it; a suite with problems is never run.
+        lines: Where each of its tables and keys begins.
+        block_indices: Which of [[cases]] each of `blocks` is.
+        assigned: The places of values that override the file's, each with its `KEY=VALUE`.
+        points: Parameters that were chosen for a place: a case for each, instead of one.
+        tuned: Whether those points are the outcome of a search.
+    """
+
+    name: str
+    title: str
+    order: Literal["suite", "interleaved"]
+    blocks: tuple[Block, ...]
+    models: Mapping[str, Configured]
+    optimizers: Mapping[str, ConfiguredOptimizer]
+    schedules: Mapping[str, Configured]
+    datasets: Mapping[str, Configured]
+    tune: Tune
+    expect: Expect
+    file: str
+    text: str
+    problems: tuple[Problem, ...]
+    lines: Mapping[TomlPath, int] = field(repr=False)
+    block_indices: tuple[int, ...]
+    assigned: Mapping[TomlPath, str] = field(default_factory=dict)
+    points: Mapping[Place, tuple[Point, ...]] = field(default_factory=dict)
+    tuned: bool = False
+
+    def problem(self, message: str, *path: str | int) -> Problem:
+        """That something is wrong at `path`, `("optimizers", "sgd", "lr")`."""
+        return problem_at(message, path, self.file, self.lines, self.assigned)
+
+    def block_path(self, block: int) -> TomlPath:
+        """Where the block of that index in `blocks` stands in the file."""
+        return ("cases", self.block_indices[block])
+
+    def block_line(self, block: int) -> int | None:
+        """The line of the block of that index in `blocks`, counted from 1."""
+        return self.lines.get(self.block_path(block))
