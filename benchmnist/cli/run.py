@@ -95,7 +95,9 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
             with make_display(verbose=verbose) as display:
                 result = runner.run(suite, asked, observer=display)
         except KeyboardInterrupt:
-            if display is None or display.path is None:
+            if display is None or display.path is None:  # there is no run yet
+                if terminated:
+                    click.get_current_context().exit(TERMINATED)
                 raise
             result = load_run(display.path)
     show_result(result)

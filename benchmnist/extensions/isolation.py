@@ -226,10 +226,13 @@ def not_exiting() -> Iterator[None]:
     """Turns the exceptions that are not meant as errors, and would end who calls, into one.
 
     Raises:
-        PluginError: if the code calls `sys.exit`, or raises what is no Exception (pytest's own and Ctrl-C aside).
+        PluginError: if the code calls `sys.exit`, raises StopIteration or what is no Exception (but pytest's own
+            and Ctrl-C).
     """
     try:
         yield
+    except StopIteration as error:  # within a generator it would become another error
+        raise PluginError("raises StopIteration") from error
     except (Exception, KeyboardInterrupt):
         raise
     except SystemExit as error:

@@ -144,7 +144,7 @@ def test_equivalence_is_claimed_no_more_often_than_stated_where_it_is_not_so() -
 def test_deepobs_published_figures_show_no_difference() -> None:
     """fmnist_2c2d, tuned, 10 seeds each: mean and deviation of the test accuracy in % (DeepOBS_Baselines).
 
-    REFERENCES has Welch's p from 0.10 to 0.54 for the three pairs.
+    Welch's test has p from 0.10 to 0.54 for the three pairs.
     """
     published = {
         "adam": Sample(92.34, 0.29, 10),

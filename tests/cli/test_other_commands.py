@@ -7,15 +7,16 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import benchmnist.cli as package
 from benchmnist.cli import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from click.testing import Result
 
@@ -106,3 +107,21 @@ def test_a_reader_that_goes_away_is_no_error(small_run: RunResult) -> None:
     )
     assert "Traceback" not in done.stderr
     assert "rror" not in done.stderr
+
+
+def test_the_recipe_for_a_command_works(
+    invoke: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text("utf-8")
+    recipe = text.partition("## Recipe: add a command")[2].partition("```py\n")[2].partition("```")[0]
+    (tmp_path / "commands").mkdir()
+    (tmp_path / "commands" / "hello.py").write_text(recipe, "utf-8")
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path / "commands")])
+    monkeypatch.setattr(package, "COMMANDS", (*COMMANDS, "hello"))
+    monkeypatch.delitem(sys.modules, "benchmnist.cli.hello", raising=False)
+    assert "Greet somebody." in invoke("--help").stdout
+    assert invoke("hello").stdout == "Hello, you.\n"
+    assert invoke("hello", env={"BENCHMNIST_HELLO_NAME": "Ada"}).stdout == "Hello, Ada.\n"
+    (tmp_path / "pyproject.toml").write_text('[tool.benchmnist.hello]\nname = "Grace"\n', "utf-8")
+    assert invoke("hello").stdout == "Hello, Grace.\n"
+    del sys.modules["benchmnist.cli.hello"]

@@ -464,6 +464,42 @@ def test_a_background_job_leaves_ctrl_c_ignored_and_is_terminated(
     assert_saved_and_shown(process, 143)
 
 
+SLOW_TO_BUILD = """
+import time
+from pathlib import Path
+from benchmnist import ModelSpec, hookimpl
+
+def slow(*, input_shape, num_classes):
+    Path("begun").touch()
+    time.sleep(600)
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="slow", summary="", build=slow)]
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_is_ended_before_it_begins(
+    start: Start,
+    write_suite: Callable[..., Path],
+    install_plugin: Callable[..., None],
+    number: signal.Signals,
+    code: int,
+) -> None:
+    install_plugin("slow", SLOW_TO_BUILD)
+    suite = write_suite(LONG.replace('models = ["fc"]', 'models = ["slow"]'))
+    process = start(suite, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+    deadline = time.monotonic() + HANGS
+    while time.monotonic() < deadline and not (suite.parent / "begun").exists():
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=HANGS)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert not (suite.parent / "runs").exists()
+
+
 def test_a_parent_that_is_killed_leaves_no_worker(start: Start, write_suite: Callable[..., Path]) -> None:
     process = start(write_suite(LONG))
     read_until(process, "epoch 3/100000")

@@ -265,6 +265,8 @@ class Meddling(nn.Module):
         torch.use_deterministic_algorithms(True, warn_only=True)
     def exits(self):
         raise SystemExit(3)
+    def stops(self):
+        raise StopIteration
     def closes(self):
         raise GeneratorExit
 
@@ -306,7 +308,10 @@ def test_what_a_step_changes_in_torch_costs_no_other_case_anything(
     assert losses(result_of(make_case())) == expected
 
 
-@pytest.mark.parametrize(("how", "said"), [("exits", "calls sys.exit(3)"), ("closes", "raises GeneratorExit")])
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [("exits", "calls sys.exit(3)"), ("closes", "raises GeneratorExit"), ("stops", "raises StopIteration")],
+)
 def test_a_model_that_wants_to_end_the_process_fails_its_case(
     install_plugin: Callable[..., None], how: str, said: str
 ) -> None:
