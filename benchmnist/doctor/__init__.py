@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import time
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -92,6 +93,14 @@ def examine(options: Options, begins: Callable[[str], None] = lambda _: None) ->
         yield from _make(nursery, options, found["device"].figures["device"], begins)
 
 
+def _culprit(traceback: str) -> str:
+    """The package in whose code an import of torch ended: torch itself, or one that it imports."""
+    files = re.findall(r'File "([^"]+)"', traceback)
+    packages = [re.split(r"[/\\\\]", file.partition("-packages")[2].lstrip("/\\"))[0] for file in files]
+    found = [package.removesuffix(".py") for package in packages if package]
+    return found[-1] if found else "torch"
+
+
 def _software(nursery: Nursery, options: Options, begins: Callable[[str], None]) -> Iterator[Line]:
     """What is found by importing torch and the plugins."""
     looks: Mapping[str, Mapping[str, Any]] = {
@@ -113,7 +122,8 @@ def _software(nursery: Nursery, options: Options, begins: Callable[[str], None])
             remedy = f"leave out the plugin that does this, by --block; installed are {names}"
             line = line.model_copy(update={"remedy": remedy})
         if name == "torch" and line.state == "problem":
-            broken, remedy = True, "install torch again (pip install --force-reinstall torch)"
+            broken, culprit = True, _culprit(line.last_words)
+            remedy = f"install {culprit} again (pip install --force-reinstall {culprit})"
             line = line.model_copy(update={"said": f"it cannot be imported: {line.said}", "remedy": remedy})
         yield line
 

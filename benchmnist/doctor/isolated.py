@@ -153,8 +153,8 @@ class Nursery:
                 "-P",
                 "-X",
                 "faulthandler",
-                "-m",
-                "benchmnist.doctor.isolated",
+                "-c",  # not -m: the package imports this module, and Python would warn of that
+                "from benchmnist.doctor.isolated import main; main()",
                 *self.modules,
             ]
             paths = os.pathsep.join(path for path in sys.path if path)
@@ -229,7 +229,11 @@ def main() -> None:
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # no core files
     for module in sys.argv[1:]:
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except SystemExit:
+            traceback.print_exc()  # or nobody would see where it came from
+            raise
     # Asked for its stack (see _interrogate), it has to outlive its child, whose stack it is that is wanted.
     faulthandler.disable()
     signal.signal(signal.SIGABRT, signal.SIG_IGN)

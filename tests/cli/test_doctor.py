@@ -205,6 +205,20 @@ def test_where_torch_cannot_be_imported_it_is_said_once(tmp_path: Path, write_su
     assert lines["plugins"].said == "not looked at, since torch cannot be imported"
 
 
+def test_what_torch_imports_may_be_what_is_broken(tmp_path: Path) -> None:
+    package = tmp_path / "site-packages" / "pynvml"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit(4)", "utf-8")
+    paths = os.pathsep.join([str(package.parent), *filter(None, sys.path)])
+    program = [sys.executable, "-m", "benchmnist", "doctor", "--json", "-"]
+    done = subprocess.run(
+        program, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    lines = {line.name: line for line in Report.model_validate_json(done.stdout).lines}
+    assert lines["torch"].remedy == "install pynvml again (pip install --force-reinstall pynvml)"
+
+
 def test_the_doctor_itself_does_not_import_torch() -> None:
     program = "import sys, benchmnist.cli.doctor, benchmnist.doctor; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
