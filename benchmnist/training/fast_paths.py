@@ -197,6 +197,8 @@ def _expected(setting: Setting, way: FastPath, trial: Trial, epochs: int) -> tup
     """
     try:
         return way, _first_steps(setting, way, trial, epochs)
+    except CaptureError:
+        raise
     except Exception as error:
         if not way.build.fused:
             raise

@@ -310,7 +310,11 @@ def test_what_a_step_changes_in_torch_costs_no_other_case_anything(
 
 @pytest.mark.parametrize(
     ("how", "said"),
-    [("exits", "calls sys.exit(3)"), ("closes", "raises GeneratorExit"), ("stops", "raises StopIteration")],
+    [
+        ("exits", "calls sys.exit(3)"),
+        ("closes", "raises GeneratorExit, which is no Exception"),
+        ("stops", "raises StopIteration"),
+    ],
 )
 def test_a_model_that_wants_to_end_the_process_fails_its_case(
     install_plugin: Callable[..., None], how: str, said: str
