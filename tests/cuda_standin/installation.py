@@ -258,8 +258,9 @@ _cpu_empty = torch.empty
 @contextlib.contextmanager
 def standin(**options: Any) -> Iterator[Machine]:
     """Within it torch sees imitated cards; yields the machine. The options are those of `Options`."""
-    remove = install(Options(**options))
+    remove, rounding = install(Options(**options)), torch.get_autocast_dtype("cpu")
     try:
         yield current()
     finally:
         remove()
+        torch.set_autocast_dtype("cpu", rounding)  # autocast for a card set it for both
