@@ -167,6 +167,8 @@ def pyproject_defaults(group: click.Group, ctx: click.Context) -> dict[str, Any]
         raise click.UsageError(f"{file}: cannot be read: {error}") from error
     if not isinstance(table, dict):
         raise click.UsageError(f"{file}: tool.benchmnist must be a table")
+    if not table:  # no command need be imported to know its options
+        return _with_runs_folder(group, ctx, {})
     given = {_typed(key): value for key, value in table.items()}
     commands = group.list_commands(ctx)
     shared = {key: value for key, value in given.items() if key in SHARED and not isinstance(value, dict)}
