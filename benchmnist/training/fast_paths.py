@@ -182,7 +182,7 @@ class _Expected:
 
     Attributes:
         losses: [epochs, steps].
-        weights: The parameters after the first of those epochs, on the CPU.
+        weights: The parameters after the first of those epochs, on the CPU; none where no stack is to be compared.
         draws: Whether the steps draw random numbers of torch.
     """
 
@@ -216,8 +216,10 @@ def _first_steps(setting: Setting, way: FastPath, trial: Trial, epochs: int) -> 
     return _Expected(losses, weights, draws=not torch.equal(before, torch.get_rng_state()))
 
 
-def _weights(way: FastPath, trial: Trial) -> list[Tensor]:
-    """The parameters of the first seed as they are now, on the CPU."""
+def _weights(setting: Setting, way: FastPath, trial: Trial) -> list[Tensor]:
+    """Copies the parameters of the first seed to the CPU, if a stack is to be compared by them."""
+    if setting.case.engine != "stacked":
+        return []
     weights = [parameter.detach() for parameter in trial.model.parameters()]
     return [(weight[0] if way.stacked else weight).cpu().clone() for weight in weights]
 
@@ -287,7 +289,7 @@ def _disagreement(setting: Setting, way: FastPath, plain: _Expected, epochs: int
     trial, expected = way.trial(setting, setting.case.seeds[:1]), plain.losses[:epochs]
     try:
         way.engine.rehearse()
-        before = _weights(way, trial)
+        before = _weights(setting, way, trial)
         seen, after = _first_losses(setting, way, trial, len(expected))
         steps = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset)
         way.engine.foresee(trial, steps - seen.numel(), wholly=not _ours(setting))
@@ -379,5 +381,5 @@ def _first_losses(setting: Setting, way: FastPath, trial: Trial, epochs: int) ->
         losses = way.engine.train_epoch(trial, way.engine.place(trial.order(size, 0)[..., :short]))
         synchronise(setting.device)
         found.append(losses.cpu() if losses.ndim == 1 else losses[0].cpu())
-        weights = weights or _weights(way, trial)
+        weights = weights or _weights(setting, way, trial)
     return torch.stack(found), weights

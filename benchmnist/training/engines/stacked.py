@@ -131,12 +131,7 @@ def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.
     models = [model.to(device) for model in models]
     if len(dict(models[0].named_parameters())) < len([*models[0].named_parameters(remove_duplicate=False)]):
         raise TrialError("two parts of the model share a parameter")
-    state = [*models[0].named_parameters(), *models[0].named_buffers()]
-    places: dict[int, str] = {}
-    for name, tensor in state:
-        other = places.setdefault(tensor.untyped_storage().data_ptr(), name) if tensor.numel() else name
-        if other != name:
-            raise TrialError(f"{other} and {name} of the model share their memory")
+    _require_own_memory(models[0])
     parameters, _ = stack_module_state([*models])
     holder = copy.deepcopy(models[0])
     for name, stacked in parameters.items():
@@ -148,6 +143,19 @@ def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.
     if _hooks(holder) != before:
         raise TrialError("the optimizer puts hooks on the model")  # on the one that nobody calls
     return Stack(models[0], models, case.seeds, model=holder, **training)
+
+
+def _require_own_memory(model: nn.Module) -> None:
+    """Each parameter and buffer is stacked by itself: what changes in one must not change in another.
+
+    Raises:
+        TrialError: if two of them share their memory.
+    """
+    places: dict[int, str] = {}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        other = places.setdefault(tensor.untyped_storage().data_ptr(), name) if tensor.numel() else name
+        if other != name:
+            raise TrialError(f"{other} and {name} of the model share their memory")
 
 
 def _hooks(model: nn.Module) -> list[tuple[str, str, int]]:
