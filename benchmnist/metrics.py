@@ -73,12 +73,12 @@ class Metric:
 
     @property
     def is_share(self) -> bool:
-        """Whether it approaches 100 %: then plots stretch what is near."""
+        """True if it approaches 100 %: plots then stretch what is near."""
         return self.unit == "%" and self.better == "higher"
 
     @property
     def says(self) -> str:
-        """What a table shows of a case: `test accuracy after the last epoch`."""
+        """The figure of a case in a table, in words: `test accuracy after the last epoch`."""
         return self.about or f"{self.title} after the last epoch"
 
     @property

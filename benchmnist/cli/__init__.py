@@ -98,7 +98,7 @@ def cli() -> None:
 
 
 def _of_torch(error: BaseException) -> bool:
-    """Whether an error comes from the import of torch."""
+    """Tells whether an error comes from the import of torch."""
     if "torch" in sys.modules:
         return False
     spec = importlib.util.find_spec("torch")

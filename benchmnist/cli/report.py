@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Part(NamedTuple):
-    """What of a run is shown: --show, the table's view, --about and --metric."""
+    """The part of a run to show: --show, the table's view, --about and --metric."""
 
     show: str
     view: View | None

@@ -85,7 +85,7 @@ def look_at_device(_: Any, name: str) -> Line:
 
 
 def _supported(index: int, visible: Reading, figures: dict[str, Any], *, used: bool) -> Line:
-    """Whether torch has code for a card. CUDA is asked which one it is where the card is `used` already."""
+    """Looks whether torch has code for a card. If the card is `used` already, CUDA is asked which one it is."""
     archs, name, capability = torch.cuda.get_arch_list(), "", None
     if used:  # NVML numbers unlike cards otherwise
         name, capability = torch.cuda.get_device_name(index), torch.cuda.get_device_capability(index)

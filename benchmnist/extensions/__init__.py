@@ -1,1 +1,1 @@
-"""What plugins bring: specs and hooks, the registry of what is installed, and the isolation of their code."""
+"""Plugins: their specs and hooks, the registry of what is installed, and the isolation of their code."""

@@ -1,1 +1,1 @@
-"""What is done before any training: a suite read, planned, checked and described."""
+"""The steps before any training: a suite is read, planned, checked and described."""
