@@ -96,10 +96,9 @@ def tune(
     searches = _searches(suite, plan)
     run = _Runner(replace(options, set=()), watch)  # they are in the suite by now
     search = run.search(_search_suite(suite, plan), searches, resume=bool(options.resume))
-    found = tuple(searching.outcome(search) for searching in searches)
-    chosen = {
-        searching.place: (Point(_best(each).params),) for searching, each in zip(searches, found, strict=True)
-    }
+    found = tuple(each.outcome(search) for each in searches)
+    best = [(Point(_best(outcome).params),) for outcome in found]
+    chosen = dict(zip((each.place for each in searches), best, strict=True))
     final = replace(suite, points=chosen, tuned=True)
     before = _followed(options.out, suite.name, found) if options.resume else None
     return Tuned(search, run.run(final, found, resume=before or False))
@@ -122,12 +121,10 @@ class _Runner:
         going_on: bool | Path = resume
         found: RunResult | None = None
         while True:
-            more = [
-                searching.ask(found) for searching in searches
-            ]  # each of them, whether or not another had more
+            more = [each.ask(found) for each in searches]  # whether or not another had more
             if found is not None and not any(more):
                 return found
-            points = {searching.place: searching.points for searching in searches}
+            points = {each.place: each.points for each in searches}
             found = self.run(replace(suite, points=points), resume=going_on, checkpoints=False)
             going_on = found.path
 

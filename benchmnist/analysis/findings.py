@@ -12,13 +12,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmnist.analysis.figures import case_figure
 from benchmnist.analysis.noise_floor import noise_floors
 from benchmnist.analysis.searches import at_the_edge
 from benchmnist.analysis.statistics import LEAST_PAIRS, LEVEL
-from benchmnist.analysis.summary import by_group, group_title, summarise
+from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.targets import log_ratio, split, times_to_target
 from benchmnist.analysis.verdicts import judge, judge_pair
-from benchmnist.metrics import EPOCH_SECONDS
+from benchmnist.metrics import EPOCH_SECONDS, PRIMARY
+from benchmnist.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +78,7 @@ def _tested_wrongly(models: Sequence[ModelDescription], results: Sequence[CaseRe
     if wrong:
         yield Finding(
             "train mode",
-            f"{_number(len(wrong), 'case')} with batch normalisation or dropout {_were(len(wrong))} tested in "
+            f"{counted(len(wrong), 'case')} with batch normalisation or dropout {_were(len(wrong))} tested in "
             "train() mode: units were dropped and batches normalised by themselves while testing. Their "
             "accuracies are not those of the networks that were trained.",
             tuple(wrong),
@@ -87,7 +89,7 @@ def _diverged(results: Sequence[CaseResult]) -> Iterator[Finding]:
     gone = [(r, sum(trial.status == "diverged" for trial in r.trials)) for r in results]
     gone = [(result, count) for result, count in gone if count]
     if gone:
-        each = _listed([f"{_name(r)} ({count} of {_number(len(r.trials), 'seed')})" for r, count in gone])
+        each = _listed([f"{_name(r)} ({count} of {counted(len(r.trials), 'seed')})" for r, count in gone])
         yield Finding("diverged", f"Diverged: {each}.", tuple(r.id for r, _ in gone))
 
 
@@ -99,7 +101,7 @@ def _too_few_seeds(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
         seeds = max(map(_fewest_seeds, mute))
         yield Finding(
             "too few seeds",
-            f"With {_number(seeds, 'seed')} nothing can be said of which case is better: the differences may be "
+            f"With {counted(seeds, 'seed')} nothing can be said of which case is better: the differences may be "
             "chance. Train more of them, as with --seeds 5.",
             tuple(dict.fromkeys(case for v in mute for case in (v.other.id, v.one.id))),
         )
@@ -128,7 +130,7 @@ def _rules(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterat
             apart = _first([f"{_figure(r)} ({_tie(v, best)})" for r, v in level])
             text = f"On {where}, {_figure(best)} has the highest mean, and cannot be told apart from {apart}."
         else:
-            text = f"On {where}, {_figure(best)} is the best of {_number(1 + len(compared), 'method')}."
+            text = f"On {where}, {_figure(best)} is the best of {counted(1 + len(compared), 'method')}."
         if worse:
             by = _first([f"{_figure(r)}, by {_amount(v, best)}" for r, v in worse])
             text += f" It is better than {by}."
@@ -227,8 +229,8 @@ def _targets(results: Sequence[CaseResult]) -> Iterator[Finding]:
         first = there[0]
         text = (
             f"On {dataset}, {_name(first.result)} has the least time to {target:g} %: {first.seconds:.3g} "
-            f"s of training ({_number(first.epochs or 0, 'epoch')}, {first.hits} of "
-            f"{_number(len(first.reached), 'seed')})."
+            f"s of training ({counted(first.epochs or 0, 'epoch')}, {first.hits} of "
+            f"{counted(len(first.reached), 'seed')})."
         )
         if len(there) > 1 and (why := split(first, there[1])) is not None:
             text += (
@@ -236,7 +238,7 @@ def _targets(results: Sequence[CaseResult]) -> Iterator[Finding]:
                 f"steps, at {why.cost:.1f} times the cost of a step; {_sooner(first, there[1])}."
             )
         if missing:
-            text += f" {_number(len(missing), 'case')} of {len(times)} did not get there in half of the seeds."
+            text += f" {counted(len(missing), 'case')} of {len(times)} did not get there in half of the seeds."
         yield Finding("target", text, tuple(t.result.id for t in there[:2]))
 
 
@@ -244,7 +246,7 @@ def _sooner(first: TimeToTarget, other: TimeToTarget) -> str:
     """Whether the other is shown to be later there, by the seeds that got there with both."""
     paired = log_ratio(other, first)
     if paired.p is None or paired.interval is None:
-        return f"{_number(paired.n, 'seed')} cannot say whether that is chance"
+        return f"{counted(paired.n, 'seed')} cannot say whether that is chance"
     mean, low, high = map(math.exp, (paired.mean, *paired.interval))
     ratio = f"{mean:.2f} times the time [{low:.2f}, {high:.2f}]"
     return f"seed by seed {ratio}" if paired.p <= LEVEL and paired.mean > 0 else f"that may be chance, {ratio}"
@@ -329,7 +331,8 @@ def _floor(results: Sequence[CaseResult]) -> Iterator[Finding]:
 
 
 def _mean(result: CaseResult) -> float | None:
-    return summarise(result).accuracy
+    figure = case_figure(result, PRIMARY)
+    return figure and figure.mean
 
 
 def _pair(verdicts: dict[tuple[str, str], Verdict], one: CaseResult, other: CaseResult) -> Verdict | None:
@@ -355,7 +358,7 @@ def _tie(verdict: Verdict, best: CaseResult) -> str:
 
 def _more(verdict: Verdict) -> str:
     return (
-        f", about {_number(verdict.more, 'more seed')} would tell"
+        f", about {counted(verdict.more, 'more seed')} would tell"
         if verdict.word == "more seeds" and verdict.more
         else ""
     )
@@ -374,10 +377,6 @@ def _figure(result: CaseResult) -> str:
 def _name(result: CaseResult) -> str:
     """What a case is called beside those of other models."""
     return " · ".join(filter(None, (result.case.model.label, result.case.method, result.case.label)))
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _were(count: int) -> str:

@@ -77,9 +77,9 @@ class Recorder(Observer):
 
     def run_ended(self, *, interrupted: bool) -> None:
         """Writes down how the run ended."""
-        failed = any(result.failed or result.misses for result in self.ended)
         whole = {result.id for result in self.ended if result.status != "interrupted"}
-        failed = failed or {case.id for case in self.record.plan} > whole  # one was lost on the way
+        lost = {case.id for case in self.record.plan} - whole
+        failed = bool(lost) or any(result.failed or result.misses for result in self.ended)
         status = "interrupted" if interrupted else "failed" if failed else "completed"
         self.record = self.record.model_copy(update={"status": status, "ended": now()})
         self.folder.write_record(self.record)

@@ -65,7 +65,7 @@ class Trainer:
         self._before = leftovers()
 
     def _left_behind(self) -> str:
-        """What a case left in this process that would change the next ones, in words."""
+        """Names what a case left in this process that would change the next ones."""
         return " and ".join(name for name, state in leftovers().items() if state != self._before[name])
 
     def train(self, case: Case, no_graph: str = "") -> Iterator[Epoch | CaseResult]:
@@ -94,13 +94,12 @@ class Trainer:
             result = yield from train_case(Setting(case, self.registry, dataset, session, refused), keep)
             if result.failed:
                 self.broken = session.broken()
-            if moved := _moved_back(folder):
-                result = result.model_copy(update={"remarks": (*result.remarks, moved)})
-            if left := self._left_behind():
+            moved, left = _moved_back(folder), self._left_behind()
+            remarks = [*result.remarks, *filter(None, [moved])]
+            if left:
                 self.broken = self.broken or f"{left} is in its way"
-                remark = f"it left {left} behind: the cases after it are trained in another process"
-                result = result.model_copy(update={"remarks": (*result.remarks, remark)})
-            yield result.printable()
+                remarks.append(f"it left {left} behind: the cases after it are trained in another process")
+            yield result.model_copy(update={"remarks": tuple(remarks)}).printable()
 
     def session(self) -> DeviceSession:
         """The device, made ready when the first case is trained.

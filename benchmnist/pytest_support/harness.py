@@ -78,10 +78,7 @@ def own_harness(config: pytest.Config, suite: Path) -> Harness:
         shown = suite.relative_to(config.invocation_params.dir)
     except ValueError:
         shown = suite
-    prepared = prepare(
-        shown if shown.is_file() else suite,
-        options,
-    )
+    prepared = prepare(shown if shown.is_file() else suite, options)
     for note in prepared.notes:
         config.issue_config_time_warning(pytest.PytestWarning(note), stacklevel=2)
     stack = contextlib.ExitStack()

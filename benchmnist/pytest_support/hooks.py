@@ -106,8 +106,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
         machine_info["benchmnist"] = found
 
 
-# Under xdist pytest-benchmark measures nothing. Our epochs measure themselves: the workers send what they have
-# measured with their reports, and the main process replays it into pytest-benchmark.
+# Under xdist: see xdist.py.
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,8 +6,9 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.summary import summarise
+from benchmnist.analysis.figures import case_figure
 from benchmnist.errors import StoreError
+from benchmnist.metrics import PRIMARY
 from benchmnist.runs.store import (
     CHECKPOINTS,
     LOCK,
@@ -65,7 +66,9 @@ def _stored(path: Path) -> StoredRun:
     except StoreError:
         return StoredRun(path, path.parent.name, "damaged", bytes=taken)
     whole = [result for _, result in readable_cases(path) if result.status in WITH_FIGURES]
-    reached = [(accuracy, result.id) for result in whole if (accuracy := summarise(result).accuracy) is not None]
+    reached = [
+        (figure.mean, result.id) for result in whole if (figure := case_figure(result, PRIMARY)) is not None
+    ]
     status = record.status if record.status != "running" or RunFolder(path).is_locked() else "killed"
     best = max(reached, default=None)
     return StoredRun(path, record.suite, status, record.started, len(whole), len(record.plan), best, taken)

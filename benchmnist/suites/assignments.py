@@ -18,12 +18,10 @@ class Assignment:
         path: Its place in the TOML, `("optimizers", "adam", "lr")`; `("cases", "0", "epochs")` is in the first of
             [[cases]].
         value: The value.
-        text: How it was typed, `optimizers.adam.lr=0.01`.
     """
 
     path: tuple[str, ...]
     value: Any
-    text: str
 
 
 def parse_assignment(text: str) -> Assignment:
@@ -47,7 +45,7 @@ def parse_assignment(text: str) -> Assignment:
         ) from None
     if [*read] != ["value"]:
         raise ValueError("must have one value; pass --set once for each")
-    return Assignment(path, read["value"], text)
+    return Assignment(path, read["value"])
 
 
 def _keys(dotted: str) -> tuple[str, ...]:
