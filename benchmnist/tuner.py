@@ -18,6 +18,7 @@ from benchmnist import runner
 from benchmnist.analysis.figures import seed_figures
 from benchmnist.analysis.searches import CHANCE
 from benchmnist.errors import BenchmnistError, Problem, SuiteError
+from benchmnist.extensions.kinds import OPTIMIZER
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.metrics import PRIMARY
 from benchmnist.runs import store
@@ -280,11 +281,11 @@ def _search_suite(suite: Suite, plan: Plan) -> Suite:
     searched = {name for name, table in suite.optimizers.items() if table.space}
     first = max(seed for case in plan.cases for seed in case.seeds) + 1
     how = suite.tune
-    kept = [(place, block) for place, block in enumerate(suite.blocks) if searched & {*block.optimizers}]
+    kept = [(place, block) for place, block in enumerate(suite.blocks) if searched & {*block.names(OPTIMIZER)}]
     blocks = tuple(
         block.model_copy(
             update={
-                "optimizers": [name for name in block.optimizers if name in searched],
+                "optimizers": [name for name in block.names(OPTIMIZER) if name in searched],
                 "seeds": tuple(range(first, first + how.seeds)),
                 "epochs": how.epochs or block.epochs,
                 "validation_size": how.validation_size,
@@ -304,9 +305,10 @@ def _search_suite(suite: Suite, plan: Plan) -> Suite:
         blocks=blocks,
         block_indices=tuple(suite.block_indices[place] for place, _ in kept),
         expect={},
-        models={name: table.model_copy(update={"expect": {}}) for name, table in suite.models.items()},
-        optimizers={name: table.model_copy(update={"expect": {}}) for name, table in suite.optimizers.items()},
-        datasets={name: table.model_copy(update={"expect": {}}) for name, table in suite.datasets.items()},
+        tables={
+            kind: {name: table.model_copy(update={"expect": {}}) for name, table in tables.items()}
+            for kind, tables in suite.tables.items()
+        },
     )
 
 

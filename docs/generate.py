@@ -15,21 +15,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchmnist.extensions.kinds import KINDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DOCS = Path(__file__).parent
 EXTENSIONS = DOCS.parent / "benchmnist" / "extensions"
-SPECS = (
-    "Spec",
-    "ModelSpec",
-    "OptimizerSpec",
-    "ScheduleSpec",
-    "DatasetSpec",
-    "ExecutorSpec",
-    "ExecutorOption",
-    "Dataset",
-)
+SPECS = ("Spec", *(kind.spec.__name__ for kind in KINDS), "ExecutorOption", "Dataset")
 WIDTH = 118
 TO_BEGIN_WITH = """[The tutorial](tutorial-plugin.md) makes a plugin from nothing; `benchmnist check NAME` tries
 whether one keeps its promises."""

@@ -220,18 +220,7 @@ def test_the_example_of_a_hook_runs(install_plugin: Callable[..., None], source:
     registry = find_plugins()
     (record,) = [plugin for plugin in registry.plugins if plugin.name == "example"]
     assert (record.error, record.notes) == (None, ())
-    (offer,) = [
-        offer
-        for offers in (
-            registry.models,
-            registry.optimizers,
-            registry.schedules,
-            registry.datasets,
-            registry.executors,
-        )
-        for offer in offers
-        if offer.plugin == record
-    ]
+    (offer,) = [offer for offers in registry.by_kind.values() for offer in offers if offer.plugin == record]
     if offer.spec.name in registry.executors:  # it is the built-in one, which is examined elsewhere
         assert callable(offer.spec.load())
         return
@@ -309,9 +298,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_reference_names_every_key_of_a_suite() -> None:
-    from benchmnist.suites.schema import Block as SuiteBlock
-    from benchmnist.suites.schema import Header, Tune
+    from benchmnist.suites.schema import CASES, Header, Tune
 
     text = (ROOT / "docs" / "suites.md").read_text("utf-8")
-    for key in {**Header.model_fields, **SuiteBlock.model_fields, **Tune.model_fields}:
+    for key in {**Header.model_fields, **CASES.model_fields, **Tune.model_fields}:
         assert f"`{key}`" in text

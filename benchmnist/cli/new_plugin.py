@@ -10,21 +10,17 @@ from string import Template
 import click
 
 from benchmnist.cli.options import NamedPath, debug_option, option
+from benchmnist.extensions.kinds import DATASET, KINDS, OPTIMIZER, Kind
 
-# What its suite sets side by side.
-SUITES = {
-    "optimizer": {"title": "$name beside Adam", "models": '["fc"]', "optimizers": '["adam", "$name"]'},
-    "model": {"title": "$name beside fc", "models": '["fc", "$name"]', "optimizers": '["adam"]'},
-    "dataset": {"title": "Adam on $name", "models": '["logistic", "fc"]', "optimizers": '["adam"]'},
-}
+TEMPLATES = {kind.name: kind for kind in KINDS if kind.new_cases}
 
 
 @click.command("new-plugin")
 @click.argument("name")
 @option(
     "--kind",
-    type=click.Choice(list(SUITES)),
-    default="optimizer",
+    type=click.Choice(list(TEMPLATES)),
+    default=OPTIMIZER.name,
     show_default=True,
     help="What it offers.",
 )
@@ -55,7 +51,7 @@ def command(name: str, kind: str, out: Path) -> None:
         raise click.UsageError(f"the {kind} {name!r} is there already; choose another name")
     if folder.exists():
         raise click.UsageError(f"{folder} is there already; choose another name, or another folder by --out")
-    for path, text in _files(name, kind).items():
+    for path, text in _files(name, TEMPLATES[kind]).items():
         write_file(folder / path, text.encode())
     console = results_console()
     console.print(f"{folder} is written. To see it at work:", soft_wrap=True)
@@ -69,25 +65,24 @@ def command(name: str, kind: str, out: Path) -> None:
         console.print(f"    {step}", soft_wrap=True)
 
 
-def _files(name: str, kind: str) -> dict[str, str]:
+def _files(name: str, kind: Kind) -> dict[str, str]:
     """What a new plugin consists of: the text of each file, by its path."""
     identifier = re.sub(r"[^a-z0-9]+", "_", name)
     module = f"benchmnist_{identifier}"
     camel = "".join(part.capitalize() for part in identifier.split("_"))
     values = {
         "name": name,
-        "kind": kind,
+        "kind": kind.name,
         "identifier": identifier,
         "module": module,
         "distribution": f"benchmnist-{name}",
         "class_name": f"My{camel}" if camel[0].isdigit() else camel,
-        "dataset": name if kind == "dataset" else "mnist",
-        "train_size": "2000" if kind == "dataset" else "6000",
-        **{key: Template(text).substitute(name=name) for key, text in SUITES[kind].items()},
+        "train_size": "2000" if kind == DATASET else "6000",
+        "cases": Template(kind.new_cases).substitute(name=name),
     }
     templates = {
         "pyproject.toml": "pyproject.toml",
-        f"{module}.py": f"{kind}.py",
+        f"{module}.py": f"{kind.name}.py",
         f"tests/test_{identifier}.py": "test.py",
         f"{name}.toml": "suite.toml",
         "README.md": "README.md",

@@ -128,6 +128,7 @@ def _dry_run(planned: PlannedRun) -> Any:
     from rich.table import Table
     from rich.text import Text
 
+    from benchmnist.extensions.kinds import SETTINGS
     from benchmnist.text import counted
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
@@ -139,10 +140,9 @@ def _dry_run(planned: PlannedRun) -> Any:
     cases = [(case, seeds) for case in planned.plan.cases if (seeds := planned.seeds_left(case))]
     for case, seeds in cases:
         work = planned.prepared.work.get(case.id)
-        components = [part for part in (case.dataset, case.model, case.optimizer, case.schedule) if part]
-        given = {key: value for part in components for key, value in part.params.items()}
+        given = {key: value for part in case.parts.values() for key, value in part.params.items()}
+        given |= {kind.name: part.use for kind in SETTINGS if (part := case.parts.get(kind.name))}
         given |= {
-            "schedule": case.schedule and case.schedule.use,
             "clip_grad_norm": case.clip_grad_norm,
             "label_smoothing": case.label_smoothing or None,
             "init_seed": case.init_seed,

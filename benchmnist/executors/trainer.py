@@ -132,9 +132,9 @@ class Trainer:
         planned = dict(self.workplace.versions)
         here = {name: public_version(name) for name in planned}
         if planned:
-            for kind, offers in self.registry.by_kind.items():
-                component = getattr(case, kind, None)
-                if component is not None and component.use in offers:
+            for kind, component in case.parts.items():
+                offers = self.registry.by_kind[kind]
+                if component.use in offers:
                     offered = offers[component.use].plugin
                     planned[component.distribution] = component.version
                     here[component.distribution] = (

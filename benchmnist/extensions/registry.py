@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import pluggy
 
@@ -16,6 +16,7 @@ from benchmnist.errors import PluginError, UnknownNameError, nearest
 from benchmnist.extensions import hookspecs
 from benchmnist.extensions.hookspecs import HOOK_API
 from benchmnist.extensions.isolation import contained, not_ended
+from benchmnist.extensions.kinds import DATASET, EXECUTOR, KINDS, MODEL, OPTIMIZER, SCHEDULE, Kind
 from benchmnist.extensions.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec, ScheduleSpec, Spec
 
 if TYPE_CHECKING:
@@ -27,15 +28,7 @@ BLOCK = "BENCHMNIST_BLOCK"
 """The environment variable that names plugins to leave out, separated by commas."""
 MAX_LISTED = 40
 """How many names a message lists before it says how many there are."""
-HOOKS: Mapping[str, type[Spec]] = MappingProxyType(
-    {
-        "benchmnist_models": ModelSpec,
-        "benchmnist_optimizers": OptimizerSpec,
-        "benchmnist_schedules": ScheduleSpec,
-        "benchmnist_datasets": DatasetSpec,
-        "benchmnist_executors": ExecutorSpec,
-    }
-)
+HOOKS: Mapping[str, type[Spec]] = MappingProxyType({kind.hook: kind.spec for kind in KINDS})
 
 S = TypeVar("S", bound=Spec)
 
@@ -137,20 +130,40 @@ class Offers(Generic[S]):
 
 @dataclass(frozen=True)
 class Registry:
-    """What is installed."""
+    """Everything that is installed.
 
-    models: Offers[ModelSpec]
-    optimizers: Offers[OptimizerSpec]
-    schedules: Offers[ScheduleSpec]
-    datasets: Offers[DatasetSpec]
-    executors: Offers[ExecutorSpec]
+    Attributes:
+        by_kind: The offers of each kind, by its name: `model`, `optimizer`, ….
+        plugins: Every plugin that was found, the broken and the blocked ones too.
+    """
+
+    by_kind: Mapping[str, Offers[Any]]
     plugins: tuple[Plugin, ...]
 
     @property
-    def by_kind(self) -> dict[str, Offers[Any]]:
-        """All that is offered, by what each kind is called: `model`, `optimizer`, …."""
-        kinds: list[Offers[Any]] = [self.models, self.optimizers, self.schedules, self.datasets, self.executors]
-        return {offers.kind: offers for offers in kinds}
+    def datasets(self) -> Offers[DatasetSpec]:
+        """The datasets."""
+        return cast("Offers[DatasetSpec]", self.by_kind[DATASET.name])
+
+    @property
+    def models(self) -> Offers[ModelSpec]:
+        """The models."""
+        return cast("Offers[ModelSpec]", self.by_kind[MODEL.name])
+
+    @property
+    def optimizers(self) -> Offers[OptimizerSpec]:
+        """The optimizers."""
+        return cast("Offers[OptimizerSpec]", self.by_kind[OPTIMIZER.name])
+
+    @property
+    def schedules(self) -> Offers[ScheduleSpec]:
+        """The schedules."""
+        return cast("Offers[ScheduleSpec]", self.by_kind[SCHEDULE.name])
+
+    @property
+    def executors(self) -> Offers[ExecutorSpec]:
+        """The executors."""
+        return cast("Offers[ExecutorSpec]", self.by_kind[EXECUTOR.name])
 
 
 def find_plugins(block: Collection[str] = (), modules: Collection[str] = ()) -> Registry:
@@ -182,12 +195,7 @@ def find_plugins(block: Collection[str] = (), modules: Collection[str] = ()) -> 
         offers += [Offer(spec, plugin) for spec in specs]
     missing = tuple(plugin for plugin in plugins if plugin.error or plugin.blocked)
     return Registry(
-        models=_offers("model", ModelSpec, offers, missing),
-        optimizers=_offers("optimizer", OptimizerSpec, offers, missing),
-        schedules=_offers("schedule", ScheduleSpec, offers, missing),
-        datasets=_offers("dataset", DatasetSpec, offers, missing),
-        executors=_offers("executor", ExecutorSpec, offers, missing),
-        plugins=tuple(plugins),
+        MappingProxyType({kind.name: _offers(kind, offers, missing) for kind in KINDS}), tuple(plugins)
     )
 
 
@@ -196,13 +204,13 @@ def _names(entry: EntryPoint) -> set[str]:
     return {entry.name, entry.dist.name} if entry.dist else {entry.name}
 
 
-def _offers(kind: str, spec_type: type[S], offers: Iterable[Offer[Any]], missing: tuple[Plugin, ...]) -> Offers[S]:
-    named: dict[str, list[Offer[S]]] = defaultdict(list)
+def _offers(kind: Kind, offers: Iterable[Offer[Any]], missing: tuple[Plugin, ...]) -> Offers[Any]:
+    named: dict[str, list[Offer[Any]]] = defaultdict(list)
     for offer in offers:
-        if isinstance(offer.spec, spec_type):
+        if isinstance(offer.spec, kind.spec):
             named[offer.spec.name].append(offer)
     return Offers(
-        kind,
+        kind.name,
         MappingProxyType({name: named[name][0] for name in sorted(named) if len(named[name]) == 1}),
         MappingProxyType({name: tuple(named[name]) for name in sorted(named) if len(named[name]) > 1}),
         missing,

@@ -11,6 +11,7 @@ import torch
 
 from benchmnist.errors import DataError, Problem, TrialError, first_line
 from benchmnist.extensions.isolation import contained
+from benchmnist.extensions.kinds import DATASET, MODEL, OPTIMIZER, SCHEDULE, SETTINGS, Kind
 from benchmnist.preflight.describe import describe
 from benchmnist.runs.results import ModelDescription
 from benchmnist.training.precision import precision_of
@@ -139,9 +140,9 @@ class _Preflight:
         return Preflight(work, tuple(self.problems.values()), tuple(self.notes), data, tuple(described.values()))
 
     @contextlib.contextmanager
-    def building(self, kind: str, component: Component) -> Iterator[None]:
+    def building(self, kind: Kind, component: Component) -> Iterator[None]:
         """Within it a plugin's code runs: what it does beside building is undone, and noted."""
-        where = f"the {kind} {component.use!r} of {component.distribution} {component.version}"
+        where = f"the {kind.name} {component.use!r} of {component.distribution} {component.version}"
         if where in self.deadly:
             raise _NotTried
         self.tell(where)
@@ -154,11 +155,11 @@ class _Preflight:
 
     def dataset(self, case: Case) -> Dataset | None:
         try:
-            with self.building("dataset", case.dataset):
+            with self.building(DATASET, case.dataset):
                 return self.datasets.for_case(case)
         except DataError as error:
             sizes = map(str, (case.train_size, case.test_size, case.validation_size))
-            self.report("datasets", case.dataset, case, error, *sizes)
+            self.report(DATASET, case.dataset, case, error, *sizes)
         except Exception:  # noqa: BLE001, S110 - it will be raised again where the case is trained, and kept there
             pass
         return None
@@ -187,12 +188,12 @@ class _Preflight:
         if key not in self.models:
             self.models[key] = None
             try:
-                with self.building("model", case.model):
+                with self.building(MODEL, case.model):
                     model = build_model(case, 0, self.registry, dataset)
                     layers = describe(model, dataset.input_shape)
                 self.models[key] = model, layers
             except (TypeError, ValueError) as error:
-                self.report("models", case.model, case, error)
+                self.report(MODEL, case.model, case, error)
             except Exception:  # noqa: BLE001 - it will be raised again in the training, and kept there
                 return None
         return self.models[key]
@@ -200,17 +201,19 @@ class _Preflight:
     def optimizer(self, case: Case, model: nn.Module, dataset: Dataset) -> bool:
         """Whether the optimizer of a case can be built, and its schedule."""
         total_steps = case.epochs * steps_per_epoch(case, dataset)
-        key = f"{_key(case.optimizer)} {_key(case.model)} {case.schedule and _key(case.schedule)} {total_steps}"
+        settled = [part for kind in SETTINGS if (part := case.parts.get(kind.name))]
+        key = f"{_key(case.optimizer)} {_key(case.model)} {[*map(_key, settled)]} {total_steps}"
         if key not in self.tried:
             self.tried[key] = False
-            refused: tuple[str, Component] = ("optimizers", case.optimizer)
+            refused: tuple[Kind, Component] = (OPTIMIZER, case.optimizer)
             try:
-                with self.building("optimizer", case.optimizer):
+                with self.building(*refused):
                     optimizer = build_optimizer(case, self.registry, model, total_steps)
-                if case.schedule is not None:
-                    refused = ("schedules", case.schedule)
-                    with self.building("schedule", case.schedule):
-                        build_schedule(case, self.registry, optimizer, total_steps)
+                for kind in SETTINGS:
+                    if (part := case.parts.get(kind.name)) is not None:
+                        refused = kind, part
+                        with self.building(*refused):
+                            self.build_setting(kind, part, case, optimizer, total_steps)
                 self.tried[key] = True
             except (TypeError, ValueError) as error:
                 self.report(*refused, case, error)
@@ -218,18 +221,27 @@ class _Preflight:
                 pass
         return self.tried[key]
 
-    def report(self, kind: str, component: Component, case: Case, error: Exception, *about: str) -> None:
+    def build_setting(
+        self, kind: Kind, part: Component, case: Case, optimizer: torch.optim.Optimizer, total_steps: int
+    ) -> None:
+        """Builds a schedule, which needs an optimizer, or a part of another kind, which needs nothing."""
+        if kind == SCHEDULE:
+            build_schedule(case, self.registry, optimizer, total_steps)
+        else:
+            self.registry.by_kind[kind.name][part.use].spec.load()(**part.params)
+
+    def report(self, kind: Kind, component: Component, case: Case, error: Exception, *about: str) -> None:
         """Points at the parameter that the error speaks of, if one can be told, or else at what has it."""
         suite = self.plan.suite
-        path: tuple[str | int, ...] = (kind, component.name)
+        path: tuple[str | int, ...] = (kind.plural, component.name)
         if path not in suite.lines:
-            path = (*self.block_path(case), kind)
+            path = (*self.block_path(case), kind.plural)
         named = [key for key, value in component.params.items() if str(value) in str(error)]
         if len(named) == 1 and (*path, named[0]) in suite.lines:
             path = (*path, named[0])
         said = first_line(error)
         message = said if isinstance(error, DataError) else f"{component.use!r} refuses: {said}"
-        self.problems.setdefault(f"{kind} {_key(component)} {message} {about}", suite.problem(message, *path))
+        self.problems.setdefault(f"{kind.name} {_key(component)} {message} {about}", suite.problem(message, *path))
 
 
 def _key(component: Component) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmnist.errors import BenchmnistError, nearest
+from benchmnist.extensions.kinds import DATASET, SETTINGS, Kind
 from benchmnist.metrics import METRICS, PRIMARY
 
 if TYPE_CHECKING:
@@ -106,9 +107,19 @@ BEST_KEY, GAIN_KEY, SPEEDUP_KEY = f"best_{PRIMARY.key}", f"{PRIMARY.key}_gain", 
 
 
 def _params(s: Summary) -> str | None:
-    parts = s.result.case.model, s.result.case.optimizer, s.result.case.schedule
-    said = [f"{key}={value}" for part in parts if part for key, value in part.params.items()]
+    parts = {kind: part for kind, part in s.result.case.parts.items() if kind != DATASET.name}
+    said = [f"{key}={value}" for part in parts.values() for key, value in part.params.items()]
     return ", ".join(said) or None
+
+
+def _setting(kind: Kind) -> Column:
+    """The column of a kind of plugin that a case has one or none of."""
+
+    def label(s: Summary) -> str | None:
+        part = s.result.case.parts.get(kind.name)
+        return part.label if part else None
+
+    return Column(kind.name, kind.name, label, words=True)
 
 
 COLUMNS = (
@@ -116,7 +127,7 @@ COLUMNS = (
     Column("dataset", "dataset", lambda s: s.result.case.dataset.label, words=True),
     Column("model", "model", lambda s: " · ".join(filter(None, s.result.case.group[1:])), words=True),
     Column("optimizer", "optimizer", lambda s: s.result.case.method, words=True),
-    Column("schedule", "schedule", lambda s: s.result.case.schedule and s.result.case.schedule.label, words=True),
+    *map(_setting, SETTINGS),
     Column("params", "parameters", _params, words=True),
     *(column for metric in METRICS if metric.level != "step" for column in _columns(metric)),
     Column(SPEEDUP_KEY, "speed", lambda s: s.speedup, "{:.2f}×".format, "max"),

@@ -22,12 +22,10 @@ def run_facts(run: RunResult) -> str:
 def case_facts(result: CaseResult) -> list[tuple[str, str]]:
     """What a case was trained with, each by its name; without what it does not have."""
     case = result.case
-    parts = {"dataset": case.dataset, "model": case.model, "optimizer": case.optimizer, "schedule": case.schedule}
     facts: dict[str, Any] = {}
-    for kind, part in parts.items():
-        if part is not None:
-            facts[kind] = f"{part.use} {json.dumps(part.params)}" if part.params else part.use
-            facts[f"{kind} from"] = f"{part.distribution} {part.version}"
+    for kind, part in case.parts.items():
+        facts[kind] = f"{part.use} {json.dumps(part.params)}" if part.params else part.use
+        facts[f"{kind} from"] = f"{part.distribution} {part.version}"
     facts |= {
         "epochs": case.epochs,
         "batch size": case.batch_size,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmnist.analysis.figures import MeanStd, seed_figure
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.errors import BenchmnistError, nearest
+from benchmnist.extensions.kinds import SETTINGS
 from benchmnist.metrics import METRICS
 from benchmnist.reports.columns import COLUMNS, View
 
@@ -144,15 +145,13 @@ def _identity(result: CaseResult) -> dict[str, Any]:
         "optimizer": case.optimizer.label,
         "method": case.method,
         "label": case.label or None,
-        "schedule": case.schedule.label if case.schedule else None,
+        **{kind.name: case.parts[kind.name].label if kind.name in case.parts else None for kind in SETTINGS},
     }
 
 
 def _parameters(result: CaseResult) -> dict[str, Any]:
     """The parameters of its components: `optimizer.lr`."""
-    case = result.case
-    parts = {"dataset": case.dataset, "model": case.model, "optimizer": case.optimizer, "schedule": case.schedule}
-    return {f"{kind}.{name}": v for kind, part in parts.items() if part for name, v in part.params.items()}
+    return {f"{kind}.{name}": v for kind, part in result.case.parts.items() for name, v in part.params.items()}
 
 
 def _settings(result: CaseResult | None) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticSerializationError
 
+from benchmnist.extensions.kinds import PARTS
+
 
 class Frozen(BaseModel):
     """A frozen value that is strict JSON on disk: infinities and NaN are the strings "Infinity" and "NaN"."""
@@ -163,6 +165,12 @@ class Case(Frozen):
     marks: tuple[str, ...] = ()
     expect: dict[str, str] = Field(default_factory=dict)
     line: int | None = None
+
+    @property
+    def parts(self) -> dict[str, Component]:
+        """Its dataset, model, optimizer, …: what it has of each kind of plugin, by the kind's name."""
+        found = {kind.name: getattr(self, kind.name) for kind in PARTS}
+        return {name: part for name, part in found.items() if part is not None}
 
     def deciding(self) -> dict[str, Any]:
         """Its fields as JSON, without what it is called, where it stands and what is made of its result."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from benchmnist.suites.cases import Case, Component
+    from benchmnist.suites.cases import Case
 
 
 def case_key(case: Case, data: str, platform: Mapping[str, Any]) -> str:
@@ -21,9 +21,7 @@ def case_key(case: Case, data: str, platform: Mapping[str, Any]) -> str:
         platform: What else decides what comes out: the device, the versions of torch and of BenchMNIST.
     """
     decides = case.deciding()
-    for kind in ("dataset", "model", "optimizer", "schedule"):
-        component: Component | None = getattr(case, kind)
-        if component is not None:
-            decides[kind] = component.model_dump(mode="json", exclude={"name", "variant"})
+    for kind, component in case.parts.items():
+        decides[kind] = component.model_dump(mode="json", exclude={"name", "variant"})
     content = json.dumps({"case": decides, "data": data, "platform": dict(platform)}, sort_keys=True)
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.errors import BenchmnistError, Problem, UnknownNameError, nearest
+from benchmnist.extensions.kinds import AXES, OPTIMIZER, PARTS, SETTINGS, Kind
 from benchmnist.suites.cases import Case, Component
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.schema import Configured, ConfiguredOptimizer, Place
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
 CONTROL = "control"
 """How the baseline is called that is trained once more."""
 ENGINES = ("auto", "dataloader", "resident", "graph", "stacked")
-
-# What the harness passes itself, and a suite therefore may not.
-HARNESS_PARAMS = {
-    "models": ("input_shape", "num_classes"),
-    "optimizers": ("model", "total_steps"),
-    "schedules": ("optimizer", "total_steps"),
-    "datasets": ("root",),
-}
 
 
 @dataclass(frozen=True)
@@ -73,14 +66,9 @@ def _no_engine(name: str) -> str:
 class _Planner:
     def __init__(self, suite: Suite, registry: Registry, options: RunOptions) -> None:
         self.suite, self.options = suite, options
-        self.offers: Mapping[str, Offers[Any]] = {
-            "models": registry.models,
-            "optimizers": registry.optimizers,
-            "schedules": registry.schedules,
-            "datasets": registry.datasets,
-        }
+        self.offers: Mapping[str, Offers[Any]] = registry.by_kind
         self.problems = list(suite.problems)
-        self.known: dict[tuple[str, str], list[Component]] = {}  # by kind and name
+        self.known: dict[tuple[Kind, str], list[Component]] = {}  # by kind and name
 
     def plan(self) -> Plan:
         cases: dict[str, Case] = {}
@@ -117,10 +105,7 @@ class _Planner:
             if engine not in ENGINES:
                 where = (*path, "engines") if block.engines else self.where(path, "engine")
                 self.report(_no_engine(engine), *where)
-        listed = (*path, "datasets") if block.datasets else self.where(path, "dataset")
-        datasets = self.components("datasets", block.datasets or [block.dataset], listed)
-        models = self.components("models", block.models, (*path, "models"))
-        optimizers = self.components("optimizers", block.optimizers, (*path, "optimizers"))
+        of_axes = [self.components(kind, block.names(kind), self.listed(kind, block, path)) for kind in AXES]
         # What an optimizer's own table says of its training holds for it wherever it is used.
         clipped = {name: table.clip_grad_norm for name, table in self.suite.optimizers.items()}
         settings: dict[str, Any] = {
@@ -143,24 +128,29 @@ class _Planner:
             "marks": block.marks,
             "line": self.suite.block_line(index),
         }
-        for dataset, model, configured in itertools.product(datasets, models, optimizers):
-            names = (dataset.name, model.name, configured.name)
-            schedules = self.schedules(block, path, configured.name)
-            for schedule, engine in itertools.product(schedules, self.engines(block)):
-                axes = _axes(block, schedule, engine)
-                place = Place(dataset.label, model.label, block.label, "/".join((configured.label, *axes)))
+        for combined in itertools.product(*of_axes):
+            chosen = dict(zip((kind.name for kind in AXES), combined, strict=True))
+            configured = chosen[OPTIMIZER.name]
+            for settled, engine in self.settled(block, path, configured.name):
+                axes = _axes(block, settled, engine)
+                place = Place(
+                    chosen["dataset"].label,
+                    chosen["model"].label,
+                    block.label,
+                    "/".join((configured.label, *axes)),
+                )
                 for optimizer in self.at_points(configured, place):
-                    variants = (dataset.variant, model.variant, optimizer.variant, *axes, block.label)
+                    parts: dict[str, Any] = {**chosen, OPTIMIZER.name: optimizer}
+                    names = [part.name for part in parts.values()]
+                    variants = (*(part.variant for part in parts.values()), *axes, block.label)
                     yield Case(
                         id="/".join([*names, *filter(None, variants)]),
-                        dataset=dataset,
-                        model=model,
-                        optimizer=optimizer,
-                        schedule=schedule,
+                        **parts,
+                        **settled,
                         engine=engine,
                         axes=axes,
                         clip_grad_norm=clipped.get(configured.name) or block.clip_grad_norm,
-                        expect=self.expected(names, block),
+                        expect=self.expected(parts, block),
                         tuned=self.suite.tuned and place in self.suite.points,
                         **settings,
                     )
@@ -176,32 +166,38 @@ class _Planner:
         """The engines of a block; the command line's word is the only one."""
         return [self.options.engine] if self.options.engine else block.engines or [block.engine]
 
-    def schedules(self, block: Block, path: TomlPath, optimizer: str) -> list[Component] | list[None]:
-        """The schedules that an optimizer is trained with: its own, or its block's; [None] without any."""
-        table = self.suite.optimizers.get(optimizer)
-        if block.schedules:
-            if table and table.schedule:
-                self.report(
-                    f"{optimizer!r} has a schedule of its own; take that away, or leave the optimizer out here",
-                    *path,
-                    "schedules",
-                )
-            return self.components("schedules", block.schedules, (*path, "schedules"))
-        if table and table.schedule:
-            return self.components("schedules", [table.schedule], ("optimizers", optimizer, "schedule"))
-        if block.schedule:
-            return self.components("schedules", [block.schedule], self.where(path, "schedule"))
-        return [None]
+    def settled(self, block: Block, path: TomlPath, optimizer: str) -> Iterator[tuple[dict[str, Any], str]]:
+        """Each combination of the settings of a block with its engines, for that optimizer."""
+        of_settings = [self.setting(kind, block, path, optimizer) for kind in SETTINGS]
+        for parts, engine in itertools.product(itertools.product(*of_settings), self.engines(block)):
+            yield {kind.name: part for kind, part in zip(SETTINGS, parts, strict=True)}, engine
 
-    def expected(self, names: Sequence[str], block: Block) -> dict[str, str]:
+    def setting(self, kind: Kind, block: Block, path: TomlPath, optimizer: str) -> list[Component] | list[None]:
+        """The schedules, say, that an optimizer is trained with: its own, or its block's; [None] without any."""
+        own = getattr(self.suite.optimizers.get(optimizer), kind.name, None)
+        if own and block.lists(kind):
+            self.report(
+                f"{optimizer!r} has a {kind.name} of its own; remove that, or remove the optimizer here",
+                *path,
+                kind.plural,
+            )
+        elif own:
+            return self.components(kind, [own], (OPTIMIZER.plural, optimizer, kind.name))
+        return self.components(kind, block.names(kind), self.listed(kind, block, path)) or [None]
+
+    def listed(self, kind: Kind, block: Block, path: TomlPath) -> TomlPath:
+        """Where a block names its models, or its schedule."""
+        return (*path, kind.plural) if block.lists(kind) or not kind.has_setting else self.where(path, kind.name)
+
+    def expected(self, parts: Mapping[str, Component], block: Block) -> dict[str, str]:
         """What is expected of a case: what its block says, over its configurations, over the defaults."""
         expected = dict(self.suite.expect)
-        for kind, name in zip(("datasets", "models", "optimizers"), names, strict=True):
-            table: Configured | None = getattr(self.suite, kind).get(name)
+        for kind in AXES:
+            table = self.suite.tables[kind.plural].get(parts[kind.name].name)
             expected |= table.expect if table else {}
         return expected | block.expect
 
-    def components(self, kind: str, names: Sequence[str], listed: TomlPath) -> list[Component]:
+    def components(self, kind: Kind, names: Sequence[str], listed: TomlPath) -> list[Component]:
         """What the names listed there stand for: one component each, or one for each point of its sweep."""
         found = []
         for name in names:
@@ -210,12 +206,12 @@ class _Planner:
             found += self.known[kind, name]
         return found
 
-    def configured(self, kind: str, name: str, listed: TomlPath) -> list[Component]:
-        tables: Mapping[str, Configured] = getattr(self.suite, kind)
+    def configured(self, kind: Kind, name: str, listed: TomlPath) -> list[Component]:
+        tables = self.suite.tables[kind.plural]
         table = tables.get(name, Configured())
-        own = (kind, name) if name in tables else listed  # where to point at
+        own = (kind.plural, name) if name in tables else listed  # where to point at
         try:
-            offer = self.offers[kind][table.use or name]
+            offer = self.offers[kind.name][table.use or name]
         except BenchmnistError as error:
             self.report(str(error), *((*own, "use") if table.use else own))
             return []
@@ -234,7 +230,7 @@ class _Planner:
             for point in _points(table.sweep)
         ]
 
-    def check_parameters(self, kind: str, spec: Spec, table: Configured, own: TomlPath) -> bool:
+    def check_parameters(self, kind: Kind, spec: Spec, table: Configured, own: TomlPath) -> bool:
         """Whether `build` takes what the suite gives it; reports each parameter that it does not take."""
         try:
             parameters = inspect.signature(spec.load()).parameters.values()
@@ -245,12 +241,12 @@ class _Planner:
         takes = [
             p.name
             for p in parameters
-            if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in HARNESS_PARAMS[kind]
+            if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in kind.harness
         ]
         anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
         searched = table.space if isinstance(table, ConfiguredOptimizer) else {}
         given: list[tuple[str, ...]] = [(key,) for key in table.params]
-        given += [(kind, key) for kind, keys in (("sweep", table.sweep), ("space", searched)) for key in keys]
+        given += [(name, key) for name, keys in (("sweep", table.sweep), ("space", searched)) for key in keys]
         for path in given:
             if not anything and path[-1] not in takes:
                 self.report(
@@ -271,7 +267,7 @@ class _Planner:
 
     def check_baselines(self, cases: Iterable[Case]) -> None:
         """A baseline has to be the label of an optimizer in the suite."""
-        if any(kind == "optimizers" and not found for (kind, _), found in self.known.items()):
+        if any(kind == OPTIMIZER and not found for (kind, _), found in self.known.items()):
             return  # one was refused, and reported; the baseline may be meant to be that one
         labels = {case.method for case in cases}
         for index, block in enumerate(self.suite.blocks):
@@ -287,10 +283,14 @@ class _Planner:
         """A configuration that no case names is a slip of the pen, or its case was mistyped."""
         if self.suite.problems or self.suite.points:
             return  # the block that names it may be among what could not be read, or is not searched in
-        for kind in self.offers:
-            for name in getattr(self.suite, kind):
+        for kind in PARTS:
+            for name in self.suite.tables[kind.plural]:
                 if (kind, name) not in self.known:
-                    self.report(f"no case names it; list it in {kind} of a [[cases]], or leave it out", kind, name)
+                    self.report(
+                        f"no case names it; list it in {kind.plural} of a [[cases]], or leave it out",
+                        kind.plural,
+                        name,
+                    )
 
     def where(self, block: TomlPath, key: str) -> TomlPath:
         """Where a block's setting stands: in the block, or else in [defaults]."""
@@ -302,11 +302,13 @@ class _Planner:
             self.problems.append(problem)
 
 
-def _axes(block: Block, schedule: Component | None, engine: str) -> tuple[str, ...]:
+def _axes(block: Block, settled: Mapping[str, Component | None], engine: str) -> tuple[str, ...]:
     """What a case is told apart by beside its dataset, model and optimizer."""
     found = []
-    if schedule is not None:
-        found.append(schedule.label if block.schedules else schedule.variant)
+    for kind in SETTINGS:
+        part = settled[kind.name]
+        if part is not None:
+            found.append(part.label if block.lists(kind) else part.variant)
     if block.engines:
         found.append(engine)
     return tuple(filter(None, found))

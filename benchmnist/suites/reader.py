@@ -10,17 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from benchmnist.errors import Problem, SuiteError, nearest
+from benchmnist.extensions.kinds import OPTIMIZER, PARTS
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.assignments import assign, parse_assignment
-from benchmnist.suites.schema import (
-    Block,
-    Configured,
-    ConfiguredOptimizer,
-    Header,
-    Settings,
-    Suite,
-    Tune,
-)
+from benchmnist.suites.schema import CASES, DEFAULTS, Configured, ConfiguredOptimizer, Header, Suite, Tune
 from benchmnist.suites.toml_lines import TomlPath, line_numbers, problem_at
 
 if TYPE_CHECKING:
@@ -28,7 +21,6 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-C = TypeVar("C", bound=Configured)
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -88,19 +80,19 @@ class _Reader:
                 self.problems.append(Problem(str(error), f"--set {assignment}"))
 
     def suite(self) -> Suite:
-        tables = ("suite", "defaults", "cases", "models", "optimizers", "schedules", "datasets", "tune")
+        tables = ("suite", "defaults", "cases", *(kind.plural for kind in PARTS), "tune")
         for key in self.raw:
             if key not in tables:
                 self.report(f"unknown table.{nearest(key, tables)} There are: {', '.join(tables)}", key)
         header = self.read(Header, self.raw.get("suite", {}), "suite")
-        defaults = self.read(Settings, self.raw.get("defaults", {}), "defaults") or Settings()
+        defaults = self.read(DEFAULTS, self.raw.get("defaults", {}), "defaults") or DEFAULTS()
         given = defaults.model_dump(exclude_unset=True, exclude={"expect"})
         blocks = self.raw.get("cases")
         if not isinstance(blocks, list) or not blocks:
             self.report("the suite has no cases; give it a [[cases]] with models and optimizers", "cases")
             blocks = []
         read = {
-            index: self.read(Block, {**given, **block} if isinstance(block, dict) else block, "cases", index)
+            index: self.read(CASES, {**given, **block} if isinstance(block, dict) else block, "cases", index)
             for index, block in enumerate(blocks)
         }
         whole = {index: block for index, block in read.items() if block}
@@ -110,10 +102,7 @@ class _Reader:
             title=(header.title if header else "") or name,
             order=header.order if header else "suite",
             blocks=tuple(whole.values()),
-            models=self.configured("models", Configured),
-            optimizers=self.configured("optimizers", ConfiguredOptimizer),
-            schedules=self.configured("schedules", Configured),
-            datasets=self.configured("datasets", Configured),
+            tables={kind.plural: self.configured(kind.plural) for kind in PARTS},
             tune=self.read(Tune, self.raw.get("tune", {}), "tune") or Tune(),
             expect=defaults.expect,
             file=self.file,
@@ -124,7 +113,8 @@ class _Reader:
             problems=tuple(self.problems),  # the last, when all has been read
         )
 
-    def configured(self, kind: str, model: type[C]) -> dict[str, C]:
+    def configured(self, kind: str) -> dict[str, Configured]:
+        model = ConfiguredOptimizer if kind == OPTIMIZER.plural else Configured
         tables = self.raw.get(kind, {})
         if not isinstance(tables, dict):
             self.report(f"should be tables, [{kind}.NAME]", kind)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from benchmnist.errors import BenchmnistError, Problem
+from benchmnist.extensions.kinds import AXES, OPTIMIZER, PARTS, Kind
 from benchmnist.extensions.specs import NAME
 from benchmnist.metrics import JUDGED, find_metric
 from benchmnist.suites.cases import Space
@@ -100,13 +101,11 @@ Expect = dict[Annotated[str, AfterValidator(_judged)], Comparison]
 
 
 class Settings(_Strict):
-    """What may stand in [defaults], and in any of [[cases]] instead."""
+    """The keys of [defaults], any of which [[cases]] may override; those that name plugins are in DEFAULTS."""
 
-    dataset: str = "mnist"
     epochs: Positive = 5
     batch_size: Positive = 100
     seeds: Annotated[tuple[int, ...], BeforeValidator(seed_list)] = (0, 1, 2)
-    schedule: str | None = None
     clip_grad_norm: Norm | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     init_seed: Annotated[int, Field(ge=0)] | None = None
@@ -126,14 +125,43 @@ class Settings(_Strict):
 
 
 class Block(Settings):
-    """One of [[cases]], with the [defaults] filled in: every combination of its lists."""
+    """One of [[cases]], with the [defaults] filled in: every combination of its lists. Read as a CASES."""
 
-    models: Names
-    optimizers: Names
-    datasets: Names | None = None
-    schedules: Names | None = None
     engines: Names | None = None
     label: Annotated[str, Field(pattern=rf"^({NAME.pattern})?$")] = ""
+
+    def lists(self, kind: Kind) -> bool:
+        """Whether it has a list of that kind: `datasets`, where it may also have one `dataset`."""
+        return bool(getattr(self, kind.plural))
+
+    def names(self, kind: Kind) -> list[str]:
+        """The names that it lists of a kind, or the one that it sets; empty where it has none."""
+        if self.lists(kind):
+            return list(getattr(self, kind.plural))
+        one = getattr(self, kind.name, None)
+        return [] if one is None else [one]
+
+
+def _with_settings(model: type[Settings]) -> Any:
+    """A model with a key for each kind of plugin of which a case has one: `dataset = "mnist"`."""
+    singular: dict[str, Any] = {
+        k.name: (str if k.default else str | None, k.default) for k in PARTS if k.has_setting
+    }
+    return create_model(model.__name__, __base__=model, __doc__=model.__doc__, **singular)
+
+
+def _with_lists(model: type[Block]) -> Any:
+    """A model with a list for each kind of plugin; required where every case has one and there is no default."""
+    plural: dict[str, Any] = {
+        k.plural: (Names, ...) if k in AXES and not k.has_setting else (Names | None, None) for k in PARTS
+    }
+    return create_model(model.__name__, __base__=model, __doc__=model.__doc__, **plural)
+
+
+DEFAULTS: type[Settings] = _with_settings(Settings)
+"""What [defaults] is read as."""
+CASES: type[Block] = _with_lists(_with_settings(Block))
+"""What each of [[cases]] is read as."""
 
 
 class Configured(BaseModel):
@@ -236,7 +264,7 @@ class Suite:
         title: For people.
         order: Whether the trials are executed case by case, or seed by seed.
         blocks: Its [[cases]], with the defaults filled in.
-        models, optimizers, schedules, datasets: Its named configurations.
+        tables: Its named configurations, by the key of their tables and by name: `tables["models"]["wide"]`.
         tune: What `benchmnist tune` does with it.
         expect: What its [defaults] expect of every case; `blocks` have only what they say themselves.
         file: Where it was read from.
@@ -253,10 +281,7 @@ class Suite:
     title: str
     order: Literal["suite", "interleaved"]
     blocks: tuple[Block, ...]
-    models: Mapping[str, Configured]
-    optimizers: Mapping[str, ConfiguredOptimizer]
-    schedules: Mapping[str, Configured]
-    datasets: Mapping[str, Configured]
+    tables: Mapping[str, Mapping[str, Configured]]
     tune: Tune
     expect: Expect
     file: str
@@ -267,6 +292,11 @@ class Suite:
     assigned: Mapping[TomlPath, str] = field(default_factory=dict)
     points: Mapping[Place, tuple[Point, ...]] = field(default_factory=dict)
     tuned: bool = False
+
+    @property
+    def optimizers(self) -> Mapping[str, ConfiguredOptimizer]:
+        """Its [optimizers.NAME], by name."""
+        return cast("Mapping[str, ConfiguredOptimizer]", self.tables[OPTIMIZER.plural])
 
     def problem(self, message: str, *path: str | int) -> Problem:
         """That something is wrong at `path`, `("optimizers", "sgd", "lr")`."""

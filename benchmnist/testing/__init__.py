@@ -9,11 +9,12 @@ is a test of each promise that the optimizer (model, schedule, dataset, executor
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from benchmnist.errors import UnknownNameError, nearest
+from benchmnist.extensions.kinds import KINDS, Kind
 from benchmnist.extensions.registry import find_plugins
-from benchmnist.testing import datasets, executors, models, optimizers, schedules
 from benchmnist.testing.checks import Check, Outcome, Subject, make, make_all
 from benchmnist.training.data import Datasets, default_data_root
 
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["CHECKS", "Check", "Outcome", "Subject", "conformance", "examine", "subjects"]
 
-CHECKS: Mapping[str, tuple[Check, ...]] = {
-    "model": models.CHECKS,
-    "optimizer": optimizers.CHECKS,
-    "schedule": schedules.CHECKS,
-    "dataset": datasets.CHECKS,
-    "executor": executors.CHECKS,
-}
+
+def _checks_of(kind: Kind) -> tuple[Check, ...]:
+    module, _, attribute = kind.checks.partition(":")
+    found: tuple[Check, ...] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+CHECKS: Mapping[str, tuple[Check, ...]] = {kind.name: _checks_of(kind) for kind in KINDS}
 """The promises, by kind, in the order in which they are checked."""
 
 
@@ -41,7 +43,7 @@ def subjects(name: str, registry: Registry) -> list[Subject]:
         PluginError: if two plugins offer it, or the plugin of that name is broken.
         UnknownNameError: if there is none.
     """
-    kinds = {kind: offers for kind, offers in registry.by_kind.items() if kind in CHECKS}
+    kinds = registry.by_kind
     shared = Datasets(registry, default_data_root())
     named = [Subject(kind, kinds[kind][name], shared) for kind in kinds if name in kinds[kind]]
     if named:
@@ -56,7 +58,7 @@ def subjects(name: str, registry: Registry) -> list[Subject]:
     known += [label for plugin in registry.plugins for label in (plugin.name, plugin.distribution)]
     broken = "".join(f" {plugin} failed to load: {plugin.error}." for plugin in registry.plugins if plugin.error)
     raise UnknownNameError(
-        f"no model, optimizer, schedule, dataset, executor or plugin is called {name!r}.{nearest(name, known)} "
+        f"no {', '.join(kinds)} or plugin is called {name!r}.{nearest(name, known)} "
         f"`benchmnist plugins` lists what there is.{broken}"
     )
 

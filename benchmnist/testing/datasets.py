@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmnist.extensions.kinds import DATASET
 from benchmnist.testing import parameters
 from benchmnist.testing.checks import Check, Miss, Subject, check
 from benchmnist.training.data import check_dataset, default_data_root
 
 if TYPE_CHECKING:
     from benchmnist.extensions.specs import Dataset
-
-HARNESS = ("root",)
 
 
 def _load(subject: Subject, root: Path | None = None, **params: Any) -> Dataset:
@@ -91,7 +90,7 @@ def keeps_to_its_folder(subject: Subject) -> None:
 CHECKS: tuple[Check, ...] = (
     parameters.loads_quietly,
     loads,
-    parameters.takes_its_parameters("loaded", HARNESS, _load),
+    parameters.takes_its_parameters("loaded", DATASET.harness, _load),
     parameters.refuses_unknown_parameters(_load),
     parameters.leaves_torch_alone(_load),
     is_the_same_every_time,

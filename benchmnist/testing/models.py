@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmnist.extensions.kinds import MODEL
 from benchmnist.testing import parameters, problem
 from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
 
 STEPS = 50
-HARNESS = ("input_shape", "num_classes")
 OTHER_SHAPE, OTHER_CLASSES = (3, 32, 32), 7
 
 
@@ -162,7 +162,7 @@ def fits_other_images(subject: Subject) -> None:
 CHECKS: tuple[Check, ...] = (
     parameters.loads_quietly,
     builds,
-    parameters.takes_its_parameters("built", HARNESS, _build),
+    parameters.takes_its_parameters("built", MODEL.harness, _build),
     parameters.refuses_unknown_parameters(_build),
     parameters.leaves_torch_alone(lambda subject: _exercise(subject).train(2)),
     returns_logits,

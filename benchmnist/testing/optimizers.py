@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from benchmnist.executors import Workplace
 from benchmnist.executors.local import LocalExecutor
+from benchmnist.extensions.kinds import OPTIMIZER
 from benchmnist.runs.results import CaseResult
 from benchmnist.testing import parameters, problem
 from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from benchmnist.training.engines.trace import Call
 
 STEPS = 60
-HARNESS = ("model", "total_steps", "capturable")
+HARNESS = (*OPTIMIZER.harness, "capturable")
 LEAST_GAIN = 0.9995  # SGD with a learning rate of 0.001 comes to 0.98; nothing that trains comes near this
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
+from benchmnist.extensions.kinds import SCHEDULE
 from benchmnist.testing import parameters
 from benchmnist.testing.checks import Check, Miss, Subject, check
 
-HARNESS = ("optimizer", "total_steps")
 LENGTHS = (1, 2, 7, 100)
 LR = 0.1
 
@@ -69,7 +69,7 @@ def is_deterministic(subject: Subject) -> None:
 CHECKS: tuple[Check, ...] = (
     parameters.loads_quietly,
     builds,
-    parameters.takes_its_parameters("built", HARNESS, _ten_rates),
+    parameters.takes_its_parameters("built", SCHEDULE.harness, _ten_rates),
     parameters.refuses_unknown_parameters(_ten_rates),
     parameters.leaves_torch_alone(_ten_rates),
     lasts_for_all_steps,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmnist.cli.new_plugin import TEMPLATES
 from benchmnist.extensions.hookspecs import HOOK_API
 from benchmnist.runs.store import load_run
 
@@ -146,7 +147,9 @@ def benchmnist_models():
     assert "tread_on_nothing" in done.stderr
 
 
-@pytest.mark.parametrize("kind", ["model", "dataset"])  # an optimizer is what the tutorial is about
+@pytest.mark.parametrize(
+    "kind", [kind for kind in TEMPLATES if kind != "optimizer"]
+)  # the tutorial makes that one
 def test_a_new_plugin_passes_the_tests_that_come_with_it(
     invoke: Callable[..., Result], pip_install: Callable[[Path], Path], tmp_path: Path, kind: str
 ) -> None:
@@ -176,7 +179,10 @@ def test_a_new_plugin_takes_nobodys_place(invoke: Callable[..., Result], tmp_pat
     for arguments, expected in (
         (("new-plugin", "adam"), "the optimizer 'adam' is there already"),
         (("new-plugin", "My Net"), "'My Net' is not lower-case letters and digits"),
-        (("new-plugin", "net", "--kind", "modle"), "'modle' is not one of 'optimizer', 'model', 'dataset'"),
+        (
+            ("new-plugin", "net", "--kind", "modle"),
+            "'modle' is not one of 'dataset', 'model', 'optimizer', 'schedule'",
+        ),
     ):
         done = invoke(*arguments)
         assert done.exit_code == 2

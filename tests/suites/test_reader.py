@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmnist.errors import SuiteError
+from benchmnist.extensions.kinds import DATASET
 from benchmnist.suites.reader import load_suite
 from benchmnist.suites.schema import seed_list
 from benchmnist.suites.toml_lines import line_numbers
@@ -36,7 +37,7 @@ def test_a_suite_is_read_with_its_defaults_filled_in(write_suite: Callable[..., 
     suite = load_suite(write_suite())
     assert (suite.name, suite.title) == ("small", "A small suite")
     (block,) = suite.blocks
-    assert (block.epochs, block.seeds, block.dataset, block.evaluate_in) == (2, (0, 1), "mnist", "eval")
+    assert (block.epochs, block.seeds, block.names(DATASET), block.evaluate_in) == (2, (0, 1), ["mnist"], "eval")
     assert suite.optimizers["sgd"].params == {"lr": 0.01}
     assert suite.block_line(0) == 17
 
@@ -44,7 +45,7 @@ def test_a_suite_is_read_with_its_defaults_filled_in(write_suite: Callable[..., 
 def test_what_a_suite_leaves_out_is_as_in_the_notebook(write_suite: Callable[..., Path]) -> None:
     suite = load_suite(write_suite(GOOD))
     (block,) = suite.blocks
-    assert (block.dataset, block.epochs, block.batch_size, block.seeds) == ("mnist", 5, 100, (0, 1, 2))
+    assert (block.names(DATASET), block.epochs, block.batch_size, block.seeds) == (["mnist"], 5, 100, (0, 1, 2))
     assert suite.title == "good"
 
 
@@ -71,7 +72,7 @@ def test_what_a_suite_leaves_out_is_as_in_the_notebook(write_suite: Callable[...
             "[optimizer.adam]\nlr = 1\n" + GOOD,
             (
                 "1: optimizer: unknown table. Did you mean 'optimizers'? "
-                "There are: suite, defaults, cases, models, optimizers, schedules, datasets, tune"
+                "There are: suite, defaults, cases, datasets, models, optimizers, schedules, tune"
             ),
         ),
         ("[optimizers.adam]\nsweep.lr = []\n" + GOOD, "2: optimizers.adam.sweep.lr: is empty; name at least one"),
