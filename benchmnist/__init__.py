@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from benchmnist.extensions.specs import DatasetSpec as DatasetSpec
     from benchmnist.extensions.specs import ExecutorOption as ExecutorOption
     from benchmnist.extensions.specs import ExecutorSpec as ExecutorSpec
+    from benchmnist.extensions.specs import MetricSpec as MetricSpec
     from benchmnist.extensions.specs import ModelSpec as ModelSpec
     from benchmnist.extensions.specs import OptimizerSpec as OptimizerSpec
     from benchmnist.extensions.specs import ScheduleSpec as ScheduleSpec
+    from benchmnist.extensions.specs import TaskSpec as TaskSpec
+    from benchmnist.metrics import Metric as Metric
     from benchmnist.reports import write_report as write_report
     from benchmnist.runner import run as run
     from benchmnist.runs.results import RunResult as RunResult
@@ -32,12 +35,15 @@ _HOMES = {
     "DatasetSpec": "extensions.specs",
     "ExecutorOption": "extensions.specs",
     "ExecutorSpec": "extensions.specs",
+    "Metric": "metrics",
+    "MetricSpec": "extensions.specs",
     "ModelSpec": "extensions.specs",
     "Observer": "execution.dispatch",
     "OptimizerSpec": "extensions.specs",
     "RunOptions": "suites.options",
     "RunResult": "runs.results",
     "ScheduleSpec": "extensions.specs",
+    "TaskSpec": "extensions.specs",
     "Tuned": "tuner",
     "hookimpl": "extensions.hookspecs",
     "load_run": "runs.store",

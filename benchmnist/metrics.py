@@ -1,11 +1,13 @@
 """The only list of what is measured.
 
-Columns, CSV and JSON, expectations, comparisons, plots, pages and verdicts derive from METRICS. A new metric of
-evaluation is an entry here and a figure of that name in `benchmnist/training/loop.py`, `_sums`.
+Columns, CSV and JSON, expectations, comparisons, plots, pages and verdicts derive from METRICS, and from what the
+task of a case and plugins evaluate beside it: see `metrics_with`. A new metric of classification is an entry here
+and a figure of that name in `benchmnist/tasks/classification.py`.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -218,6 +220,33 @@ def find_metric(wanted: str | Metric, among: Sequence[Metric] = METRICS) -> Metr
             return metric
     keys = [metric.key for metric in among]
     raise BenchmnistError(f"unknown metric {key!r}.{nearest(key, keys)} There are: {', '.join(keys)}")
+
+
+OF_CLASSIFICATION = (PRIMARY, find_metric("test_loss"))
+"""What the task `classification` evaluates; of other tasks these are not shown."""
+
+
+def require_evaluated(metric: Metric) -> Metric:
+    """Returns a metric that a task or a plugin evaluates after each epoch.
+
+    Raises:
+        ValueError: if its name is one of those that are measured without them, or its level is another.
+    """
+    if metric.key in {each.key for each in METRICS if each not in OF_CLASSIFICATION}:
+        raise ValueError(f"the metric {metric.key!r} is measured of every case; give this one another name")
+    if metric.level != "epoch":
+        raise ValueError(f"the metric {metric.key!r} must have the level 'epoch', not {metric.level!r}")
+    return metric
+
+
+@functools.lru_cache(maxsize=64)
+def metrics_with(evaluated: tuple[tuple[Metric, ...], ...]) -> tuple[Metric, ...]:
+    """Every metric of some cases, those that they are ranked by first, given what each of them evaluates."""
+    own = {metric.key: metric for metrics in evaluated for metric in metrics}
+    first = {metrics[0].key: metrics[0] for metrics in evaluated if metrics}
+    left_out = {metric.key for metric in OF_CLASSIFICATION} - {*own} if own else set()
+    others = {metric.key: metric for metric in METRICS if metric.key not in left_out}
+    return tuple((first | others | own).values())
 
 
 EPOCH_SECONDS = find_metric("epoch_seconds")

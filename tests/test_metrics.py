@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from benchmnist.runs.results import RunResult
 
 ENTRY = '    Metric("top5_accuracy", "top-5 test accuracy", "%", "higher"),\n'
-FIGURE = '        "top5_accuracy": 100 * (logits.topk(5).indices == answers[:, None]).sum(),\n'
+FIGURE = '            "top5_accuracy": 100 * (outputs.topk(5).indices == targets[:, None]).sum(),\n'
 SUITE = """
 [suite]
 name = "small"
@@ -70,7 +70,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Changed:
     package = shutil.copytree(Path(benchmnist.__file__).parent, folder / "benchmnist")
     for file, before, line in (
         ("metrics.py", '    Metric("test_loss"', ENTRY),
-        ("training/loop.py", '        "test_loss": ', FIGURE),
+        ("tasks/classification.py", '            "test_loss": ', FIGURE),
     ):
         text = (package / file).read_text("utf-8")
         assert text.count(before) == 1

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from benchmnist.extensions.hookspecs import hookimpl
-from benchmnist.extensions.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec, ScheduleSpec
+from benchmnist.extensions.specs import (
+    CLASSIFICATION,
+    DatasetSpec,
+    ExecutorSpec,
+    MetricSpec,
+    ModelSpec,
+    OptimizerSpec,
+    ScheduleSpec,
+    TaskSpec,
+)
+from benchmnist.metrics import OF_CLASSIFICATION
 
 _MODELS = "benchmnist.builtin.models"
 _OPTIMIZERS = "benchmnist.builtin.optimizers"
@@ -124,6 +134,35 @@ def benchmnist_datasets() -> list[DatasetSpec]:
             ("kmnist", "60,000 and 10,000 cursive Japanese characters, 28x28"),
             ("qmnist", "60,000 and 60,000 digits: MNIST with its lost test images"),
             ("emnist", "112,800 and 18,800 letters and digits, 47 balanced classes, 28x28"),
+        )
+    ]
+
+
+@hookimpl
+def benchmnist_tasks() -> list[TaskSpec]:
+    """Classification."""
+    return [
+        TaskSpec(
+            name=CLASSIFICATION,
+            summary="the class of each image; cross-entropy, judged by accuracy",
+            build="benchmnist.tasks:Classification",
+            metrics=OF_CLASSIFICATION,
+            pure=True,
+        )
+    ]
+
+
+@hookimpl
+def benchmnist_metrics() -> list[MetricSpec]:
+    """The share of examples whose class is among the k highest logits."""
+    return [
+        MetricSpec(
+            name="top-k",
+            summary="share of images whose class is among the k highest logits; k = 5",
+            build="benchmnist.builtin.metrics:top_k",
+            title="top-k test accuracy",
+            unit="%",
+            better="higher",
         )
     ]
 

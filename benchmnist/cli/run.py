@@ -129,6 +129,7 @@ def _dry_run(planned: PlannedRun) -> Any:
     from rich.text import Text
 
     from benchmnist.extensions.kinds import SETTINGS
+    from benchmnist.extensions.specs import CLASSIFICATION
     from benchmnist.text import counted
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
@@ -141,7 +142,8 @@ def _dry_run(planned: PlannedRun) -> Any:
     for case, seeds in cases:
         work = planned.prepared.work.get(case.id)
         given = {key: value for part in case.parts.values() for key, value in part.params.items()}
-        given |= {kind.name: part.use for kind in SETTINGS if (part := case.parts.get(kind.name))}
+        settings = {kind.name: part.use for kind in SETTINGS if (part := case.parts.get(kind.name))}
+        given |= {name: use for name, use in settings.items() if use != CLASSIFICATION}
         given |= {
             "clip_grad_norm": case.clip_grad_norm,
             "label_smoothing": case.label_smoothing or None,

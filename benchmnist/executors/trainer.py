@@ -132,7 +132,7 @@ class Trainer:
         planned = dict(self.workplace.versions)
         here = {name: public_version(name) for name in planned}
         if planned:
-            for kind, component in case.parts.items():
+            for kind, component in case.components:
                 offers = self.registry.by_kind[kind]
                 if component.use in offers:
                     offered = offers[component.use].plugin

@@ -14,7 +14,15 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from benchmnist.extensions.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec, ScheduleSpec
+    from benchmnist.extensions.specs import (
+        DatasetSpec,
+        ExecutorSpec,
+        MetricSpec,
+        ModelSpec,
+        OptimizerSpec,
+        ScheduleSpec,
+        TaskSpec,
+    )
 
 HOOK_API = 1
 """The version of what is between us and a plugin: the hooks, the specs, and how what they build is called.
@@ -112,6 +120,85 @@ def benchmnist_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
         @hookimpl
         def benchmnist_datasets():
             return [DatasetSpec(name="halves", summary="which half is brighter", build=build)]
+    """
+
+
+@hookspec
+def benchmnist_tasks() -> Iterable[TaskSpec]:  # type: ignore[empty-body]
+    """Return the tasks that you offer.
+
+    Example:
+        import torch
+        from torch.nn import functional
+
+        from benchmnist import Dataset, DatasetSpec, Metric, TaskSpec, hookimpl
+        from benchmnist.errors import DataError
+
+
+        class Regression:
+            def check(self, data, name):
+                for labels in (data.train_labels, data.test_labels):
+                    if labels.ndim != 2 or labels.dtype != torch.float32:
+                        raise DataError(f"{name} has labels of {labels.dtype}, not [N, K] of float32")
+
+            def output_shape(self, data):
+                return tuple(data.train_labels.shape[1:])
+
+            def loss(self, outputs, targets):
+                return functional.mse_loss(outputs, targets)
+
+            def evaluate(self, outputs, targets):
+                return {"mse": (outputs - targets).square().mean(dim=1).sum()}
+
+
+        def build_sines(*, root, size=1000):
+            times = torch.rand(size, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+            values = torch.cat([(6 * times).sin(), (6 * times).cos()], dim=1).view(size, 2)
+            half = size // 2
+            return Dataset(times[:half], values[:half], times[half:], values[half:])
+
+
+        @hookimpl
+        def benchmnist_tasks():
+            mse = Metric("mse", "mean squared error", better="lower", digits=4)
+            return [
+                TaskSpec(name="regression", summary="least squares", build=Regression, metrics=(mse,), pure=True)
+            ]
+
+
+        @hookimpl
+        def benchmnist_datasets():
+            return [DatasetSpec(name="sines", summary="two waves", build=build_sines, task="regression")]
+    """
+
+
+@hookspec
+def benchmnist_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
+    """Return the metrics of the evaluation that you offer; a suite lists those that it wants.
+
+    Example:
+        from benchmnist import MetricSpec, hookimpl
+
+
+        def build(*, k=5):
+            def hits(logits, labels):
+                return 100 * (logits.topk(k).indices == labels[:, None]).sum()
+
+            return hits
+
+
+        @hookimpl
+        def benchmnist_metrics():
+            return [
+                MetricSpec(
+                    name="top-5",
+                    summary="share of images whose class is among the five highest logits",
+                    build=build,
+                    title="top-5 test accuracy",
+                    unit="%",
+                    better="higher",
+                )
+            ]
     """
 
 

@@ -9,9 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmnist.extensions.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec, ScheduleSpec, Spec
+from benchmnist.extensions.specs import (
+    DatasetSpec,
+    ExecutorSpec,
+    MetricSpec,
+    ModelSpec,
+    OptimizerSpec,
+    ScheduleSpec,
+    Spec,
+    TaskSpec,
+)
 
-Role = Literal["axis", "setting", ""]
+Role = Literal["axis", "setting", "set", ""]
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class Kind:
         checks: The conformance checks, `"module:attribute"`.
         role: Its part in a case. `axis`: a case has one, a suite lists several, and the id of the case has its
             name. `setting`: a case has one or none; the id has its name where a suite lists several.
-            Empty: it is no part of a case.
+            `set`: a case has all that the suite lists. Empty: it is no part of a case.
         default: The name that a suite need not give; None where it must, or where there is none by default.
         new_cases: The [[cases]] of the suite that `benchmnist new-plugin` writes, `$name` being the new plugin's;
             its module is `benchmnist/cli/templates/<name>.py.txt`. Empty where there is no template.
@@ -67,7 +76,7 @@ DATASET = Kind(
 MODEL = Kind(
     name="model",
     spec=ModelSpec,
-    harness=("input_shape", "num_classes"),
+    harness=("input_shape", "num_classes", "output_shape"),
     checks="benchmnist.testing.models:CHECKS",
     role="axis",
     new_cases='models = ["fc", "$name"]\noptimizers = ["adam"]',
@@ -89,6 +98,21 @@ SCHEDULE = Kind(
     new_cases='models = ["fc"]\noptimizers = ["adam"]\n'
     'schedules = ["constant", "$name"]\nbaseline = "adam/constant"',
 )
+TASK = Kind(
+    name="task",
+    spec=TaskSpec,
+    harness=("label_smoothing",),
+    checks="benchmnist.testing.tasks:CHECKS",
+    role="setting",
+)
+METRIC = Kind(
+    name="metric",
+    spec=MetricSpec,
+    harness=(),
+    checks="benchmnist.testing.metrics:CHECKS",
+    role="set",
+    new_cases='metrics = ["$name"]\nmodels = ["fc"]\noptimizers = ["sgd", "adam"]',
+)
 EXECUTOR = Kind(
     name="executor",
     spec=ExecutorSpec,
@@ -96,10 +120,13 @@ EXECUTOR = Kind(
     checks="benchmnist.testing.executors:CHECKS",
 )
 
-KINDS = (DATASET, MODEL, OPTIMIZER, SCHEDULE, EXECUTOR)
+KINDS = (DATASET, MODEL, OPTIMIZER, SCHEDULE, TASK, METRIC, EXECUTOR)
 """Every kind, in the order of `benchmnist plugins`."""
 AXES = tuple(kind for kind in KINDS if kind.role == "axis")
 """The kinds whose names make the id of a case, in that order."""
 SETTINGS = tuple(kind for kind in KINDS if kind.role == "setting")
+SETS = tuple(kind for kind in KINDS if kind.role == "set")
 PARTS = (*AXES, *SETTINGS)
 """The kinds of which a case may have one; each is a field of Case."""
+IN_SUITES = (*PARTS, *SETS)
+"""The kinds that a suite names; each has a list and tables there."""

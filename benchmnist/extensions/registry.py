@@ -16,8 +16,17 @@ from benchmnist.errors import PluginError, UnknownNameError, nearest
 from benchmnist.extensions import hookspecs
 from benchmnist.extensions.hookspecs import HOOK_API
 from benchmnist.extensions.isolation import contained, not_ended
-from benchmnist.extensions.kinds import DATASET, EXECUTOR, KINDS, MODEL, OPTIMIZER, SCHEDULE, Kind
-from benchmnist.extensions.specs import DatasetSpec, ExecutorSpec, ModelSpec, OptimizerSpec, ScheduleSpec, Spec
+from benchmnist.extensions.kinds import DATASET, EXECUTOR, KINDS, METRIC, MODEL, OPTIMIZER, SCHEDULE, TASK, Kind
+from benchmnist.extensions.specs import (
+    DatasetSpec,
+    ExecutorSpec,
+    MetricSpec,
+    ModelSpec,
+    OptimizerSpec,
+    ScheduleSpec,
+    Spec,
+    TaskSpec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -159,6 +168,16 @@ class Registry:
     def schedules(self) -> Offers[ScheduleSpec]:
         """The schedules."""
         return cast("Offers[ScheduleSpec]", self.by_kind[SCHEDULE.name])
+
+    @property
+    def tasks(self) -> Offers[TaskSpec]:
+        """The tasks."""
+        return cast("Offers[TaskSpec]", self.by_kind[TASK.name])
+
+    @property
+    def metrics(self) -> Offers[MetricSpec]:
+        """The metrics of the evaluation that plugins offer."""
+        return cast("Offers[MetricSpec]", self.by_kind[METRIC.name])
 
     @property
     def executors(self) -> Offers[ExecutorSpec]:

@@ -9,12 +9,17 @@ from __future__ import annotations
 import importlib
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmnist.metrics import Metric, require_evaluated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from torch import Tensor
+
+CLASSIFICATION = "classification"
+"""The task that a dataset, a metric and a suite have by default."""
 
 NAME = re.compile(r"[a-z0-9]+(?:[._+-][a-z0-9]+)*")
 """What a name may be: it becomes part of case ids, node ids and file names."""
@@ -67,8 +72,10 @@ class ModelSpec(Spec):
     """A model: `build(*, input_shape, num_classes, **params) -> torch.nn.Module`.
 
     `input_shape` is (channels, height, width). The module takes float32 images [N, C, H, W] with pixels in
-    [0, 1] and returns logits [N, num_classes]. Build it on the CPU, from torch's default generator: the
-    harness seeds that generator before, and moves the module to the device after.
+    [0, 1] and returns logits [N, num_classes]. For another task than classification `num_classes` is the number
+    of outputs that the task needs for an example, and a `build` that has `output_shape` is given their shape.
+    Build it on the CPU, from torch's default generator: the harness seeds that generator before, and moves the
+    module to the device after.
 
     Attributes:
         capturable: On a GPU its forward and backward pass may be captured in a CUDA graph and replayed. That is
@@ -125,7 +132,72 @@ class ScheduleSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(Spec):
-    """A dataset: `build(*, root, **params) -> Dataset`, `root` the folder (a Path) to keep files in."""
+    """A dataset: `build(*, root, **params) -> Dataset`, `root` the folder (a Path) to keep files in.
+
+    Attributes:
+        task: The task that its labels are made for, unless a suite sets another.
+    """
+
+    task: str = CLASSIFICATION
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec(Spec):
+    """A task: `build(**params) -> benchmnist.tasks.Task`, an object with these four methods.
+
+    `check(data, name)` raises `benchmnist.errors.DataError` if the dataset does not suit it.
+    `output_shape(data)` is the shape of a model's output for one example. `loss(outputs, targets)` is the mean
+    loss of a batch, a scalar. `evaluate(outputs, targets)` returns the sum over a batch of each of its metrics, by
+    key, as scalars on the device. None of them may wait for the device. A `build` that has `label_smoothing` is
+    given that of the case.
+
+    Attributes:
+        metrics: What it evaluates. The first is what cases are ranked and judged by.
+        pure: `loss` depends on nothing but its arguments, draws no random numbers and changes nothing. Only then
+            may it be captured in a CUDA graph or mapped over the seeds of a stack.
+    """
+
+    metrics: tuple[Metric, ...]
+    pure: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.metrics:
+            raise ValueError(f"the task {self.name!r} has no metric; give it at least one")
+        for metric in self.metrics:
+            require_evaluated(metric)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec(Spec):
+    """A metric of the evaluation: `build(**params)` returns a function of `(outputs, targets)`.
+
+    That function returns the sum over a batch, a scalar on the device, without waiting for the device. What is
+    reported, under the name that the suite lists it by, is the sum over the test set divided by its size.
+
+    Attributes:
+        title: Its name in tables, plots and pages, `top-5 test accuracy`; the name by default.
+        unit: Its unit; empty for a ratio or a number of things.
+        better: Which values are better, `"higher"` or `"lower"`; None where the figure is shown and never judged.
+        digits: Decimals in text.
+        task: The task whose outputs and targets it reads.
+    """
+
+    title: str = ""
+    unit: str = ""
+    better: Literal["higher", "lower"] | None = None
+    digits: int = 2
+    task: str = CLASSIFICATION
+
+    def metric(self, name: str) -> Metric:
+        """What is measured, under that name.
+
+        Raises:
+            ValueError: if every case is measured by another metric of that name.
+        """
+        title = self.title or self.name
+        named = title if name == self.name else f"{title} ({name})"
+        return require_evaluated(Metric(name, named, self.unit, self.better, digits=self.digits, heading=name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,17 +246,18 @@ class Dataset:
 
     Attributes:
         train_images: [N, C, H, W], uint8 (0 to 255) or float32 (0 to 1).
-        train_labels: [N], int64, 0 to the number of classes less one.
+        train_labels: [N], int64, 0 to the number of classes less one; for another task than classification [N, …],
+            whatever that task learns.
         test_images: [M, C, H, W], of the same dtype.
-        test_labels: [M], int64.
-        classes: The names of the classes, in the order of their labels.
+        test_labels: [M, …], likewise.
+        classes: The names of the classes, in the order of their labels; empty where there are none.
     """
 
     train_images: Tensor
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ import torch
 
 from benchmnist.errors import DataError, Problem, TrialError, first_line
 from benchmnist.extensions.isolation import contained
-from benchmnist.extensions.kinds import DATASET, MODEL, OPTIMIZER, SCHEDULE, SETTINGS, Kind
+from benchmnist.extensions.kinds import DATASET, MODEL, OPTIMIZER, SCHEDULE, SETS, SETTINGS, Kind
 from benchmnist.preflight.describe import describe
 from benchmnist.runs.results import ModelDescription
 from benchmnist.training.precision import precision_of
@@ -119,7 +119,7 @@ class _Preflight:
         data: dict[str, str] = {}
         described: dict[tuple[str, str], ModelDescription] = {}
         for case in self.plan.cases:
-            dataset = self.dataset(case)
+            dataset = self.dataset(case) if self.others(case) else None
             if dataset is None or not self.precision(case):
                 continue
             data[case.id] = self.datasets.digest(case)
@@ -184,7 +184,7 @@ class _Preflight:
 
     def model(self, case: Case, dataset: Dataset) -> tuple[nn.Module, tuple[Layer, ...]] | None:
         """The model and its layers."""
-        key = f"{_key(case.model)} {dataset.input_shape} {dataset.num_classes}"
+        key = f"{_key(case.model)} {dataset.input_shape} {dataset.num_classes} {case.task and _key(case.task)}"
         if key not in self.models:
             self.models[key] = None
             try:
@@ -201,19 +201,17 @@ class _Preflight:
     def optimizer(self, case: Case, model: nn.Module, dataset: Dataset) -> bool:
         """Whether the optimizer of a case can be built, and its schedule."""
         total_steps = case.epochs * steps_per_epoch(case, dataset)
-        settled = [part for kind in SETTINGS if (part := case.parts.get(kind.name))]
-        key = f"{_key(case.optimizer)} {_key(case.model)} {[*map(_key, settled)]} {total_steps}"
+        key = f"{_key(case.optimizer)} {_key(case.model)} {case.schedule and _key(case.schedule)} {total_steps}"
         if key not in self.tried:
             self.tried[key] = False
             refused: tuple[Kind, Component] = (OPTIMIZER, case.optimizer)
             try:
                 with self.building(*refused):
                     optimizer = build_optimizer(case, self.registry, model, total_steps)
-                for kind in SETTINGS:
-                    if (part := case.parts.get(kind.name)) is not None:
-                        refused = kind, part
-                        with self.building(*refused):
-                            self.build_setting(kind, part, case, optimizer, total_steps)
+                if case.schedule is not None:
+                    refused = (SCHEDULE, case.schedule)
+                    with self.building(*refused):
+                        build_schedule(case, self.registry, optimizer, total_steps)
                 self.tried[key] = True
             except (TypeError, ValueError) as error:
                 self.report(*refused, case, error)
@@ -221,14 +219,27 @@ class _Preflight:
                 pass
         return self.tried[key]
 
-    def build_setting(
-        self, kind: Kind, part: Component, case: Case, optimizer: torch.optim.Optimizer, total_steps: int
-    ) -> None:
-        """Builds a schedule, which needs an optimizer, or a part of another kind, which needs nothing."""
-        if kind == SCHEDULE:
-            build_schedule(case, self.registry, optimizer, total_steps)
-        else:
-            self.registry.by_kind[kind.name][part.use].spec.load()(**part.params)
+    def others(self, case: Case) -> bool:
+        """Whether all that is built of nothing but its parameters can be built: the task, the metrics."""
+        alone = [kind for kind in (*SETTINGS, *SETS) if kind != SCHEDULE]
+        built = [
+            self.other(kind, part, case) for kind in alone for name, part in case.components if name == kind.name
+        ]
+        return all(built)  # after each was tried, so that every problem is reported
+
+    def other(self, kind: Kind, part: Component, case: Case) -> bool:
+        key = f"{kind.name} {_key(part)}"
+        if key not in self.tried:
+            self.tried[key] = False
+            try:
+                with self.building(kind, part):
+                    self.registry.by_kind[kind.name][part.use].spec.load()(**part.params)
+                self.tried[key] = True
+            except (TypeError, ValueError) as error:
+                self.report(kind, part, case, error)
+            except Exception:  # noqa: BLE001, S110 - it will be raised again in the training, and kept there
+                pass
+        return self.tried[key]
 
     def report(self, kind: Kind, component: Component, case: Case, error: Exception, *about: str) -> None:
         """Points at the parameter that the error speaks of, if one can be told, or else at what has it."""

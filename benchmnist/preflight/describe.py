@@ -13,12 +13,15 @@ from benchmnist.extensions.registry import find_plugins
 from benchmnist.runs.results import Layer, ModelDescription
 from benchmnist.suites.cases import Component
 from benchmnist.training.data import Datasets, default_data_root
+from benchmnist.training.trial import make_model
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from torch import nn
+
+    from benchmnist.tasks import Task
 
 OUTSIDE = "(outside of its layers)"
 
@@ -95,9 +98,10 @@ def describe_offer(
         version=offer.plugin.version,
     )
     images = Datasets(registry, data_root or default_data_root()).load(component)
+    task: Task = registry.tasks[offer.spec.task].spec.load()()
     given = {**registry.models[model].spec.defaults, **params}
     try:
-        made = build(input_shape=images.input_shape, num_classes=images.num_classes, **given)
+        made = make_model(build, images.input_shape, task.output_shape(images), given)
     except (TypeError, ValueError) as error:
         raise BenchmnistError(f"{model!r} refuses: {error}") from error
     return ModelDescription(dataset=dataset, model=model, layers=describe(made, images.input_shape))

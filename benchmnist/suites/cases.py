@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticSerializationError
 
-from benchmnist.extensions.kinds import PARTS
+from benchmnist.extensions.kinds import PARTS, SETS
+from benchmnist.metrics import OF_CLASSIFICATION, Metric, metrics_with
 
 
 class Frozen(BaseModel):
@@ -74,6 +75,7 @@ NOT_DECIDING = {
     "expect",
     "baseline",
     "axes",
+    "evaluates",
     "resources",
     "target_accuracy",
     "margin",
@@ -108,6 +110,9 @@ class Case(Frozen):
     Attributes:
         id: A path: `mnist/fc-bn/adam`, and with swept parameters `mnist/fc/sgd/lr-0.1`.
         schedule: What changes the learning rate after every step; None leaves it as it is.
+        task: What is learned; None for classification, in runs that did not record it.
+        metrics: The metrics that plugins evaluate beside the task's, by the name that each is stored under.
+        evaluates: All that is evaluated after an epoch; the first is what the case is judged by.
         axes: What its id and its row say beside the optimizer: the schedule, where a suite sets several side by
             side or sweeps one.
         epochs: How often a trial sees the whole training set.
@@ -144,6 +149,9 @@ class Case(Frozen):
     batch_size: int
     seeds: tuple[int, ...]
     schedule: Component | None = None
+    task: Component | None = None
+    metrics: tuple[Component, ...] = ()
+    evaluates: tuple[Metric, ...] = OF_CLASSIFICATION
     axes: tuple[str, ...] = ()
     clip_grad_norm: float | None = None
     label_smoothing: float = 0.0
@@ -171,6 +179,22 @@ class Case(Frozen):
         """Its dataset, model, optimizer, …: what it has of each kind of plugin, by the kind's name."""
         found = {kind.name: getattr(self, kind.name) for kind in PARTS}
         return {name: part for name, part in found.items() if part is not None}
+
+    @property
+    def primary(self) -> Metric:
+        """The metric that it is ranked and judged by."""
+        return self.evaluates[0]
+
+    @property
+    def measures(self) -> tuple[Metric, ...]:
+        """Every metric that it is measured by."""
+        return metrics_with((self.evaluates,))
+
+    @property
+    def components(self) -> list[tuple[str, Component]]:
+        """All that plugins offered for it, each with the name of its kind: its parts, and its metrics."""
+        listed = [(kind.name, part) for kind in SETS for part in getattr(self, kind.plural)]
+        return [*self.parts.items(), *listed]
 
     def deciding(self) -> dict[str, Any]:
         """Its fields as JSON, without what it is called, where it stands and what is made of its result."""

@@ -9,16 +9,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.errors import BenchmnistError, Problem, UnknownNameError, nearest
-from benchmnist.extensions.kinds import AXES, OPTIMIZER, PARTS, SETTINGS, Kind
+from benchmnist.extensions.kinds import AXES, DATASET, IN_SUITES, METRIC, OPTIMIZER, SETTINGS, TASK, Kind
+from benchmnist.metrics import PRIMARY, find_metric
 from benchmnist.suites.cases import Case, Component
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.schema import Configured, ConfiguredOptimizer, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from benchmnist.extensions.registry import Offers, Registry
     from benchmnist.extensions.specs import Spec
+    from benchmnist.metrics import Metric
     from benchmnist.suites.schema import Block, Suite
     from benchmnist.suites.toml_lines import TomlPath
 
@@ -65,7 +67,7 @@ def _no_engine(name: str) -> str:
 
 class _Planner:
     def __init__(self, suite: Suite, registry: Registry, options: RunOptions) -> None:
-        self.suite, self.options = suite, options
+        self.suite, self.registry, self.options = suite, registry, options
         self.offers: Mapping[str, Offers[Any]] = registry.by_kind
         self.problems = list(suite.problems)
         self.known: dict[tuple[Kind, str], list[Component]] = {}  # by kind and name
@@ -143,10 +145,12 @@ class _Planner:
                     parts: dict[str, Any] = {**chosen, OPTIMIZER.name: optimizer}
                     names = [part.name for part in parts.values()]
                     variants = (*(part.variant for part in parts.values()), *axes, block.label)
-                    yield Case(
+                    evaluated = self.evaluation(block, path, parts[DATASET.name], settled[TASK.name])
+                    if evaluated is None:
+                        continue
+                    case = Case(
                         id="/".join([*names, *filter(None, variants)]),
-                        **parts,
-                        **settled,
+                        **{**parts, **settled, **evaluated},
                         engine=engine,
                         axes=axes,
                         clip_grad_norm=clipped.get(configured.name) or block.clip_grad_norm,
@@ -154,6 +158,8 @@ class _Planner:
                         tuned=self.suite.tuned and place in self.suite.points,
                         **settings,
                     )
+                    self.check_expected(case, path)
+                    yield case
 
     def at_points(self, optimizer: Component, place: Place) -> list[Component]:
         """The optimizer with each of the parameters that were chosen for it there; itself, if none were."""
@@ -185,9 +191,66 @@ class _Planner:
             return self.components(kind, [own], (OPTIMIZER.plural, optimizer, kind.name))
         return self.components(kind, block.names(kind), self.listed(kind, block, path)) or [None]
 
+    def evaluation(
+        self, block: Block, path: TomlPath, dataset: Component, task: Component | None
+    ) -> dict[str, Any] | None:
+        """The task of a case and all that it evaluates; None where that is refused, and reported."""
+        if task is None:  # the one that the dataset is made for
+            made_for = self.registry.datasets[dataset.use].spec.task
+            found = self.components(TASK, [made_for], self.listed(DATASET, block, path))
+            if not found:
+                return None
+            task = found[0]
+        spec = self.registry.tasks[task.use].spec
+        before = len(self.problems)
+        metrics = self.components(METRIC, block.names(METRIC), self.listed(METRIC, block, path))
+        evaluates = {metric.key: metric for metric in spec.metrics}
+        for each in metrics:
+            named = each.name in self.suite.tables[METRIC.plural]
+            listed = (METRIC.plural, each.name) if named else self.listed(METRIC, block, path)
+            try:
+                evaluates[each.name] = self.measured(each, task, evaluates)
+            except ValueError as error:
+                self.report(str(error), *listed)
+        if block.label_smoothing and "label_smoothing" not in inspect.signature(spec.load()).parameters:
+            self.report(f"the task {task.use!r} takes no label_smoothing", *self.where(path, "label_smoothing"))
+        if block.target_accuracy is not None and PRIMARY.key not in evaluates:
+            self.report(f"the task {task.use!r} has no accuracy", *self.where(path, "target_accuracy"))
+        if len(self.problems) > before:
+            return None
+        return {TASK.name: task, METRIC.plural: tuple(metrics), "evaluates": tuple(evaluates.values())}
+
+    def measured(self, metric: Component, task: Component, others: Collection[str]) -> Metric:
+        """What a metric that the suite lists measures beside others.
+
+        Raises:
+            ValueError: if it is of another task, or there is one of its name.
+        """
+        spec = self.registry.metrics[metric.use].spec
+        if spec.task != task.use:
+            raise ValueError(f"{metric.use!r} is a metric of the task {spec.task!r}, not of {task.use!r}")
+        if metric.variant:
+            raise ValueError("a metric cannot be swept; give each configuration a table of its own")
+        if metric.name in others:
+            raise ValueError(f"{metric.name!r} is evaluated already; remove it here")
+        return spec.metric(metric.name)
+
+    def check_expected(self, case: Case, path: TomlPath) -> None:
+        """Nothing can be expected of a metric that a case does not have."""
+        judged = [metric for metric in case.measures if metric.better is not None]
+        for key in case.expect:
+            try:
+                find_metric(key, judged)
+            except BenchmnistError as error:
+                tables = [(kind.plural, case.parts[kind.name].name, "expect", key) for kind in AXES]
+                places = [(*path, "expect", key), *tables, ("defaults", "expect", key)]
+                self.report(str(error), *next((p for p in places if p in self.suite.lines), places[-1]))
+
     def listed(self, kind: Kind, block: Block, path: TomlPath) -> TomlPath:
         """Where a block names its models, or its schedule."""
-        return (*path, kind.plural) if block.lists(kind) or not kind.has_setting else self.where(path, kind.name)
+        if kind.has_setting and not block.lists(kind):
+            return self.where(path, kind.name)
+        return self.where(path, kind.plural) if kind.role == "set" else (*path, kind.plural)
 
     def expected(self, parts: Mapping[str, Component], block: Block) -> dict[str, str]:
         """What is expected of a case: what its block says, over its configurations, over the defaults."""
@@ -283,7 +346,7 @@ class _Planner:
         """A configuration that no case names is a slip of the pen, or its case was mistyped."""
         if self.suite.problems or self.suite.points:
             return  # the block that names it may be among what could not be read, or is not searched in
-        for kind in PARTS:
+        for kind in IN_SUITES:
             for name in self.suite.tables[kind.plural]:
                 if (kind, name) not in self.known:
                     self.report(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from benchmnist.errors import Problem, SuiteError, nearest
-from benchmnist.extensions.kinds import OPTIMIZER, PARTS
+from benchmnist.extensions.kinds import IN_SUITES, OPTIMIZER
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.assignments import assign, parse_assignment
 from benchmnist.suites.schema import CASES, DEFAULTS, Configured, ConfiguredOptimizer, Header, Suite, Tune
@@ -80,7 +80,7 @@ class _Reader:
                 self.problems.append(Problem(str(error), f"--set {assignment}"))
 
     def suite(self) -> Suite:
-        tables = ("suite", "defaults", "cases", *(kind.plural for kind in PARTS), "tune")
+        tables = ("suite", "defaults", "cases", *(kind.plural for kind in IN_SUITES), "tune")
         for key in self.raw:
             if key not in tables:
                 self.report(f"unknown table.{nearest(key, tables)} There are: {', '.join(tables)}", key)
@@ -102,7 +102,7 @@ class _Reader:
             title=(header.title if header else "") or name,
             order=header.order if header else "suite",
             blocks=tuple(whole.values()),
-            tables={kind.plural: self.configured(kind.plural) for kind in PARTS},
+            tables={kind.plural: self.configured(kind.plural) for kind in IN_SUITES},
             tune=self.read(Tune, self.raw.get("tune", {}), "tune") or Tune(),
             expect=defaults.expect,
             file=self.file,

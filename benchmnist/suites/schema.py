@@ -7,17 +7,17 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from benchmnist.errors import BenchmnistError, Problem
-from benchmnist.extensions.kinds import AXES, OPTIMIZER, PARTS, Kind
+from benchmnist.extensions.kinds import AXES, OPTIMIZER, PARTS, SETS, Kind
 from benchmnist.extensions.specs import NAME
-from benchmnist.metrics import JUDGED, find_metric
 from benchmnist.suites.cases import Space
 from benchmnist.suites.toml_lines import TomlPath, problem_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from benchmnist.errors import Problem
 
 COMPARISON = re.compile(r"(>=|<=|>|<) *(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 """A comparison with a number that is not negative, which none of our figures is."""
@@ -84,20 +84,8 @@ class Header(_Strict):
     order: Literal["suite", "interleaved"] = "suite"
 
 
-def _judged(key: str) -> str:
-    """The key of a metric that a suite can expect something of.
-
-    Raises:
-        ValueError: if it is none; lists them.
-    """
-    try:
-        return find_metric(key, JUDGED).key
-    except BenchmnistError as error:
-        raise ValueError(str(error)) from None
-
-
-Expect = dict[Annotated[str, AfterValidator(_judged)], Comparison]
-"""What a suite asserts of a case, by metric; a case that misses it fails."""
+Expect = dict[str, Comparison]
+"""What a suite asserts of a case, by metric; a case that misses it fails. The planner knows the metrics."""
 
 
 class Settings(_Strict):
@@ -143,11 +131,10 @@ class Block(Settings):
 
 
 def _with_settings(model: type[Settings]) -> Any:
-    """A model with a key for each kind of plugin of which a case has one: `dataset = "mnist"`."""
-    singular: dict[str, Any] = {
-        k.name: (str if k.default else str | None, k.default) for k in PARTS if k.has_setting
-    }
-    return create_model(model.__name__, __base__=model, __doc__=model.__doc__, **singular)
+    """A model with a key for each kind of plugin that a case has: `dataset = "mnist"`, `metrics = ["top-k"]`."""
+    keys: dict[str, Any] = {k.name: (str if k.default else str | None, k.default) for k in PARTS if k.has_setting}
+    keys |= {k.plural: (Names | None, None) for k in SETS}
+    return create_model(model.__name__, __base__=model, __doc__=model.__doc__, **keys)
 
 
 def _with_lists(model: type[Block]) -> Any:

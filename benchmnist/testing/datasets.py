@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmnist.extensions.kinds import DATASET
+from benchmnist.extensions.specs import CLASSIFICATION
 from benchmnist.testing import parameters
-from benchmnist.testing.checks import Check, Miss, Subject, check
+from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
 from benchmnist.training.data import check_dataset, default_data_root
 
 if TYPE_CHECKING:
     from benchmnist.extensions.specs import Dataset
+    from benchmnist.tasks import Task
 
 
 def _load(subject: Subject, root: Path | None = None, **params: Any) -> Dataset:
@@ -23,10 +25,21 @@ def _load(subject: Subject, root: Path | None = None, **params: Any) -> Dataset:
     build = subject.offer.spec.load()
     made: Dataset = build(root=root or default_data_root(), **{**subject.offer.spec.defaults, **params})
     check_dataset(made, "it")
+    _task_of(subject).check(made, "it")
     return made
 
 
-@check("see benchmnist.Dataset: images [N, C, H, W] of uint8 or float32, labels [N] of int64", first=True)
+def _task_of(subject: Subject) -> Task:
+    """The task that the dataset is made for."""
+    task: Task = subject.datasets.registry.tasks[subject.offer.spec.task].spec.load()()
+    return task
+
+
+@check(
+    "see benchmnist.Dataset: images [N, C, H, W] of uint8 or float32, labels [N] of int64; "
+    "or set `task` on the spec, for another task",
+    first=True,
+)
 def loads(subject: Subject) -> None:
     """Is loaded with its defaults, as images and labels of the promised shapes and types."""
     _load(subject)
@@ -68,6 +81,8 @@ def tests_on_what_it_trains_on(subject: Subject) -> None:
 @check("name each class once, and let each have examples to train and to test on")
 def has_examples_of_each_class(subject: Subject) -> None:
     """Has examples of each of its classes, and a name for each."""
+    if subject.offer.spec.task != CLASSIFICATION:
+        raise DoesNotApply("it is not made for classification")
     data = _load(subject)
     if len(set(data.classes)) < len(data.classes):
         raise Miss("two classes have the same name")

@@ -15,6 +15,7 @@ import torch
 
 from benchmnist.errors import DataError
 from benchmnist.extensions.specs import Dataset
+from benchmnist.tasks import build_task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,6 +65,7 @@ class Datasets:
         self._kept: tuple[str, Dataset] | None = None
         self._digest: str | None = None  # of the one that is kept
         self._part: tuple[tuple[int | None, ...], Dataset] | None = None  # of the one that is kept
+        self._suits: set[str] = set()  # the tasks that the one that is kept was checked for
 
     def load(self, component: Component) -> Dataset:
         """The whole of a dataset.
@@ -76,8 +78,9 @@ class Datasets:
             spec = self.registry.datasets[component.use].spec
             # Before the next is loaded, so that there is never room for two needed.
             self._kept = self._digest = self._part = None
+            self._suits = set()
             dataset = spec.load()(root=self.root, **component.params)
-            check_dataset(dataset, f"the dataset {component.use!r} of {component.distribution}")
+            check_dataset(dataset, _name(component))
             self._kept = key, dataset
         return self._kept[1]
 
@@ -97,9 +100,13 @@ class Datasets:
         """The part of its dataset that a case uses; the same object again for cases that use the same part.
 
         Raises:
-            DataError: as `load`, and if the case wants more examples than there are.
+            DataError: as `load`, and if it does not suit the task, or the case wants more examples than there are.
         """
         whole = self.load(case.dataset)
+        task = f"{case.task and case.task.use} {case.task and json.dumps(case.task.params, default=str)}"
+        if task not in self._suits:
+            build_task(case, self.registry).check(whole, _name(case.dataset))
+            self._suits.add(task)
         sizes = case.train_size, case.test_size, case.validation_size
         if self._part is None or self._part[0] != sizes:
             self._part = None
@@ -144,8 +151,13 @@ def held_out(dataset: Dataset, size: int, name: str) -> Dataset:
     )
 
 
+def _name(component: Component) -> str:
+    """What errors call a dataset."""
+    return f"the dataset {component.use!r} of {component.distribution}"
+
+
 def check_dataset(dataset: object, name: str) -> None:
-    """Holds what a plugin provides against what Dataset promises.
+    """Holds what a plugin provides against what Dataset promises for every task.
 
     Raises:
         DataError: if it is not so; begins with the name.
@@ -164,7 +176,5 @@ def check_dataset(dataset: object, name: str) -> None:
             raise refuse(
                 f"has {part} images {list(images.shape)} of {images.dtype}, not [N, C, H, W] of uint8 or float32"
             )
-        if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
-            raise refuse(f"has {part} labels {list(labels.shape)} of {labels.dtype}, not [{len(images)}] of int64")
-        if not len(labels) or labels.min() < 0 or labels.max() >= dataset.num_classes:
-            raise refuse(f"has {part} labels that are not 0 to {dataset.num_classes - 1}")
+        if len(labels) != len(images) or not len(labels):
+            raise refuse(f"has {len(images)} {part} images and {len(labels)} labels")

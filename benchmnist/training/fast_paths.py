@@ -255,18 +255,21 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
     spec = setting.registry.optimizers[case.optimizer.use].spec
     ordinary = not spec.needs_closure and not spec.needs_create_graph
     elementwise = "" if spec.elementwise and ordinary else f"the optimizer {spec.name} does not say that it may be"
+    pure = case.task is None or setting.registry.tasks[case.task.use].spec.pure
+    impure = "" if pure else f"the task {case.task and case.task.use} does not say that its loss is pure"
     convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
     if convolutions and device.type == "cpu" and not elementwise and case.engine != "stacked":
         yield _Change("channels_last", "", lambda way: {"build": replace(way.build, channels_last=True)})
     if case.engine == "stacked":
         strange = "" if _ours(setting) else "the schedule of a plugin may look at the weights of all seeds"
-        yield _Change("stacked", elementwise or strange, lambda _: {"stacked": True})
+        yield _Change("stacked", elementwise or strange or impure, lambda _: {"stacked": True})
     if case.engine == "graph" or (case.engine in ("auto", "stacked") and device.type == "cuda"):
         refused = "" if device.type == "cuda" else f"there are no graphs on {device.type}"
         if not spec.capturable or not ordinary:
             refused = refused or f"the optimizer {spec.name} does not say that it may be captured"
         if not setting.registry.models[case.model.use].spec.capturable:
             refused = refused or f"the model {case.model.use} says that it must not be captured"
+        refused = refused or impure
         yield _Change(
             "graph",
             refused,

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from benchmnist.errors import CaptureError
+from benchmnist.errors import CaptureError, TrialError
 from benchmnist.extensions.isolation import not_exiting, put_back
 from benchmnist.runs.results import CaseResult, EpochResult, TrialResult, now, worst
 from benchmnist.training.clock import Clock
@@ -267,7 +266,10 @@ def train_trial(
 def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> dict[str, float]:
     """Tests a model, and leaves it as it was. Returns figures by the `field` of their benchmnist.metrics.Metric.
 
-    `images` are float32 [N, C, H, W] on the device, `labels` int64 [N].
+    `images` are float32 [N, C, H, W] on the device, `labels` [N, …] as the task has them.
+
+    Raises:
+        TrialError: if the task does not evaluate what it promised.
     """
     trial.eval()
     model, batch_size = trial.model, EVALUATION_BATCH_CPU if images.device.type == "cpu" else EVALUATION_BATCH
@@ -278,17 +280,11 @@ def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> dict[s
     with torch.no_grad():
         for batch, answers in zip(images.split(batch_size), labels.split(batch_size), strict=True):
             logits = model(batch.clone())  # the images are everybody's: a model may change what it is given
-            for name, value in _sums(logits, answers).items():
+            for name, value in trial.task.evaluate(logits, answers).items():
                 sums.setdefault(name, []).append(value)
+    if lost := {metric.field for metric in case.evaluates} - {*sums}:
+        raise TrialError(f"the evaluation of the task has no {' and no '.join(sorted(lost))}")
     return {name: torch.stack(each).cpu().double().sum().item() / len(labels) for name, each in sums.items()}
-
-
-def _sums(logits: Tensor, answers: Tensor) -> dict[str, Tensor]:
-    """What is evaluated: sums over a batch, on the device. Each has an entry in `benchmnist/metrics.py`."""
-    return {
-        "test_loss": functional.cross_entropy(logits, answers, reduction="sum"),
-        "test_accuracy": 100 * (logits.argmax(dim=1) == answers).sum(),
-    }
 
 
 def _every_hundredth(losses: Tensor) -> tuple[tuple[int, float], ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.extensions.specs import OptimizerSpec
 from benchmnist.suites.cases import Case, Component
+from benchmnist.tasks import build_task
 from benchmnist.training.clock import synchronise
 from benchmnist.training.data import Datasets, default_data_root, epoch_order
 from benchmnist.training.device import DeviceSession
@@ -61,10 +62,13 @@ class Practice:
     ) -> None:
         registry = find_plugins()
         self.device = resolve_device(device)
+        task = registry.tasks[registry.datasets[dataset].spec.task].spec
         own_model, own_optimizer = not isinstance(model, str), not isinstance(optimizer, str)
         self.case = Case(
             id="practice",
             dataset=_component(dataset, None),
+            task=_component(task.name, None),
+            evaluates=task.metrics,
             model=_component("own" if own_model else str(model), model_params),
             optimizer=_component("own" if own_optimizer else str(optimizer), optimizer_params),
             epochs=1,
@@ -92,7 +96,7 @@ class Practice:
         else:
             spec = OptimizerSpec(name="own", summary="", build=optimizer)
             self.optimizer = optimizer(self.model)
-        self.trial = Trial(self.model, self.optimizer, spec, seed=seed)
+        self.trial = Trial(self.model, self.optimizer, spec, seed=seed, task=build_task(self.case, registry))
         self.epochs_trained = 0
         self._order = epoch_order(len(self.dataset.train_images), seed, 1)
         self._place = 0
@@ -117,7 +121,7 @@ class Practice:
             return loss.item()
 
     def evaluate(self) -> dict[str, float]:
-        """Tests the model; returns `test_loss`, the mean cross-entropy, and `test_accuracy` in %."""
+        """Tests the model; returns the task's figures: `test_loss`, mean cross-entropy, and `test_accuracy`, %."""
         with self.session.current():
             return evaluate(self.trial, *self.session.data(self.dataset).test, self.case)
 

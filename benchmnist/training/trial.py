@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import clip_grad_norm_
 
 from benchmnist.errors import TrialError
+from benchmnist.tasks import Classification, build_task, require_scalar
 from benchmnist.training.data import epoch_order, seed_everything, seed_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from torch import Tensor, nn
     from torch.optim.lr_scheduler import LRScheduler
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from benchmnist.extensions.registry import Registry
     from benchmnist.extensions.specs import Dataset, OptimizerSpec
     from benchmnist.suites.cases import Case, Precision
+    from benchmnist.tasks import Task
 
 
 NOT_BESIDE_FUSED = frozenset({"fused", "foreach", "differentiable"})
@@ -67,12 +69,12 @@ class Trial:
         seed: int = 0,
         schedule: LRScheduler | None = None,
         clip_grad_norm: float | None = None,
-        label_smoothing: float = 0.0,
+        task: Task | None = None,
         precision: Precision = "float32",
     ) -> None:
         self.model, self.optimizer, self.spec, self.schedule = model, optimizer, spec, schedule
         self.seeds: tuple[int, ...] = (seed,)
-        self.clip_grad_norm, self.label_smoothing, self.precision = clip_grad_norm, label_smoothing, precision
+        self.clip_grad_norm, self.task, self.precision = clip_grad_norm, task or Classification(), precision
 
     @property
     def modules(self) -> Iterable[tuple[str, nn.Module]]:
@@ -135,12 +137,16 @@ class Trial:
 
     def losses(self, images: Tensor, labels: Tensor) -> Tensor:
         """The loss of a batch, a scalar."""
-        return self.cross_entropy(self.model(images), labels)
+        return self.loss(self.model(images), labels)
 
-    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss that is trained on, in float32 also where the model was computed in bfloat16."""
-        exact = logits.float() if logits.dtype == torch.bfloat16 else logits
-        return functional.cross_entropy(exact, labels, label_smoothing=self.label_smoothing)
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss that is trained on, in float32 also where the model was computed in bfloat16.
+
+        Raises:
+            TrialError: if the task returns anything but a scalar.
+        """
+        exact = outputs.float() if outputs.dtype == torch.bfloat16 else outputs
+        return require_scalar(self.task.loss(exact, targets))
 
     def clip(self, norm: float) -> None:
         """Cuts the gradients down to that norm, all of them together."""
@@ -184,7 +190,8 @@ def build_model(case: Case, seed: int, registry: Registry, dataset: Dataset) -> 
     """
     seed_everything(seed_for("weights", seed if case.init_seed is None else case.init_seed))
     build = registry.models[case.model.use].spec.load()
-    model: nn.Module = build(input_shape=dataset.input_shape, num_classes=dataset.num_classes, **case.model.params)
+    outputs = build_task(case, registry).output_shape(dataset)
+    model = make_model(build, dataset.input_shape, outputs, case.model.params)
     for name, parameter in model.named_parameters():
         if is_lazy(parameter):
             raise TrialError(
@@ -192,6 +199,20 @@ def build_model(case: Case, seed: int, registry: Registry, dataset: Dataset) -> 
                 "use a layer that is told its sizes, not a lazy one: `build` is given input_shape and num_classes"
             )
     return model
+
+
+def make_model(
+    build: Callable[..., nn.Module],
+    input_shape: tuple[int, int, int],
+    output_shape: tuple[int, ...],
+    params: Mapping[str, Any],
+) -> nn.Module:
+    """A model for those shapes; `build` is given the number of outputs, their shape, or both."""
+    takes = inspect.signature(build).parameters
+    told: dict[str, Any] = {"output_shape": output_shape} if "output_shape" in takes else {}
+    if "num_classes" in takes or not told:
+        told["num_classes"] = math.prod(output_shape)
+    return build(input_shape=input_shape, **told, **params)
 
 
 def build_optimizer(
@@ -243,7 +264,7 @@ def training_of(case: Case, registry: Registry, dataset: Dataset, model: nn.Modu
         "spec": registry.optimizers[case.optimizer.use].spec,
         "schedule": build_schedule(case, registry, optimizer, total_steps),
         "clip_grad_norm": case.clip_grad_norm,
-        "label_smoothing": case.label_smoothing,
+        "task": build_task(case, registry),
         "precision": case.precision,
     }
 

@@ -75,11 +75,11 @@ def test_every_field_of_a_case_either_decides_or_does_not() -> None:
     decides = {
         "dataset", "model", "optimizer", "schedule", "epochs", "batch_size", "seeds", "clip_grad_norm",
         "label_smoothing", "init_seed", "evaluate_in", "engine", "precision", "train_size", "test_size",
-        "validation_size", "reference",
+        "validation_size", "reference", "task", "metrics",
     }  # fmt: skip
     assert {*type(CASE).model_fields} == decides | {
         "id", "label", "line", "marks", "expect", "baseline", "axes", "resources", "target_accuracy", "margin",
-        "control", "tuned",
+        "control", "tuned", "evaluates",
     }  # fmt: skip
 
 

@@ -72,7 +72,7 @@ def test_what_a_suite_leaves_out_is_as_in_the_notebook(write_suite: Callable[...
             "[optimizer.adam]\nlr = 1\n" + GOOD,
             (
                 "1: optimizer: unknown table. Did you mean 'optimizers'? "
-                "There are: suite, defaults, cases, datasets, models, optimizers, schedules, tune"
+                "There are: suite, defaults, cases, datasets, models, optimizers, schedules, tasks, metrics, tune"
             ),
         ),
         ("[optimizers.adam]\nsweep.lr = []\n" + GOOD, "2: optimizers.adam.sweep.lr: is empty; name at least one"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from benchmnist.training.trial import Trial
 
 
-class _Examples(TorchDataset[tuple["Tensor", int]]):
+class _Examples(TorchDataset[tuple["Tensor", "Tensor | int"]]):
     """As torchvision's own datasets do: an image is a PIL image on its way from the file to the tensor."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
@@ -32,16 +32,18 @@ class _Examples(TorchDataset[tuple["Tensor", int]]):
         from torchvision.transforms import ToPILImage, ToTensor
 
         self.images, self.labels = images, labels
+        self.are_classes = labels.ndim == 1 and labels.dtype == torch.int64
         self.to_image, self.to_tensor = ToPILImage(), ToTensor()
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor | int]:
         image = self.images[index]
         if image.dtype == torch.uint8:
             image = self.to_tensor(self.to_image(image))
-        return image, int(self.labels[index])
+        label = self.labels[index]
+        return image, int(label) if self.are_classes else label
 
 
 class DataLoaderEngine(Engine):

@@ -80,7 +80,7 @@ class Stack(Trial):
                         f"the model puts another tensor in the place of its buffer {name!r}; it can be stacked if "
                         "it changes that in place (copy_)"
                     )
-            return self.cross_entropy(logits, y)
+            return self.loss(logits, y)
 
         # An error where the model draws random numbers by other means than nn.Dropout: they would be other ones.
         each: Tensor = vmap(loss, randomness="error")(self.parameters, self.buffers, images, labels)
@@ -117,7 +117,7 @@ class Stack(Trial):
                 parameter.copy_(self.parameters[name][place])
             for name, buffer in self.one.named_buffers():
                 buffer.copy_(self.buffers[name][place])
-        return Trial(self.one, self.optimizer, self.spec, seed=self.seeds[place])
+        return Trial(self.one, self.optimizer, self.spec, seed=self.seeds[place], task=self.task)
 
 
 def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.device, *, how: Build) -> Stack:

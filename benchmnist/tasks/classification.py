@@ -1,0 +1,59 @@
+"""The task `classification`: cross-entropy, tested by accuracy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from benchmnist.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchmnist.extensions.specs import Dataset
+
+
+class Classification:
+    """Learn the class of each example from logits, [N, number of classes], and labels, int64 [N].
+
+    Args:
+        label_smoothing: The share of the training targets that is spread over all classes; testing has none of it.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
+
+    def check(self, data: Dataset, name: str) -> None:
+        """See Task.
+
+        Raises:
+            DataError: if the labels are not class indices.
+        """
+        for part, images, labels in (
+            ("train", data.train_images, data.train_labels),
+            ("test", data.test_images, data.test_labels),
+        ):
+            if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
+                raise DataError(
+                    f"{name} has {part} labels {list(labels.shape)} of {labels.dtype}, "
+                    f"not [{len(images)}] of int64"
+                )
+            if not len(labels) or labels.min() < 0 or labels.max() >= data.num_classes:
+                raise DataError(f"{name} has {part} labels that are not 0 to {data.num_classes - 1}")
+
+    def output_shape(self, data: Dataset) -> tuple[int, ...]:
+        """See Task."""
+        return (data.num_classes,)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """See Task."""
+        return functional.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
+
+    def evaluate(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """See Task."""
+        return {
+            "test_loss": functional.cross_entropy(outputs, targets, reduction="sum"),
+            "test_accuracy": 100 * (outputs.argmax(dim=1) == targets).sum(),
+        }
