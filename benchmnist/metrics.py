@@ -88,6 +88,11 @@ class Metric:
         """Its title with its unit: `test accuracy (%)`."""
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
+    @property
+    def points(self) -> str:
+        """The unit of a difference between two values."""
+        return "points" if self.unit == "%" else self.unit or "units"
+
     def text(self, value: float) -> str:
         """A value in a sentence: `97.84 %`."""
         return f"{value:,.{self.digits}f} {self.unit}".strip()
@@ -200,12 +205,21 @@ METRICS = (
 """Every metric, in the order of columns and tables; targets, gains and rankings are about the first."""
 
 PRIMARY = METRICS[0]
-JUDGED = tuple(metric for metric in METRICS if metric.better is not None)
-"""The metrics that a suite can `expect` something of."""
-COMPARABLE = tuple(metric for metric in JUDGED if metric.level in ("seed", "epoch"))
-"""The metrics with a figure for each seed, whose spread tells what a difference is worth."""
-CURVES = tuple(metric for metric in COMPARABLE if metric.main and metric.over_epochs == "last")
-"""The metrics that are drawn over epochs."""
+
+
+def judged(metrics: Sequence[Metric] = METRICS) -> tuple[Metric, ...]:
+    """Selects the metrics that a suite can `expect` something of."""
+    return tuple(metric for metric in metrics if metric.better is not None)
+
+
+def comparable(metrics: Sequence[Metric] = METRICS) -> tuple[Metric, ...]:
+    """Selects the metrics with a figure for each seed, whose spread tells what a difference is worth."""
+    return tuple(metric for metric in judged(metrics) if metric.level in ("seed", "epoch"))
+
+
+def curves(metrics: Sequence[Metric] = METRICS) -> tuple[Metric, ...]:
+    """Selects the metrics that are drawn over epochs."""
+    return tuple(metric for metric in comparable(metrics) if metric.main and metric.over_epochs == "last")
 
 
 def find_metric(wanted: str | Metric, among: Sequence[Metric] = METRICS) -> Metric:

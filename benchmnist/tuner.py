@@ -20,7 +20,7 @@ from benchmnist.analysis.searches import CHANCE
 from benchmnist.errors import BenchmnistError, Problem, SuiteError
 from benchmnist.extensions.kinds import OPTIMIZER
 from benchmnist.extensions.registry import find_plugins
-from benchmnist.metrics import PRIMARY
+from benchmnist.extensions.specs import CLASSIFICATION
 from benchmnist.runs import store
 from benchmnist.runs.results import Attempt, Search
 from benchmnist.suites.options import RunOptions
@@ -168,7 +168,7 @@ class OptimizerSearch:
             case = result.case
             method = "/".join((case.optimizer.name, *case.axes))
             if Place(case.dataset.label, case.model.label, case.label, method) == self.place:
-                values = [*seed_figures(result, PRIMARY).values()]
+                values = [*seed_figures(result, case.primary).values()]
                 whole = len(values) == len(case.seeds)  # one seed that diverged is one too many
                 accuracies[case.optimizer.variant] = statistics.fmean(values) if whole else None
         return Search(
@@ -266,6 +266,12 @@ def _searches(suite: Suite, plan: Plan) -> list[OptimizerSearch]:
     for case in plan.cases:
         table = suite.optimizers.get(case.optimizer.name)
         if table is not None and table.space:
+            if case.primary.better != "higher":
+                message = (
+                    f"tuning chooses by the highest value, and of {case.primary.key}, which cases of the task "
+                    f"{case.task.use if case.task else CLASSIFICATION!r} are judged by, the lowest is best"
+                )
+                raise SuiteError([Problem(message, suite.file)])
             place = Place(case.dataset.label, case.model.label, case.label, case.method)
             places.setdefault(place, OptimizerSearch(place, table.space, suite.tune))
     if not places:

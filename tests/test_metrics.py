@@ -24,7 +24,7 @@ from benchmnist.analysis.figures import case_figure, seed_figures
 from benchmnist.analysis.verdicts import judge
 from benchmnist.errors import BenchmnistError
 from benchmnist.metrics import METRICS, Metric, find_metric
-from benchmnist.reports.columns import COLUMNS, View
+from benchmnist.reports.columns import Columns, View
 from benchmnist.reports.records import records
 from benchmnist.runs.results import CaseResult, EpochResult, TrialResult
 
@@ -206,7 +206,7 @@ def test_without_columns_there_is_every_figure() -> None:
     )
     other = made_up_result("cnn", "adam", 95.0)
     (row, _) = rows(made_up_run([result, other]))
-    assert {column.key for column in COLUMNS} - {*row} == {"params"}
+    assert {column.key for column in Columns()} - {*row} == {"params"}
     assert {metric.key for metric in METRICS} - {*row} == {"step_loss"}
     expected = {
         "optimizer.lr": "0.1", "schedule.warmup": "[1, 2]", "schedule": "cosine", "batch_size": "64",
@@ -291,7 +291,7 @@ def test_options_that_do_not_go_together(
 
 def test_every_figure_is_documented() -> None:
     page = (Path(__file__).parents[1] / "docs" / "how-to-report.md").read_text("utf-8")
-    keys = {*(metric.key for metric in METRICS), *(column.key for column in COLUMNS)}
+    keys = {*(metric.key for metric in METRICS), *(column.key for column in Columns())}
     assert {key for key in keys if f"`{key}`" not in page} == set()
 
 

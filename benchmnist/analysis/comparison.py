@@ -6,8 +6,8 @@ import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmnist.analysis.figures import measured, seed_figures
-from benchmnist.metrics import COMPARABLE, find_metric
+from benchmnist.analysis.figures import has_metric, measured, metrics_of, seed_figures
+from benchmnist.metrics import comparable, find_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,15 +67,20 @@ class Row:
     results: tuple[CaseResult | None, ...]
     altered: tuple[str, ...] = ()
 
+    def _metric(self, wanted: Metric | str) -> Metric:
+        return find_metric(wanted, comparable(metrics_of(result for result in self.results if result is not None)))
+
     def figures(self, wanted: Metric | str) -> list[Figure | None]:
         """By run.
 
         Raises:
             BenchmnistError: if the metric is unknown, or has no value for each seed.
         """
-        metric = find_metric(wanted, COMPARABLE)
+        metric = self._metric(wanted)
         return [
-            None if result is None else Figure(tuple(seed_figures(result, metric).values()))
+            None
+            if result is None or not has_metric(result, metric)
+            else Figure(tuple(seed_figures(result, metric).values()))
             for result in self.results
         ]
 
@@ -85,7 +90,7 @@ class Row:
         Raises:
             BenchmnistError: if the metric is unknown, or has no value for each seed.
         """
-        metric = find_metric(wanted, COMPARABLE)
+        metric = self._metric(wanted)
         first, *others = self.figures(metric)
         return [_change(metric, first, other) for other in others]
 
@@ -124,8 +129,10 @@ def compare_runs(runs: Sequence[RunResult], metrics: Sequence[str] = ()) -> Comp
     Raises:
         BenchmnistError: if one of the metrics is unknown, or has no value for each seed.
     """
-    chosen = [find_metric(key, COMPARABLE) for key in metrics] or measured(
-        (result for run in runs for result in run.cases), [each for each in COMPARABLE if each.main]
+    everything = [result for run in runs for result in run.cases]
+    known = comparable(metrics_of(everything))
+    chosen = [find_metric(key, known) for key in metrics] or measured(
+        everything, [each for each in known if each.main]
     )
     ids = dict.fromkeys(result.id for run in runs for result in run.cases)
     by_id = [{result.id: result for result in run.cases} for run in runs]

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import case_figure, seed_figures
-from benchmnist.metrics import JUDGED, find_metric
+from benchmnist.metrics import find_metric, judged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ def missed(result: CaseResult) -> tuple[str, ...]:
     for key, comparison in result.case.expect.items():
         sign, number = re.split(r"(?<=[<>=]) *(?=\d)", comparison)
         holds, bound = OPERATORS[sign], float(number)
-        metric = find_metric(key, JUDGED)
+        metric = find_metric(key, judged(result.case.measures))
         seen = _seen(result, metric)
         wrong = {who: value for who, value in seen.items() if value is None or not holds(value, bound)}
         if wrong:

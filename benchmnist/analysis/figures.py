@@ -6,12 +6,19 @@ import math
 import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmnist.metrics import COMPARABLE, EPOCH_SECONDS, IMAGES_PER_SECOND, METRICS, find_metric
+from benchmnist.metrics import (
+    EPOCH_SECONDS,
+    IMAGES_PER_SECOND,
+    Metric,
+    comparable,
+    curves,
+    find_metric,
+    metrics_with,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult, TrialResult
 
 
@@ -23,6 +30,16 @@ class MeanStd(NamedTuple):
 
     mean: float
     std: float | None = None
+
+
+def metrics_of(results: Iterable[CaseResult]) -> tuple[Metric, ...]:
+    """Every metric that some results may have a value for, those that they are ranked by first."""
+    return metrics_with(tuple(dict.fromkeys(result.case.evaluates for result in results)))
+
+
+def has_metric(result: CaseResult, metric: Metric) -> bool:
+    """Whether a case is measured by a metric: cases of another task are not."""
+    return metric.key in {each.key for each in result.case.measures}
 
 
 def seed_figure(trial: TrialResult, metric: Metric) -> float | None:
@@ -42,7 +59,7 @@ def seed_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
-    metric = find_metric(wanted, [each for each in METRICS if each.level in ("seed", "epoch")])
+    metric = find_metric(wanted, [each for each in result.case.measures if each.level in ("seed", "epoch")])
     return {
         trial.seed: value
         for trial in result.trials
@@ -54,9 +71,9 @@ def compared_figures(result: CaseResult, wanted: Metric | str) -> dict[int, floa
     """The values of `seed_figures`; for a `ratio` metric their natural logarithms, whose differences are ratios.
 
     Raises:
-        BenchmnistError: if the metric is unknown, or none of COMPARABLE.
+        BenchmnistError: if the metric is unknown, or not comparable.
     """
-    metric = find_metric(wanted, COMPARABLE)
+    metric = find_metric(wanted, comparable(result.case.measures))
     found = seed_figures(result, metric)
     return {seed: math.log(value) for seed, value in found.items() if value > 0} if metric.ratio else found
 
@@ -70,7 +87,7 @@ def case_figure(result: CaseResult, wanted: Metric | str) -> MeanStd | None:
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for a case.
     """
-    metric = find_metric(wanted, [each for each in METRICS if each.level != "step"])
+    metric = find_metric(wanted, [each for each in result.case.measures if each.level != "step"])
     if metric.level == "case":
         value = images_per_second(result) if metric == IMAGES_PER_SECOND else getattr(result, metric.field, None)
         return MeanStd(value) if value else None
@@ -118,6 +135,11 @@ def mean_curve(result: CaseResult, metric: Metric) -> list[tuple[float, float] |
         std = statistics.stdev(values) if len(values) > 1 else 0.0
         points.append((math.fsum(values) / len(values), std) if values else None)
     return points
+
+
+def drawn_metrics(results: Sequence[CaseResult]) -> tuple[Metric, ...]:
+    """The metrics whose curves are drawn of some results."""
+    return measured(results, curves(metrics_of(results)))
 
 
 def measured(results: Iterable[CaseResult], metrics: Sequence[Metric]) -> tuple[Metric, ...]:

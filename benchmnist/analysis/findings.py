@@ -19,7 +19,7 @@ from benchmnist.analysis.statistics import LEAST_PAIRS, LEVEL
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.targets import log_ratio, split, times_to_target
 from benchmnist.analysis.verdicts import judge, judge_pair
-from benchmnist.metrics import EPOCH_SECONDS, PRIMARY
+from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _rules(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterat
         (v.one.id, v.other.id): v for v in verdicts if v.one.case.group == v.other.case.group and v.p is not None
     }
     for group, members in by_group(results).items():
-        ranked = sorted((r for r in members if _mean(r) is not None), key=lambda r: -(_mean(r) or 0.0))
+        ranked = sorted((r for r in members if _mean(r) is not None), key=_rank)
         compared = [r for r in ranked[1:] if _pair(within, ranked[0], r) is not None]
         if not compared:
             continue
@@ -125,10 +125,10 @@ def _rules(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterat
         beside = [(r, v) for r in compared if (v := _pair(within, best, r)) is not None]
         worse = [(r, v) for r, v in beside if _better(v, best)]
         level = [(r, v) for r, v in beside if not _better(v, best)]
-        where = group_title(group)
+        where, most = group_title(group), "highest" if best.case.primary.better == "higher" else "lowest"
         if level:
             apart = _first([f"{_figure(r)} ({_tie(v, best)})" for r, v in level])
-            text = f"On {where}, {_figure(best)} has the highest mean, and cannot be told apart from {apart}."
+            text = f"On {where}, {_figure(best)} has the {most} mean, and cannot be told apart from {apart}."
         else:
             text = f"On {where}, {_figure(best)} is the best of {counted(1 + len(compared), 'method')}."
         if worse:
@@ -158,7 +158,7 @@ def _layers(models: Sequence[ModelDescription], verdicts: Sequence[Verdict]) -> 
         for v in members:
             subject = v.one if sign > 0 else v.other
             if v.word == "equivalent":
-                verb = f"makes less than {v.margin:g} points of difference to"
+                verb = f"makes less than {v.margin:g} {v.metric.points} of difference to"
             elif v.word in ("better", "worse"):
                 verb = "helps" if (v.word == "better") == (sign > 0) else "hurts"
             else:
@@ -178,10 +178,8 @@ def _convolution(models: Sequence[ModelDescription], results: Sequence[CaseResul
     for dataset in dict.fromkeys(r.case.dataset.label for r in results):
         here = [r for r in results if r.case.dataset.label == dataset and _mean(r) is not None]
         best = {
-            kind: max(
-                (r for r in here if convolves.get((dataset, r.case.model.label)) is kind),
-                key=lambda r: _mean(r) or 0.0,
-                default=None,
+            kind: min(
+                (r for r in here if convolves.get((dataset, r.case.model.label)) is kind), key=_rank, default=None
             )
             for kind in (True, False)
         }
@@ -196,13 +194,13 @@ def _convolution(models: Sequence[ModelDescription], results: Sequence[CaseResul
         shown = {
             "better": "is better than",
             "worse": "is worse than",
-            "equivalent": f"is equivalent, within {accuracy.margin or 0:g} points, to",
+            "equivalent": f"is equivalent, within {accuracy.margin or 0:g} {accuracy.metric.points}, to",
         }.get(accuracy.word, "is not shown to differ from")
         epochs = f"{one.case.epochs} epochs beside {other.case.epochs}"
         yield Finding(
             "convolution",
-            f"On {dataset}, the best case with convolutions, {_name(one)} ({_mean(one):.2f} %), {shown} the best "
-            f"without, {_name(other)} ({_mean(other):.2f} %): {_amount(accuracy, one)}{_more(accuracy)}. An epoch "
+            f"On {dataset}, the best case with convolutions, {_name(one)} ({_value(one)}), {shown} the best "
+            f"without, {_name(other)} ({_value(other)}): {_amount(accuracy, one)}{_more(accuracy)}. An epoch "
             f"takes {_ratio(seconds)} the time, and it was trained for {epochs}.",
             (one.id, other.id),
         )
@@ -316,10 +314,12 @@ def _one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:
 
 def _floor(results: Sequence[CaseResult]) -> Iterator[Finding]:
     """What the baselines and themselves with other seeds leave room for."""
+    metrics = {result.case.group: result.case.primary for result in results}
     each = [
-        f"{floor.accuracy:.2f} points and {floor.ratio - 1:.0%} on {group_title(group)}"
+        f"{floor.primary:.{metrics[group].digits}f} {metrics[group].points} and {floor.ratio - 1:.0%} "
+        f"on {group_title(group)}"
         for group, floor in noise_floors(results).items()
-        if floor.accuracy is not None and floor.ratio is not None
+        if floor.primary is not None and floor.ratio is not None
     ]
     if each:
         yield Finding(
@@ -331,8 +331,19 @@ def _floor(results: Sequence[CaseResult]) -> Iterator[Finding]:
 
 
 def _mean(result: CaseResult) -> float | None:
-    figure = case_figure(result, PRIMARY)
+    figure = case_figure(result, result.case.primary)
     return figure and figure.mean
+
+
+def _rank(result: CaseResult) -> float:
+    """Orders cases by their primary metric, the best first."""
+    mean = _mean(result) or 0.0
+    return -mean if result.case.primary.better == "higher" else mean
+
+
+def _value(result: CaseResult) -> str:
+    """`97.84 %`."""
+    return result.case.primary.text(_mean(result) or 0.0)
 
 
 def _pair(verdicts: dict[tuple[str, str], Verdict], one: CaseResult, other: CaseResult) -> Verdict | None:
@@ -347,12 +358,13 @@ def _amount(verdict: Verdict, subject: CaseResult) -> str:
     """`+0.20 points [0.08, 0.31]`: of the subject, with the interval."""
     sign = 1 if verdict.one is subject else -1
     low, high = sorted(sign * end for end in verdict.interval or (0.0, 0.0))
-    return f"{sign * verdict.paired.mean:+z.2f} points [{low:z.2f}, {high:z.2f}]"
+    digits, points = f"z.{verdict.metric.digits}f", verdict.metric.points
+    return f"{sign * verdict.paired.mean:+{digits}} {points} [{low:{digits}}, {high:{digits}}]"
 
 
 def _tie(verdict: Verdict, best: CaseResult) -> str:
     if verdict.word == "equivalent":
-        return f"equivalent within {verdict.margin:g} points: {_amount(verdict, best)}"
+        return f"equivalent within {verdict.margin:g} {verdict.metric.points}: {_amount(verdict, best)}"
     return f"{_amount(verdict, best)}{_more(verdict)}"
 
 
@@ -371,7 +383,7 @@ def _ratio(verdict: Verdict) -> str:
 
 
 def _figure(result: CaseResult) -> str:
-    return f"{result.case.method} ({_mean(result):.2f} %)"
+    return f"{result.case.method} ({_value(result)})"
 
 
 def _name(result: CaseResult) -> str:

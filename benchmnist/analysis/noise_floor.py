@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import compared_figures
 from benchmnist.analysis.statistics import Sample, welch
-from benchmnist.metrics import EPOCH_SECONDS, PRIMARY
+from benchmnist.metrics import EPOCH_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +23,11 @@ class Floor:
     """Differences up to this come about where there is nothing to find.
 
     Attributes:
-        accuracy: Of two means over the seeds, in points; None where it cannot be told.
+        primary: Of two means over the seeds of the primary metric; None where it cannot be told.
         ratio: Of two epoch times, the larger by the smaller; None where it cannot be told.
     """
 
-    accuracy: float | None
+    primary: float | None
     ratio: float | None
 
 
@@ -44,7 +44,7 @@ def noise_floors(results: Sequence[CaseResult]) -> dict[Group, Floor]:
         if control.case.control and baseline is not None:
             times = _apart(control, baseline, EPOCH_SECONDS)
             floors[control.case.group] = Floor(
-                _apart(control, baseline, PRIMARY), None if times is None else math.exp(times)
+                _apart(control, baseline, baseline.case.primary), None if times is None else math.exp(times)
             )
     return floors
 

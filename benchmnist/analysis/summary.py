@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.figures import MeanStd, case_figure, mean, median_seconds, seed_figures
-from benchmnist.metrics import METRICS, PRIMARY, find_metric
+from benchmnist.analysis.figures import MeanStd, case_figure, has_metric, mean, median_seconds, seed_figures
+from benchmnist.metrics import find_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,13 +39,13 @@ class Summary:
         Raises:
             BenchmnistError: if the metric is unknown.
         """
-        figure = self.figures.get(find_metric(key).key)
+        figure = self.figures.get(find_metric(key, self.result.case.measures).key)
         return figure and figure.mean
 
     @property
     def accuracy(self) -> float | None:
         """The value of the primary metric: test accuracy after the last epoch, %, mean over the seeds."""
-        return self.mean(PRIMARY.key)
+        return self.mean(self.result.case.primary.key)
 
     @property
     def is_fine(self) -> bool:
@@ -69,18 +69,20 @@ class Summary:
 
 def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary:
     """The figures of a case, compared with those of its baseline if there is one."""
-    reached = [v for trial in result.trials for e in trial.epochs if (v := e.figure(PRIMARY)) is not None]
-    found = {each.key: case_figure(result, each) for each in METRICS if each.level != "step"}
+    primary = result.case.primary
+    reached = [v for trial in result.trials for e in trial.epochs if (v := e.figure(primary)) is not None]
+    found = {each.key: case_figure(result, each) for each in result.case.measures if each.level != "step"}
     speedup = gain = None
     if baseline is not None:
-        ours, theirs = seed_figures(result, PRIMARY), seed_figures(baseline, PRIMARY)
+        ours = seed_figures(result, primary)
+        theirs = seed_figures(baseline, primary) if has_metric(baseline, primary) else {}
         seconds, their_seconds = median_seconds(result), median_seconds(baseline)
         gain = mean([ours[seed] - theirs[seed] for seed in ours if seed in theirs])
         speedup = their_seconds / seconds if seconds and their_seconds else None
     return Summary(
         result=result,
         figures={key: value for key, value in found.items() if value is not None},
-        best=(max if PRIMARY.better == "higher" else min)(reached, default=None),
+        best=(max if primary.better == "higher" else min)(reached, default=None),
         speedup=speedup,
         gain=gain,
     )

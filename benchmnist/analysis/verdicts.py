@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from benchmnist.analysis.figures import compared_figures, seed_figures
+from benchmnist.analysis.figures import compared_figures, has_metric, metrics_of, seed_figures
 from benchmnist.analysis.statistics import LEVEL, Paired, holm
-from benchmnist.metrics import COMPARABLE, PRIMARY, find_metric
+from benchmnist.metrics import comparable, find_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,8 +74,10 @@ class Verdict:
         return self.paired.interval
 
 
-def judge(results: Sequence[CaseResult], metric: Metric | str = PRIMARY) -> list[Verdict]:
+def judge(results: Sequence[CaseResult], metric: Metric | str | None = None) -> list[Verdict]:
     """A verdict on each pair of cases that differ in one thing: see `pairs`. All of them are one family.
+
+    By default each pair is judged by its primary metric; two cases with different ones are not compared.
 
     So the chance that any `better` or `worse` among them is a mistake is at most LEVEL, if differences are
     normally distributed; and likewise of the `equivalent` ones.
@@ -83,9 +85,17 @@ def judge(results: Sequence[CaseResult], metric: Metric | str = PRIMARY) -> list
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
-    judged = find_metric(metric, COMPARABLE)
-    figures = {id(result): compared_figures(result, judged) for result in results}
-    made = [_compared(one, other, judged, figures[id(one)], figures[id(other)]) for one, other in pairs(results)]
+    chosen = None if metric is None else find_metric(metric, comparable(metrics_of(results)))
+    figures = {
+        id(result): compared_figures(result, metric) if has_metric(result, metric) else {}
+        for result in results
+        for metric in [chosen or result.case.primary]
+    }
+    made = [
+        _compared(one, other, chosen or one.case.primary, figures[id(one)], figures[id(other)])
+        for one, other in pairs(results)
+        if chosen or one.case.primary == other.case.primary
+    ]
     telling = [v for v in made if v.paired.says_something]
     corrected = dict(zip(map(id, telling), holm([v.paired.p or 0.0 for v in telling]), strict=True))
     with_margin = [v for v in telling if v.margin is not None]
@@ -102,7 +112,7 @@ def judge(results: Sequence[CaseResult], metric: Metric | str = PRIMARY) -> list
     ]
 
 
-def judge_pair(one: CaseResult, other: CaseResult, metric: Metric | str = PRIMARY, *, of: int = 1) -> Verdict:
+def judge_pair(one: CaseResult, other: CaseResult, metric: Metric | str | None = None, *, of: int = 1) -> Verdict:
     """The verdict on two cases, whatever they are, that were chosen from so many pairs by their means.
 
     The p values are multiplied by that (Bonferroni): whichever is chosen, a mistake has at most the chance LEVEL.
@@ -110,7 +120,7 @@ def judge_pair(one: CaseResult, other: CaseResult, metric: Metric | str = PRIMAR
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
-    judged = find_metric(metric, COMPARABLE)
+    judged = find_metric(metric or one.case.primary, comparable(metrics_of([one, other])))
     v = _compared(one, other, judged, compared_figures(one, judged), compared_figures(other, judged))
     if not v.paired.says_something:
         return v
@@ -163,7 +173,7 @@ def telling(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 def _rank(result: CaseResult, metric: Metric) -> tuple[bool, float]:
     """Orders cases, the best first; those without a figure come last."""
-    values = [*seed_figures(result, metric).values()]
+    values = [*seed_figures(result, metric).values()] if has_metric(result, metric) else []
     if not values:
         return True, 0.0
     return False, statistics.fmean(values) * (-1 if metric.better == "higher" else 1)
@@ -173,4 +183,4 @@ def _compared(
     one: CaseResult, other: CaseResult, metric: Metric, ours: Mapping[int, float], theirs: Mapping[int, float]
 ) -> Verdict:
     paired = Paired(tuple(ours[seed] - theirs[seed] for seed in ours if seed in theirs))
-    return Verdict(one, other, metric, paired, one.case.margin if metric == PRIMARY else None)
+    return Verdict(one, other, metric, paired, one.case.margin if metric == one.case.primary else None)

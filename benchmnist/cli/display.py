@@ -15,7 +15,7 @@ from benchmnist.analysis.findings import findings
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.cli.console import progress_console
 from benchmnist.execution.dispatch import Observer
-from benchmnist.metrics import EPOCH_SECONDS, PRIMARY
+from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.reports.columns import mean_and_std
 from benchmnist.reports.tables import ComparisonTable, legend
 
@@ -253,16 +253,19 @@ class LiveDisplay(Display):
 def _epoch(case: Case, seed: int, result: EpochResult) -> str:
     """An epoch in one line."""
     where = f"seed {seed}, epoch {result.epoch}/{case.epochs}"
-    figure = result.figure(PRIMARY)
-    tested = "diverged" if figure is None else f"{PRIMARY.name} {PRIMARY.text(figure)}"
+    figure = result.figure(case.primary)
+    tested = "diverged" if figure is None else f"{case.primary.name} {case.primary.text(figure)}"
     return f"{where}: loss {result.train_loss:.4f}, {tested}, {result.seconds:.3g} s"
 
 
 def _verdict(summary: Summary) -> str:
     """A case in one line."""
-    figure = summary.figures.get(PRIMARY.key)
+    primary = summary.result.case.primary
+    figure = summary.figures.get(primary.key)
     if figure is None:
         return summary.status
-    shown = mean_and_std(f".{PRIMARY.digits}f")(figure)
+    shown = mean_and_std(f".{primary.digits}f")(figure)
     seconds = summary.mean(EPOCH_SECONDS.key)
-    return f"{summary.status}: {PRIMARY.name} {shown} {PRIMARY.unit}, {seconds:.3g} {EPOCH_SECONDS.name}"
+    return (
+        f"{summary.status}: {primary.name} {f'{shown} {primary.unit}'.strip()}, {seconds:.3g} {EPOCH_SECONDS.name}"
+    )

@@ -173,7 +173,7 @@ def _params(case: Case) -> dict[str, str]:
 def _extra_info(result: CaseResult, rounds: list[tuple[int, EpochResult]]) -> dict[str, Any]:
     """What a maintainer tracks beside the times; None where there is no finite figure, since JSON has no NaN."""
     from benchmnist.analysis.summary import summarise
-    from benchmnist.metrics import JUDGED
+    from benchmnist.metrics import judged
 
     summary = summarise(result)
     reference = [epoch.reference_seconds for _, epoch in rounds]
@@ -183,7 +183,7 @@ def _extra_info(result: CaseResult, rounds: list[tuple[int, EpochResult]]) -> di
         "epochs": result.case.epochs,
         "seeds": list(result.case.seeds),
         "batch_size": result.case.batch_size,
-        **{metric.key: summary.mean(metric.key) for metric in JUDGED},
+        **{metric.key: summary.mean(metric.key) for metric in judged(result.case.measures)},
         "engine": result.engine,
         "precision": result.precision,
         "device": result.environment.get("device"),

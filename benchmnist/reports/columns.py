@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from benchmnist.errors import BenchmnistError, nearest
 from benchmnist.extensions.kinds import DATASET, SETTINGS, Kind
-from benchmnist.metrics import METRICS, PRIMARY
+from benchmnist.metrics import OF_CLASSIFICATION, metrics_with
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from benchmnist.analysis.summary import Summary
     from benchmnist.metrics import Metric
+    from benchmnist.runs.results import CaseResult
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Column:
         best: Which value is best; None of a column of words, and where none is better than another.
         words: Whether it holds words: they stand on the left, and may take a second line.
         over_seeds: Whether a value is a MeanStd, which files for programs have in two columns.
+        beside: How a value is compared with the baseline: by its `difference` or `ratio`; None where it is not.
     """
 
     key: str
@@ -38,6 +40,7 @@ class Column:
     best: Literal["max", "min"] | None = None
     words: bool = False
     over_seeds: bool = False
+    beside: Literal["difference", "ratio"] | None = None
 
     def figure(self, value: Any) -> str:
         """A value as it is shown, without its deviation: what is equal to the eye is equally good."""
@@ -86,8 +89,8 @@ FORMS: dict[str, Callable[[float], str]] = {"figures": three_figures, "count": c
 BEST: dict[str | None, Literal["max", "min"] | None] = {"higher": "max", "lower": "min", None: None}
 
 
-def _columns(metric: Metric) -> Iterator[Column]:
-    """The column of a metric; of the primary one also that of its best value."""
+def _columns(metric: Metric, *, primary: bool) -> Iterator[Column]:
+    """The column of a metric."""
     plain = FORMS.get(metric.form) or f"{{:.{metric.digits}f}}".format
     best = BEST[metric.better]
     if metric.level == "case":
@@ -99,11 +102,24 @@ def _columns(metric: Metric) -> Iterator[Column]:
 
     show = mean_and_std(f".{metric.digits}f") if metric.spread else mean_only
     yield Column(metric.key, metric.head, lambda s: s.figures.get(metric.key), show, best, over_seeds=True)
-    if metric == PRIMARY:
-        yield Column(BEST_KEY, "best", lambda s: s.best, plain, best)
+    if primary:
+
+        def reached(s: Summary) -> float | None:
+            return s.best if s.result.case.primary == metric else None
+
+        yield Column(f"best_{metric.key}", "best", reached, plain, best)
 
 
-BEST_KEY, GAIN_KEY, SPEEDUP_KEY = f"best_{PRIMARY.key}", f"{PRIMARY.key}_gain", "speedup"
+def _gain(metric: Metric) -> Column:
+    """The column of what a case gains over its baseline, by a primary metric."""
+
+    def gained(s: Summary) -> float | None:
+        return s.gain if s.result.case.primary == metric else None
+
+    return Column(f"{metric.key}_gain", "gain", gained, metric.change, BEST[metric.better], beside="difference")
+
+
+SPEEDUP_KEY = "speedup"
 
 
 def _params(s: Summary) -> str | None:
@@ -122,16 +138,17 @@ def _setting(kind: Kind) -> Column:
     return Column(kind.name, kind.name, label, words=True)
 
 
-COLUMNS = (
+IDENTITY = ("dataset", "model", "optimizer")
+"""What tells the rows apart."""
+FIRST = (
     Column("case", "case", lambda s: s.result.id, words=True),
     Column("dataset", "dataset", lambda s: s.result.case.dataset.label, words=True),
     Column("model", "model", lambda s: " · ".join(filter(None, s.result.case.group[1:])), words=True),
     Column("optimizer", "optimizer", lambda s: s.result.case.method, words=True),
     *map(_setting, SETTINGS),
     Column("params", "parameters", _params, words=True),
-    *(column for metric in METRICS if metric.level != "step" for column in _columns(metric)),
-    Column(SPEEDUP_KEY, "speed", lambda s: s.speedup, "{:.2f}×".format, "max"),
-    Column(GAIN_KEY, "gain", lambda s: s.gain, PRIMARY.change, BEST[PRIMARY.better]),
+)
+LAST = (
     Column("weights", "weights", lambda s: s.result.parameters or None, "{:,}".format),
     Column("epochs", "epochs", lambda s: s.result.case.epochs),
     Column("batch_size", "batch", lambda s: s.result.case.batch_size),
@@ -148,29 +165,47 @@ COLUMNS = (
     ),
     Column("status", "status", lambda s: s.status, words=True),
 )
-IDENTITY = ("dataset", "model", "optimizer")
-"""What tells the rows apart."""
-FIGURES = (
-    *(c.key for metric in METRICS if metric.main and metric.level != "step" for c in _columns(metric)),
-    SPEEDUP_KEY,
-    GAIN_KEY,
-    "status",
-)
-"""What a table says of each, unless it is asked for something else."""
-_BY_KEY = {column.key: column for column in COLUMNS}
 
 
-def column(key: str) -> Column:
-    """The column of that key.
+class Columns:
+    """The columns that tables of some results may have.
 
-    Raises:
-        BenchmnistError: if there is none; names those that there are.
+    Attributes:
+        metrics: Every metric of the results; most have a column.
+        primary: Those of them that cases are ranked by.
+        figures: The keys of what a table shows of each case, unless it is asked for something else.
     """
-    if key not in _BY_KEY:
-        raise BenchmnistError(
-            f"no column is called {key!r}.{nearest(key, _BY_KEY)} There are: {', '.join(_BY_KEY)}"
-        )
-    return _BY_KEY[key]
+
+    def __init__(self, results: Iterable[CaseResult] = ()) -> None:
+        evaluated = tuple(dict.fromkeys(result.case.evaluates for result in results)) or (OF_CLASSIFICATION,)
+        self.metrics = metrics_with(evaluated)
+        self.primary = tuple(dict.fromkeys(metrics[0] for metrics in evaluated))
+        speed = Column(SPEEDUP_KEY, "speed", lambda s: s.speedup, "{:.2f}×".format, "max", beside="ratio")
+        beside = (speed, *map(_gain, self.primary))
+        by_metric = {
+            metric: tuple(_columns(metric, primary=metric in self.primary))
+            for metric in self.metrics
+            if metric.level != "step"
+        }
+        everything = (*FIRST, *(c for columns in by_metric.values() for c in columns), *beside, *LAST)
+        self._by_key = {column.key: column for column in everything}
+        main = (c.key for metric, columns in by_metric.items() if metric.main for c in columns)
+        self.figures = (*main, *(c.key for c in beside), "status")
+
+    def __iter__(self) -> Iterator[Column]:
+        return iter(self._by_key.values())
+
+    def column(self, key: str) -> Column:
+        """The column of that key.
+
+        Raises:
+            BenchmnistError: if there is none; names those that there are.
+        """
+        if key not in self._by_key:
+            raise BenchmnistError(
+                f"no column is called {key!r}.{nearest(key, self._by_key)} There are: {', '.join(self._by_key)}"
+            )
+        return self._by_key[key]
 
 
 @dataclass(frozen=True)
@@ -178,8 +213,8 @@ class View:
     """Which rows and columns of a run to show, and how.
 
     Attributes:
-        columns: Keys of columns, by default FIGURES; where none of them tells the rows apart, those that do stand
-            before them.
+        columns: Keys of columns, by default `figures` of Columns; where none of them tells the rows apart,
+            those that do stand before them.
         sort: The key of the column to sort by, best first, words from A to Z; with a `-` before it the other way
             round; empty leaves the order of the suite. Rows that have no such value come last.
         group_by: Keys of columns: rows in which these are the same stand under one title.
@@ -189,15 +224,16 @@ class View:
     sort: str = ""
     group_by: tuple[str, ...] = ()
 
-    def shown(self) -> list[Column]:
-        """The columns, without those that the titles say.
+    def shown(self, summaries: Sequence[Summary]) -> list[Column]:
+        """The columns of a table of these cases, without those that the titles say.
 
         Raises:
             BenchmnistError: if there is no such column.
         """
-        chosen = self.columns or FIGURES
+        columns = Columns(s.result for s in summaries)
+        chosen = self.columns or columns.figures
         telling = () if {*chosen} & {"case", *IDENTITY} else IDENTITY
-        return [column(key) for key in (*telling, *chosen) if key not in self.group_by]
+        return [columns.column(key) for key in (*telling, *chosen) if key not in self.group_by]
 
     def groups(self, summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
         """The rows in their order, by the title that they stand under.
@@ -206,7 +242,8 @@ class View:
             BenchmnistError: if there is no such column.
         """
         groups: dict[str, list[Summary]] = {}
-        by = [column(key) for key in self.group_by]
+        columns = Columns(s.result for s in summaries)
+        by = [columns.column(key) for key in self.group_by]
         for s in self._sorted(summaries):
             title = " · ".join("–" if (value := c.value(s)) is None else c.show(value) for c in by)
             groups.setdefault(title, []).append(s)
@@ -215,7 +252,7 @@ class View:
     def _sorted(self, summaries: Sequence[Summary]) -> list[Summary]:
         if not self.sort:
             return [*summaries]
-        by = column(self.sort.removeprefix("-"))
+        by = Columns(s.result for s in summaries).column(self.sort.removeprefix("-"))
         descending = (by.best == "max") != self.sort.startswith("-")
         values = [(leading(by.value(s)), s) for s in summaries]
         there = [(value, s) for value, s in values if value is not None]

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tabulate import tabulate
 
-from benchmnist.analysis.figures import measured
+from benchmnist.analysis.figures import drawn_metrics
 from benchmnist.analysis.summary import group_title
-from benchmnist.metrics import CURVES
 from benchmnist.reports.columns import mean_and_std, three_figures
 from benchmnist.reports.html import page
 from benchmnist.reports.plots import DASHES, MARKERS, Curve, group_file, optimizer_styles, overlay
@@ -184,7 +183,7 @@ def draw_comparison(comparison: Comparison, folder: Path) -> dict[str, str]:
     files = {}
     for group, curves in _curves(comparison).items():
         drawn = [curve for curve in curves if curve.result.has_epochs]
-        for metric in measured((curve.result for curve in drawn), CURVES) if drawn else ():
+        for metric in drawn_metrics([curve.result for curve in drawn]) if drawn else ():
             name = group_file(group, metric)
             write_file(folder / name, overlay(group_title(group), drawn, metric))
             files[f"{metric.title} of {group_title(group)}"] = name

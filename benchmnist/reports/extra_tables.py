@@ -13,7 +13,6 @@ from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.targets import profiles, split, times_to_target
 from benchmnist.analysis.verdicts import judge, telling
-from benchmnist.metrics import COMPARABLE, PRIMARY, find_metric
 from benchmnist.reports.columns import three_figures
 from benchmnist.reports.tables import escape_markdown
 from benchmnist.text import counted
@@ -57,24 +56,24 @@ def _namer(run: RunResult) -> Callable[[CaseResult], str]:
     return lambda result: result.id.split("/", 1)[1] if one else result.id
 
 
-def verdict_sheet(run: RunResult, wanted: Metric | str = PRIMARY) -> Sheet | None:
+def verdict_sheet(run: RunResult, wanted: Metric | str | None = None) -> Sheet | None:
     """Each case beside its baseline and its neighbours; None where nothing stands beside anything.
 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
-    metric = find_metric(wanted, COMPARABLE)
-    shown = telling(judge(run.cases, metric))
+    shown = telling(judge(run.cases, wanted))
     if not shown:
         return None
     with_margin = any(v.margin is not None for v in shown)
     name = _namer(run)
+    differing = " or ".join(dict.fromkeys(f"the {v.metric.says}, {_in(v.metric)}" for v in shown))
     return Sheet(
         "Verdicts",
         ("case", "beside", "verdict", "difference", "interval", "p", "seeds"),
         3,
         tuple((name(v.one), name(v.other), *_verdict_row(v)) for v in shown),
-        f"difference: of the {metric.says}, {_in(metric)}, seed by seed; interval: of its mean, "
+        f"difference: of {differing}, seed by seed; interval: of its mean, "
         f"{1 - LEVEL:.0%}; p: of the paired t test, corrected for all comparisons of the run (Holm)"
         + ("; equivalent: shown to be less than the suite's margin (TOST)" if with_margin else ""),
     )
@@ -96,7 +95,7 @@ def _verdict_row(v: Verdict) -> tuple[str, ...]:
 
 def _in(metric: Metric) -> str:
     """How a difference of the metric is shown."""
-    return "as a ratio" if metric.ratio else f"in {'points' if metric.unit == '%' else metric.unit}"
+    return "as a ratio" if metric.ratio else f"in {metric.points}"
 
 
 def _change(v: Verdict, difference: float) -> str:

@@ -18,11 +18,11 @@ from importlib import resources
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from benchmnist.analysis.figures import mean_curve, measured, trial_curve
+from benchmnist.analysis.figures import drawn_metrics, mean_curve, measured, metrics_of, trial_curve
 from benchmnist.analysis.findings import findings
 from benchmnist.analysis.summary import group_title, summarise_all
-from benchmnist.metrics import CURVES, EPOCH_SECONDS, METRICS
-from benchmnist.reports.columns import COLUMNS, FIGURES, column, leading
+from benchmnist.metrics import EPOCH_SECONDS
+from benchmnist.reports.columns import Columns, leading
 from benchmnist.reports.extra_tables import SHEETS, model_sheets
 from benchmnist.reports.facts import case_facts, environments, run_facts
 from benchmnist.reports.pictures import pictures
@@ -48,7 +48,6 @@ SYMBOLS = {
 }
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 DIGITS = 6  # of a figure in the page
-EPOCH_METRICS = tuple(metric for metric in METRICS if metric.level == "epoch")
 
 
 def report_page(run: RunResult, drawn: Mapping[str, bytes] | None = None) -> str:
@@ -123,14 +122,15 @@ def _embedded(picture: bytes) -> str:
 
 def _columns(summaries: Sequence[Summary]) -> list[Column]:
     """What tells the rows apart, then their figures, then whatever else is not the same in all of them."""
-    first = ("optimizer", "model", *FIGURES)
-    not_judged = [metric.key for metric in METRICS if metric.better is None]
+    columns = Columns(s.result for s in summaries)
+    first = ("optimizer", "model", *columns.figures)
+    not_judged = [metric.key for metric in columns.metrics if metric.better is None]
     others = [
         each
-        for each in COLUMNS
+        for each in columns
         if each.key not in ("case", *first, *not_judged) and len({str(each.value(s)) for s in summaries}) > 1
     ]
-    return [*map(column, first), *others]
+    return [*map(columns.column, first), *others]
 
 
 def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -> str:
@@ -146,10 +146,11 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
     styles = {curve.name: curve.style for curves in drawn.values() for curve in curves}
     names = [*styles]
     results = [curve.result for curves in drawn.values() for curve in curves]
-    drawn_metrics, history = measured(results, CURVES), measured(results, EPOCH_METRICS)
+    curves_of = drawn_metrics(results)
+    history = measured(results, [metric for metric in metrics_of(results) if metric.level == "epoch"])
     series = {
         title: [
-            {"id": c.result.id, "method": names.index(c.name), **_series(c.result, drawn_metrics, history)}
+            {"id": c.result.id, "method": names.index(c.name), **_series(c.result, curves_of, history)}
             for c in curves
         ]
         for title, curves in drawn.items()
@@ -161,7 +162,7 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
             "unit": f" ({metric.unit})" if metric.unit else "",
             "error": metric.is_share,
         }
-        for metric in drawn_metrics
+        for metric in curves_of
     ]
     payload = {
         "metrics": metrics,
@@ -201,7 +202,7 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
                 "index": index,
                 "title": title,
                 "names": [curve.name for curve in drawn[title]],
-                "figures": _figures(found, drawn_metrics),
+                "figures": _figures(found, curves_of),
             }
             for index, (title, found) in enumerate(series.items())
         ],

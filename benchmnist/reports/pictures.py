@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from matplotlib.figure import Figure
 
-from benchmnist.analysis.figures import measured
+from benchmnist.analysis.figures import drawn_metrics
 from benchmnist.analysis.searches import CHANCE, best_so_far, expected_best
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.targets import profiles
-from benchmnist.metrics import CURVES
 from benchmnist.reports.plots import (
     Curve,
     group_file,
@@ -64,7 +63,7 @@ def all_pictures(run: RunResult) -> Iterator[Picture]:
     for group, results in groups_of(run).items():
         title = group_title(group)
         curves = [Curve(r.case.method, r, styles[r.case.method]) for r in results]
-        for metric in measured(run.cases, CURVES):
+        for metric in drawn_metrics(run.cases):
             yield Picture(
                 f"{metric.label}: {title}", group_file(group, metric), partial(overlay, title, curves, metric)
             )

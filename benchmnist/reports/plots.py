@@ -9,9 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
-from benchmnist.analysis.figures import mean_curve, measured
+from benchmnist.analysis.figures import drawn_metrics, mean_curve
 from benchmnist.analysis.summary import by_group, group_title
-from benchmnist.metrics import CURVES
 from benchmnist.runs.store import PLOTS, write_file
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def draw_plots(run: RunResult) -> Plots:
     """
     styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
     drawn = [result for result in run.cases if result.has_epochs]
-    metrics = measured(drawn, CURVES)
+    metrics = drawn_metrics(drawn)
     groups: dict[Group, dict[str, str]] = {}
     for group, results in groups_of(run).items():
         groups[group] = {}

@@ -13,18 +13,17 @@ from benchmnist.analysis.figures import MeanStd, seed_figure
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.errors import BenchmnistError, nearest
 from benchmnist.extensions.kinds import SETTINGS
-from benchmnist.metrics import METRICS
-from benchmnist.reports.columns import COLUMNS, View
+from benchmnist.reports.columns import Columns, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from benchmnist.analysis.summary import Summary
-    from benchmnist.metrics import Level
+    from benchmnist.metrics import Level, Metric
     from benchmnist.reports.columns import Column
     from benchmnist.runs.results import CaseResult, RunResult, TrialResult
 
-IDENTITY = ("case", "dataset", "model", "optimizer", "method", "label", "schedule")
+IDENTITY = ("case", "dataset", "model", "optimizer", "method", "label", *(kind.name for kind in SETTINGS))
 """The keys that tell cases apart; `method` is the optimizer with what the suite varies beside it."""
 COUNTED: dict[Level, tuple[str, ...]] = {
     "case": (),
@@ -71,13 +70,14 @@ def records(run: RunResult, level: Level = "case", view: View | None = None) -> 
     ordered = [s for members in chosen.groups(summarise_all(run.cases)).values() for s in members]
     parameters = [*dict.fromkeys(name for s in ordered for name in _parameters(s.result))]
     if level == "case" and chosen.columns:
-        columns = chosen.shown()
+        columns = chosen.shown(ordered)
         return _records((_figures(s, columns) for s in ordered), _keys(columns))
-    known = (*IDENTITY, *parameters, *COUNTED[level], *_measured(level))
+    columns_of_run = Columns(run.cases)
+    known = (*IDENTITY, *parameters, *COUNTED[level], *_measured(level, columns_of_run))
     header = known
     if chosen.columns:
         header = tuple(dict.fromkeys(("case", *COUNTED[level], *(_known(key, known) for key in chosen.columns))))
-    return _records((row for s in ordered for row in _rows(s, level)), header)
+    return _records((row for s in ordered for row in _rows(s, level, columns_of_run)), header)
 
 
 def _records(rows: Iterator[dict[str, Any]], header: Sequence[str]) -> Records:
@@ -90,39 +90,39 @@ def _known(key: str, known: Sequence[str]) -> str:
     return key
 
 
-def _measured(level: Level) -> tuple[str, ...]:
+def _measured(level: Level, columns: Columns) -> tuple[str, ...]:
     """The keys of the figures of a level."""
     if level == "case":
-        return (*_keys(_case_columns()), *_settings(None))
+        return (*_keys(_case_columns(columns)), *_settings(None))
     levels = ("seed", "epoch") if level == "seed" else (level,)
     more = ("epochs", "checkpoint") if level == "seed" else ()
-    return (*(metric.key for metric in METRICS if metric.level in levels), *more)
+    return (*(metric.key for metric in columns.metrics if metric.level in levels), *more)
 
 
-def _case_columns() -> list[Column]:
+def _case_columns(columns: Columns) -> list[Column]:
     """The columns that IDENTITY and the hyperparameters do not cover."""
-    return [column for column in COLUMNS if column.key not in (*IDENTITY, "params")]
+    return [column for column in columns if column.key not in (*IDENTITY, "params")]
 
 
 def _keys(columns: Sequence[Column]) -> list[str]:
     return [key for c in columns for key in ((c.key, f"{c.key}_std") if c.over_seeds else (c.key,))]
 
 
-def _rows(s: Summary, level: Level) -> Iterator[dict[str, Any]]:
+def _rows(s: Summary, level: Level, columns: Columns) -> Iterator[dict[str, Any]]:
     """The rows of a case, each with all of its keys."""
     result = s.result
     about = _identity(result) | _parameters(result)
     if level == "case":
-        yield about | _figures(s, _case_columns()) | _settings(result)
+        yield about | _figures(s, _case_columns(columns)) | _settings(result)
         return
     for trial in result.trials:
-        yield from ({**about, "seed": trial.seed, **row} for row in _of_trial(trial, level))
+        yield from ({**about, "seed": trial.seed, **row} for row in _of_trial(trial, level, columns.metrics))
 
 
-def _of_trial(trial: TrialResult, level: Level) -> Iterator[dict[str, Any]]:
-    at_level = [metric for metric in METRICS if metric.level == level]
+def _of_trial(trial: TrialResult, level: Level, metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
+    at_level = [metric for metric in metrics if metric.level == level]
     if level == "seed":
-        found = {m.key: seed_figure(trial, m) for m in METRICS if m.level in ("seed", "epoch")}
+        found = {m.key: seed_figure(trial, m) for m in metrics if m.level in ("seed", "epoch")}
         yield {"status": trial.status, **found, "epochs": len(trial.epochs), "checkpoint": trial.checkpoint}
         return
     for epoch in trial.epochs:

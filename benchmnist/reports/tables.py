@@ -9,8 +9,7 @@ from tabulate import tabulate
 
 from benchmnist.analysis.noise_floor import noise_floors
 from benchmnist.analysis.summary import summarise_all
-from benchmnist.metrics import METRICS, PRIMARY
-from benchmnist.reports.columns import GAIN_KEY, IDENTITY, SPEEDUP_KEY, View, leading
+from benchmnist.reports.columns import IDENTITY, Columns, View, leading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,14 +26,14 @@ MARK = "*"
 LEAST_WIDTH = 8  # of a column of words
 
 
-def _meanings() -> str:
+def _meanings(columns: Columns) -> str:
     """What the columns say that tables have by default."""
     said = []
-    for metric in METRICS:
+    for metric in columns.metrics:
         if metric.main and metric.level != "step":
             over = ", mean ± sample std over seeds" if metric.spread and metric.level != "case" else ""
             said.append(f"{metric.name}: {metric.says}{over}")
-        if metric == PRIMARY:
+        if metric in columns.primary:
             said.append("best: of any epoch and seed")
     return "; ".join(
         (*said, "speed and gain: against the suite's baseline on the same model", "* best of its column")
@@ -43,7 +42,7 @@ def _meanings() -> str:
 
 def legend(results: Sequence[CaseResult]) -> str:
     """What the columns say, and how the times of these results were taken, where that was not one by one."""
-    words = _meanings()
+    words = _meanings(Columns(results))
     if any(result.case.control for result in results):
         words += "; in brackets: less than the noise floor, by which the baseline differs from itself"
     together = sorted({result.side_by_side for result in results} - {1})
@@ -94,17 +93,17 @@ def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> dict[str, 
                 row.append(Cell(None, "–"))
             else:
                 is_best = wanted is not None and column.figure(value) == wanted
-                noise = _is_noise(column.key, value, floors.get(s.result.case.group))
+                noise = _is_noise(column, value, floors.get(s.result.case.group))
                 text = column.show(value)
                 row.append(Cell(value, f"({text})" if noise else text, is_best, noise))
     return rows
 
 
-def _is_noise(key: str, value: Any, floor: Floor | None) -> bool:
+def _is_noise(column: Column, value: Any, floor: Floor | None) -> bool:
     """Whether a difference from the baseline is less than what comes about by itself."""
-    if floor is not None and key == GAIN_KEY and floor.accuracy is not None:
-        return bool(abs(value) <= floor.accuracy)
-    if floor is not None and key == SPEEDUP_KEY and floor.ratio is not None:
+    if floor is not None and column.beside == "difference" and floor.primary is not None:
+        return bool(abs(value) <= floor.primary)
+    if floor is not None and column.beside == "ratio" and floor.ratio is not None:
         return bool(1 / floor.ratio <= value <= floor.ratio)
     return False
 
@@ -114,7 +113,7 @@ class ComparisonTable:
 
     def __init__(self, summaries: Sequence[Summary], view: View | None = None) -> None:
         chosen = view or View(group_by=IDENTITY[:2])
-        self.columns = chosen.shown()
+        self.columns = chosen.shown(summaries)
         self.groups = chosen.groups(summaries)
         self.rows = cells(summaries, self.columns)
 
@@ -168,7 +167,7 @@ def render(run: RunResult, form: str, view: View | None = None) -> str:
     chosen = view or View()
     summaries = summarise_all(run.cases)
     groups = chosen.groups(summaries)
-    columns = chosen.shown()
+    columns = chosen.shown(summaries)
     rows = cells(summaries, columns)
     parts = []
     for title, members in groups.items() or {"": []}.items():

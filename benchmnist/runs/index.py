@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import case_figure
 from benchmnist.errors import StoreError
-from benchmnist.metrics import PRIMARY
 from benchmnist.runs.store import (
     CHECKPOINTS,
     LOCK,
@@ -67,7 +66,9 @@ def _stored(path: Path) -> StoredRun:
         return StoredRun(path, path.parent.name, "damaged", bytes=taken)
     whole = [result for _, result in readable_cases(path) if result.status in WITH_FIGURES]
     reached = [
-        (figure.mean, result.id) for result in whole if (figure := case_figure(result, PRIMARY)) is not None
+        (figure.mean, result.id)
+        for result in whole
+        if (figure := case_figure(result, result.case.primary)) is not None
     ]
     status = record.status if record.status != "running" or RunFolder(path).is_locked() else "killed"
     best = max(reached, default=None)

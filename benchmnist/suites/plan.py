@@ -70,6 +70,7 @@ class _Planner:
         self.suite, self.registry, self.options = suite, registry, options
         self.offers: Mapping[str, Offers[Any]] = registry.by_kind
         self.problems = list(suite.problems)
+        self.refused = False  # whether any case was, so that its method may be missing
         self.known: dict[tuple[Kind, str], list[Component]] = {}  # by kind and name
 
     def plan(self) -> Plan:
@@ -199,6 +200,7 @@ class _Planner:
             made_for = self.registry.datasets[dataset.use].spec.task
             found = self.components(TASK, [made_for], self.listed(DATASET, block, path))
             if not found:
+                self.refused = True
                 return None
             task = found[0]
         spec = self.registry.tasks[task.use].spec
@@ -217,6 +219,7 @@ class _Planner:
         if block.target_accuracy is not None and PRIMARY.key not in evaluates:
             self.report(f"the task {task.use!r} has no accuracy", *self.where(path, "target_accuracy"))
         if len(self.problems) > before:
+            self.refused = True
             return None
         return {TASK.name: task, METRIC.plural: tuple(metrics), "evaluates": tuple(evaluates.values())}
 
@@ -330,7 +333,7 @@ class _Planner:
 
     def check_baselines(self, cases: Iterable[Case]) -> None:
         """A baseline has to be the label of an optimizer in the suite."""
-        if any(kind == OPTIMIZER and not found for (kind, _), found in self.known.items()):
+        if self.refused or any(kind == OPTIMIZER and not found for (kind, _), found in self.known.items()):
             return  # one was refused, and reported; the baseline may be meant to be that one
         labels = {case.method for case in cases}
         for index, block in enumerate(self.suite.blocks):

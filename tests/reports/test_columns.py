@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmnist.reports.columns import COLUMNS, FIGURES, IDENTITY, compact, size, three_figures
+from benchmnist.reports.columns import IDENTITY, Columns, compact, size, three_figures
 
 UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 
@@ -34,6 +34,6 @@ def test_a_rate_is_short_and_right(value: float) -> None:
 
 
 def test_every_column_has_a_key_of_its_own() -> None:
-    keys = [column.key for column in COLUMNS]
+    keys = [column.key for column in Columns()]
     assert len(keys) == len({*keys})
-    assert {*FIGURES, *IDENTITY} <= {*keys}
+    assert {*Columns().figures, *IDENTITY} <= {*keys}

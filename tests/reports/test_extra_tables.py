@@ -8,7 +8,7 @@ from made_up import made_up_run, seeds_result
 from rich.console import Console
 
 from benchmnist.analysis.summary import summarise_all
-from benchmnist.reports.columns import column
+from benchmnist.reports.columns import Columns
 from benchmnist.reports.extra_tables import SHEETS, model_sheets, rich_sheet
 from benchmnist.reports.html import report_page
 from benchmnist.reports.markdown import part_of_report, report
@@ -152,7 +152,7 @@ def test_what_is_less_than_the_noise_floor_stands_in_brackets() -> None:
     near = seeds_result("fc", "near", around(90.06), baseline="sgd", seconds=1.02)
     far = seeds_result("fc", "far", around(97), baseline="sgd", seconds=3.0)
     results = [sgd, control, near, far]
-    found = cells(summarise_all(results), [column("accuracy_gain"), column("speedup")])
+    found = cells(summarise_all(results), [Columns().column("accuracy_gain"), Columns().column("speedup")])
     assert [cell.text for cell in found["mnist/fc/near"]] == ["(+0.06)", "(0.98×)"]
     assert [cell.text for cell in found["mnist/fc/far"]] == ["+7.00", "0.33×"]
     assert "in brackets: less than the noise floor" in legend(results)

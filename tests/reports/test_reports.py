@@ -11,9 +11,9 @@ from rich.console import Console
 from training_support import component, make_case
 
 from benchmnist.analysis.summary import summarise_all
-from benchmnist.metrics import CURVES
+from benchmnist.metrics import curves
 from benchmnist.reports import write_report
-from benchmnist.reports.columns import FIGURES, View
+from benchmnist.reports.columns import Columns, View
 from benchmnist.reports.plots import optimizer_styles
 from benchmnist.reports.tables import ComparisonTable, cells, render
 from benchmnist.runs.results import CaseResult, EpochResult, RunResult
@@ -73,7 +73,7 @@ def test_no_figure_is_ever_cut(name: str) -> None:
 
 
 def test_the_best_of_each_column_is_marked_within_its_dataset() -> None:
-    columns = View(("accuracy", "epoch_seconds", "case")).shown()
+    columns = View(("accuracy", "epoch_seconds", "case")).shown([])
     rows = [*cells(summarise_all(RESULTS), columns).values()]
     accuracy, seconds = 0, 1
     assert [row[accuracy].best for row in rows] == [False, True, False, False]  # alone in kmnist: nothing to beat
@@ -88,7 +88,7 @@ def run_of(path: Path, results: list[CaseResult], small_run: RunResult) -> RunRe
 
 def test_a_markdown_table_has_a_row_for_each_case(tmp_path: Path, small_run: RunResult) -> None:
     header, rule, *rows = render(run_of(tmp_path, RESULTS, small_run), "markdown").splitlines()
-    assert header.count("|") == rule.count("|") == len(FIGURES) + 4
+    assert header.count("|") == rule.count("|") == len(Columns().figures) + 4
     assert len(rows) == 4
     assert "| **90.50 ± 0.71** |" in rows[1]
 
@@ -146,7 +146,7 @@ def test_plots_of_every_kind_of_case_are_drawn(tmp_path: Path, small_run: RunRes
     text = report.read_text("utf-8")
     assert "Boom: {oh}" in text
     assert "diverged 2/2" in text
-    assert len(list((tmp_path / "plots").glob("*.png"))) == 5 + 3 * len(CURVES)
+    assert len(list((tmp_path / "plots").glob("*.png"))) == 5 + 3 * len(curves())
 
 
 def test_an_optimizer_looks_the_same_in_every_plot_and_like_no_other() -> None:
