@@ -1,0 +1,150 @@
+"""A kind of plugin is one entry: what derives from KINDS has a kind that is added as CONTRIBUTING.md says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import benchmnist
+from benchmnist.extensions import hookspecs
+from benchmnist.extensions.kinds import IN_SUITES, KINDS, PARTS, SETS
+from benchmnist.suites.cases import Case
+from benchmnist.suites.schema import CASES, DEFAULTS
+from benchmnist.testing import CHECKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+PLUGIN = """
+from benchmnist import hookimpl
+from benchmnist.extensions.specs import AugmentationSpec
+
+
+def build(*, probability=0.5):
+    if not 0 <= probability <= 1:
+        raise ValueError(f"probability must be between 0 and 1, not {probability}")
+    return lambda images: images
+
+
+@hookimpl
+def benchmnist_augmentations():
+    return [AugmentationSpec(name="flip", summary="turns images over", build=build)]
+"""
+SUITE = """
+[suite]
+name = "small"
+[defaults]
+epochs = 1
+seeds = 1
+train_size = 100
+test_size = 100
+[augmentations.often]
+use = "flip"
+sweep.probability = [0.8, 0.9]
+[[cases]]
+models = ["logistic"]
+optimizers = ["sgd"]
+augmentations = ["flip", "often"]
+"""
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Runs a command of a copy of the package, which has one kind more, and a plugin of that kind."""
+    folder = tmp_path_factory.mktemp("changed")
+    package = shutil.copytree(Path(benchmnist.__file__).parent, folder / "benchmnist")
+    recipe = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## Recipe: add a kind of plugin\n")[2]
+    spec, hook, entry, field, checks = re.findall(r"```py\n(.*?)```", recipe.partition("\n## ")[0], re.DOTALL)
+    extensions = package / "extensions"
+    for file, before, added in (
+        (extensions / "specs.py", "@dataclass(frozen=True, eq=False)\nclass Dataset:", f"{spec}\n\n"),
+        (extensions / "hookspecs.py", "@hookspec\ndef benchmnist_executors", f"{hook}\n\n"),
+        (extensions / "kinds.py", "KINDS = (", entry),
+        (extensions / "kinds.py", "EXECUTOR)\n", "AUGMENTATION, "),
+        (extensions / "kinds.py", "    DatasetSpec,\n", "    AugmentationSpec,\n"),
+        (package / "suites" / "cases.py", "    schedule: Component | None = None\n", field),
+    ):
+        text = file.read_text("utf-8")
+        assert text.count(before) == 1, before
+        file.write_text(text.replace(before, added + before), "utf-8")
+    (package / "testing" / "augmentations.py").write_text(checks, "utf-8")
+    (folder / "benchmnist_flip.py").write_text(PLUGIN, "utf-8")
+    info = folder / "benchmnist_flip-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: benchmnist-flip\nVersion: 1.0\n", "utf-8")
+    (info / "entry_points.txt").write_text("[benchmnist]\nflip = benchmnist_flip\n", "utf-8")
+    (folder / "suite.toml").write_text(SUITE, "utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(folder), "BENCHMNIST_DEVICE": "cpu", "COLUMNS": "200"}
+
+    def run(*arguments: str | Path, code: int = 0) -> str:
+        line = [sys.executable, "-m", "benchmnist", *map(str, arguments)]
+        done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+def test_a_new_kind_is_listed_and_checked(command: Callable[..., str]) -> None:
+    assert re.search(
+        r"Augmentations *\naugmentation .*\nflip +turns images over +benchmnist-flip", command("plugins")
+    )
+    checked = command("check", "flip")
+    assert "augmentation flip, of benchmnist-flip 1.0" in checked
+    assert "1 kept, 0 missed" in checked
+
+
+def test_a_suite_configures_sweeps_and_crosses_a_new_kind(command: Callable[..., str]) -> None:
+    shown = command("run", "suite.toml", "--dry-run")
+    for name, parameters in (
+        ("flip", "augmentation=flip"),
+        ("often/probability-0.8", "probability=0.8 augmentation=flip"),
+        ("often/probability-0.9", "probability=0.9 augmentation=flip"),
+    ):
+        assert re.search(rf"mnist/logistic/sgd/{name} .*{parameters}", shown)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ('cases.0.augmentations=["flop"]', "no augmentation is called 'flop'. Did you mean 'flip'?"),
+        ("augmentations.often.chance=1", "'flip' takes no parameter 'chance'"),
+        (
+            "augmentations.often.sweep.probability=[2]",
+            "'flip' refuses: probability must be between 0 and 1, not 2",
+        ),
+        ('augmentation.often.use="flip"', "unknown table. Did you mean 'augmentations'?"),
+    ],
+)
+def test_a_mistake_in_a_new_kind_is_found_before_any_training(
+    command: Callable[..., str], assignment: str, expected: str
+) -> None:
+    shown = command("run", "suite.toml", "--dry-run", "--set", assignment, code=2)
+    assert expected in " ".join(shown.split())
+
+
+def test_a_run_keeps_and_shows_a_new_kind(command: Callable[..., str], tmp_path: Path) -> None:
+    command("run", "suite.toml", "--executor", "inline", "--no-checkpoints", "--out", tmp_path)
+    (run,) = (tmp_path / "small").iterdir()
+    rows = json.loads(command("report", run, "--format", "json"))
+    assert [row["augmentation"] for row in rows] == ["flip", "often/probability-0.8", "often/probability-0.9"]
+    assert rows[1]["augmentation.probability"] == 0.8
+    assert len({row["key"] for row in rows}) == 3
+
+
+def test_each_kind_has_what_its_entry_says() -> None:
+    assert [*CHECKS] == [kind.name for kind in KINDS]
+    assert all(CHECKS.values())
+    assert {kind.hook for kind in KINDS} == {name for name in vars(hookspecs) if name.startswith("benchmnist_")}
+    assert {kind.name for kind in PARTS} | {kind.plural for kind in SETS} <= {*Case.model_fields}
+    assert {kind.plural for kind in IN_SUITES} <= {*CASES.model_fields}
+    assert {kind.name for kind in PARTS if kind.has_setting} <= {*DEFAULTS.model_fields}
