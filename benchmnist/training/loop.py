@@ -145,13 +145,16 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[Epoch, N
             session.measure_memory()
             try:
                 for seeds in [case.seeds] if way.stacked else [(seed,) for seed in case.seeds]:
-                    yield from train_trial(setting, way, seeds, trials, keep=keep, reference=reference)
+                    ended, error = yield from train_trial(setting, way, seeds, keep=keep, reference=reference)
+                    trials += ended
+                    if error:
+                        break
             finally:
                 memory = session.peak_memory()
     except CaptureError:
         raise
     except Exception:  # noqa: BLE001 - a plugin's model or optimizer may raise anything
-        error = traceback.format_exc()
+        error = error or traceback.format_exc()  # of what came first, if the device is broken since
     return CaseResult(
         case=case,
         status="failed" if error else worst(trial.status for trial in trials),
@@ -194,17 +197,22 @@ def train_trial(
     setting: Setting,
     way: FastPath,
     seeds: tuple[int, ...],
-    trials: list[TrialResult],
     *,
     keep: Keep | None,
     reference: Reference | None,
-) -> Generator[Epoch, None, None]:
-    """Trains a case with one seed, or with several that are stacked; adds what came of each, however it ends."""
+) -> Generator[Epoch, None, tuple[list[TrialResult], str | None]]:
+    """Trains a case with one seed, or with several that are stacked.
+
+    Yields each epoch, to be `run`; returns the result of each seed, and the traceback if training raised.
+
+    Raises:
+        CaptureError: as `train_case`.
+    """
     case, device = setting.case, setting.device
     epochs: dict[int, list[EpochResult]] = {seed: [] for seed in seeds}
     statuses: dict[int, Status] = dict.fromkeys(seeds, "failed")
     checkpoints: dict[int, str | None] = {}
-    setup_seconds = 0.0
+    setup_seconds, error = 0.0, None
     clock = Clock(device)
     start = clock()
     try:
@@ -249,18 +257,23 @@ def train_trial(
                     weights = trial.alone(place).model.state_dict()
                 checkpoints[seed] = keep(seed, weights)
             statuses[seed] = "diverged" if statuses[seed] == "diverged" else "completed"
+    except CaptureError:
+        raise
+    except Exception:  # noqa: BLE001 - a plugin's model or optimizer may raise anything
+        error = traceback.format_exc()
     finally:
         way.engine.release()
-        trials += [
-            TrialResult(
-                seed=seed,
-                status=statuses[seed],
-                epochs=tuple(epochs[seed]),
-                setup_seconds=setup_seconds,
-                checkpoint=checkpoints.get(seed),
-            )
-            for seed in seeds
-        ]
+    results = [
+        TrialResult(
+            seed=seed,
+            status=statuses[seed],
+            epochs=tuple(epochs[seed]),
+            setup_seconds=setup_seconds,
+            checkpoint=checkpoints.get(seed),
+        )
+        for seed in seeds
+    ]
+    return results, error
 
 
 def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> dict[str, float]:

@@ -100,19 +100,17 @@ class Trial:
         rate = self.optimizer.param_groups[0].get("lr")
         return None if rate is None else float(rate)
 
-    def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Forward, backward, update, schedule. Returns the loss before the update, a scalar on the device.
+    def step(self, images: Tensor, labels: Tensor, *, moves_schedule: bool = True) -> Tensor:
+        """Makes a step: forward, backward, update, schedule. Returns the loss before it, a scalar on the device.
+
+        Args:
+            images: Float32 [N, C, H, W], on the device.
+            labels: Their labels, [N, …], on the device.
+            moves_schedule: False leaves the schedule out: what is left may be captured and replayed.
 
         Raises:
-            TrialError: if the optimizer wants a closure and then does not call it.
+            TrialError: if the optimizer asks for a closure and then does not call it.
         """
-        loss = self.update(images, labels)
-        if self.schedule is not None:
-            self.schedule.step()
-        return loss
-
-    def update(self, images: Tensor, labels: Tensor) -> Tensor:
-        """A step without the schedule: what may be captured and replayed."""
         losses: list[Tensor] = []  # more than one where the optimizer asks for them
 
         def loss_and_gradients() -> Tensor:
@@ -133,6 +131,8 @@ class Trial:
             self.optimizer.step()
         if not losses:
             raise TrialError(f"the optimizer {self.spec.name!r} says that it needs a closure, and did not call it")
+        if moves_schedule and self.schedule is not None:
+            self.schedule.step()
         return losses[0]
 
     def losses(self, images: Tensor, labels: Tensor) -> Tensor:

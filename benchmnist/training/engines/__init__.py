@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-import torch
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from torch import Tensor
 
     from benchmnist.training.trial import Trial
@@ -59,8 +55,3 @@ class Engine(Protocol):
     def release(self) -> None:
         """Lets go of the trial that it has trained, and of what was made for it."""
         return
-
-
-def step_by_step(trial: Trial, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """The plain way to train on batches that are on the device: one step after the other."""
-    return torch.stack([trial.step(images, labels) for images, labels in batches], dim=-1)

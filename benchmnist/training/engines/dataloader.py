@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from benchmnist.training.engines import Engine, step_by_step
+from benchmnist.training.engines import Engine
 from benchmnist.training.torchvision_repair import import_torchvision
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class DataLoaderEngine(Engine):
 
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
         """See Engine."""
-        return step_by_step(trial, self._batches(order))
+        return torch.stack([trial.step(*batch) for batch in self._batches(order)], dim=-1)
 
     def _batches(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         # A DataLoader draws a number from its generator; with one of its own it leaves dropout's alone.

@@ -214,7 +214,7 @@ class _Recording:
     def _step(self, size: int) -> None:
         """Makes a step; this is what is captured: nothing in it depends on the host."""
         chosen = self.order.index_select(-1, self.places[:size] + self.step * self.engine.batch_size)
-        loss = self.trial.update(*self.engine.fetch(chosen))
+        loss = self.trial.step(*self.engine.fetch(chosen), moves_schedule=False)
         self.losses.index_copy_(-1, self.step, loss.float().unsqueeze(-1))
         self.step.add_(1)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmnist.training.engines import Engine, step_by_step
+import torch
+
+from benchmnist.training.engines import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +35,7 @@ class ResidentEngine(Engine):
 
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
         """See Engine."""
-        return step_by_step(trial, self._batches(order))
+        return torch.stack([trial.step(*batch) for batch in self._batches(order)], dim=-1)
 
     def _batches(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for chosen in order.split(self.batch_size, dim=-1):
