@@ -1,8 +1,8 @@
-"""The hooks: what a plugin implements, and the first page that its author reads.
+"""The hooks that a plugin implements; the first page that its author reads.
 
-A plugin is a module named by an entry point of the group `benchmnist`. It decorates the hooks that it
-implements with `benchmnist.hookimpl`; each returns specs, and none changes anything. Each is called once in a
-process, when plugins are found.
+A plugin is a module that an entry point of the group `benchmnist` names. It decorates each hook that it
+implements with `benchmnist.hookimpl`. A hook returns specs and changes nothing. BenchMNIST calls every hook
+whenever it looks for plugins, which may be several times in a process.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     )
 
 HOOK_API = 1
-"""The version of what is between us and a plugin: the hooks, the specs, and how what they build is called.
+"""The version of the interface: the hooks, the specs, and how each `build` is called.
 
-It grows when a plugin that was right would no longer be; a new hook, or a new attribute of a spec with a
-default, does not make it grow. A plugin may say which it was written for, `BENCHMNIST_API = 1` in its module; if
-that is not ours it is not loaded, and is told why. Every run records ours.
+It increases when a correct plugin would no longer work. A new hook, or a new attribute of a spec with a default,
+does not increase it. A plugin may state the version for which it was written: `BENCHMNIST_API = 1` in its module.
+If that is another version, the plugin is not loaded, and `benchmnist plugins` shows why. Every run records the
+version.
 """
 
 hookspec = pluggy.HookspecMarker("benchmnist")
@@ -38,7 +39,7 @@ hookimpl = pluggy.HookimplMarker("benchmnist")
 
 @hookspec
 def benchmnist_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
-    """Return the models that you offer.
+    """Returns the models that the plugin offers.
 
     Example:
         import math
@@ -61,7 +62,7 @@ def benchmnist_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def benchmnist_optimizers() -> Iterable[OptimizerSpec]:  # type: ignore[empty-body]
-    """Return the optimizers that you offer.
+    """Returns the optimizers that the plugin offers.
 
     Example:
         import torch
@@ -81,7 +82,7 @@ def benchmnist_optimizers() -> Iterable[OptimizerSpec]:  # type: ignore[empty-bo
 
 @hookspec
 def benchmnist_schedules() -> Iterable[ScheduleSpec]:  # type: ignore[empty-body]
-    """Return the learning-rate schedules that you offer.
+    """Returns the learning-rate schedules that the plugin offers.
 
     Example:
         from torch.optim.lr_scheduler import PolynomialLR
@@ -101,7 +102,7 @@ def benchmnist_schedules() -> Iterable[ScheduleSpec]:  # type: ignore[empty-body
 
 @hookspec
 def benchmnist_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
-    """Return the datasets that you offer.
+    """Returns the datasets that the plugin offers.
 
     Example:
         import torch
@@ -125,7 +126,7 @@ def benchmnist_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def benchmnist_tasks() -> Iterable[TaskSpec]:  # type: ignore[empty-body]
-    """Return the tasks that you offer.
+    """Returns the tasks that the plugin offers.
 
     Example:
         import torch
@@ -174,7 +175,7 @@ def benchmnist_tasks() -> Iterable[TaskSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def benchmnist_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
-    """Return the metrics of the evaluation that you offer; a suite lists those that it wants.
+    """Returns the evaluation metrics that the plugin offers; a suite lists those that it uses.
 
     Example:
         from benchmnist import MetricSpec, hookimpl
@@ -204,7 +205,7 @@ def benchmnist_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def benchmnist_executors() -> Iterable[ExecutorSpec]:  # type: ignore[empty-body]
-    """Return the executors that you offer.
+    """Returns the executors that the plugin offers.
 
     Example:
         from benchmnist import ExecutorSpec, hookimpl

@@ -1,7 +1,7 @@
-"""What a plugin hands over: one frozen spec for each model, optimizer, schedule, dataset and executor.
+"""The specs that a plugin returns: a frozen one for each model, optimizer, schedule, dataset and executor.
 
-`build` may be a callable or an import string, `"package.module:attribute"`; with a string nothing is
-imported until the thing is used, so that listing plugins does not import torch.
+`build` may be a callable or an import string, `"package.module:attribute"`. A string is not imported before
+it is used, so that listing plugins does not import torch.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ CLASSIFICATION = "classification"
 """The task that a dataset, a metric and a suite have by default."""
 
 NAME = re.compile(r"[a-z0-9]+(?:[._+-][a-z0-9]+)*")
-"""What a name may be: it becomes part of case ids, node ids and file names."""
+"""The form of a name, which becomes part of case ids, node ids and file names."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What every kind of spec has.
+    """The base class of all specs.
 
     Attributes:
-        name: What a suite calls it: lower-case letters and digits, joined by single `-`, `_`, `.` or `+`.
+        name: The name that suites use: lower-case letters and digits, joined by single `-`, `_`, `.` or `+`.
         summary: One line for `benchmnist plugins`.
-        build: Makes the thing; a callable or `"package.module:attribute"`.
-        defaults: Parameters that are passed unless a suite says otherwise (`momentum` is `sgd` with one).
+        build: Builds the object; a callable or `"package.module:attribute"`.
+        defaults: Parameters that are passed to `build` unless a suite overrides them. For example, `momentum` is
+            `sgd` with a default for `momentum`.
 
     Raises:
-        ValueError: if the name is not of that form, or an import string has no colon.
+        ValueError: if the name does not have that form, or an import string has no colon.
     """
 
     name: str
@@ -55,10 +56,10 @@ class Spec:
             )
 
     def load(self) -> Callable[..., Any]:
-        """The callable that `build` is or names; imports its module if need be.
+        """Returns the callable that `build` is or names; imports its module if necessary.
 
         Raises:
-            ImportError, AttributeError: if the import string leads nowhere.
+            ImportError, AttributeError: if the import string names nothing.
         """
         if not isinstance(self.build, str):
             return self.build
@@ -72,17 +73,18 @@ class ModelSpec(Spec):
     """A model: `build(*, input_shape, num_classes, **params) -> torch.nn.Module`.
 
     `input_shape` is (channels, height, width). The module takes float32 images [N, C, H, W] with pixels in
-    [0, 1] and returns logits [N, num_classes]. For another task than classification `num_classes` is the number
-    of outputs that the task needs for an example, and a `build` that has `output_shape` is given their shape.
-    Build it on the CPU, from torch's default generator: the harness seeds that generator before, and moves the
-    module to the device after.
+    [0, 1] and returns logits [N, num_classes]. For a task other than classification, `num_classes` is the number
+    of outputs that the task needs per example, and a `build` that has a parameter `output_shape` receives their
+    shape. Build it on the CPU, and draw its weights from torch's default generator: the harness seeds that
+    generator before, and moves the module to the device after.
 
     Attributes:
-        capturable: On a GPU its forward and backward pass may be captured in a CUDA graph and replayed. That is
-            tried first, and left where it waits for the device, changes the losses, or changes anything on the
-            host from step to step (an attribute, a random choice of Python's). What no attribute
-            leads to (the globals of its module, the attributes of its class, what a library in C keeps) is seen
-            only where it changes what the first few steps do: say False of a model that changes something there.
+        capturable: Whether a CUDA graph may capture and replay the forward and backward pass on a GPU. The harness
+            tries this first. It does not capture a model that waits for the device, whose losses change, or that
+            changes anything on the host from step to step (an attribute, a random choice of Python's). It cannot
+            see state that no attribute leads to (globals of the module, attributes of the class, state inside a C
+            library), unless that state changes what the first few steps do. Set False for a model that changes
+            such state.
     """
 
     capturable: bool = True
@@ -92,25 +94,26 @@ class ModelSpec(Spec):
 class OptimizerSpec(Spec):
     """An optimizer: `build(model, **params) -> torch.optim.Optimizer`.
 
-    It is given the model, not its parameters, so that it may treat them by shape or by name. If its signature
-    has `total_steps`, it is told how many steps the trial will take.
+    `build` receives the model, not its parameters, so that it may treat them by shape or by name. If its
+    signature has `total_steps`, it also receives the number of steps of the trial.
 
-    Its attributes are what the harness must know of it. `benchmnist check` tries whether they are true.
+    The attributes describe the optimizer to the harness. `benchmnist check` tests whether they are true.
 
     Attributes:
-        needs_closure: `step` wants a function that computes the loss and the gradients anew (LBFGS, SAM).
-        has_modes: It has `train()` and `eval()`, to be called around evaluation (schedule-free optimizers).
-        needs_create_graph: The gradients have to be such that they can be differentiated again,
+        needs_closure: Whether `step` needs a function that computes the loss and the gradients again (LBFGS, SAM).
+        has_modes: Whether it has `train()` and `eval()`, which the harness calls around evaluation (schedule-free
+            optimizers).
+        needs_create_graph: Whether it differentiates the gradients again, and so needs
             `loss.backward(create_graph=True)` (AdaHessian).
-        passes: Forward and backward passes a step (SAM: 2); None where that varies (LBFGS).
-        capturable: On a GPU its step may be captured in a CUDA graph and replayed: it decides nothing by a value
-            that lies on the device, and hands the device no number that changes from step to step. Where `build`
-            has a parameter `capturable`, it is built with `capturable=True` for that.
-        elementwise: It updates each entry of a parameter by that entry's gradients alone, whatever the shape, so
-            that the weights of several seeds may be stacked (Adam; but not Muon, nor LAMB).
-        fused: The types of device (`cpu`, `cuda`) on which `build` takes `fused=True`, and then makes the same
-            updates by one kernel. Engines but `dataloader` build it so, unless a suite sets `fused`, `foreach` or
-            `differentiable`.
+        passes: The number of forward and backward passes per step (SAM: 2); None if it varies (LBFGS).
+        capturable: Whether a CUDA graph may capture and replay the step on a GPU. Such a step decides nothing by a
+            value on the device, and passes no number to the device that changes from step to step. If `build` has
+            a parameter `capturable`, the harness then passes `capturable=True`.
+        elementwise: Whether it updates each entry of a parameter by the gradients of that entry alone, whatever
+            the shape. The weights of several seeds may then be stacked (Adam; but not Muon, nor LAMB).
+        fused: The types of device (`cpu`, `cuda`) on which `build` takes `fused=True`, and then computes the same
+            updates in one kernel. Every engine except `dataloader` passes it, unless the suite sets `fused`,
+            `foreach` or `differentiable`.
     """
 
     needs_closure: bool = False
@@ -126,16 +129,19 @@ class OptimizerSpec(Spec):
 class ScheduleSpec(Spec):
     """A learning-rate schedule: `build(optimizer, *, total_steps, **params) -> LRScheduler`.
 
-    It is one of `torch.optim.lr_scheduler`'s kind, stepped after every step of the optimizer, `total_steps` times.
+    It has the interface of `torch.optim.lr_scheduler`. The harness steps it after every step of the optimizer,
+    `total_steps` times.
     """
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(Spec):
-    """A dataset: `build(*, root, **params) -> Dataset`, `root` the folder (a Path) to keep files in.
+    """A dataset: `build(*, root, **params) -> Dataset`.
+
+    `root` is the folder (a Path) in which the dataset keeps its files.
 
     Attributes:
-        task: The task that its labels are made for, unless a suite sets another.
+        task: The task for which its labels are made, unless a suite sets another.
     """
 
     task: str = CLASSIFICATION
@@ -145,16 +151,16 @@ class DatasetSpec(Spec):
 class TaskSpec(Spec):
     """A task: `build(**params) -> benchmnist.tasks.Task`, an object with these four methods.
 
-    `check(data, name)` raises `benchmnist.errors.DataError` if the dataset does not suit it.
-    `output_shape(data)` is the shape of a model's output for one example. `loss(outputs, targets)` is the mean
-    loss of a batch, a scalar. `evaluate(outputs, targets)` returns the sum over a batch of each of its metrics, by
-    key, as scalars on the device. None of them may wait for the device. A `build` that has `label_smoothing` is
-    given that of the case.
+    `check(data, name)` raises `benchmnist.errors.DataError` if the dataset does not suit the task.
+    `output_shape(data)` returns the shape of a model's output for one example. `loss(outputs, targets)` returns
+    the mean loss of a batch, a scalar. `evaluate(outputs, targets)` returns the sum over a batch of each metric of
+    the task, by key, as scalars on the device. None of them may wait for the device. A `build` that has a parameter
+    `label_smoothing` receives that of the case.
 
     Attributes:
-        metrics: What it evaluates. The first is what cases are ranked and judged by.
-        pure: `loss` depends on nothing but its arguments, draws no random numbers and changes nothing. Only then
-            may it be captured in a CUDA graph or mapped over the seeds of a stack.
+        metrics: The metrics that it evaluates. The first one ranks and judges the cases.
+        pure: Whether `loss` depends on nothing but its arguments, draws no random numbers and changes nothing. Only
+            then may a CUDA graph capture it, or a stack map it over its seeds.
     """
 
     metrics: tuple[Metric, ...]
@@ -172,14 +178,14 @@ class TaskSpec(Spec):
 class MetricSpec(Spec):
     """A metric of the evaluation: `build(**params)` returns a function of `(outputs, targets)`.
 
-    That function returns the sum over a batch, a scalar on the device, without waiting for the device. What is
-    reported, under the name that the suite lists it by, is the sum over the test set divided by its size.
+    That function returns the sum over a batch, a scalar on the device, and does not wait for the device. Reports
+    show the sum over the test set divided by its size, under the name that the suite lists.
 
     Attributes:
-        title: Its name in tables, plots and pages, `top-5 test accuracy`; the name by default.
-        unit: Its unit; empty for a ratio or a number of things.
-        better: Which values are better, `"higher"` or `"lower"`; None where the figure is shown and never judged.
-        digits: Decimals in text.
+        title: Its name in tables, plots and pages, such as `top-5 test accuracy`; the name by default.
+        unit: Its unit; empty for a ratio or a count.
+        better: Which values are better, `"higher"` or `"lower"`; None if the figure is shown but never judged.
+        digits: The decimals in text.
         task: The task whose outputs and targets it reads.
     """
 
@@ -190,7 +196,7 @@ class MetricSpec(Spec):
     task: str = CLASSIFICATION
 
     def metric(self, name: str) -> Metric:
-        """What is measured, under that name.
+        """Returns the metric under that name.
 
         Raises:
             ValueError: if every case is measured by another metric of that name.
@@ -202,17 +208,17 @@ class MetricSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutorOption:
-    """An option of an executor, which its `build` is given by name.
+    """An option of an executor; `build` receives it by name.
 
-    The option `num_gpus` of the executor `ray` is `--ray-num-gpus` of `benchmnist run --executor ray`, the
-    variable BENCHMNIST_RAY_NUM_GPUS, and `ray-num-gpus` in the table
-    [tool.benchmnist.run] of a pyproject.toml.
+    For example, the option `num_gpus` of the executor `ray` is `--ray-num-gpus` on the command line (together with
+    `--executor ray`), the environment variable `BENCHMNIST_RAY_NUM_GPUS`, and `ray-num-gpus` in the table
+    `[tool.benchmnist.run]` of a `pyproject.toml`.
 
     Attributes:
         name: The parameter of `build`.
         summary: One line for `benchmnist run --executor NAME --help`.
         type: `str`, `int` or `float`.
-        default: What it is where nobody says it.
+        default: The value if the user does not set the option.
     """
 
     name: str
@@ -221,7 +227,7 @@ class ExecutorOption:
     default: str | float | None = None
 
     def variable(self, executor: str) -> str:
-        """The environment variable that says it."""
+        """Returns the environment variable that sets it."""
         return f"BENCHMNIST_{executor}_{self.name}".upper().replace("-", "_")
 
 
@@ -230,9 +236,10 @@ class ExecutorSpec(Spec):
     """An executor: `build(workplace, **options) -> benchmnist.executors.Executor`.
 
     Attributes:
-        options: What it can be told, beside what every executor is told.
-        isolated: It trains in processes of its own: what dies there costs its case only, and `--timeout` ends it.
-        remote: It may train on other machines: the device that is asked for need not be there on this one.
+        options: Its options, in addition to those that every executor has.
+        isolated: Whether it trains in processes of its own. A process that dies costs only its case, and
+            `--timeout` can end a case.
+        remote: Whether it may train on other machines. The requested device need not exist on this machine.
     """
 
     options: tuple[ExecutorOption, ...] = ()
@@ -242,15 +249,15 @@ class ExecutorSpec(Spec):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images and labels, as a dataset plugin hands them over.
+    """The images and labels that a dataset plugin returns.
 
     Attributes:
         train_images: [N, C, H, W], uint8 (0 to 255) or float32 (0 to 1).
-        train_labels: [N], int64, 0 to the number of classes less one; for another task than classification [N, …],
-            whatever that task learns.
+        train_labels: [N], int64, from 0 to the number of classes minus one; for a task other than classification
+            [N, …], whatever that task learns.
         test_images: [M, C, H, W], of the same dtype.
-        test_labels: [M, …], likewise.
-        classes: The names of the classes, in the order of their labels; empty where there are none.
+        test_labels: [M, …], of the same kind.
+        classes: The names of the classes, in the order of their labels; empty if there are none.
     """
 
     train_images: Tensor
@@ -261,17 +268,17 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of an image."""
+        """The shape of an image: (channels, height, width)."""
         channels, height, width = self.train_images.shape[1:]
         return channels, height, width
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
         return len(self.classes)
 
     def first(self, train_size: int | None, test_size: int | None) -> Dataset:
-        """The same with only the first so many examples; None keeps all of them."""
+        """Returns the same dataset with only the first examples of each set; None keeps all of them."""
         return Dataset(
             self.train_images[:train_size],
             self.train_labels[:train_size],
