@@ -154,13 +154,13 @@ class TaskSpec(Spec):
     `check(data, name)` raises `benchmnist.errors.DataError` if the dataset does not suit the task.
     `output_shape(data)` returns the shape of a model's output for one example. `loss(outputs, targets)` returns
     the mean loss of a batch, a scalar. `evaluate(outputs, targets)` returns the sum over a batch of each metric of
-    the task, by key, as scalars on the device. None of them may wait for the device. A `build` that has a parameter
-    `label_smoothing` receives that of the case.
+    the task, by key, as scalars on the device. None of them may wait for the device. A `build` that has a
+    parameter `label_smoothing` receives that of the case.
 
     Attributes:
         metrics: The metrics that it evaluates. The first one ranks and judges the cases.
-        pure: Whether `loss` depends on nothing but its arguments, draws no random numbers and changes nothing. Only
-            then may a CUDA graph capture it, or a stack map it over its seeds.
+        pure: Whether `loss` depends on nothing but its arguments, draws no random numbers and changes nothing.
+            Only then may a CUDA graph capture it, or a stack map it over its seeds.
     """
 
     metrics: tuple[Metric, ...]
