@@ -1,4 +1,4 @@
-"""The first-party plugin: registered by the entry point `builtin`, exactly as a stranger's is."""
+"""The first-party plugin, registered by the entry point `builtin` as any other plugin is."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _FUSED = {
     "AdamW": ("cpu", "cuda"),
     "SGD": ("cpu", "cuda"),
 }
-"""The types of device on which torch has its optimizers fused."""
+"""The types of device on which torch has fused optimizers."""
 
 
 @hookimpl
 def benchmnist_models() -> list[ModelSpec]:
-    """The models."""
+    """Returns the built-in models."""
     return [
         ModelSpec(name=name, summary=summary, build=f"{_MODELS}:{attribute}")
         for name, attribute, summary in (
@@ -48,7 +48,7 @@ def benchmnist_models() -> list[ModelSpec]:
 
 @hookimpl
 def benchmnist_optimizers() -> list[OptimizerSpec]:
-    """Every optimizer of torch.optim that trains dense parameters, and two named configurations of SGD."""
+    """Returns every optimizer of torch.optim that trains dense parameters, and two named configurations of SGD."""
     named = [
         OptimizerSpec(
             name=class_name.lower(),
@@ -110,7 +110,7 @@ def benchmnist_optimizers() -> list[OptimizerSpec]:
 
 @hookimpl
 def benchmnist_schedules() -> list[ScheduleSpec]:
-    """The usual schedules of the learning rate, from torch.optim.lr_scheduler."""
+    """Returns the usual learning-rate schedules, from torch.optim.lr_scheduler."""
     return [
         ScheduleSpec(name=name, summary=summary, build=f"{_SCHEDULES}:{name.replace('-', '_')}")
         for name, summary in (
@@ -125,7 +125,7 @@ def benchmnist_schedules() -> list[ScheduleSpec]:
 
 @hookimpl
 def benchmnist_datasets() -> list[DatasetSpec]:
-    """MNIST, which comes with the package, and its kin, which come through torchvision."""
+    """Returns MNIST, which the package includes, and similar datasets, which torchvision provides."""
     return [
         DatasetSpec(name=name, summary=summary, build=f"{_DATASETS}:{name.replace('-', '_')}")
         for name, summary in (
@@ -169,7 +169,7 @@ def benchmnist_metrics() -> list[MetricSpec]:
 
 @hookimpl
 def benchmnist_executors() -> list[ExecutorSpec]:
-    """In this process, or in a worker process."""
+    """Returns the executors that train in this process and in worker processes."""
     return [
         ExecutorSpec(
             name="inline",

@@ -1,4 +1,4 @@
-"""The built-in datasets: MNIST from the package itself, its kin through torchvision."""
+"""The built-in datasets: MNIST from the package itself, and similar ones through torchvision."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MNIST_SHA256 = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-"""Of the unpacked files of `benchmnist/builtin/data/mnist/`."""
+"""The digests of the unpacked files of `benchmnist/builtin/data/mnist/`."""
 
 MNIST_CLASSES = (
     "0 - zero",
@@ -44,10 +44,10 @@ MNIST_CLASSES = (
     "8 - eight",
     "9 - nine",
 )
-"""As torchvision calls them."""
+"""The names that torchvision uses."""
 
 IDX_ITEM_BYTES = {0x08: 1, 0x09: 1, 0x0B: 2, 0x0C: 4, 0x0D: 4, 0x0E: 8}
-"""Bytes an item by the third byte of an IDX file, as http://yann.lecun.com/exdb/mnist/ describes the format."""
+"""Bytes per item, by the third byte of an IDX file (http://yann.lecun.com/exdb/mnist/ describes the format)."""
 
 MAX_UNPACKED = 2**30
 """Bytes: the largest of these files, EMNIST's by class, has half of that."""
@@ -57,7 +57,7 @@ MAX_IDX_HEADER = 64
 
 
 def mnist(*, root: Path) -> Dataset:
-    """MNIST, unpacked from the package to `root` the first time, and held against its checksums every time.
+    """Loads MNIST: unpacks it from the package to `root` the first time, and verifies its checksums every time.
 
     Raises:
         DataError: if a file is damaged; names it, and says how to put it right.
@@ -81,7 +81,7 @@ def mnist(*, root: Path) -> Dataset:
 
 
 def _tensor(content: bytes) -> Tensor:
-    """The bytes of an IDX file in their shape, without the two seconds that it takes to import torchvision."""
+    """Returns the bytes of an IDX file in their shape, without importing torchvision, which takes two seconds."""
     import torch
 
     dimensions = content[3]
@@ -118,7 +118,7 @@ def emnist(*, root: Path) -> Dataset:
 
 
 def _mnist_like(class_name: str, root: Path, names: Iterable[str], **options: Any) -> Dataset:
-    """A dataset from the files under `root`, packed or not; else by torchvision's download, with its checksums.
+    """Loads a dataset from the files under `root`, packed or not, or else downloads it with torchvision.
 
     Raises:
         DataError: if it cannot be had: names the folder and the files; or if a file is damaged: names it.
@@ -138,7 +138,7 @@ def _mnist_like(class_name: str, root: Path, names: Iterable[str], **options: An
 
 
 def _download(class_name: str, root: Path, folder: Path, missing: list[str], options: dict[str, Any]) -> None:
-    """Downloads through torchvision; it says where to put which files where that fails."""
+    """Downloads with torchvision; the error says where to put which files."""
     import_torchvision()
     from torchvision import datasets
 
@@ -155,7 +155,7 @@ def _download(class_name: str, root: Path, folder: Path, missing: list[str], opt
 
 
 def _unpack(packed: Path, file: Path, *, remedy: str) -> None:
-    """Unpacks a .gz; whole or not at all, so that two processes that do it at once do no harm.
+    """Unpacks a .gz completely or not at all, so that two processes may do it at the same time.
 
     Raises:
         DataError: if the .gz is damaged, or the unpacked file cannot be written.
@@ -179,7 +179,7 @@ def _unpack(packed: Path, file: Path, *, remedy: str) -> None:
 
 
 def _check_idx(file: Path) -> None:
-    """Holds an IDX file against its own header.
+    """Checks an IDX file against its own header.
 
     Raises:
         DataError: if it is damaged; names it.
@@ -191,7 +191,7 @@ def _check_idx(file: Path) -> None:
 
 
 def _idx_mistake(header: bytes, length: int) -> str | None:
-    """What is wrong with an IDX file of that many bytes that begins with `header`; None if nothing is."""
+    """Says what is wrong with an IDX file of that many bytes that begins with `header`; None if nothing is."""
     expected = _idx_length(header)
     if expected is None:
         return "it is no IDX file"
@@ -203,7 +203,7 @@ def _idx_mistake(header: bytes, length: int) -> str | None:
 
 
 def _idx_length(header: bytes) -> int | None:
-    """The bytes of an IDX file that begins so; None if no IDX file does."""
+    """Returns the length in bytes of an IDX file with that header; None if it is not an IDX header."""
     dimensions = header[3] if len(header) > 4 and header[:2] == b"\0\0" else 0  # noqa: PLR2004 - the magic number
     item = IDX_ITEM_BYTES.get(header[2]) if dimensions else None
     shape = header[4 : 4 + 4 * dimensions]
@@ -214,7 +214,7 @@ def _idx_length(header: bytes) -> int | None:
 
 
 def _through_torchvision(class_name: str, root: Path, **options: Any) -> Dataset:
-    """What torchvision makes of the files, as tensors."""
+    """Reads the files with torchvision, as tensors."""
     import_torchvision()
     from torchvision import datasets
 
@@ -229,5 +229,5 @@ def _through_torchvision(class_name: str, root: Path, **options: Any) -> Dataset
 
 
 def _labels(targets: Any) -> Any:
-    """The class of each example, int64 [N]; QMNIST has more columns about each, of which it is the first."""
+    """Returns the class of each example, int64 [N]; in QMNIST it is the first of several columns."""
     return targets[:, 0].long() if targets.ndim > 1 else targets.long()

@@ -1,4 +1,4 @@
-"""The built-in metrics of the evaluation, beside those of the task."""
+"""The built-in evaluation metrics, in addition to those of the task."""
 
 from __future__ import annotations
 

@@ -126,6 +126,6 @@ def two_c_two_d(*, input_shape: Shape, num_classes: int) -> nn.Module:
 
 
 def _width(features: nn.Module, input_shape: Shape) -> int:
-    """How many features come out for one image."""
+    """Returns the number of features of one image."""
     with torch.no_grad():
         return int(features(torch.zeros(1, *input_shape)).shape[1])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _of_torch(optimizer: type[optim.Optimizer]) -> Callable[..., optim.Optimizer]:
-    """`build(model, **params)` for a class of torch.optim, with that class's own signature."""
+    """Returns `build(model, **params)` for a class of torch.optim, with that class's own signature."""
 
     def build(model: nn.Module, **params: Any) -> optim.Optimizer:
         make: Any = optimizer
@@ -129,7 +129,7 @@ _show_muon_parameters()
 
 
 class Together(optim.Optimizer):
-    """Several optimizers, each with its own part of a model's parameters, as one."""
+    """An optimizer that combines several, each with its own part of a model's parameters."""
 
     def __init__(self, *parts: optim.Optimizer) -> None:
         groups = [group for part in parts for group in part.param_groups]
@@ -139,7 +139,7 @@ class Together(optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of each part; returns what the closure returned, if there is one."""
+        """Makes one step of each part; returns what the closure returned, if there is one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -149,7 +149,7 @@ class Together(optim.Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of the parts, in order."""
+        """Returns the states of the parts, in order."""
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

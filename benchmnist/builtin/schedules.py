@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def constant(optimizer: Optimizer, *, total_steps: int) -> LRScheduler:  # noqa: ARG001 - each is told
-    """The learning rate as it is, at what a schedule costs: the one to compare others with."""
+    """Keeps the learning rate, at the cost of a schedule: the one with which to compare others."""
     return lr_scheduler.ConstantLR(optimizer, factor=1.0)
 
 
 def cosine(optimizer: Optimizer, *, total_steps: int, eta_min: float = 0.0) -> LRScheduler:
-    """Along half a cosine, down to `eta_min` after the last step (Loshchilov, Hutter 2017)."""
+    """Lowers the learning rate along half a cosine, to `eta_min` after the last step (Loshchilov, Hutter 2017)."""
     return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total_steps, eta_min=eta_min)
 
 
@@ -38,7 +38,7 @@ def onecycle(
     final_div_factor: float = 1e4,
     three_phase: bool = False,
 ) -> LRScheduler:
-    """Up to `max_lr` and down again, in one cycle (Smith, Topin 2018).
+    """Raises the learning rate to `max_lr` and lowers it again, in one cycle (Smith, Topin 2018).
 
     `max_lr` is the optimizer's own learning rate unless it is given. Unlike torch's OneCycleLR this leaves the
     momentum alone unless it is asked to move it: what is compared is a schedule of the learning rate.
@@ -66,7 +66,7 @@ def linear_warmup_cosine(
     start_factor: float = 0.01,
     eta_min: float = 0.0,
 ) -> LRScheduler:
-    """Up in a straight line over the first `warmup` of the steps (0.1 is a tenth), then along half a cosine.
+    """Raises the rate linearly over the share `warmup` of the steps, then lowers it along half a cosine.
 
     It starts from `start_factor` times the learning rate, and ends at `eta_min`.
 
@@ -86,7 +86,7 @@ def linear_warmup_cosine(
 def step(
     optimizer: Optimizer, *, total_steps: int, step_size: int | None = None, gamma: float = 0.1
 ) -> LRScheduler:
-    """`gamma` times the learning rate after every `step_size` steps; by default after each third of all.
+    """Multiplies the learning rate by `gamma` after every `step_size` steps; by default after each third.
 
     Raises:
         ValueError: if `step_size` is not positive.

@@ -37,7 +37,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {kind.name: _checks_of(kind) for kind 
 
 
 def subjects(name: str, registry: Registry) -> list[Subject]:
-    """What of that name can be checked: one of each kind that has it; or all that a plugin of that name offers.
+    """Finds the subjects of that name: one per kind that has it, or everything that a plugin of that name offers.
 
     Raises:
         PluginError: if two plugins offer it, or the plugin of that name is broken.
@@ -64,12 +64,12 @@ def subjects(name: str, registry: Registry) -> list[Subject]:
 
 
 def examine(subject: Subject) -> Iterator[Outcome]:
-    """Makes the checks of a subject in order. What it prints or changes in torch is contained."""
+    """Makes the checks of a subject in order; contains what the subject prints or changes in torch."""
     return make_all(CHECKS[subject.kind], subject)
 
 
 def conformance(name: str) -> Callable[..., None]:
-    """A parametrised test, to be kept under a name that begins with `test_`: one test a promise.
+    """Returns a parametrised test, one per promise; assign it to a name that begins with `test_`.
 
     Raises:
         BenchmnistError: as `subjects`; when the tests are collected.

@@ -1,4 +1,4 @@
-"""What a check is, and how one is made on a plugin's offer."""
+"""Checks, and how one is made of a plugin's offer."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class Miss(Exception):  # noqa: N818 - it is no error of ours
-    """A promise that is not kept; says what was seen."""
+    """A promise that is not kept; the message says what was observed."""
 
 
 class DoesNotApply(Exception):  # noqa: N818 - it is no error at all
-    """There is nothing to check here; says why."""
+    """A check that does not apply; the message says why."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked.
+    """The object of a check.
 
     Attributes:
         kind: `optimizer`, `model`, `schedule`, `dataset` or `executor`.
@@ -39,7 +39,7 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name."""
         return str(self.offer.spec.name)
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a check.
+    """The outcome of a check.
 
     Attributes:
         check: The check.

@@ -1,4 +1,4 @@
-"""What a dataset promises."""
+"""The promises of a dataset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _load(subject: Subject, root: Path | None = None, **params: Any) -> Dataset:
-    """The dataset, with these parameters over its defaults; held against what a Dataset promises."""
+    """Loads the dataset with these parameters over its defaults, and checks it as a Dataset."""
     build = subject.offer.spec.load()
     made: Dataset = build(root=root or default_data_root(), **{**subject.offer.spec.defaults, **params})
     check_dataset(made, "it")
@@ -30,7 +30,7 @@ def _load(subject: Subject, root: Path | None = None, **params: Any) -> Dataset:
 
 
 def _task_of(subject: Subject) -> Task:
-    """The task that the dataset is made for."""
+    """Returns the task for which the dataset is made."""
     task: Task = subject.datasets.registry.tasks[subject.offer.spec.task].spec.load()()
     return task
 
@@ -47,7 +47,7 @@ def loads(subject: Subject) -> None:
 
 @check("seed a generator of your own with a fixed number; the data must not depend on the harness's seeds")
 def is_the_same_every_time(subject: Subject) -> None:
-    """Is the same whenever it is loaded, whatever torch's seed."""
+    """Is the same at every load, whatever torch's seed."""
     torch.manual_seed(1)
     one = _load(subject)
     torch.manual_seed(2)
@@ -59,7 +59,7 @@ def is_the_same_every_time(subject: Subject) -> None:
 
 @check("divide floats by what is white, so that they lie between 0 and 1; or leave the pixels uint8")
 def has_pixels_from_0_to_1(subject: Subject) -> None:
-    """Has pixels from 0 to 1 where they are floats, and not all of them the same."""
+    """Has pixels from 0 to 1 if they are floats, and not all of them equal."""
     data = _load(subject)
     for part, images in (("train", data.train_images), ("test", data.test_images)):
         low, high = images.min().item(), images.max().item()
@@ -93,7 +93,7 @@ def has_examples_of_each_class(subject: Subject) -> None:
 
 @check("keep its files under `root`, in a folder of its own, nowhere else")
 def keeps_to_its_folder(subject: Subject) -> None:
-    """Writes no files where it stands; what it keeps, it keeps under the folder that it is given."""
+    """Writes no files to the current folder; it keeps its files in the folder that it receives."""
     before = set(Path.cwd().iterdir())
     # An exception is passed over: it may need a download, which is not the question here.
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Exception):

@@ -1,4 +1,4 @@
-"""What an executor promises.
+"""The promises of an executor.
 
 The device is the CPU. Options of the executor that have to be told here are told by its environment variables.
 """
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 FAULTY = "benchmnist.testing.faulty"
 LIMITS = (10.0, 40.0, 160.0)
-"""Seconds that a case may take, with the start of a worker: on a busy machine the first may be too few."""
+"""Seconds that a case may take, including the start of a worker: on a busy machine the first may be too few."""
 STOPS = 120.0
-"""Seconds that a worker has to end what nobody wants any more."""
+"""Seconds in which a worker must end cancelled work."""
 LOSS, ACCURACY = 1e-3, 1.0
-"""How far those of another number of threads may be off: relative, and in % of the test images."""
+"""The tolerance for another number of threads: relative, and in % of the test images."""
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def small_case(
     resources: Mapping[str, float] | None = None,
     **params: Any,
 ) -> Case:
-    """A case to try an executor on, of ten steps an epoch; of the models in FAULTY, too, with their parameters."""
+    """Returns a case for trying an executor, with ten steps per epoch; also of the models in FAULTY."""
     return Case(
         id=f"check/{name}",
         dataset=component("mnist"),
@@ -74,7 +74,7 @@ def small_case(
 
 
 class _Seen:
-    """What an executor took and yielded, while it executed some tasks."""
+    """The tasks that an executor took and the events that it yielded."""
 
     def __init__(self, executor: Executor, tasks: Sequence[Case]) -> None:
         self.executor, self.tasks = executor, tasks
@@ -84,7 +84,7 @@ class _Seen:
         self.results: dict[str, CaseResult] = {}
 
     def execute(self) -> dict[str, CaseResult]:
-        """Has them executed.
+        """Executes the tasks.
 
         Raises:
             Miss: if what comes is not of the form that it should be.
@@ -118,7 +118,7 @@ def _number(epoch: object) -> int:
 
 
 def figures(result: CaseResult) -> list[tuple[int, float, float]]:
-    """The number, the loss and the accuracy of every epoch, trial by trial.
+    """Returns the number, the loss and the accuracy of every epoch, trial by trial.
 
     Raises:
         Miss: if the case did not end as it should.
@@ -143,7 +143,7 @@ def _require_same(seen: CaseResult, expected: CaseResult) -> None:
 
 
 def _plain(case: Case, workplace: Workplace | None = None) -> CaseResult:
-    """What comes of a case in this process, without any executor; without a workplace no weights are kept."""
+    """Trains a case in this process, without any executor; keeps no weights without a workplace."""
     *_, result = Trainer(workplace or Workplace("cpu", default_data_root(), Path(), checkpoints=False)).measure(
         case
     )
@@ -163,7 +163,7 @@ def _starts(subject: Subject) -> None:
     "Hand each task to `benchmnist.executors.local.LocalExecutor`, or to `Trainer`; both train it as it should be."
 )
 def _trains_the_same(subject: Subject) -> None:
-    """Trains every task to the same losses and accuracies as a plain loop, and says so once."""
+    """Trains every task to the same losses and accuracies as a plain loop, and yields one result."""
     tasks = [small_case("one", "fc-bn-dropout", seeds=(0,)), small_case("two", seeds=(3, 1))]
     with _executor(subject, jobs=None) as (executor, _):
         results = _Seen(executor, tasks).execute()
@@ -175,7 +175,7 @@ def _trains_the_same(subject: Subject) -> None:
 
 @check("Yield the epochs of a task as they end, each with the task, and then the result.")
 def _tells_in_order(subject: Subject) -> None:
-    """Tells of every epoch, of each seed in order, before the result; and takes no more tasks than slots."""
+    """Yields every epoch, of each seed in order, before the result, and takes no more tasks than slots."""
     tasks = [small_case(str(number), epochs=3, seeds=(number, number + 1)) for number in range(2)]
     with _executor(subject) as (executor, _):
         seen = _Seen(executor, tasks)
@@ -211,7 +211,7 @@ def _keeps_weights(subject: Subject) -> None:
 
 @check("Yield a CaseResult with status `failed` and the traceback, and go on with the next task.")
 def _survives_what_raises(subject: Subject) -> None:
-    """Tells how a model failed that raises, and goes on with the next case."""
+    """Reports how a model that raises failed, and continues with the next case."""
     with _executor(subject) as (executor, _):
         results = _Seen(executor, [small_case("raises", "faulty-raises"), small_case("next")]).execute()
     failed = results["check/raises"]
@@ -227,7 +227,7 @@ def _isolated(subject: Subject) -> None:
 
 @check("Train in a process of its own, and where that ends yield a CaseResult with status `crashed`.")
 def _survives_what_dies(subject: Subject) -> None:
-    """Tells of a model that ends its process, with its last words, and goes on with the next case."""
+    """Reports a model that ends its process, with its last output, and continues with the next case."""
     _isolated(subject)
     with _executor(subject) as (executor, _):
         results = _Seen(executor, [small_case("dies", "faulty-dies"), small_case("next")]).execute()
@@ -239,7 +239,7 @@ def _survives_what_dies(subject: Subject) -> None:
 
 @check("Look at `benchmnist.executors.Deadlines` while you wait, and end what is overdue.")
 def _ends_what_takes_too_long(subject: Subject) -> None:
-    """Ends a case that takes longer than the time limit, and goes on with the next one."""
+    """Ends a case that takes longer than the time limit, and continues with the next one."""
     _isolated(subject)
     for limit in LIMITS:
         with tempfile.TemporaryDirectory() as folder, _executor(subject, timeout=limit) as (executor, _):
@@ -255,7 +255,7 @@ def _ends_what_takes_too_long(subject: Subject) -> None:
 
 @check("End what is being trained when the generator is closed (`finally`), and when the executor is left.")
 def _can_be_interrupted(subject: Subject) -> None:
-    """Ends what it trains when it is interrupted, at once, and can then be asked again."""
+    """Ends its training at once when it is interrupted, and can then execute other tasks."""
     with tempfile.TemporaryDirectory() as folder, _executor(subject) as (executor, _):
         beats = Path(folder) / "beats"
         endless = small_case("endless", "faulty-sleeps", epochs=100_000, seconds=0.01, beats=str(beats))
@@ -290,7 +290,7 @@ optimizers = ["sgd", "adam"]
 
 
 class _Log(Observer):
-    """Who was begun and who has ended; stops the run when the first case has ended, if it is to."""
+    """Records which cases began and which ended; can stop the run when the first case has ended."""
 
     def __init__(self, *, stop: bool = False) -> None:
         self.stop = stop
@@ -309,7 +309,7 @@ class _Log(Observer):
 
 @check("Everything that has ended should have been yielded: see `Executor.execute`.")
 def _goes_on(subject: Subject) -> None:
-    """Goes on with a run that was interrupted, without training again what had ended, to the same figures."""
+    """Continues an interrupted run, to the same figures, and does not train again what had ended."""
     from benchmnist.runner import run
 
     with tempfile.TemporaryDirectory(prefix="benchmnist-check-", ignore_cleanup_errors=True) as folder:
@@ -337,7 +337,7 @@ def _goes_on(subject: Subject) -> None:
 
 @check("Raise a BenchmnistError from `build`, or from `__enter__`, that says what to do.")
 def _refuses_in_words(subject: Subject) -> None:
-    """Either does what a workplace asks for, several jobs and a time limit, or says in one line that it cannot."""
+    """Either supports the several jobs and the time limit of a workplace, or refuses them in one line."""
     for options in ({"jobs": 2}, {"timeout": 3600.0}):
         try:
             with _executor(subject, **options):

@@ -1,4 +1,4 @@
-"""A plugin of models that do what they should not: what the checks of executors have them train."""
+"""A plugin of faulty models, which the checks of executors train."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _linear(num_classes: int, before: Callable[[], None]) -> nn.Module:
-    """One layer for digits of 28x28, and what happens before each forward pass."""
+    """One layer for digits of 28x28, with an action before each forward pass."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, num_classes))
     model.register_forward_pre_hook(lambda *_: before())
     return model
@@ -44,7 +44,7 @@ def dies(*, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:  
 
 
 def sleeps(*, input_shape: tuple[int, int, int], num_classes: int, seconds: float, beats: str) -> nn.Module:  # noqa: ARG001
-    """Sleeps for so long before each pass, and touches a file."""
+    """Sleeps before each pass, and touches a file."""
 
     def before() -> None:
         time.sleep(seconds)
@@ -54,7 +54,7 @@ def sleeps(*, input_shape: tuple[int, int, int], num_classes: int, seconds: floa
 
 
 def waits(*, input_shape: tuple[int, int, int], num_classes: int, passes: int, until: str) -> nn.Module:  # noqa: ARG001
-    """Waits, after so many passes, until a file is there."""
+    """Waits, after some passes, until a file exists."""
     made = itertools.count()
 
     def before() -> None:
@@ -67,7 +67,7 @@ def waits(*, input_shape: tuple[int, int, int], num_classes: int, passes: int, u
 
 @hookimpl
 def benchmnist_models() -> list[ModelSpec]:
-    """They raise, die, sleep and wait."""
+    """Returns models that raise, die, sleep and wait."""
     return [
         ModelSpec(name=f"faulty-{build.__name__}", summary=build.__doc__ or "", build=build)
         for build in (raises, dies, sleeps, waits)

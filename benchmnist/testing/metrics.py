@@ -19,7 +19,7 @@ BATCH = 40
 
 
 def _build(subject: Subject, **params: Any) -> Measure:
-    """The function with these parameters over its defaults."""
+    """Builds the function with these parameters over its defaults."""
     made: Measure = subject.offer.spec.load()(**{**subject.offer.spec.defaults, **params})
     if not callable(made):
         raise Miss(f"build returned {made!r}, which cannot be called")
@@ -27,7 +27,7 @@ def _build(subject: Subject, **params: Any) -> Measure:
 
 
 def _batch(subject: Subject) -> tuple[Tensor, Tensor]:
-    """Outputs that a model may have, and targets, of the metric's task."""
+    """Returns possible outputs of a model, and targets, of the metric's task."""
     registry = subject.datasets.registry
     if subject.offer.spec.task not in registry.tasks:
         raise DoesNotApply(f"the task {subject.offer.spec.task!r} is not installed")

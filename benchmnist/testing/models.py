@@ -1,4 +1,4 @@
-"""What a model promises."""
+"""The promises of a model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _build(
     num_classes: int = problem.NUM_CLASSES,
     **params: Any,
 ) -> nn.Module:
-    """The model as the harness builds it, with these parameters over its defaults."""
+    """Builds the model as the harness does, with these parameters over its defaults."""
     torch.manual_seed(seed)
     build = subject.offer.spec.load()
     made: nn.Module = build(
@@ -34,7 +34,7 @@ def _build(
 
 
 def _exercise(subject: Subject, seed: int = 0) -> problem.Exercise:
-    """The model on the small problem, trained with Adam."""
+    """Returns the model on the small problem, trained with Adam."""
     adam = subject.datasets.registry.optimizers["adam"].spec
     return problem.Exercise(subject.datasets, _build(subject, seed), adam.load(), adam, seed)
 
@@ -55,7 +55,7 @@ def builds(subject: Subject) -> None:
 
 @check("end with a layer of `num_classes` outputs, and no softmax: the loss takes logits")
 def returns_logits(subject: Subject) -> None:
-    """Returns logits, one for each class of each image, float32."""
+    """Returns float32 logits, one for each class of each image."""
     for count, classes in ((8, problem.NUM_CLASSES), (3, OTHER_CLASSES)):
         logits = _build(subject, num_classes=classes).eval()(_images(count))
         if not isinstance(logits, torch.Tensor):
@@ -73,7 +73,7 @@ def returns_logits(subject: Subject) -> None:
 
 @check("draw the initial weights from torch's default generator, and do not seed it yourself")
 def starts_from_the_seed(subject: Subject) -> None:
-    """Has the same initial weights for the same seed, and others for another."""
+    """Has the same initial weights for the same seed, and different ones for another seed."""
     first, again, other = (_flat(_build(subject, seed)) for seed in (0, 0, 1))
     if not len(first):
         raise DoesNotApply("it has no parameters")
@@ -111,7 +111,7 @@ def learns(subject: Subject) -> None:
 
 @check("draw random numbers, as for dropout, from torch's default generator only, which the harness seeds")
 def is_deterministic(subject: Subject) -> None:
-    """Trains alike when it is given the same seed again."""
+    """Trains the same with the same seed."""
     one, other = _exercise(subject).train(5), _exercise(subject).train(5)
     if one != other:
         raise Miss(f"two trainings with the same seed have the losses {one} and {other}")
@@ -119,7 +119,7 @@ def is_deterministic(subject: Subject) -> None:
 
 @check("make what is random or looks at the other images depend on `self.training`, as torch's layers do")
 def answers_each_image_by_itself(subject: Subject) -> None:
-    """Gives an image the same logits in every batch, once it is in eval() mode."""
+    """Gives an image the same logits in every batch, in eval() mode."""
     exercise = _exercise(subject)
     exercise.train(3)
     model, images = exercise.model.eval(), _images()
@@ -133,7 +133,7 @@ def answers_each_image_by_itself(subject: Subject) -> None:
 
 @check("register what it learns and remembers as parameters, buffers and submodules")
 def is_restored_from_its_state_dict(subject: Subject) -> None:
-    """Answers alike when its state_dict is loaded into a new one, and when it is copied."""
+    """Gives the same logits after its state_dict is loaded into a new model, and as a copy."""
     exercise = _exercise(subject)
     exercise.train(3)
     trained = exercise.model.eval()
@@ -148,7 +148,7 @@ def is_restored_from_its_state_dict(subject: Subject) -> None:
 
 @check("size the first layers by `input_shape`; or refuse what does not fit by a ValueError that says so")
 def fits_other_images(subject: Subject) -> None:
-    """Takes images of another shape, or refuses them by a ValueError."""
+    """Takes images of another shape, or refuses them with a ValueError."""
     try:
         model = _build(subject, input_shape=OTHER_SHAPE)
     except ValueError as refusal:

@@ -1,4 +1,4 @@
-"""What an optimizer promises."""
+"""The promises of an optimizer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LEAST_GAIN = 0.9995  # SGD with a learning rate of 0.001 comes to 0.98; nothing 
 
 
 def _build(subject: Subject, model: nn.Module, **params: Any) -> torch.optim.Optimizer:
-    """The optimizer as a suite would have it, with these parameters over its defaults."""
+    """Builds the optimizer as a suite would, with these parameters over its defaults."""
     build = subject.offer.spec.load()
     told = {"total_steps": STEPS} if "total_steps" in inspect.signature(build).parameters else {}
     made: torch.optim.Optimizer = build(model, **told, **{**subject.offer.spec.defaults, **params})
@@ -46,12 +46,12 @@ def _build(subject: Subject, model: nn.Module, **params: Any) -> torch.optim.Opt
 
 
 def _small(subject: Subject, **params: Any) -> torch.optim.Optimizer:
-    """The optimizer of a small model, with these parameters over its defaults."""
+    """Builds the optimizer of a small model, with these parameters over its defaults."""
     return _build(subject, problem.small_model(), **params)
 
 
 def _exercise(subject: Subject, seed: int = 0, model: nn.Module | None = None) -> problem.Exercise:
-    """The optimizer, newly built, on the small problem."""
+    """Builds the optimizer on the small problem."""
     return problem.Exercise(
         subject.datasets,
         model if model is not None else problem.small_model(seed),
@@ -104,13 +104,13 @@ def reduces_the_loss(subject: Subject) -> None:
 
 @check("draw random numbers from torch's default generator only, which the harness seeds")
 def is_deterministic(subject: Subject) -> None:
-    """Trains alike when it is given the same seed again."""
+    """Trains the same with the same seed."""
     _same(_exercise(subject).train(20), _exercise(subject).train(20), "two trainings with the same seed")
 
 
 @check("keep what you remember in `self.state` or `self.param_groups`, nowhere outside of the optimizer")
 def leaves_nothing_behind(subject: Subject) -> None:
-    """Trains alike after another trial as before it."""
+    """Trains the same after another trial as before it."""
     before = _exercise(subject).train(10)
     _exercise(subject, seed=1).train(15)
     _same(before, _exercise(subject).train(10), "a training before and one after another trial")
@@ -118,7 +118,7 @@ def leaves_nothing_behind(subject: Subject) -> None:
 
 @check("keep what you remember in `self.state` or `self.param_groups`, or write state_dict and load_state_dict")
 def resumes_from_its_state_dict(subject: Subject) -> None:
-    """Continues alike from its state_dict, saved and loaded."""
+    """Continues in the same way from its saved and loaded state_dict."""
     whole = _exercise(subject)
     whole.train(10)
     saved = io.BytesIO()
@@ -135,7 +135,7 @@ def resumes_from_its_state_dict(subject: Subject) -> None:
 
 @check("say on the spec how often a step computes the loss: `passes=2` for SAM, `passes=None` where that varies")
 def makes_the_passes_it_declares(subject: Subject) -> None:
-    """Makes as many forward and backward passes a step as its spec says."""
+    """Makes as many forward and backward passes per step as its spec says."""
     exercise = _exercise(subject)
     forward: list[int] = []
     backward: list[int] = []
@@ -159,7 +159,7 @@ def makes_the_passes_it_declares(subject: Subject) -> None:
 
 @check("in `step`, leave out every parameter whose `.grad` is None; decay none of those either")
 def leaves_what_has_no_gradient(subject: Subject) -> None:
-    """Trains a model of which some parameters have no gradient, and leaves those as they are."""
+    """Trains a model in which some parameters have no gradient, and leaves those unchanged."""
     model = _PartlyIdle()
     idle = [p for p in model.parameters() if not any(p is used for used in model.used())]
     before = [p.detach().clone() for p in idle]
@@ -191,7 +191,7 @@ class _PartlyIdle(nn.Module):
 
 @check("in `step`, go through the parameters of `self.param_groups`, and no others")
 def touches_only_its_own_parameters(subject: Subject) -> None:
-    """Leaves the parameters of another model alone, though they have gradients."""
+    """Leaves the parameters of another model unchanged, although they have gradients."""
     other = _exercise(subject, seed=1)
     other.train(1)
     theirs = other.weights()
@@ -202,7 +202,7 @@ def touches_only_its_own_parameters(subject: Subject) -> None:
 
 @check("say on the spec `needs_closure=True` where `step` wants a closure, and only there; call it")
 def needs_a_closure_as_it_says(subject: Subject) -> None:
-    """Wants a closure if and only if its spec says so."""
+    """Needs a closure if and only if its spec says so."""
     exercise = _exercise(subject)
     exercise.train(1)  # which raises where a closure is wanted and not had, or had and not called
     if not subject.offer.spec.needs_closure:
@@ -227,7 +227,7 @@ def has_modes_as_it_says(subject: Subject) -> None:
 
 @check("say on the spec `needs_create_graph=True` where the gradients are differentiated again, and only there")
 def needs_the_graph_as_it_says(subject: Subject) -> None:
-    """Wants gradients that can be differentiated again only if its spec says so."""
+    """Needs gradients that can be differentiated again only if its spec says so."""
     spec = subject.offer.spec
     if not spec.needs_create_graph:
         raise DoesNotApply("its spec does not say so, and it trained without")
@@ -244,7 +244,7 @@ def needs_the_graph_as_it_says(subject: Subject) -> None:
 
 @check("remove `elementwise=True` from the spec: an entry's update depends on other entries, or on the shape")
 def is_elementwise_as_it_says(subject: Subject) -> None:
-    """Updates the stacked parameters of two models as it updates those of each by itself."""
+    """Updates the stacked parameters of two models as it updates those of each model alone."""
     if not subject.offer.spec.elementwise:
         raise DoesNotApply("its spec does not say so")
     if subject.offer.spec.needs_closure:
@@ -264,7 +264,7 @@ def is_elementwise_as_it_says(subject: Subject) -> None:
 
 
 def _updated(subject: Subject, start: list[Tensor], gradients: list[list[Tensor]], **params: Any) -> list[Tensor]:
-    """Parameters after a step with each of these gradients."""
+    """Returns the parameters after a step with each of these gradients."""
     model = _Bare(start)
     optimizer = _build(subject, model, **params)
     if subject.offer.spec.has_modes:
@@ -277,7 +277,7 @@ def _updated(subject: Subject, start: list[Tensor], gradients: list[list[Tensor]
 
 
 class _Bare(nn.Module):
-    """Nothing but parameters."""
+    """A module that has only parameters."""
 
     def __init__(self, values: list[Tensor]) -> None:
         super().__init__()
@@ -287,7 +287,7 @@ class _Bare(nn.Module):
 
 @check("remove `capturable=True` from the spec; or use no `.item()`, and count steps in a tensor on the device")
 def is_capturable_as_it_says(subject: Subject) -> None:
-    """Does the same on the device in every step, and waits for no value of it: on a GPU it is captured."""
+    """Does the same on the device in every step, and waits for no value: a CUDA graph can capture it."""
     if not subject.offer.spec.capturable:
         raise DoesNotApply("its spec does not say so")
     if torch.cuda.is_available():
@@ -297,7 +297,7 @@ def is_capturable_as_it_says(subject: Subject) -> None:
 
 
 def _compare_steps(subject: Subject, *, scheduled: bool) -> None:
-    """Holds all that one step does against what the next does; with a schedule the learning rate is a tensor."""
+    """Compares everything that one step does with the next; with a schedule the learning rate is a tensor."""
     lent = ", with its learning rate on the device" if scheduled else ""
     try:
         first, second = _traces(subject, scheduled=scheduled)
@@ -312,7 +312,7 @@ def _compare_steps(subject: Subject, *, scheduled: bool) -> None:
 
 
 def _traces(subject: Subject, *, scheduled: bool) -> tuple[list[Call], list[Call]]:
-    """All that the third and the fourth step do with tensors that pretend to be on a GPU."""
+    """Records the operations of the third and the fourth step on tensors that pretend to be on a GPU."""
     with FakeTensorMode():
         model = _Bare([torch.empty(6, 5, device="cuda"), torch.empty(6, device="cuda")])
         optimizer = _build(subject, model, **_as_captured(subject))
@@ -329,11 +329,11 @@ def _traces(subject: Subject, *, scheduled: bool) -> tuple[list[Call], list[Call
 
 
 class _Read(Exception):  # noqa: N818 - not an error
-    """A value on the device was asked for."""
+    """A step read a value on the device."""
 
 
 class _NoReading(TorchFunctionMode):
-    """Lets nobody read a value on the device; where torch has no CUDA, some ways to do so fail of that first."""
+    """Forbids reading a value on the device; without CUDA in torch, some ways to do so fail because of that."""
 
     READING = frozenset(["__bool__", "__complex__", "__float__", "__index__", "__int__", "item", "tolist"])
 
@@ -344,7 +344,7 @@ class _NoReading(TorchFunctionMode):
 
 
 class _Trace(Trace):
-    """Writes down what a step does with fake tensors."""
+    """Records what a step does with fake tensors."""
 
     def run(self, func: Any, args: Any, kwargs: Any) -> Any:
         """See Trace. A fused update is in place, and has no result; torch has no fake of it."""
@@ -352,7 +352,7 @@ class _Trace(Trace):
 
 
 def _as_captured(subject: Subject) -> dict[str, bool]:
-    """What it is built with where it is captured: on CUDA one kernel, or else torch's list of them."""
+    """Returns the parameters for a captured build: on CUDA one kernel, or else torch's list of them."""
     takes = inspect.signature(subject.offer.spec.load()).parameters
     told = {"capturable": True} if "capturable" in takes else {}
     if "cuda" in subject.offer.spec.fused:
@@ -362,14 +362,14 @@ def _as_captured(subject: Subject) -> dict[str, bool]:
 
 
 def _capture(subject: Subject) -> None:
-    """Has it trained by captured steps, and held against the same without, on the GPU."""
+    """Trains it with captured steps on the GPU, and compares the result with training without them."""
     (result,) = _trained_on_gpu(subject, "graph", schedule=problem.component("cosine"))
     if result.engine != "graph":
         raise Miss(result.remarks[-1])
 
 
 def _trained_on_gpu(subject: Subject, *engines: str, **settings: Any) -> list[CaseResult]:
-    """What it comes to by these engines on the GPU, in one worker process: here nobody begins CUDA for that."""
+    """Trains it with these engines on the GPU in one worker process, so that this process does not start CUDA."""
     spec = subject.offer.spec
     cases = [
         problem.CASE.model_copy(
@@ -398,7 +398,7 @@ def _trained_on_gpu(subject: Subject, *engines: str, **settings: Any) -> list[Ca
 
 @check("name in `fused` only the types of device on which `build` takes `fused=True` and computes the same by it")
 def is_fused_as_it_says(subject: Subject) -> None:
-    """Makes the same updates fused as not, where its spec says that it can be."""
+    """Makes the same updates with `fused=True` as without, if its spec names the device."""
     devices = [device for device in subject.offer.spec.fused if device != "cuda" or torch.cuda.is_available()]
     if not subject.offer.spec.fused:
         raise DoesNotApply("its spec does not say so")

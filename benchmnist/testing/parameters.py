@@ -1,4 +1,4 @@
-"""The checks that hold for whatever is built: how it is loaded, and what it does with its parameters."""
+"""The checks for every kind: how a plugin is loaded, and how it treats its parameters."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NAME_THEM = "name what a suite may set in the signature of `build`, and let each
 
 @check("do nothing on import but define; let `build` be an import string if what it needs takes long to import")
 def loads_quietly(subject: Subject) -> None:
-    """Is loaded without a word, and without a change to torch's settings."""
+    """Is loaded silently, and without changing torch's settings."""
     if notes := subject.offer.plugin.notes:
         raise Miss("; ".join(notes))
 
 
 def takes_its_parameters(done: str, harness: tuple[str, ...], build: Build) -> Check:
-    """The check of `tries_its_parameters`; `done` is `built` or `loaded`, `build(subject, **params)` does it."""
+    """Returns the check of `tries_its_parameters`; `build(subject, **params)` does what `done` says."""
     return Check(
         "takes-its-parameters",
         f"is {done} with each parameter that it declares",
@@ -67,7 +67,7 @@ def tries_its_parameters(subject: Subject, harness: tuple[str, ...], build: Buil
 
 
 def refuses_unknown_parameters(build: Build) -> Check:
-    """The check that `build(subject, **params)` refuses a parameter that there cannot be."""
+    """Returns the check that `build(subject, **params)` refuses a parameter that cannot exist."""
 
     @check("take only the parameters that you know, not any `**params`; or pass them on to what refuses them")
     def refuses_unknown_parameters(subject: Subject) -> None:
@@ -76,13 +76,13 @@ def refuses_unknown_parameters(build: Build) -> Check:
             build(subject, **{UNKNOWN: 1})
         except TypeError:
             return
-        raise Miss(f"{UNKNOWN}=1 was taken without a word")
+        raise Miss(f"{UNKNOWN}=1 was accepted silently")
 
     return refuses_unknown_parameters
 
 
 def leaves_torch_alone(use: Callable[[Subject], object]) -> Check:
-    """The check that `use(subject)`, which builds and uses the thing, changes no global setting of torch."""
+    """Returns the check that `use(subject)`, which builds and uses it, changes no global setting of torch."""
 
     @check("set nothing for all of torch: no default dtype or device, no number of threads, no gradient mode")
     def leaves_torch_alone(subject: Subject) -> None:

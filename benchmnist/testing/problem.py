@@ -28,7 +28,7 @@ INPUT_SHAPE, NUM_CLASSES = (1, 28, 28), 10
 
 
 def component(name: str, **params: Any) -> Component:
-    """A dataset, model, optimizer or schedule that is installed, with these parameters."""
+    """Returns an installed dataset, model, optimizer or schedule with these parameters."""
     return Component(name=name, use=name, params=params, distribution="benchmnist", version="")
 
 
@@ -46,7 +46,7 @@ CASE = Case(
 
 
 def small_model(seed: int = 0) -> nn.Module:
-    """784-32-10 with ReLU, its weights those of the seed."""
+    """Returns a network 784-32-10 with ReLU and the weights of the seed."""
     torch.manual_seed(seed_for("weights", seed))
     return torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(28 * 28, 32), torch.nn.ReLU(), torch.nn.Linear(32, NUM_CLASSES)
@@ -54,7 +54,7 @@ def small_model(seed: int = 0) -> nn.Module:
 
 
 UNTRAINED = OptimizerSpec(name="untrained", summary="", build="torch.optim:SGD")
-"""An optimizer without modes: one that has them may not be asked for them before it has taken a step."""
+"""An optimizer without modes: an optimizer with modes may not switch them before its first step."""
 
 
 class Exercise:
@@ -83,7 +83,7 @@ class Exercise:
         self.trial = Trial(model, self.optimizer, spec)
 
     def train(self, steps: int) -> list[float]:
-        """Takes so many further steps; returns the loss before each."""
+        """Makes that many further steps; returns the loss before each."""
         self.trial.train()
         return [self._step() for _ in range(steps)]
 
@@ -95,10 +95,10 @@ class Exercise:
         return self.trial.step(self.images[chosen], self.labels[chosen]).item()
 
     def loss(self) -> float:
-        """The mean loss over all the examples, as the harness tests; it never does before an epoch of training."""
+        """Returns the mean loss over all examples, as the harness tests, which it never does before an epoch."""
         trial = self.trial if self.steps else Trial(self.model, self.optimizer, UNTRAINED)
         return evaluate(trial, self.images, self.labels, CASE)["test_loss"]
 
     def weights(self) -> Tensor:
-        """All of the model's parameters, in a row; a copy."""
+        """Returns a copy of all of the model's parameters, concatenated."""
         return torch.cat([p.detach().flatten().clone() for p in self.model.parameters()])

@@ -1,4 +1,4 @@
-"""What a schedule promises."""
+"""The promises of a schedule."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LR = 0.1
 
 
 def _rates(subject: Subject, total_steps: int, **params: Any) -> list[float]:
-    """The learning rate of each step of a training of that length."""
+    """Returns the learning rate of each step of a training of that length."""
     parameter = torch.nn.Parameter(torch.ones(3))
     optimizer = torch.optim.SGD([parameter], lr=LR)
     build = subject.offer.spec.load()

@@ -23,7 +23,7 @@ METHODS = ("check", "output_shape", "loss", "evaluate")
 
 
 def _build(subject: Subject, **params: Any) -> Task:
-    """The task with these parameters over its defaults."""
+    """Builds the task with these parameters over its defaults."""
     made: Task = subject.offer.spec.load()(**{**subject.offer.spec.defaults, **params})
     if missing := [name for name in METHODS if not callable(getattr(made, name, None))]:
         raise Miss(f"what build returns has no {' and no '.join(missing)}")
@@ -31,7 +31,7 @@ def _build(subject: Subject, **params: Any) -> Task:
 
 
 def data_of(subject: Subject, task: str) -> Dataset:
-    """A dataset that is made for a task; MNIST for classification, which need not be downloaded.
+    """Returns a dataset that is made for a task; for classification MNIST, which needs no download.
 
     Raises:
         DoesNotApply: if no plugin offers one.
@@ -47,7 +47,7 @@ def data_of(subject: Subject, task: str) -> Dataset:
 
 
 def _batch(subject: Subject, size: int = BATCH) -> tuple[Task, Tensor, Tensor]:
-    """The task, outputs that a model may have, and targets of the dataset."""
+    """Returns the task, possible outputs of a model, and targets of the dataset."""
     task, data = _build(subject), data_of(subject, subject.name)
     generator = torch.Generator().manual_seed(0)
     outputs = torch.randn(size, *task.output_shape(data), generator=generator)
@@ -107,7 +107,7 @@ def evaluates_its_metrics(subject: Subject) -> None:
 
 
 def require_sums(whole: Any, parts: list[Any]) -> None:
-    """Holds figures of a batch against those of its parts.
+    """Compares the figures of a batch with those of its parts.
 
     Raises:
         Miss: if they are not scalars, or not the sums of the parts'.

@@ -33,7 +33,7 @@ class Lion(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step; returns what the closure returned, if there is one."""
+        """Makes one step; returns what the closure returned, if there is one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -67,7 +67,7 @@ def build(
 
 @hookimpl
 def benchmnist_optimizers() -> list[OptimizerSpec]:
-    """The one optimizer."""
+    """Returns the optimizer."""
     return [
         OptimizerSpec(
             name="lion",

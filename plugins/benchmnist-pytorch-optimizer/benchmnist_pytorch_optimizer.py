@@ -30,7 +30,7 @@ padam pid pnm prodigy qhadam qhm racs radam ranger rmsprop rose sara scalablesha
 sgdp sgdsai sgdw shampoo signsgd simplifiedademamix sm3 soap spam srmm stableadamw stablespam swats tam
 tiger vsgd yogi
 """.split()  # noqa: SIM905 - a word list is read more easily than 110 strings
-"""What takes `params` and is stepped by gradients alone."""
+"""The optimizers that take `params` and need only gradients."""
 
 TRAITS: dict[str, dict[str, Any]] = {
     "adahessian": {"needs_create_graph": True},
@@ -53,7 +53,7 @@ TRAITS: dict[str, dict[str, Any]] = {
     "sam": {"needs_closure": True, "passes": 2},
     "wsam": {"needs_closure": True, "passes": 2},
 }
-"""What wants more: a closure, two passes, the graph of the gradients, the model, or the number of steps."""
+"""The others, which need a closure, two passes, the graph of the gradients, the model, or the number of steps."""
 
 NOT_OFFERED = {
     "adalomo": "updates the weights during the backward pass, by a call of its own in the place of `step`",
@@ -64,7 +64,7 @@ NOT_OFFERED = {
     "spectralsphere": "takes matrices only, and says nothing about how the rest is to be trained",
     "gsam": "wants a schedule of its radius beside the one of its learning rate",
 }
-"""Why not."""
+"""The reason, by optimizer."""
 
 MUON_FAMILY = ("adago", "adamuon", "muon", "normuon")
 AROUND_SGD = ("friendlysam", "looksam", "sam", "wsam")
@@ -79,7 +79,7 @@ SGD_PARAMETERS = [
 
 @hookimpl
 def benchmnist_optimizers() -> list[OptimizerSpec]:
-    """One for each optimizer of the package that a training loop can drive."""
+    """Returns a spec for each optimizer of the package that a training loop can drive."""
     return [
         OptimizerSpec(
             name=f"{PREFIX}{name}",
@@ -92,7 +92,7 @@ def benchmnist_optimizers() -> list[OptimizerSpec]:
 
 
 def __getattr__(name: str) -> Callable[..., Optimizer]:
-    """`build_adabelief` and its like, made when they are asked for."""
+    """Makes `build_adabelief` and the other builders on demand."""
     wanted = name.removeprefix("build_")
     if wanted == name or (wanted not in PLAIN and wanted not in TRAITS):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -100,7 +100,7 @@ def __getattr__(name: str) -> Callable[..., Optimizer]:
 
 
 def _builder(name: str) -> Callable[..., Optimizer]:
-    """`build` for an optimizer of the package, with that optimizer's own parameters by name."""
+    """Returns `build` for an optimizer of the package, with that optimizer's own parameters by name."""
     own = class_of(name)
     make: Callable[..., Optimizer] = own
     if name in CLOSED:
@@ -137,7 +137,7 @@ def _builder(name: str) -> Callable[..., Optimizer]:
 
 
 def class_of(name: str) -> Any:
-    """The class of that name, whatever its capitals."""
+    """Returns the class of that name, ignoring case."""
     import pytorch_optimizer
 
     try:
@@ -147,7 +147,7 @@ def class_of(name: str) -> Any:
 
 
 def _muon_like(name: str) -> Callable[..., Optimizer]:
-    """Muon and its kin, given the weights of linear and convolutional layers; AdamW gets the rest.
+    """Builds Muon or a similar optimizer for the weights of linear and convolutional layers; AdamW gets the rest.
 
     The package knows the head, which AdamW should have, by its name; where it has another, Muon gets it too.
     """
@@ -164,7 +164,7 @@ def _muon_like(name: str) -> Callable[..., Optimizer]:
 
 
 def _with_closure(own: Any, name: str) -> Callable[..., Optimizer]:
-    """The class, with a `step` that takes the closure that BenchMNIST hands over, as torch's own LBFGS does."""
+    """Returns the class with a `step` that takes BenchMNIST's closure, as torch's own LBFGS does."""
     import torch
 
     class Closing(own):  # type: ignore[misc]

@@ -42,7 +42,7 @@ class SAM(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
-        """Two passes and one step. `closure` computes the loss and the gradients; returns the first loss."""
+        """Makes two passes and one step. `closure` computes the loss and the gradients; returns the first loss."""
         with torch.enable_grad():
             loss = closure()
         trained = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
@@ -62,7 +62,7 @@ class SAM(torch.optim.Optimizer):
         return loss
 
     def _ascent(self, trained: list[Tensor]) -> list[Tensor]:
-        """Where the loss rises most within the neighbourhood, to first order."""
+        """Returns the move to where the loss rises most within the neighbourhood, to first order."""
         gradients = [p.grad for p in trained if p.grad is not None]
         if not self.adaptive:
             norm = torch.stack([g.norm() for g in gradients]).norm()
@@ -77,7 +77,7 @@ class SAM(torch.optim.Optimizer):
         self.param_groups, self.state = self.base.param_groups, self.base.state
 
     def state_dict(self) -> dict[str, Any]:
-        """The base's state: SAM has none of its own."""
+        """Returns the base's state: SAM has no state of its own."""
         return self.base.state_dict()
 
 
@@ -115,7 +115,7 @@ def sam_adamw(
 
 @hookimpl
 def benchmnist_optimizers() -> list[OptimizerSpec]:
-    """SAM around SGD and around AdamW, and ASAM."""
+    """Returns SAM around SGD and around AdamW, and ASAM."""
     asam = {"rho": 0.5, "adaptive": True}
     return [
         OptimizerSpec(name=name, summary=summary, build=build, defaults=defaults, needs_closure=True, passes=2)

@@ -29,7 +29,7 @@ CLASSES = {
 
 
 def _builder(optimizer: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
-    """`build` for a class, with that class's own parameters by name."""
+    """Returns `build` for a class, with that class's own parameters by name."""
 
     def build(model: nn.Module, **params: Any) -> Optimizer:
         return optimizer(model.parameters(), **params)
@@ -44,7 +44,7 @@ def _builder(optimizer: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
 
 @hookimpl
 def benchmnist_optimizers() -> list[OptimizerSpec]:
-    """One for each class of the package that is an optimizer of its own."""
+    """Returns a spec for each class of the package that is an optimizer of its own."""
     return [
         OptimizerSpec(
             name=name, summary=f"schedulefree.{optimizer.__name__}", build=_builder(optimizer), has_modes=True

@@ -24,7 +24,7 @@ class SlowedAdam(torch.optim.Adam):
         self.step_began: float | None = None
 
     def step(self, closure: Any = None) -> Any:
-        """One step of Adam, and the wait."""
+        """Makes one step of Adam, and waits."""
         loss = super().step(closure)
         if self.step_began is not None:
             took = time.perf_counter() - self.step_began
@@ -35,19 +35,19 @@ class SlowedAdam(torch.optim.Adam):
         return loss
 
     def train(self) -> None:
-        """An epoch begins: what went before it, as testing, is no part of its first step."""
+        """Begins an epoch: what happened before it, such as testing, is not part of its first step."""
         self.step_began = None
 
     def eval(self) -> None:
-        """An epoch has ended."""
+        """Ends an epoch."""
 
 
 def build(model: nn.Module, *, factor: float = 1.3, **options: Any) -> SlowedAdam:
-    """A slowed Adam for a model; `options` are Adam's."""
+    """Builds a slowed Adam for a model; `options` are Adam's."""
     return SlowedAdam(model.parameters(), factor=factor, **options)
 
 
 @hookimpl
 def benchmnist_optimizers() -> list[OptimizerSpec]:
-    """The one optimizer."""
+    """Returns the optimizer."""
     return [OptimizerSpec(name="slowed", summary="Adam, slowed down by a factor", build=build, has_modes=True)]

@@ -38,6 +38,6 @@ def speedrun(
 
 @hookimpl
 def benchmnist_models() -> list[ModelSpec]:
-    """The one model."""
+    """Returns the model."""
     summary = "two convolutions, pooled and normalised; one epoch to 99 %"
     return [ModelSpec(name="speedrun", summary=summary, build=speedrun)]

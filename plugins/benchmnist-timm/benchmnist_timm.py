@@ -20,7 +20,7 @@ def convolutional(
     architecture: str = "resnet18",
     drop_rate: float = 0.0,
 ) -> nn.Module:
-    """Any architecture of timm that takes images of this size as they are.
+    """Builds any architecture of timm that takes images of this size unchanged.
 
     Raises:
         ValueError: if timm has no such architecture.
@@ -72,7 +72,7 @@ def vision_transformer(
 
 @hookimpl
 def benchmnist_models() -> list[ModelSpec]:
-    """Three of them, and any other by the parameter `architecture`."""
+    """Returns two named models, and one for any other `architecture`."""
     home = "benchmnist_timm"
     return [
         ModelSpec(name="timm", summary="any model of timm, by `architecture`", build=f"{home}:convolutional"),

@@ -54,13 +54,13 @@ def test_check_says_what_is_kept_and_what_is_not(
     install_plugin("mine", PLUGIN)
     done = invoke("check", "good")
     assert done.exit_code == 0, done.output
-    assert "optimizer good, of benchmnist-mine 1.0\n  ✓ is loaded without a word" in done.stdout
+    assert "optimizer good, of benchmnist-mine 1.0\n  ✓ is loaded silently" in done.stdout
     assert "14 kept, 0 missed; 4 do not apply\n" in done.stdout
     done = invoke("check", "careless")
     assert done.exit_code == 1
     assert (
         "  ✗ refuses a parameter that it does not know\n"
-        "    no_such_parameter_of_yours=1 was taken without a word\n"
+        "    no_such_parameter_of_yours=1 was accepted silently\n"
         "    → take only the parameters that you know"
     ) in done.stdout
     assert "13 kept, 1 missed; 4 do not apply\n" in done.stdout

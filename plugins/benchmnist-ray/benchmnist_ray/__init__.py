@@ -9,7 +9,7 @@ BENCHMNIST_API = 1
 
 @hookimpl
 def benchmnist_executors() -> list[ExecutorSpec]:
-    """Ray, on this machine or on a cluster."""
+    """Returns the executor for Ray, on this machine or on a cluster."""
     return [
         ExecutorSpec(
             name="ray",

@@ -1,4 +1,4 @@
-"""The executor `ray`: each trial is a task of a Ray cluster, and what it says comes back as it says it."""
+"""The executor `ray`: each trial is a task of a Ray cluster, whose events return as they happen."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from benchmnist.suites.cases import Case
 
 LOOKS = 1.0
-"""Seconds between two looks at which nodes there are."""
+"""Seconds between two queries of the nodes."""
 RAY_NAMES = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
-"""What Ray calls of a node what it calls otherwise of a task."""
+"""Ray's names of resources of a node, by those of a task."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class _Attempt:
 
 
 class RayExecutor:
-    """Hands over as many trials as the cluster has room for.
+    """Submits as many trials as fit on the cluster.
 
     A trial whose Ray worker or node goes away is begun anew, elsewhere, and its result says so. For one that no
     node has room for, now or ever, its case fails with what it asked for and what there is.
@@ -104,7 +104,7 @@ class RayExecutor:
             ray.shutdown()
 
     def _connect(self) -> None:
-        """To the cluster that was named, or that runs here; or else to a new one."""
+        """Connects to the cluster that was named, or that runs here; or else to a new one."""
         named = self.address or os.environ.get("RAY_ADDRESS", "").removeprefix("auto")
         address = named or _running_here()
         if named and not _answers(named):
@@ -126,7 +126,7 @@ class RayExecutor:
 
     @property
     def slots(self) -> int:
-        """How many trials there is room for, if all of them ask for what is reserved by default."""
+        """The number of trials that fit, if each requests the default resources."""
         if self.jobs is not None:
             return self.jobs
         wanted = {RAY_NAMES[name]: amount for name, amount in self.default.items() if amount}
@@ -134,7 +134,7 @@ class RayExecutor:
         return max(1, sum(rooms))
 
     def _look(self) -> list[dict[str, float]]:
-        """What each node has in all."""
+        """Returns the total resources of each node."""
         if not self._nodes or time.monotonic() > self._looked + LOOKS:
             self._nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             self._looked = time.monotonic()
@@ -165,7 +165,7 @@ class RayExecutor:
         self.running[said] = _Attempt(task, needs, before, time.monotonic())
 
     def _hopeless(self) -> Iterator[tuple[Case, CaseResult]]:
-        """Fails what waits for something that no node has, and has waited for long enough."""
+        """Fails tasks that have waited long enough for something that no node has."""
         for said, attempt in [*self.running.items()]:
             if attempt.at is None and time.monotonic() >= attempt.since + self.wait:
                 why = self._lacks(attempt.needs)
@@ -173,7 +173,7 @@ class RayExecutor:
                     yield self._stopped(said, CaseResult(case=attempt.task, status="failed", error=why))
 
     def _lacks(self, needs: dict[str, float]) -> str:
-        """Why no node can ever take such a task; nothing if one can."""
+        """Says why no node can ever take such a task; empty if one can."""
         wanted = {RAY_NAMES.get(name, name): amount for name, amount in needs.items() if amount}
         nodes = self._look()
         if any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
@@ -193,7 +193,7 @@ class RayExecutor:
                 yield self._stopped(said, result)
 
     def _heard(self) -> Iterator[tuple[Case, Epoch | CaseResult]]:
-        """What the next task says, if one says anything before it is time to look around."""
+        """Yields the next event of a task, if one comes before the next query of the nodes."""
         if not self.running:
             return
         left = self.deadlines.left(attempt.task for attempt in self.running.values())
@@ -228,7 +228,7 @@ class RayExecutor:
             yield attempt.task, word.model_copy(update={"remarks": (*word.remarks, *anew)})
 
     def _lost(self, said: Any, why: str) -> Iterator[tuple[Case, CaseResult]]:
-        """Begins a task anew whose worker or node went away, if that has not happened too often."""
+        """Starts a task again whose worker or node disappeared, if that has not happened too often."""
         attempt = self.running[said]
         before = (*attempt.before, why)
         if len(before) <= self.retries:
@@ -239,7 +239,7 @@ class RayExecutor:
         yield self._stopped(said, CaseResult(case=attempt.task, status="crashed", error=error))
 
     def _stopped(self, said: Any, result: CaseResult) -> tuple[Case, CaseResult]:
-        """Ends a task, if it has not ended itself; what came of it."""
+        """Ends a task, if it has not ended itself; returns it with its result."""
         attempt = self.running.pop(said)
         with contextlib.suppress(RayError, ValueError):
             ray.cancel(said, force=True)
@@ -253,14 +253,14 @@ class RayExecutor:
 
 
 def _running_here() -> str:
-    """The address of the cluster that `ray start` last started on this machine; nothing if it is there no more."""
+    """Returns the address of the cluster that `ray start` last started here; empty if it no longer runs."""
     file = Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir()), "ray", "ray_current_cluster")
     address = file.read_text("utf-8").strip() if file.is_file() else ""
     return address if address and _answers(address) else ""
 
 
 def _answers(address: str) -> bool:
-    """Whether anybody listens there. Ray itself would wait for minutes."""
+    """Whether a process listens there. Ray itself would wait for minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -275,7 +275,7 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """Within it Ray may set the handler of SIGTERM; it is what it was afterwards."""
+    """Restores the handler of SIGTERM, which Ray sets, on exit."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""What a Ray worker does: it has a task trained in a process of its own, and passes on what that says.
+"""The work of a Ray worker: it has a task trained in another process, and forwards the events.
 
 A model that takes its process with it takes that one, not Ray's; so where Ray's dies, it was not the model.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Started:
-    """A task begins, on that machine, in the Ray worker of that process id, on the node that Ray calls so."""
+    """The event that a task begins: the machine, the process id of the Ray worker, and Ray's id of the node."""
 
     host: str
     pid: int
@@ -47,7 +47,7 @@ Word = Started | MeasuredEpoch | File | CaseResult
 
 
 class _Kept:
-    """The process that trained last, for the next task: it has torch imported and the dataset at hand."""
+    """Keeps the process that trained last for the next task: it has imported torch and loaded the dataset."""
 
     def __init__(self, workplace: Workplace, environment: dict[str, str]) -> None:
         self.workplace, self.environment = workplace, environment
@@ -61,7 +61,7 @@ _kept: list[_Kept] = []
 
 
 def train(workplace: Workplace, task: Case, threads: int, paths: list[str]) -> Iterator[Word]:
-    """Executes a task: says that it begins, then its epochs, the files that it left, and its result."""
+    """Executes a task: yields its start, its epochs, the files that it left, and its result."""
     yield Started(platform.node(), os.getpid(), ray.get_runtime_context().get_node_id())
     sys.path += [path for path in paths if path not in sys.path]  # the driver's, if this is its machine
     environment = {"OMP_NUM_THREADS": str(threads)}

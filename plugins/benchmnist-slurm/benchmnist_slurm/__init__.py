@@ -9,7 +9,7 @@ BENCHMNIST_API = 1
 
 @hookimpl
 def benchmnist_executors() -> list[ExecutorSpec]:
-    """SLURM."""
+    """Returns the executor for SLURM."""
     return [
         ExecutorSpec(
             name="slurm",

@@ -1,4 +1,4 @@
-"""The executor `slurm`: each trial is a job; what it says comes back through files in the run folder.
+"""The executor `slurm`: each trial is a job, whose events return through files in the run folder.
 
 A driver that goes on with a run whose driver was killed finds the notes of its attempts (see job.py), and takes
 over the jobs that are still in the queue or running, or have ended meanwhile.
@@ -38,20 +38,20 @@ if TYPE_CHECKING:
     from benchmnist.executors import Epoch, Workplace
 
 FOLDER = "slurm"
-"""Of the run folder: submitit's files, the words of the jobs, and our notes."""
+"""The subfolder of the run folder with submitit's files, the output of the jobs, and our notes."""
 LISTENS, LOOKS = 0.3, 10.0
-"""Seconds between two looks at the files, and at the queue."""
+"""Seconds between two reads of the files, and between two queries of the queue."""
 LATE = 15.0
-"""Seconds that a job's last words may come after its end: a file system of several machines takes its time."""
+"""Seconds that a job's last output may arrive after its end: a shared file system may be slow."""
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT")
 ALIVE = (*WAITING, "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
 ANEW = ("FAILED", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE", "REVOKED", "COMPLETED", "GONE")
-"""States in which a job that owes a result was ended by something else than its task: it is begun anew."""
+"""States in which something other than the task ended a job without a result: the job starts again."""
 RESOURCES = ("num_cpus", "num_gpus", "memory")
 
 
 class Note(Frozen):
-    """What is to be done in an attempt."""
+    """The work of an attempt."""
 
     cluster: str
     task: Case
@@ -173,7 +173,7 @@ class SlurmExecutor:
     # Into the queue.
 
     def _hand_in(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, CaseResult]]:
-        """As many tasks as there is room for; a few at a time, so that they are arrays and not single jobs."""
+        """Submits as many tasks as fit, several at a time, so that they are arrays and not single jobs."""
         room = self.slots - len(self.jobs)
         if self.jobs and room < self.slots // 8:
             return
@@ -193,7 +193,7 @@ class SlurmExecutor:
         return {**self.default, **task.resources}
 
     def _cannot(self, task: Case) -> str:
-        """Why a task cannot be a job of SLURM's; nothing if it can."""
+        """Says why a task cannot be a job of SLURM; empty if it can."""
         for name, amount in self._needs(task).items():
             if name not in RESOURCES:
                 return f"SLURM is told of {', '.join(RESOURCES)}, not of {name!r}; leave it out of the resources"
@@ -202,7 +202,7 @@ class SlurmExecutor:
         return ""
 
     def _submit(self, new: Sequence[tuple[Case, tuple[str, ...]]]) -> Iterator[tuple[Case, CaseResult]]:
-        """One array for those that ask for the same."""
+        """Submits one array for the tasks that request the same resources."""
         groups: dict[tuple[tuple[str, float], ...], list[tuple[Case, tuple[str, ...]]]] = {}
         for task, before in new:
             groups.setdefault(tuple(sorted(self._needs(task).items())), []).append((task, before))
@@ -253,7 +253,7 @@ class SlurmExecutor:
         return {name: value for name, value in parameters.items() if value is not None}
 
     def _adopted(self, task: Case) -> _Job | None:
-        """The job that another driver has submitted for the same task, if it is of any use still."""
+        """Finds the job that another driver submitted for the same task, if it is still useful."""
         for file in self.folder.glob(f"{glob.escape(_stem(task))}.*.json"):
             try:
                 note = Note.model_validate_json(file.read_bytes())
@@ -293,7 +293,7 @@ class SlurmExecutor:
                 job.attempt.give_up()  # whoever asks for what comes next has it stored
 
     def _look(self) -> None:
-        """At the queue: what has ended?"""
+        """Queries the queue for jobs that have ended."""
         if time.monotonic() < self._looked + LOOKS or not self.jobs:
             return
         states = self._states([job.id for job in self.jobs])
@@ -306,7 +306,7 @@ class SlurmExecutor:
         self._looked = time.monotonic()
 
     def _states(self, ids: Iterable[str]) -> dict[str, str]:
-        """SLURM's word for each job; GONE for one that it does not know any more.
+        """Returns SLURM's state of each job; GONE for a job that SLURM no longer knows.
 
         squeue knows a job for some minutes after its end (MinJobAge), with or without accounting.
         """
@@ -328,7 +328,7 @@ class SlurmExecutor:
                 yield job.task, result
 
     def _dead(self) -> Iterator[tuple[Case, CaseResult]]:
-        """What became of jobs that ended without a result."""
+        """Starts again, or fails, the jobs that ended without a result."""
         again: list[tuple[Case, tuple[str, ...]]] = []
         for job in [*self.jobs]:
             raised = _raised(job)
@@ -356,7 +356,7 @@ class SlurmExecutor:
         return CaseResult(case=job.task, status="crashed", error=error)
 
     def _cancel(self, jobs: Sequence[_Job]) -> None:
-        """Ends jobs, wherever they are."""
+        """Ends jobs, wherever they run."""
         if not jobs:
             return
         for job in jobs:
@@ -370,7 +370,7 @@ class SlurmExecutor:
         subprocess.run(["scancel", *(job.id for job in jobs)], capture_output=True, check=False)  # noqa: S603, S607
 
     def _wait_for_processes(self) -> None:
-        """Where jobs are processes of ours, they are not left to themselves: they have ended, or will at once."""
+        """Waits until the jobs that are processes of ours have ended, which they will at once."""
         end = time.monotonic() + LATE
         while self.cluster == "local" and time.monotonic() < end and not all(h.done() for h in self.handles):
             time.sleep(LISTENS / 3)
@@ -378,12 +378,12 @@ class SlurmExecutor:
 
 
 def _stem(task: Case) -> str:
-    """What the files of a task are called by."""
+    """Returns the prefix of the names of a task's files."""
     return f"{task.file_stem}__seed-{task.seeds[0]}"
 
 
 def _raised(job: _Job) -> str:
-    """What our own code raised in the job, as submitit has kept it; nothing if it did not."""
+    """Returns what our own code raised in the job, as submitit stored it; empty if it did not raise."""
     if job.handle is None or not job.handle.paths.result_pickle.is_file():
         return ""
     error = job.handle.exception()
@@ -391,7 +391,7 @@ def _raised(job: _Job) -> str:
 
 
 def _runs(process: int) -> bool:
-    """Whether a process is there, and is more than what is left of one until somebody asks for its exit code."""
+    """Whether a process exists and is not a zombie."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text("utf-8")
     except OSError:
@@ -400,14 +400,14 @@ def _runs(process: int) -> bool:
 
 
 def _flags(text: str | None) -> dict[str, str | bool]:
-    """`constraint=a100;exclusive` as sbatch's options."""
+    """Parses `constraint=a100;exclusive` into options of sbatch."""
     parts = [part.partition("=") for part in (text or "").split(";") if part.strip()]
     return {name.strip().lstrip("-"): value.strip() if equals else True for name, equals, value in parts}
 
 
 @contextlib.contextmanager
 def _python_path() -> Iterator[None]:
-    """Within it what is submitted will find what we find."""
+    """Makes submitted jobs import the same modules as this process."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     try:

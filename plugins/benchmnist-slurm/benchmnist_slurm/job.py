@@ -1,4 +1,4 @@
-"""What a job does: it has a task trained in a process of its own, and writes down what that says.
+"""The work of a job: it has a task trained in another process, and writes the events to a file.
 
 A model that takes its process with it takes that one, not the job; so where the job dies, it was not the model.
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Word(TypedDict, total=False):
-    """A line of what a job says: that it begins, who it is; an epoch of a seed; the result."""
+    """A line of a job's output: its start and its identity, an epoch of a seed, or the result."""
 
     begins: str
     process: int
@@ -61,7 +61,7 @@ class Attempt:
 
     @property
     def waits(self) -> Path:
-        """The note of what is to be done, as long as nobody has begun it."""
+        """The note of the work, until a job begins it."""
         return self._file("waits.json")
 
     @property
@@ -71,28 +71,28 @@ class Attempt:
 
     @property
     def job(self) -> Path:
-        """What SLURM calls the job."""
+        """The file with SLURM's id of the job."""
         return self._file("job")
 
     @property
     def words(self) -> Path:
-        """What it says, a Word a line."""
+        """The file of its output, one Word per line."""
         return self._file("jsonl")
 
     def begin(self) -> bool:
-        """Makes it ours; False where nobody wants it any more. SLURM may begin a job more than once."""
+        """Claims the attempt; False if it was withdrawn. SLURM may begin a job more than once."""
         with contextlib.suppress(FileNotFoundError):
             self.waits.rename(self.begun)
         return self.begun.is_file()
 
     def give_up(self) -> None:
-        """Nobody wants it any more."""
+        """Withdraws the attempt."""
         for note in (self.waits, self.begun):
             note.unlink(missing_ok=True)
 
 
 def train(workplace: Workplace, task: Case, threads: int, attempt: Attempt) -> None:
-    """Executes a task, and appends what it says to a file."""
+    """Executes a task, and appends its events to a file."""
     # submitit's handlers would go on after the one, and raise at the other, which comes before the time is over.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
@@ -121,13 +121,13 @@ def _say(file: BinaryIO, **word: Any) -> None:
 
 
 class Words:
-    """Reads what a job has said since it was last asked, while the job may still be writing."""
+    """Reads the new output of a job, while the job may still be writing."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.read = path, 0
 
     def new(self) -> list[Word]:
-        """The lines that are whole. The file is opened anew each time: over NFS, only so are new ones seen."""
+        """Returns the complete lines. It opens the file each time: otherwise NFS would not show new lines."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self.read)
@@ -140,7 +140,7 @@ class Words:
 
 
 def _word(line: bytes) -> Word | None:
-    """A line as it was meant; None where a node died in the middle of it, and the next attempt wrote on."""
+    """Parses a line; None if a node died in the middle of it, and the next attempt continued it."""
     try:
         return WORD.validate_json(line)
     except ValidationError:
