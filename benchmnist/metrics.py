@@ -233,7 +233,7 @@ def find_metric(wanted: str | Metric, among: Sequence[Metric] = METRICS) -> Metr
         if metric.key == key:
             return metric
     keys = [metric.key for metric in among]
-    raise BenchmnistError(f"unknown metric {key!r}.{nearest(key, keys)} There are: {', '.join(keys)}")
+    raise BenchmnistError(f"unknown metric {key!r}.{nearest(key, keys)} Known metrics: {', '.join(keys)}")
 
 
 OF_CLASSIFICATION = (PRIMARY, find_metric("test_loss"))

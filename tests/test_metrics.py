@@ -95,7 +95,7 @@ def test_a_run_keeps_and_asserts_a_new_metric(changed: Changed) -> None:
     assert len(stored) == 6
     assert all(0 < figures["test_accuracy"] <= figures["top5_accuracy"] <= 100 for figures in stored)
     assert sgd["misses"] == []
-    assert "mnist/fc/adam missed: expected top5_accuracy > 100, saw " in " ".join(changed.printed.split())
+    assert "mnist/fc/adam missed: expected top5_accuracy > 100, got " in " ".join(changed.printed.split())
     benchmarks = json.loads((changed.run / "benchmark.json").read_text("utf-8"))["benchmarks"]
     assert all(0 < each["extra_info"]["top5_accuracy"] <= 100 for each in benchmarks)
 
@@ -119,7 +119,9 @@ def test_comparisons_and_verdicts_have_a_new_metric(changed: Changed) -> None:
     only = changed.command("compare", changed.run, changed.run, "--metrics", "top5_accuracy")
     assert only.count("+0.00 same") == 2
     verdicts = changed.command("report", changed.run, "--show", "verdicts", "--metric", "top5_accuracy")
-    assert "difference: of the top-5 test accuracy after the last epoch, in points" in " ".join(verdicts.split())
+    assert "difference: mean difference in the top-5 test accuracy after the last epoch, in points" in " ".join(
+        verdicts.split()
+    )
 
 
 def test_plots_and_the_page_have_a_new_metric(changed: Changed) -> None:
@@ -142,7 +144,7 @@ def test_a_run_without_the_new_metric_is_shown_without_it(changed: Changed) -> N
     }
 
 
-LISTED = "There are: accuracy, train_loss, test_loss, epoch_seconds"
+LISTED = "Known metrics: accuracy, train_loss, test_loss, epoch_seconds"
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_no_part_takes_an_unknown_metric_for_another() -> None:
         lambda: case_figure(result, unknown),
     ):
         with pytest.raises(
-            BenchmnistError, match=r"unknown metric 'nonsense'\. There are: accuracy, train_loss, "
+            BenchmnistError, match=r"unknown metric 'nonsense'\. Known metrics: accuracy, train_loss, "
         ):
             refused()
 
@@ -270,7 +272,7 @@ def test_an_unknown_column_of_a_level_is_refused(invoke: Callable[..., Result], 
     chosen = ["--format", "csv", "--level", "epoch", "--columns"]
     done = invoke("report", small_run.path, *chosen, "acuracy")
     assert done.exit_code == 2
-    assert "no column is called 'acuracy'. Did you mean 'accuracy'? There are: case, dataset, " in done.stderr
+    assert "unknown column 'acuracy'. Did you mean 'accuracy'? Known columns: case, dataset, " in done.stderr
     assert invoke("report", small_run.path, *chosen, "accuracy").stdout.startswith("case,seed,epoch,accuracy\n")
 
 

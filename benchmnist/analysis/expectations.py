@@ -33,10 +33,10 @@ def missed(result: CaseResult) -> tuple[str, ...]:
         wrong = {who: value for who, value in seen.items() if value is None or not holds(value, bound)}
         if wrong:
             figures = ", ".join(
-                f"{'nothing' if value is None else metric.text(value)} {who}".strip()
+                f"{'no value' if value is None else metric.text(value)} {who}".strip()
                 for who, value in wrong.items()
             )
-            sentences.append(f"expected {key} {comparison}, saw {figures}")
+            sentences.append(f"expected {key} {comparison}, got {figures}")
     return tuple(sentences)
 
 

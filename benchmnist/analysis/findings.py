@@ -79,8 +79,8 @@ def _tested_wrongly(models: Sequence[ModelDescription], results: Sequence[CaseRe
         yield Finding(
             "train mode",
             f"{counted(len(wrong), 'case')} with batch normalisation or dropout {_were(len(wrong))} tested in "
-            "train() mode: units were dropped and batches normalised by themselves while testing. Their "
-            "accuracies are not those of the networks that were trained.",
+            "train() mode: dropout dropped units, and batch normalisation used the statistics of each test "
+            "batch. Their accuracies are not those of the trained networks.",
             tuple(wrong),
         )
 
@@ -101,8 +101,8 @@ def _too_few_seeds(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
         seeds = max(map(_fewest_seeds, mute))
         yield Finding(
             "too few seeds",
-            f"With {counted(seeds, 'seed')} nothing can be said of which case is better: the differences may be "
-            "chance. Train more of them, as with --seeds 5.",
+            f"{counted(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few to show which case is better: the "
+            "differences may be chance. Train more seeds, such as --seeds 5.",
             tuple(dict.fromkeys(case for v in mute for case in (v.other.id, v.one.id))),
         )
 
@@ -128,7 +128,7 @@ def _rules(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterat
         where, most = group_title(group), "highest" if best.case.primary.better == "higher" else "lowest"
         if level:
             apart = _first([f"{_figure(r)} ({_tie(v, best)})" for r, v in level])
-            text = f"On {where}, {_figure(best)} has the {most} mean, and cannot be told apart from {apart}."
+            text = f"On {where}, {_figure(best)} has the {most} mean, but is not shown to be better than {apart}."
         else:
             text = f"On {where}, {_figure(best)} is the best of {counted(1 + len(compared), 'method')}."
         if worse:
@@ -158,16 +158,16 @@ def _layers(models: Sequence[ModelDescription], verdicts: Sequence[Verdict]) -> 
         for v in members:
             subject = v.one if sign > 0 else v.other
             if v.word == "equivalent":
-                verb = f"makes less than {v.margin:g} {v.metric.points} of difference to"
+                verb = f"has an effect of less than {v.margin:g} {v.metric.points} on"
             elif v.word in ("better", "worse"):
                 verb = "helps" if (v.word == "better") == (sign > 0) else "hurts"
             else:
-                verb = "is not shown to make a difference to"
+                verb = "has no significant effect on"
             told.setdefault(verb, []).append(f"{v.one.case.method} ({_amount(v, subject)}{_more(v)})")
         said = "; it ".join(f"{verb} {_listed(whom)}" for verb, whom in told.items() if whom)
         yield Finding(
             "layers",
-            f"On {dataset}, {added} ({larger} beside {smaller}) {said}.",
+            f"On {dataset}, {added} ({larger} vs {smaller}) {said}.",
             tuple(case for v in members for case in (v.other.id, v.one.id)),
         )
 
@@ -194,14 +194,14 @@ def _convolution(models: Sequence[ModelDescription], results: Sequence[CaseResul
         shown = {
             "better": "is better than",
             "worse": "is worse than",
-            "equivalent": f"is equivalent, within {accuracy.margin or 0:g} {accuracy.metric.points}, to",
-        }.get(accuracy.word, "is not shown to differ from")
-        epochs = f"{one.case.epochs} epochs beside {other.case.epochs}"
+            "equivalent": f"is equivalent (within {accuracy.margin or 0:g} {accuracy.metric.points}) to",
+        }.get(accuracy.word, "does not differ significantly from")
+        epochs = f"{one.case.epochs} epochs vs {other.case.epochs}"
         yield Finding(
             "convolution",
             f"On {dataset}, the best case with convolutions, {_name(one)} ({_value(one)}), {shown} the best "
-            f"without, {_name(other)} ({_value(other)}): {_amount(accuracy, one)}{_more(accuracy)}. An epoch "
-            f"takes {_ratio(seconds)} the time, and it was trained for {epochs}.",
+            f"case without, {_name(other)} ({_value(other)}): {_amount(accuracy, one)}{_more(accuracy)}. Its "
+            f"epochs take {_ratio(seconds)} as long, and it was trained for {epochs}.",
             (one.id, other.id),
         )
 
@@ -220,23 +220,23 @@ def _targets(results: Sequence[CaseResult]) -> Iterator[Finding]:
             if all(t.reached for t in times):  # of a case that was interrupted at once nothing is known
                 yield Finding(
                     "target",
-                    f"On {dataset}, no case was at {target:g} % in half of its seeds.",
+                    f"On {dataset}, no case reached {target:g} % in half of its seeds.",
                     tuple(t.result.id for t in times),
                 )
             continue
         first = there[0]
         text = (
-            f"On {dataset}, {_name(first.result)} has the least time to {target:g} %: {first.seconds:.3g} "
-            f"s of training ({counted(first.epochs or 0, 'epoch')}, {first.hits} of "
+            f"On {dataset}, {_name(first.result)} reaches {target:g} % first, after {first.seconds:.3g} s of "
+            f"training ({counted(first.epochs or 0, 'epoch')}, {first.hits} of "
             f"{counted(len(first.reached), 'seed')})."
         )
         if len(there) > 1 and (why := split(first, there[1])) is not None:
             text += (
-                f" The next, {_name(there[1].result)}, took {there[1].seconds:.3g} s: {why.steps:.1f} times the "
-                f"steps, at {why.cost:.1f} times the cost of a step; {_sooner(first, there[1])}."
+                f" The next, {_name(there[1].result)}, takes {there[1].seconds:.3g} s: {why.steps:.1f} times as "
+                f"many steps, and {why.cost:.1f} times as long for each; {_sooner(first, there[1])}."
             )
         if missing:
-            text += f" {counted(len(missing), 'case')} of {len(times)} did not get there in half of the seeds."
+            text += f" {len(missing)} of {counted(len(times), 'case')} did not reach it in half of the seeds."
         yield Finding("target", text, tuple(t.result.id for t in there[:2]))
 
 
@@ -244,10 +244,11 @@ def _sooner(first: TimeToTarget, other: TimeToTarget) -> str:
     """Whether the other is shown to be later there, by the seeds that got there with both."""
     paired = log_ratio(other, first)
     if paired.p is None or paired.interval is None:
-        return f"{counted(paired.n, 'seed')} cannot say whether that is chance"
+        return f"with {counted(paired.n, 'seed')} in both, the difference may be chance"
     mean, low, high = map(math.exp, (paired.mean, *paired.interval))
-    ratio = f"{mean:.2f} times the time [{low:.2f}, {high:.2f}]"
-    return f"seed by seed {ratio}" if paired.p <= LEVEL and paired.mean > 0 else f"that may be chance, {ratio}"
+    ratio = f"{mean:.2f} times as long [{low:.2f}, {high:.2f}]"
+    shown = paired.p <= LEVEL and paired.mean > 0
+    return f"seed by seed, {ratio}" if shown else f"the difference may be chance: seed by seed, {ratio}"
 
 
 def _tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterator[Finding]:
@@ -258,9 +259,9 @@ def _tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterato
     samplers = _listed(sorted({search.sampler for search in searches}))
     yield Finding(
         "tuned",
-        f"Each update rule chose its hyperparameters on held-out training examples, with "
-        f"{' to '.join(map(str, (budgets[0], budgets[-1])[: len(budgets)]))} attempts ({samplers}); all were "
-        "then trained with other seeds, and tested on the test set.",
+        f"The hyperparameters of each optimizer were chosen on held-out training examples, in "
+        f"{' to '.join(map(str, (budgets[0], budgets[-1])[: len(budgets)]))} attempts ({samplers}). All "
+        "optimizers were then trained with other seeds, and tested on the test set.",
         tuple(result.id for result in results if result.case.tuned),
     )
     edges = [
@@ -271,7 +272,7 @@ def _tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterato
     if edges:
         yield Finding(
             "best at the edge",
-            f"The best attempt lies at an edge of what could be chosen, so that a better one may lie beyond: "
+            f"The best attempt lies at an edge of the search space, so a better one may lie outside it: "
             f"{_listed(edges)}.",
         )
     tuned = {result.case.group for result in results if result.case.tuned}
@@ -280,8 +281,8 @@ def _tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterato
         one = len(untuned) == 1
         yield Finding(
             "not tuned",
-            f"{_listed([_name(result) for result in untuned])} {'was' if one else 'were'} not tuned, and "
-            f"{'stands' if one else 'stand'} beside cases that were.",
+            f"{_listed([_name(result) for result in untuned])} {'was' if one else 'were'} not tuned, but "
+            f"{'is' if one else 'are'} compared with cases that were.",
             tuple(result.id for result in untuned),
         )
 
@@ -307,8 +308,9 @@ def _one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:
         )
         yield Finding(
             "one learning rate",
-            f"On {dataset}, each update rule was trained at one learning rate only ({how}), so that learning "
-            "rates are compared as much as rules. benchmnist tune gives each the same budget to find its own.",
+            f"On {dataset}, each optimizer was trained at one learning rate only ({how}), so the comparison is as "
+            "much one of learning rates as of optimizers. benchmnist tune gives each optimizer the same budget to "
+            "find its own.",
         )
 
 
@@ -324,8 +326,8 @@ def _floor(results: Sequence[CaseResult]) -> Iterator[Finding]:
     if each:
         yield Finding(
             "noise floor",
-            "The baseline and itself with other seeds leave room for differences of accuracy and of time: "
-            f"{_listed(each)}. Less than that is noise here, and is set in brackets.",
+            "The noise floor of accuracy and epoch time, measured by the baseline with other seeds, is "
+            f"{_listed(each)}. Smaller differences are noise, and tables show them in brackets.",
             tuple(r.id for r in results if r.case.control),
         )
 
@@ -370,7 +372,7 @@ def _tie(verdict: Verdict, best: CaseResult) -> str:
 
 def _more(verdict: Verdict) -> str:
     return (
-        f", about {counted(verdict.more, 'more seed')} would tell"
+        f", about {counted(verdict.more, 'more seed')} needed"
         if verdict.word == "more seeds" and verdict.more
         else ""
     )

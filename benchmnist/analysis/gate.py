@@ -85,12 +85,12 @@ def load_benchmarks(path: Path) -> dict[str, Benchmark]:
             for b in content["benchmarks"]
         }
     except FileNotFoundError:
-        raise StoreError(f"{path}: no such file; make it with pytest SUITE --benchmark-json={path}") from None
+        raise StoreError(f"{path}: no such file; create it with pytest SUITE --benchmark-json={path}") from None
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read: {error}") from error
+        raise StoreError(f"cannot read {path}: {error}") from error
     except (KeyError, TypeError) as error:
         raise StoreError(
-            f"{path} is no file of pytest-benchmark's with its rounds ({error} is missing); make it with "
+            f"{path} is not a pytest-benchmark file with its rounds ({error} is missing); create it with "
             "--benchmark-json, or with --benchmark-autosave --benchmark-save-data"
         ) from error
 
@@ -145,9 +145,9 @@ def judge(
     verdicts = []
     for name in {**baseline, **current}:
         if name not in current:
-            verdicts.append(Verdict(name, "not comparable", "it is only in the baseline"))
+            verdicts.append(Verdict(name, "not comparable", "only in the baseline"))
         elif name not in baseline:
-            verdicts.append(Verdict(name, "not comparable", "it is new"))
+            verdicts.append(Verdict(name, "not comparable", "only in the current file"))
         else:
             verdicts.append(_judge(baseline[name], current[name], threshold))
     return verdicts
@@ -155,7 +155,7 @@ def judge(
 
 def _judge(baseline: Benchmark, current: Benchmark, threshold: float) -> Verdict:
     differences = [
-        f"{key} was {baseline.machine.get(key)}, is {current.machine.get(key)}"
+        f"{key} was {baseline.machine.get(key)}, is now {current.machine.get(key)}"
         for key in {**baseline.machine, **current.machine}
         if baseline.machine.get(key) != current.machine.get(key) and key != "fingerprint"
     ]
@@ -167,7 +167,7 @@ def _judge(baseline: Benchmark, current: Benchmark, threshold: float) -> Verdict
     after = current.relative if both else current.rounds
     advice = (*_advice("baseline", before), *_advice("current", after))
     if not differences and min(len(before), len(after)) < LEAST_ROUNDS:
-        differences = [f"{len(before)} and {len(after)} rounds, and {LEAST_ROUNDS} are needed"]
+        differences = [f"{len(before)} and {len(after)} rounds; at least {LEAST_ROUNDS} are needed"]
     if differences:
         return Verdict(baseline.name, "not comparable", "; ".join(differences), *medians, advice=advice)
     low, high, p = _ratio_interval(before, after)
@@ -214,17 +214,18 @@ def _advice(which: str, rounds: Sequence[float]) -> list[str]:
     outliers = sum(r < first - 1.5 * spread or r > third + 1.5 * spread for r in rounds)
     advice = []
     if rounds[0] > third + 1.5 * spread and rounds[0] > 1.2 * median:
-        advice.append(f"{which}: the first round was slow; a longer warm-up would keep it out")
+        advice.append(f"{which}: the first round was slow; use a longer warm-up")
     if outliers > len(rounds) / 10:
         advice.append(
-            f"{which}: {outliers} of {len(rounds)} rounds are outliers; was the machine doing other work?"
+            f"{which}: {outliers} of {len(rounds)} rounds are outliers; check whether the machine was doing "
+            "other work"
         )
     if spread > 0.2 * median:
-        advice.append(f"{which}: the rounds vary by {spread / median:.0%} (quartiles); take more of them")
+        advice.append(f"{which}: the rounds vary by {spread / median:.0%} (quartiles); measure more rounds")
     return advice
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> int:
     """1 if a case is slower; else 3 if one is not comparable, but for new ones; else 0."""
-    words = {v.word for v in verdicts if v.reason != "it is new"}
+    words = {v.word for v in verdicts if v.reason != "only in the current file"}
     return 1 if "slower" in words else 3 if "not comparable" in words or not verdicts else 0

@@ -75,7 +75,7 @@ def at_the_edge(search: Search) -> Iterator[str]:
     for name, space in search.space.items():
         value = best.params.get(name)
         if space.is_range and isinstance(value, (int, float)) and not EDGE < _place(space, value) < 1 - EDGE:
-            yield f"{name} = {value:.3g}, of {space.low:g} to {space.high:g}"
+            yield f"{name} = {value:.3g}, range {space.low:g} to {space.high:g}"
 
 
 def _place(space: Space, value: float) -> float:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult
 
-Word = Literal["better", "worse", "equivalent", "no difference shown", "more seeds", "nothing can be said"]
+Word = Literal["better", "worse", "equivalent", "no difference shown", "more seeds", "too few seeds"]
 
 MOST_MORE_SEEDS = 30
 """A difference that wants more than so many seeds beside those that there are is not promised to anybody."""
@@ -61,7 +61,7 @@ class Verdict:
         suite calls a difference is none, however sure it is.
         """
         if self.p is None:
-            return "nothing can be said"
+            return "too few seeds"
         if self.equivalence_p is not None and self.equivalence_p <= LEVEL:
             return "equivalent"
         if self.p <= LEVEL:

@@ -38,7 +38,7 @@ def show_run(run: RunResult, console: Console, view: View | None = None) -> None
     """The comparison table of a run, the last line of each failure, and what was missed."""
     console.print(Text(run.record.title, style="bold"))
     console.print(
-        ComparisonTable(summarise_all(run.cases), view) if run.cases else "no case has ended", crop=False
+        ComparisonTable(summarise_all(run.cases), view) if run.cases else "no case has finished", crop=False
     )
     console.print(Text(legend(run.cases), style="dim"))
     for result in run.cases:
@@ -63,9 +63,9 @@ def show_findings(run: RunResult, console: Console, about: re.Pattern[str] | Non
 
     found = [finding for finding in findings(run) if about is None or about.search(finding.text)]
     if not found:
-        console.print("Nothing can be said of this run.")
+        console.print("No findings for this run.")
         return
-    console.print(Text("What can be said (with intervals of 95 %)", style="bold"))
+    console.print(Text("Findings (with 95 % confidence intervals)", style="bold"))
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
     for finding in found:
         table.add_row("-", Text(finding.text))

@@ -203,7 +203,7 @@ class Columns:
         """
         if key not in self._by_key:
             raise BenchmnistError(
-                f"no column is called {key!r}.{nearest(key, self._by_key)} There are: {', '.join(self._by_key)}"
+                f"unknown column {key!r}.{nearest(key, self._by_key)} Known columns: {', '.join(self._by_key)}"
             )
         return self._by_key[key]
 

@@ -28,8 +28,9 @@ STYLES = {"better": "green", "worse": "red"}
 SPOKEN = {"better": "faster", "worse": "slower"}
 """Of times."""
 ABOUT = (
-    "Each run is held against A, the first, case by case. A difference is better or worse where the two ranges, "
-    "mean ± sample standard deviation over the seeds, do not touch; otherwise it is within the seeds' spread."
+    "Each run is compared with A, the first, case by case. A difference is better or worse if the two ranges, "
+    "mean ± sample standard deviation over the seeds, do not overlap; otherwise it is within the spread of the "
+    "seeds."
 )
 
 
@@ -130,7 +131,7 @@ def rich_comparison(comparison: Comparison) -> RenderableType:
             table.add_column(head, overflow="fold")
         for name, values in comparison.surroundings.items():
             table.add_row(*map(Text, (name, *values)))
-        parts += [Text("\nwhat else differs", style="bold cyan"), table]
+        parts += [Text("\nother differences", style="bold cyan"), table]
     parts += [Text(remark, style="yellow") for remark in _remarks(comparison)]
     return Group(*parts, Text(f"\n{ABOUT}", style="dim"))
 
@@ -152,7 +153,7 @@ def markdown_comparison(comparison: Comparison, plots: Mapping[str, str] | None 
             [escape_markdown(text) for text in (name, *values)] for name, values in comparison.surroundings.items()
         ]
         table = tabulate(rows, ["", *_letters(comparison)], "github", disable_numparse=True)
-        parts += ["### What else differs", table]
+        parts += ["### Other differences", table]
     if remarks := _remarks(comparison):
         parts.append("\n".join(f"- {escape_markdown(remark)}" for remark in remarks))
     parts += [f"![{escape_markdown(title)}]({file})" for title, file in (plots or {}).items()]

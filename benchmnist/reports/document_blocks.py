@@ -46,8 +46,8 @@ def replaced(text: str, content: str, name: str, file: Path) -> str:
         there = ", ".join(each or "one without a name" for each in blocks) or "none"
         near = nearest(name, filter(None, blocks))
         raise BenchmnistError(
-            f"{file}: there is no {_marker('start', name)}.{near} There are blocks: {there}. Put that line, and "
-            f"{_marker('end', name)}, around where the table should stand"
+            f"{file}: no line {_marker('start', name)}.{near} Blocks in the file: {there}. Add that line, then "
+            f"{_marker('end', name)}, where the table should go"
         )
     start, end = blocks[name]
     newline = "\r\n" if lines[start].endswith("\r\n") else "\n"
@@ -69,16 +69,18 @@ def _blocks(lines: list[str], file: Path) -> dict[str, tuple[int, int]]:
             begun = None
         elif word == "start" and begun is None:
             marker = _marker("start", name)
-            raise BenchmnistError(f"{where}: there is another {marker}; give each a name of its own")
+            raise BenchmnistError(f"{where}: duplicate {marker}; give each block its own name")
         elif word == "start" and begun is not None:
             raise BenchmnistError(
-                f"{where}: a block begins, but that of line {begun[1] + 1} has not ended; "
-                f"put {_marker('end', begun[0])} before"
+                f"{where}: this block starts inside the block of line {begun[1] + 1}; "
+                f"add {_marker('end', begun[0])} before it"
             )
         elif word == "end":
-            raise BenchmnistError(f"{where}: no such block has begun; put {_marker('start', name)} before")
+            raise BenchmnistError(f"{where}: this block has no start; add {_marker('start', name)} before it")
         else:
-            raise BenchmnistError(f"{where}: there are benchmnist:start and benchmnist:end, no benchmnist:{word}")
+            raise BenchmnistError(
+                f"{where}: unknown comment benchmnist:{word}; use benchmnist:start or benchmnist:end"
+            )
     if begun is not None:
         raise BenchmnistError(f"{file}:{begun[1] + 1}: the block has no end; add {_marker('end', begun[0])}")
     return blocks

@@ -70,19 +70,19 @@ def verdict_sheet(run: RunResult, wanted: Metric | str | None = None) -> Sheet |
     differing = " or ".join(dict.fromkeys(f"the {v.metric.says}, {_in(v.metric)}" for v in shown))
     return Sheet(
         "Verdicts",
-        ("case", "beside", "verdict", "difference", "interval", "p", "seeds"),
+        ("case", "vs", "verdict", "difference", "interval", "p", "seeds"),
         3,
         tuple((name(v.one), name(v.other), *_verdict_row(v)) for v in shown),
-        f"difference: of {differing}, seed by seed; interval: of its mean, "
-        f"{1 - LEVEL:.0%}; p: of the paired t test, corrected for all comparisons of the run (Holm)"
-        + ("; equivalent: shown to be less than the suite's margin (TOST)" if with_margin else ""),
+        f"difference: mean difference in {differing}, paired by seed; interval: its {1 - LEVEL:.0%} confidence "
+        "interval; p: p value of the paired t test, corrected for all comparisons of the run (Holm)"
+        + ("; equivalent: the difference is shown to be below the suite's margin (TOST)" if with_margin else ""),
     )
 
 
 def _verdict_row(v: Verdict) -> tuple[str, ...]:
     word: str = v.word
     if word == "more seeds":
-        word = f"needs about {counted(v.more or 0, 'more seed')} to tell"
+        word = f"about {counted(v.more or 0, 'more seed')} needed"
     elif word == "equivalent":
         word = f"equivalent within {v.margin:g}"
     if v.interval is None or v.p is None:
@@ -129,10 +129,10 @@ def target_sheet(run: RunResult) -> Sheet | None:
             )
             for t in times
         ),
-        "hits: seeds that were tested to be at the target, after any epoch; epochs, steps, s: the median over the "
-        "seeds, of training time only; a seed that did not get there counts as taking longer than it was "
-        "watched, so that there is a median only where half of the seeds got there; ms/step: median; fewer "
-        "(steps) × cheaper (by step) = sooner: against the suite's baseline on the same model",
+        "hits: seeds that reached the target in the test after any epoch; epochs, steps, s: median over the "
+        "seeds, training time only; a seed that did not reach the target counts as slower than its whole "
+        "training, so the median exists only if half of the seeds reached it; ms/step: median; fewer (steps) × "
+        "cheaper (time per step) = sooner: relative to the suite's baseline on the same model",
     )
 
 
@@ -164,8 +164,8 @@ def profile_sheet(run: RunResult) -> Sheet | None:
         ("method", "problems", *(f"{time:g}" for time in TIMES)),
         1,
         tuple((p.method, str(p.problems), *(f"{100 * p.share(time):.0f} %" for time in TIMES)) for p in found),
-        "share of the problems (a seed of a model) that were at the target within so much of the time that the "
-        "model's baseline (or first case) takes for its whole training",
+        "share of the problems (one model, one seed) that reached the target within this multiple of the time "
+        "that the model's baseline (or first case) takes for its whole training",
     )
 
 
@@ -179,9 +179,9 @@ def tuning_sheet(run: RunResult) -> Sheet | None:
         ("model", "method", "chosen", "validation, %", "attempts", "lost", "near the best"),
         3,
         tuple(_tuning_row(search) for search in searches),
-        "chosen: by the accuracy on held-out training examples, the test set unseen; lost: attempts that diverged "
-        f"or failed; near the best: the share of all attempts within {NEAR:g} point of it, which is that of the "
-        "space where attempts are random",
+        "chosen: by accuracy on held-out training examples, without the test set; lost: attempts that diverged or "
+        f"failed; near the best: share of all attempts within {NEAR:g} point of the best; for random attempts, "
+        "this estimates the share of the search space",
     )
 
 
@@ -217,13 +217,14 @@ def model_sheet(model: ModelDescription) -> Sheet:
         )
         for layer in model.layers
     ]
-    total = ("", "in all", "", f"{model.parameters:,}", f"{model.multiply_adds:,}")
+    total = ("", "total", "", f"{model.parameters:,}", f"{model.multiply_adds:,}")
     return Sheet(
         f"{model.model} on {model.dataset}",
         ("name", "layer", "output", "parameters", "multiply-adds"),
         3,
         (*rows, total),
-        "of one image; parameters: trainable; multiply-adds: of products and convolutions, as torch counts them",
+        "figures for one image; parameters: trainable; multiply-adds: in matrix products and convolutions, as "
+        "torch counts them",
     )
 
 

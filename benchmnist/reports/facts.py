@@ -40,7 +40,7 @@ def case_facts(result: CaseResult) -> list[tuple[str, str]]:
         "side by side": result.side_by_side if result.side_by_side > 1 else None,
         "reused from": result.reused_from,
         "started": result.started or None,
-        "seconds in all": f"{result.wall_seconds:.1f}" if result.wall_seconds else None,
+        "total seconds": f"{result.wall_seconds:.1f}" if result.wall_seconds else None,
         "key": result.key or None,
     }
     return [(name, str(value)) for name, value in facts.items() if value is not None]

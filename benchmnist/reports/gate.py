@@ -79,9 +79,9 @@ def markdown_summary(verdicts: Sequence[Verdict], threshold: float) -> str:
     table = tabulate(rows, headers, "github", disable_numparse=True, colalign=align if rows else None)
     notes = "".join(f"- {escape_markdown(note)}\n" for note in _notes(verdicts))
     about = (
-        "Median seconds of an epoch. A ratio above 1 is slower; it is taken in units of the reference work beside "
-        "each epoch, where the suite asks for that. A case is called slower or faster where the whole interval is "
-        f"beyond {threshold:.0%} and a rank test on the rounds agrees (p < 0.01)."
+        "Median seconds per epoch. A ratio above 1 is slower; it is in units of the reference work timed with "
+        "each epoch, if the suite enables that. A case is slower or faster if the whole interval is beyond "
+        f"{threshold:.0%} and a rank test on the rounds agrees (p < 0.01)."
     )
     return f"### Training throughput: {_summary(verdicts)}\n\n{table}\n\n{about}\n" + (
         f"\n{notes}" if notes else ""

@@ -64,7 +64,7 @@ def part_of_report(
 
 def _titled(run: RunResult, *parts: str) -> list[str]:
     """Parts of the report that the run has, each under its title."""
-    titles = {"findings": "What can be said", "verdicts": "Verdicts", "models": "Models"}
+    titles = {"findings": "Findings", "verdicts": "Verdicts", "models": "Models"}
     titles |= {"tuning": "Tuning", "targets": "Time to target", "profiles": "Performance profiles"}
     there = [(titles[part], text) for part in parts if (text := part_of_report(run, part))]
     return [section for title, text in there for section in (f"## {title}", text)]
@@ -81,7 +81,7 @@ def _pictures(plots: Plots) -> list[str]:
         parts += [f"![{title} of {group_title(group)}]({file})" for title, file in files.items()]
     parts += [f"![{title}]({file})" for title, file in plots.others.items()]
     single = "\n".join(f"- [`{case}`]({file})" for case, file in plots.cases.items())
-    return [*parts, f"Each case by itself:\n\n{single}"] if single else ["Nothing was trained."]
+    return [*parts, f"Plots of single cases:\n\n{single}"] if single else ["Nothing was trained."]
 
 
 def _cases(run: RunResult) -> str:

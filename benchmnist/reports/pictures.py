@@ -126,7 +126,7 @@ def attempts_picture(searches: Sequence[Search], title: str) -> bytes:
     axes.set_ylim(bottom=max(0.0, lowest - 5))  # the first few attempts would flatten all that follows
     axes.set_xlabel("attempts")
     axes.set_ylabel("best validation accuracy (%)")
-    how = "expected of random attempts, band: quartiles" if random else "as the search went"
+    how = "expected for random attempts, band: quartiles" if random else "in the order of the search"
     axes.set_title(f"Best accuracy against number of attempts: {title}\n{how}", fontsize=11)
     return _finished(figure, axes)
 

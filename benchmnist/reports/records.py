@@ -86,7 +86,7 @@ def _records(rows: Iterator[dict[str, Any]], header: Sequence[str]) -> Records:
 
 def _known(key: str, known: Sequence[str]) -> str:
     if key not in known:
-        raise BenchmnistError(f"no column is called {key!r}.{nearest(key, known)} There are: {', '.join(known)}")
+        raise BenchmnistError(f"unknown column {key!r}.{nearest(key, known)} Known columns: {', '.join(known)}")
     return key
 
 

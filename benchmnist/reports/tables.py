@@ -34,9 +34,9 @@ def _meanings(columns: Columns) -> str:
             over = ", mean ± sample std over seeds" if metric.spread and metric.level != "case" else ""
             said.append(f"{metric.name}: {metric.says}{over}")
         if metric in columns.primary:
-            said.append("best: of any epoch and seed")
+            said.append("best: best value of any epoch and seed")
     return "; ".join(
-        (*said, "speed and gain: against the suite's baseline on the same model", "* best of its column")
+        (*said, "speed and gain: relative to the suite's baseline on the same model", "* best in its column")
     )
 
 
@@ -44,14 +44,14 @@ def legend(results: Sequence[CaseResult]) -> str:
     """What the columns say, and how the times of these results were taken, where that was not one by one."""
     words = _meanings(Columns(results))
     if any(result.case.control for result in results):
-        words += "; in brackets: less than the noise floor, by which the baseline differs from itself"
+        words += "; in brackets: below the noise floor (the baseline vs itself with other seeds)"
     together = sorted({result.side_by_side for result in results} - {1})
     if not together:
         return words
     many = " or ".join(map(str, together))
     threads = " or ".join(map(str, sorted({r.environment.get("threads", 0) for r in results if r.environment})))
-    each = f", threads each: {threads}" if threads else ""
-    return f"{words}; times were taken with {many} trials side by side{each}: alone each would have been faster"
+    each = f" ({threads} threads each)" if threads else ""
+    return f"{words}; times were taken with {many} trials side by side{each}: each trial alone would be faster"
 
 
 @dataclass(frozen=True)

@@ -31,14 +31,14 @@ def result(**expect: str) -> CaseResult:
     [
         ({}, []),
         ({"accuracy": ">= 80"}, []),
-        ({"accuracy": "> 80"}, ["expected accuracy > 80, saw 80.00 % for seed 1"]),
-        ({"accuracy": ">=95.5"}, ["expected accuracy >=95.5, saw 90.00 % for seed 0, 80.00 % for seed 1"]),
-        ({"train_loss": "< 0.15"}, ["expected train_loss < 0.15, saw 0.2000 nats for seed 1"]),
+        ({"accuracy": "> 80"}, ["expected accuracy > 80, got 80.00 % for seed 1"]),
+        ({"accuracy": ">=95.5"}, ["expected accuracy >=95.5, got 90.00 % for seed 0, 80.00 % for seed 1"]),
+        ({"train_loss": "< 0.15"}, ["expected train_loss < 0.15, got 0.2000 nats for seed 1"]),
         ({"train_loss": "<= 2e-1"}, []),
         ({"images_per_second": ">= 200"}, []),
         (
             {"images_per_second": "> 1e6", "train_loss": "< 1"},
-            ["expected images_per_second > 1e6, saw 200 images/s"],
+            ["expected images_per_second > 1e6, got 200 images/s"],
         ),
     ],
 )
@@ -50,7 +50,7 @@ def test_a_seed_without_the_figure_has_missed_it() -> None:
     whole = result(accuracy=">= 1")
     diverged = whole.trials[1].model_copy(update={"status": "diverged"})
     case = whole.model_copy(update={"trials": (whole.trials[0], diverged)})
-    assert missed(case) == ("expected accuracy >= 1, saw nothing for seed 1",)
+    assert missed(case) == ("expected accuracy >= 1, got no value for seed 1",)
 
 
 SUITE = """
@@ -91,7 +91,7 @@ def test_the_nearest_expectation_counts(write_suite: Callable[..., Path]) -> Non
 def test_run_honours_expectations(invoke: Callable[..., Result], write_suite: Callable[..., Path]) -> None:
     done = invoke("run", write_suite(SUITE), "--device", "cpu", "--executor", "inline", "--no-checkpoints")
     assert done.exit_code == 1
-    assert "mnist/cnn/adam missed: expected accuracy >= 101, saw " in done.stdout
+    assert "mnist/cnn/adam missed: expected accuracy >= 101, got " in done.stdout
     assert done.stdout.count(" missed") == 2  # in the table, and in words
     assert "Traceback" not in done.output
 
@@ -104,7 +104,7 @@ def test_run_honours_expectations(invoke: Callable[..., Result], write_suite: Ca
         ('expect.accuracy = "== 97"', "should be a comparison"),
         (
             'expect.acuracy = ">= 97.0"',
-            "expect.acuracy: unknown metric 'acuracy'. Did you mean 'accuracy'? There are: ",
+            "expect.acuracy: unknown metric 'acuracy'. Did you mean 'accuracy'? Known metrics: ",
         ),
     ],
 )

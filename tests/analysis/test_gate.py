@@ -94,10 +94,10 @@ def test_the_threshold_is_the_users() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"torch": "2.14"}, "torch was 2.13, is 2.14"),
-        ({"threads": 4, "device": "cuda:0"}, "device was cpu, is cuda:0; threads was 2, is 4"),
+        ({"torch": "2.14"}, "torch was 2.13, is now 2.14"),
+        ({"threads": 4, "device": "cuda:0"}, "device was cpu, is now cuda:0; threads was 2, is now 4"),
         ({"fingerprint": "other"}, "the environments differ"),
-        ({"measured": "in parallel"}, "measured was None, is in parallel"),
+        ({"measured": "in parallel"}, "measured was None, is now in parallel"),
     ],
 )
 def test_another_environment_is_neither_a_pass_nor_a_fail(change: dict[str, Any], reason: str) -> None:
@@ -108,7 +108,7 @@ def test_another_environment_is_neither_a_pass_nor_a_fail(change: dict[str, Any]
 
 
 def test_too_few_rounds_are_not_judged() -> None:
-    assert verdict((1.0,) * 7, (9.0,) * 40).reason == "7 and 40 rounds, and 8 are needed"
+    assert verdict((1.0,) * 7, (9.0,) * 40).reason == "7 and 40 rounds; at least 8 are needed"
     assert verdict((1.0,) * 8, (9.0,) * 8).word == "slower"
     assert verdict((1.0,) * 8, (1.0,) * 8).word == "no change"
 
@@ -116,7 +116,11 @@ def test_too_few_rounds_are_not_judged() -> None:
 def test_cases_of_only_one_file() -> None:
     x = Benchmark("x", (1.0,) * 9, MACHINE)
     gone, new = judge({"old": x}, {"new": x})
-    assert (gone.word, gone.reason, new.reason) == ("not comparable", "it is only in the baseline", "it is new")
+    assert (gone.word, gone.reason, new.reason) == (
+        "not comparable",
+        "only in the baseline",
+        "only in the current file",
+    )
     assert (exit_code([gone]), exit_code([new]), exit_code([])) == (3, 0, 3)
 
 
@@ -175,7 +179,7 @@ def test_the_command_says_it_in_a_table_and_by_its_exit_code(
     assert invoke("gate", slow, old).stdout.splitlines()[-1] == "1 faster"
     incomparable = invoke("gate", old, other)
     assert incomparable.exit_code == 3
-    assert "mnist/fc/adam: torch was None, is 9" in incomparable.stdout
+    assert "mnist/fc/adam: torch was None, is now 9" in incomparable.stdout
     assert invoke("gate", old, slow, "--threshold", "0.9").exit_code == 0
     markdown = invoke("gate", old, slow, "--markdown")
     assert markdown.exit_code == 1
@@ -186,9 +190,9 @@ def test_the_command_says_it_in_a_table_and_by_its_exit_code(
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (None, "no such file; make it with pytest SUITE --benchmark-json="),
-        ("{", "cannot be read"),
-        ("[]", "is no file of pytest-benchmark's with its rounds"),
+        (None, "no such file; create it with pytest SUITE --benchmark-json="),
+        ("{", "cannot read"),
+        ("[]", "is not a pytest-benchmark file with its rounds"),
         ({"machine_info": {}, "benchmarks": [{"fullname": "x", "stats": {}}]}, "('data' is missing)"),
     ],
 )
@@ -208,7 +212,7 @@ def test_the_file_of_a_run_can_be_gated(small_run: RunResult) -> None:
     found = load_benchmarks(small_run.path / "benchmark.json")
     assert [name.rpartition("::")[2] for name in found] == ["mnist/fc/sgd", "mnist/fc/adam"]
     for one in judge(found, found):
-        assert one.reason == "4 and 4 rounds, and 8 are needed"
+        assert one.reason == "4 and 4 rounds; at least 8 are needed"
 
 
 def test_the_reference_of_each_round_is_read(tmp_path: Path) -> None:

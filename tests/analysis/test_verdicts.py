@@ -30,8 +30,8 @@ def test_each_word_wants_its_evidence() -> None:
     assert word(around(90), crossed) == "no difference shown"
     assert word(around(90), crossed, margin=0.5) == "equivalent"
     assert word(around(90.06), crossed) == "more seeds"
-    assert word([91.0, 91.1], [90.0, 90.1]) == "nothing can be said"
-    assert word([91.0, None, 91.0, None], [90.0] * 4) == "nothing can be said"
+    assert word([91.0, 91.1], [90.0, 90.1]) == "too few seeds"
+    assert word([91.0, None, 91.0, None], [90.0] * 4) == "too few seeds"
 
 
 def test_a_sure_difference_that_is_less_than_the_margin_is_none() -> None:
@@ -133,4 +133,4 @@ def test_a_pair_that_was_chosen_from_many_wants_more_evidence() -> None:
 
 def test_cases_of_no_common_seed_say_nothing() -> None:
     one, other = seeds_result("fc", "a", around(90)), seeds_result("fc", "b", around(80), first_seed=5)
-    assert judge_pair(one, other).word == "nothing can be said"
+    assert judge_pair(one, other).word == "too few seeds"

@@ -122,7 +122,7 @@ def test_columns_order_and_groups_are_those_that_are_asked_for(invoke: Invoke, r
     assert shown.splitlines()[1].split() == ["case", "weights", "memory", "status"]
     wrong = invoke(*TABLE, "--columns", "acuracy")
     assert (wrong.exit_code, wrong.stdout) == (2, "")
-    assert "no column is called 'acuracy'. Did you mean 'accuracy'? There are: case, " in wrong.stderr
+    assert "unknown column 'acuracy'. Did you mean 'accuracy'? Known columns: case, " in wrong.stderr
 
 
 def test_a_table_that_is_wider_than_the_terminal_is_not_cut(invoke: Invoke, runs: Path) -> None:  # noqa: ARG001
@@ -162,7 +162,7 @@ def test_named_blocks_are_told_apart(invoke: Invoke, runs: Path, tmp_path: Path)
     assert "accuracy, %" in accuracy
     wrong = invoke("report", "cccc", "--update", page, "--name", "sped")
     assert wrong.exit_code == 2
-    assert "there is no <!-- benchmnist:start sped -->. Did you mean 'speed'?" in wrong.stderr
+    assert "no line <!-- benchmnist:start sped -->. Did you mean 'speed'?" in wrong.stderr
 
 
 @pytest.mark.parametrize(

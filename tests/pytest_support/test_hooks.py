@@ -87,7 +87,7 @@ def test_a_plugin_that_is_not_quiet_is_a_warning(install_plugin: Callable[..., N
 def test_a_failure_is_told_and_can_be_run_again() -> None:
     said = session("suite.toml", "-x", "--junitxml=out.xml", text=FAILS, code=1)
     assert "1 failed, 1 passed" in said
-    assert re.search(r"expected accuracy > 100, saw \d\d\.\d\d % for seed 0, \d\d\.\d\d % for seed 1", said)
+    assert re.search(r"expected accuracy > 100, got \d\d\.\d\d % for seed 0, \d\d\.\d\d % for seed 1", said)
     assert "Traceback" not in said
     assert "suite.toml" in said
     cases = {case.get("name"): case for case in ET.parse("out.xml").iter("testcase")}  # noqa: S314 - our own

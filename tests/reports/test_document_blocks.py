@@ -45,7 +45,7 @@ def test_what_is_shown_as_code_is_no_block(fence: str) -> None:
     example = f"{fence}\n{BLOCK.format('', '')}{fence.removesuffix('text')}\n"
     document = example + BLOCK.format("", "")
     assert replaced(document, "| a |", "", FILE) == example + BLOCK.format("", "\n| a |\n\n")
-    with pytest.raises(BenchmnistError, match="There are blocks: none"):
+    with pytest.raises(BenchmnistError, match="Blocks in the file: none"):
         replaced(example, "| a |", "", FILE)
 
 
@@ -54,17 +54,17 @@ def test_what_is_shown_as_code_is_no_block(fence: str) -> None:
     [
         (
             "text\n",
-            r"README\.md: there is no <!-- benchmnist:start -->\. There are blocks: none\. Put that line, and",
+            r"README\.md: no line <!-- benchmnist:start -->\. Blocks in the file: none\. Add that line, then",
         ),
-        (BLOCK.format(" x", ""), r"there is no <!-- benchmnist:start -->\. There are blocks: x\."),
+        (BLOCK.format(" x", ""), r"no line <!-- benchmnist:start -->\. Blocks in the file: x\."),
         ("\n<!-- benchmnist:start -->\n", r"README\.md:2: the block has no end; add <!-- benchmnist:end -->"),
-        ("<!-- benchmnist:end x -->\n", r"README\.md:1: no such block has begun; put <!-- benchmnist:start x -->"),
+        ("<!-- benchmnist:end x -->\n", r"README\.md:1: this block has no start; add <!-- benchmnist:start x -->"),
         (
             "<!-- benchmnist:start -->\n" + BLOCK.format(" x", ""),
-            r"README\.md:2: a block begins, but that of line 1 has not ended; put <!-- benchmnist:end --> before",
+            r"README\.md:2: this block starts inside the block of line 1; add <!-- benchmnist:end --> before",
         ),
-        (BLOCK.format(" x", "") * 2, r"README\.md:3: there is another <!-- benchmnist:start x -->"),
-        ("<!-- benchmnist:begin -->\n", r"README\.md:1: there are .*start and .*end, no benchmnist:begin"),
+        (BLOCK.format(" x", "") * 2, r"README\.md:3: duplicate <!-- benchmnist:start x -->"),
+        ("<!-- benchmnist:begin -->\n", r"README\.md:1: unknown comment benchmnist:begin; use benchmnist:start"),
     ],
 )
 def test_what_is_wrong_with_a_document_is_told_with_its_line(document: str, said: str) -> None:

@@ -62,7 +62,7 @@ def rows(run: RunResult, name: str) -> dict[str, list[str]]:
 def test_verdicts(run: RunResult) -> None:
     found = rows(run, "verdicts")
     assert found["fc/adam fc/sgd"] == ["better", "+7.00", "+6.94 to +7.06", "<0.001", "5"]
-    assert found["fc/wild fc/sgd"] == ["nothing can be said", "–", "–", "–", "0"]
+    assert found["fc/wild fc/sgd"] == ["too few seeds", "–", "–", "–", "0"]
     assert found["fc-bn/sgd fc/sgd"][:2] == ["equivalent within 0.5", "+0.10"]
 
 
@@ -85,7 +85,7 @@ def test_profiles_tuning_and_models(run: RunResult) -> None:
     assert rows(run, "tuning") == {"mnist · fc adam": ["lr=0.1", "97.00", "3 random", "1", "67%"]}
     (sheet,) = model_sheets(run)
     assert sheet.rows[0] == ("1", "Linear(784, 10)", "10", "7,850", "7,840")
-    assert sheet.rows[-1] == ("", "in all", "", "7,850", "7,840")
+    assert sheet.rows[-1] == ("", "total", "", "7,850", "7,840")
 
 
 def test_a_run_that_says_none_of_it_has_no_such_tables() -> None:
@@ -112,7 +112,7 @@ def test_the_report_opens_with_what_can_be_said(run: RunResult) -> None:
     text = report(run, Plots({}, {"mnist/fc/sgd": "plots/x.png"}, {"Performance profiles": "plots/profiles.png"}))
     titles = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert titles[:7] == [
-        "What can be said",
+        "Findings",
         "Comparison",
         "Verdicts",
         "Time to target",
@@ -126,7 +126,7 @@ def test_the_report_opens_with_what_can_be_said(run: RunResult) -> None:
 
 def test_every_finding_of_the_page_links_to_its_rows(run: RunResult) -> None:
     page = report_page(run)
-    assert page.index("What can be said") < page.index('id="comparison"')
+    assert page.index("Findings") < page.index('id="comparison"')
     linked = re.findall(r'<a href="#(row-\d+)">', page)
     assert linked
     assert {*linked} <= {*re.findall(r'<tr id="(row-\d+)"', page)}
@@ -155,7 +155,7 @@ def test_what_is_less_than_the_noise_floor_stands_in_brackets() -> None:
     found = cells(summarise_all(results), [Columns().column("accuracy_gain"), Columns().column("speedup")])
     assert [cell.text for cell in found["mnist/fc/near"]] == ["(+0.06)", "(0.98×)"]
     assert [cell.text for cell in found["mnist/fc/far"]] == ["+7.00", "0.33×"]
-    assert "in brackets: less than the noise floor" in legend(results)
+    assert "in brackets: below the noise floor" in legend(results)
     assert "brackets" not in legend([sgd, far])
     console = Console(width=80, force_terminal=True, color_system="standard")
     with console.capture() as captured:

@@ -348,5 +348,5 @@ def test_a_report_is_a_page_too(small_run: RunResult) -> None:
 def test_a_run_of_which_nothing_ended(run: RunResult) -> None:
     nothing = run.model_copy(update={"cases": ()})
     page = report_page(nothing)
-    assert "No case has ended." in page
+    assert "No case has finished." in page
     assert "Not ended, so not here: <code>mnist/fc/sgd</code>" in page

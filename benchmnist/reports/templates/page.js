@@ -243,7 +243,7 @@ async function unpack(text) {
 
 function themes() {
   const button = byId("theme");
-  const names = { undefined: "as the system", light: "light", dark: "dark" };
+  const names = { undefined: "system", light: "light", dark: "dark" };
   const next = { undefined: "dark", dark: "light" };
   button.addEventListener("click", () => {
     use(next[root.dataset.theme]);
@@ -283,7 +283,7 @@ async function main() {
     document.head.append(element("script", await unpack(byId("plotly").textContent)));
     if (typeof Plotly === "undefined") throw new Error("the plotting library did not start");
   } catch (error) {
-    byId("trouble").textContent = `The curves cannot be drawn in this browser (${error.message}); the tables hold the same figures.`;
+    byId("trouble").textContent = `The curves cannot be drawn in this browser (${error.message}); the tables show the same figures.`;
     byId("trouble").hidden = false;
     return;
   }
