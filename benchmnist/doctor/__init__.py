@@ -87,7 +87,7 @@ def examine(options: Options, begins: Callable[[str], None] = lambda _: None) ->
         if not options.device:
             return
         if wrong := [name for name in NEEDED if found[name].state == "problem"]:
-            said = f"nothing was tried, since there is a problem with {' and '.join(wrong)}"
+            said = f"nothing was tried because of a problem with {' and '.join(wrong)}"
             yield Line(name="tries", part="tried", state="unknown", said=said)
             return
         yield from _make(nursery, options, found["device"].figures["device"], begins)
@@ -113,18 +113,18 @@ def _software(nursery: Nursery, options: Options, begins: Callable[[str], None])
     broken = False
     for name, arguments in looks.items():
         if broken:
-            yield Line(name=name, state="unknown", said="not looked at, since torch cannot be imported")
+            yield Line(name=name, state="unknown", said="not inspected because torch cannot be imported")
             continue
-        begins(f"looking at {name}")
+        begins(f"inspecting {name}")
         line = nursery.run(name, f"benchmnist.doctor.software:look_at_{name}", arguments, LOOKING)
         if name == "plugins" and line.last_words:  # it did not end as it should
             names = ", ".join(sorted({entry.name for entry in entry_points(group=GROUP)}))
-            remedy = f"leave out the plugin that does this, by --block; installed are {names}"
+            remedy = f"exclude the plugin that causes this with --block; installed plugins: {names}"
             line = line.model_copy(update={"remedy": remedy})
         if name == "torch" and line.state == "problem":
             broken, culprit = True, _culprit(line.last_words)
-            remedy = f"install {culprit} again (pip install --force-reinstall {culprit})"
-            line = line.model_copy(update={"said": f"it cannot be imported: {line.said}", "remedy": remedy})
+            remedy = f"reinstall {culprit} (pip install --force-reinstall {culprit})"
+            line = line.model_copy(update={"said": f"cannot be imported: {line.said}", "remedy": remedy})
         yield line
 
 
@@ -140,7 +140,7 @@ def _make(nursery: Nursery, options: Options, device: str, begins: Callable[[str
         if one.cuda and not device.startswith("cuda"):
             yield line.model_copy(update={"state": "not here", "said": f"not on {device}"})
         elif limit <= 0:
-            yield line.model_copy(update={"said": f"not measured: the {SPEED / 60:.0f} minutes are over"})
+            yield line.model_copy(update={"said": f"not measured: the {SPEED / 60:.0f} minutes have elapsed"})
         else:
             begins(one.promise)
             late: State = "problem" if one.part == "tried" else "warning"

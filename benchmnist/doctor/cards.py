@@ -47,14 +47,12 @@ def card(gpu: Gpu, *, mps: bool = False, contained: bool = False, unlike: bool =
         facts.append(
             f"{gpu.power:.0f} W" if gpu.power_limit is None else f"{gpu.power:.0f} of {gpu.power_limit:.0f} W"
         )
-    facts += ["a part of a card (MIG)" if gpu.uuid.startswith("MIG-") else "MIG is on"] if gpu.mig else []
+    facts += ["MIG instance" if gpu.uuid.startswith("MIG-") else "MIG is on"] if gpu.mig else []
     facts += ["MPS is on"] if mps else []
     wrong = [*_wrong_with(gpu, contained=contained)]
     if unlike:
-        said = "the cards differ, and CUDA may number them otherwise: the fastest first"
-        wrong.append(
-            ("warning", said, "set CUDA_DEVICE_ORDER=PCI_BUS_ID, and cuda:N is the card of that number here")
-        )
+        said = "the GPUs differ, and CUDA may number them in another order: the fastest first"
+        wrong.append(("warning", said, "set CUDA_DEVICE_ORDER=PCI_BUS_ID so that cuda:N is gpu-N here"))
     states: list[State] = [state for state, _, _ in wrong]
     return Line(
         name=f"gpu-{gpu.index}",
@@ -85,29 +83,33 @@ def card(gpu: Gpu, *, mps: bool = False, contained: bool = False, unlike: bool =
 def _wrong_with(gpu: Gpu, *, contained: bool) -> Iterator[tuple[State, str, str]]:
     """What is wrong with a card: how bad it is, what, and what to do."""
     if not gpu.name:
-        said = "it does not answer: it is broken, or has fallen off the bus"
-        yield "problem", said, "restart the machine; `sudo dmesg | grep -i xid` says what happened"
+        said = "the GPU does not answer: it is broken, or has fallen off the bus"
+        yield "problem", said, "restart the machine; `sudo dmesg | grep -i xid` shows the cause"
         return
     default = f"sudo nvidia-smi -i {gpu.uuid} -c DEFAULT"
     if gpu.compute_mode == "PROHIBITED":
-        yield "problem", "its compute mode PROHIBITED lets nothing run on it", default
+        yield "problem", "compute mode PROHIBITED allows no process to use it", default
     if gpu.compute_mode.startswith("EXCLUSIVE"):
-        said = f"its compute mode {gpu.compute_mode} lets one process at a time use it"
+        said = f"compute mode {gpu.compute_mode} allows only one process at a time"
         yield "warning", said, f"train with --jobs 1, or {default}"
     if gpu.slowed:
         yield (
             "warning",
-            f"it is slowed: {', '.join(gpu.slowed)}",
-            "look to its cooling and power before you time anything",
+            f"throttled: {', '.join(gpu.slowed)}",
+            "check its cooling and power before you measure times",
         )
     others = [process for process in gpu.processes if process.pid != os.getpid()]
     much = (gpu.memory_used or 0) > OTHERS_MEMORY * (gpu.memory_total or float("inf"))
     if others or much:
         who = ", ".join(_process(process.pid, process.memory, contained=contained) for process in others)
-        said = f"{who or 'others, out of our sight,'} use it"
-        yield "warning", said, "times taken now are not of a card by itself; wait, or end them"
+        said = f"also used by {who or 'processes that are not visible here'}"
+        yield "warning", said, "do not measure times while other processes use it: wait, or end them"
     if gpu.memory_total is not None and gpu.memory_total - (gpu.memory_used or 0) < LITTLE_MEMORY:
-        yield "warning", "little of its memory is free: a training may run out of it", "wait, or end what holds it"
+        yield (
+            "warning",
+            "little free memory: training may run out of it",
+            "wait, or end what holds it",
+        )
 
 
 def _process(pid: int, memory_used: int | None, *, contained: bool) -> str:

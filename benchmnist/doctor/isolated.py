@@ -111,13 +111,11 @@ class Nursery:
             except BaseException:
                 self._end()
                 raise
-            line = _answer(task) or Line(
-                name=name, state="problem", said="" if how else "it ended without an answer"
-            )
+            line = _answer(task) or Line(name=name, state="problem", said="" if how else "ended without a result")
             if how:
                 self._end()
                 state = late if how is LATE else "problem"
-                how = f"stopped after {limit:.0f} s, its time limit" if how is LATE else how
+                how = f"stopped at its time limit of {limit:.0f} s" if how is LATE else how
                 line = line.model_copy(update={"state": state, "said": "; ".join(filter(None, (how, line.said)))})
             if how or line.state == "problem":
                 line = line.model_copy(update={"last_words": _last_words(task)})
@@ -142,8 +140,8 @@ class Nursery:
             return LATE
         code = int(heard[0]) if heard[0].strip() else process.wait()
         if code < 0:
-            return f"its process was ended by {signal.Signals(-code).name}"
-        return f"its process ended with exit code {code}" if code else ""
+            return f"the process was killed by {signal.Signals(-code).name}"
+        return f"the process ended with exit code {code}" if code else ""
 
     def _started(self, log: Path) -> subprocess.Popen[str]:
         if self.process is None or self.process.poll() is not None:

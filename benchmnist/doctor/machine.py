@@ -82,16 +82,16 @@ def versions(requirements: Iterable[str], installed: Callable[[str], str] = vers
             wrong.append(f"{requirement.name} is missing")
             continue
         if not requirement.specifier.contains(there, prereleases=True):
-            wrong.append(f"{requirement.name} {there} is not {requirement.specifier}")
+            wrong.append(f"{requirement.name} {there} does not satisfy {requirement.specifier}")
     if not wrong:
         return Line(
-            name="versions", state="ok", said=f"{len(found)} packages are as new as they must be", figures=found
+            name="versions", state="ok", said=f"{len(found)} packages satisfy the required versions", figures=found
         )
     return Line(
         name="versions",
         state="problem",
         said="; ".join(wrong),
-        remedy="install benchmnist again with pip, which upgrades them",
+        remedy="reinstall benchmnist with pip, which upgrades them",
         figures=found,
     )
 
@@ -103,9 +103,9 @@ def cores(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> Lin
     quota = cpu_quota(root)
     threads = environment.get("OMP_NUM_THREADS", "")
     figures = {"cores": there, "usable": ours, "quota": quota, "omp_num_threads": threads or None}
-    said = f"{there}, of which this process may use {ours}"
+    said = f"{there} ({ours} usable by this process)"
     if quota is not None:
-        said += f", with the time of {quota:g} (cgroup)"
+        said += f", CPU time of {quota:g} (cgroup quota)"
     if threads:
         said += f"; OMP_NUM_THREADS={threads}"
     used = int(threads) if threads.isdigit() else ours
@@ -160,15 +160,15 @@ def load(root: Path = ROOT) -> Line:
     """What else the machine does."""
     words = read_file(root / "proc/loadavg").split()
     if not words:
-        return Line(name="load", state="unknown", said="this system does not tell its load")
+        return Line(name="load", state="unknown", said="this system does not report its load")
     last, cores_there = float(words[0]), os.cpu_count() or 1
-    said = f"{last:.1f} processes of the last minute, on {cores_there} cores"
+    said = f"load average {last:.1f} over the last minute, on {cores_there} cores"
     busy = last > cores_there / 2
     return Line(
         name="load",
         state="warning" if busy else "ok",
-        said=f"{said}: times taken now are those of a busy machine" if busy else said,
-        remedy="end what else runs before you time anything" if busy else "",
+        said=f"{said}: the machine is busy, so times measured now are too long" if busy else said,
+        remedy="end other programs before you measure times" if busy else "",
         figures={"load": last},
     )
 
@@ -178,7 +178,7 @@ def memory(root: Path = ROOT) -> Line:
     known = {key: int(value.split()[0]) * 1024 for key, _, value in _colons(read_file(root / "proc/meminfo"))}
     limit = memory_limit(root)
     if "MemTotal" not in known:
-        return Line(name="memory", state="unknown", said="this system does not tell", figures={"limit": limit})
+        return Line(name="memory", state="unknown", said="not reported by this system", figures={"limit": limit})
     total, free = known["MemTotal"], known.get("MemAvailable", known.get("MemFree", 0))
     said = f"{gib(free)} free of {gib(total)}"
     said += f", {gib(limit)} for this container" if limit is not None else ""
@@ -187,7 +187,7 @@ def memory(root: Path = ROOT) -> Line:
         name="memory",
         state="warning" if little else "ok",
         said=said,
-        remedy="each worker takes half a GiB: pass --jobs 1, or --executor inline" if little else "",
+        remedy="each worker needs half a GiB: pass --jobs 1 or --executor inline" if little else "",
         figures={"total": total, "available": free, "limit": limit},
     )
 
@@ -226,7 +226,7 @@ def disk(name: str, folder: Path, remedy: str, *, filled: bool = False) -> Line:
             pass
     except OSError as error:
         said = f"cannot write to {there}: {error.strerror or error}"
-        said += "; MNIST is there already" if filled else ""
+        said += "; MNIST is already there" if filled else ""
         state: State = "warning" if filled else "problem"
         return Line(name=name, state=state, said=said, remedy=remedy, figures=figures)
     state = "problem" if free < NO_DISK else "warning" if free < LITTLE_DISK else "ok"
@@ -235,7 +235,7 @@ def disk(name: str, folder: Path, remedy: str, *, filled: bool = False) -> Line:
         name=name,
         state=state,
         said=said,
-        remedy="" if state == "ok" else f"make room, or {remedy}",
+        remedy="" if state == "ok" else f"free some space, or {remedy}",
         figures=figures,
     )
 

@@ -69,7 +69,7 @@ def avoids_cuda(*, input_shape: tuple[int, int, int], num_classes: int) -> nn.Mo
 
     def before(_: Tensor) -> None:
         if torch.cuda.is_initialized() or torch.cuda.is_available():
-            raise RuntimeError("a worker for the CPU sees a GPU")
+            raise RuntimeError("a CPU worker sees a GPU")
 
     return _Misbehaving(num_classes, before)
 

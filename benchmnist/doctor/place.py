@@ -125,7 +125,7 @@ def completed(result: CaseResult) -> CaseResult:
 
 def reason(error: str | None) -> str:
     """The line of a traceback that names the exception: CUDA's have advice after it."""
-    lines = (error or "without a reason").strip().splitlines()
+    lines = (error or "no reason given").strip().splitlines()
     return next((line for line in reversed(lines) if re.match(r"[\w.]+(Error|Exception)\b", line)), lines[-1])
 
 
@@ -137,9 +137,7 @@ def learned(result: CaseResult) -> float:
     """
     worst = min(trial.epochs[-1].test_accuracy or 0.0 for trial in completed(result).trials)
     if worst < LEARNED:
-        raise Miss(
-            f"{result.id} learned to {worst:.1f} % only; chance is 10 %, and {LEARNED:.0f} % must be reached"
-        )
+        raise Miss(f"{result.id} reached only {worst:.1f} %; chance is 10 %, and it must reach {LEARNED:.0f} %")
     return worst
 
 
@@ -163,7 +161,7 @@ def apart(seen: CaseResult, expected: CaseResult, tolerance: float) -> float:
     most = max((abs(a / b - 1) for a, b in zip(one, other, strict=True)), key=lambda x: (math.isnan(x), x))
     if not most <= tolerance:
         shown = [" ".join(f"{loss:.4g}" for loss in each) for each in (one, other)]
-        raise Miss(f"the losses of {seen.id} are {shown[0]}, and should be {shown[1]}")
+        raise Miss(f"losses of {seen.id}: expected {shown[1]}, got {shown[0]}")
     return most
 
 
@@ -173,5 +171,5 @@ def judged(result: CaseResult, most: float, accuracy: float, *, capturable: bool
     said = f"{result.engine}, {accuracy:.0f} %, losses within {most:.0e}"
     refused = next((remark for remark in result.remarks if remark.startswith("not graph")), "")
     if refused and capturable:
-        return warned(f"{said}; {refused}", "it is trained right, but slowly: report it", **figures)
+        return warned(f"{said}; {refused}", "training is correct but slow: report this", **figures)
     return passed(said, **figures)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchmnist.doctor.lines import State
     from benchmnist.training.gpus import Reading
 
-GET_STARTED = "see 'Get Started' on PyTorch's site"
+GET_STARTED = "see 'Get Started' on pytorch.org"
 
 
 def look_at_torch(_: Any) -> Line:
@@ -46,9 +46,9 @@ def look_at_processor(_: Any) -> Line:
     blas = blas_of(torch.__config__.show())
     threads = torch.get_num_threads()
     on = counted(threads, "thread")
-    said = f"{name}; torch multiplies by {blas}, with {capability}, on {on}"
+    said = f"{name}; torch uses {blas} with {capability} on {on}"
     if blas == "MKL" and "AMD" in name:
-        said += "; MKL is slower on AMD's processors than on Intel's"
+        said += "; MKL is slower on AMD processors than on Intel processors"
     figures = {"processor": name, "capability": capability, "blas": blas, "threads": threads}
     return Line(name="processor", state="ok", said=said, figures=figures)
 
@@ -80,7 +80,7 @@ def look_at_device(_: Any, name: str) -> Line:
             torch.ones(1, device=found).item()
         return _supported(found.index, visible, figures, used=bool(name))
     unused: State = "warning" if there.gpus or nvidia_hardware() else "ok"
-    state, said = unused if why else "ok", f"{found}; {why or 'CUDA works, too'}"
+    state, said = unused if why else "ok", f"{found}; {why or 'CUDA also works'}"
     return Line(name="device", state=state, said=said, remedy="" if state == "ok" else remedy, figures=figures)
 
 
@@ -94,15 +94,19 @@ def _supported(index: int, visible: Reading, figures: dict[str, Any], *, used: b
     if capability is not None and archs and not covers(archs, capability):
         major, minor = capability
         said = f"torch {torch.__version__} has no code for {name} (sm_{major}{minor})"
-        remedy = f"install a build of torch for it, {GET_STARTED}; this one is for {', '.join(archs)}"
+        remedy = (
+            f"install a build of torch that supports it, {GET_STARTED}; this build supports {', '.join(archs)}"
+        )
         return Line(name="device", state="problem", said=said, remedy=remedy, figures=figures)
     called = f" ({name})" if name else ""
     said = f"cuda:{index}{called} works; torch sees {counted(figures['gpus'], 'GPU')}"
     if not visible.gpus and torch.version.hip is None:
         said += (
-            f"; NVML says nothing of it ({visible.problem or 'no card'}): its mode, clocks and memory are unknown"
+            f"; NVML does not report it ({visible.problem or 'no GPU'}): its mode, clocks and memory are unknown"
         )
-        return Line(name="device", state="warning", said=said, remedy="see what nvidia-smi says", figures=figures)
+        return Line(
+            name="device", state="warning", said=said, remedy="check the output of nvidia-smi", figures=figures
+        )
     return Line(name="device", state="ok", said=said, figures=figures)
 
 
@@ -135,33 +139,36 @@ def why_no_cuda(
     names = ", ".join(card.name for card in there.gpus)
     if there.gpus and cuda is None:
         return (
-            f"torch {version} is built without CUDA; here is {names}",
-            f"install a build for CUDA, {GET_STARTED}",
+            f"torch {version} is built without CUDA, but this machine has {names}",
+            f"install a build with CUDA, {GET_STARTED}",
         )
     if there.gpus and not visible.gpus:
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-        return f"CUDA_VISIBLE_DEVICES={hidden!r} hides {names}", "unset CUDA_VISIBLE_DEVICES, or name a card in it"
+        return f"CUDA_VISIBLE_DEVICES={hidden!r} hides {names}", "unset CUDA_VISIBLE_DEVICES, or name a GPU in it"
     if there.gpus and cuda is not None:
         driver = there.gpus[0]
         if driver.cuda and int(driver.cuda.partition(".")[0]) < int(cuda.partition(".")[0]):
             return (
-                f"the driver {driver.driver} runs CUDA up to {driver.cuda}, and torch {version} needs {cuda}",
+                f"driver {driver.driver} supports CUDA up to {driver.cuda}, but torch {version} needs {cuda}",
                 f"upgrade the driver, or install a build of torch for CUDA {driver.cuda}, {GET_STARTED}",
             )
-        said = f"the driver answers, and torch cannot use it: {words or _words()}"
+        said = f"the driver answers, but torch cannot use the GPU: {words or _words()}"
         if any(card.mig for card in there.gpus):
             return (
-                f"{said}; MIG is on, where nothing runs but in an instance of the card",
-                "make an instance: sudo nvidia-smi mig -cgi PROFILE -C; or switch MIG off: sudo nvidia-smi -mig 0",
+                f"{said}; MIG is on, so programs need an instance of the GPU",
+                "create an instance: sudo nvidia-smi mig -cgi PROFILE -C; or disable MIG: sudo nvidia-smi -mig 0",
             )
-        return said, "restart the machine, or its driver"
+        return said, "restart the machine or its driver"
     if "mismatch" in there.problem.lower():
-        return f"the driver was upgraded while it ran: {there.problem}", "restart the machine"
+        return f"the driver was upgraded while it was running: {there.problem}", "restart the machine"
     if nvidia_hardware(root):
         if in_container(root) and not (root / "dev/nvidiactl").exists():
-            remedy = "with NVIDIA's container toolkit on the host: docker run --gpus all ..."
-            return "this container was started without the GPU that the machine has", remedy
-        return f"NVIDIA's driver does not answer, though a card is here: {there.problem}", "install the driver"
+            remedy = "start it with the NVIDIA Container Toolkit on the host: docker run --gpus all ..."
+            return "this container was started without the machine's GPU", remedy
+        return (
+            f"the NVIDIA driver does not answer, but the machine has a GPU: {there.problem}",
+            "install the NVIDIA driver",
+        )
     return "this machine has no NVIDIA GPU", "use --device cpu"
 
 
@@ -171,7 +178,7 @@ def _words() -> str:
         torch.cuda.init()
     except Exception as error:  # noqa: BLE001 - whatever it is
         return first_line(error)
-    return "no reason is given"
+    return "no reason given"
 
 
 def look_at_data(_: Any, root: str) -> Line:
@@ -181,16 +188,16 @@ def look_at_data(_: Any, root: str) -> Line:
         file = folder / name
         if file.exists() and not file.is_file():
             said = f"{file} is not a file"
-            return Line(
-                name="data", state="problem", said=said, remedy="take it away, and MNIST is unpacked there"
-            )
+            return Line(name="data", state="problem", said=said, remedy="remove it, and MNIST is unpacked there")
         if file.is_file():
             if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-                said = f"{file} is damaged: its sha256 is not MNIST's"
+                said = f"{file} is damaged: its sha256 does not match"
                 return Line(name="data", state="problem", said=said, remedy="delete it, and it is unpacked again")
             found += 1
     said = (
-        "MNIST is whole" if found == len(MNIST_SHA256) else "MNIST is not unpacked yet; it comes with this package"
+        "MNIST is complete"
+        if found == len(MNIST_SHA256)
+        else "MNIST is not unpacked yet; it is part of this package"
     )
     return Line(name="data", state="ok", said=f"{said}: {folder}", figures={"files": found})
 

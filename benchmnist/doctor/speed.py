@@ -202,5 +202,5 @@ def assignment4(place: Place) -> Line:
 def speedrun(place: Place) -> Line:
     """Seconds of the suite speedrun with a few seeds."""
     if "speedrun" not in find_plugins().models:
-        raise NotHere("its model is not installed: python -m pip install ./plugins/benchmnist-speedrun")
+        raise NotHere("its model is missing: python -m pip install ./plugins/benchmnist-speedrun")
     return _suite(place, "speedrun", SPEEDRUN_SEEDS)

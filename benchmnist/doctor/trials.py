@@ -90,10 +90,10 @@ def suite(place: Place, executor: ExecutorName) -> Line:
     accuracies = {case.id: learned(case) for case in result.cases}
     if len(accuracies) != len(result.record.plan) or result.record.status != "completed":
         raise Miss(
-            f"the run {result.record.status}: {len(accuracies)} of {len(result.record.plan)} cases are there"
+            f"run {result.record.status}: {len(accuracies)} of {len(result.record.plan)} cases have a result"
         )
     if executor == "local" and place.on_cuda and torch.cuda.is_initialized():
-        raise Miss("the process that only hands out the work began to use CUDA, which takes memory of the GPU")
+        raise Miss("the process that only distributes the work started to use CUDA, which takes GPU memory")
     said = ", ".join(f"{case} {accuracy:.0f} %" for case, accuracy in accuracies.items())
     return passed(said, engines=[case.engine for case in result.cases], **accuracies)
 
@@ -120,7 +120,7 @@ def schedule(place: Place, name: str, params: Mapping[str, Any]) -> Line:
     (expected,) = place.train(small_case("fc", "sgd", engine="dataloader", **options), device="cpu")
     # One that moves more than the learning rate may not be captured, and so little is hard to see in the losses.
     if params and seen.engine == "graph":
-        raise Miss("its steps were captured, and a graph cannot see what it moves")
+        raise Miss("its steps were captured, but a graph cannot follow its changes")
     return judged(seen, apart(seen, expected, TOLERANCE), learned(seen), capturable=not params)
 
 
@@ -129,10 +129,10 @@ def precision(place: Place, name: Literal["float32", "tf32", "bf16"]) -> Line:
     (seen,) = place.train(small_case(precision=name))
     (expected,) = place.train(small_case(), device="cpu")
     if completed(seen).precision != name:
-        raise Miss(f"it was trained in {seen.precision}, and should be in {name}")
+        raise Miss(f"precision: expected {name}, got {seen.precision}")
     flags = {key: seen.environment[key] for key in ("tf32", "cudnn_tf32") if key in seen.environment}
     if any(flag != (name == "tf32") for flag in flags.values()):
-        raise Miss(f"torch's flags were {flags} while it was trained in {name}")
+        raise Miss(f"torch's flags were {flags} during training in {name}")
     return judged(seen, apart(seen, expected, ROUNDED[name]), learned(seen))
 
 
@@ -144,7 +144,7 @@ def engine(
     (expected,) = place.train(small_case(model, optimizer, engine="resident", **options))
     (seen,) = place.train(small_case(model, optimizer, engine=name, **options))
     if completed(seen).engine != name:
-        raise Miss(f"it was trained by {seen.engine}: {'; '.join(seen.remarks)}")
+        raise Miss(f"trained by {seen.engine} instead: {'; '.join(seen.remarks)}")
     return judged(seen, apart(seen, expected, SAME), learned(seen))
 
 
@@ -178,22 +178,22 @@ def misbehaving_model(place: Place, name: str, executor: ExecutorName, words: st
     if not words:
         learned(first)
         if first.engine == "graph" or (place.on_cuda and not first.remarks):
-            raise Miss(f"it cannot be captured, and the result says {first.engine}, {first.remarks}")
+            raise Miss(f"the model cannot be captured, but the result has {first.engine}, {first.remarks}")
         if place.on_cuda and WAITS not in first.remarks[0]:
-            raise Miss(f"that it waits was not seen before the capture, but: {first.remarks[0]}")
+            raise Miss(f"the wait was not detected before the capture, but: {first.remarks[0]}")
     elif not first.failed:
-        raise Miss(f"it must fail, and {first.status}")
+        raise Miss(f"status: expected failed, got {first.status}")
     elif not any(word in said for word in words.split("|")):
         sys.stderr.write(first.error or "")
-        raise Miss(f"its error does not say {words.replace('|', ' or ')!r}")
+        raise Miss(f"its error does not contain {words.replace('|', ' or ')!r}")
     if TAKEN in (after.error or ""):
         raise NotHere(
-            "a GPU in EXCLUSIVE_PROCESS mode stays with a process whose context is broken, and no worker can have "
-            "it: train there by the executor local"
+            "a GPU in EXCLUSIVE_PROCESS mode stays with a process whose context is broken, so no worker can use "
+            "it: use the executor local there"
         )
     most = apart(after, expected, TOLERANCE)
     shown = "; ".join(first.remarks) if not words else f"it {first.status}"
-    return passed(f"{shown}; the next case is right", apart=most, status=first.status, remarks=first.remarks)
+    return passed(f"{shown}; the next case is correct", apart=most, status=first.status, remarks=first.remarks)
 
 
 def cpu_beside_gpu(place: Place) -> Line:
@@ -228,9 +228,11 @@ def clock(place: Place) -> Line:
     ours, cudas = zip(*pairs[1:], strict=True)  # the first captures, which our clock leaves out
     one, other = statistics.median(ours), statistics.median(cudas)
     if abs(one - other) > CLOCKS_APART * other + 1e-3:
-        raise Miss(f"an epoch took {one * 1000:.1f} ms by our clock, and {other * 1000:.1f} ms by CUDA's events")
+        raise Miss(f"an epoch took {one * 1000:.1f} ms by our clock, but {other * 1000:.1f} ms by CUDA events")
     return passed(
-        f"an epoch takes {one * 1000:.1f} ms by ours, {other * 1000:.1f} by CUDA's", ours=ours, cudas=cudas
+        f"an epoch takes {one * 1000:.1f} ms by our clock, {other * 1000:.1f} ms by CUDA events",
+        ours=ours,
+        cudas=cudas,
     )
 
 
@@ -254,7 +256,7 @@ def memory(place: Place, cases: int) -> Line:
     grown = {name: after - seen[first][name] for name, after in seen[last].items()}
     said = ", ".join(f"{name} {growth / 2**20:+.1f} MiB" for name, growth in grown.items())
     if any(growth > GROWTH for growth in grown.values()):
-        raise Miss(f"from case {first} to case {last} it grew: {said}")
+        raise Miss(f"memory grew from case {first} to case {last}: {said}")
     return passed(f"from case {first} to case {last}: {said}", **grown)
 
 

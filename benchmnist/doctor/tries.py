@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LIMIT = 300.0
 """Seconds that a try may take, unless it says otherwise: on a GPU most of it is the first use of CUDA."""
-REPORT = "report it, with the file of --json"
+REPORT = "report this with the file from --json"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _suites() -> Iterator[Try]:
     for executor in ("local", "inline"):
         yield Try(
             f"suite-{executor}",
-            f"a suite runs from end to end by the executor {executor}",
+            f"a suite runs from end to end with the executor {executor}",
             "suite",
             {"executor": executor},
             short=True,
@@ -93,9 +93,9 @@ def _suites() -> Iterator[Try]:
 
 
 def _components() -> Iterator[Try]:
-    as_reference = "to the losses of the reference"
+    as_reference = "with the losses of the reference"
     for spec in benchmnist_models():
-        promise, short = f"the model {spec.name} learns, {as_reference}", spec.name in SHORT
+        promise, short = f"the model {spec.name} learns {as_reference}", spec.name in SHORT
         yield Try(f"model-{spec.name}", promise, "model", {"name": spec.name}, short=short)
     for offered in benchmnist_optimizers():
         name = offered.name
@@ -106,20 +106,20 @@ def _components() -> Iterator[Try]:
         }
         yield Try(
             f"optimizer-{name}",
-            f"the optimizer {name} trains, {as_reference}",
+            f"the optimizer {name} trains {as_reference}",
             "optimizer",
             arguments,
             short=name in SHORT,
         )
     for schedule in benchmnist_schedules():
         promise, arguments = (
-            f"the schedule {schedule.name} trains, {as_reference}",
+            f"the schedule {schedule.name} trains {as_reference}",
             {"name": schedule.name, "params": {}},
         )
         yield Try(f"schedule-{schedule.name}", promise, "schedule", arguments, short=schedule.name in SHORT)
     yield Try(
         "schedule-momentum",
-        f"a schedule that moves the momentum, too, trains, {as_reference}",
+        f"a schedule that also changes the momentum trains {as_reference}",
         "schedule",
         {"name": "onecycle", "params": {"cycle_momentum": True}},
         short=True,
@@ -127,10 +127,10 @@ def _components() -> Iterator[Try]:
     for precision in ("float32", "tf32", "bf16"):
         yield Try(
             f"precision-{precision}",
-            f'precision = "{precision}" trains, near to the losses of float32',
+            f'precision = "{precision}" trains with losses near those of float32',
             "precision",
             {"name": precision},
-            remedy='leave precision = "float32"',
+            remedy='keep precision = "float32"',
             short=precision in SHORT,
             cuda=precision == "tf32",
         )
@@ -143,7 +143,7 @@ def _engines() -> Iterator[Try]:
         what = " and ".join(filter(None, (model, optimizer, schedule)))
         yield Try(
             f"{engine}-{model}-{optimizer}",
-            f"the engine {engine} trains {what} as resident does",
+            f"the engine {engine} trains {what} like resident",
             "engine",
             {
                 "name": engine,
@@ -152,33 +152,33 @@ def _engines() -> Iterator[Try]:
                 "params": dict(PARAMS.get(optimizer, {})),
                 "schedule": schedule,
             },
-            remedy="train with --engine resident meanwhile, and " + REPORT,
+            remedy="use --engine resident until this is fixed, and " + REPORT,
             short=short,
             cuda=cuda,
         )
     for name, captured in (("stacked", False), ("stacked-captured", True)):
         yield Try(
             name,
-            f"stacked{' and captured' if captured else ''} seeds learn what each learns alone, with dropout",
+            f"stacked{' and captured' if captured else ''} seeds learn the same as each seed alone, with dropout",
             "stacked",
             {"captured": captured},
-            remedy='leave engine = "stacked" out meanwhile, and ' + REPORT,
+            remedy='remove engine = "stacked" until this is fixed, and ' + REPORT,
             short=True,
             cuda=captured,
         )
 
 
 def _misbehaviour() -> Iterator[Try]:
-    survived = "and the case after it is right"
+    survived = "and the next case is correct"
     for name, promise, words, cuda in (
-        ("synchronises", "a model that waits for the device is trained, without a graph", "", True),
+        ("synchronises", "a model that waits for the device trains without a graph", "", True),
         ("asserts", f"a model that reads beyond the end of a tensor fails, {survived}", "assert|index", False),
         ("hoards", f"a model that takes all memory fails, {survived}", "memory", False),
     ):
         for executor in ("local", "inline"):
             yield Try(
                 f"{name}-{executor}",
-                f"{promise} (by {executor})",
+                f"{promise} (executor {executor})",
                 "misbehaving_model",
                 {"name": name, "executor": executor, "words": words},
                 short=cuda or f"{name}-{executor}" in SHORT,
@@ -186,9 +186,9 @@ def _misbehaviour() -> Iterator[Try]:
             )
     yield Try(
         "cpu-beside-gpu",
-        "training on the CPU leaves the GPU alone",
+        "training on the CPU does not use the GPU",
         "cpu_beside_gpu",
-        remedy="set CUDA_VISIBLE_DEVICES= for it meanwhile, and " + REPORT,
+        remedy="set CUDA_VISIBLE_DEVICES= for CPU training until this is fixed, and " + REPORT,
         cuda=True,
     )
 
@@ -196,9 +196,9 @@ def _misbehaviour() -> Iterator[Try]:
 def _long_runs(*, short: bool) -> Iterator[Try]:
     yield Try(
         "clock",
-        "our clock agrees with the events of CUDA",
+        "our clock agrees with CUDA events",
         "clock",
-        remedy="do not trust times that are taken here, and " + REPORT,
+        remedy="do not trust times from this machine, and " + REPORT,
         cuda=True,
         short=True,
     )
@@ -208,7 +208,7 @@ def _long_runs(*, short: bool) -> Iterator[Try]:
         f"memory does not grow over {cases} cases",
         "memory",
         {"cases": cases},
-        remedy="run long suites in parts (-k) meanwhile, and " + REPORT,
+        remedy="run long suites in parts (-k) until this is fixed, and " + REPORT,
         limit=2 * LIMIT,
         short=True,
     )
@@ -219,9 +219,9 @@ def speed_tries() -> list[Try]:
     return [
         Try(f"speed-{trial}", promise, trial, limit=limit, part="speed")
         for trial, promise, limit in (
-            ("start", "seconds until a program has started, and until a first epoch has ended", 60.0),
-            ("kernels", "microseconds a step, by kernel or operator", 90.0),
-            ("stacks", "trials a second, one by one and stacked", 130.0),
+            ("start", "seconds until a program has started, and until the first epoch has ended", 60.0),
+            ("kernels", "microseconds per step, by kernel or operator", 90.0),
+            ("stacks", "trials per second, one by one and stacked", 130.0),
             ("assignment4", "the whole of assignment4 with one seed", 200.0),
             ("speedrun", "MNIST to 99 %", 120.0),
         )

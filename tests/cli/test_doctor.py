@@ -38,7 +38,7 @@ def test_the_short_form_passes_on_the_cpu(invoke: Callable[..., Result], tmp_pat
         "✓ ok       device: cpu; ",
         "\nTried on cpu\n",
         "✓ passed   model-cnn: the model cnn learns",
-        "– not here clock: our clock agrees with the events of CUDA: not on cpu\n",
+        "– not here clock: our clock agrees with CUDA events: not on cpu\n",
     ):
         assert expected in done.stdout
 
@@ -74,7 +74,7 @@ def test_what_is_wrong_is_told_with_its_remedy(
     assert "the optimizer 'adam' is offered by" in problems["plugins"].said
     assert "BENCHMNIST_BLOCK=broken" in problems["plugins"].remedy
     assert "t10k-labels-idx1-ubyte is damaged" in problems["data"].said
-    assert report.lines[-1].said.startswith("nothing was tried, since there is a problem with ")
+    assert report.lines[-1].said.startswith("nothing was tried because of a problem with ")
     shown = " ".join(done.stderr.split())  # with --json - what is read stands beside what is parsed
     assert "✗ problem plugins: " in shown
     assert "→ delete it, and it is unpacked again" in shown
@@ -87,7 +87,7 @@ def test_a_try_that_fails_is_told_with_its_remedy(invoke: Callable[..., Result])
     shown = " ".join(done.stdout.split())
     for expected in (
         '✗ failed precision-float32: precision = "float32" trains',
-        '→ leave precision = "float32"',
+        '→ keep precision = "float32"',
         "│ no dataset is called 'mnist'.",
         "something is wrong: ",
     ):
@@ -205,7 +205,7 @@ def test_where_torch_cannot_be_imported_it_is_said_once(tmp_path: Path, write_su
     assert "pip install --force-reinstall torch" in lines["torch"].remedy
     assert "libcudart.so.13" in lines["torch"].last_words
     assert [line.name for line in lines.values() if line.state == "problem"] == ["torch"]
-    assert lines["plugins"].said == "not looked at, since torch cannot be imported"
+    assert lines["plugins"].said == "not inspected because torch cannot be imported"
 
 
 def test_what_torch_imports_may_be_what_is_broken(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_what_torch_imports_may_be_what_is_broken(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     lines = {line.name: line for line in Report.model_validate_json(done.stdout).lines}
-    assert lines["torch"].remedy == "install pynvml again (pip install --force-reinstall pynvml)"
+    assert lines["torch"].remedy == "reinstall pynvml (pip install --force-reinstall pynvml)"
 
 
 def test_the_doctor_itself_does_not_import_torch() -> None:

@@ -38,8 +38,8 @@ def run() -> Iterator[Callable[..., Line]]:
         (doctor_support.misses, "it is not as it should be", "what led to it"),
         (doctor_support.raises, "RuntimeError: out of order", "RuntimeError: out of order\nin two lines"),
         (doctor_support.leaves, "SystemExit: 3", "SystemExit: 3"),
-        (doctor_support.exits, "its process ended with exit code 7", "the last words"),
-        (doctor_support.crashes, "its process was ended by SIGSEGV", "Segmentation fault"),
+        (doctor_support.exits, "the process ended with exit code 7", "the last words"),
+        (doctor_support.crashes, "the process was killed by SIGSEGV", "Segmentation fault"),
     ],
 )
 def test_what_fails_spoils_one_line_only(
@@ -66,7 +66,7 @@ def test_what_hangs_is_stopped_with_all_that_it_started(run: Callable[..., Line]
     pids = tmp_path / "pids"
     assert run(doctor_support.fine).state == "ok"  # the nursery has started, which may take its time
     line = run(doctor_support.hangs, limit=5, pids=str(pids))
-    assert (line.state, line.said) == ("problem", "stopped after 5 s, its time limit; half of it")
+    assert (line.state, line.said) == ("problem", "stopped at its time limit of 5 s; half of it")
     assert line.figures == {"half": 1}
     assert "in hangs" in line.last_words  # where it hung
     for pid in map(int, pids.read_text("ascii").split()):

@@ -77,8 +77,8 @@ def test_threads_that_share_too_little_time_are_warned_of(make_up: MakeUp) -> No
     root = make_up({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "50000 100000\n"})
     line = machine.cores(root, {})
     assert line.state == "warning"
-    assert line.said.startswith(f"{os.cpu_count()}, of which this process may use ")
-    assert "with the time of 0.5 (cgroup)" in line.said
+    assert " usable by this process), CPU time of 0.5 (cgroup quota)" in line.said
+    assert line.said.startswith(f"{os.cpu_count()} (")
     assert line.remedy == "set OMP_NUM_THREADS=1, and pass --jobs 1 on the CPU"
     wide = make_up({"sys/fs/cgroup/cpu.max": "10000000 100000\n"})
     assert machine.cores(wide, {"OMP_NUM_THREADS": "3"}).state == "ok"
@@ -124,7 +124,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     assert line.said.startswith("cannot write to /proc: ")
     assert line.remedy == "choose another"
     line = machine.disk("data-root", machine.ROOT / "proc", "choose another", filled=True)
-    assert (line.state, line.said.endswith("; MNIST is there already")) == ("warning", True)
+    assert (line.state, line.said.endswith("; MNIST is already there")) == ("warning", True)
 
 
 def test_versions_are_held_against_the_minimum() -> None:
@@ -136,7 +136,7 @@ def test_versions_are_held_against_the_minimum() -> None:
         return installed[name]
 
     line = machine.versions(["torch>=2.9", "rich>=13.9", "scipy>=1.14", 'optuna>=4; extra == "tune"'], version)
-    assert (line.state, line.said) == ("problem", "torch 2.8.0+cu128 is not >=2.9")
+    assert (line.state, line.said) == ("problem", "torch 2.8.0+cu128 does not satisfy >=2.9")
     assert line.figures == installed
     assert machine.versions(["numpy>=1"], version).said == "numpy is missing"
     assert machine.versions(["rich>=13.9"], version).state == "ok"
@@ -174,19 +174,24 @@ def test_a_card_is_described_in_a_line() -> None:
     ("changes", "state", "said", "remedy"),
     [
         ({"compute_mode": "EXCLUSIVE_PROCESS"}, "warning", "one process at a time", "--jobs 1"),
-        ({"compute_mode": "PROHIBITED"}, "problem", "nothing run on it", "nvidia-smi -i GPU-1 -c DEFAULT"),
-        ({"slowed": ("power brake",)}, "warning", "slowed: power brake", "cooling"),
-        ({"memory_used": 40 * GIB}, "warning", "others, out of our sight, use it", "wait"),
+        (
+            {"compute_mode": "PROHIBITED"},
+            "problem",
+            "PROHIBITED allows no process",
+            "nvidia-smi -i GPU-1 -c DEFAULT",
+        ),
+        ({"slowed": ("power brake",)}, "warning", "throttled: power brake", "cooling"),
+        ({"memory_used": 40 * GIB}, "warning", "also used by processes that are not visible here", "wait"),
         (
             {"processes": (Process(2**22 + 1, 3 * GIB),)},
             "warning",
-            "process (4194305, 3.0 GiB) use it",
+            "also used by process (4194305, 3.0 GiB)",
             "end them",
         ),
         ({"processes": (Process(os.getpid(), None),)}, "ok", "", ""),
         ({"mig": True}, "ok", "MIG is on", ""),
-        ({"name": ""}, "problem", "it does not answer", "restart the machine"),
-        ({"memory_used": 80 * GIB - 2**20}, "warning", "little of its memory is free", "end what holds it"),
+        ({"name": ""}, "problem", "the GPU does not answer", "restart the machine"),
+        ({"memory_used": 80 * GIB - 2**20}, "warning", "little free memory", "end what holds it"),
     ],
 )
 def test_what_is_wrong_with_a_card(changes: dict[str, object], state: str, said: str, remedy: str) -> None:
@@ -198,8 +203,8 @@ def test_what_is_wrong_with_a_card(changes: dict[str, object], state: str, said:
 
 def test_a_process_has_no_name_where_the_numbers_of_processes_are_others() -> None:
     taken = replace(CARD, processes=(Process(os.getppid(), 3 * GIB),))
-    assert f"process ({os.getppid()}, 3.0 GiB) use it" in cards.card(taken, contained=True).said
-    assert f"process ({os.getppid()}, 3.0 GiB) use it" not in cards.card(taken).said
+    assert f"also used by process ({os.getppid()}, 3.0 GiB)" in cards.card(taken, contained=True).said
+    assert f"also used by process ({os.getppid()}, 3.0 GiB)" not in cards.card(taken).said
 
 
 def test_cards_that_differ_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,14 +226,28 @@ NVIDIA = {"sys/bus/pci/devices/0000:01:00.0/vendor": "0x10de\n"}
 @pytest.mark.parametrize(
     ("cuda", "visible", "there", "files", "why", "remedy"),
     [
-        (None, ALL, ALL, {}, "torch 2.13.0 is built without CUDA; here is NVIDIA Made Up 100", "install a build"),
+        (
+            None,
+            ALL,
+            ALL,
+            {},
+            "torch 2.13.0 is built without CUDA, but this machine has NVIDIA Made Up 100",
+            "install a build",
+        ),
         ("12.6", NONE, ALL, {}, "CUDA_VISIBLE_DEVICES='' hides NVIDIA Made Up 100", "unset"),
-        ("13.0", ALL, ALL, {}, "the driver 550.1 runs CUDA up to 12.4, and torch 2.13.0 needs 13.0", "upgrade"),
-        ("12.6", ALL, ALL, {}, "the driver answers, and torch cannot use it: no", "restart"),
-        ("12.6", PARTED, PARTED, {}, "MIG is on, where nothing runs but in an instance", "nvidia-smi mig -cgi"),
+        ("13.0", ALL, ALL, {}, "driver 550.1 supports CUDA up to 12.4, but torch 2.13.0 needs 13.0", "upgrade"),
+        ("12.6", ALL, ALL, {}, "the driver answers, but torch cannot use the GPU: no", "restart"),
+        ("12.6", PARTED, PARTED, {}, "MIG is on, so programs need an instance", "nvidia-smi mig -cgi"),
         ("12.6", NONE, Reading((), "Driver/library version mismatch"), NVIDIA, "was upgraded", "restart"),
         ("12.6", NONE, Reading((), "Not Found"), {**NVIDIA, ".dockerenv": ""}, "this container", "--gpus all"),
-        ("12.6", NONE, Reading((), "Not Found"), NVIDIA, "does not answer, though a card is here: Not", "driver"),
+        (
+            "12.6",
+            NONE,
+            Reading((), "Not Found"),
+            NVIDIA,
+            "does not answer, but the machine has a GPU: Not",
+            "driver",
+        ),
         (None, NONE, NONE, {".dockerenv": ""}, "this machine has no NVIDIA GPU", "use --device cpu"),
     ],
 )
@@ -258,7 +277,7 @@ def test_a_card_that_works_and_of_which_the_driver_says_nothing_is_warned_of(
     monkeypatch.setattr(software, "read_gpus", lambda _: Reading(problem="Unknown Error"))
     line = look_at_device(None, "cuda:0")
     assert line.state == "warning"
-    assert "works; torch sees 2 GPUs; NVML says nothing of it (Unknown Error)" in line.said
+    assert "works; torch sees 2 GPUs; NVML does not report it (Unknown Error)" in line.said
 
 
 @pytest.mark.parametrize(
