@@ -120,7 +120,7 @@ class _Ledger:
         if len(there) <= 1:
             return ()
         names = [f"{e['device_name']} ({e['threads']} threads, torch {e['torch']})" for e in there.values()]
-        return (f"trained on machines that differ: {'; '.join(sorted(names))}",)
+        return (f"trained on different machines: {'; '.join(sorted(names))}",)
 
     def interrupted(self) -> CaseResult:
         """What was trained before an interruption."""
@@ -285,7 +285,7 @@ class Dispatcher:
             self._tell(ledger, epoch)
         if event is None:
             if not self._queue:
-                raise RuntimeError("the executor has ended, and owes a result")
+                raise RuntimeError("the executor has ended without a result for every task")
             self._stream = self.executor.execute(self._tasks())
             return
         task, step = event

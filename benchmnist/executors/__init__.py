@@ -146,7 +146,7 @@ class Deadlines:
         """What became of a task that should have ended; None if it may go on."""
         if self.seconds is None or self.left([task]) != 0.0:
             return None
-        why = f"it had not ended after {self.seconds:g} s, and was ended (--timeout)"
+        why = f"stopped after {self.seconds:g} s, before it had finished (--timeout)"
         return CaseResult(case=task, status="timed out", error=why)
 
 
@@ -163,7 +163,7 @@ def build_executor(spec: ExecutorSpec, workplace: Workplace, given: Mapping[str,
         if name not in names:
             raise UnknownNameError(
                 f"the executor {spec.name!r} has no option {name!r}.{nearest(name, names)} "
-                f"It has: {', '.join(names) or 'none'}"
+                f"Known options: {', '.join(names) or 'none'}"
             )
     options: dict[str, Any] = {}
     for option in spec.options:
@@ -174,7 +174,7 @@ def build_executor(spec: ExecutorSpec, workplace: Workplace, given: Mapping[str,
                 value = option.type(said)
             except ValueError:
                 kind = {int: "a whole number", float: "a number"}[option.type]
-                raise BenchmnistError(f"{option.variable(spec.name)}={said} should be {kind}") from None
+                raise BenchmnistError(f"{option.variable(spec.name)}={said} must be {kind}") from None
         options[option.name] = option.default if value is None else value
     executor: Executor = spec.load()(workplace, **options)
     return executor

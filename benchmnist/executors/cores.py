@@ -54,8 +54,8 @@ def taking_turns(device: str, jobs: int, gpus: int) -> str:
     if not device.startswith("cuda") or jobs <= gpus or multi_process_service(os.environ):
         return ""
     return (
-        f"{jobs} workers share {counted(gpus, 'GPU')} and take turns, since MPS does not run; "
-        "their times are longer than alone: start MPS (nvidia-cuda-mps-control -d) or leave --jobs out"
+        f"{jobs} workers share {counted(gpus, 'GPU')} and take turns because MPS is not running, so times are "
+        "longer than those of a single worker; start MPS (nvidia-cuda-mps-control -d) or remove --jobs"
     )
 
 

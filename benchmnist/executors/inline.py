@@ -31,12 +31,12 @@ class InlineExecutor:
     def __init__(self, workplace: Workplace) -> None:
         if workplace.jobs not in (None, 1):
             raise BenchmnistError(
-                f"the executor inline trains one thing at a time, not {workplace.jobs}; leave --jobs out, or take "
+                f"the executor inline trains one trial at a time, not {workplace.jobs}; remove --jobs or use "
                 "--executor local"
             )
         if workplace.timeout is not None:
             raise BenchmnistError(
-                "the executor inline cannot end what it trains itself; leave --timeout out, or take "
+                "the executor inline cannot stop a training in its own process; remove --timeout or use "
                 "--executor local"
             )
         self.workplace = workplace

@@ -236,6 +236,6 @@ class Worker:
     def epitaph(self) -> str:
         """How it died, and what was said in its last task."""
         code = self.process.wait()
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         said = self.log.read_bytes()[self.said_before :].decode("utf-8", "replace").strip()
         return f"the worker process {how} while it trained this case\n{said}".strip()

@@ -44,8 +44,8 @@ def _moved_back(folder: str) -> str:
     try:
         os.chdir(folder)
     except OSError as error:
-        return f"it changed the current folder, which cannot be put back: {error.strerror}"
-    return "it changed the current folder, which was put back after the case"
+        return f"the case changed the current folder, which cannot be restored: {error.strerror}"
+    return "the case changed the current folder, which was restored afterwards"
 
 
 class Trainer:
@@ -98,7 +98,7 @@ class Trainer:
             remarks = [*result.remarks, *filter(None, [moved])]
             if left:
                 self.broken = self.broken or f"{left} is in its way"
-                remarks.append(f"it left {left} behind: the cases after it are trained in another process")
+                remarks.append(f"the case left {left} behind: the next cases are trained in another process")
             yield result.model_copy(update={"remarks": tuple(remarks)}).printable()
 
     def session(self) -> DeviceSession:
@@ -143,8 +143,8 @@ class Trainer:
         for name, wanted in planned.items():
             if here[name] != wanted:
                 raise PluginError(
-                    f"{platform.node()} has {name} {here[name]}, and this was planned with {name} {wanted}; "
-                    "install the same on every machine"
+                    f"{platform.node()} has {name} {here[name]}, but the run was planned with {name} {wanted}; "
+                    "install the same version on every machine"
                 )
 
     def _save(self, case: Case, seed: int, weights: dict[str, Tensor]) -> str:

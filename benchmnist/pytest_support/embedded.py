@@ -37,7 +37,7 @@ def collect(plan: Plan, keyword: str) -> list[str]:
         raise BenchmnistError(f"-k {keyword!r}: {said}")
     if not bridge.collected:
         ids = ", ".join(case.id for case in plan.cases)
-        raise BenchmnistError(f"-k {keyword!r} selects none of the cases; there are: {ids}")
+        raise BenchmnistError(f"-k {keyword!r} matches no case; known cases: {ids}")
     return bridge.collected
 
 
@@ -60,7 +60,7 @@ def train(harness: Harness, recorder: Recorder, path: Path) -> bool:
     if recorder.error is not None:
         raise recorder.error
     if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
-        raise BenchmnistError(f"the pytest session failed; {log} says how")
+        raise BenchmnistError(f"the pytest session failed; see {log}")
     return code == pytest.ExitCode.INTERRUPTED
 
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 OPTIONS = {
     "device": "device to train on: auto, cpu, cuda, cuda:N or mps",
-    "engine": "override the suite's: auto, dataloader, resident, graph or stacked",
-    "seeds": "override the suite's: how many, or which (0,4,7)",
-    "epochs": "override the suite's",
-    "executor": "where cases are executed: inline, local or a plugin's",
-    "jobs": "how many trials to train at the same time; by default 1 on this machine",
+    "engine": "override the suite's engine: auto, dataloader, resident, graph or stacked",
+    "seeds": "override the suite's seeds: how many, or which (0,4,7)",
+    "epochs": "override the suite's epochs",
+    "executor": "executor of the cases: inline, local or a plugin's",
+    "jobs": "number of trials to train at the same time; by default 1 on this machine",
 }
 SHARED = ("device",)
 """Those whose environment variable is that of `benchmnist run`, too."""

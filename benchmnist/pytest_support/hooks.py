@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options for suites; each can be set in the environment, as those of `benchmnist run`."""
-    group = parser.getgroup("benchmnist", "suites of BenchMNIST")
+    group = parser.getgroup("benchmnist", "BenchMNIST suites")
     for name, text in OPTIONS.items():
         variable = f"BENCHMNIST_{name.upper()}" if name in SHARED else f"BENCHMNIST_PYTEST_{name.upper()}"
         group.addoption(f"--benchmnist-{name}", default=os.environ.get(variable), help=f"{text} [{variable}]")
@@ -36,8 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(
         "benchmnist_suites",
-        "suites that are collected with the folder that they are in, as globs relative to the rootdir; "
-        "any other suite is collected only where it is named on the command line",
+        "suites to collect with their folder, as globs relative to the rootdir; any other suite is collected "
+        "only if it is named on the command line",
         type="args",
         default=[],
     )

@@ -34,6 +34,6 @@ class Controller:
         """That the times are to be read with care."""
         if self.replayed:
             terminalreporter.write_line(
-                f"benchmnist: {self.replayed} cases were timed side by side by xdist's workers: "
-                "they slowed each other down, and are marked as measured in parallel"
+                f"benchmnist: {self.replayed} cases were timed side by side by xdist workers: "
+                "they slowed each other down and are marked as measured in parallel"
             )

@@ -323,7 +323,7 @@ class RunResult(Frozen):
         for case in self.cases:
             if case.id == case_id:
                 return case
-        raise KeyError(f"{case_id!r}; there are: {', '.join(case.id for case in self.cases)}")
+        raise KeyError(f"{case_id!r}; known cases: {', '.join(case.id for case in self.cases)}")
 
 
 def now() -> str:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from benchmnist.errors import StoreError
 from benchmnist.runs.results import SCHEMA, CaseResult, RunRecord, RunResult
+from benchmnist.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,8 +93,8 @@ class RunFolder:
             (self.path / CASES).mkdir()
         except OSError as error:
             raise StoreError(
-                f"cannot make a run folder in {self.path.parents[1]}: {error.strerror or error}; "
-                "choose a folder that can be written to with --out"
+                f"cannot create a run folder in {self.path.parents[1]}: {error.strerror or error}; "
+                "choose a writable folder with --out"
             ) from error
 
     @contextlib.contextmanager
@@ -108,7 +109,7 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout:
             raise StoreError(
-                f"{self.path} is being written by another process; wait until that has ended, or end it"
+                f"{self.path} is being written by another process; wait until it has ended, or end it"
             ) from None
         except OSError as error:
             raise StoreError(f"cannot write in {self.path}: {error.strerror or error}") from error
@@ -186,11 +187,11 @@ def _read(path: Path, model: type[T]) -> T:
     if version and int(version[1]) > SCHEMA:
         raise StoreError(
             f"{path} was written by a later BenchMNIST (format {version[1]}, this one reads up to {SCHEMA}); "
-            "install a newer one"
+            "install a newer version"
         )
     checksum = CHECKSUM.search(text)
     if checksum and _checksum(f"{text[: checksum.start()]}\n}}") != checksum[1]:
-        raise _damaged(path, "its checksum is that of something else")
+        raise _damaged(path, "its checksum does not match")
     try:
         value = model.model_validate_json(text)
     except ValidationError as error:
@@ -203,7 +204,7 @@ def _read(path: Path, model: type[T]) -> T:
 
 
 def _damaged(path: Path, why: str) -> StoreError:
-    return StoreError(f"{path} is damaged ({why}); move it away to read the rest of the run")
+    return StoreError(f"{path} is damaged ({why}); move it elsewhere to read the rest of the run")
 
 
 def load_record(path: Path) -> RunRecord:
@@ -256,7 +257,7 @@ def newest_run(out: Path, suite: str) -> Path:
     """
     runs = runs_in(out / suite)
     if not runs:
-        raise StoreError(f"there is no run of {suite} in {out} to go on with; leave --resume out to begin one")
+        raise StoreError(f"no run of {suite} in {out} to resume; remove --resume to start one")
     return runs[-1]
 
 
@@ -289,15 +290,15 @@ def find_run(name: str | Path, out: Path | None = None, *, newest: bool = True) 
     if runs := runs_in(path):
         if newest:
             return runs[-1]
-        raise StoreError(f"{path} holds {len(runs)} runs; say which")
+        raise StoreError(f"{path} has {counted(len(runs), 'run')}; name one of them")
     there = runs_in(out) if out is not None else []
     called = [run for run in there if run.name == str(name) or run.name.endswith(f"-{name}")]
     if len(called) > 1:
-        raise StoreError(f"{name} may be any of {', '.join(map(str, called))}; say which")
+        raise StoreError(f"ambiguous run name {name}: {', '.join(map(str, called))}; name one of them")
     if called:
         return called[0]
     if path.exists() or out is None:
         raise StoreError(
-            f"{path} is no run folder: it has no {RUN_FILE}; `benchmnist run` says where it puts a run"
+            f"{path} is not a run folder: {RUN_FILE} is missing; `benchmnist run` prints where it writes a run"
         )
-    raise StoreError(f"there is no folder {path}, and no run called so in {out}; `benchmnist runs` lists them")
+    raise StoreError(f"no run named {str(name)!r} in {out}, and no such folder; `benchmnist runs` lists the runs")

@@ -49,7 +49,7 @@ def test_the_format_may_stand_in_pyproject(
 def test_report_of_what_is_no_run(invoke: Callable[..., Result]) -> None:
     done = invoke("report", "nowhere")
     assert done.exit_code == 2
-    assert done.stderr.startswith("error: there is no folder nowhere, and no run called so in runs")
+    assert done.stderr.startswith("error: no run named 'nowhere' in runs, and no such folder")
 
 
 def test_plugins_lists_what_there_is_and_what_is_broken(

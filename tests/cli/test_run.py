@@ -94,7 +94,7 @@ def test_a_run_is_gone_on_with_as_it_was_asked_for(
     assert "the run was begun with epochs = 1, and goes on with that, not with 2" in other.stderr
     none = invoke("run", path, *QUICK, "--out", str(tmp_path / "none"), "--resume")
     assert none.exit_code == 2
-    assert "there is no run of small in " in none.stderr
+    assert "no run of small in " in none.stderr
 
 
 def test_a_dry_run_lists_the_cases_and_the_work(
@@ -119,8 +119,8 @@ def test_a_dry_run_lists_the_cases_and_the_work(
         (["suite.toml", "--engine", "residnt"], "error: no engine is called 'residnt'. Did you mean 'resident'?"),
         (["suite.toml", "--executor", "ray"], "error: no executor is called 'ray'. There are: inline, local"),
         (["suite.toml", "--device", "gpu"], "error: no device is called 'gpu'; there are auto, cpu, cuda, cuda:N"),
-        (["suite.toml", "-k", "cnn"], "error: -k 'cnn' selects none of the cases; there are: mnist/fc/sgd,"),
-        (["suite.toml", "--out", "suite.toml"], "error: cannot make a run folder in suite.toml: "),
+        (["suite.toml", "-k", "cnn"], "error: -k 'cnn' matches no case; known cases: mnist/fc/sgd,"),
+        (["suite.toml", "--out", "suite.toml"], "error: cannot create a run folder in suite.toml: "),
         (["suite.toml", "--data-root", "suite.toml"], "choose a folder that can be written to with --data-root"),
         (["suite.toml", "--sed", "3"], "No such option '--sed'"),
         ([], "Missing argument 'SUITE'"),

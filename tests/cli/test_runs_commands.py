@@ -61,7 +61,7 @@ def test_runs_are_removed_when_somebody_says_so(invoke: Invoke, runs: Path) -> N
     assert invoke("runs", "rm", "bbbb", "--yes").exit_code == 2
     all_of_them = invoke("runs", "rm", "runs", "--yes")  # for which `report` takes the newest
     assert (all_of_them.exit_code, names(runs)) == (2, ["cccc"])
-    assert "runs holds 1 runs; say which" in all_of_them.stderr
+    assert "runs has 1 run; name one of them" in all_of_them.stderr
 
 
 def test_runs_are_pruned(invoke: Invoke, runs: Path) -> None:

@@ -200,7 +200,7 @@ def test_what_is_to_be_said_of_any_trial_is_said_of_the_case() -> None:
     assert told.ended[0].remarks == (
         "fused",
         "begun anew: node 7 left",
-        "trained on machines that differ: CPU 0 (1 threads, torch 2); CPU 1 (1 threads, torch 2)",
+        "trained on different machines: CPU 0 (1 threads, torch 2); CPU 1 (1 threads, torch 2)",
     )
 
 

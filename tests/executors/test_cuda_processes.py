@@ -180,7 +180,7 @@ def test_a_broken_process_may_keep_the_card_to_itself(
     _, after = trained(workplace, *cases, inline=True, **options)
     assert (after.status, TAKEN in (after.error or "")) == ("failed", True)
     (tmp_path / "contexts.jsonl").unlink()
-    with standin(**options), pytest.raises(NotHere, match="train there by the executor local"):
+    with standin(**options), pytest.raises(NotHere, match="use the executor local there"):
         misbehaving_model(
             Place("cuda:0", str(default_data_root()), lambda _: None), "asserts", "inline", "assert|index"
         )

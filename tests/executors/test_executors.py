@@ -160,8 +160,8 @@ def test_a_trial_on_each_gpu(workplace: Workplace) -> None:
 def test_what_is_not_as_it_was_planned_with_is_not_trained(workplace: Workplace) -> None:
     case = make_case()
     for versions, said in (
-        ((("torch", "1.0"),), "this was planned with torch 1.0; install the same on every machine"),
-        ((("torch", public_version("torch")),), "this was planned with benchmnist 0; install the same"),
+        ((("torch", "1.0"),), "the run was planned with torch 1.0; install the same version on every machine"),
+        ((("torch", public_version("torch")),), "the run was planned with benchmnist 0; install the same"),
     ):
         with InlineExecutor(replace(workplace, versions=versions)) as executor:
             (result,), _ = execute(executor, case)
@@ -188,7 +188,7 @@ def test_options_of_an_executor(workplace: Workplace, monkeypatch: pytest.Monkey
     built = build_executor(spec, workplace, {"most": 3, "address": "here"})
     assert built == {"address": "here", "num_cpus": 0.5, "most": 3}
     monkeypatch.setenv("BENCHMNIST_MY_OWN_MOST", "many")
-    with pytest.raises(BenchmnistError, match="BENCHMNIST_MY_OWN_MOST=many should be a whole number"):
+    with pytest.raises(BenchmnistError, match="BENCHMNIST_MY_OWN_MOST=many must be a whole number"):
         build_executor(spec, workplace)
     with pytest.raises(BenchmnistError, match=r"has no option 'num_cpu'\. Did you mean 'num_cpus'"):
         build_executor(spec, workplace, {"num_cpu": 1})
@@ -215,7 +215,7 @@ def test_a_dataset_that_cannot_be_had_fails_its_case_only(
 def test_a_worker_that_dies_costs_its_case_only(workplace: Workplace, install_plugin: Callable[..., None]) -> None:
     install_plugin("deadly", DEADLY)
     deaths = {
-        "kill": "the worker process was ended by SIGKILL while it trained this case",
+        "kill": "the worker process was killed by SIGKILL while it trained this case",
         "exit": "the worker process ended with exit code 3 while it trained this case",
         "fork": "the worker process ended with exit code 4 while it trained this case",
     }
@@ -284,8 +284,8 @@ def test_what_a_case_leaves_behind_costs_no_other(
     assert [result.status for result in left] == ["failed", "failed", "completed", "completed"]
     assert r"cannot read bad-\udcff" in str(left[0].error)
     assert "raises NoError, which is no Exception" in str(left[1].error)
-    assert "it changed the current folder, which was put back after the case" in left[2].remarks
-    assert any(remark.startswith("it left a hook on all modules behind") for remark in left[3].remarks)
+    assert "the case changed the current folder, which was restored afterwards" in left[2].remarks
+    assert any(remark.startswith("the case left a hook on all modules behind") for remark in left[3].remarks)
     assert all(
         trial.checkpoint and (workplace.run_folder / trial.checkpoint).is_file() for trial in left[2].trials
     )
@@ -351,7 +351,7 @@ def test_a_case_that_hangs_is_ended_and_what_it_did_is_kept(
             make_case(seeds=(0, 1)),
         )
     assert (hung.status, fine.status) == ("timed out", "completed")
-    assert hung.error == "it had not ended after 25 s, and was ended (--timeout)"
+    assert hung.error == "stopped after 25 s, before it had finished (--timeout)"
     assert [trial.status for trial in hung.trials] == ["timed out"] * 2
     # What was done is kept, but for the last epoch where the news of it is still on its way.
     assert {len(trial.epochs) for trial in hung.trials} <= {1, 2}
@@ -391,7 +391,7 @@ def test_a_time_limit_is_of_a_case_from_its_first_trial_on(monkeypatch: pytest.M
     assert ended is not None
     assert (ended.status, ended.error) == (
         "timed out",
-        "it had not ended after 25 s, and was ended (--timeout)",
+        "stopped after 25 s, before it had finished (--timeout)",
     )
     assert deadlines.overdue(second) is None
     unlimited = Deadlines(None)
@@ -457,9 +457,9 @@ def test_a_device_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_inline_does_one_thing_at_a_time(workplace: Workplace) -> None:
-    with pytest.raises(BenchmnistError, match="trains one thing at a time, not 2; leave --jobs out"):
+    with pytest.raises(BenchmnistError, match="trains one trial at a time, not 2; remove --jobs"):
         InlineExecutor(replace(workplace, jobs=2))
-    with pytest.raises(BenchmnistError, match="cannot end what it trains itself; leave --timeout out"):
+    with pytest.raises(BenchmnistError, match="cannot stop a training in its own process; remove --timeout"):
         InlineExecutor(replace(workplace, timeout=1))
 
 
@@ -561,6 +561,8 @@ def test_a_cpus_worker_sees_no_gpu(
 def test_that_workers_share_a_gpu_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
     assert taking_turns("cpu", 8, 1) == taking_turns("cuda:0", 2, 2) == taking_turns("cuda:0", 1, 1) == ""
-    assert taking_turns("cuda:0", 3, 2).startswith("3 workers share 2 GPUs and take turns, since MPS does not run")
+    assert taking_turns("cuda:0", 3, 2).startswith(
+        "3 workers share 2 GPUs and take turns because MPS is not running"
+    )
     (tmp_path / "control").touch()  # MPS listens there
     assert taking_turns("cuda:0", 3, 2) == ""

@@ -205,7 +205,7 @@ def test_trials_side_by_side_are_timed_and_marked() -> None:
         assert told["measured"] == "2 side by side"
         assert sorted(map(tuple, told["rounds"])) == [(seed, epoch) for seed in (0, 1) for epoch in (1, 2, 3)]
     said = session("suite.toml", "--benchmnist-jobs=2", code=2)
-    assert "the executor inline trains one thing at a time, not 2" in said
+    assert "the executor inline trains one trial at a time, not 2" in said
     assert "--benchmnist-jobs: invalid literal" in session("suite.toml", "--benchmnist-jobs=many", code=2)
 
 
@@ -213,7 +213,7 @@ def test_trials_side_by_side_are_timed_and_marked() -> None:
 def test_under_xdist_timings_are_kept_and_marked(flags: tuple[str, ...]) -> None:
     said = session("suite.toml", *flags, "--benchmark-json=out.json")
     assert "3 passed" in said
-    assert "3 cases were timed side by side by xdist's workers" in said
+    assert "3 cases were timed side by side by xdist workers" in said
     assert "benchmark 'fc (measured in parallel)': 2 tests" in said
     content = benchmarks()
     assert sorted(b["fullname"] for b in content["benchmarks"]) == sorted(IDS)

@@ -46,7 +46,7 @@ def test_run_folders_of_the_same_second_are_not_the_same(tmp_path: Path) -> None
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", "utf-8")
-    with pytest.raises(StoreError, match=r"cannot make a run folder in .*; choose a folder .* with --out"):
+    with pytest.raises(StoreError, match=r"cannot create a run folder in .*; choose a writable folder with --out"):
         RunFolder(new_run_path(tmp_path / "file", "x")).make()
 
 
@@ -55,7 +55,7 @@ def test_a_run_is_read_back(small_run: RunResult) -> None:
     assert again == small_run
     assert [case.id for case in again.cases] == ["mnist/fc/sgd", "mnist/fc/adam"]
     assert again["mnist/fc/adam"].status == "completed"
-    with pytest.raises(KeyError, match="there are: mnist/fc/sgd, mnist/fc/adam"):
+    with pytest.raises(KeyError, match="known cases: mnist/fc/sgd, mnist/fc/adam"):
         again["mnist/fc/adamm"]
 
 
@@ -79,7 +79,7 @@ def test_of_runs_that_began_in_the_same_second_the_later_is_the_newer(
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"is no run folder: it has no run\.json"):
+    with pytest.raises(StoreError, match=r"is not a run folder: run\.json is missing"):
         load_run(tmp_path / "nothing")
 
 
