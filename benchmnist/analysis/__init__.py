@@ -1,1 +1,1 @@
-"""What may be said of results: pure functions on them."""
+"""Conclusions from results, as pure functions."""

@@ -1,4 +1,4 @@
-"""What changed between runs: case by case, with whether it is more than the seeds' spread."""
+"""Compares runs case by case, and each change with the spread of the seeds."""
 
 from __future__ import annotations
 
@@ -22,31 +22,30 @@ class Figure:
     """A metric of a case: a value for each seed that completed.
 
     Attributes:
-        values: In the order of the seeds; of the time, the median over a seed's epochs.
+        values: One per seed, in order; for times, the median over the seed's epochs.
     """
 
     values: tuple[float, ...]
 
     @property
     def mean(self) -> float | None:
-        """Over the seeds; None where none completed."""
+        """Mean over the seeds; None if no seed completed."""
         return statistics.fmean(self.values) if self.values else None
 
     @property
     def std(self) -> float | None:
-        """The sample standard deviation over the seeds; None where fewer than two completed."""
+        """Sample standard deviation over the seeds; None if fewer than two completed."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
 
 @dataclass(frozen=True)
 class Change:
-    """From the first run to another.
+    """A change of one figure from the first run to another.
 
     Attributes:
-        difference: The other's mean less the first's; of a `ratio` metric, the other's by the first's.
-        word: `better` or `worse` where the two ranges, mean ± standard deviation, do not touch, `within the
-            spread` where they do, `same` where every seed has the same figure; `one seed` where there is no
-            spread to hold a difference against.
+        difference: The other mean minus the first; for a `ratio` metric, the other mean divided by the first.
+        word: `better` or `worse` if the two ranges, mean ± standard deviation, do not overlap; `within the
+            spread` if they do; `same` if every seed has the same figure; `one seed` if a run has no spread.
     """
 
     difference: float
@@ -58,9 +57,9 @@ class Row:
     """A case in all runs.
 
     Attributes:
-        id: The id of the case.
-        results: What came of it, by run; None in a run that does not have it.
-        altered: What of the case itself is not the same as in the first run that has it, in words.
+        id: Id of the case.
+        results: Its result in each run; None for a run without it.
+        altered: Differences of the case itself from the first run that has it, in words.
     """
 
     id: str
@@ -71,7 +70,7 @@ class Row:
         return find_metric(wanted, comparable(metrics_of(result for result in self.results if result is not None)))
 
     def figures(self, wanted: Metric | str) -> list[Figure | None]:
-        """By run.
+        """Returns the figure of each run.
 
         Raises:
             BenchmnistError: if the metric is unknown, or has no value for each seed.
@@ -85,7 +84,7 @@ class Row:
         ]
 
     def changes(self, wanted: Metric | str) -> list[Change | None]:
-        """From the first run to each other; None where one of them has no such figure.
+        """Returns the change from the first run to each other run; None if one of them has no such figure.
 
         Raises:
             BenchmnistError: if the metric is unknown, or has no value for each seed.
@@ -97,13 +96,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs side by side: the first, and what the others are held against it.
+    """The first run, compared with the others.
 
     Attributes:
-        runs: As they were given.
-        rows: Every case that any run has, in the order in which the runs have them.
-        metrics: What is compared.
-        surroundings: What of the machines, versions and settings differs: its name, and by run what it was.
+        runs: The runs, as given.
+        rows: Every case of any run, in the order of the runs.
+        metrics: The compared metrics.
+        surroundings: Differing properties of machines, versions and settings: by name, the value in each run.
     """
 
     runs: tuple[RunResult, ...]
@@ -112,7 +111,7 @@ class Comparison:
     surroundings: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def only_in(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """Cases that not all runs have, and the runs that have them."""
+        """Yields each case that some run lacks, and the indices of the runs that have it."""
         for row in self.rows:
             there = tuple(i for i, result in enumerate(row.results) if result is not None)
             if len(there) < len(self.runs):
@@ -120,11 +119,11 @@ class Comparison:
 
 
 def compare_runs(runs: Sequence[RunResult], metrics: Sequence[str] = ()) -> Comparison:
-    """Holds every run against the first, case by case; a case is the same where its id is.
+    """Compares every run with the first, case by case; cases are matched by id.
 
     Args:
-        runs: Two or more.
-        metrics: The keys of what is compared; the main metrics by default.
+        runs: Two or more runs.
+        metrics: Keys of the metrics to compare; the main metrics by default.
 
     Raises:
         BenchmnistError: if one of the metrics is unknown, or has no value for each seed.
@@ -158,7 +157,7 @@ def _change(metric: Metric, first: Figure | None, other: Figure | None) -> Chang
 
 
 def _altered(results: Sequence[CaseResult | None]) -> Iterator[str]:
-    """`optimizer lr: 0.1, now 0.2`."""
+    """Yields differences of the case itself: `optimizer lr: 0.1, then 0.2`."""
     there = [result.case for result in results if result is not None]
     seen: dict[str, None] = {}
     for case in there[1:]:
@@ -171,7 +170,7 @@ def _altered(results: Sequence[CaseResult | None]) -> Iterator[str]:
 
 
 def _flat(case: Case) -> dict[str, Any]:
-    """What decides the result of a case, each parameter of its components by itself."""
+    """Returns everything that decides the result of a case, with one entry per component parameter."""
     flat: dict[str, Any] = {}
     for name, value in case.deciding().items():
         if isinstance(value, dict):
@@ -184,7 +183,7 @@ def _flat(case: Case) -> dict[str, Any]:
 
 
 def _surroundings(runs: Sequence[RunResult]) -> dict[str, tuple[str, ...]]:
-    """Of each run what its cases ran with; where they ran with several, all of them."""
+    """Returns the differing machines, versions and settings of the runs, with every value that a run has."""
     seen: list[dict[str, dict[str, None]]] = []
     for run in runs:
         values: dict[str, dict[str, None]] = {"BenchMNIST": {run.record.benchmnist: None}}

@@ -1,4 +1,4 @@
-"""What a suite expects of a case, held against what came out."""
+"""Compares the expectations of a suite with the results."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operat
 
 
 def missed(result: CaseResult) -> tuple[str, ...]:
-    """A sentence for each expectation that was not met; a seed that has no such figure has not met it.
+    """Returns a sentence for each missed expectation; a seed without the figure misses it.
 
     Raises:
-        BenchmnistError: if something is expected of an unknown metric.
+        BenchmnistError: if an expectation names an unknown metric.
     """
     sentences = []
     for key, comparison in result.case.expect.items():
@@ -41,7 +41,7 @@ def missed(result: CaseResult) -> tuple[str, ...]:
 
 
 def _seen(result: CaseResult, metric: Metric) -> Mapping[str, float | None]:
-    """The figure, by whose it is: of each seed, or of the case."""
+    """Returns the figure of the case, or of each seed, by owner in words."""
     if metric.level == "case":
         figure = case_figure(result, metric)
         return {"": None if figure is None else figure.mean}

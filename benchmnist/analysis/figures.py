@@ -43,7 +43,7 @@ def has_metric(result: CaseResult, metric: Metric) -> bool:
 
 
 def seed_figure(trial: TrialResult, metric: Metric) -> float | None:
-    """The value of a metric of seeds or epochs for a trial; None where it was not measured."""
+    """Returns the value of a metric of seeds or epochs for a trial; None if it was not measured."""
     if metric.level == "seed":
         value = getattr(trial, metric.field, None)
         return None if value is None else float(value)
@@ -54,7 +54,7 @@ def seed_figure(trial: TrialResult, metric: Metric) -> float | None:
 
 
 def seed_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:
-    """The value of a metric for each seed whose trial completed.
+    """Returns the value of a metric for each seed whose trial completed.
 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
@@ -68,7 +68,7 @@ def seed_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:
 
 
 def compared_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:
-    """The values of `seed_figures`; for a `ratio` metric their natural logarithms, whose differences are ratios.
+    """Returns the values of `seed_figures`; for a `ratio` metric, their natural logarithms.
 
     Raises:
         BenchmnistError: if the metric is unknown, or not comparable.
@@ -79,10 +79,10 @@ def compared_figures(result: CaseResult, wanted: Metric | str) -> dict[int, floa
 
 
 def case_figure(result: CaseResult, wanted: Metric | str) -> MeanStd | None:
-    """The value of a metric for a case; None if it has no value, or none that is finite.
+    """Returns the value of a metric for a case; None if it has no finite value.
 
-    For a metric of seeds or epochs it is the mean over the seeds that completed; where all epochs count, it is the
-    median over the epochs of all seeds.
+    For a metric of seeds or epochs, this is the mean over the completed seeds; if all epochs count, the median
+    over the epochs of all seeds.
 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for a case.
@@ -104,30 +104,30 @@ def case_figure(result: CaseResult, wanted: Metric | str) -> MeanStd | None:
 
 
 def median_seconds(result: CaseResult) -> float | None:
-    """The median training time of an epoch over all epochs of all seeds; None where none ended."""
+    """Returns the median training time of all epochs of all seeds, in seconds; None if no epoch ended."""
     found = case_figure(result, EPOCH_SECONDS)
     return found and found.mean
 
 
 def images_per_second(result: CaseResult) -> float | None:
-    """Training examples by the median training time of an epoch."""
+    """Returns the training examples per second, by the median training time of an epoch."""
     seconds = median_seconds(result)
     return result.train_size / seconds if seconds and result.train_size else None
 
 
 def mean(values: Sequence[float]) -> float | None:
-    """The mean; None without values, or if one is not finite."""
+    """Returns the mean; None without values, or if one is not finite."""
     return math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else None
 
 
 def trial_curve(trial: TrialResult, metric: Metric) -> list[float]:
-    """The value of a metric after each epoch; NaN where it was not measured, as where the trial had diverged."""
+    """Returns the value of a metric after each epoch; NaN if unmeasured, such as after a divergence."""
     values = [epoch.figure(metric) for epoch in trial.epochs]
     return [math.nan if value is None else value for value in values]
 
 
 def mean_curve(result: CaseResult, metric: Metric) -> list[tuple[float, float] | None]:
-    """Mean and sample standard deviation (0 of one) over the seeds, by epoch; None where no seed has a figure."""
+    """Returns mean and sample standard deviation (0 for one seed) by epoch; None if no seed has a figure."""
     curves = [trial_curve(trial, metric) for trial in result.trials]
     points: list[tuple[float, float] | None] = []
     for epoch in range(max(map(len, curves))):

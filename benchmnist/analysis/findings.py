@@ -1,8 +1,8 @@
-"""What can be said of a run, in sentences: each with its figures, and the cases that it is about.
+"""Findings of a run, in sentences: each with its figures and the cases that it is about.
 
-Differences are means over the seeds, seed by seed, each with its interval (statistics.py) in square brackets.
+Differences are means over the seeds, paired by seed, each with its interval (statistics.py) in square brackets.
 
-A kind of sentence is a function of a run's results; it says nothing where the data do not bear it out.
+Each kind of sentence is a function of the results; it yields nothing that the data do not support.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 MOST_LISTED = 5
-"""Of a sweep's many methods: the table has all of them."""
+"""Methods that a sentence lists at most; the table has all of them."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Finding:
     """A sentence or two, and the ids of the cases that they are about.
 
     Attributes:
-        kind: Which sentence it is, as `rules`.
-        text: What is said.
-        cases: The ids.
+        kind: Kind of the sentence, such as `rules`.
+        text: The sentence.
+        cases: Ids of the cases.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class Finding:
 
 
 def findings(run: RunResult) -> list[Finding]:
-    """What can be said of a run, the most important first."""
+    """Returns the findings of a run, the most important first."""
     results = [result for result in run.cases if not result.case.control]
     verdicts = judge(results)
     return [
@@ -68,7 +68,7 @@ def findings(run: RunResult) -> list[Finding]:
 
 
 def _tested_wrongly(models: Sequence[ModelDescription], results: Sequence[CaseResult]) -> Iterator[Finding]:
-    """Models that are another thing while they are trained, and were tested like that."""
+    """Names models that behave differently in train() mode, and were tested in it."""
     two_minded = {(m.dataset, m.model) for m in models if any(_is_two_minded(kind) for kind in m.kinds)}
     wrong = [
         r.id
@@ -94,7 +94,7 @@ def _diverged(results: Sequence[CaseResult]) -> Iterator[Finding]:
 
 
 def _too_few_seeds(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
-    """Comparisons that nothing can be said of, for want of seeds and of nothing else."""
+    """Reports comparisons that lack nothing but seeds."""
     mute = [v for v in verdicts if not v.paired.says_something and v.one.trials and v.other.trials]
     mute = [v for v in mute if _fewest_seeds(v) < LEAST_PAIRS]
     if mute:
@@ -112,7 +112,7 @@ def _fewest_seeds(verdict: Verdict) -> int:
 
 
 def _rules(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterator[Finding]:
-    """Which method is the best of a group, or which ones are not shown to be worse than the best."""
+    """Names the best method of each group, and the methods that are not shown to be worse."""
     within = {
         (v.one.id, v.other.id): v for v in verdicts if v.one.case.group == v.other.case.group and v.p is not None
     }
@@ -138,7 +138,7 @@ def _rules(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterat
 
 
 def _layers(models: Sequence[ModelDescription], verdicts: Sequence[Verdict]) -> Iterator[Finding]:
-    """What a layer did, by method: of two models of which the one is the other with something added to it."""
+    """Compares, for each method, two models that differ by an added layer."""
     described = {(m.dataset, m.model): m for m in models}
     by_models: dict[tuple[str, str, str, str], list[Verdict]] = {}
     for v in verdicts:
@@ -173,7 +173,7 @@ def _layers(models: Sequence[ModelDescription], verdicts: Sequence[Verdict]) -> 
 
 
 def _convolution(models: Sequence[ModelDescription], results: Sequence[CaseResult]) -> Iterator[Finding]:
-    """What the best case with convolutions gains over the best without, and what it costs."""
+    """Compares gain and cost of the best case with convolutions and the best without."""
     convolves = {(m.dataset, m.model): any(kind.startswith("Conv") for kind in m.kinds) for m in models}
     for dataset in dict.fromkeys(r.case.dataset.label for r in results):
         here = [r for r in results if r.case.dataset.label == dataset and _mean(r) is not None]
@@ -207,7 +207,7 @@ def _convolution(models: Sequence[ModelDescription], results: Sequence[CaseResul
 
 
 def _targets(results: Sequence[CaseResult]) -> Iterator[Finding]:
-    """Who is at the target first, and why."""
+    """Names the case that reaches the target first, and explains why."""
     by_target: dict[tuple[str, float], list[CaseResult]] = {}
     for result in results:
         if result.case.target_accuracy is not None and result.has_epochs:
@@ -241,7 +241,7 @@ def _targets(results: Sequence[CaseResult]) -> Iterator[Finding]:
 
 
 def _sooner(first: TimeToTarget, other: TimeToTarget) -> str:
-    """Whether the other is shown to be later there, by the seeds that got there with both."""
+    """Compares both times, over the seeds that reached the target in both cases."""
     paired = log_ratio(other, first)
     if paired.p is None or paired.interval is None:
         return f"with {counted(paired.n, 'seed')} in both, the difference may be chance"
@@ -252,7 +252,7 @@ def _sooner(first: TimeToTarget, other: TimeToTarget) -> str:
 
 
 def _tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterator[Finding]:
-    """That hyperparameters were chosen, and what to doubt of it."""
+    """Reports how hyperparameters were chosen, and reasons to doubt the choice."""
     if not searches:
         return
     budgets = sorted({len(search.attempts) for search in searches})
@@ -288,7 +288,7 @@ def _tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterato
 
 
 def _one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:
-    """Several rules beside each other, each at one learning rate that nobody has chosen for it."""
+    """Warns of a comparison in which each optimizer has one untuned learning rate."""
     for dataset in dict.fromkeys(r.case.dataset.label for r in results):
         rates: dict[str, set[str]] = {}
         for result in results:
@@ -315,7 +315,7 @@ def _one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:
 
 
 def _floor(results: Sequence[CaseResult]) -> Iterator[Finding]:
-    """What the baselines and themselves with other seeds leave room for."""
+    """Reports the noise floor of each group with a control."""
     metrics = {result.case.group: result.case.primary for result in results}
     each = [
         f"{floor.primary:.{metrics[group].digits}f} {metrics[group].points} and {floor.ratio - 1:.0%} "
@@ -357,7 +357,7 @@ def _better(verdict: Verdict, subject: CaseResult) -> bool:
 
 
 def _amount(verdict: Verdict, subject: CaseResult) -> str:
-    """`+0.20 points [0.08, 0.31]`: of the subject, with the interval."""
+    """Formats the subject's advantage with its interval: `+0.20 points [0.08, 0.31]`."""
     sign = 1 if verdict.one is subject else -1
     low, high = sorted(sign * end for end in verdict.interval or (0.0, 0.0))
     digits, points = f"z.{verdict.metric.digits}f", verdict.metric.points
@@ -379,7 +379,7 @@ def _more(verdict: Verdict) -> str:
 
 
 def _ratio(verdict: Verdict) -> str:
-    """`4.2 times [4.0, 4.4]`, of a difference of logarithms."""
+    """Formats a difference of logarithms as a ratio: `4.2 times [4.0, 4.4]`."""
     mean, low, high = map(math.exp, (verdict.paired.mean, *(verdict.interval or (0.0, 0.0))))
     return f"{mean:.1f} times [{low:.1f}, {high:.1f}]"
 
@@ -389,7 +389,7 @@ def _figure(result: CaseResult) -> str:
 
 
 def _name(result: CaseResult) -> str:
-    """What a case is called beside those of other models."""
+    """Names a case among cases of other models."""
     return " · ".join(filter(None, (result.case.model.label, result.case.method, result.case.label)))
 
 
@@ -398,14 +398,14 @@ def _were(count: int) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    """`a, b and c`; where the parts have commas of their own, these tell them apart still."""
+    """Joins words as `a, b and c`, or as `a; b and c` if they contain commas."""
     return " and ".join(
         filter(None, ("; ".join(words[:-1]) if any("," in w for w in words) else ", ".join(words[:-1]), words[-1]))
     )
 
 
 def _first(words: Sequence[str]) -> str:
-    """As `_listed`; of a long list the first, and how many more there are."""
+    """Joins words like `_listed`, and shortens a long list to its first words and a count."""
     more = len(words) - MOST_LISTED
     return _listed(words) if more < 2 else _listed([*words[:MOST_LISTED], f"{more} others"])  # noqa: PLR2004
 
@@ -414,7 +414,7 @@ _SPOKEN = (("BatchNorm", "batch normalisation"), ("Dropout", "dropout"))
 
 
 def _added(larger: ModelDescription | None, smaller: ModelDescription | None) -> str:
-    """What the larger has that the smaller has not, `batch normalisation`; empty if it lacks anything of it."""
+    """Names the added layers of the larger model, `batch normalisation`; empty if it lacks one of the smaller."""
     if larger is None or smaller is None:
         return ""
     more, less = Counter(larger.kinds), Counter(smaller.kinds)

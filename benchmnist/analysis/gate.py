@@ -1,4 +1,4 @@
-"""Is it slower than it was? Two files of pytest-benchmark, case by case: an effect size, and a rank test."""
+"""Compares two pytest-benchmark files case by case, by an effect size and a rank test."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Benchmark:
     """One benchmark of a file.
 
     Attributes:
-        name: Its full name.
+        name: Full name.
         rounds: Seconds of each round, in order.
-        reference: Seconds of the reference work beside each round, if it was taken.
-        machine: What has to be the same for two timings to be comparable.
+        reference: Seconds of the reference work beside each round, if measured.
+        machine: Properties that must be equal for two timings to be comparable.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Benchmark:
 
     @property
     def relative(self) -> tuple[float, ...]:
-        """Each round in units of the reference work that was timed beside it."""
+        """Time of each round in units of the reference work beside it."""
         if self.reference is None:
             return self.rounds
         return tuple(seconds / beside for seconds, beside in zip(self.rounds, self.reference, strict=True))
@@ -46,17 +46,17 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be said of one case.
+    """The verdict on one case.
 
     Attributes:
-        name: Its full name.
-        word: What may be said.
-        reason: Why it is not comparable.
+        name: Full name of the case.
+        word: The verdict.
+        reason: Reason why the case is not comparable.
         baseline, current: Median seconds of a round.
-        ratio: current by baseline, in units of the reference work where both have it; above 1 is slower.
-        low, high: A bootstrap interval of the ratio, of confidence 0.99.
-        p: Of a two-sided Mann-Whitney test on the rounds.
-        advice: What the rounds look like, and what to do about it.
+        ratio: current divided by baseline, in units of the reference work if both have it; above 1 is slower.
+        low, high: Bootstrap interval of the ratio, with confidence 0.99.
+        p: p value of a two-sided Mann-Whitney test on the rounds.
+        advice: Problems of the rounds, and what to do about them.
     """
 
     name: str
@@ -72,10 +72,10 @@ class Verdict:
 
 
 def load_benchmarks(path: Path) -> dict[str, Benchmark]:
-    """The benchmarks of a file of pytest-benchmark's, by full name.
+    """Reads the benchmarks of a pytest-benchmark file, by full name.
 
     Raises:
-        StoreError: if it cannot be read, or is no such file, or has no rounds.
+        StoreError: if the file cannot be read, has another format, or has no rounds.
     """
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -96,13 +96,13 @@ def load_benchmarks(path: Path) -> dict[str, Benchmark]:
 
 
 def _reference(benchmark: Mapping[str, Any]) -> tuple[float, ...] | None:
-    """The reference work beside each round, where every round has it."""
+    """Returns the seconds of the reference work beside each round, if every round has them."""
     reference = benchmark["extra_info"].get("reference_seconds", ())
     return tuple(reference) if len(reference) == len(benchmark["stats"]["data"]) else None
 
 
 def _machine(info: Mapping[str, Any], benchmark: Mapping[str, Any]) -> dict[str, Any]:
-    """Of our own benchmarks the environment that they were trained in; of others the processor and Python."""
+    """Returns the environment of one of our benchmarks; the processor and Python of any other."""
     ours = info.get("benchmnist")
     measured = benchmark["extra_info"].get("measured", "alone")
     if ours and "fingerprint" in benchmark["extra_info"]:
@@ -134,13 +134,13 @@ def _machine(info: Mapping[str, Any], benchmark: Mapping[str, Any]) -> dict[str,
 def judge(
     baseline: Mapping[str, Benchmark], current: Mapping[str, Benchmark], *, threshold: float = 0.15
 ) -> list[Verdict]:
-    """A verdict for each case of either file, in the order of the baseline.
+    """Judges each case of either file, in the order of the baseline.
 
-    Rounds are taken in units of the reference work beside them, where both files have it: what is left is the
-    change of the code, without that of the machine. A case is slower if its interval of the ratio of medians lies
-    wholly above 1 + `threshold`, and a rank test says that the rounds differ; faster if it lies wholly below
-    1 / (1 + `threshold`), likewise. So a difference has to be larger than the noise threshold *and* shown by the
-    rounds.
+    Rounds are in units of the reference work beside them, if both files have it, so that the change of the machine
+    cancels and the change of the code remains. A case is slower if the interval of its ratio of medians is wholly
+    above 1 + `threshold` and a rank test shows that the rounds differ; it is faster if the interval is wholly
+    below 1 / (1 + `threshold`), likewise. So a difference must be larger than the noise threshold *and* shown by
+    the rounds.
     """
     verdicts = []
     for name in {**baseline, **current}:
@@ -182,7 +182,7 @@ def _judge(baseline: Benchmark, current: Benchmark, threshold: float) -> Verdict
 
 
 def _ratio_interval(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float]:
-    """The bootstrap interval of the ratio of medians, and the p of the rank test."""
+    """Returns the bootstrap interval of the ratio of medians, and the p value of the rank test."""
     import numpy as np
     from scipy import stats
 
@@ -206,7 +206,7 @@ def _ratio_interval(before: Sequence[float], after: Sequence[float]) -> tuple[fl
 
 
 def _advice(which: str, rounds: Sequence[float]) -> list[str]:
-    """What the rounds look like. Outliers are told and kept: they are part of what a user waits for."""
+    """Describes problems of the rounds. Outliers are reported and kept: users wait for them too."""
     if len(rounds) < 4:  # noqa: PLR2004 - quartiles want four
         return []
     first, median, third = statistics.quantiles(rounds, n=4, method="inclusive")
@@ -226,6 +226,6 @@ def _advice(which: str, rounds: Sequence[float]) -> list[str]:
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> int:
-    """1 if a case is slower; else 3 if one is not comparable, but for new ones; else 0."""
+    """Returns 1 if a case is slower; else 3 if one that is not new is not comparable; else 0."""
     words = {v.word for v in verdicts if v.reason != "only in the current file"}
     return 1 if "slower" in words else 3 if "not comparable" in words or not verdicts else 0

@@ -1,4 +1,4 @@
-"""The noise floor: how far apart the baseline and the same under another name come out."""
+"""The noise floor: the difference between the baseline and the same case with other seeds."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Floor:
-    """Differences up to this come about where there is nothing to find.
+    """The largest differences that chance alone explains.
 
     Attributes:
-        primary: Of two means over the seeds of the primary metric; None where it cannot be told.
-        ratio: Of two epoch times, the larger by the smaller; None where it cannot be told.
+        primary: Difference of two means over the seeds of the primary metric; None if unknown.
+        ratio: Ratio of two epoch times, the larger divided by the smaller; None if unknown.
     """
 
     primary: float | None
@@ -32,10 +32,10 @@ class Floor:
 
 
 def noise_floors(results: Sequence[CaseResult]) -> dict[Group, Floor]:
-    """The floor of each group that has a control: the baseline once more, with other seeds.
+    """Returns the floor of each group that has a control: the baseline once more, with other seeds.
 
-    It is the larger of what the two differ by and the half of the interval of that difference (Welch): a floor
-    taken from two means that are near each other by chance would let everything pass.
+    The floor is the larger of the difference of the two and half the interval of that difference (Welch): a floor
+    from two means that are near each other by chance would let everything pass.
     """
     baselines = {r.case.group: r for r in results if r.case.method == r.case.baseline}
     floors = {}

@@ -1,4 +1,4 @@
-"""What a search over hyperparameters says: what it took, how much of the space would have done, what to doubt."""
+"""Analyses a hyperparameter search: its effort, the share of good attempts, and reasons for doubt."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 BAND = (0.25, 0.75)
 NEAR = 1.0
-"""Points of accuracy: what is so near the best counts as nearly as good."""
+"""Points of accuracy within which an attempt counts as near the best."""
 EDGE = 0.05
-"""Of the range, in its own scale: what is so near an end of it is at its edge."""
+"""Share of a range, in its own scale, within which a value counts as at the edge."""
 CHANCE = 0.0
-"""The value of an attempt that diverged or failed: below that of any that did not."""
+"""Value of an attempt that diverged or failed: below that of any other."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """The best of so many random attempts.
+    """The expected best of a number of random attempts.
 
     Attributes:
-        attempts: How many.
-        mean: What the best of them is expected to be.
-        low, high: Its quartiles.
+        attempts: Number of attempts.
+        mean: Expected value of the best of them.
+        low, high: Quartiles of the best of them.
     """
 
     attempts: int
@@ -38,11 +38,11 @@ class Expected:
 
 
 def expected_best(values: Sequence[float]) -> list[Expected]:
-    """The best of k attempts, for k from 1 to all of them, if each were drawn anew from those that were made.
+    """Returns the expected best of k attempts, for each k, if each is drawn anew from the attempts made.
 
     The distribution of the largest of k draws is the k-th power of that of one: P(best <= v) = P(one <= v)^k.
-    That is the estimate of Dodge et al. (2019, Show Your Work), used for optimizers by Sivaprasad et al.
-    (arXiv 1910.11758). It holds for attempts drawn independently: of a random search, not of a guided one.
+    This is the estimate of Dodge et al. (2019, Show Your Work), used for optimizers by Sivaprasad et al.
+    (arXiv 1910.11758). It holds for attempts drawn independently: for a random search, not for a guided one.
     """
     ordered, n = sorted(values), len(values)
     found = []
@@ -55,20 +55,20 @@ def expected_best(values: Sequence[float]) -> list[Expected]:
 
 
 def best_so_far(values: Sequence[float]) -> list[float]:
-    """The best of the first k attempts, in the order in which they were made."""
+    """Returns the best of the first k attempts, for each k, in their order."""
     best = -math.inf
     return [best := max(best, value) for value in values]
 
 
 def share_near_best(values: Sequence[float]) -> float | None:
-    """The share of random attempts that came within NEAR points of the best: how easily a good one is found."""
+    """Returns the share of random attempts within NEAR points of the best: how easily a good one is found."""
     if not values:
         return None
     return sum(value >= max(values) - NEAR for value in values) / len(values)
 
 
 def at_the_edge(search: Search) -> Iterator[str]:
-    """What of the best attempt lies at an end of its range, `lr = 0.98 of 0.0001 to 1`: beyond may be a better."""
+    """Yields the values of the best attempt at an end of their range: `lr = 0.98, range 0.0001 to 1`."""
     best = search.best
     if best is None:
         return
@@ -79,7 +79,7 @@ def at_the_edge(search: Search) -> Iterator[str]:
 
 
 def _place(space: Space, value: float) -> float:
-    """Where in its range, from 0 to 1."""
+    """Returns the position of a value in its range, from 0 to 1."""
     scale = math.log if space.log else float
     low, high = scale(space.low or 0.0), scale(space.high or 0.0)
     return (scale(value) - low) / (high - low)

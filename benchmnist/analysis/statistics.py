@@ -1,4 +1,4 @@
-"""What samples allow one to say: paired differences, their intervals and tests. scipy does the statistics.
+"""Paired differences, their intervals and tests. scipy does the statistics.
 
 One level holds everywhere: intervals have a confidence of 0.95, claims a chance of 0.05 to be wrong, counted over
 a family of comparisons (`holm`); sample sizes are those that find a difference four times out of five.
@@ -18,41 +18,41 @@ if TYPE_CHECKING:
 LEVEL = 0.05
 POWER = 0.8
 LEAST_PAIRS = 3
-"""With two the interval of a difference is 13 times as wide as what it stands on: nothing can be said."""
+"""Fewest pairs for a verdict: with two, the interval of a difference is 13 times as wide as its basis."""
 MANY_PAIRS = 20
-"""From here on intervals are bootstrapped; of fewer pairs the bootstrap's cover less than they say."""
+"""Fewest pairs for bootstrapped intervals; with fewer, they cover less than they claim."""
 RESAMPLES = 1999
 MOST_PAIRS = 100_000
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Differences of pairs: of each seed, the one's figure less the other's.
+    """Differences of pairs: for each seed, one figure minus the other.
 
     Attributes:
-        values: One a pair, in any unit.
+        values: One difference per pair, in any unit.
     """
 
     values: tuple[float, ...]
 
     @property
     def n(self) -> int:
-        """How many pairs."""
+        """Number of pairs."""
         return len(self.values)
 
     @property
     def says_something(self) -> bool:
-        """Whether there are enough pairs to say anything."""
+        """Whether the pairs are enough for a verdict."""
         return self.n >= LEAST_PAIRS
 
     @cached_property
     def mean(self) -> float:
-        """The mean difference; NaN of no pairs."""
+        """Mean difference; NaN without pairs."""
         return math.fsum(self.values) / self.n if self.values else math.nan
 
     @cached_property
     def std(self) -> float:
-        """The sample standard deviation of the differences; NaN of fewer than two."""
+        """Sample standard deviation of the differences; NaN with fewer than two pairs."""
         if self.n < 2:  # noqa: PLR2004 - one value has none
             return math.nan
         return math.sqrt(math.fsum((value - self.mean) ** 2 for value in self.values) / (self.n - 1))
@@ -64,9 +64,10 @@ class Paired:
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
-        """Of the mean difference: Student's, from MANY_PAIRS on bootstrapped (BCa, Efron 1987); None of too few.
+        """Interval of the mean difference: Student's, from MANY_PAIRS on bootstrapped (BCa, Efron 1987).
 
-        The bootstrap starts from the same random numbers every time: the same figures have the same interval.
+        None with too few pairs. The bootstrap uses the same random numbers every time: equal figures have equal
+        intervals.
         """
         if not self.says_something:
             return None
@@ -90,10 +91,10 @@ class Paired:
 
     @cached_property
     def p(self) -> float | None:
-        """Of the paired t test, two-sided: how likely a mean this far from 0 is where there is no difference.
+        """The p value of the two-sided paired t test: the probability of such a mean without a difference.
 
-        Where all differences are the same there is no spread to hold them against, and only their sign counts:
-        then it is that of the sign test. None of too few pairs.
+        If all differences are the same, they have no spread, and only their sign counts: then it is the p value of
+        the sign test. None with too few pairs.
         """
         if not self.says_something:
             return None
@@ -102,7 +103,7 @@ class Paired:
         return 2 * self._below(-abs(self.mean))
 
     def equivalence_p(self, margin: float) -> float | None:
-        """Of two one-sided t tests (TOST, Schuirmann 1987): how likely this is if the mean is `margin` or more."""
+        """Returns the p value of two one-sided t tests (TOST, Schuirmann 1987) for a mean within `margin`."""
         if not self.says_something:
             return None
         if not self.varies:
@@ -110,15 +111,15 @@ class Paired:
         return self._below(abs(self.mean) - margin)
 
     def _below(self, mean: float) -> float:
-        """How likely a mean below this one is where there is no difference (Student's t distribution)."""
+        """Returns the probability of a mean below this one without a difference (Student's t distribution)."""
         from scipy import special
 
         return float(special.stdtr(self.n - 1, mean / (self.std / math.sqrt(self.n))))
 
     def pairs_needed(self, level: float = LEVEL, most: int = MOST_PAIRS) -> int | None:
-        """How many pairs would find this mean difference, if it and the spread are true; None of more than `most`.
+        """Returns how many pairs would show this mean difference, if it and the spread are true.
 
-        The power of the paired t test is that of the noncentral t distribution.
+        None if it is more than `most`. The power of the paired t test is that of the noncentral t distribution.
         """
         if not self.says_something or self.mean == 0:
             return None
@@ -128,9 +129,9 @@ class Paired:
 
 
 def pairs_needed(effect: float, level: float = LEVEL, most: int = MOST_PAIRS) -> int | None:
-    """How many pairs a two-sided paired t test wants, to find a mean of `effect` standard deviations with POWER.
+    """Returns how many pairs a two-sided paired t test needs to show a mean of `effect` standard deviations.
 
-    None where it would want more than `most`.
+    It then does so with probability POWER. None if it needs more than `most`.
     """
 
     def power(n: int) -> float:
@@ -151,16 +152,16 @@ def pairs_needed(effect: float, level: float = LEVEL, most: int = MOST_PAIRS) ->
 
 
 def _student(q: float, freedom: float) -> float:
-    """A quantile of Student's t distribution; scipy's function by itself: a sweep has thousands of pairs."""
+    """Returns a quantile of Student's t distribution, by scipy's fast bare function."""
     from scipy import special
 
     return float(special.stdtrit(freedom, q))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """The p values of a family, each corrected for how many there are (Holm 1979), in the same order.
+    """Corrects the p values of a family for their number (Holm 1979), in the same order.
 
-    Whatever is true, the chance that any of those which are not above LEVEL is a mistake is at most LEVEL.
+    In any case, the probability that one of those at or below LEVEL is a mistake is at most LEVEL.
     """
     adjusted = [0.0] * len(ps)
     highest = 0.0
@@ -171,7 +172,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 class Sample(NamedTuple):
-    """What is known of figures that do not come in pairs: mean, sample standard deviation, how many."""
+    """Mean, sample standard deviation and number of unpaired figures."""
 
     mean: float
     std: float
@@ -179,12 +180,12 @@ class Sample(NamedTuple):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Sample:
-        """Of two or more values."""
+        """Summarises two or more values."""
         return cls(statistics.fmean(values), statistics.stdev(values), len(values))
 
 
 class Unpaired(NamedTuple):
-    """A difference of two means: the one's less the other's, half its interval, and its p."""
+    """A difference of two means, one minus the other, with half its interval and its p value."""
 
     difference: float
     half: float
@@ -192,7 +193,7 @@ class Unpaired(NamedTuple):
 
 
 def welch(one: Sample, other: Sample) -> Unpaired:
-    """Welch's t test of two samples, which need not spread alike."""
+    """Tests two samples of possibly different spread (Welch's t test)."""
     from scipy import special
 
     errors = one.std**2 / one.n, other.std**2 / other.n

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Summary:
-    """The figures of a case. None where there is no such figure, or none that is finite.
+    """The figures of a case; None for a figure that is missing or not finite.
 
     Attributes:
-        result: What is summarised.
-        figures: By the key of their metric; without those that the case does not have.
-        best: The highest value of the primary metric after any epoch of any seed; the lowest, if lower is better.
-        speedup: The baseline's median epoch time by this one's; above 1 is faster.
-        gain: Mean over the seeds of the primary metric less the baseline's with the same seed.
+        result: The summarised result.
+        figures: The figures that the case has, by the key of their metric.
+        best: Highest value of the primary metric after any epoch of any seed; the lowest, if lower is better.
+        speedup: Median epoch time of the baseline divided by this one's; above 1 is faster.
+        gain: Mean over the seeds of the primary metric minus the baseline's with the same seed.
     """
 
     result: CaseResult
@@ -34,7 +34,7 @@ class Summary:
     gain: float | None = None
 
     def mean(self, key: str) -> float | None:
-        """The value of a metric, without its deviation.
+        """Returns the value of a metric without its deviation.
 
         Raises:
             BenchmnistError: if the metric is unknown.
@@ -44,19 +44,19 @@ class Summary:
 
     @property
     def accuracy(self) -> float | None:
-        """The value of the primary metric: test accuracy after the last epoch, %, mean over the seeds."""
+        """Value of the primary metric: test accuracy after the last epoch, %, mean over the seeds."""
         return self.mean(self.result.case.primary.key)
 
     @property
     def is_fine(self) -> bool:
-        """Whether there is nothing to look into."""
+        """Whether the case has no problem."""
         return self.status in ("ok", "reused")
 
     @property
     def status(self) -> str:
-        """`ok`, or what happened: `diverged 1/3` of its seeds, `missed` what is expected, `failed`, `stopped`.
+        """Status in a word or two: `ok`, `diverged 1/3` (of its seeds), `missed`, `failed`, `stopped`.
 
-        `reused`: it is ok, and was taken from an earlier run.
+        `reused` is ok, from an earlier run.
         """
         result = self.result
         if result.status == "completed":
@@ -68,7 +68,7 @@ class Summary:
 
 
 def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary:
-    """The figures of a case, compared with those of its baseline if there is one."""
+    """Summarises a case, compared with its baseline, if any."""
     primary = result.case.primary
     reached = [v for trial in result.trials for e in trial.epochs if (v := e.figure(primary)) is not None]
     found = {each.key: case_figure(result, each) for each in result.case.measures if each.level != "step"}
@@ -89,9 +89,9 @@ def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary
 
 
 def summarise_all(results: Sequence[CaseResult]) -> list[Summary]:
-    """A summary of each case, in order, each compared with its baseline.
+    """Summarises each case, in order, compared with its baseline.
 
-    That is the case of the same dataset, model and label whose method the suite calls the baseline.
+    The baseline is the case of the same dataset, model and label with the suite's baseline method.
     """
     baselines = {(*result.case.group, result.case.method): result for result in results}
     return [
@@ -100,7 +100,7 @@ def summarise_all(results: Sequence[CaseResult]) -> list[Summary]:
 
 
 def by_group(results: Iterable[CaseResult]) -> dict[Group, list[CaseResult]]:
-    """What is compared with each other, in order."""
+    """Groups cases that are compared with each other, in order."""
     groups: dict[Group, list[CaseResult]] = {}
     for result in results:
         groups.setdefault(result.case.group, []).append(result)
@@ -108,5 +108,5 @@ def by_group(results: Iterable[CaseResult]) -> dict[Group, list[CaseResult]]:
 
 
 def group_title(group: Group) -> str:
-    """`mnist · fc-bn`, and the label of the block if it has one."""
+    """Returns the title of a group, `mnist · fc-bn`, with the label of its block, if any."""
     return " · ".join(filter(None, group))

@@ -1,4 +1,4 @@
-"""How soon a case reaches its target accuracy, in epochs, steps and seconds of training; and why."""
+"""Times to a target accuracy, in epochs, steps and seconds of training, and their causes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reached:
-    """What a trial took to its target: the first epoch after which it was tested to be there.
+    """Effort of a trial up to the first epoch after which its test reaches the target.
 
     Attributes:
-        epochs: How many; not finite where it never got there.
-        seconds: Of training, by its clock.
+        epochs: Number of epochs; infinite if it never reaches the target.
+        seconds: Seconds of training, by its clock.
     """
 
     epochs: float
@@ -36,17 +36,17 @@ NEVER = Reached(math.inf, math.inf)
 
 @dataclass(frozen=True)
 class TimeToTarget:
-    """How soon a case gets to its target.
+    """Time of a case to its target.
 
-    A seed that did not get there is not given the time that it was watched for: it is known only that it takes
-    longer (censored). So the median is that of Kaplan and Meier: the earliest time by which half of the seeds
-    are there; None where fewer are.
+    A seed that misses the target does not count with the time for which it was watched: it takes longer, by an
+    unknown amount (censored). So the median is that of Kaplan and Meier: the earliest time by which half of the
+    seeds have reached the target; None if fewer do.
 
     Attributes:
-        result: The case.
+        result: Result of the case.
         target: Test accuracy, %.
-        reached: What each seed took.
-        step_seconds: What a step costs: the median epoch time by the steps of an epoch.
+        reached: Effort of each seed.
+        step_seconds: Seconds per step: the median epoch time divided by the steps of an epoch.
     """
 
     result: CaseResult
@@ -56,28 +56,28 @@ class TimeToTarget:
 
     @property
     def hits(self) -> int:
-        """How many seeds got there."""
+        """Number of seeds that reach the target."""
         return sum(math.isfinite(each.epochs) for each in self.reached)
 
     @property
     def epochs(self) -> int | None:
-        """The median; None where fewer than half of the seeds got there."""
+        """Median of the epochs; None if fewer than half of the seeds reach the target."""
         median = censored_median([each.epochs for each in self.reached])
         return None if median is None else round(median)
 
     @property
     def steps(self) -> int | None:
-        """The median; testing is done after every epoch, so that it is a multiple of an epoch's steps."""
+        """Median of the steps: a multiple of the steps of an epoch, since tests follow epochs."""
         return None if self.epochs is None else self.epochs * self.result.steps
 
     @property
     def seconds(self) -> float | None:
-        """The median, of training."""
+        """Median of the seconds of training."""
         return censored_median([each.seconds for each in self.reached])
 
     @property
     def watched(self) -> float:
-        """For how many seconds of training a seed was watched that did not get there; 0 where none completed."""
+        """Shortest training, in seconds, of a completed seed that misses the target; 0 without one."""
         missed = [
             sum(epoch.seconds for epoch in trial.epochs)
             for trial, each in zip(_counted(self.result), self.reached, strict=True)
@@ -88,11 +88,11 @@ class TimeToTarget:
 
 @dataclass(frozen=True)
 class Split:
-    """Why one gets there sooner than another: fewer steps, or cheaper ones; time is the product of the two.
+    """Causes of a shorter time: fewer steps or cheaper steps; the time is the product of the two.
 
     Attributes:
-        steps: The other's steps to the target by the one's; above 1 the one takes fewer.
-        cost: The other's seconds a step by the one's; above 1 the one's are cheaper.
+        steps: Steps of the other to the target, divided by those of the one; above 1, the one takes fewer.
+        cost: Seconds per step of the other, divided by those of the one; above 1, the one's are cheaper.
     """
 
     steps: float
@@ -100,12 +100,12 @@ class Split:
 
     @property
     def time(self) -> float:
-        """By how much it is sooner there."""
+        """Ratio of the times: the other's divided by the one's."""
         return self.steps * self.cost
 
 
 def times_to_target(results: Sequence[CaseResult]) -> list[TimeToTarget]:
-    """How soon each case gets there that has a target and has trained; controls are left out."""
+    """Returns the time to target of each trained case with a target, without controls."""
     return [
         TimeToTarget(
             result,
@@ -119,12 +119,12 @@ def times_to_target(results: Sequence[CaseResult]) -> list[TimeToTarget]:
 
 
 def _counted(result: CaseResult) -> list[TrialResult]:
-    """The trials of which it is known how they ended."""
+    """Returns the trials with a known end."""
     return [trial for trial in result.trials if trial.status in ("completed", "diverged")]
 
 
 def reached(trial: TrialResult, target: float) -> Reached:
-    """What a trial took to a test accuracy, in %."""
+    """Returns the effort of a trial up to a test accuracy, in %."""
     seconds = 0.0
     for epoch in trial.epochs:
         seconds += epoch.seconds
@@ -135,23 +135,23 @@ def reached(trial: TrialResult, target: float) -> Reached:
 
 
 def censored_median(values: Sequence[float]) -> float | None:
-    """The least value that half of all are not above, those that are infinite among them; None if it is infinite.
+    """Returns the least value that at least half of all values do not exceed; None if it is infinite.
 
-    Where nothing is censored before the longest time, that is the median of Kaplan's and Meier's estimate.
+    If nothing is censored before the longest time, this is the median of the Kaplan-Meier estimate.
     """
     found = sorted(values)[(len(values) - 1) // 2] if values else math.inf
     return found if math.isfinite(found) else None
 
 
 def split(one: TimeToTarget, other: TimeToTarget) -> Split | None:
-    """Why the one is sooner there than the other; None where either is not there in half of its seeds."""
+    """Splits the ratio of two times into its causes; None if either time has no median."""
     if not (one.steps and other.steps and one.step_seconds and other.step_seconds):
         return None
     return Split(other.steps / one.steps, other.step_seconds / one.step_seconds)
 
 
 def log_ratio(one: TimeToTarget, other: TimeToTarget) -> Paired:
-    """The logarithm of the one's time by the other's, of each seed that got there with both."""
+    """Returns the logarithm of one time divided by the other, for each seed that reaches the target in both."""
     ours, theirs = (
         {
             trial.seed: each.seconds
@@ -170,16 +170,15 @@ def _step_seconds(result: CaseResult) -> float | None:
 
 @dataclass(frozen=True)
 class Profile:
-    """Which share of what it was tried on a method has solved, by the time that it may take (Dolan, Moré 2002).
+    """Performance profile of a method: the share of problems solved within a given time (Dolan, Moré 2002).
 
     A problem is a seed of a group (dataset, model and label); it is solved when the target is reached. Times are
-    in units of a fixed reference: what the group's baseline takes for the whole of its training (the first case
-    of the group, where it has no baseline). Theirs is the best of all solvers, which changes for all of them when
-    one is added.
+    in units of a fixed reference: the whole training of the group's baseline, or of its first case if it has no
+    baseline. Dolan and Moré use the best of all solvers, which changes for all of them when one is added.
 
     Attributes:
         method: The method.
-        problems: How many it was tried on.
+        problems: Number of problems.
         points: (time, share of the problems solved by then), whenever the share rises.
     """
 
@@ -188,12 +187,12 @@ class Profile:
     points: tuple[tuple[float, float], ...]
 
     def share(self, time: float) -> float:
-        """What was solved by then."""
+        """Returns the share of the problems solved by a time."""
         return max((share for point, share in self.points if point <= time), default=0.0)
 
 
 def profiles(results: Sequence[CaseResult]) -> list[Profile]:
-    """The profile of each method that has a target, in the order of the suite."""
+    """Returns the profile of each method that has a target, in the order of the suite."""
     groups: dict[object, list[TimeToTarget]] = {}
     for each in times_to_target(results):
         groups.setdefault(each.result.case.group, []).append(each)
@@ -207,14 +206,14 @@ def profiles(results: Sequence[CaseResult]) -> list[Profile]:
 
 
 def _reference_seconds(results: Sequence[CaseResult]) -> float:
-    """The median over the seeds of a whole training."""
+    """Returns the seconds of a whole training of the reference, as a median over the seeds."""
     reference = next((r for r in results if r.case.method == r.case.baseline), results[0])
     whole = [sum(e.seconds for e in trial.epochs) for trial in reference.trials if trial.status == "completed"]
     return statistics.median(whole) if whole else 0.0
 
 
 def _steps(times: Sequence[float]) -> Iterable[tuple[float, float]]:
-    """Where the share of times that are over rises, and what it rises to."""
+    """Yields each time at which the share of elapsed times rises, with the new share."""
     over = 0
     for time, same in itertools.groupby(sorted(filter(math.isfinite, times))):
         over += len([*same])

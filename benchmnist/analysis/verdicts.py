@@ -1,4 +1,4 @@
-"""What may be said of one case beside another: better, worse, equivalent, or that it cannot be told."""
+"""Verdicts on one case vs another: better, worse, equivalent, or undecided."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 Word = Literal["better", "worse", "equivalent", "no difference shown", "more seeds", "too few seeds"]
 
 MOST_MORE_SEEDS = 30
-"""A difference that wants more than so many seeds beside those that there are is not promised to anybody."""
+"""Additional seeds at most that a verdict suggests."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One case held against another, seed by seed.
+    """One case compared with another, seed by seed.
 
     Attributes:
         one, other: The results.
-        metric: What is compared; of a `ratio`, such as times, the natural logarithms.
-        paired: The one's figure less the other's, of each seed that completed in both.
-        margin: What difference is none, in points; None where the suite does not say.
-        p: Of the difference, corrected for all comparisons that were made with it (Holm); None of too few seeds.
-        equivalence_p: Of the difference being less than the margin, likewise corrected.
-        level: What the smallest p of the family is held against.
+        metric: The compared metric; for a `ratio`, such as times, its natural logarithms are compared.
+        paired: One figure minus the other, for each seed that completed in both.
+        margin: Largest difference that counts as none, in points; None if the suite gives none.
+        p: p value of the difference, corrected for all comparisons of its family (Holm); None with too few seeds.
+        equivalence_p: p value of the difference being less than the margin, likewise corrected.
+        level: Level that the smallest p value of the family must not exceed.
     """
 
     one: CaseResult
@@ -49,16 +49,16 @@ class Verdict:
 
     @cached_property
     def more(self) -> int | None:
-        """How many more seeds would tell, about; None where that is not to be said."""
+        """Approximate number of additional seeds for a verdict; None if unknown or too many."""
         needed = self.paired.pairs_needed(self.level, self.paired.n + MOST_MORE_SEEDS)
         return None if needed is None else max(1, needed - self.paired.n)
 
     @property
     def word(self) -> Word:
-        """What may be said of the one.
+        """The verdict, in a word or two.
 
-        `equivalent` goes before `better` and `worse`: a difference that is shown to be smaller than what the
-        suite calls a difference is none, however sure it is.
+        `equivalent` precedes `better` and `worse`: a difference shown to be smaller than the suite's margin
+        counts as none, however certain it is.
         """
         if self.p is None:
             return "too few seeds"
@@ -70,17 +70,17 @@ class Verdict:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Of the mean difference, with a confidence of 0.95, by itself."""
+        """Interval of the mean difference, with a confidence of 0.95, uncorrected."""
         return self.paired.interval
 
 
 def judge(results: Sequence[CaseResult], metric: Metric | str | None = None) -> list[Verdict]:
-    """A verdict on each pair of cases that differ in one thing: see `pairs`. All of them are one family.
+    """Judges each pair of cases that differ in one thing (see `pairs`), as one family.
 
-    By default each pair is judged by its primary metric; two cases with different ones are not compared.
+    By default, each pair is judged by its primary metric; two cases with different ones are not compared.
 
-    So the chance that any `better` or `worse` among them is a mistake is at most LEVEL, if differences are
-    normally distributed; and likewise of the `equivalent` ones.
+    So the probability that any `better` or `worse` among them is a mistake is at most LEVEL, if differences are
+    normally distributed; likewise for `equivalent`.
 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
@@ -113,9 +113,9 @@ def judge(results: Sequence[CaseResult], metric: Metric | str | None = None) -> 
 
 
 def judge_pair(one: CaseResult, other: CaseResult, metric: Metric | str | None = None, *, of: int = 1) -> Verdict:
-    """The verdict on two cases, whatever they are, that were chosen from so many pairs by their means.
+    """Judges any two cases that were chosen by their means from `of` pairs.
 
-    The p values are multiplied by that (Bonferroni): whichever is chosen, a mistake has at most the chance LEVEL.
+    The p values are multiplied by `of` (Bonferroni), so that a mistake has at most the probability LEVEL.
 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
@@ -129,10 +129,10 @@ def judge_pair(one: CaseResult, other: CaseResult, metric: Metric | str | None =
 
 
 def pairs(results: Sequence[CaseResult]) -> Iterator[tuple[CaseResult, CaseResult]]:
-    """Every two cases of one group (what differs is the method), and of one method (what differs is the model).
+    """Yields every two cases of one group (with different methods), and of one method (with different models).
 
-    Of the models each is compared with the one before it in the suite. The second of a pair is the baseline, or
-    else the one that stands first in the suite. Controls are left out.
+    Each model is compared with the previous one in the suite. The second of a pair is the baseline, or else the
+    earlier one in the suite. Controls are left out.
     """
     groups: dict[object, list[CaseResult]] = {}
     methods: dict[object, list[CaseResult]] = {}
@@ -153,7 +153,7 @@ def pairs(results: Sequence[CaseResult]) -> Iterator[tuple[CaseResult, CaseResul
 
 
 def telling(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Those that a table shows: beside the baseline, the next in the ranking of a group, the model before."""
+    """Returns the verdicts for a table: vs the baseline, the next in the ranking, and the previous model."""
     ranks = {id(r): _rank(r, v.metric) for v in verdicts for r in (v.one, v.other)}
     ranked: dict[object, list[CaseResult]] = {}
     for result in {id(r): r for v in verdicts for r in (v.one, v.other)}.values():
@@ -172,7 +172,7 @@ def telling(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def _rank(result: CaseResult, metric: Metric) -> tuple[bool, float]:
-    """Orders cases, the best first; those without a figure come last."""
+    """Returns a sort key: the best case first, cases without a figure last."""
     values = [*seed_figures(result, metric).values()] if has_metric(result, metric) else []
     if not values:
         return True, 0.0

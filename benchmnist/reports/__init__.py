@@ -1,4 +1,4 @@
-"""What people look at: tables, plots and pages made of a RunResult."""
+"""Reports for people: tables, plots and pages of a RunResult."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a table can say of a case: one definition of each column, for the terminal and for every file format."""
+"""Columns of the tables: one definition each, for the terminal and for every file format."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Column:
     """One column.
 
     Attributes:
-        key: What `--columns` and the files for programs call it.
-        title: What tables for people call it.
-        value: What it says of a case; None where there is nothing to say.
-        show: A value, as a table for people shows it.
-        best: Which value is best; None of a column of words, and where none is better than another.
-        words: Whether it holds words: they stand on the left, and may take a second line.
+        key: Name in `--columns` and in files for programs.
+        title: Name in tables for people.
+        value: Function from a summary to the value; None for no value.
+        show: Function from a value to its text in tables for people.
+        best: Best value; None for a column of words, or if no value is better than another.
+        words: Whether it holds words: they are left-aligned, and may wrap.
         over_seeds: Whether a value is a MeanStd, which files for programs have in two columns.
-        beside: How a value is compared with the baseline: by its `difference` or `ratio`; None where it is not.
+        beside: Comparison of a value with the baseline, by `difference` or `ratio`; None without one.
     """
 
     key: str
@@ -43,17 +43,17 @@ class Column:
     beside: Literal["difference", "ratio"] | None = None
 
     def figure(self, value: Any) -> str:
-        """A value as it is shown, without its deviation: what is equal to the eye is equally good."""
+        """Returns the text of a value without its deviation: values that look equal are equally good."""
         return self.show((value[0], None)) if isinstance(value, tuple) else self.show(value)
 
 
 def leading(value: Any) -> Any:
-    """What a value is compared by: a mean, not its deviation."""
+    """Returns the part of a value that is compared: a mean, not its deviation."""
     return value[0] if isinstance(value, tuple) else value
 
 
 def mean_and_std(figures: str) -> Callable[[tuple[float, float | None]], str]:
-    """Shows `97.84 ± 0.17`, or without a deviation `97.84`."""
+    """Returns a function that shows `97.84 ± 0.17`, or without a deviation `97.84`."""
 
     def show(value: tuple[float, float | None]) -> str:
         mean, std = value
@@ -63,21 +63,21 @@ def mean_and_std(figures: str) -> Callable[[tuple[float, float | None]], str]:
 
 
 def three_figures(value: float) -> str:
-    """1.57 and 0.907 and 42.0 and 123."""
+    """Formats three significant figures: 1.57, 0.907, 42.0, 123."""
     rounded = float(f"{value:.3g}")  # 0.9996 is 1.00
     decimals = 2 - math.floor(math.log10(rounded)) if rounded > 0 else 0
     return f"{value:.{max(0, decimals)}f}"
 
 
 def compact(value: float) -> str:
-    """8,825 and 66.2k and 1.25M."""
+    """Formats a large number in short: 8,825, 66.2k, 1.25M."""
     if value >= 999_500:  # noqa: PLR2004 - what would be shown as 1000k
         return f"{three_figures(value / 1e6)}M"
     return f"{three_figures(value / 1e3)}k" if value >= 10_000 else f"{value:,.0f}"  # noqa: PLR2004
 
 
 def size(value: float) -> str:
-    """Bytes: `1.57 GB`."""
+    """Formats a number of bytes: `1.57 GB`."""
     if value < 1000:  # noqa: PLR2004
         return f"{value:.0f} B"
     rounded = float(f"{value:.3g}")  # 999,500 is 1.00 MB
@@ -168,12 +168,12 @@ LAST = (
 
 
 class Columns:
-    """The columns that tables of some results may have.
+    """Available columns of the tables of some results.
 
     Attributes:
         metrics: Every metric of the results; most have a column.
-        primary: Those of them that cases are ranked by.
-        figures: The keys of what a table shows of each case, unless it is asked for something else.
+        primary: Metrics by which cases are ranked.
+        figures: Keys of the columns of figures that a table has by default.
     """
 
     def __init__(self, results: Iterable[CaseResult] = ()) -> None:
@@ -196,10 +196,10 @@ class Columns:
         return iter(self._by_key.values())
 
     def column(self, key: str) -> Column:
-        """The column of that key.
+        """Finds a column by its key.
 
         Raises:
-            BenchmnistError: if there is none; names those that there are.
+            BenchmnistError: if the key is unknown; lists the known keys.
         """
         if key not in self._by_key:
             raise BenchmnistError(
@@ -210,14 +210,14 @@ class Columns:
 
 @dataclass(frozen=True)
 class View:
-    """Which rows and columns of a run to show, and how.
+    """Selection and order of the rows and columns of a run.
 
     Attributes:
-        columns: Keys of columns, by default `figures` of Columns; where none of them tells the rows apart,
-            those that do stand before them.
-        sort: The key of the column to sort by, best first, words from A to Z; with a `-` before it the other way
-            round; empty leaves the order of the suite. Rows that have no such value come last.
-        group_by: Keys of columns: rows in which these are the same stand under one title.
+        columns: Keys of columns, by default `figures` of Columns; if none of them identifies a row, IDENTITY is
+            added in front.
+        sort: Key of the column to sort by, best first, words from A to Z; a leading `-` reverses the order; empty
+            keeps the order of the suite. Rows without a value come last.
+        group_by: Keys of columns; rows with the same values in them share a title.
     """
 
     columns: tuple[str, ...] = ()
@@ -225,10 +225,10 @@ class View:
     group_by: tuple[str, ...] = ()
 
     def shown(self, summaries: Sequence[Summary]) -> list[Column]:
-        """The columns of a table of these cases, without those that the titles say.
+        """Returns the columns of a table of these cases, without those in the titles.
 
         Raises:
-            BenchmnistError: if there is no such column.
+            BenchmnistError: if a column is unknown.
         """
         columns = Columns(s.result for s in summaries)
         chosen = self.columns or columns.figures
@@ -236,10 +236,10 @@ class View:
         return [columns.column(key) for key in (*telling, *chosen) if key not in self.group_by]
 
     def groups(self, summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
-        """The rows in their order, by the title that they stand under.
+        """Returns the rows in their order, by title.
 
         Raises:
-            BenchmnistError: if there is no such column.
+            BenchmnistError: if a column is unknown.
         """
         groups: dict[str, list[Summary]] = {}
         columns = Columns(s.result for s in summaries)

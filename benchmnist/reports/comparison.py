@@ -1,4 +1,4 @@
-"""What changed between runs, for a terminal, for markdown and as a page."""
+"""Changes between runs, for a terminal, as markdown and as a page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 STYLES = {"better": "green", "worse": "red"}
 SPOKEN = {"better": "faster", "worse": "slower"}
-"""Of times."""
+"""Words for changes of times."""
 ABOUT = (
     "Each run is compared with A, the first, case by case. A difference is better or worse if the two ranges, "
     "mean ± sample standard deviation over the seeds, do not overlap; otherwise it is within the spread of the "
@@ -35,12 +35,12 @@ ABOUT = (
 
 
 def _letters(comparison: Comparison) -> list[str]:
-    """A, B, C, …: what the runs are called."""
+    """Returns the names of the runs: A, B, C and so on."""
     return [chr(ord("A") + i) if i < 26 else f"A{i}" for i in range(len(comparison.runs))]  # noqa: PLR2004 - A to Z
 
 
 def run_title(run: RunResult) -> str:
-    """`quick/20261124-061917-ab12 (BenchMNIST 0.1.0, 2026-11-24T06:19:17+00:00)`."""
+    """Returns `quick/20261124-061917-ab12 (BenchMNIST 0.1.0, 2026-11-24T06:19:17+00:00)`."""
     path = run.path.resolve()
     return f"{path.parent.name}/{path.name} (BenchMNIST {run.record.benchmnist}, {run.record.started})"
 
@@ -62,12 +62,12 @@ def _change(metric: Metric, change: Change | None) -> str:
 
 
 def _title(metric: Metric) -> str:
-    """`test accuracy after the last epoch, %`."""
+    """Returns `test accuracy after the last epoch, %`."""
     return f"{metric.says}, {metric.unit}" if metric.unit else metric.says
 
 
 class Cell(NamedTuple):
-    """A cell of a table: as shown, what it is sorted by, and of a change its word."""
+    """A cell of a table: its text, its sort key, and the word of a change."""
 
     text: str
     value: str | float | None
@@ -75,7 +75,7 @@ class Cell(NamedTuple):
 
 
 def _rows(comparison: Comparison, metric: Metric) -> list[list[Cell]]:
-    """case, a figure a run, a change a run but the first."""
+    """Returns the rows: the case, a figure per run, and a change per run but the first."""
     rows = []
     for row in comparison.rows:
         cells = [Cell(row.id, row.id)]
@@ -93,12 +93,12 @@ def _heads(comparison: Comparison) -> list[str]:
 
 
 def _titles(comparison: Comparison) -> dict[str, str]:
-    """The runs: by letter, what each is."""
+    """Returns the titles of the runs, by letter."""
     return dict(zip(_letters(comparison), map(run_title, comparison.runs), strict=True))
 
 
 def _remarks(comparison: Comparison) -> list[str]:
-    """What is not the same beside the figures: of the cases themselves, and which cases are not everywhere."""
+    """Describes differences of the cases themselves, and cases that some run lacks."""
     names = _letters(comparison)
     said: dict[str, list[str]] = {}
     for row in comparison.rows:
@@ -111,7 +111,7 @@ def _remarks(comparison: Comparison) -> list[str]:
 
 
 def rich_comparison(comparison: Comparison) -> RenderableType:
-    """For a terminal."""
+    """Renders a comparison for a terminal."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -137,7 +137,7 @@ def rich_comparison(comparison: Comparison) -> RenderableType:
 
 
 def markdown_comparison(comparison: Comparison, plots: Mapping[str, str] | None = None) -> str:
-    """For a document; `plots` are pictures by their titles, to be linked."""
+    """Renders a comparison for a document, with links to `plots`, files by title."""
     heads = [escape_markdown(head) for head in _heads(comparison)]
     align = ["left", *("left" if "→" in head else "right" for head in heads[1:])]
     parts = ["\n".join(f"- {name}: {escape_markdown(title)}" for name, title in _titles(comparison).items())]
@@ -161,7 +161,7 @@ def markdown_comparison(comparison: Comparison, plots: Mapping[str, str] | None 
 
 
 def _curves(comparison: Comparison) -> dict[tuple[str, str, str], list[Curve]]:
-    """By dataset, model and label: an optimizer has its colour, a run its marker and dashes."""
+    """Returns the curves of each dataset, model and label: colour by optimizer, marker and dashes by run."""
     colours = optimizer_styles(
         dict.fromkeys(result.case.method for run in comparison.runs for result in run.cases)
     )
@@ -176,7 +176,7 @@ def _curves(comparison: Comparison) -> dict[tuple[str, str, str], list[Curve]]:
 
 
 def draw_comparison(comparison: Comparison, folder: Path) -> dict[str, str]:
-    """Draws the runs' curves over each other, a picture a model and metric; returns files by their titles.
+    """Draws the curves of all runs, one picture per model and metric; returns files by title.
 
     Raises:
         StoreError: if a file cannot be written.
@@ -192,7 +192,7 @@ def draw_comparison(comparison: Comparison, folder: Path) -> dict[str, str]:
 
 
 def comparison_page(comparison: Comparison) -> str:
-    """The page: tables of what changed, and the curves of all runs over each other."""
+    """Returns the page: tables of the changes, and the curves of all runs in one chart per model."""
     groups = {group_title(group): curves for group, curves in _curves(comparison).items()}
     return page(
         "compare.html",

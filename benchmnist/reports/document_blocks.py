@@ -1,10 +1,10 @@
-"""Keeps a table in somebody's document up to date: what stands between two comments is replaced, and nothing else.
+"""Keeps a table in a document up to date: replaces the text between two comments, and nothing else.
 
     <!-- benchmnist:start -->
     <!-- benchmnist:end -->
 
 A document may have several such blocks, each with a name of its own: `<!-- benchmnist:start speed -->` and
-`<!-- benchmnist:end speed -->`. What stands in a fenced block of code is code.
+`<!-- benchmnist:end speed -->`. Comments in fenced code blocks are ignored.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
 
 
 def read_document(file: Path) -> str:
-    """A document as it stands, its line ends among it.
+    """Reads a document, with its line ends.
 
     Raises:
-        BenchmnistError: if it cannot be read, or is no text.
+        BenchmnistError: if it cannot be read, or is not text.
     """
     try:
         return file.read_bytes().decode()
@@ -35,10 +35,10 @@ def read_document(file: Path) -> str:
 
 
 def replaced(text: str, content: str, name: str, file: Path) -> str:
-    """The document with that content in the block of that name; the one without a name is called "".
+    """Returns the document with new content in a block; the unnamed block is called "".
 
     Raises:
-        BenchmnistError: if there is no such block, or the comments do not match; says where.
+        BenchmnistError: if the block is missing or the comments do not match; names the line.
     """
     lines = text.splitlines(keepends=True)
     blocks = _blocks(lines, file)
@@ -57,7 +57,7 @@ def replaced(text: str, content: str, name: str, file: Path) -> str:
 
 
 def _blocks(lines: list[str], file: Path) -> dict[str, tuple[int, int]]:
-    """The blocks of a document by their names: the lines of their comments, counted from 0."""
+    """Returns the lines of both comments of each block, counted from 0, by name."""
     blocks: dict[str, tuple[int, int]] = {}
     begun: tuple[str, int] | None = None
     for number, word, name in _markers(lines):
@@ -87,7 +87,7 @@ def _blocks(lines: list[str], file: Path) -> dict[str, tuple[int, int]]:
 
 
 def _markers(lines: list[str]) -> Iterator[tuple[int, str, str]]:
-    """Our comments: the line, counted from 0, `start` or `end`, and the name."""
+    """Yields the line of each of our comments, counted from 0, with `start` or `end` and the name."""
     fence = ""
     inside = False  # what is replaced may be anything, fences that do not end among it
     for number, line in enumerate(lines):

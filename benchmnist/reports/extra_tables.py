@@ -1,4 +1,4 @@
-"""Tables beside the comparison: verdicts, times to the target, models; as text, for every form of report."""
+"""Tables besides the comparison, as text: verdicts, times to target, profiles, tuning, models."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table as it is shown.
+    """A table as text.
 
     Attributes:
-        title: What it is called.
-        heads: The titles of its columns.
-        words: How many of its first columns hold words: they stand on the left.
-        rows: The cells, as text.
-        about: What the figures are.
+        title: Title of the table.
+        heads: Titles of the columns.
+        words: Number of leading columns that hold words, which are left-aligned.
+        rows: Cells.
+        about: Explanation of the figures.
     """
 
     title: str
@@ -51,13 +51,13 @@ class Sheet:
 
 
 def _namer(run: RunResult) -> Callable[[CaseResult], str]:
-    """What rows call a case: its id, less the dataset where the run has only one."""
+    """Returns a function that names a case: its id, without the dataset if the run has only one."""
     one = len({case.dataset.label for case in run.record.plan}) == 1
     return lambda result: result.id.split("/", 1)[1] if one else result.id
 
 
 def verdict_sheet(run: RunResult, wanted: Metric | str | None = None) -> Sheet | None:
-    """Each case beside its baseline and its neighbours; None where nothing stands beside anything.
+    """Returns the verdicts on each case vs its baseline and its neighbours; None without a pair of cases.
 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
@@ -94,18 +94,18 @@ def _verdict_row(v: Verdict) -> tuple[str, ...]:
 
 
 def _in(metric: Metric) -> str:
-    """How a difference of the metric is shown."""
+    """Returns the unit of a difference of the metric, in words."""
     return "as a ratio" if metric.ratio else f"in {metric.points}"
 
 
 def _change(v: Verdict, difference: float) -> str:
-    """A difference, which of a ratio is one of logarithms."""
+    """Formats a difference; for a `ratio` metric, a difference of logarithms."""
     rounded = round(difference, v.metric.digits) + 0.0  # no -0.00
     return v.metric.change(math.exp(difference) if v.metric.ratio else rounded)
 
 
 def target_sheet(run: RunResult) -> Sheet | None:
-    """How soon each case gets to its target, and why; None where the suite has no target."""
+    """Returns the time of each case to its target, and its causes; None if the suite has no target."""
     times = times_to_target(run.cases)
     if not times:
         return None
@@ -151,11 +151,11 @@ def _target_row(t: TimeToTarget, baseline: TimeToTarget | None) -> tuple[str, ..
 
 
 TIMES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-"""Of the reference's whole training: where a profile is read off for a table."""
+"""Times of a profile in its table, in units of the whole training of the reference."""
 
 
 def profile_sheet(run: RunResult) -> Sheet | None:
-    """The performance profiles, at some times; None where the suite has no target."""
+    """Returns the performance profiles at TIMES; None if the suite has no target."""
     found = profiles(run.cases)
     if not found:
         return None
@@ -170,7 +170,7 @@ def profile_sheet(run: RunResult) -> Sheet | None:
 
 
 def tuning_sheet(run: RunResult) -> Sheet | None:
-    """What each search found; None where the suite was not tuned."""
+    """Returns the outcome of each search; None if the suite was not tuned."""
     searches = run.record.searches
     if not searches:
         return None
@@ -201,12 +201,12 @@ def _tuning_row(search: Search) -> tuple[str, ...]:
 
 
 def model_sheets(run: RunResult) -> list[Sheet]:
-    """The layers of each model."""
+    """Returns the layers of each model."""
     return [model_sheet(model) for model in run.record.models]
 
 
 def model_sheet(model: ModelDescription) -> Sheet:
-    """The layers of a model, and their sum."""
+    """Returns the layers of a model, and their sum."""
     rows = [
         (
             layer.name,
@@ -234,15 +234,15 @@ SHEETS: dict[str, Callable[[RunResult], Sheet | None]] = {
     "profiles": profile_sheet,
     "tuning": tuning_sheet,
 }
-"""By what `benchmnist report --show` calls them."""
+"""Tables by their name in `benchmnist report --show`."""
 
 
 def sheets(
     run: RunResult, name: str, about: re.Pattern[str] | None = None, metric: str | None = None
 ) -> list[Sheet]:
-    """The `models` of a run, or one of SHEETS, if the run has it.
+    """Returns the `models` of a run, or one of SHEETS, if the run has it.
 
-    With `about` only the models whose titles have a match of it, or the rows; `metric` is what verdicts are about.
+    `about` keeps only the models whose titles match, or the rows that match; `metric` is the metric of verdicts.
 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
@@ -257,7 +257,7 @@ def sheets(
 
 
 def markdown_sheet(sheet: Sheet) -> str:
-    """For a document."""
+    """Renders a table for a document."""
     return tabulate(
         [[*map(escape_markdown, row)] for row in sheet.rows],
         [*map(escape_markdown, sheet.heads)],
@@ -268,7 +268,7 @@ def markdown_sheet(sheet: Sheet) -> str:
 
 
 def rich_sheet(sheet: Sheet) -> RenderableType:
-    """For a terminal; words are folded where there is no room."""
+    """Renders a table for a terminal; words are folded if the room is short."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""What a report says of a run beside its figures: when and where it ran, and with what."""
+"""Facts of a run in a report, besides its figures: when and where it ran, and with what."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run_facts(run: RunResult) -> str:
-    """`Suite quick (suites/quick.toml), 2 of 2 cases, BenchMNIST 0.1.0: completed, from … to ….`."""
+    """Returns `Suite quick (suites/quick.toml), 2 of 2 cases, BenchMNIST 0.1.0: completed, from … to ….`."""
     record = run.record
     when = f"from {record.started} to {record.ended}" if record.ended else f"from {record.started}"
     ended = f"{len(run.cases)} of {len(record.plan)} cases, BenchMNIST {record.benchmnist}"
@@ -20,7 +20,7 @@ def run_facts(run: RunResult) -> str:
 
 
 def case_facts(result: CaseResult) -> list[tuple[str, str]]:
-    """What a case was trained with, each by its name; without what it does not have."""
+    """Returns the settings of a case as (name, value), without missing ones."""
     case = result.case
     facts: dict[str, Any] = {}
     for kind, part in case.parts.items():
@@ -47,12 +47,12 @@ def case_facts(result: CaseResult) -> list[tuple[str, str]]:
 
 
 def engine_facts(result: CaseResult) -> str:
-    """`resident; channels_last`: what executed a case, and what was done for speed."""
+    """Returns the engine of a case and its remarks: `resident; channels_last`."""
     return "; ".join((result.engine, *(remark for remark in result.remarks if remark != result.engine)))
 
 
 def environments(results: Sequence[CaseResult]) -> list[tuple[list[tuple[str, str]], list[CaseResult]]]:
-    """The machines and settings that cases ran with, each with those cases; most runs have one."""
+    """Returns each environment of a run with its cases; most runs have one."""
     seen: dict[str, list[CaseResult]] = {}
     for result in results:
         if result.environment:

@@ -21,7 +21,7 @@ SIGNS = {"slower": "🔴", "faster": "🟢", "not comparable": "⚪", "no change
 
 
 def _row(verdict: Verdict) -> list[str]:
-    """case, baseline, current, ratio, interval."""
+    """Returns case, baseline, current, ratio and interval."""
 
     def seconds(value: float | None) -> str:
         return "–" if value is None else f"{value:.4g} s"
@@ -38,7 +38,7 @@ def _row(verdict: Verdict) -> list[str]:
 
 
 def _notes(verdicts: Sequence[Verdict]) -> list[str]:
-    """Why cases are not comparable, and what the rounds look like."""
+    """Returns the reasons why cases are not comparable, and the advice on their rounds."""
     notes = []
     for verdict in verdicts:
         name = verdict.name.rpartition("::")[2]
@@ -47,13 +47,13 @@ def _notes(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _summary(verdicts: Sequence[Verdict]) -> str:
-    """`1 slower, 2 no change`."""
+    """Returns `1 slower, 2 no change`."""
     counts: Counter[str] = Counter(verdict.word for verdict in verdicts)
     return ", ".join(f"{counts[word]} {word}" for word in STYLES if counts[word]) or "nothing to compare"
 
 
 def rich_verdicts(verdicts: Sequence[Verdict]) -> RenderableType:
-    """A table for a terminal, and the notes under it."""
+    """Renders the verdicts for a terminal, with notes."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -70,7 +70,7 @@ def rich_verdicts(verdicts: Sequence[Verdict]) -> RenderableType:
 
 
 def markdown_summary(verdicts: Sequence[Verdict], threshold: float) -> str:
-    """A summary for a pull request."""
+    """Renders a summary for a pull request."""
     rows = [
         [*map(escape_markdown, _row(verdict)), f"{SIGNS[verdict.word]} {verdict.word}"] for verdict in verdicts
     ]

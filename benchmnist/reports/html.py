@@ -1,4 +1,4 @@
-"""One self-contained page: it opens from disk, asks nothing of any network, and holds every figure as text, too.
+"""One self-contained page: it opens from disk, needs no network, and also shows every figure as text.
 
 The curves are drawn by plotly.js, from its Python package: its SVG prints sharply and is magnified as text is.
 bokeh's script is a quarter of the size, but draws on a canvas; altair's comes in a wheel of 33 MB. Compressed,
@@ -51,7 +51,7 @@ DIGITS = 6  # of a figure in the page
 
 
 def report_page(run: RunResult, drawn: Mapping[str, bytes] | None = None) -> str:
-    """report.html of a run; `drawn` are its pictures by their titles, where they have been drawn already."""
+    """Returns report.html of a run; `drawn` are its pictures by title, if they have been drawn already."""
     shown = {picture.title: picture.draw() for picture in pictures(run)} if drawn is None else drawn
     summaries = summarise_all(run.cases)
     columns = _columns(summaries)
@@ -121,7 +121,7 @@ def _embedded(picture: bytes) -> str:
 
 
 def _columns(summaries: Sequence[Summary]) -> list[Column]:
-    """What tells the rows apart, then their figures, then whatever else is not the same in all of them."""
+    """Returns the columns that identify a row, then figures, then any other column whose values differ."""
     columns = Columns(s.result for s in summaries)
     first = ("optimizer", "model", *columns.figures)
     not_judged = [metric.key for metric in columns.metrics if metric.better is None]
@@ -134,7 +134,7 @@ def _columns(summaries: Sequence[Summary]) -> list[Column]:
 
 
 def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -> str:
-    """A page made of one of our templates, with the curves of each group under its title."""
+    """Renders a page from one of our templates, with the curves of each group under its title."""
     import jinja2
     from markupsafe import Markup
 
@@ -211,7 +211,7 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
 
 
 def _series(result: CaseResult, drawn: Sequence[Metric], history: Sequence[Metric]) -> dict[str, Any]:
-    """The figures of a case's curves: of each seed, and their mean and deviation after each epoch."""
+    """Returns the figures of the curves of a case: of each seed, and their mean and deviation after each epoch."""
     means = {metric.field: mean_curve(result, metric) for metric in drawn}
     seconds = itertools.accumulate(point[0] for point in mean_curve(result, EPOCH_SECONDS) if point)
     return {
@@ -227,7 +227,7 @@ def _series(result: CaseResult, drawn: Sequence[Metric], history: Sequence[Metri
 
 
 def _figures(series: Sequence[Mapping[str, Any]], metrics: Sequence[Metric]) -> dict[str, list[list[str]]]:
-    """By metric: a row an epoch, with a cell for each of the series."""
+    """Returns a row per epoch with a cell per series, by metric."""
     found: dict[str, list[list[str]]] = {}
     for metric in metrics:
         key, show = metric.field, f"{{:.{metric.digits}f}}"
@@ -247,7 +247,7 @@ def _figures(series: Sequence[Mapping[str, Any]], metrics: Sequence[Metric]) -> 
 
 
 def _short(value: float) -> float | None:
-    """As many digits as anybody sees; None of what JSON has no number for."""
+    """Rounds a figure to DIGITS significant digits; None if JSON cannot represent it."""
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
@@ -257,7 +257,7 @@ def _compact_json(value: Any, **_: Any) -> str:
 
 @cache
 def _plotly() -> str:
-    """plotly.js, as its Python package has it."""
+    """Reads plotly.js from its Python package."""
     return (resources.files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8")
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def report(run: RunResult, plots: Plots) -> str:
-    """The whole page; pictures are linked relative to the run folder."""
+    """Returns the whole document; links to pictures are relative to the run folder."""
     record = run.record
     sections = [
         f"# {escape_markdown(record.title)}",
@@ -49,9 +49,9 @@ def report(run: RunResult, plots: Plots) -> str:
 def part_of_report(
     run: RunResult, part: str, about: re.Pattern[str] | None = None, metric: str | None = None
 ) -> str:
-    """The `findings`, the `models`, or a table of SHEETS, without its title; empty where the run has none.
+    """Returns the `findings`, the `models`, or a table of SHEETS, without a title; empty if the run has none.
 
-    With `about` only the sentences, models or rows that have a match of it; `metric` is what verdicts are about.
+    `about` keeps only the sentences, models or rows that match; `metric` is the metric of verdicts.
     """
     if part == "findings":
         texts = [finding.text for finding in findings(run) if about is None or about.search(finding.text)]
@@ -63,7 +63,7 @@ def part_of_report(
 
 
 def _titled(run: RunResult, *parts: str) -> list[str]:
-    """Parts of the report that the run has, each under its title."""
+    """Returns the parts of the report that the run has, each under its title."""
     titles = {"findings": "Findings", "verdicts": "Verdicts", "models": "Models"}
     titles |= {"tuning": "Tuning", "targets": "Time to target", "profiles": "Performance profiles"}
     there = [(titles[part], text) for part in parts if (text := part_of_report(run, part))]
@@ -121,7 +121,7 @@ def _failures(run: RunResult) -> list[str]:
 
 
 def _environments(run: RunResult) -> list[str]:
-    """One table for each machine and setting that cases ran with; most runs have one."""
+    """Returns a table for each environment of the run; most runs have one."""
     found, tables = environments(run.cases), []
     for facts, results in found:
         if len(found) > 1:

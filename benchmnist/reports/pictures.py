@@ -1,4 +1,4 @@
-"""Pictures of what was found, as PNG: performance profiles, learning rates, what a search took."""
+"""Pictures of results, as PNG: performance profiles, learning rates, attempts of a search."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Picture(NamedTuple):
-    """A picture that can be drawn: what it shows, its file name, and what draws it, as PNG."""
+    """A picture to draw: its title, its file name, and the function that returns its PNG."""
 
     title: str
     file: str
@@ -40,7 +40,7 @@ class Picture(NamedTuple):
 
 
 def pictures(run: RunResult) -> Iterator[Picture]:
-    """Every picture of what was found that the run has something to show in; nothing is drawn yet."""
+    """Yields each picture that the run has data for, without drawing it."""
     if any(profile.points for profile in profiles(run.cases)):
         yield Picture("Performance profiles", "profiles.png", partial(profile_picture, run))
     of_models: dict[Group, list[Search]] = {}
@@ -58,7 +58,7 @@ def pictures(run: RunResult) -> Iterator[Picture]:
 
 
 def all_pictures(run: RunResult) -> Iterator[Picture]:
-    """Those of each group's curves, and then every other."""
+    """Yields the pictures of the curves of each group, then every other picture."""
     styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
     for group, results in groups_of(run).items():
         title = group_title(group)
@@ -71,7 +71,7 @@ def all_pictures(run: RunResult) -> Iterator[Picture]:
 
 
 def profile_picture(run: RunResult) -> bytes:
-    """The share of problems solved by time, a step a method."""
+    """Draws the share of problems solved against time, with a line per method."""
     found = profiles(run.cases)
     figure, axes = _axes()
     last = 1.1 * max(time for profile in found for time, _ in profile.points)
@@ -89,7 +89,7 @@ def profile_picture(run: RunResult) -> bytes:
 
 
 def learning_rate_picture(shown: Sequence[Search], title: str) -> bytes:
-    """Validation accuracy against learning rate, a line an optimizer; of searches in a range of learning rates."""
+    """Draws validation accuracy against learning rate, with a line per optimizer, for searches over both."""
     figure, axes = _axes()
     for search, style in zip(shown, _styles([s.method for s in shown]), strict=True):
         points = sorted((float(a.params["lr"]), a.accuracy) for a in search.attempts if a.accuracy is not None)
@@ -107,7 +107,7 @@ def learning_rate_picture(shown: Sequence[Search], title: str) -> bytes:
 
 
 def attempts_picture(searches: Sequence[Search], title: str) -> bytes:
-    """The best against how many were tried: expected, with quartiles, of random attempts; else as it went."""
+    """Draws the best accuracy against attempts: expected, with quartiles, if random; else in their order."""
     figure, axes = _axes()
     random = all(search.sampler == "random" for search in searches)
     lowest = 100.0

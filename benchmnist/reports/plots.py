@@ -1,4 +1,4 @@
-"""Metrics over epochs: one picture a case, and one a model with all of its optimizers."""
+"""Plots of metrics over epochs: one per case, and one per model with all of its optimizers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DASHES = ("-", "--", ":", "-.")
 
 
 class Style(NamedTuple):
-    """How an optimizer looks in every plot of a run."""
+    """Look of an optimizer in every plot of a run."""
 
     color: str
     marker: str
@@ -38,7 +38,7 @@ class Style(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """What is drawn as one curve: what it is called, the result, and how it looks."""
+    """One curve of a plot: its name, its result and its style."""
 
     name: str
     result: CaseResult
@@ -46,7 +46,7 @@ class Curve(NamedTuple):
 
 
 class Plots(NamedTuple):
-    """What was drawn, relative to the run folder: by group and title of a metric, and by case id; and others."""
+    """Files of the plots in the run folder: by group and metric title, by case id, and others by title."""
 
     groups: dict[Group, dict[str, str]]
     cases: dict[str, str]
@@ -79,22 +79,22 @@ def draw_plots(run: RunResult) -> Plots:
 
 
 def groups_of(run: RunResult) -> dict[Group, list[CaseResult]]:
-    """What is drawn in one picture: of each group what has anything to draw."""
+    """Returns the results of each group that have epochs to draw."""
     return by_group(result for result in run.cases if result.has_epochs)
 
 
 def group_file(group: Group, metric: Metric) -> str:
-    """What the picture of a group's curves is called."""
+    """Returns the file name of the picture of a group's curves."""
     return f"{group_stem(group)}.{metric.field}.png"
 
 
 def group_stem(group: Group) -> str:
-    """What the files of a group's pictures begin with."""
+    """Returns the common start of the file names of a group."""
     return "__".join(filter(None, group)).replace("/", "_")
 
 
 def optimizer_styles(labels: Sequence[str] | dict[str, None]) -> dict[str, Style]:
-    """A style for each optimizer, the same whatever it is drawn beside."""
+    """Returns a style for each optimizer, the same in every plot."""
     return {
         label: Style(
             COLOURS[i % len(COLOURS)],
@@ -106,7 +106,7 @@ def optimizer_styles(labels: Sequence[str] | dict[str, None]) -> dict[str, Style
 
 
 def overlay(title: str, curves: Sequence[Curve], metric: Metric) -> bytes:
-    """One metric of several results, as PNG; the legend stands beside the axes."""
+    """Draws one metric of several results, as PNG, with the legend beside the axes."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for name, result, style in curves:
@@ -119,7 +119,7 @@ def overlay(title: str, curves: Sequence[Curve], metric: Metric) -> bytes:
 
 
 def single(result: CaseResult, style: Style, metrics: Sequence[Metric]) -> bytes:
-    """Metrics of one case side by side, as PNG."""
+    """Draws metrics of one case side by side, as PNG."""
     figure = Figure(figsize=(4.5 * len(metrics), 3.8), layout="constrained")
     for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
         _curve(axes, result, metric, style, result.case.method)
@@ -135,7 +135,7 @@ def _seeds(results: Sequence[CaseResult]) -> str:
 
 
 def _curve(axes: Axes, result: CaseResult, metric: Metric, style: Style, label: str) -> None:
-    """The mean over the seeds, and a band of one standard deviation to each side where there are several."""
+    """Draws the mean over the seeds, and for several seeds a band of ± one standard deviation."""
     points = {epoch: point for epoch, point in enumerate(mean_curve(result, metric), start=1) if point}
     epochs, means = [*points], [mean for mean, _ in points.values()]
     low, high = ([mean + sign * std for mean, std in points.values()] for sign in (-1, 1))
@@ -149,7 +149,7 @@ def _curve(axes: Axes, result: CaseResult, metric: Metric, style: Style, label: 
 
 
 def _finish(axes: Axes, metric: Metric, *, stretch: bool) -> None:
-    """Labels, whole epochs, a grid; where optimizers are compared, an axis that tells the good ones apart."""
+    """Adds labels, whole epochs and a grid; to compare optimizers, stretches the axis where the good ones are."""
     axes.set_xlabel("epoch")
     axes.set_ylabel(metric.label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -173,7 +173,7 @@ def _finish(axes: Axes, metric: Metric, *, stretch: bool) -> None:
 
 
 def _error_axis(axes: Axes, lowest: float, highest: float) -> None:
-    """An axis of a share that follows the fourth root of the error, so that 97 and 98 stand apart beside 60."""
+    """Scales a share by the fourth root of its error, so that 97 and 98 differ visibly even beside 60."""
 
     def forward(accuracy: Any) -> Any:
         return -((100.1 - accuracy).clip(1e-3) ** 0.25)
@@ -190,7 +190,7 @@ def _error_axis(axes: Axes, lowest: float, highest: float) -> None:
 
 
 def to_png(figure: Figure) -> bytes:
-    """A picture as it is written."""
+    """Returns a figure as PNG."""
     output = io.BytesIO()
     figure.savefig(output, format="png", dpi=120)
     return output.getvalue()

@@ -1,4 +1,4 @@
-"""A run as rows for programs: every figure, unrounded, under names that stay; as CSV or strict JSON."""
+"""A run as rows for programs: every figure, unrounded, under stable names, as CSV or strict JSON."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from benchmnist.runs.results import CaseResult, RunResult, TrialResult
 
 IDENTITY = ("case", "dataset", "model", "optimizer", "method", "label", *(kind.name for kind in SETTINGS))
-"""The keys that tell cases apart; `method` is the optimizer with what the suite varies beside it."""
+"""Keys that identify a case; `method` is the optimizer with everything else that the suite varies."""
 COUNTED: dict[Level, tuple[str, ...]] = {
     "case": (),
     "seed": ("seed", "status"),
     "epoch": ("seed", "epoch"),
     "step": ("seed", "epoch", "step"),
 }
-"""The keys that tell the rows of a case apart."""
+"""Keys that identify the rows of a case."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _known(key: str, known: Sequence[str]) -> str:
 
 
 def _measured(level: Level, columns: Columns) -> tuple[str, ...]:
-    """The keys of the figures of a level."""
+    """Returns the keys of the figures of a level."""
     if level == "case":
         return (*_keys(_case_columns(columns)), *_settings(None))
     levels = ("seed", "epoch") if level == "seed" else (level,)
@@ -100,7 +100,7 @@ def _measured(level: Level, columns: Columns) -> tuple[str, ...]:
 
 
 def _case_columns(columns: Columns) -> list[Column]:
-    """The columns that IDENTITY and the hyperparameters do not cover."""
+    """Returns the columns that IDENTITY and the hyperparameters do not cover."""
     return [column for column in columns if column.key not in (*IDENTITY, "params")]
 
 
@@ -109,7 +109,7 @@ def _keys(columns: Sequence[Column]) -> list[str]:
 
 
 def _rows(s: Summary, level: Level, columns: Columns) -> Iterator[dict[str, Any]]:
-    """The rows of a case, each with all of its keys."""
+    """Yields the rows of a case, each with all of its keys."""
     result = s.result
     about = _identity(result) | _parameters(result)
     if level == "case":
@@ -150,12 +150,12 @@ def _identity(result: CaseResult) -> dict[str, Any]:
 
 
 def _parameters(result: CaseResult) -> dict[str, Any]:
-    """The parameters of its components: `optimizer.lr`."""
+    """Returns the parameters of the components of a case: `optimizer.lr`."""
     return {f"{kind}.{name}": v for kind, part in result.case.parts.items() for name, v in part.params.items()}
 
 
 def _settings(result: CaseResult | None) -> dict[str, Any]:
-    """The settings of a case that no table shows; only their keys if `result` is None."""
+    """Returns the settings of a case that no table shows; only their keys if `result` is None."""
     fields = ("clip_grad_norm", "label_smoothing", "init_seed", "evaluate_in")
     of_result = ("train_size", "steps", "reused_from", "started", "key")
     return {

@@ -27,7 +27,7 @@ LEAST_WIDTH = 8  # of a column of words
 
 
 def _meanings(columns: Columns) -> str:
-    """What the columns say that tables have by default."""
+    """Explains the default columns of a table."""
     said = []
     for metric in columns.metrics:
         if metric.main and metric.level != "step":
@@ -41,7 +41,7 @@ def _meanings(columns: Columns) -> str:
 
 
 def legend(results: Sequence[CaseResult]) -> str:
-    """What the columns say, and how the times of these results were taken, where that was not one by one."""
+    """Explains the columns, and how times were measured if trials ran side by side."""
     words = _meanings(Columns(results))
     if any(result.case.control for result in results):
         words += "; in brackets: below the noise floor (the baseline vs itself with other seeds)"
@@ -56,7 +56,7 @@ def legend(results: Sequence[CaseResult]) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a column says of a case, as shown, whether it is the best of its column, and whether it is noise."""
+    """Value of a column for a case: as text, whether it is the best of its column, and whether it is noise."""
 
     value: Any
     text: str
@@ -65,9 +65,9 @@ class Cell:
 
 
 def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> dict[str, list[Cell]]:
-    """A row of cells a case, by its id; the best of a column is the best among the cases of the same dataset.
+    """Returns a row of cells per case id; the best of a column is the best among the cases of the same dataset.
 
-    A difference from the baseline that is less than the noise floor, where there is one, stands in brackets.
+    A difference from the baseline below the noise floor, if known, is in brackets.
     """
     floors = noise_floors([s.result for s in summaries])
     best: dict[tuple[str, str], str] = {}  # by column and dataset, as shown
@@ -100,7 +100,7 @@ def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> dict[str, 
 
 
 def _is_noise(column: Column, value: Any, floor: Floor | None) -> bool:
-    """Whether a difference from the baseline is less than what comes about by itself."""
+    """Tells whether a difference from the baseline is below the noise floor."""
     if floor is not None and column.beside == "difference" and floor.primary is not None:
         return bool(abs(value) <= floor.primary)
     if floor is not None and column.beside == "ratio" and floor.ratio is not None:
@@ -109,7 +109,7 @@ def _is_noise(column: Column, value: Any, floor: Floor | None) -> bool:
 
 
 class ComparisonTable:
-    """The table for a terminal, in groups; it fits 80 columns, unless it is asked for more, long names folded."""
+    """The table for a terminal, in groups; with the default columns it fits 80 columns, with long names folded."""
 
     def __init__(self, summaries: Sequence[Summary], view: View | None = None) -> None:
         chosen = view or View(group_by=IDENTITY[:2])
@@ -118,7 +118,7 @@ class ComparisonTable:
         self.rows = cells(summaries, self.columns)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """What rich asks for."""
+        """Renders the table, for rich."""
         from rich.text import Text
 
         widths = [
@@ -159,10 +159,10 @@ class ComparisonTable:
 
 
 def render(run: RunResult, form: str, view: View | None = None) -> str:
-    """The comparison table of a run as `markdown` or `latex`; grouped rows have a table each, with a title.
+    """Renders the comparison table of a run as `markdown` or `latex`, with a titled table per group.
 
     Raises:
-        BenchmnistError: if the view asks for a column that there is not.
+        BenchmnistError: if the view names an unknown column.
     """
     chosen = view or View()
     summaries = summarise_all(run.cases)
@@ -191,14 +191,14 @@ def _table(form: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]])
 
 
 def escape_markdown(text: str) -> str:
-    """Text that markdown takes for text."""
+    """Escapes text for markdown."""
     for character in "\\|*_`<[":
         text = text.replace(character, f"\\{character}")
     return text
 
 
 def _latex(text: str) -> str:
-    """Text that LaTeX takes for text."""
+    """Escapes text for LaTeX."""
     known = {"\\": r"\textbackslash{}", "±": r"$\pm$", "×": r"$\times$", "–": "--", "·": r"$\cdot$"}
     known |= {character: f"\\{character}" for character in "%&_#$"}
     return "".join(known.get(character, character) for character in text)
