@@ -1,8 +1,8 @@
-"""`benchmnist doctor`: whether a machine can be trusted.
+"""`benchmnist doctor`: checks whether a machine can be trusted.
 
-`examine` tells the story: look at the machine, then try what BenchMNIST does on a device, each try in a process of
-its own, then measure how fast it is. Nothing here imports torch but trials.py, speed.py, software.py and
-misbehaving.py, which only those processes import.
+`examine` inspects the machine, then tries what BenchMNIST does on a device, each try in its own process, then
+measures its speed. Only trials.py, speed.py, software.py and misbehaving.py import torch, and only those processes
+import them.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
 __all__ = ["Chart", "Line", "Options", "Report", "examine"]
 
 LOOKING = 300.0
-"""Seconds that importing torch and looking at what it finds may take."""
+"""Time limit of importing torch and inspecting its findings, in seconds."""
 SPEED = 600.0
-"""Seconds that all of `--speed` may take."""
+"""Time limit of all of `--speed`, in seconds."""
 NEEDED = ("data-root", "torch", "device", "data")
-"""The lines without which nothing can be tried."""
+"""Lines that must be free of problems before anything is tried."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is to be examined.
+    """Scope of an examination.
 
     Attributes:
-        out: The folder of the runs.
-        data_root: The folder of the datasets.
-        device: The device to try; empty to look only.
-        short: Whether to make the short form of the tries.
-        speed: Whether to measure how fast the device is.
-        only: Texts of which the name of a try must have one; none for every try.
-        block: Plugins to leave out.
+        out: Folder of the runs.
+        data_root: Folder of the datasets.
+        device: Device to try; empty for an inspection only.
+        short: Whether to make only the short form of the tries.
+        speed: Whether to measure the speed of the device.
+        only: Texts, one of which the name of a try must contain; empty for every try.
+        block: Plugins to exclude.
     """
 
     out: Path
@@ -61,17 +61,17 @@ class Options:
     block: tuple[str, ...] = ()
 
     def tries(self) -> list[Try]:
-        """The tries that are to be made."""
+        """Returns the tries to make."""
         chosen = [*tries(short=self.short), *(speed_tries() if self.speed else [])] if self.device else []
         return [one for one in chosen if not self.only or any(text in one.name for text in self.only)]
 
 
 def examine(options: Options, begins: Callable[[str], None] = lambda _: None) -> Generator[Line, None, None]:
-    """Yields what is found and what came of each try, as it is known.
+    """Yields each finding and the outcome of each try, as soon as it is known.
 
     Args:
-        options: What to examine.
-        begins: Is told the promise of what is tried next.
+        options: Scope of the examination.
+        begins: Called with the promise of the next try.
     """
     found: dict[str, Line] = {}
     blocked = ",".join(filter(None, (os.environ.get(BLOCK), *options.block)))
@@ -94,7 +94,7 @@ def examine(options: Options, begins: Callable[[str], None] = lambda _: None) ->
 
 
 def _culprit(traceback: str) -> str:
-    """The package in whose code an import of torch ended: torch itself, or one that it imports."""
+    """Names the package that broke an import of torch: torch itself, or one that it imports."""
     files = re.findall(r'File "([^"]+)"', traceback)
     packages = [re.split(r"[/\\\\]", file.partition("-packages")[2].lstrip("/\\"))[0] for file in files]
     found = [package.removesuffix(".py") for package in packages if package]
@@ -102,7 +102,7 @@ def _culprit(traceback: str) -> str:
 
 
 def _software(nursery: Nursery, options: Options, begins: Callable[[str], None]) -> Iterator[Line]:
-    """What is found by importing torch and the plugins."""
+    """Yields the findings that need torch or the plugins."""
     looks: Mapping[str, Mapping[str, Any]] = {
         "torch": {},
         "processor": {},
@@ -129,7 +129,7 @@ def _software(nursery: Nursery, options: Options, begins: Callable[[str], None])
 
 
 def _make(nursery: Nursery, options: Options, device: str, begins: Callable[[str], None]) -> Iterator[Line]:
-    """What comes of each try."""
+    """Makes each try, and yields its outcome."""
     place = {"device": device, "data_root": str(options.data_root)}
     end: float | None = None
     for one in options.tries():

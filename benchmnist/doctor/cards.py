@@ -1,4 +1,4 @@
-"""What is found of NVIDIA's GPUs, as their driver describes them."""
+"""Findings about NVIDIA GPUs, from their driver."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from benchmnist.training.gpus import Gpu
 
 OTHERS_MEMORY = 0.1
-"""Share of a card's memory that others may use before it is said."""
+"""Share of a GPU's memory that other processes may use without a warning."""
 
 
 def look() -> Iterator[Line]:
-    """A line for each card that CUDA_VISIBLE_DEVICES leaves visible."""
+    """Yields a line for each GPU that CUDA_VISIBLE_DEVICES leaves visible."""
     found = gpus(fresh=True)
     unlike = len({gpu.name for gpu in found}) > 1 and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID"
     for gpu in found:
@@ -29,13 +29,13 @@ def look() -> Iterator[Line]:
 
 
 def card(gpu: Gpu, *, mps: bool = False, contained: bool = False, unlike: bool = False) -> Line:
-    """A GPU as its driver describes it.
+    """Describes a GPU.
 
     Args:
-        gpu: The card.
-        mps: Whether MPS runs.
-        contained: Whether this process is in a container, where the ids of processes are others.
-        unlike: Whether CUDA may number the cards in another order, since they differ.
+        gpu: Description by its driver.
+        mps: Whether MPS is running.
+        contained: Whether this process is in a container, where process ids differ.
+        unlike: Whether the GPUs differ, so that CUDA may number them in another order.
     """
     facts = [gpu.name, f"driver {gpu.driver}" if gpu.driver else ""]
     if gpu.memory_total is not None and gpu.memory_used is not None:
@@ -81,7 +81,7 @@ def card(gpu: Gpu, *, mps: bool = False, contained: bool = False, unlike: bool =
 
 
 def _wrong_with(gpu: Gpu, *, contained: bool) -> Iterator[tuple[State, str, str]]:
-    """What is wrong with a card: how bad it is, what, and what to do."""
+    """Yields each problem of a GPU: its state, its description and its remedy."""
     if not gpu.name:
         said = "the GPU does not answer: it is broken, or has fallen off the bus"
         yield "problem", said, "restart the machine; `sudo dmesg | grep -i xid` shows the cause"
@@ -113,6 +113,6 @@ def _wrong_with(gpu: Gpu, *, contained: bool) -> Iterator[tuple[State, str, str]
 
 
 def _process(pid: int, memory_used: int | None, *, contained: bool) -> str:
-    """`python (4711, 3.1 GiB)`; in a container a process of that number would be somebody else."""
+    """Describes a process: `python (4711, 3.1 GiB)`; without its name in a container, where ids differ."""
     name = ("" if contained else read_file(Path(f"/proc/{pid}/comm")).strip()) or "process"
     return f"{name} ({pid}{f', {gib(memory_used)}' if memory_used else ''})"

@@ -1,8 +1,8 @@
-"""Runs functions one by one, each in a process of its own: one that fails, hangs or crashes spoils nothing else.
+"""Runs functions one by one, each in its own process: one that fails, hangs or crashes affects no other.
 
-On Linux the process is forked from one that has imported torch already, and has not touched a device; it is called
-the nursery. Elsewhere each function has to wait for torch to be imported. Whatever a function leaves running is
-found by a variable in its environment, and killed.
+On Linux, the process is forked from the nursery, a process that has imported torch and has not touched a device.
+Elsewhere, each function waits for the import of torch. Processes that a function leaves running are found by a
+variable in their environment, and killed.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ if TYPE_CHECKING:
     Tell = Callable[[Line], None]
 
 MARK = "BENCHMNIST_DOCTOR_MARK"
-"""The variable that the nursery, its children and theirs have in their environment."""
+"""Environment variable of the nursery and its descendants."""
 MODULES = ("torch._dynamo", "benchmnist.runner")
-"""What takes long to import; the first is what torch imports for the first optimizer of a process."""
+"""Modules that are slow to import; torch imports the first for the first optimizer of a process."""
 LATE = "late"
 INTERROGATION = 5.0
-"""Seconds that a process that hangs has to say where."""
+"""Seconds in which a hanging process must print its stack."""
 LAST_WORDS = 12
-"""Lines of what a process printed that are kept where it failed."""
+"""Number of output lines of a failed process to keep."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A function to be run.
+    """A function to run.
 
     Attributes:
-        call: `package.module:function`; it is called with `tell`, which keeps a Line in case it is killed, and the
-            arguments, and returns one.
-        arguments: JSON.
-        folder: An empty folder to work in.
+        call: `package.module:function`, a function that returns a Line; it is called with `tell`, which stores an
+            interim Line in case the process is killed, and with the arguments.
+        arguments: Arguments, as JSON.
+        folder: Empty folder to work in.
     """
 
     call: str
@@ -63,21 +63,21 @@ class Task:
 
     @property
     def answer(self) -> Path:
-        """The file for the line."""
+        """File of the resulting line."""
         return Path(self.folder, "answer.json")
 
     @property
     def log(self) -> Path:
-        """The file for what the process prints."""
+        """File of the output of the process."""
         return Path(self.folder, "log")
 
 
 class Nursery:
-    """Runs functions in processes of their own, one after the other.
+    """Runs functions one after the other, each in its own process.
 
     Args:
-        modules: What the processes have imported when they begin.
-        environment: Variables of theirs that are not as they are here.
+        modules: Modules that the processes have imported at their start.
+        environment: Environment variables to change in the processes.
     """
 
     def __init__(self, modules: Sequence[str] = MODULES, environment: Mapping[str, str] | None = None) -> None:
@@ -94,14 +94,14 @@ class Nursery:
     def run(
         self, name: str, call: str, arguments: Mapping[str, Any], limit: float, *, late: State = "problem"
     ) -> Line:
-        """Runs a function; returns its line, whatever happens to it.
+        """Runs a function; returns its line, or one that describes its failure.
 
         Args:
             name: Name of the line.
             call: See Task.
             arguments: See Task.
-            limit: Seconds that it may take.
-            late: State of the line where it takes longer.
+            limit: Time limit, in seconds.
+            late: State of the line if the function exceeds the limit.
         """
         start = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="benchmnist-doctor-", ignore_cleanup_errors=True) as folder:
@@ -122,7 +122,7 @@ class Nursery:
         return line.model_copy(update={"name": name, "seconds": round(time.monotonic() - start, 3)})
 
     def _executed(self, task: Task, limit: float) -> str:
-        """Has the nursery execute a task; returns how that went wrong, or nothing."""
+        """Lets the nursery execute a task; returns a description of the failure, or nothing."""
         process = self._started(Path(task.folder, "nursery.log"))
         assert process.stdin is not None  # noqa: S101 - it was started with pipes
         assert process.stdout is not None  # noqa: S101
@@ -169,14 +169,14 @@ class Nursery:
         return self.process
 
     def _interrogate(self, listener: threading.Thread) -> None:
-        """Has a process that hangs say where: Python's fault handler prints the stacks of one that is aborted."""
+        """Makes a hanging process print its stacks: Python's fault handler does so when it is aborted."""
         if self.process is not None and hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGABRT)
             listener.join(INTERROGATION)
 
     def _end(self) -> None:
-        """Kills the nursery, and everything that was started by what it ran."""
+        """Kills the nursery and all processes that its tasks started."""
         if self.process is None:
             return
         process, self.process = self.process, None
@@ -196,7 +196,7 @@ class Nursery:
 
 
 def _marked(mark: str) -> list[int]:
-    """The processes that have our mark in their environment; none where there is no /proc."""
+    """Returns the ids of the processes with our mark in their environment; none without /proc."""
     found = []
     for file in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
@@ -206,12 +206,12 @@ def _marked(mark: str) -> list[int]:
 
 
 def _answer(task: Task) -> Line | None:
-    """The last line that a task told, if any."""
+    """Returns the last line that a task stored, if any."""
     return Line.model_validate_json(task.answer.read_bytes()) if task.answer.is_file() else None
 
 
 def _last_words(task: Task) -> str:
-    """The end of what it printed; of a crash, which prints a stack after its reason, from the reason on."""
+    """Returns the end of the output; after a crash, the output from its reason on."""
     logs = [log for log in (Path(task.folder, "nursery.log"), task.log) if log.is_file()]
     lines = "".join(log.read_text("utf-8", "replace") for log in logs).strip().splitlines()
     for number, line in reversed([*enumerate(lines)]):
@@ -221,7 +221,7 @@ def _last_words(task: Task) -> str:
 
 
 def main() -> None:
-    """The nursery: imports what takes long, then runs tasks until nobody is left to send one."""
+    """Runs the nursery: imports slow modules, then runs tasks until its input ends."""
     with contextlib.suppress(ImportError):  # on Windows
         import resource
 
@@ -278,7 +278,7 @@ def _run(task: Task) -> NoReturn:
 
 
 def _watch(parent: int) -> None:
-    """Ends this process when the one that asked for it has died: then its pipe ends."""
+    """Ends this process when its parent has died."""
     if not os.read(parent, 1):
         os._exit(1)
 

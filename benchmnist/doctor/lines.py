@@ -1,4 +1,4 @@
-"""What the doctor says: lines, one a fact or a try, and the report of them as strict JSON."""
+"""Lines of the doctor, one per fact or try, and their report as strict JSON."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 
 Part = Literal["found", "tried", "speed"]
 State = Literal["ok", "warning", "problem", "unknown", "not here"]
-"""`problem` is the only one that makes the exit code 1; `not here` does not apply to this machine or device."""
+"""State of a line: only `problem` makes the exit code 1; `not here` does not apply to this machine or device."""
 
 
 class Miss(Exception):  # noqa: N818 - it is no error of ours
-    """A try that fails; says what was seen."""
+    """Raised by a try that fails, with its observation."""
 
 
 class NotHere(Exception):  # noqa: N818 - it is no error at all
-    """A try that does not apply to this machine; says why."""
+    """Raised by a try that does not apply to this machine, with the reason."""
 
 
 class Line(Frozen):
-    """A fact that was found, or a try and its outcome.
+    """A fact, or a try and its outcome.
 
     Attributes:
-        name: Short, for `--only`: `cores`, `model-cnn`.
-        state: Whether it is as it must be.
-        said: What was found or seen.
-        part: The part of the examination.
-        promise: What a try proves.
-        remedy: What to do about it; empty where nothing has to be done.
-        last_words: The end of what the process of a failed try printed.
-        seconds: How long a try took.
-        figures: The same for programs, by name.
+        name: Short name for `--only`: `cores`, `model-cnn`.
+        state: State of the fact, or outcome of the try.
+        said: The fact, or the observation of the try.
+        part: Part of the examination.
+        promise: Statement that a try proves.
+        remedy: Advice; empty if nothing has to be done.
+        last_words: End of the output of the process of a failed try.
+        seconds: Duration of a try.
+        figures: The facts for programs, by name.
     """
 
     name: str
@@ -59,11 +59,11 @@ class Report(Frozen):
     Attributes:
         format: Version of this format.
         benchmnist: Version of the package that wrote it.
-        device: The device that was tried; empty where nothing was tried.
-        short: Whether it was the short form.
-        started, ended: UTC, ISO 8601; `ended` is None as long as it runs.
-        status: `running`, or how it ended.
-        lines: In the order in which they were found.
+        device: Device that was tried; empty if none was.
+        short: Whether only the short form was tried.
+        started, ended: UTC, ISO 8601; `ended` is None while the examination runs.
+        status: `running`, or how the examination ended.
+        lines: Lines in their order.
     """
 
     format: int = 1
@@ -76,21 +76,21 @@ class Report(Frozen):
     lines: tuple[Line, ...] = ()
 
     def json_text(self) -> str:
-        """The report as strict JSON."""
+        """Returns the report as strict JSON."""
         return f"{self.model_dump_json(indent=1)}\n"
 
     @property
     def sick(self) -> bool:
-        """Whether a problem was found or a try failed."""
+        """Whether a line has a problem."""
         return any(line.state == "problem" for line in self.lines)
 
 
 class Chart:
-    """A report while it grows; its file is whole after every line.
+    """A growing report; its file is complete after every line.
 
     Args:
-        report: The report to begin with.
-        file: Where to keep it; None keeps it in memory only.
+        report: Report to begin with.
+        file: File of the report; None keeps it in memory only.
 
     Raises:
         StoreError: if the file cannot be written.
@@ -105,7 +105,7 @@ class Chart:
         self._change(lines=(*self.report.lines, line))
 
     def end(self, *, interrupted: bool) -> None:
-        """Notes how and when the examination ended."""
+        """Records how and when the examination ended."""
         self._change(ended=now(), status="interrupted" if interrupted else "completed")
 
     def _change(self, **changes: Any) -> None:

@@ -1,7 +1,7 @@
-"""What is found on this machine without torch: Python, versions, cores, memory, disks.
+"""Findings about this machine without torch: Python, versions, cores, memory, disks.
 
-Each function looks at one thing and returns a line about it. They take the root of the file system and the like as
-parameters, so that a test can hand them a machine that is made up.
+Each function inspects one thing and returns a line about it. Parameters such as the root of the file system let a
+test pass a made-up machine.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 ROOT = Path("/")
 GIB = 2**30
 LITTLE_MEMORY, LITTLE_DISK, LITTLE_SHARED = 1 * GIB, 1 * GIB, 64 * 2**20
-"""Bytes below which there is a warning: a worker takes half a GiB, a run a few MiB a case; torch's own threads and
-Ray want shared memory, of which Docker gives 64 MiB. A card with less is as good as full."""
+"""Bytes below which a line is a warning: a worker needs half a GiB, a run a few MiB per case; torch's threads and
+Ray need shared memory, of which Docker gives 64 MiB. A GPU with less free memory is practically full."""
 NO_DISK = 100 * 2**20
-"""Bytes on a disk below which a run may not end well."""
+"""Bytes on a disk below which a run may fail."""
 
 
 def look(out: Path, data_root: Path) -> Iterator[Line]:
-    """All of it, in the order in which it is shown."""
+    """Yields all lines in the order of their display."""
     filled = (data_root / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file()
     elsewhere = "choose another folder with"
     looks: Mapping[str, Callable[[], Line]] = {
@@ -52,7 +52,7 @@ def look(out: Path, data_root: Path) -> Iterator[Line]:
 
 
 def looked_at(name: str, find: Callable[[], Line]) -> Line:
-    """What is found; where a system is so strange that looking at it raises, that."""
+    """Returns a finding, or the exception that the inspection raises on an unusual system."""
     try:
         return find()
     except Exception as error:  # noqa: BLE001 - the other lines are worth having
@@ -60,7 +60,7 @@ def looked_at(name: str, find: Callable[[], Line]) -> Line:
 
 
 def python() -> Line:
-    """The interpreter and the system."""
+    """Describes the interpreter and the system."""
     said = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     return Line(
         name="python",
@@ -71,7 +71,7 @@ def python() -> Line:
 
 
 def versions(requirements: Iterable[str], installed: Callable[[str], str] = version) -> Line:
-    """The installed packages against the minimum versions that this one needs."""
+    """Compares the installed packages with the minimum versions that this package needs."""
     wrong, found = [], {}
     for requirement in map(Requirement, requirements):
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
@@ -97,7 +97,7 @@ def versions(requirements: Iterable[str], installed: Callable[[str], str] = vers
 
 
 def cores(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> Line:
-    """The cores of this machine, those that this process may use, and the share of their time that it gets."""
+    """Counts the cores of this machine, those usable by this process, and the quota of their time."""
     there = os.cpu_count() or 1
     ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
     quota = cpu_quota(root)
@@ -118,7 +118,7 @@ def cores(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> Lin
 
 
 def cpu_quota(root: Path) -> float | None:
-    """The cores' time that the cgroups allow; None where they set no limit."""
+    """Returns the CPU time that the cgroups allow, in cores; None without a limit."""
     found = []
     for file in _cgroup_files(root, "cpu", "cpu.max"):
         quota, _, period = file.read_text("ascii").partition(" ")
@@ -130,7 +130,7 @@ def cpu_quota(root: Path) -> float | None:
 
 
 def memory_limit(root: Path) -> int | None:
-    """The bytes of memory that the cgroups allow; None where they set no limit."""
+    """Returns the bytes of memory that the cgroups allow; None without a limit."""
     found = [
         int(text)
         for name in ("memory.max", "memory.limit_in_bytes")
@@ -141,7 +141,7 @@ def memory_limit(root: Path) -> int | None:
 
 
 def _cgroup_files(root: Path, controller: str, name: str) -> Iterator[Path]:
-    """The files of that name of this process's cgroup and of those above it, of version 2 or 1."""
+    """Yields the files of a name in this process's cgroup and its parents, of version 2 or 1."""
     mount = root / "sys/fs/cgroup"
     for line in read_file(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -157,7 +157,7 @@ def _cgroup_files(root: Path, controller: str, name: str) -> Iterator[Path]:
 
 
 def load(root: Path = ROOT) -> Line:
-    """What else the machine does."""
+    """Measures the load of the machine."""
     words = read_file(root / "proc/loadavg").split()
     if not words:
         return Line(name="load", state="unknown", said="this system does not report its load")
@@ -174,7 +174,7 @@ def load(root: Path = ROOT) -> Line:
 
 
 def memory(root: Path = ROOT) -> Line:
-    """The memory of this machine, how much of it is free, and what a container may have of it."""
+    """Measures the total and free memory, and the limit of a container."""
     known = {key: int(value.split()[0]) * 1024 for key, _, value in _colons(read_file(root / "proc/meminfo"))}
     limit = memory_limit(root)
     if "MemTotal" not in known:
@@ -193,7 +193,7 @@ def memory(root: Path = ROOT) -> Line:
 
 
 def shared_memory(folder: Path = Path("/dev/shm")) -> Line:  # noqa: S108 - it is looked at, not written to
-    """The memory that processes can share."""
+    """Measures the memory that processes can share."""
     if not folder.is_dir():
         return Line(name="shared-memory", state="not here", said=f"no {folder} on this system")
     there = shutil.disk_usage(folder)
@@ -208,13 +208,13 @@ def shared_memory(folder: Path = Path("/dev/shm")) -> Line:  # noqa: S108 - it i
 
 
 def disk(name: str, folder: Path, remedy: str, *, filled: bool = False) -> Line:
-    """Whether there is room in a folder, and one may write there; it need not exist yet.
+    """Checks that a folder, which need not exist yet, is writable and has room.
 
     Args:
         name: Name of the line.
         folder: The folder.
-        remedy: What to do where it cannot be written to.
-        filled: Whether what is needed is there already.
+        remedy: Advice if the folder is not writable.
+        filled: Whether the folder already has all that it needs.
     """
     there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
     if not there.is_dir():
@@ -241,12 +241,12 @@ def disk(name: str, folder: Path, remedy: str, *, filled: bool = False) -> Line:
 
 
 def in_container(root: Path = ROOT) -> bool:
-    """Whether this is a container of Docker's or Podman's kind."""
+    """Tells whether this process is in a Docker or Podman container."""
     return any((root / name).exists() for name in (".dockerenv", "run/.containerenv"))
 
 
 def nvidia_hardware(root: Path = ROOT) -> bool:
-    """Whether the PCI bus has a card of NVIDIA's."""
+    """Tells whether the PCI bus has an NVIDIA GPU."""
     return any(read_file(vendor).strip() == "0x10de" for vendor in (root / "sys/bus/pci/devices").glob("*/vendor"))
 
 
@@ -255,12 +255,12 @@ def _colons(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def read_file(file: Path) -> str:
-    """The text of a file; nothing where there is none."""
+    """Reads a file; returns nothing if it is missing."""
     with contextlib.suppress(OSError):
         return file.read_text("utf-8", "replace")
     return ""
 
 
 def gib(size: float) -> str:
-    """Bytes for a reader."""
+    """Formats a number of bytes."""
     return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / 2**20:.0f} MiB"

@@ -1,4 +1,4 @@
-"""A plugin of models that misbehave on a device: what the doctor lets the executors survive."""
+"""A plugin of models that misbehave on a device, with which the doctor tries the executors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHUNK, TOO_MUCH = 2**28, 2**58
-"""Bytes: what is taken of a GPU at a time until there is no more; and more than any machine has."""
+"""Bytes to allocate on a GPU at a time until none are left; and more bytes than any machine has."""
 
 
 class _Misbehaving(nn.Module):
-    """One layer for digits of 28x28, and what happens before each forward pass."""
+    """One layer for images of 28x28, with an action before each forward pass."""
 
     def __init__(self, num_classes: int, before: Callable[[Tensor], None]) -> None:
         super().__init__()
@@ -28,14 +28,14 @@ class _Misbehaving(nn.Module):
         self.before = before
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, [N, num_classes], of images [N, 1, 28, 28]."""
+        """Returns logits, [N, num_classes], of images [N, 1, 28, 28]."""
         self.before(images)
         logits: Tensor = self.linear(images.flatten(1))
         return logits
 
 
 def synchronises(*, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:  # noqa: ARG001
-    """Waits for the device in every forward pass, which no graph can do."""
+    """Builds a model that waits for the device in every forward pass, which no graph can do."""
 
     def before(images: Tensor) -> None:
         images.sum().item()
@@ -44,7 +44,7 @@ def synchronises(*, input_shape: tuple[int, int, int], num_classes: int) -> nn.M
 
 
 def asserts(*, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:  # noqa: ARG001
-    """Reads beyond the end of a tensor; on a GPU that is noticed later, and is the end of the process's CUDA."""
+    """Builds a model that reads beyond the end of a tensor; on a GPU, this later breaks CUDA for the process."""
 
     def before(images: Tensor) -> None:
         images.index_select(0, torch.full((1,), len(images) + 7, device=images.device))
@@ -53,7 +53,7 @@ def asserts(*, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module
 
 
 def hoards(*, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:  # noqa: ARG001
-    """Takes memory until there is no more."""
+    """Builds a model that allocates memory until none is left."""
     kept: list[Tensor] = []
 
     def before(images: Tensor) -> None:
@@ -65,7 +65,7 @@ def hoards(*, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
 
 
 def avoids_cuda(*, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:  # noqa: ARG001
-    """Raises where its process has begun to use CUDA, or sees a GPU."""
+    """Builds a model that raises if its process has started to use CUDA, or sees a GPU."""
 
     def before(_: Tensor) -> None:
         if torch.cuda.is_initialized() or torch.cuda.is_available():
@@ -76,7 +76,7 @@ def avoids_cuda(*, input_shape: tuple[int, int, int], num_classes: int) -> nn.Mo
 
 @hookimpl
 def benchmnist_models() -> list[ModelSpec]:
-    """They synchronise, assert, hoard and look for CUDA."""
+    """Offers the models that synchronise, assert, hoard and look for CUDA."""
     return [
         ModelSpec(name=f"doctor-{name}", summary=build.__doc__ or "", build=build)
         for name, build in (

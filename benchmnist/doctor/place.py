@@ -1,4 +1,4 @@
-"""Where a try trains, what it trains, and how its results are judged: never by the time that they took."""
+"""Setting of the tries: device, cases and judgement of results, which never depends on time."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ ExecutorName = Literal["inline", "local"]
 
 EXECUTORS: Mapping[str, type[InlineExecutor | LocalExecutor]] = {"inline": InlineExecutor, "local": LocalExecutor}
 LEARNED = 40.0
-"""Test accuracy, %, that every trial here reaches: chance is 10 %, what was seen on a CPU 67 % and more."""
+"""Test accuracy, %, that every trial here must reach: chance is 10 %; a CPU reached 67 % and more."""
 TOLERANCE = 0.02
-"""How far losses on two devices may be apart, relative: between two processors they were by 0.0014 at most."""
+"""Largest relative difference of losses on two devices; between two processors, it was 0.0014."""
 SAME = 0.005
-"""How far losses of two engines on one device may be apart, relative."""
+"""Largest relative difference of losses of two engines on one device."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a try trains.
+    """Setting in which a try trains.
 
     Attributes:
-        device: `cpu`, `cuda:0`.
-        data_root: The folder of the datasets.
-        tell: Keeps a line in case that the process is killed.
+        device: Device, such as `cpu` or `cuda:0`.
+        data_root: Folder of the datasets.
+        tell: Function that stores an interim line in case the process is killed.
     """
 
     device: str
@@ -50,13 +50,13 @@ class Place:
 
     @property
     def on_cuda(self) -> bool:
-        """Whether it is a GPU of NVIDIA's kind."""
+        """Whether the device is an NVIDIA GPU."""
         return self.device.startswith("cuda")
 
     def train(
         self, *cases: Case, device: str = "", executor: ExecutorName = "inline", plugins: tuple[str, ...] = ()
     ) -> list[CaseResult]:
-        """Has an executor train cases, one after the other."""
+        """Trains cases with an executor, one after the other."""
         return [
             s
             for s in self.steps(*cases, device=device, executor=executor, plugins=plugins)
@@ -71,7 +71,7 @@ class Place:
         plugins: tuple[str, ...] = (),
         run_epoch: Callable[[Epoch], None] = lambda epoch: epoch.run(),
     ) -> Iterator[Epoch | CaseResult]:
-        """As `train`, with the epochs."""
+        """Trains like `train`, and also yields the epochs."""
         workplace = Workplace(
             device or self.device, Path(self.data_root), Path.cwd(), checkpoints=False, plugins=plugins
         )
@@ -85,7 +85,7 @@ class Place:
 def small_case(
     model: str = "fc", optimizer: str = "adam", *, params: Mapping[str, Any] | None = None, **changes: Any
 ) -> Case:
-    """A case of 32 steps, the last of each epoch smaller than the others."""
+    """Returns a case of 32 steps, in which the last step of each epoch is smaller."""
     default = {"lr": 2e-3} if optimizer == "adam" else {}
     return Case(
         id=f"doctor/{model}/{optimizer}",
@@ -97,25 +97,25 @@ def small_case(
 
 
 def component(use: str, **params: Any) -> Component:
-    """A part of a case."""
+    """Returns a built-in component of a case."""
     return Component(name=use, use=use, params=params, distribution="benchmnist", version="")
 
 
 def passed(said: str, **figures: Any) -> Line:
-    """The line of a try that went well."""
+    """Returns the line of a try that passed."""
     return Line(name="", state="ok", said=said, figures=figures)
 
 
 def warned(said: str, remedy: str, **figures: Any) -> Line:
-    """The line of a try whose results are right, but not all is as it should be."""
+    """Returns the line of a try with correct results and a flaw."""
     return Line(name="", state="warning", said=said, remedy=remedy, figures=figures)
 
 
 def completed(result: CaseResult) -> CaseResult:
-    """The same, if it was trained to its end with finite losses.
+    """Returns the result if its training was completed with finite losses.
 
     Raises:
-        Miss: if not; its error goes to standard error.
+        Miss: if not; the error of the case goes to standard error.
     """
     if result.status != "completed":
         sys.stderr.write(result.error or "")
@@ -124,16 +124,16 @@ def completed(result: CaseResult) -> CaseResult:
 
 
 def reason(error: str | None) -> str:
-    """The line of a traceback that names the exception: CUDA's have advice after it."""
+    """Returns the line of a traceback that names the exception; CUDA errors have advice after it."""
     lines = (error or "no reason given").strip().splitlines()
     return next((line for line in reversed(lines) if re.match(r"[\w.]+(Error|Exception)\b", line)), lines[-1])
 
 
 def learned(result: CaseResult) -> float:
-    """The lowest accuracy of the trials of a case.
+    """Returns the lowest accuracy of the trials of a case.
 
     Raises:
-        Miss: if it is not far from chance, or the case did not end well.
+        Miss: if it is near chance, or the case failed.
     """
     worst = min(trial.epochs[-1].test_accuracy or 0.0 for trial in completed(result).trials)
     if worst < LEARNED:
@@ -142,20 +142,20 @@ def learned(result: CaseResult) -> float:
 
 
 def losses(result: CaseResult) -> list[float]:
-    """The training and the test loss of each epoch of each seed.
+    """Returns the training and the test loss of each epoch of each seed.
 
     Raises:
-        Miss: if the case did not end well.
+        Miss: if the case failed.
     """
     epochs = [epoch for trial in completed(result).trials for epoch in trial.epochs]
     return [loss for epoch in epochs for loss in (epoch.train_loss, epoch.test_loss or math.nan)]
 
 
 def apart(seen: CaseResult, expected: CaseResult, tolerance: float) -> float:
-    """How far the losses of a case are from those that they should be, relative, at most.
+    """Returns the largest relative difference of the losses from the expected ones.
 
     Raises:
-        Miss: if that is more than the tolerance, or a case did not end well.
+        Miss: if it exceeds the tolerance, or a case failed.
     """
     one, other = losses(seen), losses(expected)
     most = max((abs(a / b - 1) for a, b in zip(one, other, strict=True)), key=lambda x: (math.isnan(x), x))
@@ -166,7 +166,7 @@ def apart(seen: CaseResult, expected: CaseResult, tolerance: float) -> float:
 
 
 def judged(result: CaseResult, most: float, accuracy: float, *, capturable: bool = True) -> Line:
-    """The line of a case whose figures are right; a warning where it was not captured although it may be."""
+    """Returns the line of a case with correct figures; a warning if it could be captured and was not."""
     figures = {"accuracy": accuracy, "apart": most, "engine": result.engine, "remarks": result.remarks}
     said = f"{result.engine}, {accuracy:.0f} %, losses within {most:.0e}"
     refused = next((remark for remark in result.remarks if remark.startswith("not graph")), "")

@@ -1,4 +1,4 @@
-"""What is found by importing torch and the plugins: each function runs in a process of its own (isolated.py)."""
+"""Findings that need torch or the plugins: each function runs in its own process (isolated.py)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GET_STARTED = "see 'Get Started' on pytorch.org"
 
 
 def look_at_torch(_: Any) -> Line:
-    """The build of torch."""
+    """Describes the build of torch."""
     cuda, hip = torch.version.cuda, torch.version.hip
     built = f"for CUDA {cuda}" if cuda else f"for ROCm {hip}" if hip else "for the CPU only"
     cudnn = torch.backends.cudnn.version() if cuda else None
@@ -41,7 +41,7 @@ def look_at_torch(_: Any) -> Line:
 
 
 def look_at_processor(_: Any) -> Line:
-    """The processor, and the library by which torch multiplies matrices on it."""
+    """Describes the processor, and the library with which torch multiplies matrices on it."""
     name, capability = environment(torch.device("cpu"))["device_name"], torch.backends.cpu.get_cpu_capability()
     blas = blas_of(torch.__config__.show())
     threads = torch.get_num_threads()
@@ -54,16 +54,16 @@ def look_at_processor(_: Any) -> Line:
 
 
 def blas_of(configuration: str) -> str:
-    """The BLAS that torch was built with, from the text of `torch.__config__.show()`."""
+    """Returns the BLAS that torch was built with, from the text of `torch.__config__.show()`."""
     found = re.search(r"BLAS_INFO=(\w+)", configuration)
     names = {"mkl": "MKL", "open": "OpenBLAS", "accelerate": "Accelerate"}
     return names.get(found[1], found[1]) if found else "an unknown BLAS"
 
 
 def look_at_device(_: Any, name: str) -> Line:
-    """The device of that name, used for a moment; without a name, the one that `auto` would be.
+    """Uses the named device for a moment; without a name, the one that `auto` selects.
 
-    Its figures have the `device` to try, in full.
+    The figures of the line have the full name of the `device` to try.
     """
     works = torch.cuda.is_available()
     figures: dict[str, Any] = {"cuda": works, "gpus": torch.cuda.device_count() if works else 0}
@@ -85,7 +85,7 @@ def look_at_device(_: Any, name: str) -> Line:
 
 
 def _supported(index: int, visible: Reading, figures: dict[str, Any], *, used: bool) -> Line:
-    """Looks whether torch has code for a card. If the card is `used` already, CUDA is asked which one it is."""
+    """Checks that torch has code for a GPU. If the GPU is `used` already, CUDA identifies it."""
     archs, name, capability = torch.cuda.get_arch_list(), "", None
     if used:  # NVML numbers unlike cards otherwise
         name, capability = torch.cuda.get_device_name(index), torch.cuda.get_device_capability(index)
@@ -111,7 +111,7 @@ def _supported(index: int, visible: Reading, figures: dict[str, Any], *, used: b
 
 
 def covers(archs: Sequence[str], capability: tuple[int, int]) -> bool:
-    """Whether code for some of those architectures runs on a card, as it is or compiled there."""
+    """Tells whether code for one of the architectures runs on a GPU, as it is or compiled there."""
     for arch in archs:
         kind, _, number = arch.partition("_")
         digits = "".join(filter(str.isdigit, number))  # sm_90a
@@ -126,15 +126,15 @@ def covers(archs: Sequence[str], capability: tuple[int, int]) -> bool:
 def why_no_cuda(
     version: str, cuda: str | None, visible: Reading, there: Reading, *, root: Path = Path("/"), words: str = ""
 ) -> tuple[str, str]:
-    """Why torch sees no GPU, and what to do about it.
+    """Returns the reason why torch sees no GPU, and a remedy.
 
     Args:
         version: Version of torch.
-        cuda: The CUDA that it was built for, if any.
-        visible: The cards that CUDA_VISIBLE_DEVICES leaves.
-        there: All the cards.
-        root: The root of the file system.
-        words: What CUDA itself says; it is asked where nothing else explains it.
+        cuda: CUDA version that torch was built for, if any.
+        visible: GPUs that CUDA_VISIBLE_DEVICES leaves visible.
+        there: All GPUs.
+        root: Root of the file system.
+        words: Error message of CUDA; by default, CUDA is asked if nothing else explains the reason.
     """
     names = ", ".join(card.name for card in there.gpus)
     if there.gpus and cuda is None:
@@ -173,7 +173,7 @@ def why_no_cuda(
 
 
 def _words() -> str:
-    """What CUDA itself says."""
+    """Returns the error message of CUDA."""
     try:
         torch.cuda.init()
     except Exception as error:  # noqa: BLE001 - whatever it is
@@ -182,7 +182,7 @@ def _words() -> str:
 
 
 def look_at_data(_: Any, root: str) -> Line:
-    """MNIST's files against their checksums."""
+    """Compares the files of MNIST with their checksums."""
     folder, found = Path(root, "MNIST", "raw"), 0
     for name, expected in MNIST_SHA256.items():
         file = folder / name
@@ -203,7 +203,7 @@ def look_at_data(_: Any, root: str) -> Line:
 
 
 def look_at_plugins(_: Any, block: Sequence[str]) -> Line:
-    """The installed plugins: those that are broken, and names that several offer."""
+    """Lists the installed plugins, those that are broken, and names that several offer."""
     registry = find_plugins(block)
     broken = [plugin for plugin in registry.plugins if plugin.error]
     wrong = [f"{plugin} failed to load: {plugin.error}" for plugin in broken]

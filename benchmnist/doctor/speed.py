@@ -1,6 +1,6 @@
-"""The measurements of `--speed`.
+"""Measurements of `--speed`.
 
-Each runs in a process of its own, and tells what it has after every figure: that stays where it is stopped.
+Each runs in its own process, and stores its results after every figure, so that they remain if it is stopped.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     Tell = Callable[[Line], None]
 
 PROFILED = (("fc", "adam"), ("fc-bn-dropout", "adam"), ("cnn", "adam"))
-"""The models and optimizers whose steps are taken apart."""
+"""Models and optimizers whose steps are profiled."""
 SHOWN = 20
-"""Kernels of a step that are kept: those that take longest."""
+"""Number of the slowest kernels of a step to keep."""
 STACKS = (1, 2, 4, 8, 16, 32)
-"""Seeds that are stacked."""
+"""Numbers of seeds to stack."""
 SPEEDRUN_SEEDS = 3
-"""Seeds of the speedrun, of 30: the time is measured here, not the accuracy proved."""
+"""Seeds of the speedrun, fewer than its 30: this measures the time, and does not prove the accuracy."""
 
 
 def make(tell: Tell, trial: str, device: str, data_root: str) -> Line:
@@ -49,7 +49,7 @@ def make(tell: Tell, trial: str, device: str, data_root: str) -> Line:
 
 
 def start(place: Place) -> Line:
-    """Seconds of a program's start."""
+    """Measures the start of a program, in seconds."""
     figures: dict[str, float] = {}
     for name, arguments in (
         ("help", ["-m", "benchmnist", "--help"]),
@@ -73,7 +73,7 @@ def _measured(figures: Mapping[str, Any]) -> Line:
 
 
 def kernels(place: Place) -> Line:
-    """Microseconds of a step: in all, and by kernel on a GPU or by operator on a CPU."""
+    """Measures a step in microseconds: in total, and by kernel on a GPU or by operator on a CPU."""
     figures: dict[str, Any] = {}
     for model, optimizer in PROFILED:
         case = small_case(model, optimizer, batch_size=100, train_size=5000, epochs=4)
@@ -91,7 +91,7 @@ def _steps(figures: Mapping[str, Any]) -> Line:
 
 
 def _profile(place: Place, case: Case) -> dict[str, Any]:
-    """The third epoch of a case under the clock, and the fourth under torch's profiler."""
+    """Times the third epoch of a case, and profiles the fourth with torch's profiler."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     activities += [torch.profiler.ProfilerActivity.CUDA] if place.on_cuda else []
     profiler = torch.profiler.profile(activities=activities)
@@ -124,7 +124,7 @@ def _profile(place: Place, case: Case) -> dict[str, Any]:
 
 
 def stacks(place: Place) -> Line:
-    """Trials a second, one by one and stacked; a trial is an epoch of 6,000 digits."""
+    """Measures trials per second, one by one and stacked; a trial is an epoch of 6,000 images."""
     figures: dict[str, Any] = {}
     for name, hidden in (("fc", 500), ("fc-50", 50)):
         figures[name] = {}
@@ -145,7 +145,7 @@ def _ratios(figures: Mapping[str, Any]) -> Line:
 
 
 def _trials_a_second(place: Place, hidden: int, seeds: int, engine: str) -> float:
-    """Of the second epoch: the first has the captures in it."""
+    """Measures the second epoch, since the first includes the captures."""
     case = small_case(engine=engine, seeds=tuple(range(seeds)), batch_size=100, train_size=6000)
     model = case.model.model_copy(update={"params": {"hidden_size": hidden}})
     (result,) = place.train(case.model_copy(update={"model": model}))
@@ -153,7 +153,7 @@ def _trials_a_second(place: Place, hidden: int, seeds: int, engine: str) -> floa
 
 
 class _Cases(Observer):
-    """Tells of each case that ends."""
+    """Observer that reports each case that ends."""
 
     def __init__(self, tell: Tell) -> None:
         self.tell, self.figures, self.started = tell, dict[str, Any](), time.perf_counter()
@@ -177,14 +177,14 @@ class _Cases(Observer):
         self.tell(self.line())
 
     def line(self) -> Line:
-        """What is known."""
+        """Returns a line with the results so far."""
         self.figures["seconds"] = time.perf_counter() - self.started
         cases = sum(isinstance(each, dict) for each in self.figures.values())
         return passed(f"{counted(cases, 'case')} in {self.figures['seconds']:.1f} s", **self.figures)
 
 
 def _suite(place: Place, name: str, seeds: int) -> Line:
-    """Runs a suite that comes with the package."""
+    """Runs a suite of the package."""
     observer = _Cases(place.tell)
     file: Path
     with resources.as_file(resources.files("benchmnist.doctor") / "suites" / f"{name}.toml") as file:
@@ -195,12 +195,12 @@ def _suite(place: Place, name: str, seeds: int) -> Line:
 
 
 def assignment4(place: Place) -> Line:
-    """Seconds of the suite assignment4 with one seed, case by case."""
+    """Measures the suite assignment4 with one seed, case by case, in seconds."""
     return _suite(place, "assignment4", 1)
 
 
 def speedrun(place: Place) -> Line:
-    """Seconds of the suite speedrun with a few seeds."""
+    """Measures the suite speedrun with a few seeds, in seconds."""
     if "speedrun" not in find_plugins().models:
         raise NotHere("its model is missing: python -m pip install ./plugins/benchmnist-speedrun")
     return _suite(place, "speedrun", SPEEDRUN_SEEDS)

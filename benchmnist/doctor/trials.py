@@ -1,7 +1,7 @@
-"""The tries: functions that train a little on a device, and look at the results.
+"""The tries: functions that train a little on a device, and check the results.
 
-Each runs in a process of its own (isolated.py), in an empty folder, and is listed in tries.py. It returns a line,
-or raises Miss with what was seen.
+Each runs in its own process (isolated.py), in an empty folder, and is listed in tries.py. It returns a line, or
+raises Miss with its observation.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     Tell = Callable[[Line], None]
 
 ROUNDED = {"float32": TOLERANCE, "tf32": TOLERANCE, "bf16": 0.1}
-"""How far losses may be from those in float32, relative."""
+"""Largest relative difference of losses from those in float32."""
 WAITS = "a step waits for the device"
-"""What is said of a model that cannot be captured, if that is found before it is tried."""
+"""Remark on a model that cannot be captured, if this is detected before the capture."""
 DRAWS = ("fc-bn-dropout",)
-"""The built-in models that draw random numbers, which differ from device to device."""
+"""Built-in models that draw random numbers, which differ from device to device."""
 QUICK = """
 [suite]
 name = "doctor"
@@ -70,7 +70,7 @@ optimizers = ["sgd", "adam"]
 
 
 def make(tell: Tell, trial: str, device: str, data_root: str, **arguments: Any) -> Line:
-    """Makes a try of this module, on one thread: a busy CPU is slow with several, and the results are the same."""
+    """Makes a try of this module on one thread: several are slow on a busy CPU, with the same results."""
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     made: Line = globals()[trial](Place(device, data_root, tell), **arguments)
@@ -99,7 +99,7 @@ def suite(place: Place, executor: ExecutorName) -> Line:
 
 
 def model(place: Place, name: str) -> Line:
-    """Trains a model on the device, and as the reference does: by the engine `dataloader`, on the CPU."""
+    """Trains a model on the device, and like the reference: with the engine `dataloader` on the CPU."""
     where = place.device if name in DRAWS else "cpu"
     (seen,) = place.train(small_case(name))
     (expected,) = place.train(small_case(name, engine="dataloader"), device=where)
@@ -107,14 +107,14 @@ def model(place: Place, name: str) -> Line:
 
 
 def optimizer(place: Place, name: str, params: Mapping[str, Any], capturable: bool) -> Line:
-    """Trains with an optimizer on the device, and as the reference does."""
+    """Trains with an optimizer on the device, and like the reference."""
     (seen,) = place.train(small_case("fc", name, params=params))
     (expected,) = place.train(small_case("fc", name, params=params, engine="dataloader"), device="cpu")
     return judged(seen, apart(seen, expected, TOLERANCE), learned(seen), capturable=capturable)
 
 
 def schedule(place: Place, name: str, params: Mapping[str, Any]) -> Line:
-    """Trains with a schedule on the device, and as the reference does."""
+    """Trains with a schedule on the device, and like the reference."""
     options: dict[str, Any] = {"params": {"lr": 0.05, "momentum": 0.9}, "schedule": component(name, **params)}
     (seen,) = place.train(small_case("fc", "sgd", **options))
     (expected,) = place.train(small_case("fc", "sgd", engine="dataloader", **options), device="cpu")
@@ -139,7 +139,7 @@ def precision(place: Place, name: Literal["float32", "tf32", "bf16"]) -> Line:
 def engine(
     place: Place, *, name: str, model: str, optimizer: str, params: Mapping[str, Any], schedule: str
 ) -> Line:
-    """Trains by an engine and by `resident` on the same device."""
+    """Trains with an engine and with `resident` on the same device."""
     options: dict[str, Any] = {"params": params, "schedule": component(schedule) if schedule else None}
     (expected,) = place.train(small_case(model, optimizer, engine="resident", **options))
     (seen,) = place.train(small_case(model, optimizer, engine=name, **options))
@@ -149,7 +149,7 @@ def engine(
 
 
 def stacked(place: Place, captured: bool) -> Line:
-    """Trains seeds at once and one by one, with dropout."""
+    """Trains seeds stacked and one by one, with dropout."""
     options: dict[str, Any] = {"seeds": (4, 0, 7)}
     (expected,) = place.train(small_case("fc-bn-dropout", engine="resident", **options))
     (seen,) = place.train(small_case("fc-bn-dropout", engine="stacked", **options))
@@ -161,13 +161,13 @@ def stacked(place: Place, captured: bool) -> Line:
 
 
 def misbehaving_model(place: Place, name: str, executor: ExecutorName, words: str) -> Line:
-    """Trains a model that misbehaves, and then an ordinary one by the same executor.
+    """Trains a model that misbehaves, then an ordinary one with the same executor.
 
     Args:
-        place: The place.
-        name: The model, of misbehaving.py.
-        executor: The executor.
-        words: What its error must speak of, words of which one is enough; empty where it must end well.
+        place: Setting of the try.
+        name: Name of the model in misbehaving.py.
+        executor: Name of the executor.
+        words: Words, one of which the error must contain; empty if the model must complete.
     """
     plugin = misbehaving.__name__
     bad = small_case(f"doctor-{name}")
@@ -205,11 +205,11 @@ def cpu_beside_gpu(place: Place) -> Line:
 
 
 CLOCKS_APART = 0.05
-"""How far our clock and CUDA's may be apart, relative; 1 ms beside."""
+"""Largest relative difference of our clock and CUDA's, besides 1 ms."""
 
 
 def clock(place: Place) -> Line:
-    """Holds our clock of an epoch against the events of CUDA."""
+    """Compares our clock of an epoch with CUDA events."""
     pairs: list[tuple[float, float]] = []
 
     def timed(epoch: Epoch) -> None:
@@ -237,11 +237,11 @@ def clock(place: Place) -> Line:
 
 
 GROWTH = 64 * 2**20
-"""Bytes by which memory may grow between the tenth part of the cases and the last."""
+"""Bytes by which memory may grow between a tenth of the cases and the last."""
 
 
 def memory(place: Place, cases: int) -> Line:
-    """Trains many small cases in one process, and looks whether its memory grows."""
+    """Trains many small cases in one process, and checks that its memory does not grow."""
     first, last = max(2, cases // 10), cases
     seen: dict[int, dict[str, int]] = {}
     many = (small_case(epochs=1, train_size=200, test_size=100, seeds=(seed,)) for seed in range(cases))
@@ -261,7 +261,7 @@ def memory(place: Place, cases: int) -> Line:
 
 
 def _memory(place: Place) -> dict[str, int]:
-    """Bytes: of this process on the host, of torch on the GPU, of the whole GPU."""
+    """Returns the bytes used by this process on the host, by torch on the GPU, and on the whole GPU."""
     found = {"host": _resident()}
     if place.on_cuda:
         index = torch.device(place.device).index
@@ -273,6 +273,6 @@ def _memory(place: Place) -> dict[str, int]:
 
 
 def _resident() -> int:
-    """Bytes that this process has in memory; 0 where that is not told."""
+    """Returns the resident bytes of this process; 0 if unknown."""
     statm = Path("/proc/self/statm")
     return int(statm.read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.is_file() else 0

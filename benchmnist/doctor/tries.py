@@ -1,4 +1,4 @@
-"""The list of the tries, without torch: what each proves, on which devices, and what to do where it fails."""
+"""List of the tries, without torch: statement to prove, devices, and remedy of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from benchmnist.doctor.lines import Part
 
 LIMIT = 300.0
-"""Seconds that a try may take, unless it says otherwise: on a GPU most of it is the first use of CUDA."""
+"""Default time limit of a try, in seconds: on a GPU, most of it is the first use of CUDA."""
 REPORT = "report this with the file from --json"
 
 
@@ -22,15 +22,15 @@ class Try:
     """A function of trials.py or speed.py, and its arguments.
 
     Attributes:
-        name: Short, for `--only`.
-        promise: What it proves.
-        trial: The function.
-        arguments: Its arguments, beside the place.
-        remedy: What to do where it fails.
-        limit: Seconds that it may take.
+        name: Short name for `--only`.
+        promise: Statement that it proves.
+        trial: Name of the function.
+        arguments: Arguments of the function, besides the place.
+        remedy: Advice if it fails.
+        limit: Time limit, in seconds.
         short: Whether it is part of the short form.
-        cuda: Whether it applies to NVIDIA's GPUs only.
-        part: The part of the examination.
+        cuda: Whether it applies to NVIDIA GPUs only.
+        part: Part of the examination.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Try:
 
     @property
     def call(self) -> str:
-        """The function that a process runs."""
+        """Function that a process runs."""
         return f"benchmnist.doctor.{'speed' if self.part == 'speed' else 'trials'}:make"
 
 
@@ -61,9 +61,9 @@ PARAMS: Mapping[str, Mapping[str, Any]] = {
     "rmsprop": {"lr": 1e-3},
     "sgd": {"lr": 0.1},
 }
-"""Parameters by which the optimizers learn in 32 steps, and do not magnify roundings."""
+"""Parameters with which the optimizers learn in 32 steps without magnifying roundings."""
 SHORT = ("fc-bn-dropout", "cnn", "adam", "muon", "linear-warmup-cosine", "bf16", "asserts-inline", "hoards-inline")
-"""The models, optimizers, schedules, precisions and misbehaving models of the short form."""
+"""Models, optimizers, schedules, precisions and misbehaving models of the short form."""
 GRAPHS = (
     ("fc", "adam", ""),
     ("fc", "rmsprop", "step"),
@@ -72,11 +72,11 @@ GRAPHS = (
     ("cnn", "rmsprop", ""),
     ("2c2d", "adamw", ""),
 )
-"""Models, optimizers and schedules that are captured and held against `resident`."""
+"""Models, optimizers and schedules that are captured and compared with `resident`."""
 
 
 def tries(*, short: bool) -> list[Try]:
-    """What `--device` tries, in order."""
+    """Returns the tries of `--device`, in order."""
     chosen = [*_suites(), *_components(), *_engines(), *_misbehaviour(), *_long_runs(short=short)]
     return [one for one in chosen if one.short or not short]
 
@@ -215,7 +215,7 @@ def _long_runs(*, short: bool) -> Iterator[Try]:
 
 
 def speed_tries() -> list[Try]:
-    """What `--speed` measures, in order: ten minutes at most."""
+    """Returns the measurements of `--speed`, in order: ten minutes at most."""
     return [
         Try(f"speed-{trial}", promise, trial, limit=limit, part="speed")
         for trial, promise, limit in (
