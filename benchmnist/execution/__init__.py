@@ -1,1 +1,1 @@
-"""Cases on their way through an executor, in which order, and who hears of it."""
+"""Feeds cases to an executor, in a good order, and informs the observers."""

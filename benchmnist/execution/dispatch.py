@@ -1,4 +1,4 @@
-"""Cases to an executor, what comes of them to whoever watches: nothing is told twice, nothing gets lost."""
+"""Feeds cases to an executor, and forwards each result to the observers exactly once."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ if TYPE_CHECKING:
 
 
 def called(result: CaseResult, case: Case) -> CaseResult:
-    """A result as that of a case which is trained the same, but may have another name and other expectations."""
+    """Returns a result as that of an equally trained case, whose name and expectations may differ."""
     result = result.model_copy(update={"case": case})
     return result.model_copy(update={"misses": missed(result)})
 
 
 class Observer:
-    """Is told what happens, as it happens: a display, a store. Override what you care for.
+    """Receives the events of a run, such as a display or a store does. Override the methods that you need.
 
-    Several cases may be in training at the same time; each is started before its first epoch, and ends once.
+    Several cases may be in training at the same time; each starts before its first epoch, and ends once.
     """
 
     def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:
-        """A run of these cases begins, in that folder; `work` is by case id."""
+        """Called when a run of a plan begins, in the folder `path`; `work` is by case id."""
 
     def case_started(self, case: Case) -> None:
-        """A case is about to be trained."""
+        """Called before the training of a case."""
 
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
-        """An epoch was trained and tested."""
+        """Called after an epoch was trained and tested."""
 
     def part_ended(self, result: CaseResult) -> None:
-        """Some of the trials of a case ended well, as `result` says; others of it have not."""
+        """Called when some trials of a case have completed, those in `result`, and others have not ended."""
 
     def case_ended(self, result: CaseResult) -> None:
-        """A case ended, in whatever way."""
+        """Called when a case has ended, in any way."""
 
 
 class _Ledger:
-    """What is known of a case while it is trained.
+    """State of a case in training.
 
     Attributes:
         case: The case.
-        waiting: How many of its tasks (the case with some of its seeds) no executor has taken.
-        running: How many are being executed.
-        parts: What came of those that ended.
-        epochs: Those that nobody has asked for yet. Of what is trained elsewhere they are those of the parts, so
-            that a trial that was begun anew is there once.
-        seen: By seed, what the epochs came to that have ended.
-        result: What came of the case.
+        waiting: Number of its tasks (the case with some of its seeds) that no executor has taken.
+        running: Number of its tasks in execution.
+        parts: Results of its ended tasks.
+        epochs: Epochs that have not been requested yet. If they were trained elsewhere, they come from the parts,
+            so that a restarted trial appears once.
+        seen: Results of the ended epochs, by seed.
+        result: Result of the case.
     """
 
     def __init__(self, case: Case, parts: Sequence[CaseResult]) -> None:
@@ -79,23 +79,23 @@ class _Ledger:
 
     @property
     def over(self) -> bool:
-        """Whether there is nothing to wait for."""
+        """Whether no task is waiting or running."""
         return self.running == 0 and (self.waiting == 0 or self.failed)
 
     def add(self, part: CaseResult, *, measured: bool = True) -> None:
-        """What came of a task; its epochs are still to be asked for where they were measured elsewhere."""
+        """Adds the result of a task, and queues its epochs if they were measured elsewhere."""
         self.parts.append(part)
         if measured:
             self.epochs += (MeasuredEpoch(trial.seed, epoch) for trial in part.trials for epoch in trial.epochs)
 
     def see(self, seed: int, epoch: EpochResult) -> None:
-        """An epoch has ended; one that has ended before, of a trial that was begun anew, is forgotten."""
+        """Records an ended epoch; that of a restarted trial replaces the earlier one."""
         seen = self.seen.setdefault(seed, [])
         del seen[epoch.epoch - 1 :]
         seen.append(epoch)
 
     def joined(self, side_by_side: int) -> CaseResult:
-        """The parts as one result, still called as the first of them."""
+        """Joins the parts into one result, with the name of the first."""
         first = next((part for part in self.parts if part.engine), self.parts[0])
         status = worst(part.status for part in self.parts)
         return first.model_copy(
@@ -115,7 +115,7 @@ class _Ledger:
         )
 
     def _where(self) -> tuple[str, ...]:
-        """A remark, if the trials were not all trained on the like: their times say less then."""
+        """Returns a remark if the trials were trained on different machines: their times are less comparable."""
         there = {part.environment.get("fingerprint"): part.environment for part in self.parts if part.environment}
         if len(there) <= 1:
             return ()
@@ -123,12 +123,12 @@ class _Ledger:
         return (f"trained on different machines: {'; '.join(sorted(names))}",)
 
     def interrupted(self) -> CaseResult:
-        """What was trained before an interruption."""
+        """Returns the result of the training before an interruption."""
         trials = self._trials("interrupted")
         return CaseResult(case=self.case, status="interrupted", trials=trials, started=self.started)
 
     def _trials(self, cut_short: Status) -> tuple[TrialResult, ...]:
-        """The trials that have ended, and of the others the epochs that have been seen."""
+        """Returns the ended trials, and the others with their ended epochs."""
         trials = {trial.seed: trial for part in self.parts for trial in part.trials}
         for seed, epochs in self.seen.items():
             diverged = not epochs[-1].metrics
@@ -140,10 +140,10 @@ class _Ledger:
 
 
 class _Queue:
-    """The tasks that nobody has taken; with several slots the longest is taken first.
+    """The waiting tasks; with several slots, the longest is taken first.
 
-    Left for later, a long one would be what the run ends with, in one slot, while the others idle. Longest first
-    is never worse than 4/3 of the best order (Graham 1969), if the seconds are right.
+    Otherwise the run could end with a long task in one slot while the others idle. Longest first is never worse
+    than 4/3 of the best order (Graham 1969), if the seconds are right.
     """
 
     def __init__(self) -> None:
@@ -154,7 +154,7 @@ class _Queue:
         return bool(self.heap)
 
     def add(self, ledger: _Ledger, task: Case, seconds: float, turn: int) -> None:
-        """What has an earlier turn is taken first."""
+        """Adds a task; tasks with an earlier turn are taken first."""
         heapq.heappush(self.heap, (turn, -seconds, self.places, ledger, task))
         self.places += 1
 
@@ -164,25 +164,24 @@ class _Queue:
 
 
 class Dispatcher:
-    """Stands between an executor, which trains in an order of its own, and a session, which asks case by case.
+    """Mediates between an executor, which trains in its own order, and a session, which requests case by case.
 
-    An executor that trains one thing at a time is given a case when it is asked for. One that has room for more
-    is given every trial by itself, those of the next cases too, so that it never waits; what comes early is
-    told to the observer at once, and kept until it is asked for.
+    An executor with one slot gets a case when the session requests it. One with several slots gets single trials,
+    also those of the next cases, so that it never waits; early results go to the observer at once, and wait for
+    their request.
 
-    What is trained in this process is run by the session, an epoch a round, and not measured before and replayed:
-    so `--benchmark-cprofile` profiles the training, and `--pdb` stops in it. Interleaved it is measured, since a
-    session asks case by case.
+    The session runs the epochs that are trained in this process, one per round, instead of a replay of measured
+    ones: so `--benchmark-cprofile` profiles the training, and `--pdb` stops in it. Interleaved epochs are measured
+    and replayed, since a session requests case by case.
 
     Args:
-        executor: Where the cases are executed.
-        observer: Is told what happens.
-        known: Results of cases that are not trained, by case id: their epochs are those that were measured then.
-        parts: The same of some of a case's trials: only the others are trained.
-        seconds: About how long an epoch of each case takes, by case id, in whatever unit; those trials are begun
-            first that take longest.
-        interleaved: Whether every case has its first seed trained before any has its second, so that a machine
-            that becomes slower or faster does so for all of them.
+        executor: Executor of the cases.
+        observer: Receiver of the events.
+        known: Results of cases that need no training, by case id, with their measured epochs.
+        parts: Results of some trials of a case; only its other trials are trained.
+        seconds: Approximate time of an epoch, by case id, in any unit; the longest trials start first.
+        interleaved: Whether every case trains its first seed before any trains its second, so that a change of
+            the machine's speed affects all of them.
     """
 
     def __init__(
@@ -206,14 +205,14 @@ class Dispatcher:
         self._in_session = False  # whether the session runs the epochs of the case that is trained
 
     def expect(self, cases: Sequence[Case]) -> None:
-        """Says which cases will be asked for, in that order, so that they can be begun before."""
+        """Announces the cases to be requested, in their order, so that they can start before."""
         if self.by_trial:
             self._ahead = [case for case in cases if case.id not in self.known]
 
     def epochs(self, case: Case) -> Generator[Epoch, None, CaseResult]:
-        """Each epoch of each seed, to be `run` before the next is asked for; returns the result of the case.
+        """Yields each epoch of each seed, to be `run` before the next one; returns the result of the case.
 
-        Trained elsewhere, the epochs of several seeds come in the order in which they end.
+        If they are trained elsewhere, the epochs of several seeds come in the order of their ends.
         """
         if case.id in self.known:
             for trial in self.known[case.id].trials:
@@ -232,7 +231,7 @@ class Dispatcher:
             self._next()
 
     def interrupt(self) -> None:
-        """Ends all that is being trained, and tells what was done of the cases that have not ended."""
+        """Stops all training, and reports the ended epochs of the unfinished cases."""
         unfinished = [ledger for ledger in self._ledgers.values() if ledger.started and ledger.result is None]
         self._stream, self._unreported = iter(()), None
         self._queue = _Queue()
@@ -258,7 +257,7 @@ class Dispatcher:
         return ledger
 
     def _tasks(self) -> Iterator[Case]:
-        """What the executor takes from, whenever it has room."""
+        """Yields tasks to the executor, whenever it has a free slot."""
         while self._queue:
             ledger, task = self._queue.take()
             ledger.waiting -= 1
@@ -278,7 +277,7 @@ class Dispatcher:
         self.observer.case_ended(ledger.result)
 
     def _next(self) -> None:
-        """Waits for the next thing to happen, wherever."""
+        """Waits for the next event of any task."""
         event = next(self._stream, None)
         if self._unreported is not None:
             (ledger, epoch), self._unreported = self._unreported, None

@@ -1,4 +1,4 @@
-"""About how long an epoch of each case will take: what the order of trials is chosen by."""
+"""Estimates the time of an epoch of each case, which determines the order of the trials."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchmnist.suites.cases import Case
 
 RUNS_READ = 10
-"""How many of the newest runs are looked through for a case."""
+"""Number of the newest runs to search for a case."""
 
 STEP, FLOPS = 5e-4, 2e11
 """Seconds that a step takes beside its arithmetic, and floating-point operations a second: of one core of the
@@ -25,10 +25,10 @@ machine in docs/performance.md. What they are elsewhere changes the estimates, b
 
 
 def epoch_seconds(cases: Sequence[Case], work: Mapping[str, Work], out: Path) -> dict[str, float]:
-    """By case id: as measured in an earlier run in `out`; else by the work of an epoch.
+    """Estimates the seconds of an epoch, by case id, from an earlier run in `out`, or from the work of an epoch.
 
-    The work is that of the preflight. It is scaled so that it fits the cases that were measured, if there are any;
-    a case of which neither is known is taken to be as long as the longest.
+    The work comes from the preflight, scaled to fit the measured cases, if any. A case for which neither is known
+    counts like the longest.
     """
     measured = _measured(cases, out)
     worked = {case_id: STEP * w.steps + w.flop / FLOPS for case_id, w in work.items()}
@@ -39,7 +39,7 @@ def epoch_seconds(cases: Sequence[Case], work: Mapping[str, Work], out: Path) ->
 
 
 def _measured(cases: Sequence[Case], out: Path) -> dict[str, float]:
-    """Mean seconds of an epoch's training in the newest run that has a case which does the same work."""
+    """Returns the mean training time of an epoch in the newest run that has a case with the same work."""
     found: dict[str, float] = {}
     for run in islice(reversed(runs_in(out)), RUNS_READ):
         for case in cases:
@@ -50,7 +50,7 @@ def _measured(cases: Sequence[Case], out: Path) -> dict[str, float]:
 
 
 def _same_work(result: CaseResult, case: Case) -> bool:
-    """Whether an epoch of a stored case was as long as one of this will be, on the same machine."""
+    """Tells whether an epoch of a stored case takes as long as one of this case, on the same machine."""
     of_the_work = {"seeds", "epochs", "init_seed", "evaluate_in", "expect"}
     there, here = ({k: v for k, v in c.deciding().items() if k not in of_the_work} for c in (result.case, case))
     return result.has_epochs and there == here

@@ -1,4 +1,4 @@
-"""Writes what happens in a run to its folder, as it happens."""
+"""Writes the events of a run to its folder."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class Recorder(Observer):
-    """Writes everything down before it passes it on to another observer.
+    """Writes every event before it forwards it to another observer.
 
     Attributes:
-        environment: The machine and the versions of the last case that ended.
-        ended: The results of the cases that ended.
-        error: Why a result could not be written; then training more is of no use.
+        environment: Machine and versions of the last ended case.
+        ended: Results of the ended cases.
+        error: Reason why a result could not be written, which makes further training useless.
     """
 
     def __init__(self, folder: RunFolder, record: RunRecord, observer: Observer, keys: Mapping[str, str]) -> None:
@@ -40,7 +40,7 @@ class Recorder(Observer):
         self.observer.run_started(plan, work, path)
 
     def known(self, result: CaseResult) -> None:
-        """Notes the result of a case that need not be trained."""
+        """Records the result of a case that needs no training."""
         self.ended.append(result)
         self.environment = result.environment or self.environment
         self.folder.write_case(result)  # under the name that it has now
@@ -76,7 +76,7 @@ class Recorder(Observer):
         return result
 
     def run_ended(self, *, interrupted: bool) -> None:
-        """Writes down how the run ended."""
+        """Records how the run ended."""
         whole = {result.id for result in self.ended if result.status != "interrupted"}
         lost = {case.id for case in self.record.plan} - whole
         failed = bool(lost) or any(result.failed or result.misses for result in self.ended)

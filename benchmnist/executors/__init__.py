@@ -1,9 +1,9 @@
-"""The executors: where cases are executed.
+"""Executors of cases.
 
-An executor is a context manager that is given tasks, and yields every epoch of theirs as it comes, then the
-result. What it yields is either an epoch still to be trained, which `run` then trains (inline), or one that was
-trained and measured elsewhere, whose `run` does nothing (a worker process). Whoever drives it calls `run` once on
-each and then reads `seconds`: one way to feed pytest-benchmark from anywhere.
+An executor is a context manager that takes tasks, and yields each of their epochs as it comes, then the result.
+An epoch is either still to be trained, by its `run` (inline), or was trained and measured elsewhere, and its `run`
+does nothing (a worker process). The caller calls `run` once on each and then reads `seconds`: one way to feed
+pytest-benchmark from anywhere.
 
 A Trainer (trainer.py) trains, here or in a worker process that LocalExecutor (local.py) starts. An executor
 that sends tasks to other machines has a LocalExecutor there to train them.
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 
 
 class Epoch(Protocol):
-    """An epoch of a trial, trained or to be trained."""
+    """An epoch of a trial, trained or still to be trained."""
 
     @property
     def seed(self) -> int:
-        """Of the trial."""
+        """Seed of the trial."""
         ...
 
     @property
     def seconds(self) -> float:
-        """How long its training took; known once it has run."""
+        """Training time in seconds; known once the epoch has run."""
         ...
 
     @property
     def result(self) -> EpochResult | None:
-        """What came of it; known at the latest when the next epoch is asked for."""
+        """Result of the epoch; known at the latest when the next epoch is requested."""
         ...
 
     def run(self) -> None:
-        """Trains it, if that is still to be done."""
+        """Trains the epoch, if it is still to be trained."""
 
 
 class Executor(Protocol):
@@ -56,47 +56,47 @@ class Executor(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many tasks it executes at the same time.
+        """Number of tasks that it executes at the same time.
 
-        With more than one it is given every trial by itself, the longest first; with one, a whole case at a time.
+        With more than one slot, a task is a single trial, the longest first; with one, a whole case.
         """
         ...
 
     def __enter__(self) -> Self:
-        """Starts what it needs."""
+        """Starts the resources of the executor."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends what it started, at once, also in the middle of a task."""
+        """Stops these resources at once, even in the middle of a task."""
 
     def execute(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, Epoch | CaseResult]]:
-        """Takes a task whenever it has room; yields, each with its task, the epochs and at last the result.
+        """Takes a task whenever a slot is free; yields its epochs and finally its result, each with the task.
 
-        The epochs of a task come in order; those of several tasks in any. Where a machine went away in the middle
-        of a task, it may be begun anew, elsewhere, and its epochs come again from the first. A task that failed,
-        for whatever reason, has a result that says so. It may be called again when it has ended, or was closed:
-        closed, it ends what is being trained.
+        The epochs of a task come in order; those of several tasks in any order. If a machine disappears in the
+        middle of a task, the task may restart elsewhere, and its epochs come again from the first. A failed task
+        has a result with its error. `execute` may be called again when its generator has ended or was closed;
+        closing it stops the training.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """What an executor has to know beside the cases.
+    """Settings of an executor, besides the cases.
 
     Attributes:
-        device: As `resolve_device` takes it: `cpu`, `cuda:0`.
-        data_root: Where datasets are kept.
-        run_folder: Where checkpoints and logs go.
-        checkpoints: Whether the weights of each trial are kept.
-        block: Plugins to leave out.
-        jobs: How many trials at the same time; None leaves it to the executor.
-        trials: How many there are in all.
-        timeout: Seconds that a case may take, with all its trials; None lets it take what it takes.
-        gpus: How many GPUs there are to train on; with one it is that of `device`.
-        plugins: Modules to load as plugins, beside what is installed.
-        versions: Of what decides results, (name, version): a worker that has another refuses to train.
+        device: Device for `resolve_device`: `cpu`, `cuda:0`.
+        data_root: Folder of the datasets.
+        run_folder: Folder of checkpoints and logs.
+        checkpoints: Whether to keep the weights of each trial.
+        block: Plugins to exclude.
+        jobs: Number of trials at the same time; None lets the executor decide.
+        trials: Total number of trials.
+        timeout: Time limit of a case with all its trials, in seconds; None for no limit.
+        gpus: Number of GPUs to train on; a single one is that of `device`.
+        plugins: Modules to load as plugins, besides the installed ones.
+        versions: (name, version) of everything that decides results; a worker with others refuses to train.
     """
 
     device: str
@@ -114,11 +114,11 @@ class Workplace:
 
 @dataclass(frozen=True)
 class Farewell:
-    """The last thing that a process says which cannot train any more, since the device is broken in it.
+    """Last message of a process that can no longer train because the device is broken in it.
 
     Attributes:
-        reason: What happened.
-        result: What came of the task; None where it has to be executed again, elsewhere and without graphs.
+        reason: Cause of the failure.
+        result: Result of the task; None if the task must be executed again, in another process and without graphs.
     """
 
     reason: str
@@ -126,24 +126,24 @@ class Farewell:
 
 
 class Deadlines:
-    """When each case has to have ended: so long after its first trial began."""
+    """Deadlines of the cases: a fixed time after the start of their first trial."""
 
     def __init__(self, seconds: float | None) -> None:
         self.seconds = seconds
         self.ends: dict[str, float] = {}  # by case id, on the monotonic clock
 
     def begin(self, task: Case) -> None:
-        """A trial of a case begins."""
+        """Records the start of a trial."""
         if self.seconds is not None:
             self.ends.setdefault(task.id, time.monotonic() + self.seconds)
 
     def left(self, tasks: Iterable[Case]) -> float | None:
-        """Seconds until the first of those tasks has to have ended; None where none has to."""
+        """Returns the seconds until the first deadline of the tasks; None without a deadline."""
         ends = [self.ends[task.id] for task in tasks if task.id in self.ends]
         return max(0.0, min(ends) - time.monotonic()) if ends else None
 
     def overdue(self, task: Case) -> CaseResult | None:
-        """What became of a task that should have ended; None if it may go on."""
+        """Returns the result of a task beyond its deadline; None before it."""
         if self.seconds is None or self.left([task]) != 0.0:
             return None
         why = f"stopped after {self.seconds:g} s, before it had finished (--timeout)"
@@ -151,11 +151,11 @@ class Deadlines:
 
 
 def build_executor(spec: ExecutorSpec, workplace: Workplace, given: Mapping[str, Any] | None = None) -> Executor:
-    """An executor, with its options as they are given; else as the environment says them; else as they are.
+    """Builds an executor with the given options; others come from the environment, or are the default.
 
     Raises:
-        UnknownNameError: if it has no such option.
-        BenchmnistError: if an option cannot be read, or the executor cannot do what it is asked for.
+        UnknownNameError: if the executor has no such option.
+        BenchmnistError: if an option cannot be read, or the executor does not support the settings.
     """
     given = given or {}
     names = [option.name for option in spec.options]

@@ -1,4 +1,4 @@
-"""How the cores of a processor, and the GPUs, are shared out among worker processes."""
+"""Distributes the cores of a processor, and the GPUs, among worker processes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from benchmnist.training.gpus import multi_process_service
 
 @dataclass(frozen=True)
 class Share:
-    """What one worker has for itself.
+    """Share of one worker.
 
     Attributes:
-        threads: How many threads torch may use.
-        cpus: The logical processors that it is kept on; none where it is not.
-        gpu: CUDA_VISIBLE_DEVICES for it; None where it sees those that we see.
+        threads: Number of threads that torch may use.
+        cpus: Logical processors that the worker is pinned to; empty if it is not pinned.
+        gpu: CUDA_VISIBLE_DEVICES of the worker; None to inherit ours.
     """
 
     threads: int
@@ -28,14 +28,14 @@ class Share:
 
 
 def auto_jobs(device: str, trials: int, gpus: int = 1) -> int:
-    """How many trials to train at the same time: on a CPU one a core, elsewhere one a GPU."""
+    """Returns how many trials to train at the same time: one per core on a CPU, one per GPU elsewhere."""
     return max(1, min(trials, available_threads() if device == "cpu" else gpus))
 
 
 def shares(jobs: int, gpus: int = 1) -> list[Share]:
-    """The cores, in so many equal shares; where there are fewer cores than that, one thread each, wherever.
+    """Divides the cores into equal shares; with fewer cores than jobs, each share is one unpinned thread.
 
-    Of several GPUs each worker has one, in turn; with more workers than GPUs some share theirs.
+    If the machine has several GPUs, each worker has one, in turn; with more workers than GPUs, some share a GPU.
     """
     threads = max(1, available_threads() // jobs)
     cores = _cores()
@@ -50,7 +50,7 @@ def shares(jobs: int, gpus: int = 1) -> list[Share]:
 
 
 def taking_turns(device: str, jobs: int, gpus: int) -> str:
-    """What has to be said of the times where several workers share a GPU; nothing where none do."""
+    """Returns a warning about times if several workers share a GPU; else nothing."""
     if not device.startswith("cuda") or jobs <= gpus or multi_process_service(os.environ):
         return ""
     return (
@@ -60,7 +60,7 @@ def taking_turns(device: str, jobs: int, gpus: int) -> str:
 
 
 def _cores() -> list[tuple[int, ...]]:
-    """The logical processors of each core that there is for us; none where no process can be kept on one."""
+    """Returns the logical processors of each usable core; empty if processes cannot be pinned."""
     if not hasattr(os, "sched_setaffinity"):  # macOS, Windows
         return []
     cores: dict[str, list[int]] = {}

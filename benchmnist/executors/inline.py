@@ -1,4 +1,4 @@
-"""The executor `inline`: trains in the same process, as long as the device works in it."""
+"""The executor `inline`: trains in this process, as long as the device works in it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class InlineExecutor:
-    """The simplest: a debugger stops in it, a profiler sees it, and nothing is started.
+    """The simplest executor: debuggers and profilers work in it, and it starts no process.
 
-    A GPU may be broken for a process, by an error on it or by a capture that failed. What is left is then trained
-    in a worker process.
+    A GPU error or a failed capture may break the GPU for this process. The remaining cases are then trained in a
+    worker process.
 
     Raises:
-        BenchmnistError: if it is to do several things at the same time, or to end what takes too long.
+        BenchmnistError: if the settings have several jobs or a timeout.
     """
 
     slots = 1
@@ -69,7 +69,7 @@ class InlineExecutor:
                 yield from self.elsewhere.execute(iter([task]))
 
     def _train(self, task: Case, no_graph: str = "") -> Iterator[tuple[Case, Epoch | CaseResult]]:
-        """Trains here."""
+        """Trains in this process."""
         for step in self.trainer.train(task, no_graph):
             if self.trainer.broken:
                 self.elsewhere = LocalExecutor(self.workplace)

@@ -1,8 +1,8 @@
-"""The executor `local`: long-lived worker processes train, while this one draws and stores.
+"""The executor `local`: long-lived worker processes train, while this process displays and stores.
 
-They speak in pickles over their standard input and output. A pipe ends when the other side does, so neither waits
-for a dead one: a worker that dies costs its task, and the next task gets a new worker; where
-the parent dies its workers end at once.
+They exchange pickles over their standard input and output. A pipe ends with its other side, so neither side waits
+for a dead one: a worker that dies loses its task, and the next task gets a new worker; if the parent dies, its
+workers end at once.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
     from benchmnist.suites.cases import Case
 
 WORKER_LOG = "worker.log"
-"""What the workers, and what they train, printed: in the run folder; `worker-2.log` for the second, and so on."""
+"""Log of the output of the first worker, in the run folder; that of the second is `worker-2.log`, and so on."""
 
 
 LAST_WORDS = 2.0
-"""Seconds that the pipe of a worker that has died may take to end; a process that it started may keep it open."""
+"""Seconds to wait for the pipe of a dead worker to end; a process that it started may keep it open."""
 
 Inbox = queue.SimpleQueue[tuple["Worker", object]]
 
 
 class LocalExecutor:
-    """Starts a worker when a task comes and none is idle, up to `slots` of them.
+    """Starts up to `slots` workers, each when a task comes and no worker is idle.
 
-    With several, each has a share of the processor's cores to itself, and as many threads: at the size of MNIST
-    processes of one thread each train more than threads that share a matrix. And each has a GPU to itself, where
-    there are enough of them.
+    Each of several workers has its own share of the cores, and as many threads: at the size of MNIST, processes of
+    one thread each train more than threads that share a matrix. Each also has its own GPU, if the machine has
+    enough.
 
     Args:
-        workplace: What it has to know.
-        log: Where what the workers print goes, instead of the run folder's worker.log.
-        environment: Variables of the workers that are not as they are here.
+        workplace: Settings.
+        log: File for the output of the workers, instead of worker.log in the run folder.
+        environment: Environment variables to change in the workers.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class LocalExecutor:
                 self._end(worker)
 
     def _hand_out(self, tasks: Iterator[Case]) -> None:
-        """A task to each worker that has none, as long as there are any."""
+        """Gives a task to each idle worker, while tasks are left."""
         for slot in range(self.slots):
             if self.workers.get(slot) in self.busy:
                 continue
@@ -111,14 +111,14 @@ class LocalExecutor:
                 self.deadlines.begin(task)
 
     def _overdue(self) -> Iterator[tuple[Case, CaseResult]]:
-        """Ends what has taken too long."""
+        """Stops the tasks beyond their deadline, and yields their results."""
         for worker, task in [*self.busy.items()]:
             if (result := self.deadlines.overdue(task)) is not None:
                 self._end(worker)
                 yield task, result
 
     def _heard(self) -> Iterator[tuple[Case, Epoch | CaseResult]]:
-        """What the next worker says; nothing, if it is time to look at the clock."""
+        """Yields the next message of any worker; nothing if a deadline comes first."""
         if not self.busy:
             return
         try:
@@ -158,7 +158,7 @@ class LocalExecutor:
 
 
 class Worker:
-    """A worker process, and the thread that listens to it while it has a task."""
+    """A worker process, with the thread that reads its messages while it has a task."""
 
     def __init__(self, workplace: Workplace, log: Path, share: Share | None, variables: Mapping[str, str]) -> None:
         self.log, self.said_before, self.no_graph = log, 0, ""
@@ -190,7 +190,7 @@ class Worker:
         self._say(workplace)
 
     def begin(self, task: Case, no_graph: str, inbox: Inbox) -> None:
-        """Hands it a task; its answers go into the inbox, the last a result or a Farewell, or None if it dies."""
+        """Starts a task; messages go to the inbox, the last of them a result, a Farewell, or None if it dies."""
         self.said_before, self.no_graph, self.inbox = self.log.stat().st_size, no_graph, inbox
         self._say((task, no_graph))
 
@@ -207,7 +207,7 @@ class Worker:
         self.listener.start()
 
     def _watch(self) -> None:
-        """Notices that it has died, also where a process that it started keeps its pipe open."""
+        """Notices the death of the worker, even if a process that it started keeps its pipe open."""
         self.process.wait()
         if self.listener is not None:
             self.listener.join(LAST_WORDS)
@@ -220,7 +220,7 @@ class Worker:
             self.words.flush()
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """Kills the worker at once."""
         if hasattr(os, "killpg"):  # and whatever it has started
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -234,7 +234,7 @@ class Worker:
             self.words.close()
 
     def epitaph(self) -> str:
-        """How it died, and what was said in its last task."""
+        """Describes how the worker died, with the output of its last task."""
         code = self.process.wait()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         said = self.log.read_bytes()[self.said_before :].decode("utf-8", "replace").strip()

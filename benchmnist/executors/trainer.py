@@ -1,4 +1,4 @@
-"""What trains, in whatever process it stands: an executor calls it, here or in a worker."""
+"""Trains cases for an executor, in this process or in a worker."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def _current_folder() -> str:
-    """The current folder; empty where it is deleted."""
+    """Returns the current folder; empty if it was deleted."""
     try:
         return str(Path.cwd())
     except OSError:
@@ -38,7 +38,7 @@ def _current_folder() -> str:
 
 
 def _moved_back(folder: str) -> str:
-    """Changes back to a folder; says so, if it was another."""
+    """Changes back to a folder; returns a remark if the current one was another."""
     if not folder or _current_folder() == folder:
         return ""
     try:
@@ -49,10 +49,10 @@ def _moved_back(folder: str) -> str:
 
 
 class Trainer:
-    """Trains tasks, one after the other, with the datasets and the plugins that there are.
+    """Trains tasks, one after the other, with the installed datasets and plugins.
 
     Attributes:
-        broken: Why the device cannot be used in this process any more; empty as long as it can.
+        broken: Reason why the device no longer works in this process; empty while it works.
     """
 
     def __init__(self, workplace: Workplace) -> None:
@@ -65,19 +65,19 @@ class Trainer:
         self._before = leftovers()
 
     def _left_behind(self) -> str:
-        """Names what a case left in this process that would change the next ones."""
+        """Names changes that a case left in this process, and that would affect the next cases."""
         return " and ".join(name for name, state in leftovers().items() if state != self._before[name])
 
     def train(self, case: Case, no_graph: str = "") -> Iterator[Epoch | CaseResult]:
-        """Yields the epochs of a case, each to be run before the next; and its result, whatever goes wrong.
+        """Yields the epochs of a case, each to be run before the next, and its result, even after an error.
 
         Args:
             case: The case.
-            no_graph: Why its steps must not be captured; empty where they may be.
+            no_graph: Reason why its steps must not be captured; empty if they may be.
 
         Raises:
-            CaptureError: if a step could not be captured, and that was not noticed before. The case has to be
-                trained again, without, and in another process.
+            CaptureError: if a capture failed that was not refused before. The case must be trained again without
+                graphs, in another process.
         """
         try:
             self._require_versions(case)
@@ -102,17 +102,17 @@ class Trainer:
             yield result.model_copy(update={"remarks": tuple(remarks)}).printable()
 
     def session(self) -> DeviceSession:
-        """The device, made ready when the first case is trained.
+        """Returns the device, initialised for the first case.
 
         Raises:
-            DeviceError: if it cannot be used.
+            DeviceError: if the device cannot be used.
         """
         if self._session is None:
             self._session = DeviceSession(self.device)
         return self._session
 
     def measure(self, case: Case, no_graph: str = "") -> Iterator[MeasuredEpoch | CaseResult]:
-        """As `train`, and runs the epochs: yields each when all is known of it."""
+        """Trains like `train`, runs the epochs, and yields each with its result."""
         trained: Epoch | None = None
         for step in self.train(case, no_graph):
             if trained is not None and trained.result is not None:
@@ -124,10 +124,10 @@ class Trainer:
                 trained = step
 
     def _require_versions(self, case: Case) -> None:
-        """What is here has to be what the case was planned with.
+        """Checks that the versions here are those of the plan.
 
         Raises:
-            PluginError: if anything is of another version.
+            PluginError: if a version differs.
         """
         planned = dict(self.workplace.versions)
         here = {name: public_version(name) for name in planned}

@@ -1,7 +1,7 @@
 """A worker process of the executor `local`: `python -m benchmnist.executors.worker [CPU,CPU,...]`.
 
-Reads a pickled Workplace, then tasks, from standard input; for each task writes its epochs and its result. Where
-the device is broken, in this process, it writes a Farewell and ends.
+Reads a pickled Workplace, then tasks, from standard input; writes the epochs and the result of each task. If the
+device is broken in this process, it writes a Farewell and ends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmnist.runs.results import CaseResult
 
 
 def main() -> None:
-    """Trains what it is told to, until there is nobody left to tell it."""
+    """Trains tasks from standard input until it ends."""
     if len(sys.argv) > 1:  # the threads that torch starts later stay where this one is
         os.sched_setaffinity(0, map(int, sys.argv[1].split(",")))
     # What a model prints must not end up among the pickles: from here on standard output is standard error.
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _listen(there: BinaryIO, words: queue.SimpleQueue[object]) -> None:
-    """Takes in what is said, also while something is trained; where nobody is left, it is trained for nobody."""
+    """Reads messages, even during a training; ends the process when its parent has died."""
     while True:
         try:
             words.put(pickle.load(there))

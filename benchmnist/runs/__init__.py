@@ -1,1 +1,1 @@
-"""What a run leaves: results, their files, and the folders of runs."""
+"""Results of a run, their files, and the folders of runs."""

@@ -1,4 +1,4 @@
-"""The runs that there are: listed, searched for results, removed."""
+"""Lists the stored runs, searches them for results, and removes them."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run, as a list of runs shows it.
+    """A run in a list of runs.
 
     Attributes:
-        path: Its folder.
-        suite: The name of its suite.
-        status: As in its record; `killed`, where that says `running` and nobody writes it; `damaged`.
-        started: UTC, ISO 8601; None where its record cannot be read.
-        done: How many cases have ended with a figure.
-        planned: How many there are in all.
-        best: The highest mean accuracy of its cases after their last epochs in %, and the case.
-        bytes: What its folder takes.
+        path: Folder of the run.
+        suite: Name of its suite.
+        status: Status in its record; `killed` if the record has `running` and no process writes it; `damaged`.
+        started: UTC, ISO 8601; None if its record cannot be read.
+        done: Number of cases that ended with a figure.
+        planned: Total number of cases.
+        best: Highest mean accuracy of its cases after their last epochs, in %, and the case.
+        bytes: Size of its folder.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class StoredRun:
 
 
 def stored_runs(out: Path) -> list[StoredRun]:
-    """The runs in a folder of runs, the newest first."""
+    """Returns the runs in a folder of runs, the newest first."""
     return [_stored(path) for path in reversed(runs_in(out))]
 
 
@@ -76,7 +76,7 @@ def _stored(path: Path) -> StoredRun:
 
 
 def earlier_results(out: Path, keys: Collection[str]) -> dict[str, tuple[CaseResult, Path]]:
-    """Of those keys the newest results that the runs in `out` have, each with its run; none that is damaged."""
+    """Returns the newest undamaged result for each key in the runs of `out`, with its run."""
     found: dict[str, tuple[CaseResult, Path]] = {}
     for run in reversed(runs_in(out)):
         if len(found) == len(keys):
@@ -88,10 +88,10 @@ def earlier_results(out: Path, keys: Collection[str]) -> dict[str, tuple[CaseRes
 
 
 def taken_over(result: CaseResult, case: Case, folder: RunFolder, source: Path) -> CaseResult:
-    """A result of the run in `source` as that of a case, which may be called otherwise, of the run in `folder`.
+    """Returns a result of the run in `source` as that of a case of the run in `folder`, possibly renamed.
 
-    If it is another run, the result says so. The weights that were kept are copied to a name that has the key in
-    it: whatever is trained under the old name, or the new one, is written elsewhere.
+    If it is another run, the result names it. Stored weights are copied to a file name that contains the key, so
+    that later trainings under the old or the new name do not overwrite them.
 
     Raises:
         StoreError: if the weights cannot be copied.
@@ -111,15 +111,15 @@ def taken_over(result: CaseResult, case: Case, folder: RunFolder, source: Path) 
 
 
 def size_of(path: Path) -> int:
-    """Bytes that the files in a folder take."""
+    """Returns the total size of the files in a folder, in bytes."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
 def remove_run(path: Path) -> None:
-    """Removes a run folder; one that is removed half-way is no run any more.
+    """Removes a run folder; a partly removed one is no longer a run.
 
     Raises:
-        StoreError: if somebody writes it, or it cannot be removed.
+        StoreError: if a process writes to it, or it cannot be removed.
     """
     try:
         with RunFolder(path).lock():

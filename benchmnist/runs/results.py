@@ -1,4 +1,4 @@
-"""What came out: EpochResult < TrialResult < CaseResult < RunResult. Frozen, and strict JSON on disk."""
+"""Results: EpochResult < TrialResult < CaseResult < RunResult. Frozen, and strict JSON on disk."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from benchmnist.metrics import Metric
 
 SCHEMA = 3
-"""The number of the format of run.json and cases/*.json.
+"""Number of the format of run.json and cases/*.json.
 
-1: the first. 2: files have a checksum; cases have a key, and say which earlier run they were taken from.
-3: what an epoch was evaluated to is a dict of metrics.
+1: the first. 2: files have a checksum; cases have a key and the earlier run that they were taken from.
+3: the figures of an epoch's evaluation are a dict of metrics.
 """
 
 Status = Literal["completed", "diverged", "failed", "crashed", "timed out", "interrupted"]
-"""`failed` raised, `crashed` took its process with it, `timed out` was ended because it took too long."""
+"""`failed` raised an exception, `crashed` ended its process, `timed out` was stopped at its time limit."""
 
 FAILURES = frozenset({"failed", "crashed", "timed out"})
 
