@@ -1,4 +1,4 @@
-"""What the person sees while a run goes on: a live display on a terminal, plain lines elsewhere."""
+"""Progress of a run: a live display on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def show_run(run: RunResult, console: Console, view: View | None = None) -> None:
-    """The comparison table of a run, the last line of each failure, and what was missed."""
+    """Prints the comparison table of a run, the last line of each failure, and missed expectations."""
     console.print(Text(run.record.title, style="bold"))
     console.print(
         ComparisonTable(summarise_all(run.cases), view) if run.cases else "no case has finished", crop=False
@@ -58,7 +58,7 @@ def show_run(run: RunResult, console: Console, view: View | None = None) -> None
 
 
 def show_findings(run: RunResult, console: Console, about: re.Pattern[str] | None = None) -> None:
-    """What can be said of a run, a sentence each; only those that have a match of `about`."""
+    """Prints the findings of a run; with `about`, only those that match."""
     from rich.table import Table
 
     found = [finding for finding in findings(run) if about is None or about.search(finding.text)]
@@ -73,16 +73,16 @@ def show_findings(run: RunResult, console: Console, about: re.Pattern[str] | Non
 
 
 def make_display(*, verbose: bool) -> Display:
-    """A live display if standard error is a terminal, else plain lines."""
+    """Returns a live display if standard error is a terminal, else plain lines."""
     console = progress_console()
     return LiveDisplay(console, verbose=verbose) if console.is_terminal else Display(console, verbose=verbose)
 
 
 class Display(Observer):
-    """Plain lines: no control codes, each said once.
+    """Prints plain lines without control codes, each once.
 
     Attributes:
-        path: The run folder, once there is one.
+        path: Run folder, once it exists.
     """
 
     def __init__(self, console: Console, *, verbose: bool) -> None:
@@ -123,26 +123,26 @@ class Display(Observer):
         self.running.discard(result.id)
 
     def whose(self, case: Case) -> str:
-        """What a line about a case begins with: nothing, where it can only be of the case last begun."""
+        """Returns the prefix of a line about a case; empty if only the last started case can be meant."""
         return " " if self.running == {case.id} else f"  {case.id}:"
 
     def notebook_lines(self, case: Case, result: EpochResult) -> None:
-        """As the notebook prints them, once the clock has stopped."""
+        """Prints losses like the notebook, once the clock has stopped."""
         steps = result.step_losses[-1][0]
         for step, loss in result.step_losses:
             self.say(f"Epoch [{result.epoch}/{case.epochs}], Step [{step}/{steps}], Loss: {loss:.4f}")
 
     def say(self, line: str) -> None:
-        """One line."""
+        """Prints a line."""
         self.console.print(Text(line), soft_wrap=True)
 
     def summaries(self) -> list[Summary]:
-        """Of the cases that have ended."""
+        """Returns the summaries of the ended cases."""
         return summarise_all(self.ended)
 
 
 class LiveDisplay(Display):
-    """Overall progress with the time left, the case in training, and the table as it grows."""
+    """Shows overall progress with the remaining time, the cases in training, and the growing table."""
 
     def __init__(self, console: Console, *, verbose: bool) -> None:
         super().__init__(console, verbose=verbose)
@@ -217,12 +217,12 @@ class LiveDisplay(Display):
         self.draw()
 
     def count(self, case: Case, epochs: int) -> None:
-        """So many more epochs of a case need not be waited for."""
+        """Advances the progress by a number of epochs of a case."""
         self.counted[case.id] += epochs
         self.progress.advance(self.overall, epochs * self.weights[case.id])
 
     def draw(self) -> None:
-        """Puts the newest on the screen; of a long table, the last rows that there is room for."""
+        """Updates the screen; of a long table, it shows the last rows that fit."""
         parts: list[RenderableType] = [self.progress]
         lines = self.workers(max(2, self.console.height // 3)) or [""]
         parts += [Text(line, style="cyan", no_wrap=True, overflow="ellipsis") for line in lines]
@@ -231,14 +231,14 @@ class LiveDisplay(Display):
         self.live.update(Group(*parts), refresh=True)
 
     def workers(self, room: int) -> list[str]:
-        """A line for each trial in training; of more than there is room for, the last says how many."""
+        """Returns a line for each trial in training; if they do not fit, the last line counts the others."""
         lines = [*self.current.values()]
         if len(lines) <= room:
             return lines
         return [*lines[: room - 1], f"… and {len(lines) - room + 1} more in training"]
 
     def table(self, lines: int) -> RenderableType:
-        """The last rows that there is room for below so many lines; rendered once for what it shows."""
+        """Returns the last rows that fit below a number of lines; rendered once per content."""
         shown = (len(self.ended), lines, self.console.size)
         if shown != self.shown:
             summaries = self.summaries()
@@ -251,7 +251,7 @@ class LiveDisplay(Display):
 
 
 def _epoch(case: Case, seed: int, result: EpochResult) -> str:
-    """An epoch in one line."""
+    """Formats an epoch in one line."""
     where = f"seed {seed}, epoch {result.epoch}/{case.epochs}"
     figure = result.figure(case.primary)
     tested = "diverged" if figure is None else f"{case.primary.name} {case.primary.text(figure)}"
@@ -259,7 +259,7 @@ def _epoch(case: Case, seed: int, result: EpochResult) -> str:
 
 
 def _verdict(summary: Summary) -> str:
-    """A case in one line."""
+    """Formats a case in one line."""
     primary = summary.result.case.primary
     figure = summary.figures.get(primary.key)
     if figure is None:

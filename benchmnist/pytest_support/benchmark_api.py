@@ -1,6 +1,6 @@
-"""All use of what pytest-benchmark does not document. Its tests are the contract that a new version has to keep.
+"""All uses of undocumented parts of pytest-benchmark. The tests are the contract for its new versions.
 
-Documented, and used elsewhere: `pedantic`, the marker's `timer`, `group` and `warmup`, `extra_info`, the hooks.
+Other modules use documented parts: `pedantic`, the marker's `timer`, `group` and `warmup`, `extra_info`, hooks.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ if TYPE_CHECKING:
 
 
 def name(benchmark: Any, param: str, params: dict[str, str]) -> None:
-    """Sets what `--benchmark-group-by=param` and `=param:NAME` group by; else only parametrized tests have it."""
+    """Sets the values for `--benchmark-group-by=param` and `=param:NAME`, as for parametrized tests."""
     benchmark.param, benchmark.params = param, params
 
 
 def mark_error(benchmark: Any, *, failed: bool = True) -> None:
-    """Says whether a benchmark is kept out of the results.
+    """Marks a benchmark as failed, which keeps it out of the results, or as fine.
 
-    pytest-benchmark does not notice a BaseException such as Ctrl-C, and takes the end of a case with fewer rounds
-    than planned for an error.
+    pytest-benchmark ignores a BaseException such as Ctrl-C, and treats the end of a case with fewer rounds than
+    planned as an error.
     """
     benchmark.has_error = failed
 
 
 def makes_a_profile(benchmark: Any) -> bool:
-    """Whether --benchmark-cprofile asks for one round more than there are."""
+    """Tells whether --benchmark-cprofile requests an additional round."""
     return bool(getattr(benchmark, "cprofile", None))
 
 
 def keep_rounds(benchmark: Any, seconds: Sequence[float]) -> None:
-    """Replaces the rounds of a benchmark that were measured; with --benchmark-disable there are none."""
+    """Replaces the measured rounds of a benchmark, which has none with --benchmark-disable."""
     if benchmark.stats is not None:
         benchmark.stats.stats.data[:] = seconds
 
 
 class _Node:
-    """As much of an item as pytest-benchmark's fixture looks at."""
+    """The part of an item that the fixture of pytest-benchmark uses."""
 
     def __init__(self, nodeid: str) -> None:
         self.nodeid, self.name = nodeid, nodeid.partition("::")[2]
 
 
 def replay(config: pytest.Config, nodeid: str, measured: dict[str, Any]) -> None:
-    """Feeds measured epochs to pytest-benchmark through its own fixture, with a clock that shows them."""
+    """Feeds measured epochs to pytest-benchmark through its own fixture, with a clock that replays them."""
     from pytest_benchmark.fixture import BenchmarkFixture
     from pytest_benchmark.utils import NameWrapper
 

@@ -1,4 +1,4 @@
-"""Our own pytest session: `benchmnist run` trains in one, in which nothing of the user's own pytest has a say."""
+"""The pytest session of `benchmnist run`, independent of the user's own pytest configuration."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def collect(plan: Plan, keyword: str) -> list[str]:
-    """The ids of the cases that pytest's own `-k` selects.
+    """Returns the ids of the cases that pytest's `-k` selects.
 
     Raises:
-        BenchmnistError: if it selects none, or is no such expression.
+        BenchmnistError: if it selects none, or is not a valid expression.
     """
     bridge = _Bridge(Harness(plan))
     output = io.StringIO()
@@ -65,7 +65,7 @@ def train(harness: Harness, recorder: Recorder, path: Path) -> bool:
 
 
 def _pytest(plan: Plan, bridge: _Bridge, output: io.TextIOBase, *arguments: str) -> int:
-    """One pytest session on the suite's file, in which nothing of the user's own pytest has a say."""
+    """Runs a pytest session on the suite file, independent of the user's own pytest configuration."""
     suite = Path(plan.suite.file).resolve()
     ini = resources.files("benchmnist.pytest_support") / "pytest.ini"
     fixed = [
@@ -88,7 +88,7 @@ def _pytest(plan: Plan, bridge: _Bridge, output: io.TextIOBase, *arguments: str)
 
 
 def _rootdir(suite: Path) -> Path:
-    """The nearest folder above with a pyproject.toml; else the suite's own."""
+    """Returns the nearest parent folder with a pyproject.toml; else the suite's own folder."""
     return next((folder for folder in suite.parents if (folder / "pyproject.toml").is_file()), suite.parent)
 
 
@@ -102,7 +102,7 @@ def _without_environment(*names: str) -> Iterator[None]:
 
 
 class _Bridge:
-    """Hands the harness to the session, and the environment to pytest-benchmark."""
+    """Plugin that passes the harness to the session, and the environment to pytest-benchmark."""
 
     def __init__(self, harness: Harness, recorder: Recorder | None = None) -> None:
         self.harness, self.recorder = harness, recorder
@@ -115,7 +115,7 @@ class _Bridge:
         self.collected = [item.name for item in session.items]
 
     def pytest_runtest_logfinish(self) -> None:
-        """Ends the session where a result cannot be stored: training more of them is of no use."""
+        """Ends the session if a result cannot be stored, which makes further training useless."""
         if self.recorder is not None and self.recorder.error is not None:
             raise pytest.exit.Exception(str(self.recorder.error))
 

@@ -1,4 +1,4 @@
-"""What a session runs, and how a plain pytest run comes by it. Only pytest is imported at the top."""
+"""The harness of a session, and its construction in a plain pytest run. Only pytest is imported at the top."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ OPTIONS = {
     "jobs": "number of trials to train at the same time; by default 1 on this machine",
 }
 SHARED = ("device",)
-"""Those whose environment variable is that of `benchmnist run`, too."""
+"""Options that share the environment variable of `benchmnist run`."""
 
 
 @dataclass(frozen=True)
 class Harness:
-    """What a session runs. `benchmnist run` puts it in the config's stash; a plain pytest run makes its own."""
+    """Work of a session. `benchmnist run` puts it in the config's stash; a plain pytest run builds its own."""
 
     plan: Plan
     dispatcher: Dispatcher | None = None  # None where cases are only collected
@@ -40,10 +40,10 @@ ENVIRONMENT = pytest.StashKey[dict[str, Any]]()
 
 
 def run_options(config: pytest.Config) -> RunOptions:
-    """The options of a plain pytest run.
+    """Returns the options of a plain pytest run.
 
     Raises:
-        BenchmnistError: if one of them has a value that it may not have.
+        BenchmnistError: if an option has an invalid value.
     """
     from benchmnist.errors import BenchmnistError
     from benchmnist.suites.options import RunOptions
@@ -64,7 +64,7 @@ def run_options(config: pytest.Config) -> RunOptions:
 
 
 def own_harness(config: pytest.Config, suite: Path) -> Harness:
-    """For a plain pytest run: nothing is kept but what pytest-benchmark keeps."""
+    """Builds the harness of a plain pytest run, which stores only what pytest-benchmark stores."""
     import contextlib
     import tempfile
     from pathlib import Path

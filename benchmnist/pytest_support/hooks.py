@@ -1,6 +1,6 @@
 """Suites as pytest tests: a suite is a file, a case is an item, an epoch of training is a benchmark round.
 
-Only pytest is imported at the top: a pytest run that has nothing to do with us must not pay for us.
+Only pytest is imported at the top: a pytest run without suites must not pay for more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options for suites; each can be set in the environment, as those of `benchmnist run`."""
+    """Adds the options for suites; each can be set in the environment, like those of `benchmnist run`."""
     group = parser.getgroup("benchmnist", "BenchMNIST suites")
     for name, text in OPTIONS.items():
         variable = f"BENCHMNIST_{name.upper()}" if name in SHARED else f"BENCHMNIST_PYTEST_{name.upper()}"
@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """A suite that is named on the command line, or in the setting benchmnist_suites, is a test file."""
+    """Collects a suite that is named on the command line or in the setting benchmnist_suites."""
     if file_path.suffix != ".toml":
         return None
     config = parent.config
@@ -56,7 +56,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 def _listed(config: pytest.Config, file: Path) -> bool:
-    """Whether benchmnist_suites names it."""
+    """Tells whether benchmnist_suites names a file."""
     globs: list[str] = config.getini("benchmnist_suites")
     return file.is_relative_to(config.rootpath) and any(
         file.relative_to(config.rootpath).match(glob) for glob in globs
@@ -64,7 +64,7 @@ def _listed(config: pytest.Config, file: Path) -> bool:
 
 
 def _is_suite(file: Path) -> bool:
-    """Whether a TOML file means to be a suite; one that is broken may."""
+    """Tells whether a TOML file is meant as a suite; a broken one may be."""
     import tomllib
 
     text = file.read_text("utf-8", "replace")
@@ -76,7 +76,7 @@ def _is_suite(file: Path) -> bool:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Says what will be asked for; under xdist that is not known."""
+    """Announces the cases to be requested; under xdist, they are unknown."""
     if hasattr(session.config, "workerinput"):
         return
     trainings = [item.obj for item in session.items if isinstance(item, CaseItem)]
@@ -90,7 +90,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
-    """The device, the versions and the flags, if a suite has been trained or is about to be."""
+    """Adds the device, the versions and the flags, if the session trains a suite."""
     if HARNESS in config.stash:
         return  # `benchmnist run` says it itself
     found = config.stash.get(ENVIRONMENT, None)
@@ -111,7 +111,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """In a worker of xdist: sends what was measured."""
+    """Sends the measurements, in a worker of xdist."""
     report = yield
     if call.when == "call" and isinstance(item, CaseItem) and hasattr(item.config, "workerinput"):
         report.benchmnist = item.obj.measured
@@ -119,14 +119,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """In the main process of xdist, listens for what the workers measure."""
+    """Registers the receiver of the workers' measurements, in the main process of xdist."""
     if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Controller(config), "benchmnist-controller")
 
 
 @pytest.fixture
 def benchmnist_train() -> Callable[..., Practice]:
-    """Makes a training to time: `benchmnist_train(model="fc", optimizer="adam")`, then `.epoch` or `.step`.
+    """Builds a training to time: `benchmnist_train(model="fc", optimizer="adam")`, then `.epoch` or `.step`.
 
     The parameters are those of `benchmnist.training.practice.Practice`.
     """

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class SuiteFile(pytest.File):
-    """A suite: one item a case."""
+    """A suite, with one item per case."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """The cases of the plan, in its order."""
+        """Yields the cases of the plan, in its order."""
         harness = self.config.stash.get(HARNESS, None) or own_harness(self.config, self.path)
         for case in harness.plan.cases:
             item: CaseItem = CaseItem.from_parent(
@@ -32,19 +32,19 @@ class SuiteFile(pytest.File):
             yield item
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
-        """What is wrong with a suite is a line each, without a traceback."""
+        """Returns the problems of a suite, one per line, without a traceback."""
         return _in_words(excinfo) or super().repr_failure(excinfo)
 
 
 def _in_words(excinfo: pytest.ExceptionInfo[BaseException]) -> str | None:
-    """What our own errors say; they were written to be read without a traceback."""
+    """Returns the message of our own errors, which need no traceback."""
     from benchmnist.errors import BenchmnistError
 
     return str(excinfo.value) if isinstance(excinfo.value, BenchmnistError) else None
 
 
 class CaseItem(pytest.Function):
-    """A case: asks for pytest-benchmark's fixture, whose clock shows the training time and nothing else."""
+    """A case, which uses the fixture of pytest-benchmark with a clock of the pure training time."""
 
     obj: CaseTraining
 
@@ -57,17 +57,17 @@ class CaseItem(pytest.Function):
             self.add_marker(getattr(pytest.mark, name))
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """The line of the suite that asks for the case, counted from 0."""
+        """Returns the line of the suite that declares the case, counted from 0."""
         line = self.obj.case.line
         return self.path, line - 1 if line else None, self.name
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
-        """The traceback of the training, not ours; what was missed, in words."""
+        """Returns the traceback of the training, without ours, or the missed expectations in words."""
         return _in_words(excinfo) or super().repr_failure(excinfo)
 
 
 class _NoMoreEpochs(Exception):  # noqa: N818 - not an error
-    """A case has fewer rounds than it was planned to have: a trial diverged or failed."""
+    """Raised if a case has fewer rounds than planned because a trial diverged or failed."""
 
 
 class CaseTraining:
@@ -84,11 +84,11 @@ class CaseTraining:
         self.measured: dict[str, Any] | None = None  # for xdist: what the main process has to know
 
     def clock(self) -> float:
-        """The seconds of training so far."""
+        """Returns the seconds of training so far."""
         return self.trained_seconds
 
     def __call__(self, benchmark: Any) -> None:
-        """Trains the case; what pytest calls."""
+        """Trains the case; called by pytest."""
         from benchmnist.errors import ExpectationError, TrialError
 
         assert self.harness.dispatcher is not None  # noqa: S101 - the session was not started to collect only
@@ -162,7 +162,7 @@ class CaseTraining:
 
 
 def _params(case: Case) -> dict[str, str]:
-    """What `--benchmark-group-by=param:model` groups by."""
+    """Returns the values for `--benchmark-group-by=param:model`."""
     return {
         "dataset": case.dataset.label,
         "model": case.model.label,

@@ -1,7 +1,7 @@
-"""Replays what the workers of xdist measured.
+"""Replays the measurements of xdist workers.
 
-Under xdist pytest-benchmark measures nothing. Our epochs measure themselves: the workers send what they have
-measured with their reports, and the main process replays it into pytest-benchmark.
+Under xdist, pytest-benchmark measures nothing. Our epochs measure themselves: the workers send the measurements
+with their reports, and the main process replays them into pytest-benchmark.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Controller:
-    """Registered in a main process of xdist only."""
+    """Plugin of the main process of xdist."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.replayed = 0
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """What a worker has measured."""
+        """Replays the measurements of a worker."""
         measured = getattr(report, "benchmnist", None)
         if report.when == "call" and measured:
             self.config.stash[ENVIRONMENT] = measured["environment"]
@@ -31,7 +31,7 @@ class Controller:
             self.replayed += 1
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """That the times are to be read with care."""
+        """Warns that the times are not comparable with those of single cases."""
         if self.replayed:
             terminalreporter.write_line(
                 f"benchmnist: {self.replayed} cases were timed side by side by xdist workers: "

@@ -35,10 +35,10 @@ class Layer(Frozen):
     Attributes:
         name: Its name within the model, `features.0`.
         kind: Its class, `Conv2d`.
-        settings: What it was made with, as torch prints it.
-        output_shape: Of what comes out for one image.
-        parameters: Its trainable parameters.
-        multiply_adds: Of one image.
+        settings: Its arguments, as torch prints them.
+        output_shape: Shape of its output for one image.
+        parameters: Number of its trainable parameters.
+        multiply_adds: Multiply-adds for one image.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Layer(Frozen):
 
 
 class ModelDescription(Frozen):
-    """What a model is made of, on a dataset.
+    """The layers of a model, on a dataset.
 
     Attributes:
         dataset, model: Their labels.
-        layers: In the order in which an image passes them.
+        layers: Layers in the order in which an image passes them.
     """
 
     dataset: str
@@ -63,27 +63,27 @@ class ModelDescription(Frozen):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The classes of its layers."""
+        """Classes of its layers."""
         return tuple(layer.kind for layer in self.layers)
 
     @property
     def parameters(self) -> int:
-        """Trainable ones, in all."""
+        """Total number of trainable parameters."""
         return sum(layer.parameters for layer in self.layers)
 
     @property
     def multiply_adds(self) -> int:
-        """Of one image, in all."""
+        """Total number of multiply-adds for one image."""
         return sum(layer.multiply_adds for layer in self.layers)
 
 
 class Attempt(Frozen):
-    """A point of a space, and what came of it.
+    """A point of a search space, with its accuracy.
 
     Attributes:
         params: The point.
-        accuracy: On the validation examples after the last epoch, %, mean over the seeds; None where it diverged
-            or failed.
+        accuracy: Accuracy on the validation examples after the last epoch, %, mean over the seeds; None if it
+            diverged or failed.
     """
 
     params: dict[str, Any]
@@ -91,15 +91,15 @@ class Attempt(Frozen):
 
 
 class Search(Frozen):
-    """How an optimizer's hyperparameters were chosen, for a model on a dataset.
+    """Search for the hyperparameters of an optimizer, for a model on a dataset.
 
     Attributes:
-        dataset, model, label: The labels of the dataset, the model and the block of cases.
-        method: What was tuned: the optimizer, and what the suite varies beside it.
+        dataset, model, label: Labels of the dataset, the model and the block of cases.
+        method: The tuned optimizer, with everything else that the suite varies.
         sampler: `random`, `tpe` or `grid`.
-        space: By hyperparameter.
-        attempts: In the order in which they were made.
-        run: The run that they are the cases of, `suite/run`.
+        space: Search space, by hyperparameter.
+        attempts: Attempts in their order.
+        run: Run whose cases are the attempts, `suite/run`.
     """
 
     dataset: str
@@ -113,13 +113,13 @@ class Search(Frozen):
 
     @property
     def best(self) -> Attempt | None:
-        """The first of those with the highest accuracy; None where all diverged or failed."""
+        """First attempt with the highest accuracy; None if all diverged or failed."""
         there = [attempt for attempt in self.attempts if attempt.accuracy is not None]
         return max(there, key=lambda attempt: attempt.accuracy or 0.0, default=None)
 
 
 EVALUATED_BEFORE_3 = frozenset({"test_accuracy", "test_loss"})
-"""Fields of an epoch in formats 1 and 2 that are in its `metrics` now."""
+"""Fields of an epoch in formats 1 and 2 that are now in its `metrics`."""
 
 
 class EpochResult(Frozen):
@@ -127,13 +127,13 @@ class EpochResult(Frozen):
 
     Attributes:
         epoch: Counted from 1.
-        seconds: Of training: fetching, forward, backward, step; the device synchronised at both ends. Where steps
+        seconds: Training time: fetching, forward, backward, step; the device synchronised at both ends. If steps
             are captured, the first two of a trial and the first smaller one count as the others do on average.
-        train_loss: Mean over the steps of the epoch, of the loss before each step.
-        learning_rate: Of the first parameter group, in the first step; None where there is none.
+        train_loss: Mean of the losses before each step of the epoch.
+        learning_rate: Learning rate of the first parameter group in the first step; None if it has none.
         step_losses: (step, loss of that step's batch) for every hundredth step and the last.
-        reference_seconds: Of the reference work, the mean of just before and just after the epoch; None where
-            the suite does not ask for it.
+        reference_seconds: Time of the reference work, mean of just before and just after the epoch; None if the
+            suite does not enable it.
         metrics: Figures of the evaluation on the test set after the epoch, by the `field` of their
             benchmnist.metrics.Metric; empty where the trial diverged.
     """
@@ -158,16 +158,16 @@ class EpochResult(Frozen):
 
     @property
     def test_loss(self) -> float | None:
-        """Mean cross-entropy over the test set after the epoch; None where the trial diverged."""
+        """Mean cross-entropy over the test set after the epoch; None if the trial diverged."""
         return self.metrics.get("test_loss")
 
     @property
     def test_accuracy(self) -> float | None:
-        """Accuracy on the test set after the epoch, in %; None where the trial diverged."""
+        """Accuracy on the test set after the epoch, in %; None if the trial diverged."""
         return self.metrics.get("test_accuracy")
 
     def figure(self, metric: Metric) -> float | None:
-        """The value of a metric of epochs; None where it was not measured."""
+        """Returns the value of a metric of epochs; None if it was not measured."""
         found = self.metrics.get(metric.field, getattr(self, metric.field, None))
         return None if found is None else float(found)
 
@@ -177,10 +177,10 @@ class TrialResult(Frozen):
 
     Attributes:
         seed: The seed.
-        status: `diverged` where a loss was not finite: that epoch is the last.
-        epochs: In order.
-        setup_seconds: Building the model, the optimizer and the engine, and warming up; not part of any epoch.
-        checkpoint: The weights, relative to the run folder.
+        status: `diverged` if a loss was not finite; that epoch is the last.
+        epochs: Epochs in their order.
+        setup_seconds: Time to build model, optimizer and engine, and to warm up; not part of any epoch.
+        checkpoint: File of the weights, relative to the run folder.
     """
 
     seed: int
@@ -192,18 +192,18 @@ class TrialResult(Frozen):
 
 @dataclass
 class MeasuredEpoch:
-    """An epoch that was trained and timed somewhere else, or before."""
+    """An epoch that was trained and timed in another process or run."""
 
     seed: int
     result: EpochResult | None
 
     @property
     def seconds(self) -> float:
-        """Of training, by the clock of whoever trained it."""
+        """Training time, by the clock of the process that trained it."""
         return self.result.seconds if self.result else 0.0
 
     def run(self) -> None:
-        """Nothing is left to do."""
+        """Does nothing: the epoch is trained."""
 
 
 class CaseResult(Frozen):
@@ -211,26 +211,26 @@ class CaseResult(Frozen):
 
     Attributes:
         schema_version: SCHEMA of the version that wrote it.
-        case: What was trained.
-        key: A hash of all that decides the result; empty where a plain pytest run trained it.
-        status: The worst of its trials'.
-        trials: One a seed, in order; fewer where it failed or was interrupted.
-        engine: The engine that executed it.
-        remarks: What it did for speed (`fused`, `channels_last`), and why it did not do what it was asked for.
-        train_size: Examples an epoch.
-        steps: Steps an epoch.
+        case: The case.
+        key: Hash of everything that decides the result; empty after a plain pytest run.
+        status: Worst status of its trials.
+        trials: One trial per seed, in order; fewer if it failed or was interrupted.
+        engine: Engine that executed it.
+        remarks: Its changes for speed (`fused`, `channels_last`), and reasons for refused ones.
+        train_size: Examples per epoch.
+        steps: Steps per epoch.
         parameters: Trainable parameters of the model.
-        precision: What products were computed in, where the case says it; else the type of the weights.
-        peak_memory: Bytes: on a GPU the most that torch had allocated for the case at any time, without the
-            dataset, which all cases share there; else the most that the training process has ever had resident.
-        side_by_side: How many trials the executor had in training at the same time, each in a process of its
-            own; they slow each other down, so that times are comparable only with times taken likewise.
-        environment: The machine, the versions and the flags that it ran with.
-        misses: What the suite expected and was not so, in words.
-        error: The traceback, where it failed; or how its process ended, and what that had said.
-        reused_from: The earlier run that it was taken from, `suite/run`; None where this run trained it.
+        precision: Precision of matrix products, if the case sets it; else the type of the weights.
+        peak_memory: Bytes: on a GPU, the maximum that torch allocated for the case, without the dataset, which all
+            cases share; else the maximum resident memory of the training process so far.
+        side_by_side: Number of trials that the executor trained at the same time, each in its own process; they
+            slow each other down, so times are comparable only with times measured likewise.
+        environment: Machine, versions and flags of its training.
+        misses: Missed expectations of the suite, in words.
+        error: Traceback of its failure; or the end of its process, with the last output.
+        reused_from: Earlier run that it was taken from, `suite/run`; None if this run trained it.
         started: UTC, ISO 8601.
-        wall_seconds: From first to last, all included.
+        wall_seconds: Time from start to end, with everything included.
     """
 
     schema_version: int = SCHEMA
@@ -255,38 +255,37 @@ class CaseResult(Frozen):
 
     @property
     def failed(self) -> bool:
-        """Whether it ended otherwise than it should have, in whatever way."""
+        """Whether it failed, crashed or timed out."""
         return self.status in FAILURES
 
     @property
     def has_epochs(self) -> bool:
-        """Whether any epoch of it ended: there is something to draw."""
+        """Whether any of its epochs ended, so that it can be drawn."""
         return any(trial.epochs for trial in self.trials)
 
     @property
     def id(self) -> str:
-        """The id of the case."""
+        """Id of the case."""
         return self.case.id
 
 
 class RunRecord(Frozen):
-    """What run.json holds: the run without its cases' results.
+    """Content of run.json: the run without the results of its cases.
 
     Attributes:
         schema_version: SCHEMA of the version that wrote it.
-        benchmnist: That version.
-        hook_api: The version of the hooks that the plugins were called by.
-        suite: The suite's name.
-        title: The suite's title.
-        suite_file: Where the suite was read from.
-        suite_text: The suite, as read.
-        plan: The cases, in order.
-        options: What the run was asked for beside the suite: device, executor, ….
-        notes: What to know of the run: what plugins did beside what they were asked for, all of it undone; that
-            workers shared a GPU.
-        models: What the models of the plan are made of, on their datasets.
-        searches: How the optimizers' hyperparameters were chosen, where `benchmnist tune` chose them.
-        status: `running` until it ends; a run that says so and does not run was killed.
+        benchmnist: Version of BenchMNIST that wrote it.
+        hook_api: Version of the hooks with which plugins were called.
+        suite: Name of the suite.
+        title: Title of the suite.
+        suite_file: File of the suite.
+        suite_text: Text of the suite, as read.
+        plan: Cases in their order.
+        options: Options of the run besides the suite: device, executor and others.
+        notes: Notes on the run: undone side effects of plugins, workers that shared a GPU.
+        models: Layers of the models of the plan, on their datasets.
+        searches: Searches of `benchmnist tune` for the hyperparameters of the optimizers.
+        status: `running` until it ends; a run with this status and no process was killed.
         started, ended: UTC, ISO 8601.
     """
 
@@ -308,17 +307,17 @@ class RunRecord(Frozen):
 
 
 class RunResult(Frozen):
-    """A run, read whole: where it lies, its record and the results of the cases that ended."""
+    """A complete run: its folder, its record and the results of the ended cases."""
 
     path: Path
     record: RunRecord
     cases: tuple[CaseResult, ...]
 
     def __getitem__(self, case_id: str) -> CaseResult:
-        """The result of the case of that id.
+        """Returns the result of a case by its id.
 
         Raises:
-            KeyError: if no such case has ended; names those that have.
+            KeyError: if no such case has ended; lists the ended ones.
         """
         for case in self.cases:
             if case.id == case_id:
@@ -327,11 +326,11 @@ class RunResult(Frozen):
 
 
 def now() -> str:
-    """UTC, ISO 8601, to the second."""
+    """Returns the current time in UTC, as ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def worst(statuses: Iterable[Status]) -> Status:
-    """The one that matters most: failed, crashed, timed out, interrupted, diverged, completed."""
+    """Returns the worst status: failed, crashed, timed out, interrupted, diverged, completed."""
     order: tuple[Status, ...] = ("failed", "crashed", "timed out", "interrupted", "diverged", "completed")
     return min(statuses, key=order.index, default="completed")

@@ -1,4 +1,4 @@
-"""The run folder: made, written whole or not at all, and read back."""
+"""Creates, writes and reads run folders; files are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ BENCHMARK_FILE = "benchmark.json"
 SESSION_LOG = "session.log"
 LOCK = ".lock"
 WITH_FIGURES = ("completed", "diverged")
-"""The statuses of results that need not be computed again."""
+"""Statuses of results that need not be computed again."""
 
 T = TypeVar("T", RunRecord, CaseResult)
 
 
 def write_file(path: Path, content: bytes | str) -> None:
-    """Writes a file whole or not at all: a temporary file beside it, flushed, then put in its place.
+    """Writes a file whole or not at all: a temporary file beside it is flushed, then replaces it.
 
     Raises:
-        StoreError: if it cannot be written; what stood there before still stands.
+        StoreError: if it cannot be written; the previous file remains.
     """
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -61,7 +61,7 @@ def write_file(path: Path, content: bytes | str) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes a replaced name survive a power loss; where folders cannot be opened (Windows), nothing is needed."""
+    """Makes a replaced name survive a power loss; Windows, which cannot open folders, needs nothing."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -71,22 +71,22 @@ def _sync_folder(folder: Path) -> None:
 
 
 def new_run_path(out: Path, suite: str) -> Path:
-    """`out/suite/<UTC time>-<short id>`, which no other run has; nothing is made yet."""
+    """Returns an unused path `out/suite/<UTC time>-<short id>`, without creating it."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return out / suite / f"{stamp}-{secrets.token_hex(2)}"
 
 
 class RunFolder:
-    """Where one run is written, bit by bit, as it happens."""
+    """The folder to which a run is written, event by event."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def make(self) -> None:
-        """Makes it.
+        """Creates the folder.
 
         Raises:
-            StoreError: if it cannot be made, or is there already; says what to do.
+            StoreError: if it cannot be created, or exists already.
         """
         try:
             self.path.mkdir(parents=True)
@@ -99,10 +99,10 @@ class RunFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Within it nobody else writes to the folder; a process that is gone, however, holds no lock.
+        """Locks the folder against other writers; the lock of an ended process is released.
 
         Raises:
-            StoreError: if another process holds it, or nobody can write there.
+            StoreError: if another process holds the lock, or the folder is not writable.
         """
         lock = FileLock(self.path / LOCK)
         try:
@@ -119,9 +119,9 @@ class RunFolder:
             lock.release()
 
     def whole_cases(self) -> dict[str, CaseResult]:
-        """The results that need not be computed again: those that ended with a figure, by their keys.
+        """Returns the results that need not be computed again, those that ended with a figure, by key.
 
-        A file that is damaged is set aside, as `NAME.json.damaged`.
+        A damaged file is renamed to `NAME.json.damaged`.
         """
         whole = dict(readable_cases(self.path))
         for file in {*(self.path / CASES).glob("*.json")} - {*whole}:
@@ -129,14 +129,14 @@ class RunFolder:
         return {r.key: r for r in whole.values() if r.key and r.status in WITH_FIGURES}
 
     def parts(self) -> dict[str, list[CaseResult]]:
-        """What has ended of cases that have not, by the keys of the cases; what is damaged is passed over."""
+        """Returns the ended trials of unfinished cases, by the key of the case, without damaged files."""
         parts: dict[str, list[CaseResult]] = {}
         for _, part in _readable(self.path / TRIALS):
             parts.setdefault(part.key, []).append(part)
         return parts
 
     def is_locked(self) -> bool:
-        """Whether another process writes to the folder, or nobody can."""
+        """Tells whether another process writes to the folder, or it is not writable."""
         try:
             with self.lock():
                 return False
@@ -148,7 +148,7 @@ class RunFolder:
         write_file(self.path / RUN_FILE, _json(record))
 
     def write_case(self, result: CaseResult) -> None:
-        """Writes cases/<case>.json, as soon as the case ends; what trials/ has of it is of no use any more."""
+        """Writes cases/<case>.json as soon as the case ends, and removes its files in trials/."""
         write_file(self.path / CASES / f"{result.case.file_stem}.json", _json(result))
         if result.status in WITH_FIGURES:
             for seed in result.case.seeds:
@@ -156,7 +156,7 @@ class RunFolder:
                     self._part(result.case, seed).unlink(missing_ok=True)
 
     def write_part(self, part: CaseResult) -> None:
-        """Writes trials/<case>__seed-<first seed>.json, as soon as a trial ends whose case goes on."""
+        """Writes trials/<case>__seed-<first seed>.json as soon as a trial of an unfinished case ends."""
         write_file(self._part(part.case, part.case.seeds[0]), _json(part))
 
     def _part(self, case: Case, seed: int) -> Path:
@@ -168,7 +168,7 @@ FIRST_WITH_CHECKSUM = 2  # of the formats
 
 
 def _json(value: RunRecord | CaseResult) -> str:
-    """A value as JSON, whose last member is a checksum of the rest."""
+    """Returns a value as JSON whose last member is a checksum of the rest."""
     # What was read from an earlier format is written in this one.
     text = value.model_copy(update={"schema_version": SCHEMA}).model_dump_json(indent=1)
     return f'{text[:-2]},\n "checksum": "{_checksum(text)}"\n}}\n'
@@ -208,19 +208,19 @@ def _damaged(path: Path, why: str) -> StoreError:
 
 
 def load_record(path: Path) -> RunRecord:
-    """What run.json of a run folder says.
+    """Reads run.json of a run folder.
 
     Raises:
-        StoreError: if there is none, or it is damaged, or was written by a later version.
+        StoreError: if it is missing, damaged, or was written by a later version.
     """
     return _read(path / RUN_FILE, RunRecord)
 
 
 def load_run(path: str | Path) -> RunResult:
-    """Reads a run folder back; a path that holds run folders stands for the newest in it.
+    """Reads a run folder; a folder of runs stands for its newest run.
 
     Raises:
-        StoreError: if there is no run, a file is damaged, or it was written by a later version.
+        StoreError: if the path has no run, a file is damaged, or it was written by a later version.
     """
     folder = find_run(path)
     record = load_record(folder)
@@ -231,7 +231,7 @@ def load_run(path: str | Path) -> RunResult:
 
 
 def readable_cases(path: Path) -> Iterator[tuple[Path, CaseResult]]:
-    """The results of a run that are not damaged, each with its file."""
+    """Yields the undamaged results of a run, each with its file."""
     yield from _readable(path / CASES)
 
 
@@ -242,7 +242,7 @@ def _readable(folder: Path) -> Iterator[tuple[Path, CaseResult]]:
 
 
 def stored_case(path: Path, case: Case) -> CaseResult | None:
-    """What a run has under the name of a case; None if it has nothing, or nothing that can be read."""
+    """Returns the result that a run has under the name of a case; None if it is missing or unreadable."""
     file = path / CASES / f"{case.file_stem}.json"
     with contextlib.suppress(StoreError):
         return _read(file, CaseResult) if file.is_file() else None
@@ -250,10 +250,10 @@ def stored_case(path: Path, case: Case) -> CaseResult | None:
 
 
 def newest_run(out: Path, suite: str) -> Path:
-    """The newest run of a suite in a folder of runs.
+    """Returns the newest run of a suite in a folder of runs.
 
     Raises:
-        StoreError: if there is none.
+        StoreError: if the suite has no run.
     """
     runs = runs_in(out / suite)
     if not runs:
@@ -262,27 +262,27 @@ def newest_run(out: Path, suite: str) -> Path:
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The runs in a folder, of one suite or of several, the oldest first."""
+    """Returns the runs in a folder, of one suite or of several, the oldest first."""
     files = [*folder.glob(f"*/{RUN_FILE}"), *folder.glob(f"*/*/{RUN_FILE}")]
     return sorted((file.parent for file in files), key=_age)
 
 
 def _age(run: Path) -> tuple[str, int, str]:
-    """Orders runs by the second in their names, those of one second by when they were locked."""
+    """Returns a sort key: the second in the name of a run, then the time when it was locked."""
     lock = run / LOCK
     return run.name[:15], lock.stat().st_mtime_ns if lock.exists() else 0, run.name
 
 
 def find_run(name: str | Path, out: Path | None = None, *, newest: bool = True) -> Path:
-    """A run folder by its path, or by the end of its name in `out`; a folder of runs stands for the newest in it.
+    """Finds a run folder by its path, or by the end of its name in `out`.
 
     Args:
-        name: A path, or a name.
-        out: A folder of runs to look for that name in.
-        newest: Whether a folder of runs stands for anything.
+        name: Path or name of the run.
+        out: Folder of runs in which to search for the name.
+        newest: Whether the path of a folder of runs stands for its newest run.
 
     Raises:
-        StoreError: if there is none, or several.
+        StoreError: if no run matches, or several do.
     """
     path = Path(name)
     if (path / RUN_FILE).is_file():
