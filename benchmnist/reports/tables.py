@@ -50,7 +50,7 @@ def legend(results: Sequence[CaseResult]) -> str:
         return words
     many = " or ".join(map(str, together))
     threads = " or ".join(map(str, sorted({r.environment.get("threads", 0) for r in results if r.environment})))
-    each = f" ({threads} threads each)" if threads else ""
+    each = f" (threads each: {threads})" if threads else ""
     return f"{words}; times were taken with {many} trials side by side{each}: each trial alone would be faster"
 
 

@@ -1,1 +1,1 @@
-"""All that touches torch: the data, the clock, the engines and the one loop."""
+"""Training with torch: the data, the clock, the engines and the loop."""

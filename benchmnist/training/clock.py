@@ -1,4 +1,4 @@
-"""The clock: it waits for the device before every read, since a GPU works on after a call returns."""
+"""The clock: it waits for the device before every reading, since a GPU continues after a call returns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def synchronise(device: torch.device) -> None:
-    """Waits until the device has done all that it was asked to do."""
+    """Waits until the device has finished all of its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -16,12 +16,12 @@ def synchronise(device: torch.device) -> None:
 
 
 class Clock:
-    """A clock for what a device does."""
+    """A clock of the work of a device."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
     def __call__(self) -> float:
-        """Seconds from an arbitrary origin, read once the device has come to rest."""
+        """Waits for the device, and returns the seconds since an arbitrary origin."""
         synchronise(self.device)
         return time.perf_counter()

@@ -25,40 +25,40 @@ if TYPE_CHECKING:
 
 
 def seed_for(purpose: str, *numbers: int) -> int:
-    """A seed of 32 bits for one purpose: the same everywhere and always, and unlike those of its neighbours."""
+    """Returns a 32-bit seed for one purpose: always the same, and unlike those of neighbouring numbers."""
     digest = hashlib.blake2b(f"{purpose}/{numbers}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big")
 
 
 def seed_everything(seed: int) -> None:
-    """Begins the global streams of random numbers anew: torch's, Python's and numpy's."""
+    """Seeds the global random number generators of torch, Python and numpy."""
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - what a model may draw from
 
 
 def epoch_order(size: int, seed: int, epoch: int) -> Tensor:
-    """The order of the examples in an epoch: a permutation of 0 to size - 1, [size], int64, on the CPU.
+    """Returns the order of the examples in an epoch: a permutation of 0 to size - 1, [size], int64, on the CPU.
 
-    It depends on nothing else, so every engine, device and executor shows the same examples at the same time.
+    It depends on nothing else, so that every engine, device and executor uses the same examples at the same time.
     """
     generator = torch.Generator().manual_seed(seed_for("order", seed, epoch))
     return torch.randperm(size, generator=generator)
 
 
 def to_unit(images: Tensor, device: torch.device) -> Tensor:
-    """Images on the device as float32 with pixels in [0, 1], as torchvision's ToTensor makes them."""
+    """Converts images to float32 on the device, with pixels in [0, 1], like torchvision's ToTensor."""
     moved = images.to(device)
     return moved.to(torch.float32).div(255) if moved.dtype == torch.uint8 else moved
 
 
 def default_data_root() -> Path:
-    """Where datasets are kept: `BENCHMNIST_DATA`, or the user's cache folder."""
+    """Returns the folder of the datasets: `BENCHMNIST_DATA`, or the user's cache folder."""
     return Path(os.environ.get("BENCHMNIST_DATA") or platformdirs.user_cache_path("benchmnist") / "data")
 
 
 class Datasets:
-    """Loads datasets through their plugins; the one in use is kept, so that cases that share it load it once."""
+    """Loads datasets through their plugins, and keeps the current one, for cases that share it."""
 
     def __init__(self, registry: Registry, root: Path) -> None:
         self.registry, self.root = registry, root
@@ -68,10 +68,10 @@ class Datasets:
         self._suits: set[str] = set()  # the tasks that the one that is kept was checked for
 
     def load(self, component: Component) -> Dataset:
-        """The whole of a dataset.
+        """Loads a whole dataset.
 
         Raises:
-            DataError: if its plugin cannot provide it, or what it provides is not a Dataset as described.
+            DataError: if its plugin cannot provide it, or provides an invalid Dataset.
         """
         key = f"{component.use} {json.dumps(component.params, sort_keys=True, default=str)}"
         if self._kept is None or self._kept[0] != key:
@@ -85,7 +85,7 @@ class Datasets:
         return self._kept[1]
 
     def digest(self, case: Case) -> str:
-        """A hash of the contents of a case's dataset, all of it."""
+        """Returns a hash of the contents of a case's whole dataset."""
         dataset = self.load(case.dataset)
         if self._digest is None:
             digest = hashlib.blake2b(json.dumps(dataset.classes).encode(), digest_size=16)
@@ -97,10 +97,10 @@ class Datasets:
         return self._digest
 
     def for_case(self, case: Case) -> Dataset:
-        """The part of its dataset that a case uses; the same object again for cases that use the same part.
+        """Returns the part of its dataset that a case uses; the same object for cases that use the same part.
 
         Raises:
-            DataError: as `load`, and if it does not suit the task, or the case wants more examples than there are.
+            DataError: like `load`, and if it does not suit the task or has too few examples for the case.
         """
         whole = self.load(case.dataset)
         task = f"{case.task and case.task.use} {case.task and json.dumps(case.task.params, default=str)}"
@@ -128,13 +128,13 @@ class Datasets:
 
 
 def held_out(dataset: Dataset, size: int, name: str) -> Dataset:
-    """A dataset with so many of its training examples as its test set; the others are left to be trained on.
+    """Splits the training examples into a test set of a given size and a training set of the rest.
 
-    Which ones is drawn once and for all, since a dataset may be ordered. The test set is nowhere to be seen: what
-    is chosen by what comes out is not chosen by looking at it.
+    The split is random, since a dataset may be ordered, and always the same. The original test set is left out, so
+    that choices by the results do not use it.
 
     Raises:
-        DataError: if there are not as many, or none would be left; says it of that name.
+        DataError: if no training example would be left; the message begins with the name.
     """
     there = len(dataset.train_images)
     if size >= there:
@@ -157,10 +157,10 @@ def _name(component: Component) -> str:
 
 
 def check_dataset(dataset: object, name: str) -> None:
-    """Holds what a plugin provides against what Dataset promises for every task.
+    """Checks that the dataset of a plugin is as Dataset describes for every task.
 
     Raises:
-        DataError: if it is not so; begins with the name.
+        DataError: if it is not; the message begins with the name.
     """
 
     def refuse(what: str) -> DataError:

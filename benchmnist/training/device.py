@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from benchmnist.extensions.specs import Dataset
 
 WARM_UP_SECONDS = 0.3
-"""How long a GPU multiplies before the first case: the clocks of an idle one are at a fifth of the highest."""
+"""Seconds of multiplications on a GPU before the first case: an idle GPU clocks at a fifth of its maximum."""
 
 
 TAKEN = "another process has it, and it takes one at a time (EXCLUSIVE_PROCESS)"
-"""Why a GPU that is not broken may be had by nobody else."""
+"""Reason why an intact GPU may be unavailable."""
 
 
 class DeviceData:
-    """A dataset on a device: float32 images with pixels in [0, 1], moved there when they are first asked for."""
+    """A dataset on a device: float32 images with pixels in [0, 1], moved there at their first use."""
 
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         self.dataset, self.device = dataset, device
@@ -49,10 +49,10 @@ class DeviceData:
 
 @functools.cache
 def stream_of(device: torch.device) -> torch.cuda.Stream:
-    """The stream of this process on a GPU that it trains on: there is one, whoever asks, and warm.
+    """Returns the training stream of this process on a GPU: a single one, warmed up.
 
-    It is not the default one, since what will be captured has to be run on a side stream first; and every stream
-    that multiplies matrices costs 32 MiB of cuBLAS's workspace for good.
+    It is not the default stream, since a captured step must first run on a side stream; and every stream that
+    multiplies matrices costs 32 MiB of cuBLAS workspace permanently.
 
     Raises:
         RuntimeError: if the GPU cannot be used.
@@ -70,11 +70,11 @@ def stream_of(device: torch.device) -> torch.cuda.Stream:
 
 
 class DeviceSession:
-    """A device as one process uses it, for all the cases that it trains there.
+    """A device in one process, for all cases that the process trains on it.
 
     Attributes:
         device: The device.
-        stream: The stream that all work is done on, see `stream_of`; None elsewhere than on CUDA.
+        stream: Stream of all work, see `stream_of`; None except on CUDA.
 
     Raises:
         DeviceError: if the device cannot be used.
@@ -94,9 +94,9 @@ class DeviceSession:
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
-        """Makes the device the current one, and its stream: `cuda` without a number, and a capture, is there.
+        """Makes the device and its stream current, for `cuda` without a number and for captures.
 
-        What was begun on the stream outside is waited for, and what was begun within is waited for there.
+        The stream waits for earlier work on the outer stream, and afterwards the outer stream waits for it.
         """
         if self.stream is None:
             yield
@@ -109,23 +109,23 @@ class DeviceSession:
             outside.wait_stream(self.stream)
 
     def data(self, dataset: Dataset) -> DeviceData:
-        """A dataset on the device; the last one is kept, and another takes its place."""
+        """Returns a dataset on the device; only the last one is kept."""
         if self._data is None or self._data.dataset is not dataset:
             self._data = None  # before the next is made, so that there is never room for two needed
             self._data = DeviceData(dataset, self.device)
         return self._data
 
     def measure_memory(self) -> None:
-        """Begins to measure what a case needs: what is there by now, the data among it, is not counted."""
+        """Starts to measure the memory of a case; memory in use so far, such as the data, does not count."""
         if self.device.type == "cuda":
             gc.collect()  # what other cases left behind, if it is in cycles
             self._memory = torch.cuda.memory_allocated(self.device)
             torch.cuda.reset_peak_memory_stats(self.device)
 
     def peak_memory(self) -> int:
-        """Bytes: on CUDA the most that torch had allocated since `measure_memory` beyond what was there then.
+        """Returns bytes: on CUDA, the maximum that torch allocated since `measure_memory` beyond that before.
 
-        Elsewhere the most that this process ever had resident.
+        Elsewhere, the maximum resident memory of this process so far.
         """
         if self.device.type == "cuda":
             return max(0, torch.cuda.max_memory_allocated(self.device) - self._memory)
@@ -137,9 +137,9 @@ class DeviceSession:
         return peak if sys.platform == "darwin" else peak * 1024
 
     def broken(self) -> str:
-        """Why nothing can be done on the device any more; empty where it works.
+        """Returns the reason why the device no longer works; empty if it works.
 
-        Errors on a GPU are found late and stay: after one every later call fails, in this process.
+        GPU errors are detected late and persist: after one, every later call in this process fails.
         """
         if self.device.type != "cuda":
             return ""

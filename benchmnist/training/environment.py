@@ -1,4 +1,4 @@
-"""Where training happens: which device, and what machine, versions and flags decide its speed."""
+"""Environment of a training: the device, and the machine, versions and flags that decide its speed."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from benchmnist.training.precision import tf32_flags
 
 
 def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
-    """`auto`, `cpu`, `cuda`, `cuda:1` or `mps` as a device; `auto` is a GPU where there is one.
+    """Resolves `auto`, `cpu`, `cuda`, `cuda:1` or `mps` to a device; `auto` is a GPU, if available.
 
     Args:
-        name: What was asked for.
-        elsewhere: Whether other machines will train on it, so that it need not be here.
+        name: Requested name.
+        elsewhere: Whether other machines train on the device, so that this one need not have it.
 
     Raises:
-        DeviceError: if there is no such device; says what there is.
+        DeviceError: if the device is unknown or unavailable; names the available ones.
     """
     mps = torch.backends.mps.is_available()
     # Asked of NVML, where there is one: torch.cuda.is_available() would begin CUDA in this process, which need not
@@ -63,7 +63,7 @@ def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """The machine, the versions and the flags that decide how fast training on the device is."""
+    """Returns the machine, versions and flags that decide the speed of training on the device."""
     found: dict[str, Any] = {
         "device": str(device),
         "device_name": _cpu_name(),
@@ -87,7 +87,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def platform_of(device: torch.device, *, elsewhere: bool = False) -> dict[str, Any]:
-    """What of the machine and its software decides what a training comes to, beside what is trained."""
+    """Returns the properties of the machine and its software that affect the results of a training."""
     known = environment(torch.device("cpu") if elsewhere else device)
     known |= {"device_name": "elsewhere"} if elsewhere else {}
     return {key: known[key] for key in ("device_name", "torch", "benchmnist", "deterministic")} | {
@@ -96,22 +96,22 @@ def platform_of(device: torch.device, *, elsewhere: bool = False) -> dict[str, A
 
 
 def gpus_of(name: str, device: torch.device) -> int:
-    """How many GPUs may be trained on where `name` was asked for, and is that device: with `cuda:1` only that."""
+    """Counts the GPUs to train on for the requested `name`, which resolves to `device`; `cuda:1` means one."""
     return torch.cuda.device_count() if device.type == "cuda" and name in ("auto", "cuda") else 1
 
 
 def public_version(distribution: str) -> str:
-    """The version of an installed distribution, whatever it was built for: `2.13.0` of `2.13.0+cu130`."""
+    """Returns the version of an installed distribution without its build: `2.13.0` for `2.13.0+cu130`."""
     return version(distribution).partition("+")[0]
 
 
 def available_threads() -> int:
-    """How many threads torch would use: one a core that this process may use, or what OMP_NUM_THREADS says."""
+    """Returns the number of threads that torch would use: one per usable core, or OMP_NUM_THREADS."""
     return torch.get_num_threads()
 
 
 def _card(index: int) -> dict[str, Any]:
-    """The names of a card and its driver, without a CUDA context in this process, if it has none."""
+    """Returns the names of a GPU and its driver, without a new CUDA context in this process."""
     cards = gpus()
     driver = {"driver": cards[0].driver or None} if cards else {}
     if index < len(cards) and len({card.name for card in cards}) == 1:
@@ -124,7 +124,7 @@ def _card(index: int) -> dict[str, Any]:
 
 @functools.cache
 def _asked(index: int) -> str:
-    """The name of a card, asked in a process of its own."""
+    """Queries the name of a GPU in a separate process."""
     asking = f"import torch; print(torch.cuda.get_device_name({index}))"
     try:
         found = subprocess.run(  # noqa: S603 - ourselves
@@ -138,13 +138,13 @@ def _asked(index: int) -> str:
 
 
 def _fingerprint(found: dict[str, Any]) -> str:
-    """What has to be the same for two timings to be comparable, in twelve characters."""
+    """Hashes the properties that comparable timings share, to twelve characters."""
     telling = {key: value for key, value in found.items() if key not in ("benchmnist", "torchvision")}
     return hashlib.blake2b(json.dumps(telling, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
 def _cpu_name() -> str:
-    """What the processor calls itself; where it does not say, its architecture."""
+    """Returns the name of the processor; without one, its architecture."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text("utf-8", "replace").splitlines():

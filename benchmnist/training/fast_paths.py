@@ -1,7 +1,7 @@
-"""Which way a case is executed: the plain one, and whatever makes it faster without making it another.
+"""Chooses how a case is executed: the plain way, plus changes for speed that keep its results.
 
-Every change for speed is tried on the first steps of a trial that is thrown away. It is taken where the losses
-are those of the plain way, and left, with the reason on record, where they are not or something is raised.
+Every change is tried on the first steps of a trial that is discarded. It is adopted if its losses are those of the
+plain way; otherwise, or after an exception, it is refused, and the reason is recorded.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from benchmnist.training.trial import Trial
 
 BUILTIN = "builtin"
-"""The plugin whose schedules are known to move nothing but the numbers in the optimizer's groups."""
+"""Distribution whose schedules are known to change only numbers in the optimizer's groups."""
 
 STEPS_COMPARED = 3
 """Steps of whole batches in a short epoch that is compared, of which the first is that before any update.
@@ -47,10 +47,10 @@ The batch that is left at the end of an epoch is compared too.
 """
 
 EPOCHS_COMPARED = 4
-"""Short epochs that are compared where steps are captured: of one step each, the fourth is the first replay."""
+"""Short epochs to compare for captured steps: with one step each, the fourth is the first replay."""
 
 TOLERANCE = 1e-3
-"""Relative, of a loss: roundings differ by far less in three steps, mistakes by more."""
+"""Relative tolerance of a loss: in three steps, roundings differ by far less, mistakes by more."""
 
 TOLERANCE_OF_NOISE = 1e-5
 """Relative, of the first loss of a model that draws random numbers: other numbers may change it by little, and no
@@ -66,14 +66,14 @@ as others: some hundredths of the whole.
 
 @dataclass(frozen=True)
 class Setting:
-    """What all trials of a case share.
+    """Setting that all trials of a case share.
 
     Attributes:
         case: The case.
         registry: The plugins.
-        dataset: The part of its dataset that it uses.
-        session: The device that it is trained on.
-        refused: Changes for speed that are known not to do for the case: why, by their names.
+        dataset: Part of its dataset that it uses.
+        session: Device on which it is trained.
+        refused: Reasons for refused changes for speed, by name.
     """
 
     case: Case
@@ -84,21 +84,21 @@ class Setting:
 
     @property
     def device(self) -> torch.device:
-        """The device that it is trained on."""
+        """Device on which the case is trained."""
         return self.session.device
 
 
 @dataclass(frozen=True)
 class FastPath:
-    """How the trials of a case are executed.
+    """Execution of the trials of a case.
 
     Attributes:
-        engine: What executes their epochs.
-        build: How they are built.
+        engine: Engine of their epochs.
+        build: Options for their construction.
         stacked: Whether all seeds are trained at once.
-        remarks: What is done for speed, and what is not although it was asked for, and why.
-        parameters: Trainable parameters of one trial.
-        types: Of those parameters, `float32`.
+        remarks: Changes for speed, and requested but refused ones with their reasons.
+        parameters: Number of trainable parameters of one trial.
+        types: Types of those parameters, such as `float32`.
     """
 
     engine: Engine
@@ -110,11 +110,11 @@ class FastPath:
 
     @property
     def name(self) -> str:
-        """What a suite calls it."""
+        """Name in a suite."""
         return "stacked" if self.stacked else self.engine.name
 
     def trial(self, setting: Setting, seeds: tuple[int, ...]) -> Trial:
-        """A new trial of one seed, or of all of them."""
+        """Builds a new trial of one seed, or of all of them."""
         parts = setting.registry, setting.dataset, setting.device
         with contained():
             if self.stacked:
@@ -124,10 +124,10 @@ class FastPath:
 
 
 def plain_engine(name: str) -> type[DataLoaderEngine | ResidentEngine]:
-    """The engine of that name that does for everything: what the others are held against, and fall back on.
+    """Returns the named engine of those that suit every case, and that others are compared with and fall back to.
 
     Raises:
-        KeyError: if there is none.
+        KeyError: if the name is unknown.
     """
     engines: dict[str, type[DataLoaderEngine | ResidentEngine]] = {
         **dict.fromkeys(ENGINES, ResidentEngine),
@@ -137,10 +137,10 @@ def plain_engine(name: str) -> type[DataLoaderEngine | ResidentEngine]:
 
 
 def find_fast_path(setting: Setting) -> FastPath:
-    """The fastest way that does for the case, of those that its engine allows.
+    """Finds the fastest suitable way for a case among those that its engine allows.
 
     Raises:
-        CaptureError: if a step was captured and that failed; nothing can be captured in this process any more.
+        CaptureError: if a capture failed, after which this process can capture no more steps.
     """
     case = setting.case
     engine = plain_engine(case.engine)(setting.dataset, setting.session, case.batch_size)
@@ -178,12 +178,12 @@ def find_fast_path(setting: Setting) -> FastPath:
 
 @dataclass(frozen=True)
 class _Expected:
-    """What the plain way makes of its first steps.
+    """First steps of the plain way.
 
     Attributes:
-        losses: [epochs, steps].
-        weights: The parameters after the first of those epochs, on the CPU; none where no stack is to be compared.
-        draws: Whether the steps draw random numbers of torch.
+        losses: Losses, [epochs, steps].
+        weights: Parameters after the first of those epochs, on the CPU; empty unless a stack is to be compared.
+        draws: Whether the steps draw random numbers from torch.
     """
 
     losses: Tensor
@@ -192,9 +192,9 @@ class _Expected:
 
 
 def _expected(setting: Setting, way: FastPath, trial: Trial, epochs: int) -> tuple[FastPath, _Expected]:
-    """The first steps of the plain way; the way without a fused optimizer, where that is what fails.
+    """Makes the first steps of the plain way; without a fused optimizer if that fails.
 
-    Those take fewer kinds of parameters and gradients: no complex ones, no sparse ones.
+    Fused optimizers do not support complex or sparse parameters and gradients.
     """
     try:
         return way, _first_steps(setting, way, trial, epochs)
@@ -225,7 +225,7 @@ def _weights(setting: Setting, way: FastPath, trial: Trial) -> list[Tensor]:
 
 
 def _updated_otherwise(before: list[Tensor], after: list[Tensor], expected: list[Tensor]) -> bool:
-    """Whether weights moved elsewhere than expected."""
+    """Tells whether weights changed differently than expected."""
     pairs = [*zip(before, after, expected, strict=True)]
     off = sum(float((one - other).abs().double().square().sum()) for _, one, other in pairs)
     moved = sum(float((other - start).abs().double().square().sum()) for start, _, other in pairs)
@@ -234,13 +234,13 @@ def _updated_otherwise(before: list[Tensor], after: list[Tensor], expected: list
 
 @dataclass(frozen=True)
 class _Change:
-    """What would make a case faster.
+    """A change that would make a case faster.
 
     Attributes:
-        name: What it is called.
-        refused: Why it cannot be made, if that is known.
-        make: The change of the way.
-        epochs: How many short epochs are compared.
+        name: Name of the change.
+        refused: Reason why it cannot be made, if known.
+        make: Function that changes the way.
+        epochs: Number of short epochs to compare.
     """
 
     name: str
@@ -250,7 +250,7 @@ class _Change:
 
 
 def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
-    """What would make the case faster."""
+    """Yields the changes that would make a case faster."""
     case, device = setting.case, setting.device
     spec = setting.registry.optimizers[case.optimizer.use].spec
     ordinary = not spec.needs_closure and not spec.needs_create_graph
@@ -282,13 +282,13 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
 
 
 def _ours(setting: Setting) -> bool:
-    """Whether the schedule of a case, if it has one, is built in."""
+    """Tells whether the schedule of a case, if any, is built in."""
     schedule = setting.case.schedule
     return schedule is None or setting.registry.schedules[schedule.use].plugin.name == BUILTIN
 
 
 def _disagreement(setting: Setting, way: FastPath, plain: _Expected, epochs: int) -> str:
-    """How the first steps of a way differ from those that are expected; empty if they do not."""
+    """Describes how the first steps of a way differ from the expected ones; empty if they do not."""
     trial, expected = way.trial(setting, setting.case.seeds[:1]), plain.losses[:epochs]
     try:
         way.engine.rehearse()
@@ -309,11 +309,11 @@ def _disagreement(setting: Setting, way: FastPath, plain: _Expected, epochs: int
 
 
 def _lost(setting: Setting, way: FastPath, stack: Trial) -> str:
-    """What would be lost of a stack: all but what each seed has for itself, its parameters and buffers.
+    """Describes state that a stack would lose: everything except the parameters and buffers of each seed.
 
-    One model is trained for all, and another one tested: what the one keeps in an attribute never reaches the
-    other, nor what is tested the buffers that are trained with. And neither is told all that a model is told which
-    is both: to be ready to be trained, and to be tested.
+    One model is trained for all seeds, and another one is tested: attributes of one never reach the other, and
+    buffers changed in a test do not reach the training. And neither model gets all the calls of a model that is
+    both: to prepare for training and for testing.
     """
     images = setting.session.data(setting.dataset).test[0][:2]
     alone = stack.alone(0)
@@ -343,9 +343,9 @@ def _lost(setting: Setting, way: FastPath, stack: Trial) -> str:
 def _watch(
     modules: Iterable[tuple[str, nn.Module]], device: torch.device, *, weights: bool = False
 ) -> Callable[[], str]:
-    """Remembers all of a model, its parameters where `weights` says so, and the host's random numbers.
+    """Records the state of a model, with `weights` also its parameters, and the random states of the host.
 
-    Returns a function that names what has changed since.
+    Returns a function that names the changes since then.
     """
     modules = [*modules]
     host = Host(modules, device)
@@ -369,9 +369,9 @@ def _watch(
 
 
 def _first_losses(setting: Setting, way: FastPath, trial: Trial, epochs: int) -> tuple[Tensor, list[Tensor]]:
-    """The losses of the first seed in some short epochs, [epochs, steps], and its weights after the first of them.
+    """Returns the losses of the first seed in short epochs, [epochs, steps], and its weights after the first one.
 
-    What a device does only once is done by then; where nothing is compared, one step is enough for that.
+    This also completes the one-time work of a device; if nothing is compared, one step is enough for that.
     """
     case, size = setting.case, len(setting.dataset.train_images)
     whole = min(STEPS_COMPARED, size // case.batch_size) if epochs else 1

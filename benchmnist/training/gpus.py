@@ -1,4 +1,4 @@
-"""NVIDIA's cards, as their driver's library NVML describes them: no torch, and no CUDA context.
+"""Describes NVIDIA GPUs with NVML, the library of their driver: no torch, and no CUDA context.
 
 A CUDA context costs hundreds of megabytes and locks a card in EXCLUSIVE_PROCESS mode, so a process that does not
 train must not make one. NVML needs none. Everything that asks NVML is in this module.
@@ -32,7 +32,7 @@ _SLOWDOWNS = {
     0x40: "too hot (hardware)",
     0x80: "power brake",
 }
-"""By NVML's bit: the reasons for low clocks that a user must know; an idle card or a power cap is none of them."""
+"""Reasons for low clocks that a user must know, by NVML's bit; an idle GPU or a power cap is none of them."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,11 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Reading:
-    """What NVML says.
+    """Answer of NVML.
 
     Attributes:
-        gpus: The cards.
-        problem: Why there are none, in NVML's words; empty where NVML answered.
+        gpus: The GPUs.
+        problem: Reason for the lack of GPUs, in NVML's words; empty if NVML answered.
     """
 
     gpus: tuple[Gpu, ...] = ()
@@ -100,7 +100,7 @@ class Reading:
 
 
 def gpus(*, fresh: bool = False) -> tuple[Gpu, ...]:
-    """The cards that CUDA_VISIBLE_DEVICES leaves visible, in its order; none where NVML does not answer.
+    """Returns the GPUs that CUDA_VISIBLE_DEVICES leaves visible, in its order; none if NVML does not answer.
 
     Never raises. NVML is asked once a process; again with `fresh`, for the clocks and the memory of this moment.
     """
@@ -110,13 +110,13 @@ def gpus(*, fresh: bool = False) -> tuple[Gpu, ...]:
 
 
 def multi_process_service(environment: Mapping[str, str]) -> bool:
-    """Whether NVIDIA's MPS runs, with which several processes compute on a card at the same time."""
+    """Tells whether NVIDIA's MPS is running, with which several processes compute on a GPU at the same time."""
     return Path(environment.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"), "control").exists()  # noqa: S108
 
 
 @functools.cache
 def read_gpus(visible: str | None) -> Reading:
-    """As `gpus`, for another value of CUDA_VISIBLE_DEVICES; None is every card of this machine."""
+    """Reads like `gpus`, for another value of CUDA_VISIBLE_DEVICES; None means every GPU of this machine."""
     found = [Reading(problem=f"the driver did not answer within {PATIENCE:.0f} s")]
 
     def read() -> None:
@@ -148,7 +148,7 @@ def _read(visible: str | None) -> Reading:
 
 
 def _handles(ask: Ask) -> Iterator[tuple[str, Any]]:
-    """The uuid and the handle of each card, and after each card those of its MIG parts."""
+    """Yields the uuid and the handle of each GPU, and after each GPU those of its MIG parts."""
     for index in range(ask("nvmlDeviceGetCount") or 0):
         card = ask("nvmlDeviceGetHandleByIndex", index)
         yield _text(ask("nvmlDeviceGetUUID", card)), card
@@ -159,10 +159,10 @@ def _handles(ask: Ask) -> Iterator[tuple[str, Any]]:
 
 
 def _visible(variable: str | None, handles: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """The handles that CUDA_VISIBLE_DEVICES names.
+    """Returns the handles that CUDA_VISIBLE_DEVICES names.
 
-    By the rules of CUDA: numbers or beginnings of uuids; what follows an invalid entry is ignored, and an entry
-    that is named twice hides everything.
+    This follows the rules of CUDA: entries are numbers or beginnings of uuids; entries after an invalid one are
+    ignored, and a duplicate entry hides everything.
     """
     cards = [(uuid, handle) for uuid, handle in handles if not uuid.startswith("MIG-")]
     if variable is None:
@@ -214,7 +214,7 @@ def _gpu(ask: Ask, index: int, uuid: str, handle: Any) -> Gpu:
 
 
 def _ask(nvml: Any, name: str, *arguments: Any) -> Any:
-    """What a function of NVML answers; None where this package, driver or card does not know it."""
+    """Calls a function of NVML; returns None if this package, driver or GPU does not support it."""
     try:
         return getattr(nvml, name)(*arguments)
     except Exception:  # noqa: BLE001 - NVMLError is in a module that may be missing
@@ -222,7 +222,7 @@ def _ask(nvml: Any, name: str, *arguments: Any) -> Any:
 
 
 def _text(answer: Any) -> str:
-    """Old versions of the package return bytes."""
+    """Decodes an answer, which is bytes in old versions of the package."""
     return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer or "")
 
 

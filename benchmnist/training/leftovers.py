@@ -1,4 +1,4 @@
-"""What a case may leave in its process that torch has no way to put back: hooks on everything, and modes.
+"""State that a case may leave in its process, and that torch cannot restore: global hooks, and modes.
 
 torch documents how each is made, and none of it how to see that it is there: a test makes each of them.
 """
@@ -14,7 +14,7 @@ MODULES, OPTIMIZERS = "torch.nn.modules.module", "torch.optim.optimizer"
 
 
 def leftovers() -> dict[str, object]:
-    """Returns what there is of each kind, by its name; a case that changes one changes the cases after it."""
+    """Returns the state of each kind, by name; a change of it by a case affects the next cases."""
     depth, dispatches = torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()  # noqa: SLF001
     modes = [torch._C._get_function_stack_at(place) for place in range(depth)]  # noqa: SLF001
     functions = sum(not isinstance(mode, DeviceContext) for mode in modes)  # a default device is put back

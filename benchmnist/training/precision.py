@@ -1,4 +1,4 @@
-"""What products and convolutions of float32 are rounded to while a case is trained."""
+"""Rounding of float32 matrix products and convolutions during a training."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def precision_of(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Sets torch's precision of float32 to that of a case, and puts it back.
+    """Sets torch's precision of float32 to that of a case, and restores it.
 
-    It is read as torch 2.9's `fp32_precision`, which never raises, and set so that the older `allow_tf32` agrees:
-    a model or a library may read either while it is trained.
+    It is read as `fp32_precision` of torch 2.9, which never raises, and set so that the older `allow_tf32` agrees:
+    a model or a library may read either during the training.
 
     Raises:
         TrialError: if the device does not have the precision.
@@ -48,6 +48,6 @@ def precision_of(precision: Precision, device: torch.device) -> Iterator[None]:
 
 
 def tf32_flags() -> dict[str, bool]:
-    """Whether products and convolutions are rounded to TF32 now."""
+    """Returns whether products and convolutions are currently rounded to TF32."""
     now = read_precision(torch)
     return {"tf32": now.matmul == "tf32", "cudnn_tf32": now.conv == "tf32"}

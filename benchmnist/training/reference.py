@@ -28,7 +28,7 @@ REPLAYS = 10
 
 
 class Reference:
-    """Products of matrices and passes over weights, as in a training step; no model or optimizer of anybody's.
+    """Matrix products and passes over weights, like a training step, without a real model or optimizer.
 
     On CUDA they are captured as a graph: launched one by one they would measure the host.
     """
@@ -52,7 +52,7 @@ class Reference:
             self.work, self.times = graph.replay, REPLAYS
 
     def __call__(self) -> float:
-        """Does the work once, or on CUDA so many times; returns the seconds of all of it."""
+        """Does the work once, or on CUDA several times; returns the total seconds."""
         start = self.clock()
         for _ in range(self.times):
             self.work()

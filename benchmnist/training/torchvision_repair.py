@@ -1,4 +1,4 @@
-"""torchvision's wheel beside a CPU build of torch: one repair, in one place."""
+"""Repair of torchvision's wheel beside a CPU build of torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _kept_alive: list[torch.library.Library] = []  # a Library takes its schemas wit
 
 
 def import_torchvision() -> None:
-    """Imports torchvision, also where its compiled operators do not fit the installed torch.
+    """Imports torchvision, even if its compiled operators do not fit the installed torch.
 
     The registry's torchvision is built for CUDA. Beside a CPU build of torch its compiled part does not load,
     and its Python part then fails with `operator torchvision::nms does not exist` while it registers shapes
