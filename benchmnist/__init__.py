@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from benchmnist.analysis.analysis import Analysis as Analysis
     from benchmnist.errors import BenchmnistError as BenchmnistError
     from benchmnist.execution.dispatch import Observer as Observer
     from benchmnist.extensions.hookspecs import hookimpl as hookimpl
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 # Imported when first asked for: `benchmnist --help` and a plugin that is only listed need not import torch.
 _HOMES = {
+    "Analysis": "analysis.analysis",
     "BenchmnistError": "errors",
     "Dataset": "extensions.specs",
     "DatasetSpec": "extensions.specs",

@@ -18,6 +18,7 @@ from made_up import made_up_result, made_up_run, seeds_result
 from training_support import component, make_case
 
 import benchmnist
+from benchmnist.analysis.analysis import Analysis
 from benchmnist.analysis.comparison import compare_runs
 from benchmnist.analysis.expectations import missed
 from benchmnist.analysis.figures import case_figure, seed_figures
@@ -187,7 +188,7 @@ def test_no_part_takes_an_unknown_metric_for_another() -> None:
 
 def rows(run: RunResult, level: Level = "case", **view: Any) -> list[dict[str, str]]:
     """The rows of the CSV file, which are those of the JSON file."""
-    found = records(run, level, View(**view) if view else None)
+    found = records(Analysis(run), level, View(**view) if view else None)
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
@@ -263,7 +264,7 @@ def test_what_is_not_finite_is_nothing() -> None:
 
 @pytest.mark.parametrize("level", ["case", "seed", "epoch", "step"])
 def test_a_run_without_results_has_a_header(level: Level) -> None:
-    header = records(made_up_run([]), level).text("csv")
+    header = records(Analysis(made_up_run([])), level).text("csv")
     assert header.startswith("case,dataset,model,optimizer,")
     assert header.count("\n") == 1
 

@@ -13,21 +13,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import case_figure
-from benchmnist.analysis.noise_floor import noise_floors
 from benchmnist.analysis.searches import at_the_edge
 from benchmnist.analysis.statistics import LEAST_PAIRS, LEVEL
 from benchmnist.analysis.summary import by_group, group_title
-from benchmnist.analysis.targets import log_ratio, split, times_to_target
-from benchmnist.analysis.verdicts import judge, judge_pair
+from benchmnist.analysis.targets import log_ratio, split
+from benchmnist.analysis.verdicts import judge_pair
 from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from benchmnist.analysis.analysis import Analysis
+    from benchmnist.analysis.noise_floor import Floor
     from benchmnist.analysis.targets import TimeToTarget
     from benchmnist.analysis.verdicts import Verdict
-    from benchmnist.runs.results import CaseResult, ModelDescription, RunResult, Search
+    from benchmnist.runs.results import CaseResult, ModelDescription, Search
+    from benchmnist.suites.cases import Group
 
 
 MOST_LISTED = 5
@@ -49,10 +51,10 @@ class Finding:
     cases: tuple[str, ...] = ()
 
 
-def findings(run: RunResult) -> list[Finding]:
+def findings(analysis: Analysis) -> list[Finding]:
     """Returns the findings of a run, the most important first."""
+    run, verdicts = analysis.run, analysis.verdicts()
     results = [result for result in run.cases if not result.case.control]
-    verdicts = judge(results)
     return [
         *_tested_wrongly(run.record.models, results),
         *_diverged(results),
@@ -60,10 +62,10 @@ def findings(run: RunResult) -> list[Finding]:
         *_rules(results, verdicts),
         *_layers(run.record.models, verdicts),
         *_convolution(run.record.models, results),
-        *_targets(results),
+        *_targets(analysis.times_to_target),
         *_tuned(run.record.searches, results),
         *_one_learning_rate(results),
-        *_floor(run.cases),
+        *_floor(run.cases, analysis.floors),
     ]
 
 
@@ -206,14 +208,12 @@ def _convolution(models: Sequence[ModelDescription], results: Sequence[CaseResul
         )
 
 
-def _targets(results: Sequence[CaseResult]) -> Iterator[Finding]:
+def _targets(every: Sequence[TimeToTarget]) -> Iterator[Finding]:
     """Names the case that reaches the target first, and explains why."""
-    by_target: dict[tuple[str, float], list[CaseResult]] = {}
-    for result in results:
-        if result.case.target_accuracy is not None and result.has_epochs:
-            by_target.setdefault((result.case.dataset.label, result.case.target_accuracy), []).append(result)
-    for (dataset, target), members in by_target.items():
-        times = times_to_target(members)
+    by_target: dict[tuple[str, float], list[TimeToTarget]] = {}
+    for each in every:
+        by_target.setdefault((each.result.case.dataset.label, each.target), []).append(each)
+    for (dataset, target), times in by_target.items():
         there = sorted((t for t in times if t.seconds is not None), key=lambda t: t.seconds or 0.0)
         missing = [t for t in times if t.seconds is None]
         if not there:
@@ -314,19 +314,20 @@ def _one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:
         )
 
 
-def _floor(results: Sequence[CaseResult]) -> Iterator[Finding]:
+def _floor(results: Sequence[CaseResult], floors: Mapping[Group, Floor]) -> Iterator[Finding]:
     """Reports the noise floor of each group with a control."""
     metrics = {result.case.group: result.case.primary for result in results}
     each = [
         f"{floor.primary:.{metrics[group].digits}f} {metrics[group].points} and {floor.ratio - 1:.0%} "
         f"on {group_title(group)}"
-        for group, floor in noise_floors(results).items()
+        for group, floor in floors.items()
         if floor.primary is not None and floor.ratio is not None
     ]
     if each:
+        names = " or ".join(dict.fromkeys(metrics[group].name for group in floors))
         yield Finding(
             "noise floor",
-            "The noise floor of accuracy and epoch time, measured by the baseline with other seeds, is "
+            f"The noise floor of {names} and epoch time, measured by the baseline with other seeds, is "
             f"{_listed(each)}. Smaller differences are noise, and tables show them in brackets.",
             tuple(r.id for r in results if r.case.control),
         )

@@ -191,10 +191,10 @@ class Profile:
         return max((share for point, share in self.points if point <= time), default=0.0)
 
 
-def profiles(results: Sequence[CaseResult]) -> list[Profile]:
+def profiles(every: Sequence[TimeToTarget]) -> list[Profile]:
     """Returns the profile of each method that has a target, in the order of the suite."""
     groups: dict[object, list[TimeToTarget]] = {}
-    for each in times_to_target(results):
+    for each in every:
         groups.setdefault(each.result.case.group, []).append(each)
     times: dict[str, list[float]] = {}
     for members in groups.values():

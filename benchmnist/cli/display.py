@@ -11,7 +11,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.segment import Segment, Segments
 from rich.text import Text
 
-from benchmnist.analysis.findings import findings
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.cli.console import progress_console
 from benchmnist.execution.dispatch import Observer
@@ -26,19 +25,22 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
+    from benchmnist.analysis.analysis import Analysis
     from benchmnist.analysis.summary import Summary
     from benchmnist.preflight.check import Work
     from benchmnist.reports.columns import View
-    from benchmnist.runs.results import CaseResult, EpochResult, RunResult
+    from benchmnist.runs.results import CaseResult, EpochResult
     from benchmnist.suites.cases import Case
     from benchmnist.suites.plan import Plan
 
 
-def show_run(run: RunResult, console: Console, view: View | None = None) -> None:
+def show_run(analysis: Analysis, console: Console, view: View | None = None) -> None:
     """Prints the comparison table of a run, the last line of each failure, and missed expectations."""
+    run = analysis.run
     console.print(Text(run.record.title, style="bold"))
     console.print(
-        ComparisonTable(summarise_all(run.cases), view) if run.cases else "no case has finished", crop=False
+        ComparisonTable(analysis.summaries, view, analysis.floors) if run.cases else "no case has finished",
+        crop=False,
     )
     console.print(Text(legend(run.cases), style="dim"))
     for result in run.cases:
@@ -57,11 +59,11 @@ def show_run(run: RunResult, console: Console, view: View | None = None) -> None
         console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
 
 
-def show_findings(run: RunResult, console: Console, about: re.Pattern[str] | None = None) -> None:
+def show_findings(analysis: Analysis, console: Console, about: re.Pattern[str] | None = None) -> None:
     """Prints the findings of a run; with `about`, only those that match."""
     from rich.table import Table
 
-    found = [finding for finding in findings(run) if about is None or about.search(finding.text)]
+    found = [finding for finding in analysis.findings if about is None or about.search(finding.text)]
     if not found:
         console.print("No findings for this run.")
         return

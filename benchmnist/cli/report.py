@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from benchmnist.analysis.analysis import Analysis
     from benchmnist.reports.columns import View
-    from benchmnist.runs.results import RunResult
 
 
 class _Part(NamedTuple):
@@ -91,6 +91,7 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
     RUN is a run folder, or a folder of them, which stands for the newest in it (runs, or runs/quick), or the end
     of a run's name (ab12).
     """
+    from benchmnist.analysis.analysis import Analysis
     from benchmnist.runs.store import find_run, load_run
 
     check = options["check"]
@@ -101,18 +102,19 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
     result, about = load_run(find_run(run, out)), part.about
     if about is not None and show == "comparison":
         result = result.model_copy(update={"cases": tuple(case for case in result.cases if about.search(case.id))})
+    analysis = Analysis(result)
     if show == "plots" and plots is not None:
-        document.keep(_drawn(result, plots, document, about, check=check))
+        document.keep(_drawn(analysis, plots, document, about, check=check))
     elif form == "rich" and document.file is None:
         from benchmnist.cli.console import results_console
 
-        _print(result, part, results_console())
+        _print(analysis, part, results_console())
     elif form in ("csv", "json"):
         from benchmnist.reports.records import records
 
-        document.keep(records(result, options["level"] or LEVELS[0], part.view).text(form))
+        document.keep(records(analysis, options["level"] or LEVELS[0], part.view).text(form))
     else:
-        document.keep(_text(result, form, part))
+        document.keep(_text(analysis, form, part))
 
 
 def _refuse_what_does_not_go_together(
@@ -139,14 +141,14 @@ def _refuse_what_does_not_go_together(
 
 
 def _drawn(
-    result: RunResult, folder: Path, document: Document, about: re.Pattern[str] | None, *, check: bool
+    analysis: Analysis, folder: Path, document: Document, about: re.Pattern[str] | None, *, check: bool
 ) -> str:
     """The pictures, drawn into the folder unless only looked at, as links."""
     from benchmnist.reports.pictures import all_pictures
     from benchmnist.runs.store import write_file
 
     links = []
-    for title, file, draw in all_pictures(result):
+    for title, file, draw in all_pictures(analysis):
         if about is not None and not about.search(title):
             continue
         if not check:
@@ -155,17 +157,17 @@ def _drawn(
     return "\n".join(links) or "Nothing was trained.\n"
 
 
-def _print(result: RunResult, part: _Part, console: Console) -> None:
+def _print(analysis: Analysis, part: _Part, console: Console) -> None:
     """What is to be shown, on a terminal or as on one."""
     from benchmnist.cli.display import show_findings, show_run
     from benchmnist.reports.extra_tables import rich_sheet, sheets
 
     if part.show == "comparison":
-        show_run(result, console, part.view)
+        show_run(analysis, console, part.view)
     elif part.show == "findings":
-        show_findings(result, console, part.about)
+        show_findings(analysis, console, part.about)
     else:
-        there = sheets(result, part.show, part.about, part.metric)
+        there = sheets(analysis, part.show, part.about, part.metric)
         for sheet in there:
             console.print(rich_sheet(sheet))
         if not there:
@@ -189,22 +191,22 @@ def _view(options: dict[str, Any]) -> View | None:
     return View(columns, sort, group_by) if columns or sort or group_by else None
 
 
-def _text(result: RunResult, form: str, part: _Part) -> str:
+def _text(analysis: Analysis, form: str, part: _Part) -> str:
     if form == "html":
         from benchmnist.reports.html import report_page
 
-        return report_page(result)
+        return report_page(analysis)
     if form == "rich":
         from rich.console import Console
 
         console = Console(width=80, no_color=True)
         with console.capture() as captured:
-            _print(result, part, console)
+            _print(analysis, part, console)
         return captured.get()
     if part.show == "comparison":
         from benchmnist.reports.tables import render
 
-        return render(result, form, part.view)
+        return render(analysis, form, part.view)
     from benchmnist.reports.markdown import part_of_report
 
-    return part_of_report(result, part.show, part.about, part.metric) or f"{_missing(part.show)}\n"
+    return part_of_report(analysis, part.show, part.about, part.metric) or f"{_missing(part.show)}\n"

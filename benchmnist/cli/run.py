@@ -109,16 +109,18 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
 
 def show_result(result: RunResult) -> None:
     """The table, what failed and why, and where everything is."""
+    from benchmnist.analysis.analysis import Analysis
     from benchmnist.cli.console import progress_console, results_console
     from benchmnist.cli.display import show_findings, show_run
     from benchmnist.reports import write_report
 
-    show_run(result, results_console())
-    show_findings(result, results_console())
+    analysis = Analysis(result)
+    show_run(analysis, results_console())
+    show_findings(analysis, results_console())
     console = progress_console()
     if result.record.status == "interrupted":
         console.print(f"interrupted: {len(result.cases)} of {len(result.record.plan)} cases are here")
-    report = write_report(result)
+    report = write_report(analysis)
     console.print(f"report, plots, checkpoints and results: {report.parent}", soft_wrap=True)
 
 

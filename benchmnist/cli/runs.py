@@ -49,7 +49,9 @@ def show(run: str, out: Path) -> None:
     path = find_run(run, out)
     result = load_run(path)
     console = results_console()
-    show_run(result, console)
+    from benchmnist.analysis.analysis import Analysis
+
+    show_run(Analysis(result), console)
     asked = ", ".join(f"{k}={v}" for k, v in result.record.options.items() if v not in (None, "", False))
     for line in (run_facts(result), f"Asked for: {asked}", f"{path}: {size(size_of(path))}"):
         console.print(line, soft_wrap=True, markup=False)

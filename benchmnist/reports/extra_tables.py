@@ -11,8 +11,8 @@ from tabulate import tabulate
 from benchmnist.analysis.searches import CHANCE, NEAR, share_near_best
 from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.summary import group_title
-from benchmnist.analysis.targets import profiles, split, times_to_target
-from benchmnist.analysis.verdicts import judge, telling
+from benchmnist.analysis.targets import split
+from benchmnist.analysis.verdicts import telling
 from benchmnist.reports.columns import three_figures
 from benchmnist.reports.tables import escape_markdown
 from benchmnist.text import counted
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from benchmnist.analysis.analysis import Analysis
     from benchmnist.analysis.targets import TimeToTarget
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.metrics import Metric
@@ -56,17 +57,17 @@ def _namer(run: RunResult) -> Callable[[CaseResult], str]:
     return lambda result: result.id.split("/", 1)[1] if one else result.id
 
 
-def verdict_sheet(run: RunResult, wanted: Metric | str | None = None) -> Sheet | None:
+def verdict_sheet(analysis: Analysis, wanted: Metric | str | None = None) -> Sheet | None:
     """Returns the verdicts on each case vs its baseline and its neighbours; None without a pair of cases.
 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
-    shown = telling(judge(run.cases, wanted))
+    shown = telling(analysis.verdicts(wanted))
     if not shown:
         return None
     with_margin = any(v.margin is not None for v in shown)
-    name = _namer(run)
+    name = _namer(analysis.run)
     differing = " or ".join(dict.fromkeys(f"the {v.metric.says}, {_in(v.metric)}" for v in shown))
     return Sheet(
         "Verdicts",
@@ -104,12 +105,12 @@ def _change(v: Verdict, difference: float) -> str:
     return v.metric.change(math.exp(difference) if v.metric.ratio else rounded)
 
 
-def target_sheet(run: RunResult) -> Sheet | None:
+def target_sheet(analysis: Analysis) -> Sheet | None:
     """Returns the time of each case to its target, and its causes; None if the suite has no target."""
-    times = times_to_target(run.cases)
+    times = analysis.times_to_target
     if not times:
         return None
-    name = _namer(run)
+    name = _namer(analysis.run)
     baselines = {t.result.case.group: t for t in times if t.result.case.method == t.result.case.baseline}
     targets = {t.target for t in times}
     several = len(targets) > 1
@@ -154,9 +155,9 @@ TIMES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """Times of a profile in its table, in units of the whole training of the reference."""
 
 
-def profile_sheet(run: RunResult) -> Sheet | None:
+def profile_sheet(analysis: Analysis) -> Sheet | None:
     """Returns the performance profiles at TIMES; None if the suite has no target."""
-    found = profiles(run.cases)
+    found = analysis.profiles
     if not found:
         return None
     return Sheet(
@@ -169,9 +170,9 @@ def profile_sheet(run: RunResult) -> Sheet | None:
     )
 
 
-def tuning_sheet(run: RunResult) -> Sheet | None:
+def tuning_sheet(analysis: Analysis) -> Sheet | None:
     """Returns the outcome of each search; None if the suite was not tuned."""
-    searches = run.record.searches
+    searches = analysis.run.record.searches
     if not searches:
         return None
     return Sheet(
@@ -228,7 +229,7 @@ def model_sheet(model: ModelDescription) -> Sheet:
     )
 
 
-SHEETS: dict[str, Callable[[RunResult], Sheet | None]] = {
+SHEETS: dict[str, Callable[[Analysis], Sheet | None]] = {
     "verdicts": verdict_sheet,
     "targets": target_sheet,
     "profiles": profile_sheet,
@@ -238,7 +239,7 @@ SHEETS: dict[str, Callable[[RunResult], Sheet | None]] = {
 
 
 def sheets(
-    run: RunResult, name: str, about: re.Pattern[str] | None = None, metric: str | None = None
+    analysis: Analysis, name: str, about: re.Pattern[str] | None = None, metric: str | None = None
 ) -> list[Sheet]:
     """Returns the `models` of a run, or one of SHEETS, if the run has it.
 
@@ -248,8 +249,8 @@ def sheets(
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
     if name == "models":
-        return [sheet for sheet in model_sheets(run) if about is None or about.search(sheet.title)]
-    sheet = verdict_sheet(run, metric) if name == "verdicts" and metric else SHEETS[name](run)
+        return [sheet for sheet in model_sheets(analysis.run) if about is None or about.search(sheet.title)]
+    sheet = verdict_sheet(analysis, metric) if name == "verdicts" and metric else SHEETS[name](analysis)
     if sheet is None or about is None:
         return [] if sheet is None else [sheet]
     rows = tuple(row for row in sheet.rows if about.search(" ".join(row)))

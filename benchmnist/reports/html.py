@@ -19,8 +19,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.analysis.figures import drawn_metrics, mean_curve, measured, metrics_of, trial_curve
-from benchmnist.analysis.findings import findings
-from benchmnist.analysis.summary import group_title, summarise_all
+from benchmnist.analysis.summary import group_title
 from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.reports.columns import Columns, leading
 from benchmnist.reports.extra_tables import SHEETS, model_sheets
@@ -32,10 +31,11 @@ from benchmnist.reports.tables import cells, legend
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from benchmnist.analysis.analysis import Analysis
     from benchmnist.analysis.summary import Summary
     from benchmnist.metrics import Metric
     from benchmnist.reports.columns import Column
-    from benchmnist.runs.results import CaseResult, RunResult
+    from benchmnist.runs.results import CaseResult
 
 SYMBOLS = {
     "o": "circle",
@@ -50,12 +50,12 @@ DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 DIGITS = 6  # of a figure in the page
 
 
-def report_page(run: RunResult, drawn: Mapping[str, bytes] | None = None) -> str:
+def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) -> str:
     """Returns report.html of a run; `drawn` are its pictures by title, if they have been drawn already."""
-    shown = {picture.title: picture.draw() for picture in pictures(run)} if drawn is None else drawn
-    summaries = summarise_all(run.cases)
+    run, summaries = analysis.run, analysis.summaries
+    shown = {picture.title: picture.draw() for picture in pictures(analysis)} if drawn is None else drawn
     columns = _columns(summaries)
-    rows = cells(summaries, columns)
+    rows = cells(summaries, columns, analysis.floors)
     styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
     groups: dict[str, list[Curve]] = {}
     for result in run.cases:
@@ -90,9 +90,9 @@ def report_page(run: RunResult, drawn: Mapping[str, bytes] | None = None) -> str
         ],
         findings=[
             {"text": each.text, "cases": [(case, f"row-{places[case]}") for case in each.cases]}
-            for each in findings(run)
+            for each in analysis.findings
         ],
-        sheets=[sheet for make in SHEETS.values() if (sheet := make(run)) is not None],
+        sheets=[sheet for make in SHEETS.values() if (sheet := make(analysis)) is not None],
         models=model_sheets(run),
         pictures={title: _embedded(content) for title, content in shown.items()},
         notes=run.record.notes,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from benchmnist.analysis.findings import findings
 from benchmnist.analysis.summary import group_title
 from benchmnist.reports.extra_tables import SHEETS, markdown_sheet, sheets
 from benchmnist.reports.facts import engine_facts, environments, run_facts
@@ -16,25 +15,26 @@ from benchmnist.reports.tables import escape_markdown, legend, render
 if TYPE_CHECKING:
     import re
 
+    from benchmnist.analysis.analysis import Analysis
     from benchmnist.reports.plots import Plots
     from benchmnist.runs.results import RunResult
 
 
-def report(run: RunResult, plots: Plots) -> str:
+def report(analysis: Analysis, plots: Plots) -> str:
     """Returns the whole document; links to pictures are relative to the run folder."""
-    record = run.record
+    run, record = analysis.run, analysis.run.record
     sections = [
         f"# {escape_markdown(record.title)}",
         escape_markdown(run_facts(run)),
-        *_titled(run, "findings"),
+        *_titled(analysis, "findings"),
         "## Comparison",
-        render(run, "markdown"),
+        render(analysis, "markdown"),
         _sentence(legend(run.cases).replace("*", "bold:")),
         *(f"`{r.id}` was reused from `{r.reused_from}`." for r in run.cases if r.reused_from),
-        *_titled(run, *SHEETS),
+        *_titled(analysis, *SHEETS),
         "## Plots",
         *_pictures(plots),
-        *_titled(run, "models"),
+        *_titled(analysis, "models"),
         "## Cases",
         _cases(run),
         *_failures(run),
@@ -47,26 +47,26 @@ def report(run: RunResult, plots: Plots) -> str:
 
 
 def part_of_report(
-    run: RunResult, part: str, about: re.Pattern[str] | None = None, metric: str | None = None
+    analysis: Analysis, part: str, about: re.Pattern[str] | None = None, metric: str | None = None
 ) -> str:
     """Returns the `findings`, the `models`, or a table of SHEETS, without a title; empty if the run has none.
 
     `about` keeps only the sentences, models or rows that match; `metric` is the metric of verdicts.
     """
     if part == "findings":
-        texts = [finding.text for finding in findings(run) if about is None or about.search(finding.text)]
+        texts = [finding.text for finding in analysis.findings if about is None or about.search(finding.text)]
         return "".join(f"- {escape_markdown(text)}\n" for text in texts)
-    found = sheets(run, part, about, metric)
+    found = sheets(analysis, part, about, metric)
     titles = [f"**{escape_markdown(sheet.title)}**\n\n" if part == "models" else "" for sheet in found]
     tables = [f"{title}{markdown_sheet(sheet)}\n" for title, sheet in zip(titles, found, strict=True)]
     return "\n".join([*tables, f"({escape_markdown(_sentence(found[0].about))})\n"]) if found else ""
 
 
-def _titled(run: RunResult, *parts: str) -> list[str]:
+def _titled(analysis: Analysis, *parts: str) -> list[str]:
     """Returns the parts of the report that the run has, each under its title."""
     titles = {"findings": "Findings", "verdicts": "Verdicts", "models": "Models"}
     titles |= {"tuning": "Tuning", "targets": "Time to target", "profiles": "Performance profiles"}
-    there = [(titles[part], text) for part in parts if (text := part_of_report(run, part))]
+    there = [(titles[part], text) for part in parts if (text := part_of_report(analysis, part))]
     return [section for title, text in there for section in (f"## {title}", text)]
 
 

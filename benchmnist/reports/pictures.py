@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from benchmnist.analysis.figures import drawn_metrics
 from benchmnist.analysis.searches import CHANCE, best_so_far, expected_best
 from benchmnist.analysis.summary import group_title
-from benchmnist.analysis.targets import profiles
 from benchmnist.reports.plots import (
     Curve,
     group_file,
@@ -26,8 +25,9 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from benchmnist.analysis.analysis import Analysis
     from benchmnist.reports.plots import Style
-    from benchmnist.runs.results import RunResult, Search
+    from benchmnist.runs.results import Search
     from benchmnist.suites.cases import Group
 
 
@@ -39,12 +39,12 @@ class Picture(NamedTuple):
     draw: Callable[[], bytes]
 
 
-def pictures(run: RunResult) -> Iterator[Picture]:
+def pictures(analysis: Analysis) -> Iterator[Picture]:
     """Yields each picture that the run has data for, without drawing it."""
-    if any(profile.points for profile in profiles(run.cases)):
-        yield Picture("Performance profiles", "profiles.png", partial(profile_picture, run))
+    if any(profile.points for profile in analysis.profiles):
+        yield Picture("Performance profiles", "profiles.png", partial(profile_picture, analysis))
     of_models: dict[Group, list[Search]] = {}
-    for search in run.record.searches:
+    for search in analysis.run.record.searches:
         of_models.setdefault((search.dataset, search.model, search.label), []).append(search)
     for group, searches in of_models.items():
         stem, title = group_stem(group), group_title(group)
@@ -57,8 +57,9 @@ def pictures(run: RunResult) -> Iterator[Picture]:
                 yield Picture(f"{about}: {title}", f"{stem}.{kind}.png", partial(draw, shown, title))
 
 
-def all_pictures(run: RunResult) -> Iterator[Picture]:
+def all_pictures(analysis: Analysis) -> Iterator[Picture]:
     """Yields the pictures of the curves of each group, then every other picture."""
+    run = analysis.run
     styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
     for group, results in groups_of(run).items():
         title = group_title(group)
@@ -67,12 +68,12 @@ def all_pictures(run: RunResult) -> Iterator[Picture]:
             yield Picture(
                 f"{metric.label}: {title}", group_file(group, metric), partial(overlay, title, curves, metric)
             )
-    yield from pictures(run)
+    yield from pictures(analysis)
 
 
-def profile_picture(run: RunResult) -> bytes:
+def profile_picture(analysis: Analysis) -> bytes:
     """Draws the share of problems solved against time, with a line per method."""
-    found = profiles(run.cases)
+    found = analysis.profiles
     figure, axes = _axes()
     last = 1.1 * max(time for profile in found for time, _ in profile.points)
     for profile, style in zip(found, _styles([p.method for p in found]), strict=True):
@@ -83,7 +84,7 @@ def profile_picture(run: RunResult) -> bytes:
     axes.set_xlim(0, last)
     axes.set_xlabel("time, in units of the baseline's whole training")
     axes.set_ylabel("problems solved, %")
-    targets = sorted({r.case.target_accuracy for r in run.cases if r.case.target_accuracy is not None})
+    targets = sorted({each.target for each in analysis.times_to_target})
     axes.set_title(f"Performance profiles: time to {' and '.join(f'{t:g} %' for t in targets)}", fontsize=11)
     return _finished(figure, axes)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.analysis.figures import MeanStd, seed_figure
-from benchmnist.analysis.summary import summarise_all
 from benchmnist.errors import BenchmnistError, nearest
 from benchmnist.extensions.kinds import SETTINGS
 from benchmnist.reports.columns import Columns, View
@@ -18,10 +17,11 @@ from benchmnist.reports.columns import Columns, View
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from benchmnist.analysis.analysis import Analysis
     from benchmnist.analysis.summary import Summary
     from benchmnist.metrics import Level, Metric
     from benchmnist.reports.columns import Column
-    from benchmnist.runs.results import CaseResult, RunResult, TrialResult
+    from benchmnist.runs.results import CaseResult, TrialResult
 
 IDENTITY = ("case", "dataset", "model", "optimizer", "method", "label", *(kind.name for kind in SETTINGS))
 """Keys that identify a case; `method` is the optimizer with everything else that the suite varies."""
@@ -57,7 +57,7 @@ class Records:
         return output.getvalue()
 
 
-def records(run: RunResult, level: Level = "case", view: View | None = None) -> Records:
+def records(analysis: Analysis, level: Level = "case", view: View | None = None) -> Records:
     """Makes a row for each case, trial, epoch or stored step of a run, the cases in the order of the view.
 
     If the view names no columns, a row has every figure of its level and the hyperparameters of its case
@@ -67,12 +67,12 @@ def records(run: RunResult, level: Level = "case", view: View | None = None) -> 
         BenchmnistError: if the view names an unknown column; lists the known ones.
     """
     chosen = view or View()
-    ordered = [s for members in chosen.groups(summarise_all(run.cases)).values() for s in members]
+    ordered = [s for members in chosen.groups(analysis.summaries).values() for s in members]
     parameters = [*dict.fromkeys(name for s in ordered for name in _parameters(s.result))]
     if level == "case" and chosen.columns:
         columns = chosen.shown(ordered)
         return _records((_figures(s, columns) for s in ordered), _keys(columns))
-    columns_of_run = Columns(run.cases)
+    columns_of_run = Columns(analysis.run.cases)
     known = (*IDENTITY, *parameters, *COUNTED[level], *_measured(level, columns_of_run))
     header = known
     if chosen.columns:

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from benchmnist.analysis.noise_floor import noise_floors
-from benchmnist.analysis.summary import summarise_all
 from benchmnist.reports.columns import IDENTITY, Columns, View, leading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
+    from benchmnist.analysis.analysis import Analysis
     from benchmnist.analysis.noise_floor import Floor
     from benchmnist.analysis.summary import Summary
     from benchmnist.reports.columns import Column
-    from benchmnist.runs.results import CaseResult, RunResult
+    from benchmnist.runs.results import CaseResult
+    from benchmnist.suites.cases import Group
 
 MARK = "*"
 LEAST_WIDTH = 8  # of a column of words
@@ -64,12 +65,13 @@ class Cell:
     noise: bool = False
 
 
-def cells(summaries: Sequence[Summary], columns: Sequence[Column]) -> dict[str, list[Cell]]:
+def cells(
+    summaries: Sequence[Summary], columns: Sequence[Column], floors: Mapping[Group, Floor]
+) -> dict[str, list[Cell]]:
     """Returns a row of cells per case id; the best of a column is the best among the cases of the same dataset.
 
     A difference from the baseline below the noise floor, if known, is in brackets.
     """
-    floors = noise_floors([s.result for s in summaries])
     best: dict[tuple[str, str], str] = {}  # by column and dataset, as shown
     for column in columns:
         if column.best is None:
@@ -111,11 +113,15 @@ def _is_noise(column: Column, value: Any, floor: Floor | None) -> bool:
 class ComparisonTable:
     """The table for a terminal, in groups; with the default columns it fits 80 columns, with long names folded."""
 
-    def __init__(self, summaries: Sequence[Summary], view: View | None = None) -> None:
+    def __init__(
+        self, summaries: Sequence[Summary], view: View | None = None, floors: Mapping[Group, Floor] | None = None
+    ) -> None:
         chosen = view or View(group_by=IDENTITY[:2])
         self.columns = chosen.shown(summaries)
         self.groups = chosen.groups(summaries)
-        self.rows = cells(summaries, self.columns)
+        self.rows = cells(
+            summaries, self.columns, noise_floors([s.result for s in summaries]) if floors is None else floors
+        )
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Renders the table, for rich."""
@@ -158,17 +164,17 @@ class ComparisonTable:
         return table
 
 
-def render(run: RunResult, form: str, view: View | None = None) -> str:
+def render(analysis: Analysis, form: str, view: View | None = None) -> str:
     """Renders the comparison table of a run as `markdown` or `latex`, with a titled table per group.
 
     Raises:
         BenchmnistError: if the view names an unknown column.
     """
     chosen = view or View()
-    summaries = summarise_all(run.cases)
+    summaries = analysis.summaries
     groups = chosen.groups(summaries)
     columns = chosen.shown(summaries)
-    rows = cells(summaries, columns)
+    rows = cells(summaries, columns, analysis.floors)
     parts = []
     for title, members in groups.items() or {"": []}.items():
         escaped = _latex(title) if form == "latex" else escape_markdown(title)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from made_up import made_up_run, seeds_result
 
-from benchmnist.analysis.findings import Finding, findings
+from benchmnist.analysis.analysis import Analysis
+from benchmnist.analysis.findings import Finding
 from benchmnist.runs.results import Attempt, CaseResult, Layer, ModelDescription, Search
 from benchmnist.suites.cases import Space
 
@@ -33,7 +34,7 @@ def said(
     kind: str, cases: list[CaseResult], *models: ModelDescription, searches: list[Search] | None = None
 ) -> list[str]:
     run = made_up_run(cases, models=models, searches=searches or [])
-    return [finding.text for finding in findings(run) if finding.kind == kind]
+    return [finding.text for finding in Analysis(run).findings if finding.kind == kind]
 
 
 def test_the_best_rule_is_named_where_it_is_shown_to_be() -> None:
@@ -246,7 +247,7 @@ def test_what_was_tuned_says_how_and_what_to_doubt() -> None:
 
 def test_findings_name_their_rows() -> None:
     cases = [seeds_result("fc", name, around(mean)) for name, mean in (("sgd", 90), ("adam", 97))]
-    found = {finding.kind: finding for finding in findings(made_up_run(cases))}
+    found = {finding.kind: finding for finding in Analysis(made_up_run(cases)).findings}
     assert found["rules"].cases == ("mnist/fc/adam", "mnist/fc/sgd")
     for finding in found.values():
         assert isinstance(finding, Finding)

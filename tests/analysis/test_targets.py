@@ -80,7 +80,7 @@ def test_sooner_is_fewer_steps_times_cheaper_ones() -> None:
 def test_a_profile_is_by_the_whole_training_of_the_baseline() -> None:
     sgd = case([100.0, 50.0], seconds=2.0, method="sgd", baseline="sgd")
     adam = case([100.0, 75.0], seconds=4.0, baseline="sgd")
-    by_method = {profile.method: profile for profile in profiles([sgd, adam])}
+    by_method = {profile.method: profile for profile in profiles(times_to_target([sgd, adam]))}
     assert by_method["sgd"].points == ((0.6, 0.5),)  # 6 of 10 s; the other seed never
     assert by_method["adam"].points == ((1.2, 0.5), (1.6, 1.0))
     assert [by_method["adam"].share(time) for time in (0.5, 1.2, 1.5, 1.6, 9)] == [0.0, 0.5, 0.5, 1.0, 1.0]
@@ -89,7 +89,7 @@ def test_a_profile_is_by_the_whole_training_of_the_baseline() -> None:
 def test_a_profile_does_not_change_with_whom_it_stands_beside() -> None:
     sgd, adam = case([100.0], method="sgd", baseline="sgd"), case([100.0], baseline="sgd")
     faster = case([100.0], seconds=0.1, method="new", baseline="sgd")
-    assert profiles([sgd, adam])[1] == profiles([sgd, adam, faster])[1]
+    assert profiles(times_to_target([sgd, adam]))[1] == profiles(times_to_target([sgd, adam, faster]))[1]
 
 
 def test_a_profile_gathers_the_groups_each_by_its_own_reference() -> None:
@@ -98,5 +98,5 @@ def test_a_profile_gathers_the_groups_each_by_its_own_reference() -> None:
         for model, times in (("fc", (1.0, 2.0)), ("cnn", (10.0, 10.0)))
         for method, seconds in zip(("sgd", "adam"), times, strict=True)
     ]
-    adam = profiles(groups)[1]
+    adam = profiles(times_to_target(groups))[1]
     assert (adam.problems, adam.points) == (2, ((0.6, 0.5), (1.2, 1.0)))

@@ -7,6 +7,8 @@ import pytest
 from made_up import made_up_run, seeds_result
 from rich.console import Console
 
+from benchmnist.analysis.analysis import Analysis
+from benchmnist.analysis.noise_floor import noise_floors
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.reports.columns import Columns
 from benchmnist.reports.extra_tables import SHEETS, model_sheets, rich_sheet
@@ -54,7 +56,7 @@ def run() -> RunResult:
 
 
 def rows(run: RunResult, name: str) -> dict[str, list[str]]:
-    sheet = SHEETS[name](run)
+    sheet = SHEETS[name](Analysis(run))
     assert sheet is not None
     return {" ".join(row[:2]): [*row[2:]] for row in sheet.rows}
 
@@ -76,7 +78,7 @@ def test_times_to_the_target(run: RunResult) -> None:
 def test_a_target_that_was_missed_is_not_given_a_time() -> None:
     options = {"target_accuracy": 95.0, "epochs": 3}
     run = made_up_run([seeds_result("fc", "sgd", around(90), **options)])  # type: ignore[arg-type]
-    (row,) = SHEETS["targets"](run).rows  # type: ignore[union-attr]
+    (row,) = SHEETS["targets"](Analysis(run)).rows  # type: ignore[union-attr]
     assert row[1:5] == ("0/5", "–", "–", "> 3.00")
 
 
@@ -90,14 +92,14 @@ def test_profiles_tuning_and_models(run: RunResult) -> None:
 
 def test_a_run_that_says_none_of_it_has_no_such_tables() -> None:
     run = made_up_run([seeds_result("fc", "sgd", around(90))])
-    assert all(make(run) is None for make in SHEETS.values())
+    assert all(make(Analysis(run)) is None for make in SHEETS.values())
     assert model_sheets(run) == []
-    assert [*pictures(run)] == []
-    assert [part_of_report(run, part) for part in ("findings", "models", *SHEETS)] == [""] * 6
+    assert [*pictures(Analysis(run))] == []
+    assert [part_of_report(Analysis(run), part) for part in ("findings", "models", *SHEETS)] == [""] * 6
 
 
 def test_every_table_fits_80_columns(run: RunResult) -> None:
-    for sheet in [*(make(run) for make in SHEETS.values()), *model_sheets(run)]:
+    for sheet in [*(make(Analysis(run)) for make in SHEETS.values()), *model_sheets(run)]:
         assert sheet is not None
         console = Console(width=80)
         with console.capture() as captured:
@@ -109,7 +111,9 @@ def test_every_table_fits_80_columns(run: RunResult) -> None:
 
 
 def test_the_report_opens_with_what_can_be_said(run: RunResult) -> None:
-    text = report(run, Plots({}, {"mnist/fc/sgd": "plots/x.png"}, {"Performance profiles": "plots/profiles.png"}))
+    text = report(
+        Analysis(run), Plots({}, {"mnist/fc/sgd": "plots/x.png"}, {"Performance profiles": "plots/profiles.png"})
+    )
     titles = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert titles[:7] == [
         "Findings",
@@ -125,16 +129,16 @@ def test_the_report_opens_with_what_can_be_said(run: RunResult) -> None:
 
 
 def test_every_finding_of_the_page_links_to_its_rows(run: RunResult) -> None:
-    page = report_page(run)
+    page = report_page(Analysis(run))
     assert page.index("Findings") < page.index('id="comparison"')
     linked = re.findall(r'<a href="#(row-\d+)">', page)
     assert linked
     assert {*linked} <= {*re.findall(r'<tr id="(row-\d+)"', page)}
-    assert page.count("data:image/png;base64,") == len([*pictures(run)]) == 3
+    assert page.count("data:image/png;base64,") == len([*pictures(Analysis(run))]) == 3
 
 
 def test_pictures_say_what_they_show(run: RunResult) -> None:
-    assert [picture.title for picture in pictures(run)] == [
+    assert [picture.title for picture in pictures(Analysis(run))] == [
         "Performance profiles",
         "Accuracy against learning rate: mnist · fc",
         "Best accuracy against number of attempts: mnist · fc",
@@ -152,7 +156,11 @@ def test_what_is_less_than_the_noise_floor_stands_in_brackets() -> None:
     near = seeds_result("fc", "near", around(90.06), baseline="sgd", seconds=1.02)
     far = seeds_result("fc", "far", around(97), baseline="sgd", seconds=3.0)
     results = [sgd, control, near, far]
-    found = cells(summarise_all(results), [Columns().column("accuracy_gain"), Columns().column("speedup")])
+    found = cells(
+        summarise_all(results),
+        [Columns().column("accuracy_gain"), Columns().column("speedup")],
+        noise_floors(results),
+    )
     assert [cell.text for cell in found["mnist/fc/near"]] == ["(+0.06)", "(0.98×)"]
     assert [cell.text for cell in found["mnist/fc/far"]] == ["+7.00", "0.33×"]
     assert "in brackets: below the noise floor" in legend(results)
@@ -161,5 +169,5 @@ def test_what_is_less_than_the_noise_floor_stands_in_brackets() -> None:
     with console.capture() as captured:
         console.print(ComparisonTable(summarise_all(results)))
     assert re.search(r"\x1b\[2m *\(\+0.06\)", captured.get())  # dim
-    assert 'class="number noise"' in report_page(made_up_run(results))
-    assert "(+0.06)" in report(made_up_run(results), Plots({}, {}))
+    assert 'class="number noise"' in report_page(Analysis(made_up_run(results)))
+    assert "(+0.06)" in report(Analysis(made_up_run(results)), Plots({}, {}))

@@ -17,6 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from benchmnist.analysis.analysis import Analysis
 from benchmnist.analysis.comparison import compare_runs
 from benchmnist.reports import write_report
 from benchmnist.reports.comparison import comparison_page
@@ -145,7 +146,7 @@ def run() -> RunResult:
 @pytest.mark.parametrize("size", PAGES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_drawn(show: Open, run: RunResult, size: str, scheme: str, tmp_path: Path) -> None:
-    driver = show(report_page(run))
+    driver = show(report_page(Analysis(run)))
     resize(driver, size)
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
@@ -163,7 +164,7 @@ def test_the_page_is_drawn(show: Open, run: RunResult, size: str, scheme: str, t
 
 @in_chromium
 def test_the_table_sorts_and_filters(show: Open, run: RunResult) -> None:
-    driver = show(report_page(run))
+    driver = show(report_page(Analysis(run)))
     column = texts(driver, "table.sortable thead th").index("accuracy, %") + 1
 
     def order() -> list[str]:
@@ -189,7 +190,7 @@ def test_the_table_sorts_and_filters(show: Open, run: RunResult) -> None:
 
 @in_chromium
 def test_curves_are_switched(show: Open, run: RunResult) -> None:
-    driver = show(report_page(run))
+    driver = show(report_page(Analysis(run)))
     wait_for_curves(driver)
     assert [curve["name"] for curve in curves(driver)] == ["sgd", "adam", "wild"]
     adam = run["mnist/fc/adam"].trials
@@ -216,7 +217,7 @@ def test_curves_are_switched(show: Open, run: RunResult) -> None:
 
 @in_chromium
 def test_a_curve_says_what_it_is_under_the_pointer(show: Open, run: RunResult) -> None:
-    driver = show(report_page(run))
+    driver = show(report_page(Analysis(run)))
     wait_for_curves(driver)
     driver.execute_script("Plotly.Fx.hover(document.querySelector('.chart'), [{curveNumber: 3, pointNumber: 1}])")
     assert re.match(r"adamepoch 2: \d+\.\d+", "".join(texts(driver, ".chart .hovertext")))
@@ -224,7 +225,7 @@ def test_a_curve_says_what_it_is_under_the_pointer(show: Open, run: RunResult) -
 
 @in_chromium
 def test_a_case_shows_its_history_when_it_is_opened(show: Open, run: RunResult) -> None:
-    driver = show(report_page(run))
+    driver = show(report_page(Analysis(run)))
     assert texts(driver, "#case-1 .history td") == []
     driver.find_element(By.CSS_SELECTOR, "a[href='#case-1']").send_keys(Keys.ENTER)
     wait(driver, "document.querySelectorAll('#case-1 .history tbody tr').length === 15")
@@ -238,7 +239,7 @@ def test_a_case_shows_its_history_when_it_is_opened(show: Open, run: RunResult) 
 
 @in_chromium
 def test_the_theme_is_chosen_and_everything_can_be_reached_by_the_keyboard(show: Open, run: RunResult) -> None:
-    driver = show(report_page(run))
+    driver = show(report_page(Analysis(run)))
     wait_for_curves(driver)
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     reached = set()
@@ -254,7 +255,7 @@ def test_the_theme_is_chosen_and_everything_can_be_reached_by_the_keyboard(show:
 
 @in_chromium
 def test_the_page_is_printed_with_all_its_curves(show: Open, run: RunResult, tmp_path: Path) -> None:
-    driver = show(report_page(run))
+    driver = show(report_page(Analysis(run)))
     wait_for_curves(driver)
     printed = base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
     (tmp_path / "page.pdf").write_bytes(printed)
@@ -271,7 +272,7 @@ EVIL = "<script>alert(1)</script><b>x</b>%{y}"
 def test_names_are_shown_as_they_are(show: Open) -> None:
     result = made_up_result(EVIL, EVIL, 90.0, epochs=2, seeds=2)
     evil = made_up_run([result], title=f"</title>{EVIL}", suite_text=f"</pre></script>{EVIL}")
-    driver = show(report_page(evil))
+    driver = show(report_page(Analysis(evil)))
     wait_for_curves(driver)
     assert EVIL in driver.title
     assert EVIL in texts(driver, "pre")[-1]
@@ -289,7 +290,7 @@ def test_names_are_shown_as_they_are(show: Open) -> None:
 def test_the_policy_lets_nothing_in(browser: webdriver.Chrome, run: RunResult, tmp_path: Path) -> None:
     smuggled = "<script>document.title = 'smuggled'</script><img src='https://example.org/x.png'></main>"
     page = tmp_path / "page.html"
-    page.write_text(report_page(run).replace("</main>", smuggled), "utf-8")
+    page.write_text(report_page(Analysis(run)).replace("</main>", smuggled), "utf-8")
     logged(browser, "browser")
     browser.get(page.as_uri())
     wait_for_curves(browser)
@@ -305,7 +306,7 @@ def test_two_hundred_cases_of_fifty_epochs(show: Open) -> None:
         made_up_result(f"model-{i // 20}", f"optimizer-{i % 20}", 50 + i / 5, epochs=50, seeds=3)
         for i in range(200)
     ]
-    text = report_page(made_up_run(results))
+    text = report_page(Analysis(made_up_run(results)))
     assert len(text.encode()) < 10_000_000
     driver = show(text)
     wait_for_curves(driver)
@@ -330,7 +331,7 @@ def test_runs_are_laid_over_each_other(show: Open, run: RunResult) -> None:
 
 
 def test_the_page_holds_the_figures_of_its_curves_as_text(run: RunResult) -> None:
-    page = report_page(run)
+    page = report_page(Analysis(run))
     trials = run["mnist/fc/adam"].trials
     finals = [trial.epochs[-1].test_accuracy or 0 for trial in trials]
     assert f"<td>{sum(finals) / 3:.2f} ± " in page
@@ -347,6 +348,6 @@ def test_a_report_is_a_page_too(small_run: RunResult) -> None:
 
 def test_a_run_of_which_nothing_ended(run: RunResult) -> None:
     nothing = run.model_copy(update={"cases": ()})
-    page = report_page(nothing)
+    page = report_page(Analysis(nothing))
     assert "No case has finished." in page
-    assert "Not ended, so not here: <code>mnist/fc/sgd</code>" in page
+    assert "Not finished, so not shown: <code>mnist/fc/sgd</code>" in page

@@ -10,6 +10,7 @@ from made_up import made_up_trial
 from rich.console import Console
 from training_support import component, make_case
 
+from benchmnist.analysis.analysis import Analysis
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.metrics import curves
 from benchmnist.reports import write_report
@@ -74,7 +75,7 @@ def test_no_figure_is_ever_cut(name: str) -> None:
 
 def test_the_best_of_each_column_is_marked_within_its_dataset() -> None:
     columns = View(("accuracy", "epoch_seconds", "case")).shown([])
-    rows = [*cells(summarise_all(RESULTS), columns).values()]
+    rows = [*cells(summarise_all(RESULTS), columns, {}).values()]
     accuracy, seconds = 0, 1
     assert [row[accuracy].best for row in rows] == [False, True, False, False]  # alone in kmnist: nothing to beat
     assert [row[seconds].best for row in rows] == [True, False, False, False]
@@ -87,7 +88,7 @@ def run_of(path: Path, results: list[CaseResult], small_run: RunResult) -> RunRe
 
 
 def test_a_markdown_table_has_a_row_for_each_case(tmp_path: Path, small_run: RunResult) -> None:
-    header, rule, *rows = render(run_of(tmp_path, RESULTS, small_run), "markdown").splitlines()
+    header, rule, *rows = render(Analysis(run_of(tmp_path, RESULTS, small_run)), "markdown").splitlines()
     assert header.count("|") == rule.count("|") == len(Columns().figures) + 4
     assert len(rows) == 4
     assert "| **90.50 ± 0.71** |" in rows[1]
@@ -98,14 +99,14 @@ def test_names_do_not_break_out_of_a_table(tmp_path: Path, small_run: RunResult)
 
     assert escape_markdown("a|b_*<`") == r"a\|b\_\*\<\`"
     assert _latex("50% & a_b ±") == r"50\% \& a\_b $\pm$"
-    latex = render(run_of(tmp_path, RESULTS, small_run), "latex")
+    latex = render(Analysis(run_of(tmp_path, RESULTS, small_run)), "latex")
     assert r"\textbf{90.50 $\pm$ 0.71}" in latex
     assert latex.count(r"\\") == 5
 
 
 @pytest.mark.parametrize("form", ["markdown", "latex"])
 def test_a_run_without_results_has_an_empty_table(tmp_path: Path, small_run: RunResult, form: str) -> None:
-    render(run_of(tmp_path, [], small_run), form)
+    render(Analysis(run_of(tmp_path, [], small_run)), form)
 
 
 def test_the_report_shows_every_table_and_every_plot_that_it_links(small_run: RunResult) -> None:

@@ -1,0 +1,64 @@
+"""Everything that is concluded from a run, each part computed once, when it is first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from benchmnist.analysis.findings import Finding, findings
+from benchmnist.analysis.noise_floor import Floor, noise_floors
+from benchmnist.analysis.summary import Summary, summarise_all
+from benchmnist.analysis.targets import Profile, TimeToTarget, profiles, times_to_target
+from benchmnist.analysis.verdicts import Verdict, judge
+
+if TYPE_CHECKING:
+    from benchmnist.metrics import Metric
+    from benchmnist.runs.results import RunResult
+    from benchmnist.suites.cases import Group
+
+
+class Analysis:
+    """The conclusions from a run, which tables, pages, plots and sentences share.
+
+    Args:
+        run: The run. Its results must not change: nothing is computed twice.
+    """
+
+    def __init__(self, run: RunResult) -> None:
+        self.run = run
+        self._verdicts: dict[Metric | str | None, list[Verdict]] = {}
+
+    @cached_property
+    def summaries(self) -> list[Summary]:
+        """The figures of each case, in order, compared with its baseline."""
+        return summarise_all(self.run.cases)
+
+    def verdicts(self, metric: Metric | str | None = None) -> list[Verdict]:
+        """The verdicts on all pairs of cases that differ in one thing, by the primary metric by default.
+
+        Raises:
+            BenchmnistError: if the metric is unknown, or has no value for each seed.
+        """
+        if metric not in self._verdicts:
+            self._verdicts[metric] = judge(self.run.cases, metric)
+        return self._verdicts[metric]
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """The sentences that the results allow, the most important first."""
+        return findings(self)
+
+    @cached_property
+    def floors(self) -> dict[Group, Floor]:
+        """The noise floor of each group that has a control."""
+        return noise_floors(self.run.cases)
+
+    @cached_property
+    def times_to_target(self) -> list[TimeToTarget]:
+        """How soon each case that has a target reaches it."""
+        return times_to_target(self.run.cases)
+
+    @cached_property
+    def profiles(self) -> list[Profile]:
+        """The performance profile of each method; none where the suite has no target."""
+        return profiles(self.times_to_target)

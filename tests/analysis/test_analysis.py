@@ -1,0 +1,58 @@
+"""What is concluded from a run is computed once, whoever asks for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from made_up import made_up_run, seeds_result
+
+from benchmnist.analysis import analysis as module
+from benchmnist.analysis.analysis import Analysis
+from benchmnist.analysis.verdicts import judge
+from benchmnist.reports import write_report
+from benchmnist.reports.extra_tables import SHEETS
+from benchmnist.reports.records import records
+from benchmnist.reports.tables import render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pytest
+
+NAMES = ("summarise_all", "judge", "findings", "noise_floors", "times_to_target", "profiles")
+
+
+def test_a_whole_report_computes_each_conclusion_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: Counter[str] = Counter()
+
+    def counting(name: str) -> Callable[..., Any]:
+        original = getattr(module, name)
+
+        def counted(*arguments: Any) -> Any:
+            seen[name] += 1
+            return original(*arguments)
+
+        return counted
+
+    for name in NAMES:
+        monkeypatch.setattr(module, name, counting(name))
+    values = {"sgd": [90.0, 90.1, 90.2], "adam": [97.0, 97.1, 97.2]}
+    results = [
+        seeds_result("fc", method, accuracies, baseline="sgd", target_accuracy=95.0)
+        for method, accuracies in values.items()
+    ]
+    run = made_up_run(results).model_copy(update={"path": tmp_path})
+    analysis = Analysis(run)
+    write_report(analysis)
+    for make in SHEETS.values():
+        make(analysis)
+    render(analysis, "markdown")
+    records(analysis)
+    assert seen == Counter(NAMES)
+    assert [(v.one, v.other, v.word) for v in analysis.verdicts()] == [
+        (v.one, v.other, v.word) for v in judge(run.cases)
+    ]
+    assert analysis.verdicts("train_loss")[0].metric.key == "train_loss"
+    assert seen["judge"] == 2
