@@ -163,7 +163,7 @@ def benchmnist_tasks() -> Iterable[TaskSpec]:  # type: ignore[empty-body]
         def benchmnist_tasks():
             mse = Metric("mse", "mean squared error", better="lower", digits=4)
             return [
-                TaskSpec(name="regression", summary="least squares", build=Regression, metrics=(mse,), pure=True)
+                TaskSpec(name="regression", summary="least squares", build=Regression, metrics=(mse,), pure=True),
             ]
 
 
