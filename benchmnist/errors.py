@@ -99,6 +99,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {match[0]!r}?" if match else ""
 
 
+MAX_LISTED = 40
+"""How many names a message lists before it says how many there are."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """`no optimizer named 'adma'. Did you mean 'adam'? Choose from: adam, sgd`."""
+    names = [*known]
+    shown = names if len(names) <= MAX_LISTED else [*names[:MAX_LISTED], f"… ({len(names)} in all)"]
+    choose = f"Choose from: {', '.join(shown)}" if names else "None is available"
+    return f"no {what} named {name!r}.{nearest(name, names)} {choose}"
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what an exception says, or its type where it says nothing."""
     try:

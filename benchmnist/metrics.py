@@ -11,7 +11,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-from benchmnist.errors import BenchmnistError, nearest
+from benchmnist.errors import BenchmnistError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -233,7 +233,7 @@ def find_metric(wanted: str | Metric, among: Sequence[Metric] = METRICS) -> Metr
         if metric.key == key:
             return metric
     keys = [metric.key for metric in among]
-    raise BenchmnistError(f"unknown metric {key!r}.{nearest(key, keys)} Known metrics: {', '.join(keys)}")
+    raise BenchmnistError(unknown("metric", key, keys))
 
 
 OF_CLASSIFICATION = (PRIMARY, find_metric("test_loss"))

@@ -132,7 +132,7 @@ def plan_run(suite: str | Path | Suite, options: RunOptions | None = None) -> Pl
     file = None if isinstance(suite, Suite) else suite
     if isinstance(suite, Suite):
         if options.set:
-            raise ValueError("set: the suite has been read; pass `set` to load_suite, or pass the suite's path")
+            raise ValueError("set: the suite is already read; pass `set` to load_suite, or pass the suite's path")
         options = replace(options, set=tuple(suite.assigned.values()))
     else:
         suite = read_suite(suite, options.set)
@@ -269,8 +269,8 @@ def _as_asked_before(record: RunRecord, options: RunOptions) -> RunOptions:
     for name, value in options.cases.items():
         if value not in (before[name], default[name]):
             raise BenchmnistError(
-                f"the run was begun with {name} = {before[name]!r}, and goes on with that, not with {value!r}; "
-                "leave it out, or begin another run"
+                f"the run was begun with {name} = {before[name]!r}, and cannot go on with {value!r}; "
+                "remove the option, or begin a new run"
             )
     return replace(options, **before)
 

@@ -250,7 +250,7 @@ def _optuna() -> Any:
     except ImportError:
         raise BenchmnistError(
             "tuning by random or TPE search needs optuna: python -m pip install 'benchmnist[tune]', "
-            "or take --sampler grid"
+            "or use --sampler grid"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
@@ -321,7 +321,7 @@ def _search_suite(suite: Suite, plan: Plan) -> Suite:
 def _best(search: Search) -> Attempt:
     if search.best is None:
         raise BenchmnistError(
-            f"of {search.method} on {search.model} every attempt diverged or failed; give it another space "
+            f"every attempt of {search.method} on {search.model} diverged or failed; change its space "
             f"(the search is in {search.run})"
         )
     return search.best

@@ -145,7 +145,7 @@ def test_a_run_without_the_new_metric_is_shown_without_it(changed: Changed) -> N
     }
 
 
-LISTED = "Known metrics: accuracy, train_loss, test_loss, epoch_seconds"
+LISTED = "Choose from: accuracy, train_loss, test_loss, epoch_seconds"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_an_unknown_metric_is_refused_with_those_that_there_are(
 ) -> None:
     done = invoke(*(str(small_run.path) if argument == "RUN" else argument for argument in arguments))
     assert done.exit_code == 2
-    assert f"unknown metric '{arguments[-1]}'." in done.stderr
+    assert f"no metric named '{arguments[-1]}'." in done.stderr
     assert LISTED in done.stderr
 
 
@@ -181,7 +181,7 @@ def test_no_part_takes_an_unknown_metric_for_another() -> None:
         lambda: case_figure(result, unknown),
     ):
         with pytest.raises(
-            BenchmnistError, match=r"unknown metric 'nonsense'\. Known metrics: accuracy, train_loss, "
+            BenchmnistError, match=r"no metric named 'nonsense'\. Choose from: accuracy, train_loss, "
         ):
             refused()
 
@@ -273,15 +273,15 @@ def test_an_unknown_column_of_a_level_is_refused(invoke: Callable[..., Result], 
     chosen = ["--format", "csv", "--level", "epoch", "--columns"]
     done = invoke("report", small_run.path, *chosen, "acuracy")
     assert done.exit_code == 2
-    assert "unknown column 'acuracy'. Did you mean 'accuracy'? Known columns: case, dataset, " in done.stderr
+    assert "no column named 'acuracy'. Did you mean 'accuracy'? Choose from: case, dataset, " in done.stderr
     assert invoke("report", small_run.path, *chosen, "accuracy").stdout.startswith("case,seed,epoch,accuracy\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--level", "seed"], "--level chooses the rows of csv and json"),
-        (["--metric", "accuracy"], "--metric chooses what --show verdicts judges"),
+        (["--level", "seed"], "--level needs --format csv or json"),
+        (["--metric", "accuracy"], "--metric needs --show verdicts"),
     ],
 )
 def test_options_that_do_not_go_together(

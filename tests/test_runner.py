@@ -268,13 +268,13 @@ def test_what_a_build_refuses_is_a_mistake_in_the_suite(
 
 def test_more_examples_than_there_are(write_suite: Callable[..., Path]) -> None:
     path = write_suite(HEAD.replace("300", "60001") + FC_SGD)
-    with pytest.raises(SuiteError, match="train_size = 60001, but mnist has only 60000 examples there"):
+    with pytest.raises(SuiteError, match="train_size = 60001, but mnist has only 60000 training examples there"):
         run(path)
 
 
 def test_a_precision_that_the_device_does_not_have(write_suite: Callable[..., Path]) -> None:
     path = write_suite(HEAD + FC_SGD + 'precision = "tf32"\n')
-    with pytest.raises(SuiteError, match=r"12: cases.precision: .*there on NVIDIA's GPUs only, not on cpu"):
+    with pytest.raises(SuiteError, match=r"12: cases.precision: .*needs an NVIDIA GPU, not cpu"):
         run(path)
 
 
@@ -299,7 +299,7 @@ def test_a_broken_plugin_is_fatal_only_to_a_suite_that_names_something_of_its(
 ) -> None:
     install_plugin("broken", "import nothing_of_this_name")
     assert run(write_suite(HEAD + FC_SGD)).record.status == "completed"
-    with pytest.raises(SuiteError, match=r"no model is called 'mine'.*benchmnist-broken 1\.0 .* failed to load"):
+    with pytest.raises(SuiteError, match=r"no model named 'mine'.*benchmnist-broken 1\.0 .* failed to load"):
         run(write_suite(HEAD + FC_SGD.replace("fc", "mine")))
 
 
@@ -458,7 +458,7 @@ def test_nothing_of_a_case_is_held_on_to_when_it_has_ended(
 
 
 def test_an_executor_that_there_is_not(write_suite: Callable[..., Path]) -> None:
-    with pytest.raises(UnknownNameError, match=r"no executor is called 'locl'\. Did you mean 'local'\?"):
+    with pytest.raises(UnknownNameError, match=r"no executor named 'locl'\. Did you mean 'local'\?"):
         run(write_suite(HEAD + FC_SGD), executor="locl")
 
 

@@ -85,12 +85,22 @@ def load_benchmarks(path: Path) -> dict[str, Benchmark]:
             for b in content["benchmarks"]
         }
     except FileNotFoundError:
-        raise StoreError(f"{path}: no such file; create it with pytest SUITE --benchmark-json={path}") from None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read {path}: {error}") from error
+        raise StoreError(f"{path}: does not exist; create it with pytest SUITE --benchmark-json={path}") from None
+    except OSError as error:
+        what = (
+            "is a folder; name a JSON file in it"
+            if path.is_dir()
+            else f"cannot be read: {error.strerror or error}"
+        )
+        raise StoreError(f"{path} {what}") from error
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{path} is not UTF-8 text; create it with pytest SUITE --benchmark-json=FILE") from error
+    except ValueError as error:
+        why = f"not JSON ({error})" if path.stat().st_size else "empty"
+        raise StoreError(f"{path} is {why}; create it with pytest SUITE --benchmark-json=FILE") from error
     except (KeyError, TypeError) as error:
         raise StoreError(
-            f"{path} is not a pytest-benchmark file with its rounds ({error} is missing); create it with "
+            f"{path} is not a pytest-benchmark file with rounds ({error} is missing); create it with "
             "--benchmark-json, or with --benchmark-autosave --benchmark-save-data"
         ) from error
 

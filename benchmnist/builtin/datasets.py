@@ -173,9 +173,7 @@ def _unpack(packed: Path, file: Path, *, remedy: str) -> None:
     try:
         write_file(file, content)
     except StoreError as error:
-        raise DataError(
-            f"{error}; choose a folder that can be written to with --data-root or BENCHMNIST_DATA"
-        ) from error
+        raise DataError(f"{error}; choose a writable folder with --data-root or BENCHMNIST_DATA") from error
 
 
 def _check_idx(file: Path) -> None:

@@ -18,8 +18,9 @@ from typing import Any
 
 import click
 
+from benchmnist.cli.errors import COMMAND_ALIASES, USAGE_ERROR, Group, complain, one_line_each
 from benchmnist.cli.options import DEBUG, pyproject_defaults
-from benchmnist.errors import BenchmnistError, SuiteError, first_line, nearest
+from benchmnist.errors import BenchmnistError, SuiteError, first_line
 
 COMMANDS = (
     "run",
@@ -34,12 +35,13 @@ COMMANDS = (
     "new-plugin",
     "doctor",
 )
-USAGE_ERROR = 2
 INTERRUPTED = 130
 
 
-class Commands(click.Group):
-    """Imports a command when it is asked for, and turns our exceptions into one red line each."""
+class Commands(Group):
+    """Imports a command when it is asked for, and turns every error into one red line."""
+
+    aliases = COMMAND_ALIASES
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """In the order of use."""
@@ -52,18 +54,17 @@ class Commands(click.Group):
         command: click.Command = importlib.import_module(f"benchmnist.cli.{cmd_name.replace('-', '_')}").command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Adds the nearest command to what click says of an unknown one."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            raise click.UsageError(f"{error.message}{nearest(args[0], COMMANDS)}", ctx) from error
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Reads its own options."""
+        with one_line_each():
+            return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs a command; what is wrong is told in one line, a traceback only with --debug."""
+        """Runs a command; an error is one line, and a traceback only with --debug."""
         try:
-            ctx.default_map = pyproject_defaults(self, ctx)
-            return super().invoke(ctx)
+            with one_line_each():
+                ctx.default_map = pyproject_defaults(self, ctx)
+                return super().invoke(ctx)
         except BenchmnistError as error:
             if ctx.meta.get(DEBUG):
                 raise
@@ -84,7 +85,9 @@ class Commands(click.Group):
 
 
 @click.command(
-    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BENCHMNIST"}
+    "benchmnist",
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BENCHMNIST"},
 )
 @click.version_option(package_name="benchmnist", message="benchmnist %(version)s")
 def cli() -> None:
@@ -105,14 +108,6 @@ def _of_torch(error: BaseException) -> bool:
     folders = tuple(spec.submodule_search_locations or ()) if spec else ()
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     return getattr(error, "name", None) == "torch" or any(file.startswith(folders) for file in files)
-
-
-def complain(message: str) -> None:
-    """One red line on standard error."""
-    from rich.console import Console
-    from rich.text import Text
-
-    Console(stderr=True).print(Text(f"error: {message}", style="red"), soft_wrap=True)
 
 
 def main() -> None:

@@ -51,14 +51,14 @@ def command(runs: tuple[str, ...], format: str | None, plots: Path | None, out: 
     document = Document(options["output"], options["update"], options["name"], check=options["check"])
     form = format or ("markdown" if options["update"] else "rich")
     if options["update"] and form != "markdown":
-        raise click.UsageError("--update writes into a document: --format markdown")
+        raise click.UsageError("--update writes into a document; use --format markdown")
     if len(runs) < 2:  # noqa: PLR2004 - one run has nothing beside it
-        raise click.UsageError("compare takes two runs or more")
+        raise click.UsageError("compare needs at least two runs; `benchmnist runs` lists them")
     comparison = compare_runs([load_run(find_run(run, out)) for run in runs], options["metrics"])
     pictures = draw_comparison(comparison, plots) if plots else {}
     if form == "rich":
         if document.file:
-            raise click.UsageError("--output wants --format markdown or html")
+            raise click.UsageError("--output needs --format markdown or html")
         results_console().print(rich_comparison(comparison))
     elif form == "html":
         document.keep(comparison_page(comparison))

@@ -21,7 +21,7 @@ def _parameters(ctx: click.Context, param: click.Parameter, value: Any) -> dict[
             found |= tomllib.loads(each)
         except tomllib.TOMLDecodeError as error:
             raise click.BadParameter(
-                f"{each!r} is not NAME=VALUE with a value as in a suite", ctx, param
+                f'{each!r} is not NAME=VALUE with a TOML value, such as hidden_size=1000 or name="x"', ctx, param
             ) from error
     return found
 

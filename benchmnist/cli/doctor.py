@@ -121,16 +121,16 @@ def _asked(options: dict[str, Any]) -> Options:
     if not asked.device:
         for name in ("short", "speed", "only"):
             if options[name]:
-                raise click.UsageError(f"--{name} needs a device to try: pass --device cpu or --device cuda")
+                raise click.UsageError(f"--{name} needs a device; pass --device cpu or --device cuda")
     if asked.only and not asked.tries():
         if left_out := replace(asked, short=False, speed=True).tries():
-            how = "pass --speed" if left_out[0].part == "speed" else "leave --short out"
-            raise click.UsageError(f"the try {left_out[0].name} is not made: {how}")
+            how = "pass --speed" if left_out[0].part == "speed" else "remove --short"
+            raise click.UsageError(f"the try {left_out[0].name} is not selected; {how}")
         names = ", ".join(
             one.name for one in Options(asked.out, asked.data_root, asked.device, speed=True).tries()
         )
         raise click.UsageError(
-            f"no try has {' or '.join(map(repr, asked.only))} in its name; the tries are: {names}"
+            f"no try has {' or '.join(map(repr, asked.only))} in its name. Choose from: {names}"
         )
     return asked
 

@@ -41,11 +41,11 @@ class Document:
 
     def __init__(self, output: Path | None, update: Path | None, name: str, *, check: bool) -> None:
         if update and output:
-            raise click.UsageError("--update changes a file, --output writes one: take one of them")
+            raise click.UsageError("--update and --output exclude each other; remove one")
         if check and not (update or output):
-            raise click.UsageError("--check says whether a file is up to date: name it with --update or --output")
+            raise click.UsageError("--check needs a file to compare with; pass --update or --output")
         if name and not update:
-            raise click.UsageError("--name is that of a block: name the file with --update")
+            raise click.UsageError("--name needs the file that has the block; pass --update")
         self.file, self.name, self.check = update or output, name if update else None, check
 
     @property

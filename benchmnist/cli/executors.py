@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmnist.cli.errors import Option
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -35,7 +37,7 @@ class RunCommand(click.Command):
             for spec in _specs(block):
                 if error.option_name in [_flag(spec, option.name) for option in spec.options]:
                     raise click.UsageError(
-                        f"{error.option_name} is an option of the executor {spec.name}: "
+                        f"{error.option_name} is an option of the executor {spec.name}; "
                         f"add --executor {spec.name}",
                         ctx,
                     ) from error
@@ -69,7 +71,7 @@ def _specs(block: tuple[str, ...]) -> list[ExecutorSpec]:
 def executor_options(specs: Iterable[ExecutorSpec], name: str) -> list[click.Option]:
     """The options of the executor of that name, as options of a command."""
     return [
-        click.Option(
+        Option(
             [_flag(spec, option.name)],
             type=option.type,
             default=option.default,

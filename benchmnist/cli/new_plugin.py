@@ -48,9 +48,9 @@ def command(name: str, kind: str, out: Path) -> None:
         )
     folder = out / f"benchmnist-{name}"
     if name in find_plugins().by_kind[kind]:
-        raise click.UsageError(f"the {kind} {name!r} is there already; choose another name")
+        raise click.UsageError(f"the {kind} {name!r} already exists; choose another name")
     if folder.exists():
-        raise click.UsageError(f"{folder} is there already; choose another name, or another folder by --out")
+        raise click.UsageError(f"{folder} already exists; choose another name, or another folder with --out")
     for path, text in _files(name, TEMPLATES[kind]).items():
         write_file(folder / path, text.encode())
     console = results_console()

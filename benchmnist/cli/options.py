@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from benchmnist.cli.errors import Option
 from benchmnist.errors import nearest
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class NamedPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See click.ParamType."""
         if value == "":
-            self.fail("a name must not be empty", param, ctx)
+            self.fail("must not be empty", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -46,7 +47,7 @@ def option(*declarations: str, **attributes: Any) -> Callable[[F], F]:
     One that means the same in every command has an `envvar` for all of them instead.
     """
     return click.option(
-        *declarations, show_envvar=True, allow_from_autoenv="envvar" not in attributes, **attributes
+        *declarations, cls=Option, show_envvar=True, allow_from_autoenv="envvar" not in attributes, **attributes
     )
 
 
@@ -176,15 +177,16 @@ def pyproject_defaults(group: click.Group, ctx: click.Context) -> dict[str, Any]
         if key in shared or (key in commands and isinstance(value, dict)):
             continue
         if key in commands:
-            raise click.UsageError(f"{file}: tool.benchmnist.{key} must be a table: [tool.benchmnist.{key}]")
+            raise click.UsageError(f"{file}: tool.benchmnist.{key} must be a table; write [tool.benchmnist.{key}]")
         if owners := _commands_with(group, ctx, key):
             owner = "run" if "run" in owners else owners[0]
             raise click.UsageError(
-                f"{file}: tool.benchmnist.{key}: belongs to a command: write it in [tool.benchmnist.{owner}]"
+                f"{file}: tool.benchmnist.{key}: belongs to a command; move it to [tool.benchmnist.{owner}]"
             )
         known = (*SHARED, *commands)
         raise click.UsageError(
-            f"{file}: tool.benchmnist.{key}: unknown key.{nearest(key, known)} Known: {', '.join(sorted(known))}"
+            f"{file}: tool.benchmnist.{key}: unknown key.{nearest(key, known)} "
+            f"Choose from: {', '.join(sorted(known))}"
         )
     defaults = _defaults(group, ctx, given, shared, f"{file}: tool.benchmnist")
     return _with_runs_folder(group, ctx, defaults)
@@ -218,7 +220,8 @@ def _defaults(
             if key not in takes and key not in within:
                 known = (*takes, *within)
                 raise click.UsageError(
-                    f"{where}.{name}.{key}: unknown option.{nearest(key, known)} Known: {', '.join(sorted(known))}"
+                    f"{where}.{name}.{key}: unknown option.{nearest(key, known)} "
+                    f"Choose from: {', '.join(sorted(known))}"
                 )
         for_all = {_long(p) for p in command.params if isinstance(p, click.Option) and p.envvar}
         mine = {key: value for key, value in shared.items() if key in for_all} | given

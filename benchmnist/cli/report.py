@@ -35,7 +35,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
     try:
         return None if value is None else re.compile(value)
     except re.error as error:
-        raise click.BadParameter(f"{value!r} is no regular expression: {error}", ctx, param) from error
+        raise click.BadParameter(f"must be a regular expression, not {value!r}: {error}", ctx, param) from error
 
 
 @click.command("report")
@@ -123,21 +123,19 @@ def _refuse_what_does_not_go_together(
     """Raises a UsageError for the first two options that do not go together."""
     show, view = part.show, part.view
     if options["update"] and form in ("rich", "html"):
-        raise click.UsageError("--update writes into a document: --format markdown, csv, latex or json")
+        raise click.UsageError("--update writes into a document; use --format markdown, csv, latex or json")
     if form == "html" and view is not None:
-        raise click.UsageError(
-            "the page has all columns, to be sorted there: leave out --columns, --sort, --group-by"
-        )
+        raise click.UsageError("--format html shows all columns; remove --columns, --sort and --group-by")
     if show != "comparison" and (form not in ("rich", "markdown") or view is not None):
         raise click.UsageError(
-            f"--show {show} comes as rich or markdown, and has no --columns, --sort or --group-by"
+            f"--show {show} needs --format rich or markdown, and no --columns, --sort or --group-by"
         )
     if options["level"] is not None and form not in ("csv", "json"):
-        raise click.UsageError("--level chooses the rows of csv and json: --format csv or json")
+        raise click.UsageError("--level needs --format csv or json")
     if part.metric is not None and show != "verdicts":
-        raise click.UsageError("--metric chooses what --show verdicts judges")
+        raise click.UsageError("--metric needs --show verdicts")
     if (show == "plots") != (plots is not None) or (show == "plots" and form != "markdown"):
-        raise click.UsageError("--show plots and --plots FOLDER go together, and come as markdown")
+        raise click.UsageError("--show plots needs --plots FOLDER and --format markdown")
 
 
 def _drawn(

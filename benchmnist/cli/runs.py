@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmnist.cli.errors import Group
 from benchmnist.cli.options import debug_option, option, out_option, run_names
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 yes_option = option("--yes", is_flag=True, help="Do not ask.")
 
 
-@click.group("runs", invoke_without_command=True)
+@click.group("runs", cls=Group, invoke_without_command=True)
 @out_option
 @debug_option
 @click.pass_context
@@ -84,7 +85,7 @@ def prune(
     from benchmnist.runs.index import stored_runs
 
     if keep is None and older_than is None and not unfinished:
-        raise click.UsageError("say what may go: --keep N, --older-than DAYS or --unfinished")
+        raise click.UsageError("pass --keep N, --older-than DAYS or --unfinished")
     since = datetime.now(UTC) - timedelta(days=older_than or 0)
     seen: dict[str, int] = {}
     going = []

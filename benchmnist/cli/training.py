@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +19,7 @@ from benchmnist.cli.options import (
     option,
     together,
 )
+from benchmnist.suites.values import MAX_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +42,17 @@ def _assignments(ctx: click.Context, param: click.Parameter, value: tuple[str, .
         except ValueError as error:
             raise click.BadParameter(f"{text}: {error}", ctx, param) from error
     return value
+
+
+class Seconds(click.FloatRange):
+    """A finite number of seconds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See click.ParamType."""
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail("not a number", param, ctx)
+        return seconds
 
 
 def training_options(function: F) -> F:
@@ -75,7 +88,7 @@ def training_options(function: F) -> F:
         ),
         option(
             "--timeout",
-            type=click.FloatRange(min=0, min_open=True),
+            type=Seconds(min=0, min_open=True, max=MAX_TIMEOUT),
             metavar="SECONDS",
             help="End a case that takes longer, and go on with the next.",
         ),

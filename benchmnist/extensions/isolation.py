@@ -240,7 +240,7 @@ def not_exiting() -> Iterator[None]:
     except BaseException as error:
         if type(error).__module__.startswith("_pytest."):
             raise
-        raise PluginError(f"raises {type(error).__name__}, which is no Exception") from error
+        raise PluginError(f"raises {type(error).__name__}, which is not an Exception") from error
 
 
 @contextlib.contextmanager

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import pluggy
 
-from benchmnist.errors import PluginError, UnknownNameError, nearest
+from benchmnist.errors import PluginError, UnknownNameError, nearest, unknown
 from benchmnist.extensions import hookspecs
 from benchmnist.extensions.hookspecs import HOOK_API
 from benchmnist.extensions.isolation import contained, not_ended
 from benchmnist.extensions.kinds import DATASET, EXECUTOR, KINDS, METRIC, MODEL, OPTIMIZER, SCHEDULE, TASK, Kind
 from benchmnist.extensions.specs import (
+    NAME,
     DatasetSpec,
     ExecutorSpec,
     MetricSpec,
@@ -35,8 +36,6 @@ GROUP = "benchmnist"
 PREFIX = "benchmnist_"
 BLOCK = "BENCHMNIST_BLOCK"
 """The environment variable that names plugins to leave out, separated by commas."""
-MAX_LISTED = 40
-"""How many names a message lists before it says how many there are."""
 HOOKS: Mapping[str, type[Spec]] = MappingProxyType({kind.hook: kind.spec for kind in KINDS})
 
 S = TypeVar("S", bound=Spec)
@@ -79,7 +78,7 @@ class Plugin:
     @property
     def remedy(self) -> str:
         """What one can do who is not its author."""
-        return f"upgrade {self.distribution}, or leave it out: {BLOCK}={self.name}"
+        return f"upgrade {self.distribution}, or block it with {BLOCK}={self.name}"
 
 
 @dataclass(frozen=True)
@@ -114,12 +113,16 @@ class Offers(Generic[S]):
             f" {plugin} is blocked." if plugin.blocked else f" {plugin} failed to load: {plugin.error}."
             for plugin in self.missing
         )
-        names = list(self.by_name)
-        shown = names if len(names) <= MAX_LISTED else [*names[:MAX_LISTED], f"… ({len(names)} in all)"]
         raise UnknownNameError(
-            f"no {self.kind} is called {name!r}.{nearest(name, names)} "
-            f"There are: {', '.join(shown) or 'none'}.{lost}"
+            f"{unknown(self.kind, name, self.by_name)}{self._another(name)}{lost and '.'}{lost}"
         )
+
+    def _another(self, name: str) -> str:
+        """How to add what has a name that is near to none."""
+        if nearest(name, self.by_name) or not any(kind.name == self.kind and kind.new_cases for kind in KINDS):
+            return ""
+        new = name if NAME.fullmatch(name) else "NAME"
+        return f"; a plugin can add one: `benchmnist new-plugin {new} --kind {self.kind}`"
 
     def dispute(self, name: str) -> str:
         """Who offers a contested name, and what to do about it."""
@@ -127,7 +130,7 @@ class Offers(Generic[S]):
         if len(owners) == 1:
             return f"offered twice by {owners[0]}; {owners[0].remedy}"
         one = owners[-1].name
-        return f"offered by {' and '.join(map(str, owners))}; leave one of them out, as by {BLOCK}={one}"
+        return f"offered by {' and '.join(map(str, owners))}; block one of them, such as with {BLOCK}={one}"
 
     def __contains__(self, name: object) -> bool:
         """Whether anybody offers it."""
@@ -204,7 +207,7 @@ def find_plugins(block: Collection[str] = (), modules: Collection[str] = ()) -> 
     names = {name for entry in found for name in _names(entry)}
     for name in block:
         if name not in names:
-            raise UnknownNameError(f"no plugin is called {name!r}.{nearest(name, names)}")
+            raise UnknownNameError(unknown("plugin", name, sorted(names)))
     blocked = {*block, *(name.strip() for name in os.environ.get(BLOCK, "").split(","))}
     plugins: list[Plugin] = []
     offers: list[Offer[Any]] = []
@@ -290,13 +293,13 @@ def _check_hooks(module: object) -> None:
     if api != HOOK_API:
         older = isinstance(api, int) and api < HOOK_API
         raise PluginError(
-            f"was written for version {api} of the hooks, and this is {HOOK_API}; "
+            f"was written for version {api} of the hooks, not {HOOK_API}; "
             f"upgrade {'it' if older else 'benchmnist'}"
         )
     for hook, function in vars(module).items():
         if not hook.startswith(PREFIX) or not inspect.isfunction(function):
             continue
         if hook not in HOOKS:
-            raise PluginError(f"{hook} is not a hook.{nearest(hook, HOOKS)} The hooks are {', '.join(HOOKS)}")
+            raise PluginError(f"{hook} is not a hook.{nearest(hook, HOOKS)} Choose from: {', '.join(HOOKS)}")
         if arguments := list(inspect.signature(function).parameters):
-            raise PluginError(f"{hook} asks for {', '.join(arguments)}; hooks are called without any argument")
+            raise PluginError(f"{hook} has the parameters {', '.join(arguments)}; a hook must not have any")

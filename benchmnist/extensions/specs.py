@@ -48,11 +48,11 @@ class Spec:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise ValueError(
-                f"the name {self.name!r} is not lower-case letters and digits joined by single - _ . or +"
+                f"the name {self.name!r} must be lower-case letters and digits joined by single - _ . or +"
             )
         if isinstance(self.build, str) and ":" not in self.build:
             raise ValueError(
-                f"build={self.build!r} of {self.name!r} is not of the form 'package.module:attribute'"
+                f"build={self.build!r} of {self.name!r} must have the form 'package.module:attribute'"
             )
 
     def load(self) -> Callable[..., Any]:

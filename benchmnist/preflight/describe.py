@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmnist.errors import BenchmnistError
+from benchmnist.extensions.kinds import MODEL
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.runs.results import Layer, ModelDescription
 from benchmnist.suites.cases import Component
+from benchmnist.suites.parameters import parameters_of
 from benchmnist.training.data import Datasets, default_data_root
 from benchmnist.training.trial import make_model
 
@@ -88,7 +90,11 @@ def describe_offer(
         BenchmnistError: if there is no such model or dataset, or it cannot be made with those parameters.
     """
     registry = find_plugins(block)
-    build = registry.models[model].spec.load()
+    spec = registry.models[model].spec
+    takes = parameters_of(spec, MODEL.harness)
+    for name, value in params.items():
+        if problem := takes.problem(name, value):
+            raise BenchmnistError(f"{name}: {problem}")
     offer = registry.datasets[dataset]
     component = Component(
         name=dataset,
@@ -99,9 +105,9 @@ def describe_offer(
     )
     images = Datasets(registry, data_root or default_data_root()).load(component)
     task: Task = registry.tasks[offer.spec.task].spec.load()()
-    given = {**registry.models[model].spec.defaults, **params}
+    given = {**spec.defaults, **params}
     try:
-        made = make_model(build, images.input_shape, task.output_shape(images), given)
+        made = make_model(spec.load(), images.input_shape, task.output_shape(images), given)
     except (TypeError, ValueError) as error:
         raise BenchmnistError(f"{model!r} refuses: {error}") from error
     return ModelDescription(dataset=dataset, model=model, layers=describe(made, images.input_shape))

@@ -55,7 +55,7 @@ def preflight_apart(plan: Plan, registry: Registry, root: Path, device: torch.de
             return replace(tried, notes=(*tried.notes, *notes))
         where, how = tried
         if not where or where in deadly:
-            raise BenchmnistError(f"the process that tries the suite {how}, and nobody knows of what")
+            raise BenchmnistError(f"the process that tries the suite {how}, cause unknown")
         deadly[where] = how
 
 

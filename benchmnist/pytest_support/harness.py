@@ -39,6 +39,18 @@ HARNESS = pytest.StashKey[Harness]()
 ENVIRONMENT = pytest.StashKey[dict[str, Any]]()
 
 
+def _whole(text: str) -> int:
+    """A whole number.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"must be a whole number, not {text!r}") from None
+
+
 def run_options(config: pytest.Config) -> RunOptions:
     """Returns the options of a plain pytest run.
 
@@ -49,7 +61,7 @@ def run_options(config: pytest.Config) -> RunOptions:
     from benchmnist.suites.options import RunOptions
     from benchmnist.suites.schema import parse_seeds
 
-    read: dict[str, Callable[[str], Any]] = {"seeds": parse_seeds, "epochs": int, "jobs": int}
+    read: dict[str, Callable[[str], Any]] = {"seeds": parse_seeds, "epochs": _whole, "jobs": _whole}
     given: dict[str, Any] = {"executor": "inline", "set": config.getoption("benchmnist_set")}
     for name in OPTIONS:
         if text := config.getoption(f"benchmnist_{name}"):

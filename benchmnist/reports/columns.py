@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmnist.errors import BenchmnistError, nearest
+from benchmnist.errors import BenchmnistError, unknown
 from benchmnist.extensions.kinds import DATASET, SETTINGS, Kind
 from benchmnist.metrics import OF_CLASSIFICATION, metrics_with
 
@@ -202,9 +202,7 @@ class Columns:
             BenchmnistError: if the key is unknown; lists the known keys.
         """
         if key not in self._by_key:
-            raise BenchmnistError(
-                f"unknown column {key!r}.{nearest(key, self._by_key)} Known columns: {', '.join(self._by_key)}"
-            )
+            raise BenchmnistError(unknown("column", key, self._by_key))
         return self._by_key[key]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.analysis.figures import MeanStd, seed_figure
-from benchmnist.errors import BenchmnistError, nearest
+from benchmnist.errors import BenchmnistError, unknown
 from benchmnist.extensions.kinds import SETTINGS
 from benchmnist.reports.columns import Columns, View
 
@@ -86,7 +86,7 @@ def _records(rows: Iterator[dict[str, Any]], header: Sequence[str]) -> Records:
 
 def _known(key: str, known: Sequence[str]) -> str:
     if key not in known:
-        raise BenchmnistError(f"unknown column {key!r}.{nearest(key, known)} Known columns: {', '.join(known)}")
+        raise BenchmnistError(unknown("column", key, known))
     return key
 
 

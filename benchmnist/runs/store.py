@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, TypeVar
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from benchmnist.errors import StoreError
+from benchmnist.errors import StoreError, nearest
 from benchmnist.runs.results import SCHEMA, CaseResult, RunRecord, RunResult
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from benchmnist.suites.cases import Case
 
@@ -182,7 +182,8 @@ def _read(path: Path, model: type[T]) -> T:
     try:
         text = path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"cannot read {path}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise StoreError(f"cannot read {path}: {why}") from error
     version = re.search(r'"schema_version":\s*(\d+)', text)
     if version and int(version[1]) > SCHEMA:
         raise StoreError(
@@ -298,7 +299,18 @@ def find_run(name: str | Path, out: Path | None = None, *, newest: bool = True) 
     if called:
         return called[0]
     if path.exists() or out is None:
-        raise StoreError(
-            f"{path} is not a run folder: {RUN_FILE} is missing; `benchmnist run` prints where it writes a run"
-        )
-    raise StoreError(f"no run named {str(name)!r} in {out}, and no such folder; `benchmnist runs` lists the runs")
+        what = f"is not a run folder: {RUN_FILE} is missing" if path.exists() else "does not exist"
+        raise StoreError(f"{path} {what}; `benchmnist runs` lists the runs")
+    raise StoreError(_no_run(str(name), there, out))
+
+
+def _no_run(name: str, there: Sequence[Path], out: Path) -> str:
+    """A run that is not in `out`: the nearest by name, or by the suite that it may be meant for."""
+    names = {key: run.name for run in there for key in (run.name, run.name.rpartition("-")[2])}
+    suites = {run.parent.name: str(run.parent) for run in there}
+    near = nearest(name, (*names, *suites))
+    if near:
+        meant = near.split("'")[1]
+        near = f" Did you mean {suites.get(meant, meant)!r}?"
+    listed = "`benchmnist runs` lists them" if there else "`benchmnist run SUITE` makes one"
+    return f"no run named {name!r} in {out}.{near}".removesuffix(".") + ("" if near else f"; {listed}")

@@ -41,10 +41,10 @@ def parse_assignment(text: str) -> Assignment:
     except tomllib.TOMLDecodeError:
         quoted = f'{key}="{value.strip()}"'
         raise ValueError(
-            f"{value.strip()!r} is not a TOML value; put a text in double quotes: --set '{quoted}'"
+            f"{value.strip()!r} is not a TOML value; put a string in double quotes: --set '{quoted}'"
         ) from None
     if [*read] != ["value"]:
-        raise ValueError("must have one value; pass --set once for each")
+        raise ValueError("must have one value; pass --set once for each key")
     return Assignment(path, read["value"])
 
 
@@ -89,5 +89,7 @@ def _step(at: Any, part: str, path: list[str | int]) -> str | int:
     if not isinstance(at, list):
         raise ValueError(f"{here} is not a table")  # noqa: TRY004 - what was typed is wrong, no type of ours
     if not part.isdecimal() or int(part) >= len(at):
-        raise ValueError(f"{here} has {len(at)} entries, {here}.0 to {here}.{len(at) - 1}, and no {here}.{part}")
+        last = f" to {here}.{len(at) - 1}" if len(at) > 1 else ""
+        count = "1 entry" if len(at) == 1 else f"{len(at)} entries"
+        raise ValueError(f"{here} has {count}, {here}.0{last}, and no {here}.{part}")
     return int(part)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from benchmnist.suites.assignments import parse_assignment
 from benchmnist.suites.schema import seed_list
+from benchmnist.suites.values import MAX_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,8 +85,10 @@ class RunOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be greater than 0, not {value}")
-        if self.timeout is not None and not self.timeout > 0:
-            raise ValueError(f"timeout must be greater than 0 seconds, not {self.timeout}")
+        if self.timeout is not None and not 0 < self.timeout <= MAX_TIMEOUT:
+            raise ValueError(
+                f"timeout must be greater than 0 and at most {MAX_TIMEOUT} seconds, not {self.timeout}"
+            )
         if self.order not in (None, "suite", "interleaved"):
             raise ValueError(f"order must be 'suite' or 'interleaved', not {self.order!r}")
         for text in self.set:

@@ -8,11 +8,13 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmnist.errors import BenchmnistError, Problem, UnknownNameError, nearest
+from benchmnist.errors import BenchmnistError, Problem, UnknownNameError, unknown
 from benchmnist.extensions.kinds import AXES, DATASET, IN_SUITES, METRIC, OPTIMIZER, SETTINGS, TASK, Kind
 from benchmnist.metrics import PRIMARY, find_metric
 from benchmnist.suites.cases import Case, Component
+from benchmnist.suites.messages import without_use
 from benchmnist.suites.options import RunOptions
+from benchmnist.suites.parameters import parameters_of
 from benchmnist.suites.schema import Configured, ConfiguredOptimizer, Place
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def make_plan(suite: Suite, registry: Registry, options: RunOptions | None = Non
 
 
 def _no_engine(name: str) -> str:
-    return f"no engine is called {name!r}.{nearest(name, ENGINES)} There are: {', '.join(ENGINES)}"
+    return unknown("engine", name, ENGINES)
 
 
 class _Planner:
@@ -79,8 +81,8 @@ class _Planner:
             for case in self.cases(index, block):
                 if case.id in cases:
                     self.report(
-                        f"the case {case.id} is already asked for on line {cases[case.id].line}; "
-                        'leave one out, or give this block a label = "…"',
+                        f"the case {case.id} is a duplicate of the one on line {cases[case.id].line}; "
+                        'remove one, or give this block a label = "…"',
                         *self.suite.block_path(index),
                     )
                 cases.setdefault(case.id, case)
@@ -99,7 +101,7 @@ class _Planner:
                 axes, id_ = (*case.axes, CONTROL), f"{case.id}/{CONTROL}"
                 found.append(case.model_copy(update={"id": id_, "seeds": others, "axes": axes, "control": True}))
         if not self.problems and not any(case.control for case in found):
-            self.report('--control wants a baseline to train once more: baseline = "…"', "defaults")
+            self.report('--control needs a baseline to train once more; set baseline = "…"', "defaults")
         return tuple(found)
 
     def cases(self, index: int, block: Block) -> Iterator[Case]:
@@ -279,7 +281,9 @@ class _Planner:
         try:
             offer = self.offers[kind.name][table.use or name]
         except BenchmnistError as error:
-            self.report(str(error), *((*own, "use") if table.use else own))
+            lacks_use = isinstance(error, UnknownNameError) and name in tables and not table.use
+            message = without_use(str(error), kind.name) if lacks_use else str(error)
+            self.report(message, *((*own, "use") if table.use else own))
             return []
         sound = self.check_parameters(kind, offer.spec, table, own)
         if not sound:
@@ -299,36 +303,30 @@ class _Planner:
     def check_parameters(self, kind: Kind, spec: Spec, table: Configured, own: TomlPath) -> bool:
         """Whether `build` takes what the suite gives it; reports each parameter that it does not take."""
         try:
-            parameters = inspect.signature(spec.load()).parameters.values()
+            takes = parameters_of(spec, kind.harness)
         except Exception as error:  # noqa: BLE001 - loading imports a plugin's module, which may do anything
             self.report(f"{spec.name!r} cannot be loaded: {type(error).__name__}: {error}", *own)
             return False
         before = len(self.problems)
-        takes = [
-            p.name
-            for p in parameters
-            if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in kind.harness
-        ]
-        anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
         searched = table.space if isinstance(table, ConfiguredOptimizer) else {}
-        given: list[tuple[str, ...]] = [(key,) for key in table.params]
-        given += [(name, key) for name, keys in (("sweep", table.sweep), ("space", searched)) for key in keys]
-        for path in given:
-            if not anything and path[-1] not in takes:
-                self.report(
-                    f"{spec.name!r} takes no parameter {path[-1]!r}.{nearest(path[-1], takes)} "
-                    f"It takes: {', '.join(takes) or 'none'}",
-                    *own,
-                    *path,
-                )
-        has = {*table.params, *table.sweep, *spec.defaults}
-        for p in parameters:
-            if p.name in takes and p.default is p.empty and p.name not in has:
-                self.report(f"{spec.name!r} needs the parameter {p.name!r}", *own)
+        found: dict[tuple[str, ...], str] = {
+            (key,): takes.problem(key, value) for key, value in table.params.items()
+        }
+        found |= {("sweep", key): takes.problem_in_list(key, values) for key, values in table.sweep.items()}
+        found |= {
+            ("space", key): takes.problem_in_list(key, space.values or (space.low,))
+            for key, space in searched.items()
+        }
+        for path, problem in found.items():
+            if problem:
+                self.report(problem, *own, *path)
+        for name in takes.required:
+            if name not in {*table.params, *table.sweep}:
+                self.report(f"{spec.name!r} needs the parameter {name!r}", *own)
         for key in sorted({*table.params} & {*table.sweep}):
-            self.report("is given a value and swept as well; leave one out", *own, "sweep", key)
+            self.report("has both a value and a sweep; remove one", *own, "sweep", key)
         if table.sweep and searched:
-            self.report("is swept, and has a space to be tuned in as well; leave one out", *own, "space")
+            self.report("the optimizer has both a sweep and a space; remove one", *own, "space")
         return len(self.problems) == before
 
     def check_baselines(self, cases: Iterable[Case]) -> None:
@@ -340,8 +338,7 @@ class _Planner:
             if block.baseline is None or block.baseline in labels:
                 continue
             self.report(
-                f"no optimizer of this suite is called {block.baseline!r}.{nearest(block.baseline, labels)} "
-                f"There are: {', '.join(sorted(labels))}",
+                unknown("optimizer of this suite", block.baseline, sorted(labels)),
                 *self.where(self.suite.block_path(index), "baseline"),
             )
 
@@ -353,7 +350,7 @@ class _Planner:
             for name in self.suite.tables[kind.plural]:
                 if (kind, name) not in self.known:
                     self.report(
-                        f"no case names it; list it in {kind.plural} of a [[cases]], or leave it out",
+                        f"unused; list it in {kind.plural} of [[cases]], or remove it",
                         kind.plural,
                         name,
                     )

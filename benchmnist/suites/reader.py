@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from benchmnist.errors import Problem, SuiteError, nearest
-from benchmnist.extensions.kinds import IN_SUITES, OPTIMIZER
+from benchmnist.errors import Problem, SuiteError
+from benchmnist.extensions.kinds import AXES, IN_SUITES, OPTIMIZER
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.assignments import assign, parse_assignment
-from benchmnist.suites.schema import CASES, DEFAULTS, Configured, ConfiguredOptimizer, Header, Suite, Tune
+from benchmnist.suites.files import read_text
+from benchmnist.suites.messages import (
+    TABLES,
+    explain,
+    is_list_of_tables,
+    meant_table,
+    not_a_suite,
+    unknown_key,
+    unknown_table,
+    wrong_table,
+    wrong_tables,
+)
+from benchmnist.suites.schema import (
+    CASES,
+    DEFAULTS,
+    Block,
+    Configured,
+    ConfiguredOptimizer,
+    Header,
+    Suite,
+    Tune,
+)
 from benchmnist.suites.toml_lines import TomlPath, line_numbers, problem_at
+from benchmnist.suites.toml_slips import find_slip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from pydantic_core import ErrorDetails
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -49,19 +68,14 @@ def read_suite(path: str | Path, assignments: Sequence[str] = ()) -> Suite:
         SuiteError: if so much is wrong that nothing can be read from it.
     """
     path = Path(path)
+    text = read_text(path)
     try:
-        text = path.read_text("utf-8")
         raw = tomllib.loads(text)
-    except FileNotFoundError:
-        near = nearest(path.stem, (p.stem for p in path.parent.glob("*.toml")))
-        raise SuiteError([Problem(f"no such suite.{near}", str(path))]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError([Problem(f"cannot be read: {error}", str(path))]) from error
     except tomllib.TOMLDecodeError as error:
-        message, line = str(error), None
-        if place := re.search(r" \(at line (\d+), column (\d+)\)$", message):
-            message, line = f"{message[: place.start()]} (column {place[2]})", int(place[1])
-        raise SuiteError([Problem(f"not TOML: {message}", str(path), line)]) from error
+        slip = find_slip(text, error)
+        raise SuiteError([Problem(slip.message, str(path), slip.line)]) from error
+    if not {*raw} & {*TABLES} and not any(map(meant_table, raw)):
+        raise SuiteError([Problem(not_a_suite(raw), str(path))])
     return _Reader(raw, text, str(path), assignments).suite()
 
 
@@ -80,21 +94,15 @@ class _Reader:
                 self.problems.append(Problem(str(error), f"--set {assignment}"))
 
     def suite(self) -> Suite:
-        tables = ("suite", "defaults", "cases", *(kind.plural for kind in IN_SUITES), "tune")
-        for key in self.raw:
-            if key not in tables:
-                self.report(f"unknown table.{nearest(key, tables)} There are: {', '.join(tables)}", key)
+        for key in [*self.raw]:
+            if key not in TABLES:
+                assigned = next((path for path in self.assigned if path[0] == key), (key,))
+                self.report(unknown_table(key, self.raw[key]), *((key,) if (key,) in self.lines else assigned))
+                self.rename(key, meant_table(key))
         header = self.read(Header, self.raw.get("suite", {}), "suite")
         defaults = self.read(DEFAULTS, self.raw.get("defaults", {}), "defaults") or DEFAULTS()
         given = defaults.model_dump(exclude_unset=True, exclude={"expect"})
-        blocks = self.raw.get("cases")
-        if not isinstance(blocks, list) or not blocks:
-            self.report("the suite has no cases; give it a [[cases]] with models and optimizers", "cases")
-            blocks = []
-        read = {
-            index: self.read(CASES, {**given, **block} if isinstance(block, dict) else block, "cases", index)
-            for index, block in enumerate(blocks)
-        }
+        read = {index: self.block(block, given, index) for index, block in enumerate(self.blocks())}
         whole = {index: block for index, block in read.items() if block}
         name = header.name if header else "suite"
         return Suite(
@@ -113,16 +121,52 @@ class _Reader:
             problems=tuple(self.problems),  # the last, when all has been read
         )
 
+    def blocks(self) -> list[Any]:
+        """The [[cases]]."""
+        blocks = self.raw.get("cases", [])
+        if isinstance(blocks, dict):
+            self.report("must be a list of tables; write [[cases]] with double brackets", "cases")
+            return [blocks]
+        if not isinstance(blocks, list):
+            self.report(wrong_table(blocks, ("cases",)), "cases")
+            return []
+        if not blocks:
+            self.report("the suite has no cases; add [[cases]] with models and optimizers", "cases")
+        return blocks
+
+    def block(self, block: Any, given: dict[str, Any], index: int) -> Block | None:
+        """One of [[cases]], with the defaults filled in; `model = "fc"` is read as the list that is meant."""
+        if not isinstance(block, dict):
+            return self.read(CASES, block, "cases", index)
+        block = dict(block)
+        for plural in (kind.plural for kind in AXES if not kind.has_setting):
+            singular = plural.removesuffix("s")
+            if singular in block and plural not in block:
+                self.report(unknown_key(singular, block[singular], CASES), "cases", index, singular)
+                one = block.pop(singular)
+                block[plural] = one if isinstance(one, list) else [one]
+        return self.read(CASES, {**given, **block}, "cases", index)
+
+    def rename(self, key: str, name: str) -> None:
+        """Reads a top-level table as the one that it is meant to be, so that no more is reported for its name."""
+        if not name or name in self.raw:
+            return
+        self.raw[name] = self.raw.pop(key)
+        if name == "cases" and isinstance(self.raw[name], dict):
+            self.raw[name] = [self.raw[name]]
+        self.lines |= {(name, *old[1:]): line for old, line in self.lines.items() if old[0] == key}
+        self.assigned |= {(name, *old[1:]): text for old, text in self.assigned.items() if old[0] == key}
+
     def configured(self, kind: str) -> dict[str, Configured]:
         model = ConfiguredOptimizer if kind == OPTIMIZER.plural else Configured
         tables = self.raw.get(kind, {})
         if not isinstance(tables, dict):
-            self.report(f"should be tables, [{kind}.NAME]", kind)
+            self.report(wrong_tables(kind, tables), kind)
             return {}
         for name in tables:
             if not NAME.fullmatch(name):
                 self.report(
-                    "a name is lower-case letters and digits joined by single - _ . or +; rename it",
+                    "a name must be lower-case letters and digits joined by single - _ . or +; rename it",
                     kind,
                     name,
                 )
@@ -136,7 +180,10 @@ class _Reader:
         except ValidationError as error:
             wrong = error.errors(include_url=False)
         for mistake in wrong:  # "[key]": the mistake is in the key itself
-            self.report(_message(mistake, model), *path, *(part for part in mistake["loc"] if part != "[key]"))
+            place = (*path, *(part for part in mistake["loc"] if part != "[key]"))
+            self.report(explain(mistake, model, place), *place)
+        if is_list_of_tables(raw) and isinstance(raw, list):
+            return self.read(model, raw[0], *path)
         if not isinstance(raw, dict):
             return None
         bad = {mistake["loc"][0] for mistake in wrong if mistake["loc"]}
@@ -147,22 +194,3 @@ class _Reader:
 
     def report(self, message: str, *path: str | int) -> None:
         self.problems.append(problem_at(message, path, self.file, self.lines, self.assigned))
-
-
-def _message(mistake: ErrorDetails, model: type[BaseModel]) -> str:
-    """What pydantic found, as a person would say it."""
-    kind, given = mistake["type"], mistake["input"]
-    if kind == "extra_forbidden":
-        return f"unknown key.{nearest(str(mistake['loc'][-1]), model.model_fields)}"
-    if kind == "missing":
-        return "is missing"
-    if kind == "too_short":
-        return "is empty; name at least one"
-    if kind == "value_error":
-        return str(mistake["ctx"]["error"])
-    if kind == "string_pattern_mismatch" and "marks" in mistake["loc"]:
-        return f"{given!r} is no name of a pytest mark"
-    if kind == "string_pattern_mismatch":
-        return f"{given!r} is not letters and digits joined by single - _ or ."
-    said = mistake["msg"].removeprefix("Input ")
-    return f"{said}, not {given!r}" if len(repr(given)) < 40 else said  # noqa: PLR2004

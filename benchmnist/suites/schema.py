@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
 
@@ -13,6 +14,7 @@ from benchmnist.extensions.kinds import AXES, OPTIMIZER, PARTS, SETS, Kind
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.cases import Space
 from benchmnist.suites.toml_lines import TomlPath, problem_at
+from benchmnist.suites.values import not_this, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,13 +35,14 @@ def seed_list(value: object) -> tuple[int, ...]:
     whole = isinstance(value, int) and not isinstance(value, bool)
     seeds = range(value) if whole and isinstance(value, int) else value
     if not isinstance(seeds, (range, list, tuple)) or not all(type(seed) is int for seed in seeds):
-        raise ValueError("should be a number of seeds or a list of whole numbers")
+        raise ValueError(not_this("a number of seeds or a list of seeds", value, unquoted(value)))
     if not seeds:
-        raise ValueError("should name at least one seed")
+        raise ValueError("must name at least one seed")
     if min(seeds) < 0:
-        raise ValueError("should not be negative")
-    if len(set(seeds)) < len(seeds):
-        raise ValueError("names a seed twice")
+        raise ValueError(f"must not be negative, as {min(seeds)} is")
+    for seed, count in Counter(seeds).items():
+        if count > 1:
+            raise ValueError(f"duplicate seed {seed}")
     return tuple(seeds)
 
 
@@ -51,7 +54,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """
     parts = text.split(",")
     if not all(part.strip().isdecimal() for part in parts):
-        raise ValueError("should be a number of seeds, or a list as 0,4,7")
+        raise ValueError(f"must be a number of seeds or a list such as 0,4,7, not {text!r}")
     return seed_list([int(part) for part in parts] if len(parts) > 1 else int(text))
 
 
@@ -62,7 +65,7 @@ def _comparison(value: object) -> str:
         ValueError: if it is no such thing.
     """
     if not isinstance(value, str) or not COMPARISON.fullmatch(value):
-        raise ValueError(f'should be a comparison as ">= 97.0", not {value!r}')
+        raise ValueError(not_this('a comparison, such as ">= 97.0"', value))
     return value
 
 
@@ -177,14 +180,14 @@ def _space(value: object) -> Space:
     if isinstance(value, list) and value:
         return Space(values=tuple(value))
     if not isinstance(value, dict) or not {"low", "high"} <= {*value} <= {"low", "high", "log"}:
-        raise ValueError("should be a range, { low = 1e-4, high = 1.0, log = true }, or a list of values")
+        raise ValueError("must be a range, { low = 1e-4, high = 1.0, log = true }, or a list of values")
     low, high, log = value["low"], value["high"], value.get("log", False)
     if not all(type(end) in (int, float) and math.isfinite(end) for end in (low, high)) or type(log) is not bool:
-        raise ValueError("should have numbers as low and high, and true or false as log")
+        raise ValueError("low and high must be numbers, and log true or false")
     if low >= high:
-        raise ValueError(f"should have low below high, not {low:g} to {high:g}")
+        raise ValueError(f"low must be less than high; here low is {low:g} and high is {high:g}")
     if log and low <= 0:
-        raise ValueError(f"should begin above 0, as log = true, not at {low:g}")
+        raise ValueError(f"low must be greater than 0 with log = true, not {low:g}")
     return Space(low=low, high=high, log=log)
 
 

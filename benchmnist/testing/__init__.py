@@ -16,6 +16,7 @@ from benchmnist.errors import UnknownNameError, nearest
 from benchmnist.extensions.kinds import KINDS, Kind
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.testing.checks import Check, Outcome, Subject, make, make_all
+from benchmnist.text import alternatives
 from benchmnist.training.data import Datasets, default_data_root
 
 if TYPE_CHECKING:
@@ -58,9 +59,14 @@ def subjects(name: str, registry: Registry) -> list[Subject]:
     known += [label for plugin in registry.plugins for label in (plugin.name, plugin.distribution)]
     broken = "".join(f" {plugin} failed to load: {plugin.error}." for plugin in registry.plugins if plugin.error)
     raise UnknownNameError(
-        f"no {', '.join(kinds)} or plugin is called {name!r}.{nearest(name, known)} "
-        f"`benchmnist plugins` lists what there is.{broken}"
+        f"no {alternatives([*kinds, 'plugin'])} named {name!r}.{nearest(name, known)} "
+        f"`benchmnist plugins` lists all.{broken}{_suite_hint(name)}"
     )
+
+
+def _suite_hint(name: str) -> str:
+    """What to do with a suite, which is not what is checked here."""
+    return f" To check a suite, run `benchmnist run {name} --dry-run`." if name.endswith(".toml") else ""
 
 
 def examine(subject: Subject) -> Iterator[Outcome]:

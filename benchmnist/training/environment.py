@@ -15,9 +15,19 @@ from typing import Any
 
 import torch
 
-from benchmnist.errors import DeviceError, first_line
+from benchmnist.errors import DeviceError, first_line, unknown
 from benchmnist.training.gpus import gpus
 from benchmnist.training.precision import tf32_flags
+
+DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
+"""What a device may be called."""
+
+
+def _no_device(name: str) -> str:
+    """A name that is no device's; people say `gpu` for `cuda`."""
+    if name.lower() in ("gpu", "nvidia"):  # which difflib finds nearer to cpu
+        return f"no device named {name!r}. Did you mean 'cuda'? Choose from: {', '.join(DEVICES)}"
+    return unknown("device", name, DEVICES)
 
 
 def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
@@ -39,7 +49,7 @@ def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DeviceError(f"no device is called {name!r}; there are auto, cpu, cuda, cuda:N and mps") from None
+        raise DeviceError(_no_device(name)) from None
     if elsewhere and device.type in ("cpu", "cuda"):
         return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
     if device.type == "cuda":
@@ -49,16 +59,16 @@ def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
             hidden = f" with CUDA_VISIBLE_DEVICES={seen!r}" if seen is not None else ""
             if cards:
                 last = f" to cuda:{cards - 1}" if cards > 1 else ""
-                raise DeviceError(f"there is no {name!r} here{hidden}; use --device cuda:0{last}")
+                raise DeviceError(f"{name!r} is unavailable{hidden}; use --device cuda:0{last}")
             raise DeviceError(
-                f"there is no {name!r}: torch {torch.__version__} sees no GPU{hidden}; use --device cpu "
+                f"{name!r} is unavailable: torch {torch.__version__} sees no GPU{hidden}; use --device cpu "
                 "(`benchmnist doctor --device cuda` says why)"
             )
         return torch.device("cuda", index)
     if device.type == "mps" and not mps:
-        raise DeviceError("there is no 'mps' on this machine; use --device cpu")
+        raise DeviceError("'mps' is unavailable on this machine; use --device cpu")
     if device.type not in ("cpu", "mps"):
-        raise DeviceError(f"the device {name!r} is not supported; there are auto, cpu, cuda, cuda:N and mps")
+        raise DeviceError(f"the device {name!r} is not supported. Choose from: {', '.join(DEVICES)}")
     return torch.device(device.type)
 
 

@@ -27,7 +27,7 @@ def precision_of(precision: Precision, device: torch.device) -> Iterator[None]:
         TrialError: if the device does not have the precision.
     """
     if device.type != "cuda" and precision == "tf32":
-        raise TrialError(f'precision = "tf32" is there on NVIDIA\'s GPUs only, not on {device.type}')
+        raise TrialError(f'precision = "tf32" needs an NVIDIA GPU, not {device.type}')
     word, tf32 = ("tf32", True) if precision == "tf32" else ("ieee", False)
     before = read_precision(torch)
     on_cpu = dict.fromkeys(("cpu_matmul", "cpu_conv", "cpu_rnn"), "ieee")

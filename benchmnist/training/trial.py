@@ -130,7 +130,9 @@ class Trial:
             loss_and_gradients()
             self.optimizer.step()
         if not losses:
-            raise TrialError(f"the optimizer {self.spec.name!r} says that it needs a closure, and did not call it")
+            raise TrialError(
+                f"the optimizer {self.spec.name!r} declares needs_closure but did not call the closure"
+            )
         if moves_schedule and self.schedule is not None:
             self.schedule.step()
         return losses[0]
@@ -196,7 +198,7 @@ def build_model(case: Case, seed: int, registry: Registry, dataset: Dataset) -> 
         if is_lazy(parameter):
             raise TrialError(
                 f"the model {case.model.use!r} does not know the size of its parameter {name} when it is built; "
-                "use a layer that is told its sizes, not a lazy one: `build` is given input_shape and num_classes"
+                "use a layer with explicit sizes, not a lazy one: `build` is given input_shape and num_classes"
             )
     return model
 

@@ -104,7 +104,7 @@ def test_run_honours_expectations(invoke: Callable[..., Result], write_suite: Ca
         ('expect.accuracy = "== 97"', "should be a comparison"),
         (
             'expect.acuracy = ">= 97.0"',
-            "expect.acuracy: unknown metric 'acuracy'. Did you mean 'accuracy'? Known metrics: ",
+            "expect.acuracy: no metric named 'acuracy'. Did you mean 'accuracy'? Choose from: ",
         ),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_try_that_fails_is_told_with_its_remedy(invoke: Callable[..., Result])
     for expected in (
         '✗ failed precision-float32: precision = "float32" trains',
         '→ keep precision = "float32"',
-        "│ no dataset is called 'mnist'.",
+        "│ no dataset named 'mnist'.",
         "something is wrong: ",
     ):
         assert expected in shown
@@ -107,11 +107,11 @@ def test_a_device_that_is_set_for_every_run_asks_for_no_tries(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--short"], "--short needs a device to try: pass --device cpu or --device cuda"),
+        (["--short"], "--short needs a device; pass --device cpu or --device cuda"),
         (["--speed"], "--speed needs a device to try"),
         (
             ["--device", "cpu", "--only", "nonsense"],
-            "no try has 'nonsense' in its name; the tries are: suite-local, ",
+            "no try has 'nonsense' in its name. Choose from: suite-local, ",
         ),
         (["--json", "/proc/doctor.json"], "cannot write /proc/doctor.json"),
     ],

@@ -86,17 +86,17 @@ def test_help_lists_them(run: Callable[..., Result]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--odd-where=x"], "Error: --odd-where is an option of the executor odd: add --executor odd"),
+        (["--odd-where=x"], "error: --odd-where is an option of the executor odd; add --executor odd"),
         (
             ["--executor=local", "--odd-where=x"],
-            "Error: --odd-where is an option of the executor odd: add --execu",
+            "error: --odd-where is an option of the executor odd; add --execu",
         ),
-        (["--executor=odd", "--odd-wher=x"], "Error: No such option '--odd-wher'."),
-        (["--executor=odd", "--odd-num-parts=x"], "Invalid value for '--odd-num-parts'"),
+        (["--executor=odd", "--odd-wher=x"], "error: no option named '--odd-wher'. Did you mean '--odd-where'?"),
+        (["--executor=odd", "--odd-num-parts=x"], "error: --odd-num-parts: must be a whole number, not 'x'"),
         (["--executor=odd", "--odd-share=2"], "error: --odd-share should be at most 1, not 2"),
-        (["--executor=ood"], "error: no executor is called 'ood'. Did you mean 'odd'?"),
-        (["--executor=odd", "--block=odd"], "no executor is called 'odd'"),
-        (["--executor=odd", "--block=nothing"], "error: no plugin is called 'nothing'."),
+        (["--executor=ood"], "error: no executor named 'ood'. Did you mean 'odd'?"),
+        (["--executor=odd", "--block=odd"], "no executor named 'odd'"),
+        (["--executor=odd", "--block=nothing"], "error: no plugin named 'nothing'."),
     ],
 )
 def test_what_is_wrong_is_one_line(run: Callable[..., Result], options: list[str], message: str) -> None:

@@ -61,7 +61,11 @@ def test_a_suite_is_tuned_shown_and_gone_on_with(
         (TUNED.replace("space.lr = [1e-2, 1e-1]", "lr = 1e-2"), (), "no optimizer has a space to be tuned in"),
         (TUNED, ("--resume",), "no run of tuned-search in runs to resume; remove --resume"),
         (TUNED.replace("[1e-2, 1e-1]", "[-1.0]"), (), "Invalid learning rate: -1.0"),
-        (TUNED.replace("validation_size = 100", "validation_size = 60000"), (), "mnist has only 60000 examples"),
+        (
+            TUNED.replace("validation_size = 100", "validation_size = 60000"),
+            (),
+            "mnist has only 60000 training examples",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_line(
@@ -91,10 +95,13 @@ def test_describe(invoke: Callable[..., Result]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["fcc"], "no model is called 'fcc'. Did you mean 'fc'?"),
-        (["fc", "hidden=20"], "'fc' refuses:"),
-        (["fc", "hidden_size"], "'hidden_size' is not NAME=VALUE with a value as in a suite"),
-        (["fc", "--dataset", "mnits"], "no dataset is called 'mnits'. Did you mean 'mnist'?"),
+        (["fcc"], "no model named 'fcc'. Did you mean 'fc'?"),
+        (["fc", "hidden=20"], "error: hidden: 'fc' takes no parameter 'hidden'. Did you mean 'hidden_size'?"),
+        (
+            ["fc", "hidden_size"],
+            "'hidden_size' is not NAME=VALUE with a TOML value, such as hidden_size=1000 or name=\"x\"",
+        ),
+        (["fc", "--dataset", "mnits"], "no dataset named 'mnits'. Did you mean 'mnist'?"),
     ],
 )
 def test_what_cannot_be_described(invoke: Callable[..., Result], arguments: list[str], said: str) -> None:
@@ -128,10 +135,10 @@ def test_parts_of_a_report_are_shown_and_kept_in_a_document(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--show", "verdicts", "--format", "csv"], "--show verdicts comes as rich or markdown"),
-        (["--show", "verdicts", "--sort", "accuracy"], "and has no --columns, --sort or --group-by"),
-        (["--show", "plots"], "--show plots and --plots FOLDER go together"),
-        (["--plots", "x"], "--show plots and --plots FOLDER go together"),
+        (["--show", "verdicts", "--format", "csv"], "--show verdicts needs --format rich or markdown"),
+        (["--show", "verdicts", "--sort", "accuracy"], "and no --columns, --sort or --group-by"),
+        (["--show", "plots"], "--show plots needs --plots FOLDER and --format markdown"),
+        (["--plots", "x"], "--show plots needs --plots FOLDER and --format markdown"),
     ],
 )
 def test_what_does_not_go_together(

@@ -49,7 +49,7 @@ def test_the_format_may_stand_in_pyproject(
 def test_report_of_what_is_no_run(invoke: Callable[..., Result]) -> None:
     done = invoke("report", "nowhere")
     assert done.exit_code == 2
-    assert done.stderr.startswith("error: no run named 'nowhere' in runs, and no such folder")
+    assert done.stderr.startswith("error: no run named 'nowhere' in runs; `benchmnist run SUITE` makes one")
 
 
 def test_plugins_lists_what_there_is_and_what_is_broken(
@@ -73,7 +73,7 @@ def test_version_and_help(invoke: Callable[..., Result]) -> None:
 
     assert invoke("--version").output == f"benchmnist {version('benchmnist')}\n"
     assert "run " in invoke("--help").output
-    assert "Did you mean 'run'?" in invoke("rn").output
+    assert "error: no command named 'rn'. Did you mean `benchmnist run`?" in invoke("rn").output
 
 
 @pytest.mark.parametrize("command", [["-m", "benchmnist"], ["-c", "from benchmnist.cli import main; main()"]])

@@ -84,7 +84,7 @@ def test_a_plugin_stands_for_all_that_it_offers(
 def test_check_of_what_is_not_there(invoke: Callable[..., Result], install_plugin: Callable[..., None]) -> None:
     done = invoke("check", "adem")
     assert done.exit_code == 2
-    assert "is called 'adem'. Did you mean 'adam'?" in done.stderr
+    assert "named 'adem'. Did you mean 'adam'?" in done.stderr
     install_plugin("broken", "raise RuntimeError('out of order')")
     done = invoke("check", "broken")
     assert done.exit_code == 2
@@ -177,11 +177,11 @@ def test_a_new_plugin_passes_the_tests_that_come_with_it(
 
 def test_a_new_plugin_takes_nobodys_place(invoke: Callable[..., Result], tmp_path: Path) -> None:
     for arguments, expected in (
-        (("new-plugin", "adam"), "the optimizer 'adam' is there already"),
+        (("new-plugin", "adam"), "the optimizer 'adam' already exists"),
         (("new-plugin", "My Net"), "'My Net' is not lower-case letters and digits"),
         (
             ("new-plugin", "net", "--kind", "modle"),
-            "'modle' is not one of 'dataset', 'model', 'optimizer', 'schedule'",
+            "--kind: must be dataset, model, optimizer or schedule, not 'modle'",
         ),
     ):
         done = invoke(*arguments)
@@ -201,9 +201,9 @@ def test_plugins_shows_what_is_wrong_and_what_to_do(
     install_plugin("twin", PLUGIN)
     shown = " ".join(invoke("plugins", env={"COLUMNS": "200"}).stdout.split())
     for expected in (
-        "failed: RuntimeError: out of order upgrade benchmnist-broken, or leave it out: BENCHMNIST_BLOCK=broken",
+        "failed: RuntimeError: out of order upgrade benchmnist-broken, or block it with BENCHMNIST_BLOCK=broken",
         "it prints 'hello'; take the print away",
-        "good offered by benchmnist-loud 1.0 (plugin 'loud') and benchmnist-twin 1.0 (plugin 'twin'); leave one",
+        "good offered by benchmnist-loud 1.0 (plugin 'loud') and benchmnist-twin 1.0 (plugin 'twin'); block one",
         "cosine",
     ):
         assert expected in shown

@@ -122,7 +122,7 @@ def test_columns_order_and_groups_are_those_that_are_asked_for(invoke: Invoke, r
     assert shown.splitlines()[1].split() == ["case", "weights", "memory", "status"]
     wrong = invoke(*TABLE, "--columns", "acuracy")
     assert (wrong.exit_code, wrong.stdout) == (2, "")
-    assert "unknown column 'acuracy'. Did you mean 'accuracy'? Known columns: case, " in wrong.stderr
+    assert "no column named 'acuracy'. Did you mean 'accuracy'? Choose from: case, " in wrong.stderr
 
 
 def test_a_table_that_is_wider_than_the_terminal_is_not_cut(invoke: Invoke, runs: Path) -> None:  # noqa: ARG001
@@ -168,12 +168,12 @@ def test_named_blocks_are_told_apart(invoke: Invoke, runs: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--check"], "name it with --update or --output"),
-        (["--name", "x"], "name the file with --update"),
-        (["--update", "page.md", "--output", "other.md"], "take one of them"),
+        (["--check"], "pass --update or --output"),
+        (["--name", "x"], "pass --update"),
+        (["--update", "page.md", "--output", "other.md"], "exclude each other"),
         (["--update", "page.md", "--format", "rich"], "--update writes into a document"),
         (["--update", "page.md", "--format", "html"], "--update writes into a document"),
-        (["--format", "html", "--sort", "accuracy"], "the page has all columns"),
+        (["--format", "html", "--sort", "accuracy"], "--format html shows all columns"),
     ],
 )
 def test_options_of_report_that_do_not_go_together(

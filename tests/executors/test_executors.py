@@ -209,7 +209,7 @@ def test_a_dataset_that_cannot_be_had_fails_its_case_only(
     assert (broken.status, fine.status) == ("failed", "completed")
     assert told.log[:3] == ["a/broken started", "a/broken failed", "a/short started"]
     assert "RuntimeError: no such data" in str(broken.error)
-    assert short.error == "train_size = 60001, but mnist has only 60000 examples there"
+    assert short.error == "train_size = 60001, but mnist has only 60000 training examples there"
 
 
 def test_a_worker_that_dies_costs_its_case_only(workplace: Workplace, install_plugin: Callable[..., None]) -> None:
@@ -283,7 +283,7 @@ def test_what_a_case_leaves_behind_costs_no_other(
     assert Path.cwd() == before
     assert [result.status for result in left] == ["failed", "failed", "completed", "completed"]
     assert r"cannot read bad-\udcff" in str(left[0].error)
-    assert "raises NoError, which is no Exception" in str(left[1].error)
+    assert "raises NoError, which is not an Exception" in str(left[1].error)
     assert "the case changed the current folder, which was restored afterwards" in left[2].remarks
     assert any(remark.startswith("the case left a hook on all modules behind") for remark in left[3].remarks)
     assert all(
@@ -450,7 +450,7 @@ def test_the_worker_takes_no_module_from_the_current_folder(workplace: Workplace
 
 def test_a_device_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
     with (
-        pytest.raises(BenchmnistError, match="no device is called 'tpu'"),
+        pytest.raises(BenchmnistError, match="no device named 'tpu'"),
         InlineExecutor(Workplace("tpu", default_data_root(), tmp_path)),
     ):
         pass

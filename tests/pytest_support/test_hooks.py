@@ -245,7 +245,7 @@ def test_what_is_no_suite_is_left_alone() -> None:
 
 def test_mistakes_in_a_suite_are_a_line_each() -> None:
     said = session("suite.toml", text=SUITE.replace('"adam"', '"adamm"') + "epoch = 3\n", code=2)
-    assert "suite.toml:14: cases.optimizers: no optimizer is called 'adamm'. Did you mean 'adam'?" in said
+    assert "suite.toml:14: cases.optimizers: no optimizer named 'adamm'. Did you mean 'adam'?" in said
     assert "suite.toml:20: cases.epoch: unknown key. Did you mean 'epochs'?" in said
     assert "Traceback" not in said
     assert "not TOML" in session("suite.toml", text="[[cases]]\nmodels = [", code=2)

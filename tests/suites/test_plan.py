@@ -61,7 +61,7 @@ def test_a_named_configuration_has_its_own_defaults_under_the_suites(write_suite
 def test_options_override_the_suites_own(write_suite: Callable[..., Path]) -> None:
     plan = plan_of(write_suite(), RunOptions(seeds=(7,), epochs=9, engine="dataloader"))
     assert {(case.seeds, case.epochs, case.engine) for case in plan.cases} == {((7,), 9, "dataloader")}
-    with pytest.raises(UnknownNameError, match=r"no engine is called 'residnt'\. Did you mean 'resident'\?"):
+    with pytest.raises(UnknownNameError, match=r"no engine named 'residnt'\. Did you mean 'resident'\?"):
         plan_of(write_suite(), RunOptions(engine="residnt"))
 
 
@@ -76,7 +76,7 @@ def test_a_control_is_the_baseline_once_more_with_other_seeds(write_suite: Calla
 def test_a_control_wants_a_baseline(write_suite: Callable[..., Path]) -> None:
     path = write_suite(HEAD + '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n')
     (problem,) = plan_of(path, RunOptions(control=True)).problems
-    assert "--control wants a baseline to train once more" in str(problem)
+    assert "--control needs a baseline to train once more" in str(problem)
 
 
 def test_what_is_made_of_a_result_does_not_decide_it(write_suite: Callable[..., Path]) -> None:
@@ -109,19 +109,19 @@ def test_only_keeps_the_order(write_suite: Callable[..., Path]) -> None:
     [
         (
             '[[cases]]\nmodels = ["fc"]\noptimizers = ["adamm"]\n',
-            "5: cases.optimizers: no optimizer is called 'adamm'. Did you mean 'adam'? There are: adadelta,",
+            "5: cases.optimizers: no optimizer named 'adamm'. Did you mean 'adam'? Choose from: adadelta,",
         ),
         (
             '[[cases]]\nmodels = ["fcc"]\noptimizers = ["adam"]\n',
-            "4: cases.models: no model is called 'fcc'. Did you mean 'fc'? There are: 2c2d, cnn, fc,",
+            "4: cases.models: no model named 'fcc'. Did you mean 'fc'? Choose from: 2c2d, cnn, fc,",
         ),
         (
             '[optimizers.mine]\nuse = "adamm"\n[[cases]]\nmodels = ["fc"]\noptimizers = ["mine"]\n',
-            "4: optimizers.mine.use: no optimizer is called 'adamm'. Did you mean 'adam'?",
+            "4: optimizers.mine.use: no optimizer named 'adamm'. Did you mean 'adam'?",
         ),
         (
             '[defaults]\ndataset = "mnits"\n[[cases]]\nmodels = ["fc"]\noptimizers = ["adam"]\n',
-            "4: defaults.dataset: no dataset is called 'mnits'. Did you mean 'mnist'?",
+            "4: defaults.dataset: no dataset named 'mnits'. Did you mean 'mnist'?",
         ),
         (
             '[optimizers.sgd]\nlearning_rate = 1\nlr = 1\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
@@ -141,7 +141,7 @@ def test_only_keeps_the_order(write_suite: Callable[..., Path]) -> None:
         ),
         (
             '[optimizers.sgd]\nlr = 1\nsweep.lr = [1]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
-            "5: optimizers.sgd.sweep.lr: is given a value and swept as well",
+            "5: optimizers.sgd.sweep.lr: has both a value and a sweep",
         ),
         (
             '[optimizers.sgd]\nspace.momentun = [0.9]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
@@ -149,27 +149,27 @@ def test_only_keeps_the_order(write_suite: Callable[..., Path]) -> None:
         ),
         (
             '[optimizers.sgd]\nsweep.lr=[1]\nspace.momentum=[0.9]\n[[cases]]\nmodels=["fc"]\noptimizers=["sgd"]\n',
-            "5: optimizers.sgd.space: is swept, and has a space to be tuned in as well; leave one out",
+            "5: optimizers.sgd.space: the optimizer has both a sweep and a space; remove one",
         ),
         (
             '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
-            "6: cases: the case mnist/fc/sgd is already asked for on line 3; leave one out, or give this",
+            "6: cases: the case mnist/fc/sgd is a duplicate of the one on line 3; remove one, or give this",
         ),
         (
             '[[cases]]\nmodels = ["fc", "fc"]\noptimizers = ["sgd"]\n',
-            "3: cases: the case mnist/fc/sgd is already asked for on line 3",
+            "3: cases: the case mnist/fc/sgd is a duplicate of the one on line 3",
         ),
         (
             '[defaults]\nbaseline = "sdg"\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
-            "4: defaults.baseline: no optimizer of this suite is called 'sdg'. Did you mean 'sgd'? There are: sgd",
+            "4: defaults.baseline: no optimizer of this suite named 'sdg'. Did you mean 'sgd'? Choose from: sgd",
         ),
         (
             '[optimizers.adam-wd]\nuse = "adam"\n[[cases]]\nmodels = ["fc"]\noptimizers = ["adam"]\n',
-            "3: optimizers.adam-wd: no case names it",
+            "3: optimizers.adam-wd: unused; list it in optimizers",
         ),
         (
             '[[cases]]\nengine = "gpu"\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
-            "4: cases.engine: no engine is called 'gpu'. There are: auto, dataloader, resident",
+            "4: cases.engine: no engine named 'gpu'. Choose from: auto, dataloader, resident",
         ),
     ],
 )
@@ -286,11 +286,11 @@ def test_engines_may_be_an_axis_of_their_own(write_suite: Callable[..., Path]) -
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ('schedule = "cosin"', "no schedule is called 'cosin'. Did you mean 'cosine'?"),
-        ("clip_grad_norm = 0", "should be greater than 0, not 0"),
-        ("clip_grad_norm = inf", "should be a finite number, not inf"),
-        ("label_smoothing = 1", "should be less than 1, not 1"),
-        ("init_seed = -1", "should be greater than or equal to 0, not -1"),
+        ('schedule = "cosin"', "no schedule named 'cosin'. Did you mean 'cosine'?"),
+        ("clip_grad_norm = 0", "must be greater than 0, not 0"),
+        ("clip_grad_norm = inf", "must be a finite number, not inf"),
+        ("label_smoothing = 1", "must be less than 1, not 1"),
+        ("init_seed = -1", "must be at least 0, not -1"),
     ],
 )
 def test_a_mistake_in_how_to_train_is_told(write_suite: Callable[..., Path], line: str, expected: str) -> None:

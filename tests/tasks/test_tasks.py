@@ -274,7 +274,7 @@ def test_parameters_of_a_task_are_a_configuration_like_any_other(waves: Callable
             "target_accuracy = 90",
             "7: defaults.target_accuracy: the task 'regression' has no accuracy",
         ),
-        ("expect.mse", "expect.accuracy", "15: optimizers.adam.expect.accuracy: unknown metric 'accuracy'. "),
+        ("expect.mse", "expect.accuracy", "15: optimizers.adam.expect.accuracy: no metric named 'accuracy'. "),
         ("epochs = 3", 'task = "regresion"', "7: defaults.task: no task"),
         ("[optimizers.adam]", "[tasks.regression]\ndelt = 1\n[optimizers.adam]", "14: tasks.regression.delt: "),
         ("[optimizers.adam]", "[metrics.mae]\nsweep.k = [1]\n[optimizers.adam]", "14: metrics.mae.sweep.k: "),

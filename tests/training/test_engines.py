@@ -508,7 +508,7 @@ def test_bf16_rounds_products_and_keeps_the_weights() -> None:
 def test_tf32_is_nvidias() -> None:
     result = result_of(make_case(precision="tf32"))
     assert result.status == "failed"
-    assert 'precision = "tf32" is there on NVIDIA\'s GPUs only, not on cpu' in str(result.error)
+    assert 'precision = "tf32" needs an NVIDIA GPU, not cpu' in str(result.error)
 
 
 @settings(max_examples=8)

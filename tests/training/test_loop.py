@@ -312,7 +312,7 @@ def test_what_a_step_changes_in_torch_costs_no_other_case_anything(
     ("how", "said"),
     [
         ("exits", "calls sys.exit(3)"),
-        ("closes", "raises GeneratorExit, which is no Exception"),
+        ("closes", "raises GeneratorExit, which is not an Exception"),
         ("stops", "raises StopIteration"),
     ],
 )
@@ -511,4 +511,4 @@ def test_optimizers_that_want_more_than_a_gradient_get_it(install_plugin: Callab
         assert losses(result) == pytest.approx(losses(plain))
     silent = result_of(make_case(optimizer="silent"))
     assert silent.status == "failed"
-    assert "'silent' says that it needs a closure, and did not call it" in str(silent.error)
+    assert "'silent' declares needs_closure but did not call the closure" in str(silent.error)

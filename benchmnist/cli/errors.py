@@ -1,0 +1,245 @@
+"""How the command line says what is wrong: one red line on standard error, ours and click's alike.
+
+Every contact with how click words its errors is here: `Told` overrides the documented `ClickException.show`,
+`Group` the lookup of a command, `Option` the conversion of a value, and `in_words` translates the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from benchmnist.errors import nearest
+from benchmnist.text import alternatives
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import IO
+
+USAGE_ERROR = 2
+COMMAND_ALIASES = {
+    **dict.fromkeys(("train", "test", "benchmark", "bench", "execute", "exec", "start", "resume"), "run"),
+    **dict.fromkeys(("search", "optimize", "optimise", "sweep", "hpo"), "tune"),
+    **dict.fromkeys(("list", "ls", "history", "results"), "runs"),
+    **dict.fromkeys(("show", "view", "plot", "summary", "table"), "report"),
+    **dict.fromkeys(("diff", "vs"), "compare"),
+    **dict.fromkeys(("models", "optimizers", "datasets", "schedules", "executors", "plugin"), "plugins"),
+    **dict.fromkeys(("rm", "remove", "delete"), "runs rm"),
+    **dict.fromkeys(("new", "init", "create"), "new-plugin"),
+    **dict.fromkeys(("info", "env", "diagnose"), "doctor"),
+    "prune": "runs prune",
+    "verify": "check",
+    "help": "--help",
+    "version": "--version",
+}
+"""What people type for our commands."""
+SUBCOMMAND_ALIASES = {
+    **dict.fromkeys(("remove", "delete", "del"), "rm"),
+    **dict.fromkeys(("clean", "gc", "purge"), "prune"),
+    **dict.fromkeys(("view", "report", "info"), "show"),
+}
+OPTION_ALIASES = {
+    **dict.fromkeys(("--gpu", "--cuda", "--cpu"), "--device"),
+    **dict.fromkeys(("--workers", "--num-workers", "--parallel", "--processes", "--n-jobs"), "--jobs"),
+    **dict.fromkeys(("--output-dir", "--dir", "--folder", "--runs"), "--out"),
+    **dict.fromkeys(("--data", "--data-dir"), "--data-root"),
+    **dict.fromkeys(("--filter", "--select", "--only"), "--keyword"),
+    **dict.fromkeys(("--continue", "--restart"), "--resume"),
+    **dict.fromkeys(("--plan", "--list", "--collect-only"), "--dry-run"),
+    "--seed": "--seeds",
+    "--json": "--format",
+    "--csv": "--format",
+    "--markdown": "--format",
+}
+"""What people type for our options, where it is not near in spelling."""
+
+
+def complain(message: str) -> None:
+    """Prints one red line on standard error."""
+    from rich.console import Console
+    from rich.text import Text
+
+    line = " ".join(part for part in map(str.strip, message.splitlines()) if part)
+    Console(stderr=True).print(Text(f"error: {line}", style="red"), soft_wrap=True)
+
+
+class Told(click.ClickException):
+    """A usage error that click shows as one red line."""
+
+    exit_code = USAGE_ERROR
+
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 - click's signature
+        """Prints the line."""
+        complain(self.message)
+
+
+class Group(click.Group):
+    """A group that names the nearest command where it has no such one."""
+
+    aliases = SUBCOMMAND_ALIASES
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Finds the command.
+
+        Raises:
+            click.UsageError: if the group has no such command; names the nearest.
+        """
+        name, known = args[0], self.list_commands(ctx)
+        if name.startswith("-") or name in known:
+            return super().resolve_command(ctx, args)
+        meant = self.aliases.get(name.lower()) or _near(name, known)
+        hint = f" Did you mean `{ctx.command_path} {meant}`?" if meant else f" Choose from: {', '.join(known)}"
+        raise click.UsageError(f"no command named {name!r}.{hint}", ctx)
+
+
+class Option(click.Option):
+    """An option that says which values it takes."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Converts a value.
+
+        Raises:
+            click.BadParameter: if the option does not take it; says which it takes.
+        """
+        try:
+            return super().type_cast_value(ctx, value)
+        except click.BadParameter as error:
+            takes = expected(self.type, value)
+            raise click.BadParameter(takes, ctx, self) if takes else error from error
+
+
+def expected(kind: click.ParamType[Any], value: object) -> str:
+    """Says which values a type takes, and that this is not one; empty for a type that says it itself."""
+    if isinstance(kind, click.Choice):
+        choices = [str(choice) for choice in kind.choices]
+        return f"must be {alternatives(choices)}, not {value!r}.{nearest(str(value), choices)}".removesuffix(".")
+    whole = isinstance(kind, click.types.IntParamType)
+    if isinstance(kind, (click.types.IntParamType, click.types.FloatParamType)):
+        number = "a whole number" if whole else "a number"
+        limits = _limits(kind)
+        try:
+            (int if whole else float)(str(value))
+        except ValueError:
+            return f"must be {number}{' ' if limits else ''}{limits}, not {value!r}"
+        return f"must be {limits.removeprefix('of ')}, not {value}"
+    if isinstance(kind, click.types.BoolParamType):
+        return f"must be true or false, not {value!r}"
+    return ""
+
+
+def _limits(kind: click.ParamType[Any]) -> str:
+    """The range of a number in words; empty where it has none."""
+    low, high = getattr(kind, "min", None), getattr(kind, "max", None)
+    above = f"greater than {low:.15g}" if getattr(kind, "min_open", False) else None
+    if low is not None and high is not None:
+        return f"{above} and at most {high:.15g}" if above else f"from {low:.15g} to {high:.15g}"
+    if low is not None:
+        return above or f"of at least {low:.15g}"
+    return f"of at most {high:.15g}" if high is not None else ""
+
+
+def in_words(error: click.ClickException) -> str:
+    """What is wrong and what to do, in one line."""
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    see = f"see `{ctx.command_path} --help`" if ctx else "see `benchmnist --help`"
+    message = error.message.strip()
+    if isinstance(error, click.MissingParameter):
+        return f"missing {_parameter(error)}; {see}"
+    if isinstance(error, click.NoSuchOption):
+        return _no_option(error.option_name, ctx, see)
+    if isinstance(error, click.BadOptionUsage):
+        if "does not take a value" in message:
+            return f"{error.option_name} takes no value; remove what follows the ="
+        return f"{error.option_name} needs a value; {see}"
+    if isinstance(error, click.BadParameter):
+        return ": ".join(part for part in (_parameter_label(error), _plain(message)) if part)
+    if extra := re.search(r"unexpected extra arguments? \((.*)\)$", message):
+        return f"unexpected argument {extra[1].split()[0]!r}; {see}"
+    return message if isinstance(error, click.UsageError) else error.format_message()
+
+
+def _plain(message: str) -> str:
+    """What click's own types say, as a part of a sentence."""
+    return message if message.endswith("?") else message.removesuffix(".")
+
+
+def _parameter(error: click.MissingParameter) -> str:
+    """`argument SUITE`, `option --name`."""
+    parameter = error.param
+    if parameter is None:
+        return str(error.param_hint or "an argument")
+    name = _long(parameter) if isinstance(parameter, click.Option) else parameter.human_readable_name
+    return f"{parameter.param_type_name} {name.removesuffix('...').rpartition(' ')[2]}"
+
+
+def _parameter_label(error: click.BadParameter) -> str:
+    """The option or argument that has the value, and where the value is from."""
+    parameter, ctx = error.param, error.ctx
+    if error.param_hint is not None or parameter is None:
+        return str(error.param_hint or "")
+    if not isinstance(parameter, click.Option):
+        return parameter.human_readable_name
+    source = ctx.get_parameter_source(str(parameter.name)) if ctx else None
+    if source == ParameterSource.ENVIRONMENT and ctx:
+        variable = parameter.envvar or f"{ctx.auto_envvar_prefix}_{parameter.name}".upper()
+        return f"{_long(parameter)} (set by {variable})"
+    if source == ParameterSource.DEFAULT_MAP:
+        return f"{_long(parameter)} (set in pyproject.toml)"
+    return _long(parameter)
+
+
+def _long(parameter: click.Parameter) -> str:
+    """Its longest spelling."""
+    return max(parameter.opts, key=len)
+
+
+def _no_option(name: str, ctx: click.Context | None, see: str) -> str:
+    """An option that the command does not have: the nearest, or how else to say it."""
+    what = f"no option named {name!r}"
+    known = list(_options(ctx)) if ctx else []
+    alias = OPTION_ALIASES.get(name)
+    meant = alias if alias in known else _near(name, [option for option in known if option.startswith("--")])
+    if meant and name.startswith("--"):
+        return f"{what}. Did you mean {meant!r}?"
+    if "--set" in known and (assignment := _as_assignment(name)):
+        return f"{what}. Did you mean `--set {assignment}`?"
+    return f"{what}; {see}"
+
+
+def _options(ctx: click.Context) -> Iterator[str]:
+    """Every spelling of every option of the command."""
+    for parameter in ctx.command.get_params(ctx):
+        if isinstance(parameter, click.Option):
+            yield from (*parameter.opts, *parameter.secondary_opts)
+
+
+def _as_assignment(name: str) -> str:
+    """How `--set` says what was meant to be an option; empty where a suite has no such setting."""
+    from benchmnist.suites.messages import OPTIMIZER_PARAMETERS
+    from benchmnist.suites.schema import Settings
+
+    key = name.removeprefix("--").replace("-", "_")
+    if key in Settings.model_fields:
+        return f"defaults.{key}=VALUE"
+    return f"optimizers.NAME.{key}=VALUE" if key in OPTIMIZER_PARAMETERS else ""
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    """The nearest of the known names; empty where none is near."""
+    said = nearest(name, known)
+    return said.split("'")[1] if said else ""
+
+
+@contextlib.contextmanager
+def one_line_each() -> Iterator[None]:
+    """Within it each of click's errors becomes one that is shown as a red line."""
+    try:
+        yield
+    except click.ClickException as error:
+        if isinstance(error, (Told, click.exceptions.NoArgsIsHelpError)):  # the help is no error
+            raise
+        raise Told(in_words(error)) from error

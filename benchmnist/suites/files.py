@@ -1,0 +1,65 @@
+"""Reads the text of a suite; where it cannot, says why, and which file may be meant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmnist.errors import Problem, SuiteError, nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_NAMED = 5
+"""How many suites of a folder a message names."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a suite.
+
+    Raises:
+        SuiteError: if it cannot be read, or is empty.
+    """
+    try:
+        text = path.read_text("utf-8-sig")  # some editors begin a file with a byte-order mark
+    except (FileNotFoundError, NotADirectoryError):
+        raise SuiteError([_missing(path)]) from None
+    except UnicodeDecodeError as error:
+        byte = f"byte 0x{error.object[error.start]:02x} at position {error.start}"
+        raise SuiteError([Problem(f"not UTF-8 text ({byte}); save the file as UTF-8", str(path))]) from error
+    except (OSError, ValueError) as error:
+        if path.is_dir():
+            raise SuiteError([_folder(path)]) from None
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SuiteError([Problem(f"cannot be read: {why}", str(path))]) from error
+    if not text.strip():
+        what = "empty; a suite has [suite] with a name, and [[cases]] with models and optimizers"
+        raise SuiteError([Problem(what, str(path))])
+    return text
+
+
+def suites_in(folder: Path) -> list[Path]:
+    """The TOML files in a folder that may be suites, and those in its folder `suites`."""
+    found = [*sorted(folder.glob("*.toml")), *sorted((folder / "suites").glob("*.toml"))]
+    return [path for path in found if path.name != "pyproject.toml" and path.is_file()]
+
+
+def _missing(path: Path) -> Problem:
+    """No such file: the nearest by name."""
+    there = suites_in(path.parent)
+    same = [file for file in there if path.name in (file.stem, file.name)]
+    near = nearest(path.stem.lower(), {file.stem.lower() for file in there})
+    meant = same or [file for file in there if f"'{file.stem.lower()}'" in near]
+    hint = f" Did you mean {str(meant[0])!r}?" if meant else ""
+    if not hint and there:
+        named = ", ".join(str(file) for file in there[:MAX_NAMED])
+        hint = f" Choose from: {named}{', …' if len(there) > MAX_NAMED else ''}"
+    if path.suffix == ".toml":
+        return Problem(f"does not exist.{hint}".removesuffix("."), str(path))
+    return Problem(f"no suite named {str(path)!r}.{hint}".removesuffix("."), "")
+
+
+def _folder(path: Path) -> Problem:
+    """A folder instead of a file: a suite in it, if it has any."""
+    there = suites_in(path)
+    what = f"name a suite in it, such as {there[0]}" if there else "name a suite, which is a TOML file"
+    return Problem(f"is a folder; {what}", str(path))

@@ -1,0 +1,198 @@
+"""What is wrong with a key or a value of a suite, in words: what it must be, and what to write instead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmnist.errors import nearest
+from benchmnist.extensions.kinds import IN_SUITES, MODEL, OPTIMIZER
+from benchmnist.suites.schema import CASES, DEFAULTS, Header, Tune
+from benchmnist.suites.values import not_this, shown, toml_text, unquoted
+from benchmnist.text import alternatives
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
+
+OPTIMIZER_PARAMETERS = (
+    *("lr", "learning_rate", "momentum", "nesterov", "dampening", "weight_decay", "betas", "beta1", "beta2"),
+    *("eps", "epsilon", "rho", "alpha", "amsgrad", "centered", "fused", "foreach", "ns_steps"),
+)
+"""Parameters that people look for in [defaults] or [[cases]], though they belong to an optimizer."""
+MODEL_PARAMETERS = ("hidden_size", "hidden", "dropout", "width", "depth", "layers", "channels")
+"""The same of a model."""
+TABLES = ("suite", "defaults", "cases", *(kind.plural for kind in IN_SUITES), "tune")
+"""The tables of a suite."""
+_HEADERS = {"suite": "[suite]", "defaults": "[defaults]", "cases": "[[cases]]", "tune": "[tune]"}
+_HOMES: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("[suite]", Header),
+    ("[defaults]", DEFAULTS),
+    ("[[cases]]", CASES),
+    ("[tune]", Tune),
+)
+_BOUNDS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a string",
+    "list": "a list",
+    "tuple": "a list",
+    "dict": "a table",
+}
+"""What pydantic's errors call a type, in words."""
+_EXAMPLES = {
+    "sweep": "sweep.lr = [0.1, 0.01]",
+    "space": "space.lr = { low = 1e-4, high = 1.0, log = true }",
+    "expect": 'expect.accuracy = ">= 97.0"',
+    "resources": "resources.num_gpus = 1",
+    "models": 'models = ["fc"]',
+    "optimizers": 'optimizers = ["adam"]',
+    "name": 'name = "my-suite"',
+}
+
+
+def explain(mistake: ErrorDetails, model: type[BaseModel], path: tuple[str | int, ...]) -> str:
+    """What pydantic found, in words.
+
+    Args:
+        mistake: What it found.
+        model: The table that was read.
+        path: Where the mistake is, `("cases", 0, "epochs")`.
+    """
+    kind, value, context = mistake["type"], mistake["input"], mistake.get("ctx", {})
+    key = next((part for part in reversed(path) if isinstance(part, str)), "")
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return not_this(f"{words} {context[bound]:,g}", value)
+    if kind.endswith("_type") and kind.partition("_")[0] in _TYPES:
+        return _wrong_type(kind.partition("_")[0], value, key, model)
+    plain: dict[str, Callable[[], str]] = {
+        "int_from_float": lambda: _wrong_type("int", value, key, model),
+        "model_type": lambda: wrong_table(value, path),
+        "literal_error": lambda: _no_choice(str(context["expected"]), value),
+        "extra_forbidden": lambda: unknown_key(key, value, model),
+        "missing": lambda: f"is missing; write {_EXAMPLES[key]}" if key in _EXAMPLES else "is missing",
+        "too_short": lambda: "must have at least one entry",
+        "finite_number": lambda: not_this("a finite number", value),
+        "value_error": lambda: str(context["error"]),
+        "string_pattern_mismatch": lambda: _not_a_name(value, path, model),
+    }
+    if kind in plain:
+        return plain[kind]()
+    return not_this(mistake["msg"].removeprefix("Input should be ").removeprefix("Input "), value)
+
+
+def wrong_table(value: object, path: tuple[str | int, ...]) -> str:
+    """A table was expected at `path`."""
+    if path[0] == "cases":
+        return not_this("a table", value, "write [[cases]] with double brackets")
+    header = ".".join(part for part in path if isinstance(part, str))
+    if is_list_of_tables(value):
+        return f"must be one table; write [{header}] with single brackets"
+    return not_this("a table", value, f"write [{header}]")
+
+
+def is_list_of_tables(value: object) -> bool:
+    """True for what [[double brackets]] make."""
+    return isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)
+
+
+def _wrong_type(wanted: str, value: object, key: str, model: type[BaseModel]) -> str:
+    """A value of another type than the key's."""
+    words, instead = _TYPES[wanted], ""
+    if wanted in ("list", "tuple"):
+        instead = "" if isinstance(value, (list, dict)) else f"write [{shown(value)}]"
+    elif wanted == "dict":
+        instead = f"write {_EXAMPLES[key]}" if key in _EXAMPLES else ""
+    elif isinstance(value, list):
+        if f"{key}s" in CASES.model_fields and model in (CASES, DEFAULTS):
+            return not_this(f"one {key}", value, f"write {key}s = {shown(value)} in [[cases]]")
+        words = words.replace("a ", "one ", 1)
+    elif wanted == "string":
+        instead = "" if isinstance(value, dict) else f'write "{shown(value)}"'
+    elif wanted == "int" and isinstance(value, float) and value.is_integer():
+        instead = f"write {value:.0f}"
+    else:
+        instead = unquoted(value, boolean=wanted == "bool")
+    return not_this(words, value, instead)
+
+
+def _no_choice(expected: str, value: object) -> str:
+    """One of a few strings was expected: `'eval' or 'train'`."""
+    choices = [choice.strip("'") for choice in expected.replace(" or ", ", ").split(", ")]
+    near = nearest(value, choices) if isinstance(value, str) else ""
+    return not_this(alternatives(map(toml_text, choices)), value) + (f".{near}" if near else "")
+
+
+def _not_a_name(value: object, path: tuple[str | int, ...], model: type[BaseModel]) -> str:
+    """A name has characters that it must not have."""
+    if "marks" in path:
+        return f"{shown(value)} cannot be the name of a pytest mark; use letters, digits and _"
+    letters = "letters and digits" if model is Header else "lower-case letters and digits"
+    return not_this(f"{letters}, joined by single - _ or .", value)
+
+
+def unknown_key(key: str, value: object, model: type[BaseModel]) -> str:
+    """A key that a table does not have: where it belongs, or the nearest that it has."""
+    name = key.replace("-", "_")
+    if model in (CASES, DEFAULTS) and f"{name}s" not in DEFAULTS.model_fields and f"{name}s" in CASES.model_fields:
+        listed = shown(value if isinstance(value, list) else [value])
+        return f"unknown key; write {name}s = {listed}{'' if model is CASES else ' in [[cases]]'}"
+    if home := next((header for header, table in _HOMES if table is not model and key in table.model_fields), ""):
+        return f"unknown key; move it to {home}"
+    return _parameter(name) or f"unknown key.{nearest(key, model.model_fields)}".removesuffix(".")
+
+
+def _parameter(name: str) -> str:
+    """Where a parameter of an optimizer or of a model belongs; empty for another name."""
+    for kind, names in ((OPTIMIZER, OPTIMIZER_PARAMETERS), (MODEL, MODEL_PARAMETERS)):
+        if name in names:
+            article = "an" if kind.name[0] in "aeiou" else "a"
+            return f"is a parameter of {article} {kind.name}; move it to [{kind.plural}.NAME]"
+    return ""
+
+
+def meant_table(key: str) -> str:
+    """The table of a suite that is nearest in spelling; empty where none is near."""
+    near = nearest(key, TABLES)
+    return near.split("'")[1] if near else ""
+
+
+def unknown_table(key: str, value: object) -> str:
+    """A key at the top of a suite that it does not have."""
+    if not isinstance(value, dict) and not is_list_of_tables(value):
+        for header, table in _HOMES:
+            if key in table.model_fields:
+                return f"must be in a table; move it below {header}"
+        if said := _parameter(key):
+            return said
+    if meant := meant_table(key):
+        return f"unknown table; write {_HEADERS.get(meant, f'[{meant}.NAME]')}"
+    return f"unknown table. Choose from: {', '.join(TABLES)}"
+
+
+def wrong_tables(kind: str, value: object) -> str:
+    """`[optimizers.NAME]` were expected."""
+    if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+        return f"must be in [[cases]]; move it there, or write [{kind}.NAME] to configure one"
+    return f"must be tables; write [{kind}.NAME]"
+
+
+def not_a_suite(raw: Mapping[str, object]) -> str:
+    """A TOML file without any table of a suite, `pyproject.toml` say."""
+    return (
+        f"not a suite: it has {alternatives([*raw][:3]).replace(' or ', ' and ')}, but no [suite] and no [[cases]]"
+    )
+
+
+def without_use(message: str, kind: str) -> str:
+    """No plugin offers what a configuration is named as, and it does not say which one it configures."""
+    return message.replace(" Choose from:", f' Add use = "NAME" to say which {kind} it configures. Choose from:')

@@ -1,0 +1,143 @@
+"""The parameters of a plugin's `build`: which it takes, and of what type each value must be."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmnist.errors import nearest
+from benchmnist.suites.schema import DEFAULTS
+from benchmnist.suites.values import not_this, shown, toml_text, unquoted
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from benchmnist.extensions.specs import Spec
+
+OWN_KEYS = ("use", "sweep", "expect")
+"""The keys of a configuration that are no parameters."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters that a suite may set.
+
+    Attributes:
+        name: The name of what they are of.
+        by_name: The parameters, without those that the harness passes.
+        anything: True if `build` takes parameters of any name.
+        defaults: The defaults of the spec, which override those of `build`.
+    """
+
+    name: str
+    by_name: Mapping[str, inspect.Parameter]
+    anything: bool
+    defaults: Mapping[str, Any]
+
+    @property
+    def required(self) -> list[str]:
+        """Those that have no default."""
+        return [name for name, p in self.by_name.items() if p.default is p.empty and name not in self.defaults]
+
+    def problem(self, name: str, value: object) -> str:
+        """What is wrong with `name = value`; empty if nothing is."""
+        if name not in self.by_name:
+            return "" if self.anything else self._unknown(name)
+        return self._wrong_type(name, value)
+
+    def problem_in_list(self, name: str, values: Collection[object]) -> str:
+        """What is wrong with the first wrong one of several values to try; empty if nothing is."""
+        return next(filter(None, (self.problem(name, value) for value in values)), "")
+
+    def _unknown(self, name: str) -> str:
+        takes = [*self.by_name]
+        near = nearest(name, (*takes, *OWN_KEYS))
+        if not near and name in DEFAULTS.model_fields:
+            return f"{self.name!r} takes no parameter {name!r}; move it to [defaults] or [[cases]]"
+        return f"{self.name!r} takes no parameter {name!r}.{near} It takes: {', '.join(takes) or 'none'}"
+
+    def _wrong_type(self, name: str, value: object) -> str:
+        parameter = self.by_name[name]
+        default = self.defaults.get(name, parameter.default)
+        wanted = _type_of(default, parameter.annotation)
+        if wanted == "number" and not _is_number(value) and isinstance(value, (str, bool, list)):
+            if isinstance(value, list):
+                return _one(name, "number", value)
+            if _says(parameter.annotation, "float", "int") or unquoted(value) or isinstance(value, bool):
+                return not_this("a number", value, unquoted(value))
+        elif wanted == "boolean" and isinstance(value, (str, list)):
+            if isinstance(value, list):
+                return _one(name, "true or false", value)
+            return not_this("true or false", value, unquoted(value, boolean=True))
+        elif wanted == "string" and isinstance(value, (int, float, list)):
+            if isinstance(value, list):
+                return _one(name, "string", value)
+            return not_this("a string", value, f'write "{shown(value)}"')
+        elif wanted == "numbers":
+            return _not_numbers(name, value, default)
+        return ""
+
+
+def parameters_of(spec: Spec, harness: Collection[str]) -> Parameters:
+    """Reads the signature of a spec's `build`.
+
+    Args:
+        spec: The spec; its module is imported, which may raise anything.
+        harness: The parameters that the harness passes.
+    """
+    found = inspect.signature(spec.load()).parameters.values()
+    named = {
+        p.name: p for p in found if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in harness
+    }
+    return Parameters(spec.name, named, any(p.kind is p.VAR_KEYWORD for p in found), spec.defaults)
+
+
+def _type_of(default: object, annotation: object) -> str:
+    """`number`, `boolean`, `string` or `numbers`, by the default or else by the annotation; empty if unknown."""
+    if isinstance(default, bool):
+        return "" if _says(annotation, "str") else "boolean"
+    if _is_number(default):
+        return "" if _says(annotation, "str", "list", "tuple", "Sequence") else "number"
+    if isinstance(default, str):
+        return "" if _says(annotation, "int", "float", "bool", "list", "Sequence") else "string"
+    if isinstance(default, (tuple, list)) and default and all(map(_is_number, default)):
+        return "" if _says(annotation, "str", "None") else "numbers"
+    simple = set(re.findall(r"\w+", _text(annotation))) - {"None", "Optional", "typing", "class"}
+    if simple and simple <= {"float", "int"}:
+        return "number"
+    return {frozenset({"bool"}): "boolean", frozenset({"str"}): "string"}.get(frozenset(simple), "")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _text(annotation: object) -> str:
+    """An annotation as it is written."""
+    if annotation is inspect.Parameter.empty:
+        return ""
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+def _says(annotation: object, *types: str) -> bool:
+    """Whether an annotation names one of these types."""
+    return not {*types}.isdisjoint(re.findall(r"\w+", _text(annotation)))
+
+
+def _one(name: str, what: str, values: list[object]) -> str:
+    """A list, where one value is expected: it may be meant as a sweep."""
+    one = f"one {what}" if what in ("number", "string") else what
+    return not_this(one, values, f"to try each, write sweep.{name} = {shown(values)}")
+
+
+def _not_numbers(name: str, value: object, default: Any) -> str:
+    """`betas = 0.9`, where a list of two numbers is expected; empty if it is one."""
+    example = f"write {name} = {toml_text(list(default))}"
+    if not isinstance(value, list):
+        return not_this(f"a list of {len(default)} numbers", value, example)
+    wrong = next((entry for entry in value if not _is_number(entry)), None)
+    if wrong is not None:
+        return not_this("a list of numbers", value, unquoted(wrong) or example)
+    return ""

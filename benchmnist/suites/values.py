@@ -1,0 +1,51 @@
+"""Values of a suite in messages: as TOML has them, and what they must be."""
+
+from __future__ import annotations
+
+import json
+
+MAX_TIMEOUT = 365 * 24 * 3600
+"""Seconds, a year: the longest `timeout` of a case."""
+SHOWN = 60
+"""A message repeats a value of up to so many characters."""
+
+
+def toml_text(value: object) -> str:
+    """A value as TOML has it: `"fc"`, `true`, `[0.1, 0.2]`."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(toml_text, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {toml_text(inner)}' for key, inner in value.items())} }}"
+    return str(value)
+
+
+def shown(value: object) -> str:
+    """The same; of a long one what it is, or its beginning."""
+    text = toml_text(value)
+    if len(text) <= SHOWN:
+        return text
+    return "a list" if isinstance(value, list) else "a table" if isinstance(value, dict) else f"{text[:SHOWN]}…"
+
+
+def not_this(must: str, value: object, instead: str = "") -> str:
+    """`must be a number, not "0.1"; remove the quotes`."""
+    return f"must be {must}, not {shown(value)}{f'; {instead}' if instead else ''}"
+
+
+def unquoted(value: object, *, boolean: bool = False) -> str:
+    """`remove the quotes`, where the number or the truth value within them would do; else empty."""
+    if not isinstance(value, str):
+        return ""
+    text = value.strip()
+    if boolean:
+        lower = text.lower()
+        return "" if lower not in ("true", "false") else "remove the quotes" if text == lower else f"write {lower}"
+    try:
+        float(text)
+    except ValueError:
+        return ""
+    return "remove the quotes"

@@ -1,0 +1,478 @@
+"""Wrong suites, and the line that says what is wrong with each: what, where, and what to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmnist.errors import SuiteError
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.suites.messages import OPTIMIZER_PARAMETERS
+from benchmnist.suites.plan import make_plan
+from benchmnist.suites.reader import read_suite
+from benchmnist.suites.schema import CASES, DEFAULTS, Header, Tune
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REGISTRY = find_plugins()
+SUITE = '[suite]\nname = "x"\n'
+CASE = '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n'
+
+
+def problems(text: str, assignments: Sequence[str] = ()) -> list[str]:
+    """Everything that is wrong with a suite, in order."""
+    path = Path("x.toml")
+    path.write_text(text, "utf-8")
+    try:
+        suite = read_suite(path, assignments)
+    except SuiteError as error:
+        return [str(problem) for problem in error.problems]
+    return [str(problem) for problem in make_plan(suite, REGISTRY).problems]
+
+
+def with_sgd(line: str) -> str:
+    return f"{SUITE}[optimizers.sgd]\n{line}\n{CASE}"
+
+
+def with_default(line: str) -> str:
+    return f"{SUITE}[defaults]\n{line}\n{CASE}"
+
+
+def with_case(line: str) -> str:
+    return f"{SUITE}{CASE}{line}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("dataset = mnist", 'a string needs quotes; write dataset = "mnist"'),
+        ("dataset = “mnist”", '“ is a curly quote; write a straight one, "'),
+        ("dataset = ‘mnist’", '‘ is a curly quote; write a straight one, "'),  # noqa: RUF001
+        ('dataset = "mnist', 'missing " at the end of the string'),
+        ("dataset = 'mnist", "missing ' at the end of the string"),
+        ('dataset = "C:\\data"', "a backslash needs single quotes; write dataset = 'C:\\data'"),
+        ("reference = True", "true and false are in lower case; write reference = true"),
+        ("baseline = None", "TOML has no such value; remove the line"),
+        ("epochs =", "missing value; write epochs = VALUE"),
+        ("epochs 3", "missing =; write epochs = 3"),
+        ("epochs: 3", "missing =; write epochs = 3"),
+        ("dataset: mnist", 'missing =; write dataset = "mnist"'),
+        ("epochs", "missing = and a value; write epochs = VALUE"),
+        ("epochs == 3", "write one =, epochs = 3"),
+        ("= 3", "missing key before the ="),
+        ("batch size = 3", "a key must be one word; write batch_size = 3"),
+        ("epochs = 3;", "remove the ;"),
+        ("epochs = 3,", "remove the ,"),
+        ("epochs = 03", "write epochs = 3"),
+        ("margin = .5", "write margin = 0.5"),
+        ("margin = 1.", "write margin = 1.0"),
+        ("margin = 5%", "a number has digits, one point and an exponent only, such as 0.1 or 1e-3"),
+        ("margin = 1/2", "a number has digits, one point and an exponent only, such as 0.1 or 1e-3"),
+        ("epochs = 3 seeds = 2", "write each key on a line of its own"),
+        ("seeds = (0, 1)", "a list has square brackets; write seeds = [0, 1]"),
+        ("seeds = [0, 1", "missing ] at the end of the list"),
+        ('marks = ["a" "b"]', "missing comma between two entries of the list"),
+        ('marks = ["a, "b"]', "missing quote in the list"),
+        ("marks = [a, b]", 'a string needs quotes; write marks = ["a", "b"]'),
+        ("[optimizers.sgd", "missing ]; write [optimizers.sgd]"),
+        ("[[cases]", "missing ]; write [[cases]]"),
+        ("[optimizers my]", "a table's name must be one word, such as [optimizers.mine]"),
+        ("\u00a0epochs = 3", "an invisible character (U+00A0); replace it with a space"),
+    ],
+)
+def test_what_is_not_toml(line: str, expected: str) -> None:
+    assert problems(f"{SUITE}[defaults]\n{line}\n{CASE}") == [f"x.toml:4: not TOML: {line.strip()}: {expected}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            with_default("epochs = 1\nseeds = 1\nepochs = 2"),
+            "x.toml:6: not TOML: epochs = 2: duplicate key epochs, first on line 4; remove one",
+        ),
+        (
+            f"{with_sgd('lr = 1')}[optimizers.sgd]\nlr = 2\n",
+            (
+                "x.toml:8: not TOML: [optimizers.sgd]: duplicate table [optimizers.sgd], first on line 3; "
+                "merge the two"
+            ),
+        ),
+        (
+            f"{SUITE}{CASE}[cases]\n",
+            (
+                "x.toml:6: not TOML: [cases]: [cases] on line 3 and [[cases]] cannot both be in a file; "
+                "write [[cases]] with double brackets"
+            ),
+        ),
+        (
+            f'{SUITE}[[cases]]\nmodels = ["fc",\n  "cnn"\noptimizers = ["sgd"]\n',
+            'x.toml:4: not TOML: models = ["fc",: missing ] at the end of the list',
+        ),
+    ],
+)
+def test_what_is_not_toml_on_several_lines(text: str, expected: str) -> None:
+    assert problems(text) == [expected]
+
+
+@pytest.mark.parametrize("text", [f"{SUITE}\t[defaults]\n\tepochs\t=\t1\n{CASE}", f"\ufeff{SUITE}{CASE}"])
+def test_tabs_windows_newlines_and_a_byte_order_mark_are_fine(text: str) -> None:
+    assert problems(text) == []
+    assert problems(text.replace("\n", "\r\n")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            f"{SUITE}[cases]\n" + CASE.partition("\n")[2],
+            "x.toml:3: cases: must be a list of tables; write [[cases]] with double brackets",
+        ),
+        (f"{SUITE}[case]\n" + CASE.partition("\n")[2], "x.toml:3: case: unknown table; write [[cases]]"),
+        (f"{SUITE}[[case]]\n" + CASE.partition("\n")[2], "x.toml:3: case: unknown table; write [[cases]]"),
+        (
+            f'{SUITE}[[optimizers.mine]]\nuse = "sgd"\n{CASE.replace("sgd", "mine")}',
+            "x.toml:3: optimizers.mine: must be one table; write [optimizers.mine] with single brackets",
+        ),
+        (
+            f'{SUITE}[optimizer.mine]\nuse = "sgd"\n{CASE.replace("sgd", "mine")}',
+            "x.toml:3: optimizer: unknown table; write [optimizers.NAME]",
+        ),
+        (f"{SUITE}[default]\nepochs = 1\n{CASE}", "x.toml:3: default: unknown table; write [defaults]"),
+        (
+            f"{SUITE}[[defaults]]\nepochs = 1\n{CASE}",
+            "x.toml:3: defaults: must be one table; write [defaults] with single brackets",
+        ),
+        (
+            f'[[suite]]\nname = "x"\n{CASE}',
+            "x.toml:1: suite: must be one table; write [suite] with single brackets",
+        ),
+        (f'suite = "x"\n{CASE}', 'x.toml:1: suite: must be a table, not "x"; write [suite]'),
+        (
+            f"{SUITE}[[tune]]\ntrials = 2\n{CASE}",
+            "x.toml:3: tune: must be one table; write [tune] with single brackets",
+        ),
+        (
+            f"{SUITE}[[optimizers]]\nlr = 1\n{CASE}",
+            "x.toml:3: optimizers: must be tables; write [optimizers.NAME]",
+        ),
+        (f"optimizers = 3\n{SUITE}{CASE}", "x.toml:1: optimizers: must be tables; write [optimizers.NAME]"),
+        (
+            f'models = ["fc"]\n{SUITE}{CASE}',
+            "x.toml:1: models: must be in [[cases]]; move it there, or write [models.NAME] to configure one",
+        ),
+        (
+            f"{SUITE}[optimizers]\nsgd = 3\n{CASE}",
+            "x.toml:4: optimizers.sgd: must be a table, not 3; write [optimizers.sgd]",
+        ),
+        (f"cases = 3\n{SUITE}", "x.toml:1: cases: must be a table, not 3; write [[cases]] with double brackets"),
+        (f"cases = [3]\n{SUITE}", "x.toml:1: cases: must be a table, not 3; write [[cases]] with double brackets"),
+        (SUITE, "x.toml: cases: the suite has no cases; add [[cases]] with models and optimizers"),
+        (f"epochs = 3\n{SUITE}{CASE}", "x.toml:1: epochs: must be in a table; move it below [defaults]"),
+        (f'name = "x"\n{SUITE}{CASE}', "x.toml:1: name: must be in a table; move it below [suite]"),
+        (
+            f"lr = 3\n{SUITE}{CASE}",
+            "x.toml:1: lr: is a parameter of an optimizer; move it to [optimizers.NAME]",
+        ),
+        (
+            f"{SUITE}[plots]\nx = 1\n{CASE}",
+            (
+                "x.toml:3: plots: unknown table. Choose from: suite, defaults, cases, "
+                "datasets, models, optimizers, schedules, tasks, metrics, tune"
+            ),
+        ),
+        ("[project]\nname = 'x'\n", "x.toml: not a suite: it has project, but no [suite] and no [[cases]]"),
+        ("", "x.toml: empty; a suite has [suite] with a name, and [[cases]] with models and optimizers"),
+        (" \n\n", "x.toml: empty; a suite has [suite] with a name, and [[cases]] with models and optimizers"),
+    ],
+)
+def test_wrong_tables(text: str, expected: str) -> None:
+    assert problems(text) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("epochs = 0", "epochs: must be greater than 0, not 0"),
+        ('epochs = "3"', 'epochs: must be a whole number, not "3"; remove the quotes'),
+        ("epochs = 3.0", "epochs: must be a whole number, not 3.0; write 3"),
+        ("epochs = true", "epochs: must be a whole number, not true"),
+        ("epochs = [1, 2]", "epochs: must be one whole number, not [1, 2]"),
+        ("margin = true", "margin: must be a number, not true"),
+        ('margin = "0.5"', 'margin: must be a number, not "0.5"; remove the quotes'),
+        ('margin = "half"', 'margin: must be a number, not "half"'),
+        ("margin = nan", "margin: must be a finite number, not nan"),
+        ("margin = inf", "margin: must be a finite number, not inf"),
+        ('reference = "true"', 'reference: must be true or false, not "true"; remove the quotes'),
+        ('reference = "True"', 'reference: must be true or false, not "True"; write true'),
+        ("reference = 1", "reference: must be true or false, not 1"),
+        ("dataset = 3", 'dataset: must be a string, not 3; write "3"'),
+        (
+            'dataset = ["mnist", "emnist"]',
+            (
+                'dataset: must be one dataset, not ["mnist", "emnist"]; '
+                'write datasets = ["mnist", "emnist"] in [[cases]]'
+            ),
+        ),
+        (
+            'engine = ["graph"]',
+            'engine: must be one engine, not ["graph"]; write engines = ["graph"] in [[cases]]',
+        ),
+        ('evaluate_in = "test"', 'evaluate_in: must be "eval" or "train", not "test"'),
+        (
+            'precision = "float23"',
+            'precision: must be "float32", "tf32" or "bf16", not "float23". Did you mean \'float32\'?',
+        ),
+        ('marks = "slow"', 'marks: must be a list, not "slow"; write ["slow"]'),
+        ('marks = ["a b"]', 'marks: "a b" cannot be the name of a pytest mark; use letters, digits and _'),
+        ("expect = 97", 'expect: must be a table, not 97; write expect.accuracy = ">= 97.0"'),
+        (
+            "expect.accuracy = 97",
+            'expect.accuracy: must be a comparison, such as ">= 97.0", not 97',
+        ),
+        ("seeds = []", "seeds: must name at least one seed"),
+        ("seeds = -1", "seeds: must name at least one seed"),
+        ("seeds = [3, 1, 3]", "seeds: duplicate seed 3"),
+        ("seeds = [-1]", "seeds: must not be negative, as -1 is"),
+        ('seeds = "3"', 'seeds: must be a number of seeds or a list of seeds, not "3"; remove the quotes'),
+        ("seeds = 2.5", "seeds: must be a number of seeds or a list of seeds, not 2.5"),
+        ("epoch = 1", "epoch: unknown key. Did you mean 'epochs'?"),
+        ("lr = 0.1", "lr: is a parameter of an optimizer; move it to [optimizers.NAME]"),
+        ("hidden_size = 10", "hidden_size: is a parameter of a model; move it to [models.NAME]"),
+        ("trials = 3", "trials: unknown key; move it to [tune]"),
+        ('title = "x"', "title: unknown key; move it to [suite]"),
+        ("nonsense = 1", "nonsense: unknown key"),
+    ],
+)
+def test_wrong_settings(line: str, expected: str) -> None:
+    """The same in [defaults] and in [[cases]]."""
+    assert problems(with_default(line)) == [f"x.toml:4: defaults.{expected}"]
+    assert problems(with_case(line)) == [f"x.toml:6: cases.{expected}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            with_case('model = "fc"').replace('models = ["fc"]\n', ""),
+            'x.toml:5: cases.model: unknown key; write models = ["fc"]',
+        ),
+        (
+            with_case('optimizer = ["sgd"]').replace('optimizers = ["sgd"]\n', ""),
+            'x.toml:5: cases.optimizer: unknown key; write optimizers = ["sgd"]',
+        ),
+        (SUITE + CASE.replace('["fc"]', '"fc"'), 'x.toml:4: cases.models: must be a list, not "fc"; write ["fc"]'),
+        (SUITE + CASE.replace('["fc"]', "[]"), "x.toml:4: cases.models: must have at least one entry"),
+        (SUITE + CASE.replace('["fc"]', "[1]"), 'x.toml:4: cases.models: must be a string, not 1; write "1"'),
+        (
+            SUITE + CASE.replace('models = ["fc"]\n', ""),
+            'x.toml:3: cases.models: is missing; write models = ["fc"]',
+        ),
+        (with_default('models = ["fc"]'), "x.toml:4: defaults.models: unknown key; move it to [[cases]]"),
+        (
+            with_default('model = "fc"'),
+            'x.toml:4: defaults.model: unknown key; write models = ["fc"] in [[cases]]',
+        ),
+        (f"[suite]\nepochs = 3\nname = 'x'\n{CASE}", "x.toml:2: suite.epochs: unknown key; move it to [defaults]"),
+        (f"[suite]\ntitle = 'x'\n{CASE}", 'x.toml:1: suite.name: is missing; write name = "my-suite"'),
+        (
+            f"[suite]\nname = 'no good'\n{CASE}",
+            'x.toml:2: suite.name: must be letters and digits, joined by single - _ or ., not "no good"',
+        ),
+        (
+            f"[suite]\nname = 'x'\norder = 'random'\n{CASE}",
+            'x.toml:3: suite.order: must be "suite" or "interleaved", not "random"',
+        ),
+        (f"{SUITE}[tune]\ntrails = 3\n{CASE}", "x.toml:4: tune.trails: unknown key. Did you mean 'trials'?"),
+        (
+            f"{SUITE}[optimizers.Adam]\nlr = 1\n{CASE}",
+            (
+                "x.toml:3: optimizers.Adam: a name must be lower-case letters and digits "
+                "joined by single - _ . or +; rename it"
+            ),
+        ),
+    ],
+)
+def test_wrong_keys(text: str, expected: str) -> None:
+    assert problems(text) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('lr = "0.1"', 'lr: must be a number, not "0.1"; remove the quotes'),
+        ('lr = "fast"', 'lr: must be a number, not "fast"'),
+        ("lr = true", "lr: must be a number, not true"),
+        (
+            "lr = [0.1, 0.01]",
+            "lr: must be one number, not [0.1, 0.01]; to try each, write sweep.lr = [0.1, 0.01]",
+        ),
+        ('nesterov = "true"', 'nesterov: must be true or false, not "true"; remove the quotes'),
+        ('sweep.lr = [0.1, "0.2"]', 'sweep.lr: must be a number, not "0.2"; remove the quotes'),
+        ("sweep.lr = 0.1", "sweep.lr: must be a list, not 0.1; write [0.1]"),
+        ("sweep.lr = []", "sweep.lr: must have at least one entry"),
+        ("sweep = 0.1", "sweep: must be a table, not 0.1; write sweep.lr = [0.1, 0.01]"),
+        (
+            "sweep.momentun = [0.9]",
+            "sweep.momentun: 'sgd' takes no parameter 'momentun'. Did you mean 'momentum'? ",
+        ),
+        ("epochs = 3", "epochs: 'sgd' takes no parameter 'epochs'; move it to [defaults] or [[cases]]"),
+        (
+            'space.lr = "0.1"',
+            "space.lr: must be a range, { low = 1e-4, high = 1.0, log = true }, or a list of values",
+        ),
+        (
+            "space.lr = { low = 1, high = 0.1 }",
+            "space.lr: low must be less than high; here low is 1 and high is 0.1",
+        ),
+        (
+            "space.lr = { low = 0, high = 1, log = true }",
+            "space.lr: low must be greater than 0 with log = true, not 0",
+        ),
+        ('space.lr = { low = "a", high = 1 }', "space.lr: low and high must be numbers, and log true or false"),
+        ("use = 3", 'use: must be a string, not 3; write "3"'),
+        ('clip_grad_norm = "1"', 'clip_grad_norm: must be a number, not "1"; remove the quotes'),
+    ],
+)
+def test_wrong_parameters(line: str, expected: str) -> None:
+    (found,) = problems(with_sgd(line))
+    assert found.startswith(f"x.toml:4: optimizers.sgd.{expected}")
+    assert found.endswith(expected) or expected.endswith(" ")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            f"{SUITE}[optimizers.mine]\nlr = 1\n{CASE.replace('sgd', 'mine')}",
+            (
+                "x.toml:3: optimizers.mine: no optimizer named 'mine'. "
+                'Add use = "NAME" to say which optimizer it configures. Choose from: adadelta, '
+            ),
+        ),
+        (
+            f"{SUITE}[optimizers.mine]\nuse = 'adamm'\n{CASE.replace('sgd', 'mine')}",
+            "x.toml:4: optimizers.mine.use: no optimizer named 'adamm'. Did you mean 'adam'? Choose from: ada",
+        ),
+        (
+            SUITE + CASE.replace("sgd", "adamm"),
+            "x.toml:5: cases.optimizers: no optimizer named 'adamm'. Did you mean 'adam'?",
+        ),
+        (
+            with_default('dataset = "cifar10"'),
+            (
+                "x.toml:4: defaults.dataset: no dataset named 'cifar10'. Choose from: emnist, fashion-mnist, "
+                "kmnist, mnist, qmnist; a plugin can add one: `benchmnist new-plugin cifar10 --kind dataset`"
+            ),
+        ),
+        (
+            with_default('engine = "grph"'),
+            "x.toml:4: defaults.engine: no engine named 'grph'. Did you mean 'graph'? ",
+        ),
+        (
+            with_default('baseline = "sdg"'),
+            "x.toml:4: defaults.baseline: no optimizer of this suite named 'sdg'. Did you mean 'sgd'? ",
+        ),
+        (
+            f"{SUITE}[optimizers.sgd]\nbetas = 1\n[optimizers.adam]\nbetas = 0.9\n{CASE.replace('sgd', 'adam')}",
+            "x.toml:6: optimizers.adam.betas: must be a list of 2 numbers, not 0.9; write betas = [0.9, 0.999]",
+        ),
+    ],
+)
+def test_wrong_names(text: str, expected: str) -> None:
+    assert problems(text)[0].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("defaults.epochs=x", "'x' is not a TOML value"),
+        ("defaults.epochs=0", "--set defaults.epochs=0: must be greater than 0, not 0"),
+        ('defaults.epochs="3"', '--set defaults.epochs="3": must be a whole number, not "3"; remove the quotes'),
+        ("defaults.epoch=3", "--set defaults.epoch=3: unknown key. Did you mean 'epochs'?"),
+        ("default.epochs=3", "--set default.epochs=3: unknown table; write [defaults]"),
+        ("epochs=3", "--set epochs=3: must be in a table; move it below [defaults]"),
+        ("lr=3", "--set lr=3: is a parameter of an optimizer; move it to [optimizers.NAME]"),
+        ("optimizers.sgd.lrr=3", "--set optimizers.sgd.lrr=3: 'sgd' takes no parameter 'lrr'. Did you mean 'lr'?"),
+        ("cases.3.epochs=1", "--set cases.3.epochs=1: cases has 1 entry, cases.0, and no cases.3"),
+        ("suite.name.x=1", "--set suite.name.x=1: suite.name is not a table"),
+        ("defaults.epochs", "must be KEY=VALUE, such as optimizers.adam.lr=0.01"),
+    ],
+)
+def test_wrong_assignments(assignment: str, expected: str) -> None:
+    (found,) = problems(SUITE + CASE, [assignment])
+    assert expected in found
+
+
+WRONG = ('"a b"', "true", "-3.5", "[[1]]", "{ a = 1 }", "1979-05-27")
+
+
+@pytest.mark.parametrize("value", WRONG)
+@pytest.mark.parametrize(
+    ("head", "model"),
+    [
+        ("[suite]\nname = 'x'\n", Header),
+        (f"{SUITE}{CASE}[tune]\n", Tune),
+        (f"{SUITE}{CASE}[defaults]\n", DEFAULTS),
+        (SUITE + CASE, CASES),
+    ],
+    ids=["suite", "tune", "defaults", "cases"],
+)
+def test_every_key_of_every_table_with_a_value_of_a_wrong_type(head: str, model: Any, value: str) -> None:
+    """In words, on its line, and never in pydantic's."""
+    for key in model.model_fields:
+        lines = [line for line in head.splitlines() if not line.startswith(f"{key} =")]
+        text = "\n".join([*lines, f"{key} = {value}", "" if model is not Header else CASE])
+        line = len(lines) + 1
+        for found in problems(text):
+            assert found.startswith("x.toml:"), found
+            assert "a valid" not in found
+            assert "should" not in found
+            if f".{key}: " in found:
+                assert found.startswith(f"x.toml:{line}: "), found
+
+
+def test_the_parameters_that_are_looked_for_elsewhere_are_the_usual_ones() -> None:
+    assert "lr" in OPTIMIZER_PARAMETERS
+    assert not {*OPTIMIZER_PARAMETERS} & {*DEFAULTS.model_fields, *CASES.model_fields}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sweep", "no suite named 'sweep'. Did you mean 'sweep.toml'?"),
+        ("sweeep.toml", "sweeep.toml: does not exist. Did you mean 'sweep.toml'?"),
+        ("nosuch.toml", "nosuch.toml: does not exist. Choose from: sweep.toml, suites/quick.toml"),
+        ("quick", "no suite named 'quick'. Did you mean 'suites/quick.toml'?"),
+        ("suites/quik.toml", "suites/quik.toml: does not exist. Did you mean 'suites/quick.toml'?"),
+        ("nowhere/x.toml", "nowhere/x.toml: does not exist"),
+        ("nowhere/x", "no suite named 'nowhere/x'"),
+        ("suites", "suites: is a folder; name a suite in it, such as suites/quick.toml"),
+        ("void", "void: is a folder; name a suite, which is a TOML file"),
+        ("latin.toml", "latin.toml: not UTF-8 text (byte 0xe9 at position 3); save the file as UTF-8"),
+        ("utf16.toml", "utf16.toml: not UTF-8 text (byte 0xff at position 0); save the file as UTF-8"),
+        ("sweep.toml/x", "no suite named 'sweep.toml/x'"),
+        ("secret.toml", "secret.toml: cannot be read: Permission denied"),
+    ],
+)
+def test_wrong_files(name: str, expected: str) -> None:
+    Path("suites").mkdir()
+    Path("void").mkdir()
+    for good in ("sweep.toml", "suites/quick.toml"):
+        Path(good).write_text(SUITE + CASE, "utf-8")
+    if name == "latin.toml":
+        Path(name).write_bytes("# é".replace("# ", "# x").encode("latin-1"))
+    elif name == "utf16.toml":
+        Path(name).write_text(SUITE + CASE, "utf-16")
+    elif name == "secret.toml":
+        Path(name).write_text(SUITE, "utf-8")
+        Path(name).chmod(0)
+        if os.access(name, os.R_OK):
+            pytest.skip("root reads everything")
+    with pytest.raises(SuiteError) as caught:
+        read_suite(name)
+    assert str(caught.value) == expected
