@@ -93,9 +93,16 @@ class SuiteError(BenchmnistError):
         return type(self), (self.problems,)
 
 
+LEAST_PREFIX = 3
+"""Of a name of so many characters the rest may have been left out: `acc` for `accuracy`."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'adam'?`, or nothing where no known name is near."""
-    match = difflib.get_close_matches(name.lower(), list(known), n=1)
+    names = list(known)
+    match = difflib.get_close_matches(name.lower(), names, n=1)
+    if not match and len(name) >= LEAST_PREFIX:
+        match = [one for one in names if one.startswith(name.lower())]
     return f" Did you mean {match[0]!r}?" if match else ""
 
 

@@ -202,12 +202,12 @@ def _no_option(name: str, ctx: click.Context | None, see: str) -> str:
     what = f"no option named {name!r}"
     known = list(_options(ctx)) if ctx else []
     alias = OPTION_ALIASES.get(name)
-    meant = alias if alias in known else _near(name, [option for option in known if option.startswith("--")])
-    if meant and name.startswith("--"):
-        return f"{what}. Did you mean {meant!r}?"
     if "--set" in known and (assignment := _as_assignment(name)):
         return f"{what}. Did you mean `--set {assignment}`?"
-    return f"{what}; {see}"
+    words = [option.removeprefix("--") for option in known if option.startswith("--")]
+    near = _near(name.removeprefix("--"), words) if name.startswith("--") else ""
+    meant = alias if alias in known else near and f"--{near}"
+    return f"{what}. Did you mean {meant!r}?" if meant else f"{what}; {see}"
 
 
 def _options(ctx: click.Context) -> Iterator[str]:

@@ -40,7 +40,7 @@ def _assignments(ctx: click.Context, param: click.Parameter, value: tuple[str, .
         try:
             parse_assignment(text)
         except ValueError as error:
-            raise click.BadParameter(f"{text}: {error}", ctx, param) from error
+            raise click.BadParameter(str(error), ctx, param, param_hint=f"--set {text}") from error
     return value
 
 

@@ -48,8 +48,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     if file_path.suffix != ".toml":
         return None
     config = parent.config
-    wanted = HARNESS in config.stash or parent.session.isinitpath(file_path) or _listed(config, file_path)
-    if not wanted or not _is_suite(file_path):
+    named = HARNESS in config.stash or (
+        parent.session.isinitpath(file_path) and file_path.name != "pyproject.toml"
+    )
+    if not (named or _listed(config, file_path)) or not _is_suite(file_path, named=named):
         return None
     file: SuiteFile = SuiteFile.from_parent(parent, path=file_path)
     return file
@@ -63,16 +65,18 @@ def _listed(config: pytest.Config, file: Path) -> bool:
     )
 
 
-def _is_suite(file: Path) -> bool:
-    """Tells whether a TOML file is meant as a suite; a broken one may be."""
+def _is_suite(file: Path, *, named: bool) -> bool:
+    """Tells whether a TOML file is meant as a suite; a broken one that is named is, so that its error is shown."""
     import tomllib
 
-    text = file.read_text("utf-8", "replace")
     try:
+        text = file.read_text("utf-8-sig")
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return "[[cases]]" in text
-    return "suite" in raw or "cases" in raw
+    except OSError:
+        return named
+    except ValueError:
+        return named or b"[[cases]]" in file.read_bytes()
+    return "suite" in raw or "cases" in raw or (named and not text.strip())
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

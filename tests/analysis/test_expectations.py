@@ -99,9 +99,9 @@ def test_run_honours_expectations(invoke: Callable[..., Result], write_suite: Ca
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("expect.accuracy = 97.0", 'expect.accuracy: should be a comparison as ">= 97.0", not 97.0'),
-        ('expect.accuracy = "97.0"', "should be a comparison"),
-        ('expect.accuracy = "== 97"', "should be a comparison"),
+        ("expect.accuracy = 97.0", 'expect.accuracy: must be a comparison, such as ">= 97.0", not 97.0'),
+        ('expect.accuracy = "97.0"', "must be a comparison"),
+        ('expect.accuracy = "== 97"', "must be a comparison"),
         (
             'expect.acuracy = ">= 97.0"',
             "expect.acuracy: no metric named 'acuracy'. Did you mean 'accuracy'? Choose from: ",

@@ -248,7 +248,13 @@ def test_mistakes_in_a_suite_are_a_line_each() -> None:
     assert "suite.toml:14: cases.optimizers: no optimizer named 'adamm'. Did you mean 'adam'?" in said
     assert "suite.toml:20: cases.epoch: unknown key. Did you mean 'epochs'?" in said
     assert "Traceback" not in said
-    assert "not TOML" in session("suite.toml", text="[[cases]]\nmodels = [", code=2)
+    said = session("suite.toml", text="[[cases]]\nmodels = [", code=2)
+    assert "suite.toml:2: not TOML: models = [: missing ] at the end of the list" in said
+    said = session("suite.toml", text="dataset = mnist", code=2)
+    assert 'suite.toml:1: not TOML: dataset = mnist: a string needs quotes; write dataset = "mnist"' in said
+    assert "suite.toml: empty; a suite has [suite]" in session("suite.toml", text="\n", code=2)
+    Path("suite.toml").write_text(SUITE, "utf-16")
+    assert "suite.toml: not UTF-8 text (byte 0xff at position 0)" in session("suite.toml", text=None, code=2)
 
 
 def test_options_are_told_on_the_command_line_too() -> None:
