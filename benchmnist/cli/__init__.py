@@ -91,12 +91,12 @@ class Commands(Group):
 )
 @click.version_option(package_name="benchmnist", message="benchmnist %(version)s")
 def cli() -> None:
-    """Is that optimizer or layer really better, by how much, and at what cost?
+    """Compare optimizers and models on MNIST: which is better, by how much, and at what cost.
 
-    Each option has an environment variable of its command (BENCHMNIST_RUN_EPOCHS=2), and may be in the table of
-    its command in the nearest pyproject.toml ([tool.benchmnist.run], epochs = 2). The device, the data root and
-    the plugins to leave out are the same for all commands: BENCHMNIST_DEVICE, BENCHMNIST_DATA, BENCHMNIST_BLOCK,
-    and [tool.benchmnist]. The command line overrides the environment, and that overrides the file.
+    Each option can also be set by an environment variable (BENCHMNIST_RUN_EPOCHS=2) or in the nearest
+    pyproject.toml ([tool.benchmnist.run], epochs = 2). The device, the data root and the blocked plugins are
+    shared by all commands: BENCHMNIST_DEVICE, BENCHMNIST_DATA, BENCHMNIST_BLOCK, or [tool.benchmnist]. The
+    command line overrides the environment, which overrides pyproject.toml.
     """
 
 

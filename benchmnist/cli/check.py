@@ -30,10 +30,10 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 @block_option
 @debug_option
 def command(names: tuple[str, ...], block: tuple[str, ...]) -> None:
-    """Try whether a plugin keeps its promises.
+    """Check that a plugin keeps its promises.
 
-    NAME is an optimizer, a model, a schedule, a dataset or an executor; or a plugin, which stands for
-    all that it offers. Exit code 1: a promise is not kept.
+    NAME is the name of anything that a plugin offers (an optimizer, a model, …), or of a plugin, to check all
+    that it offers. Exit code 1: a promise is not kept.
     """
     from benchmnist.cli.console import results_console
     from benchmnist.extensions.isolation import not_ended

@@ -16,27 +16,27 @@ from benchmnist.cli.options import NamedPath, debug_option, listed, option, out_
 @option(
     "--format",
     type=click.Choice(["rich", "markdown", "html"]),
-    help="What to print.  [default: rich; with --update markdown]",
+    help="Format of the output.  [default: rich; markdown with --update]",
 )
 @option(
     "--metrics",
     type=click.UNPROCESSED,
     callback=listed,
     metavar="NAME,...",
-    help="Compare these metrics, such as test_loss.  [default: the main ones]",
+    help="Metrics to compare, such as test_loss.  [default: the main metrics]",
 )
 @option(
     "--plots",
     type=NamedPath(file_okay=False, path_type=Path),
-    help="Draw the curves of all runs over each other into this folder; markdown links them.",
+    help="Draw the curves of all runs, overlaid, into this folder; markdown links them.",
 )
 @document_options
 @out_option
 @debug_option
 def command(runs: tuple[str, ...], format: str | None, plots: Path | None, out: Path, **options: Any) -> None:  # noqa: A002
-    """Say what changed from the first RUN to each other: metrics, versions, parameters.
+    """Compare runs with the first: metrics, versions, parameters.
 
-    Cases are aligned by their ids. Each difference is said to be more than the seeds' spread, or not.
+    Cases are matched by id. Each difference is compared with the spread between seeds.
     """
     from benchmnist.analysis.comparison import compare_runs
     from benchmnist.cli.console import results_console

@@ -29,13 +29,13 @@ def _parameters(ctx: click.Context, param: click.Parameter, value: Any) -> dict[
 @click.command("describe")
 @click.argument("model", shell_complete=offered("models"))
 @click.argument("parameters", nargs=-1, callback=_parameters, metavar="[NAME=VALUE...]")
-@option("--dataset", default="mnist", show_default=True, help="What it is made for: images of that shape.")
+@option("--dataset", default="mnist", show_default=True, help="Dataset whose image shape the model is built for.")
 @option(
     "--format",
     type=click.Choice(["rich", "markdown"]),
     default="rich",
     show_default=True,
-    help="What to print.",
+    help="Format of the output.",
 )
 @data_root_option
 @block_option
@@ -49,9 +49,11 @@ def command(
     data_root: Path | None,
     block: tuple[str, ...],
 ) -> None:
-    """List the layers of MODEL: output shapes, parameters, multiply-adds of an image.
+    """List the layers of MODEL: shapes, parameters, multiply-adds.
 
-    Parameters of the model are given as in a suite: benchmnist describe fc hidden_size=1000
+    Shapes and multiply-adds are those of one image.
+
+    Pass parameters of the model as in a suite: benchmnist describe fc hidden_size=1000
     """
     from benchmnist.cli.console import results_console
     from benchmnist.preflight.describe import describe_offer

@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 def show_run(analysis: Analysis, console: Console, view: View | None = None) -> None:
     """Prints the comparison table of a run, the last line of each failure, and missed expectations."""
     run = analysis.run
-    table = (
-        ComparisonTable(analysis.summaries, view, analysis.floors) if run.cases else "no case has finished"
-    )
+    table = ComparisonTable(analysis.summaries, view, analysis.floors) if run.cases else "no case has finished"
     console.print(Text(run.record.title, style="bold"))
     console.print(table, crop=False)
     console.print(Text(legend(run.cases), style="dim"))

@@ -46,10 +46,10 @@ INDENT = " " * 11
     "--device",
     default="",
     metavar="auto|cpu|cuda|cuda:N|mps",
-    help="Try everything on this device, too.  [default: only look]",
+    help="Also try everything on this device.  [default: only inspect]",
 )
-@option("--short", is_flag=True, help="Try the most important things only.")
-@option("--speed", is_flag=True, help="Measure how fast the device is, too: ten minutes at most.")
+@option("--short", is_flag=True, help="Try only the most important things.")
+@option("--speed", is_flag=True, help="Also measure the speed of the device (at most ten minutes).")
 @option(
     "-k",
     "--only",
@@ -57,24 +57,24 @@ INDENT = " " * 11
     type=click.UNPROCESSED,
     callback=listed,
     metavar="TEXT,...",
-    help="Make only the tries that have one of these texts in their names.",
+    help="Run only the tries whose names contain one of these texts.",
 )
 @option(
     "--json",
     type=NamedPath(path_type=Path, dir_okay=False, allow_dash=True),
     metavar="FILE",
-    help="Write everything to a file, line by line as it is known; - is standard output.",
+    help="Write all results to a file as they arrive; - is standard output.",
 )
 @out_option
 @data_root_option
 @block_option
 @debug_option
 def command(*, json: Path | None, **options: Any) -> None:
-    """Tell whether this machine can be trusted.
+    """Check that this machine can be trusted.
 
-    Without --device this only looks: Python, torch, GPUs, cores, memory, disks, data and plugins. With it,
-    everything that BenchMNIST does is tried there, each thing in a process of its own. Exit code 1: a problem
-    was found, or a try failed.
+    Without --device, only inspect Python, torch, GPUs, cores, memory, disks, data and plugins. With --device,
+    also try on it everything that BenchMNIST does, each thing in its own process. Exit code 1: a problem was
+    found, or a try failed.
     """
     from benchmnist.cli.console import progress_console, results_console
     from benchmnist.cli.training import INTERRUPTED, TERMINATED, terminated_as_interrupted

@@ -20,15 +20,24 @@ STALE = 1
 def document_options(function: F) -> F:
     """--output, --update, --name and --check."""
     return together(
-        option("-o", "--output", type=NamedPath(dir_okay=False, path_type=Path), help="Write to this file."),
+        option(
+            "-o",
+            "--output",
+            type=NamedPath(dir_okay=False, path_type=Path),
+            help="Write to this file instead of standard output.",
+        ),
         option(
             "--update",
             type=NamedPath(exists=True, dir_okay=False, path_type=Path),
             metavar="FILE",
-            help="Replace what stands between <!-- benchmnist:start --> and <!-- benchmnist:end --> in FILE.",
+            help="Replace the text between <!-- benchmnist:start --> and <!-- benchmnist:end --> in FILE.",
         ),
-        option("--name", default="", help="The block to update: <!-- benchmnist:start NAME -->."),
-        option("--check", is_flag=True, help="Change nothing; exit with 1 if --update or --output would."),
+        option("--name", default="", help="With --update: replace the block <!-- benchmnist:start NAME -->."),
+        option(
+            "--check",
+            is_flag=True,
+            help="Write nothing; exit with 1 if --update or --output would change the file.",
+        ),
     )(function)
 
 

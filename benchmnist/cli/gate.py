@@ -17,15 +17,15 @@ from benchmnist.cli.options import NamedPath, debug_option, option
     type=click.FloatRange(min=0.0, max=10.0),
     default=0.15,
     show_default=True,
-    help="The noise threshold: 0.15 calls nothing slower that may be less than 15 % slower.",
+    help="Noise threshold: with 0.15, slower means that the whole interval is at least 15 % slower.",
 )
-@option("--markdown", is_flag=True, help="A summary for a pull request instead of a table for a terminal.")
+@option("--markdown", is_flag=True, help="Print a Markdown summary for a pull request instead of a table.")
 @debug_option
 def command(baseline: Path, current: Path, *, threshold: float, markdown: bool) -> None:
-    """Say which cases became slower from BASELINE to CURRENT.
+    """Report the cases that became slower from BASELINE to CURRENT.
 
-    Both are files of pytest-benchmark's (--benchmark-json). Exit code 1: a case is slower. 3: none is, but some
-    cannot be compared, as on another machine. 0: all fine.
+    Both are JSON files of pytest-benchmark (--benchmark-json). Exit codes: 0, no case is slower; 1, a case is
+    slower; 3, no case is slower but some cannot be compared, such as timings from different machines.
     """
     from benchmnist.analysis.gate import exit_code, judge, load_benchmarks
     from benchmnist.cli.console import results_console

@@ -22,20 +22,20 @@ TEMPLATES = {kind.name: kind for kind in KINDS if kind.new_cases}
     type=click.Choice(list(TEMPLATES)),
     default=OPTIMIZER.name,
     show_default=True,
-    help="What it offers.",
+    help="Kind of plugin to create.",
 )
 @option(
     "--out",
     default=".",
     show_default=True,
     type=NamedPath(path_type=Path),
-    help="The folder to make its folder in.",
+    help="Folder to create the plugin's folder in.",
 )
 @debug_option
 def command(name: str, kind: str, out: Path) -> None:
-    """Write a plugin that works, to be changed into yours.
+    """Create a working plugin as a starting point for your own.
 
-    NAME is what a suite will call what it offers; the folder will be benchmnist-NAME.
+    NAME is the name that suites will use; the new folder is benchmnist-NAME.
     """
     from benchmnist.cli.console import results_console
     from benchmnist.extensions.registry import find_plugins

@@ -68,7 +68,7 @@ def data_root_option(function: F) -> F:
         "--data-root",
         envvar="BENCHMNIST_DATA",
         type=NamedPath(path_type=Path),
-        help="The folder to keep datasets in.  [default: the user's cache folder]",
+        help="Folder to store datasets in.  [default: the user's cache folder]",
     )(function)
 
 
@@ -90,7 +90,7 @@ def out_option(function: F) -> F:
         "--out",
         default="runs",
         type=RunsFolder(path_type=Path),
-        help="Folder of the runs.  [default: that of `benchmnist run`: runs]",
+        help="Folder of the runs.  [default: the --out of `benchmnist run`, or runs]",
     )(function)
 
 
@@ -141,7 +141,7 @@ def block_option(function: F) -> F:
         type=click.UNPROCESSED,
         callback=names,
         metavar="NAME,...",
-        help="Leave plugins out, by their names or those of their distributions.",
+        help="Block plugins, by name or by distribution.",
     )(function)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @block_option
 @debug_option
 def command(block: tuple[str, ...]) -> None:
-    """List what is installed, where it comes from, and what is wrong with it."""
+    """List the installed plugins, what they offer, and their errors."""
     from rich.table import Table
     from rich.text import Text
 

@@ -43,28 +43,33 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 @option(
     "--format",
     type=click.Choice(["rich", "markdown", "html", "csv", "latex", "json"]),
-    help="What to print: the table in one of these forms, or the page.  [default: rich; with --update markdown]",
+    help="Format of the output; html is the whole page.  [default: rich; markdown with --update]",
 )
 @option(
     "--level",
     type=click.Choice(LEVELS),
-    help="Rows of csv and json: one a case, seed, epoch or stored step.  [default: case]",
+    help="With csv or json: one row per case, seed, epoch or stored step.  [default: case]",
 )
-@option("--columns", type=click.UNPROCESSED, callback=listed, metavar="NAME,...", help="The columns of the table.")
-@option("--sort", default="", metavar="[-]NAME", help="Order the rows by a column, best first; with - the worst.")
+@option("--columns", type=click.UNPROCESSED, callback=listed, metavar="NAME,...", help="Columns to show.")
+@option(
+    "--sort",
+    default="",
+    metavar="[-]NAME",
+    help="Sort the rows by a column, best first; with a leading -, worst first.",
+)
 @option(
     "--group-by",
     type=click.UNPROCESSED,
     callback=listed,
     metavar="NAME,...",
-    help="Gather the rows in which these columns agree.",
+    help="Group the rows by these columns.",
 )
 @option(
     "--show",
     type=click.Choice(["comparison", "findings", "verdicts", "targets", "profiles", "tuning", "models", "plots"]),
     default="comparison",
     show_default=True,
-    help="What of the report: the comparison table, or something else, as rich or markdown.",
+    help="Part of the report to show; all but comparison need rich or markdown.",
 )
 @option(
     "--metric",
@@ -74,22 +79,24 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 @option(
     "--plots",
     type=NamedPath(file_okay=False, path_type=Path),
-    help="With --show plots: draw the pictures into this folder.",
+    help="With --show plots: draw the plots into this folder.",
 )
 @option(
     "--about",
     callback=_pattern,
     metavar="REGEX",
-    help="Only the cases whose id has a match of it; of other parts the sentences, rows and pictures.",
+    help="Show only the cases whose id matches; in other parts, only the sentences, rows or plots that match.",
 )
 @document_options
 @out_option
 @debug_option
 def command(run: str, format: str | None, out: Path, show: str, plots: Path | None, **options: Any) -> None:  # noqa: A002
-    """Print the comparison table of RUN or something else of its report, or keep it up to date in a document.
+    """Print the table of RUN or another part of its report.
 
-    RUN is a run folder, or a folder of them, which stands for the newest in it (runs, or runs/quick), or the end
-    of a run's name (ab12).
+    With --update, the output replaces a block of a document.
+
+    RUN is a run folder, the end of a run's name (ab12), or a folder of runs (runs, or runs/quick), which stands
+    for its newest run.
     """
     from benchmnist.analysis.analysis import Analysis
     from benchmnist.runs.store import find_run, load_run

@@ -49,20 +49,26 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
     type=click.UNPROCESSED,
     callback=_seeds,
     metavar="N|LIST",
-    help="Override the suite's: how many, or which (0,4,7).",
+    help="Override the suite's seeds: their number, or a list such as 0,4,7.",
 )
 @option("--epochs", type=click.IntRange(min=1), help="Override the suite's epochs.")
-@option("-k", "--keyword", default="", metavar="EXPR", help="Train only the cases that pytest's -k would select.")
+@option(
+    "-k",
+    "--keyword",
+    default="",
+    metavar="EXPR",
+    help="Train only the cases that match this expression, as pytest's -k.",
+)
 @option("--engine", metavar="auto|dataloader|resident|graph|stacked", help="Override the suite's engine.")
 @option(
     "--order",
     type=click.Choice(["suite", "interleaved"]),
-    help="Override the suite's: case by case, or seed by seed.  [default: suite; with --control interleaved]",
+    help="Override the suite's order: case by case or seed by seed.  [default: suite; with --control interleaved]",
 )
 @option(
     "--control",
     is_flag=True,
-    help="Train the baselines once more, with other seeds: what differs then is noise.",
+    help="Train the baselines again with other seeds, to measure the noise.",
 )
 @option(
     "--resume",
@@ -71,10 +77,12 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
     default=None,
     callback=_resumed,
     metavar="[RUN]",
-    help="Go on with an interrupted run: the newest of the suite, or this one.",
+    help="Resume an interrupted run: RUN, or the newest of the suite.",
 )
-@option("--reuse", is_flag=True, help="Use results of earlier runs where nothing has changed that decides them.")
-@option("--dry-run", is_flag=True, help="List the cases that would be trained, and their work; train nothing.")
+@option(
+    "--reuse", is_flag=True, help="Reuse results of earlier runs where nothing that determines them has changed."
+)
+@option("--dry-run", is_flag=True, help="Check the suite and list its cases and their work; train nothing.")
 @training_options
 def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> None:
     """Train the cases of SUITE, a TOML file, and compare them."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from benchmnist.runs.index import StoredRun
 
-yes_option = option("--yes", is_flag=True, help="Do not ask.")
+yes_option = option("--yes", is_flag=True, help="Delete without confirmation.")
 
 
 @click.group("runs", cls=Group, invoke_without_command=True)
@@ -24,9 +24,9 @@ yes_option = option("--yes", is_flag=True, help="Do not ask.")
 @debug_option
 @click.pass_context
 def command(ctx: click.Context, out: Path) -> None:
-    """List the runs that there are, the newest first.
+    """List the runs, newest first.
 
-    RUN, here and elsewhere, is a run folder, or the end of its name: ab12.
+    RUN is a run folder or the end of its name (ab12), in all commands.
     """
     if ctx.invoked_subcommand is None:
         from benchmnist.runs.index import stored_runs
@@ -39,7 +39,7 @@ def command(ctx: click.Context, out: Path) -> None:
 @out_option
 @debug_option
 def show(run: str, out: Path) -> None:
-    """Show a run: its table, and what it was asked for."""
+    """Show the table of a run, and the options it was started with."""
     from benchmnist.cli.console import results_console
     from benchmnist.cli.display import show_run
     from benchmnist.reports.columns import size
@@ -64,24 +64,29 @@ def show(run: str, out: Path) -> None:
 @yes_option
 @debug_option
 def remove(runs: tuple[str, ...], out: Path, *, yes: bool) -> None:
-    """Remove runs, with all that is in their folders."""
+    """Delete runs with their folders."""
     from benchmnist.runs.store import find_run
 
     _remove([*dict.fromkeys(find_run(run, out, newest=False) for run in runs)], yes=yes)
 
 
 @command.command("prune")
-@option("--keep", type=click.IntRange(min=0), metavar="N", help="Keep the newest N of each suite.")
-@option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Remove only what began before that.")
-@option("--unfinished", is_flag=True, help="Remove only what did not complete.")
-@option("--dry-run", is_flag=True, help="Say what would be removed.")
+@option("--keep", type=click.IntRange(min=0), metavar="N", help="Keep the newest N runs of each suite.")
+@option(
+    "--older-than",
+    type=click.FloatRange(min=0),
+    metavar="DAYS",
+    help="Delete only runs that started more than DAYS days ago.",
+)
+@option("--unfinished", is_flag=True, help="Delete only runs that did not complete.")
+@option("--dry-run", is_flag=True, help="List the runs that would be deleted; delete nothing.")
 @out_option
 @yes_option
 @debug_option
 def prune(
     keep: int | None, older_than: float | None, out: Path, *, unfinished: bool, dry_run: bool, yes: bool
 ) -> None:
-    """Remove the runs that all of these options let go of."""
+    """Delete the runs that match every filter."""
     from benchmnist.runs.index import stored_runs
 
     if keep is None and older_than is None and not unfinished:

@@ -71,33 +71,33 @@ def training_options(function: F) -> F:
             multiple=True,
             callback=_assignments,
             metavar="KEY=VALUE",
-            help="Override a value in the suite, typed as TOML: optimizers.adam.lr=0.01. May be repeated.",
+            help="Override a value of the suite, as TOML: optimizers.adam.lr=0.01. Repeatable.",
         ),
         option(
             "--executor",
             default="local",
             show_default=True,
             shell_complete=offered("executors"),
-            help="local: in worker processes; inline: in this one; or a plugin's, whose options "
-            "--help then lists too.",
+            help="Where to train: local (worker processes), inline (this process), or a plugin's executor. With a "
+            "plugin's executor, --help lists its options too.",
         ),
         option(
             "--jobs",
             type=click.IntRange(min=1),
-            help="How many trials to train at the same time.  [default: local: one a core, or one a GPU]",
+            help="Number of trials to train at the same time.  [default: with local, one per core or per GPU]",
         ),
         option(
             "--timeout",
             type=Seconds(min=0, min_open=True, max=MAX_TIMEOUT),
             metavar="SECONDS",
-            help="End a case that takes longer, and go on with the next.",
+            help="Stop a case that takes longer, and continue with the next.",
         ),
         option(
             "--out",
             default="runs",
             show_default=True,
             type=NamedPath(path_type=Path),
-            help="Folder to make the run folder in.",
+            help="Folder to create the run folder in.",
         ),
         data_root_option,
         option(
@@ -107,7 +107,7 @@ def training_options(function: F) -> F:
             help="Keep the weights of each trial.",
         ),
         block_option,
-        option("-v", "--verbose", is_flag=True, help="Show the loss of every hundredth step."),
+        option("-v", "--verbose", is_flag=True, help="Print the loss of every hundredth step."),
         debug_option,
     )(function)
 

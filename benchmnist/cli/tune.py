@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 
 @click.command("tune", cls=RunCommand)
 @click.argument("suite", type=NamedPath(path_type=Path))
-@option("--trials", type=click.IntRange(min=1), help="Override the suite's: points an optimizer, on each model.")
-@option("--sampler", type=click.Choice(["random", "tpe", "grid"]), help="Override the suite's.")
-@option("--resume", is_flag=True, help="Go on with the newest search of the suite.")
+@option(
+    "--trials",
+    type=click.IntRange(min=1),
+    help="Override the suite's trials: points to try for each optimizer on each model.",
+)
+@option("--sampler", type=click.Choice(["random", "tpe", "grid"]), help="Override the suite's sampler.")
+@option("--resume", is_flag=True, help="Resume the newest search of the suite.")
 @training_options
 def command(suite: Path, *, trials: int | None, sampler: Any, verbose: bool, **options: Any) -> None:
-    """Let each optimizer of SUITE find its hyperparameters, with the same budget, and compare them then.
+    """Tune each optimizer of SUITE on the same budget, and compare.
 
-    What may be chosen is said by the suite: [optimizers.NAME.space]. Points are judged on training examples that
-    are held out; what was best is trained again with other seeds, and tested on the test set.
+    The suite declares which hyperparameters to search: [optimizers.NAME.space]. Each point is evaluated on held-out
+    training examples. The best point is trained again with other seeds and evaluated on the test set.
     """
     from benchmnist.cli.display import make_display
     from benchmnist.cli.run import show_result
