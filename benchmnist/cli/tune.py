@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def command(suite: Path, *, trials: int | None, sampler: Any, verbose: bool, **options: Any) -> None:
     """Tune each optimizer of SUITE on the same budget, and compare.
 
-    The suite declares which hyperparameters to search: [optimizers.NAME.space]. Each point is evaluated on held-out
-    training examples. The best point is trained again with other seeds and evaluated on the test set.
+    The suite declares which hyperparameters to search: [optimizers.NAME.space]. Each point is evaluated on
+    held-out training examples. The best point is trained again with other seeds and evaluated on the test set.
     """
     from benchmnist.cli.display import make_display
     from benchmnist.cli.run import show_result
