@@ -275,9 +275,7 @@ def _searches(suite: Suite, plan: Plan) -> list[OptimizerSearch]:
             place = Place(case.dataset.label, case.model.label, case.label, case.method)
             places.setdefault(place, OptimizerSearch(place, table.space, suite.tune))
     if not places:
-        message = (
-            "no optimizer has a space to be tuned in; give one [optimizers.NAME.space]: lr = { low = …, high = … }"
-        )
+        message = "no optimizer has a space to tune; add [optimizers.NAME.space] with lr = { low = …, high = … }"
         raise SuiteError([Problem(message, suite.file)])
     return [*places.values()]
 

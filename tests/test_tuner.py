@@ -202,9 +202,7 @@ def test_what_diverges_is_lost_and_told_and_not_chosen(tmp_path: Path) -> None:
 
 def test_a_suite_in_which_nothing_can_be_tuned(tmp_path: Path, write_suite: Callable[..., Path]) -> None:
     path = write_suite()
-    with pytest.raises(
-        SuiteError, match=r"no optimizer has a space to be tuned in; give one \[optimizers.NAME.space\]"
-    ):
+    with pytest.raises(SuiteError, match=r"no optimizer has a space to tune; add \[optimizers.NAME.space\]"):
         tuned(path)
     path.write_text(SUITE.replace('"fc"]', '"fcc"]'), "utf-8")
     with pytest.raises(SuiteError, match="no model named 'fcc'"):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmnist.errors import BenchmnistError
+from benchmnist.errors import BenchmnistError, first_line
 from benchmnist.extensions.kinds import MODEL
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.runs.results import Layer, ModelDescription
@@ -108,6 +108,6 @@ def describe_offer(
     given = {**spec.defaults, **params}
     try:
         made = make_model(spec.load(), images.input_shape, task.output_shape(images), given)
-    except (TypeError, ValueError) as error:
-        raise BenchmnistError(f"{model!r} refuses: {error}") from error
+    except Exception as error:
+        raise BenchmnistError(f"{model!r} refuses: {first_line(error)}") from error
     return ModelDescription(dataset=dataset, model=model, layers=describe(made, images.input_shape))

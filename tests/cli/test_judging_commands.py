@@ -58,7 +58,7 @@ def test_a_suite_is_tuned_shown_and_gone_on_with(
 @pytest.mark.parametrize(
     ("text", "arguments", "said"),
     [
-        (TUNED.replace("space.lr = [1e-2, 1e-1]", "lr = 1e-2"), (), "no optimizer has a space to be tuned in"),
+        (TUNED.replace("space.lr = [1e-2, 1e-1]", "lr = 1e-2"), (), "no optimizer has a space to tune"),
         (TUNED, ("--resume",), "no run of tuned-search in runs to resume; remove --resume"),
         (TUNED.replace("[1e-2, 1e-1]", "[-1.0]"), (), "Invalid learning rate: -1.0"),
         (

@@ -181,7 +181,7 @@ def test_a_new_plugin_takes_nobodys_place(invoke: Callable[..., Result], tmp_pat
         (("new-plugin", "My Net"), "'My Net' is not lower-case letters and digits"),
         (
             ("new-plugin", "net", "--kind", "modle"),
-            "--kind: must be dataset, model, optimizer or schedule, not 'modle'",
+            "--kind: must be dataset, model, optimizer, schedule or metric, not 'modle'",
         ),
     ):
         done = invoke(*arguments)
@@ -190,7 +190,7 @@ def test_a_new_plugin_takes_nobodys_place(invoke: Callable[..., Result], tmp_pat
     (tmp_path / "benchmnist-net").mkdir()
     done = invoke("new-plugin", "net", "--kind", "model")
     assert done.exit_code == 2
-    assert "benchmnist-net is there already" in done.stderr
+    assert "benchmnist-net already exists" in done.stderr
 
 
 def test_plugins_shows_what_is_wrong_and_what_to_do(

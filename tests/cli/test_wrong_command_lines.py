@@ -156,7 +156,7 @@ def test_every_option_with_a_wrong_value(invoke: Callable[..., Result], name: st
         ("runs show nope", "no run named 'nope' in runs; `benchmnist run SUITE` makes one"),
         ("runs rm nope", "no run named 'nope' in runs; `benchmnist run SUITE` makes one"),
         ("runs prune", "pass --keep N, --older-than DAYS or --unfinished"),
-        ("gate a.json b.json", "a.json: does not exist; write it with pytest SUITE --benchmark-json=a.json"),
+        ("gate a.json b.json", "a.json: does not exist; create it with pytest SUITE --benchmark-json=a.json"),
         ("gate . b.json", ". is a folder; name a JSON file in it"),
         (
             "describe nope",
@@ -206,7 +206,7 @@ def test_names_in_a_run(invoke: Callable[..., Result], small_run: RunResult) -> 
     assert line(invoke("report", "zzzz", *out)) == f"no run named 'zzzz' in {out[1]}; `benchmnist runs` lists them"
     Path("empty").mkdir()
     assert line(invoke("report", "empty")) == (
-        "empty is not a run folder: it has no run.json; `benchmnist runs` lists the runs"
+        "empty is not a run folder: run.json is missing; `benchmnist runs` lists the runs"
     )
 
 

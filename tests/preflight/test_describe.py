@@ -70,3 +70,5 @@ def test_a_model_that_cannot_be_made_is_told_in_a_line(tmp_path: Path) -> None:
         describe_offer("cn", {}, "mnist", tmp_path)
     with pytest.raises(BenchmnistError, match=r"hidden: 'fc' takes no parameter 'hidden'\. Did you mean"):
         describe_offer("fc", {"hidden": 3}, "mnist", tmp_path)
+    with pytest.raises(BenchmnistError, match=r"'fc' refuses: Trying to create tensor with negative dimension"):
+        describe_offer("fc", {"hidden_size": -3}, "mnist", tmp_path)

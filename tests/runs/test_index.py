@@ -35,7 +35,7 @@ def test_a_run_is_found_by_its_path_its_name_or_the_end_of_it(runs: Path) -> Non
     old, new = runs / "small" / "20200101-000000-aaaa", runs / "small" / "20300101-000000-bbbb"
     assert find_run(str(old), runs) == find_run("20200101-000000-aaaa", runs) == find_run("aaaa", runs) == old
     assert find_run(runs) == find_run(runs / "small", runs) == find_run("bbbb", runs) == new
-    with pytest.raises(StoreError, match=r"no run named '.*' in .*; `benchmnist runs` lists the runs"):
+    with pytest.raises(StoreError, match=r"no run named '.*' in .*; `benchmnist runs` lists them"):
         find_run("cccc", runs)
     shutil.copytree(old, runs / "other" / "20200202-000000-aaaa")
     with pytest.raises(StoreError, match=r"ambiguous run name aaaa: .*; name one of them"):

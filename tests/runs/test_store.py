@@ -80,6 +80,8 @@ def test_of_runs_that_began_in_the_same_second_the_later_is_the_newer(
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"is not a run folder: run\.json is missing"):
+        load_run(tmp_path)
+    with pytest.raises(StoreError, match=r"nothing does not exist; `benchmnist runs` lists the runs"):
         load_run(tmp_path / "nothing")
 
 
