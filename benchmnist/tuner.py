@@ -23,8 +23,9 @@ from benchmnist.extensions.registry import find_plugins
 from benchmnist.extensions.specs import CLASSIFICATION
 from benchmnist.runs import store
 from benchmnist.runs.results import Attempt, Search
+from benchmnist.suites.components import variant_of
 from benchmnist.suites.options import RunOptions
-from benchmnist.suites.plan import make_plan, variant_of
+from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
 from benchmnist.suites.schema import Place, Point, Suite, Tune
 

@@ -132,7 +132,7 @@ def _refuse_what_does_not_go_together(
     if options["update"] and form in ("rich", "html"):
         raise click.UsageError("--update writes into a document; use --format markdown, csv, latex or json")
     if form == "html" and view is not None:
-        raise click.UsageError("--format html shows all columns; remove --columns, --sort and --group-by")
+        raise click.UsageError("--format html chooses its own columns; remove --columns, --sort and --group-by")
     if show != "comparison" and (form not in ("rich", "markdown") or view is not None):
         raise click.UsageError(
             f"--show {show} needs --format rich or markdown, and no --columns, --sort or --group-by"

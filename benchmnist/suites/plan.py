@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.errors import BenchmnistError, Problem, UnknownNameError, unknown
-from benchmnist.extensions.kinds import AXES, DATASET, IN_SUITES, METRIC, OPTIMIZER, SETTINGS, TASK, Kind
+from benchmnist.extensions.kinds import AXES, DATASET, METRIC, OPTIMIZER, SETTINGS, TASK, Kind
 from benchmnist.metrics import PRIMARY, find_metric
 from benchmnist.suites.cases import Case, Component
-from benchmnist.suites.messages import without_use
+from benchmnist.suites.components import Components
 from benchmnist.suites.options import RunOptions
-from benchmnist.suites.parameters import parameters_of
-from benchmnist.suites.schema import Configured, ConfiguredOptimizer, Place
+from benchmnist.suites.schema import Place
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from benchmnist.extensions.registry import Offers, Registry
-    from benchmnist.extensions.specs import Spec
+    from benchmnist.extensions.registry import Registry
     from benchmnist.metrics import Metric
     from benchmnist.suites.schema import Block, Suite
     from benchmnist.suites.toml_lines import TomlPath
@@ -70,10 +67,9 @@ def _no_engine(name: str) -> str:
 class _Planner:
     def __init__(self, suite: Suite, registry: Registry, options: RunOptions) -> None:
         self.suite, self.registry, self.options = suite, registry, options
-        self.offers: Mapping[str, Offers[Any]] = registry.by_kind
         self.problems = list(suite.problems)
         self.refused = False  # whether any case was, so that its method may be missing
-        self.known: dict[tuple[Kind, str], list[Component]] = {}  # by kind and name
+        self.components = Components(suite, registry, self.report)
 
     def plan(self) -> Plan:
         cases: dict[str, Case] = {}
@@ -87,7 +83,7 @@ class _Planner:
                     )
                 cases.setdefault(case.id, case)
         self.check_baselines(cases.values())
-        self.check_unused()
+        self.components.report_unused()
         planned = self.with_controls(cases.values()) if self.options.control else tuple(cases.values())
         return Plan(self.suite, planned, tuple(self.problems))
 
@@ -110,7 +106,7 @@ class _Planner:
             if engine not in ENGINES:
                 where = (*path, "engines") if block.engines else self.where(path, "engine")
                 self.report(_no_engine(engine), *where)
-        of_axes = [self.components(kind, block.names(kind), self.listed(kind, block, path)) for kind in AXES]
+        of_axes = [self.components.of(kind, block.names(kind), self.listed(kind, block, path)) for kind in AXES]
         # What an optimizer's own table says of its training holds for it wherever it is used.
         clipped = {name: table.clip_grad_norm for name, table in self.suite.optimizers.items()}
         settings: dict[str, Any] = {
@@ -157,10 +153,10 @@ class _Planner:
                         engine=engine,
                         axes=axes,
                         clip_grad_norm=clipped.get(configured.name) or block.clip_grad_norm,
-                        expect=self.expected(parts, block),
                         tuned=self.suite.tuned and place in self.suite.points,
                         **settings,
                     )
+                    case = case.model_copy(update={"expect": self.expected(case, block)})
                     self.check_expected(case, path)
                     yield case
 
@@ -191,8 +187,8 @@ class _Planner:
                 kind.plural,
             )
         elif own:
-            return self.components(kind, [own], (OPTIMIZER.plural, optimizer, kind.name))
-        return self.components(kind, block.names(kind), self.listed(kind, block, path)) or [None]
+            return self.components.of(kind, [own], (OPTIMIZER.plural, optimizer, kind.name))
+        return self.components.of(kind, block.names(kind), self.listed(kind, block, path)) or [None]
 
     def evaluation(
         self, block: Block, path: TomlPath, dataset: Component, task: Component | None
@@ -200,14 +196,14 @@ class _Planner:
         """The task of a case and all that it evaluates; None where that is refused, and reported."""
         if task is None:  # the one that the dataset is made for
             made_for = self.registry.datasets[dataset.use].spec.task
-            found = self.components(TASK, [made_for], self.listed(DATASET, block, path))
+            found = self.components.of(TASK, [made_for], self.listed(DATASET, block, path))
             if not found:
                 self.refused = True
                 return None
             task = found[0]
         spec = self.registry.tasks[task.use].spec
         before = len(self.problems)
-        metrics = self.components(METRIC, block.names(METRIC), self.listed(METRIC, block, path))
+        metrics = self.components.of(METRIC, block.names(METRIC), self.listed(METRIC, block, path))
         evaluates = {metric.key: metric for metric in spec.metrics}
         for each in metrics:
             named = each.name in self.suite.tables[METRIC.plural]
@@ -247,7 +243,7 @@ class _Planner:
             try:
                 find_metric(key, judged)
             except BenchmnistError as error:
-                tables = [(kind.plural, case.parts[kind.name].name, "expect", key) for kind in AXES]
+                tables = [(f"{kind}s", component.name, "expect", key) for kind, component in case.components]
                 places = [(*path, "expect", key), *tables, ("defaults", "expect", key)]
                 self.report(str(error), *next((p for p in places if p in self.suite.lines), places[-1]))
 
@@ -257,81 +253,17 @@ class _Planner:
             return self.where(path, kind.name)
         return self.where(path, kind.plural) if kind.role == "set" else (*path, kind.plural)
 
-    def expected(self, parts: Mapping[str, Component], block: Block) -> dict[str, str]:
+    def expected(self, case: Case, block: Block) -> dict[str, str]:
         """What is expected of a case: what its block says, over its configurations, over the defaults."""
         expected = dict(self.suite.expect)
-        for kind in AXES:
-            table = self.suite.tables[kind.plural].get(parts[kind.name].name)
+        for kind, component in case.components:
+            table = self.suite.tables[f"{kind}s"].get(component.name)
             expected |= table.expect if table else {}
         return expected | block.expect
 
-    def components(self, kind: Kind, names: Sequence[str], listed: TomlPath) -> list[Component]:
-        """What the names listed there stand for: one component each, or one for each point of its sweep."""
-        found = []
-        for name in names:
-            if (kind, name) not in self.known:
-                self.known[kind, name] = self.configured(kind, name, listed)
-            found += self.known[kind, name]
-        return found
-
-    def configured(self, kind: Kind, name: str, listed: TomlPath) -> list[Component]:
-        tables = self.suite.tables[kind.plural]
-        table = tables.get(name, Configured())
-        own = (kind.plural, name) if name in tables else listed  # where to point at
-        try:
-            offer = self.offers[kind.name][table.use or name]
-        except BenchmnistError as error:
-            lacks_use = isinstance(error, UnknownNameError) and name in tables and not table.use
-            message = without_use(str(error), kind.name) if lacks_use else str(error)
-            self.report(message, *((*own, "use") if table.use else own))
-            return []
-        sound = self.check_parameters(kind, offer.spec, table, own)
-        if not sound:
-            return []
-        return [
-            Component(
-                name=name,
-                use=offer.spec.name,
-                params={**offer.spec.defaults, **table.params, **point},
-                variant=variant_of(point),
-                distribution=offer.plugin.distribution,
-                version=offer.plugin.version,
-            )
-            for point in _points(table.sweep)
-        ]
-
-    def check_parameters(self, kind: Kind, spec: Spec, table: Configured, own: TomlPath) -> bool:
-        """Whether `build` takes what the suite gives it; reports each parameter that it does not take."""
-        try:
-            takes = parameters_of(spec, kind.harness)
-        except Exception as error:  # noqa: BLE001 - loading imports a plugin's module, which may do anything
-            self.report(f"{spec.name!r} cannot be loaded: {type(error).__name__}: {error}", *own)
-            return False
-        before = len(self.problems)
-        searched = table.space if isinstance(table, ConfiguredOptimizer) else {}
-        found: dict[tuple[str, ...], str] = {
-            (key,): takes.problem(key, value) for key, value in table.params.items()
-        }
-        found |= {("sweep", key): takes.problem_in_list(key, values) for key, values in table.sweep.items()}
-        found |= {
-            ("space", key): takes.problem_in_list(key, space.values or (space.low,))
-            for key, space in searched.items()
-        }
-        for path, problem in found.items():
-            if problem:
-                self.report(problem, *own, *path)
-        for name in takes.required:
-            if name not in {*table.params, *table.sweep}:
-                self.report(f"{spec.name!r} needs the parameter {name!r}", *own)
-        for key in sorted({*table.params} & {*table.sweep}):
-            self.report("has both a value and a sweep; remove one", *own, "sweep", key)
-        if table.sweep and searched:
-            self.report("the optimizer has both a sweep and a space; remove one", *own, "space")
-        return len(self.problems) == before
-
     def check_baselines(self, cases: Iterable[Case]) -> None:
         """A baseline has to be the label of an optimizer in the suite."""
-        if self.refused or any(kind == OPTIMIZER and not found for (kind, _), found in self.known.items()):
+        if self.refused or self.components.refused(OPTIMIZER):
             return  # one was refused, and reported; the baseline may be meant to be that one
         labels = {case.method for case in cases}
         for index, block in enumerate(self.suite.blocks):
@@ -341,19 +273,6 @@ class _Planner:
                 unknown("optimizer of this suite", block.baseline, sorted(labels)),
                 *self.where(self.suite.block_path(index), "baseline"),
             )
-
-    def check_unused(self) -> None:
-        """A configuration that no case names is a slip of the pen, or its case was mistyped."""
-        if self.suite.problems or self.suite.points:
-            return  # the block that names it may be among what could not be read, or is not searched in
-        for kind in IN_SUITES:
-            for name in self.suite.tables[kind.plural]:
-                if (kind, name) not in self.known:
-                    self.report(
-                        f"unused; list it in {kind.plural} of [[cases]], or remove it",
-                        kind.plural,
-                        name,
-                    )
 
     def where(self, block: TomlPath, key: str) -> TomlPath:
         """Where a block's setting stands: in the block, or else in [defaults]."""
@@ -375,19 +294,3 @@ def _axes(block: Block, settled: Mapping[str, Component | None], engine: str) ->
     if block.engines:
         found.append(engine)
     return tuple(filter(None, found))
-
-
-def _points(sweep: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
-    """Every combination of the swept values; one empty point where nothing is swept."""
-    for values in itertools.product(*sweep.values()):
-        yield dict(zip(sweep, values, strict=True))
-
-
-def variant_of(point: Mapping[str, Any]) -> str:
-    """How a point of a sweep is told apart from the others: `lr-0.1`."""
-    return "/".join(f"{key}-{_slug(value)}" for key, value in point.items())
-
-
-def _slug(value: object) -> str:
-    """A swept value as part of an id: what has no place in node ids and file names becomes a dash."""
-    return re.sub(r"[^A-Za-z0-9.+-]+", "-", str(value)).strip("-") or "empty"

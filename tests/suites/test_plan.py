@@ -327,3 +327,30 @@ def test_ids_are_unique_and_safe(tmp_path_factory: pytest.TempPathFactory, value
         assert "__" not in one
         assert not one.endswith("/")
         assert "//" not in one
+
+
+def test_every_table_of_a_plugin_may_expect_something(write_suite: Callable[..., Path]) -> None:
+    """What a case expects comes of the defaults, its tables and its block, the later ones first."""
+    tables = "".join(
+        f'[{table}.mine]\nuse = "{use}"\nexpect.accuracy = ">= {bound}"\n'
+        for bound, (table, use) in enumerate(
+            {
+                "datasets": "mnist",
+                "models": "fc",
+                "optimizers": "sgd",
+                "schedules": "cosine",
+                "tasks": "classification",
+                "metrics": "top-k",
+            }.items()
+        )
+    )
+    cases = '[[cases]]\nmodels = ["mine"]\noptimizers = ["mine"]\ndatasets = ["mine"]\nschedules = ["mine"]\n'
+    whole = HEAD + '[defaults]\nexpect.accuracy = ">= 99"\ntask = "mine"\nmetrics = ["mine"]\n' + tables + cases
+    for table, bound in (("metrics", 5), ("tasks", 4), ("schedules", 3), ("optimizers", 2), ("models", 1)):
+        plan = plan_of(write_suite(whole))
+        assert plan.problems == ()
+        assert [case.expect for case in plan.cases] == [{"accuracy": f">= {bound}"}]
+        whole = whole.replace(f'expect.accuracy = ">= {bound}"\n', "")
+        assert table in whole
+    (case,) = plan_of(write_suite(whole + 'expect.accuracy = "< 50"\n')).cases
+    assert case.expect == {"accuracy": "< 50"}

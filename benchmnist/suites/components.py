@@ -1,0 +1,145 @@
+"""The models, optimizers and other components that the names in a suite stand for, checked against the plugins."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING, Any, Protocol
+
+from benchmnist.errors import BenchmnistError, UnknownNameError
+from benchmnist.extensions.kinds import IN_SUITES, Kind
+from benchmnist.suites.cases import Component
+from benchmnist.suites.messages import without_use
+from benchmnist.suites.parameters import parameters_of
+from benchmnist.suites.schema import Configured, ConfiguredOptimizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from benchmnist.extensions.registry import Registry
+    from benchmnist.extensions.specs import Spec
+    from benchmnist.suites.schema import Suite
+    from benchmnist.suites.toml_lines import TomlPath
+
+
+class Report(Protocol):
+    """Reports a mistake in a suite, with the path of what is wrong."""
+
+    def __call__(self, message: str, *path: str | int) -> None:
+        """Reports `message` about the value at `path`."""
+
+
+class Components:
+    """Finds the components of a suite; each name is looked up once, and what is wrong with it reported once.
+
+    Args:
+        suite: The suite, for the tables that configure components.
+        registry: The installed plugins.
+        report: Called with each mistake.
+    """
+
+    def __init__(self, suite: Suite, registry: Registry, report: Report) -> None:
+        self.suite, self.registry, self.report = suite, registry, report
+        self.known: dict[tuple[Kind, str], list[Component]] = {}
+
+    def refused(self, kind: Kind) -> bool:
+        """Whether any name of that kind was refused."""
+        return any(of == kind and not found for (of, _), found in self.known.items())
+
+    def of(self, kind: Kind, names: Sequence[str], listed: TomlPath) -> list[Component]:
+        """The components of the names listed there: one for each, or one for each point of its sweep."""
+        found = []
+        for name in names:
+            if (kind, name) not in self.known:
+                self.known[kind, name] = self._configured(kind, name, listed)
+            found += self.known[kind, name]
+        return found
+
+    def _configured(self, kind: Kind, name: str, listed: TomlPath) -> list[Component]:
+        tables = self.suite.tables[kind.plural]
+        table = tables.get(name, Configured())
+        own = (kind.plural, name) if name in tables else listed  # where to point at
+        try:
+            offer = self.registry.by_kind[kind.name][table.use or name]
+        except BenchmnistError as error:
+            lacks_use = isinstance(error, UnknownNameError) and name in tables and not table.use
+            message = without_use(str(error), kind.name) if lacks_use else str(error)
+            self.report(message, *((*own, "use") if table.use else own))
+            return []
+        sound = self._check_parameters(kind, offer.spec, table, own)
+        if not sound:
+            return []
+        return [
+            Component(
+                name=name,
+                use=offer.spec.name,
+                params={**offer.spec.defaults, **table.params, **point},
+                variant=variant_of(point),
+                distribution=offer.plugin.distribution,
+                version=offer.plugin.version,
+            )
+            for point in _points(table.sweep)
+        ]
+
+    def _check_parameters(self, kind: Kind, spec: Spec, table: Configured, own: TomlPath) -> bool:
+        """Whether `build` takes what the suite gives it; reports each parameter that it does not take."""
+        try:
+            takes = parameters_of(spec, kind.harness)
+        except Exception as error:  # noqa: BLE001 - loading imports a plugin's module, which may do anything
+            self.report(f"{spec.name!r} cannot be loaded: {type(error).__name__}: {error}", *own)
+            return False
+        searched = table.space if isinstance(table, ConfiguredOptimizer) else {}
+        found: list[tuple[TomlPath, str]] = [
+            *(((key,), takes.problem(key, value)) for key, value in table.params.items()),
+            *((("sweep", key), takes.problem_in_list(key, values)) for key, values in table.sweep.items()),
+            *(
+                (("space", key), takes.problem_in_list(key, space.values or (space.low,)))
+                for key, space in searched.items()
+            ),
+            *(
+                ((), f"{spec.name!r} needs the parameter {name!r}")
+                for name in takes.required
+                if name not in {*table.params, *table.sweep}
+            ),
+            *(
+                (("sweep", key), "has both a value and a sweep; remove one")
+                for key in sorted({*table.params} & {*table.sweep})
+            ),
+            (
+                ("space",),
+                "the optimizer has both a sweep and a space; remove one" if table.sweep and searched else "",
+            ),
+        ]
+        problems = [(path, message) for path, message in found if message]
+        for path, message in problems:
+            self.report(message, *own, *path)
+        return not problems
+
+    def report_unused(self) -> None:
+        """Reports each configuration that no case names: a slip, or its case was mistyped."""
+        if self.suite.problems or self.suite.points:
+            return  # the block that names it may be among what could not be read, or is not searched in
+        for kind in IN_SUITES:
+            for name in self.suite.tables[kind.plural]:
+                if (kind, name) not in self.known:
+                    self.report(
+                        f"unused; list it in {kind.plural} of [[cases]], or remove it",
+                        kind.plural,
+                        name,
+                    )
+
+
+def _points(sweep: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    """Yields every combination of the swept values; one empty point where nothing is swept."""
+    for values in itertools.product(*sweep.values()):
+        yield dict(zip(sweep, values, strict=True))
+
+
+def variant_of(point: Mapping[str, Any]) -> str:
+    """How a point of a sweep is told apart from the others: `lr-0.1`."""
+    return "/".join(f"{key}-{_slug(value)}" for key, value in point.items())
+
+
+def _slug(value: object) -> str:
+    """A swept value as part of an id: what has no place in node ids and file names becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9.+-]+", "-", str(value)).strip("-") or "empty"
