@@ -173,7 +173,7 @@ def test_named_blocks_are_told_apart(invoke: Invoke, runs: Path, tmp_path: Path)
         (["--update", "page.md", "--output", "other.md"], "exclude each other"),
         (["--update", "page.md", "--format", "rich"], "--update writes into a document"),
         (["--update", "page.md", "--format", "html"], "--update writes into a document"),
-        (["--format", "html", "--sort", "accuracy"], "--format html shows all columns"),
+        (["--format", "html", "--sort", "accuracy"], "--format html chooses its own columns"),
     ],
 )
 def test_options_of_report_that_do_not_go_together(
