@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,31 @@ def test_only_the_command_line_prints(file: Path) -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
     assert calls == []
+
+
+INTERNALS = {
+    "torch": "training/torch_internals.py",
+    "pytest_benchmark": "pytest_support/benchmark_api.py",
+    "xdist": "pytest_support/xdist.py",
+    "click": "cli/errors.py",
+}
+"""The one module that may use what a package does not document."""
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_what_others_do_not_document_is_used_in_one_place(file: Path) -> None:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            found.add(ast.unparse(node))
+    for package, home in INTERNALS.items():
+        private = {name for name in found if re.match(rf"{package}(\.\w+)*\._(?!_)", name)}
+        assert not private or file == PACKAGE / home, private
+    assert not {name for name in found if name.startswith("_pytest")}
 
 
 def test_what_is_public_can_be_imported() -> None:

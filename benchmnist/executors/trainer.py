@@ -17,8 +17,8 @@ from benchmnist.training.data import Datasets
 from benchmnist.training.device import DeviceSession
 from benchmnist.training.environment import public_version, resolve_device
 from benchmnist.training.fast_paths import Setting
-from benchmnist.training.leftovers import leftovers
 from benchmnist.training.loop import train_case
+from benchmnist.training.torch_internals import leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

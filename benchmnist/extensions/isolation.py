@@ -238,9 +238,14 @@ def not_exiting() -> Iterator[None]:
     except SystemExit as error:
         raise PluginError(f"calls sys.exit({error.code!r})") from error
     except BaseException as error:
-        if type(error).__module__.startswith("_pytest."):
+        if is_of_pytest(error):
             raise
         raise PluginError(f"raises {type(error).__name__}, which is not an Exception") from error
+
+
+def is_of_pytest(error: BaseException) -> bool:
+    """Whether pytest or a plugin of it ends a test by this exception, as pytest-timeout does."""
+    return type(error).__module__.startswith("_pytest.")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmnist.errors import first_line
-from benchmnist.extensions.isolation import contained
+from benchmnist.extensions.isolation import contained, is_of_pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -107,7 +107,7 @@ def make(check: Check, subject: Subject) -> Outcome:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything
-        if type(error).__module__.startswith("_pytest."):  # as pytest-timeout does in a test
+        if is_of_pytest(error):
             raise
         return Outcome(check, "missed", f"{type(error).__name__}: {first_line(error)}", error)
     return Outcome(check, "kept")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 from benchmnist.executors import Workplace
@@ -24,6 +23,7 @@ from benchmnist.testing import parameters, problem
 from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
 from benchmnist.training.data import default_data_root
 from benchmnist.training.engines.trace import Trace, difference
+from benchmnist.training.torch_internals import DataDependentOutputException, FakeTensorMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

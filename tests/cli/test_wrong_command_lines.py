@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from benchmnist.runs.results import RunResult
 
 
+pytestmark = pytest.mark.contract
+
+
 def commands() -> Iterator[tuple[str, click.Command]]:
     """Every command, `runs show` among them."""
     context = click.Context(cli)

@@ -17,6 +17,7 @@ from processes import pytest_in_a_process
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.contract
 SUITE = """
 [suite]
 name = "small"

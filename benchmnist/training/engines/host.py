@@ -19,6 +19,7 @@ from torch import nn
 
 from benchmnist.errors import CaptureError
 from benchmnist.training.engines.trace import SMALL
+from benchmnist.training.torch_internals import hooks_of, writes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -252,8 +253,8 @@ class _Pickler(pickle.Pickler):
             if tensor.numel() <= SMALL:
                 yield tensor.tolist()
             elif not tensor.is_inference():
-                yield tensor._version  # noqa: SLF001 - counts what is written
-        yield tensor._backward_hooks, tensor._post_accumulate_grad_hooks  # noqa: SLF001
+                yield writes_of(tensor)
+        yield hooks_of(tensor)
         if type(tensor) in (torch.Tensor, nn.Parameter):  # what others have belongs to whoever made them
             yield vars(tensor)
 

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from benchmnist.errors import TrialError
 from benchmnist.training.data import epoch_order, seed_for
+from benchmnist.training.torch_internals import hooks_of
 from benchmnist.training.trial import Trial, build_model, training_of
 
 if TYPE_CHECKING:
@@ -179,8 +180,7 @@ def _require_alike(models: Sequence[nn.Module]) -> None:
     if len({tuple(path for path, _ in model.named_modules()) for model in models}) > 1:
         raise TrialError("the seeds have models of another structure")
     for name, parameter in models[0].named_parameters():
-        hooks = parameter._backward_hooks or parameter._post_accumulate_grad_hooks  # noqa: SLF001
-        if hooks or vars(parameter) or type(parameter) is not nn.Parameter:
+        if any(hooks_of(parameter)) or vars(parameter) or type(parameter) is not nn.Parameter:
             raise TrialError(f"the parameter {name} has a hook, an attribute or a class of its own")
     for modules in zip(*(model.modules() for model in models), strict=True):
         if len({*map(type, modules)}) > 1:

@@ -6,9 +6,8 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves
+
+from benchmnist.training.torch_internals import FakeTensor, TorchDispatchMode, tree_leaves, without_modes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +61,7 @@ class Trace(TorchDispatchMode):
             return None
         on_host = tensor.device.type == "cpu" != self.device.type
         if on_host and tensor.layout == torch.strided and tensor.numel() <= SMALL:
-            with _disable_current_modes():
+            with without_modes():
                 return repr(tensor.tolist())
         memory = _memory(tensor)
         if memory in self.made:

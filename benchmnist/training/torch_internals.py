@@ -1,0 +1,66 @@
+"""All uses of undocumented parts of torch. The tests are the contract for its new versions.
+
+A test holds all other modules to what torch documents.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
+from torch.utils._device import DeviceContext
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import _disable_current_modes as without_modes
+from torch.utils._pytree import tree_leaves
+
+__all__ = [
+    "DataDependentOutputException",
+    "FakeTensor",
+    "FakeTensorMode",
+    "TorchDispatchMode",
+    "hooks_of",
+    "leftovers",
+    "tree_leaves",
+    "without_modes",
+    "writes_of",
+]
+
+MODULES, OPTIMIZERS = "torch.nn.modules.module", "torch.optim.optimizer"
+
+
+def leftovers() -> dict[str, object]:
+    """Returns what a case may leave in its process and torch cannot restore: global hooks and modes, by name.
+
+    torch documents how each is made, and of none how to see that it is there.
+    """
+    depth, dispatches = torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()
+    modes = [torch._C._get_function_stack_at(place) for place in range(depth)]
+    functions = sum(not isinstance(mode, DeviceContext) for mode in modes)  # a default device is put back
+    return {
+        "a hook on all modules": _keys(MODULES),
+        "a hook on all optimizers": _keys(OPTIMIZERS),
+        "a mode for all of torch's functions": functions,
+        "a mode for all of torch's operations": dispatches,
+        "a hook on all saved tensors": torch._C._autograd._top_saved_tensors_default_hooks(True),
+        "inference mode": torch.is_inference_mode_enabled(),
+    }
+
+
+def _keys(module: str) -> dict[str, tuple[object, ...]]:
+    """Returns the handles in each of the global dictionaries of hooks in a module of torch."""
+    names = vars(importlib.import_module(module))
+    hooks = {
+        name: found for name, found in names.items() if name.startswith("_global_") and isinstance(found, dict)
+    }
+    return {name: tuple(found) for name, found in hooks.items()}
+
+
+def hooks_of(tensor: torch.Tensor) -> tuple[object, object]:
+    """Returns the hooks on the gradient of a tensor, and those after its accumulation; each may be None."""
+    return tensor._backward_hooks, tensor._post_accumulate_grad_hooks
+
+
+def writes_of(tensor: torch.Tensor) -> int:
+    """Returns how often the tensor was written in place; not of one that was made in inference mode."""
+    return int(tensor._version)
