@@ -67,6 +67,8 @@ class Parameters:
                 return _one(name, "number", value)
             if _says(parameter.annotation, "float", "int") or unquoted(value) or isinstance(value, bool):
                 return not_this("a number", value, unquoted(value))
+        elif wanted == "number" and isinstance(value, float) and _only_whole(parameter.annotation, default):
+            return not_this("a whole number", value, f"write {value:.0f}" if value.is_integer() else "")
         elif wanted == "boolean" and isinstance(value, (str, list)):
             if isinstance(value, list):
                 return _one(name, "true or false", value)
@@ -124,6 +126,12 @@ def _text(annotation: object) -> str:
 def _says(annotation: object, *types: str) -> bool:
     """Whether an annotation names one of these types."""
     return not {*types}.isdisjoint(re.findall(r"\w+", _text(annotation)))
+
+
+def _only_whole(annotation: object, default: object) -> bool:
+    """Whether an annotation names whole numbers and no others."""
+    whole = _says(annotation, "int") and not _says(annotation, "float", "complex", "Any")
+    return whole and not isinstance(default, float)
 
 
 def _one(name: str, what: str, values: list[object]) -> str:

@@ -378,6 +378,14 @@ def test_wrong_parameters(line: str, expected: str) -> None:
             "x.toml:4: defaults.baseline: no optimizer of this suite named 'sdg'. Did you mean 'sgd'? ",
         ),
         (
+            f"{SUITE}[models.fc]\nhidden_size = 10.0\n{CASE}",
+            "x.toml:4: models.fc.hidden_size: must be a whole number, not 10.0; write 10",
+        ),
+        (
+            f"{SUITE}[models.fc]\nsweep.hidden_size = [10, 10.5]\n{CASE}",
+            "x.toml:4: models.fc.sweep.hidden_size: must be a whole number, not 10.5",
+        ),
+        (
             f"{SUITE}[optimizers.sgd]\nbetas = 1\n[optimizers.adam]\nbetas = 0.9\n{CASE.replace('sgd', 'adam')}",
             "x.toml:6: optimizers.adam.betas: must be a list of 2 numbers, not 0.9; write betas = [0.9, 0.999]",
         ),

@@ -194,7 +194,7 @@ def _require_alike(models: Sequence[nn.Module]) -> None:
             try:
                 written = {_contents(value) for value in values}
             except Exception as error:
-                raise TrialError(f"nobody can tell whether the seeds' models have the same {name}") from error
+                raise TrialError(f"cannot compare the seeds' models in {name}") from error
             if len(written) > 1:
                 raise TrialError(f"the seeds' models differ in {name}, which is neither parameter nor buffer")
 
