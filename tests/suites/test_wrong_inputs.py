@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmnist.errors import SuiteError
+from benchmnist.extensions.kinds import PARTS
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.suites.messages import OPTIMIZER_PARAMETERS
+from benchmnist.suites.parameters import parameters_of
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
 from benchmnist.suites.schema import CASES, DEFAULTS, Header, Tune
@@ -484,3 +486,25 @@ def test_wrong_files(name: str, expected: str) -> None:
     with pytest.raises(SuiteError) as caught:
         read_suite(name)
     assert str(caught.value) == expected
+
+
+def test_the_default_of_every_parameter_is_a_value_that_it_takes() -> None:
+    checked = 0
+    for kind in PARTS:
+        for offer in REGISTRY.by_kind[kind.name]:
+            takes = parameters_of(offer.spec, kind.harness)
+            for name, parameter in takes.by_name.items():
+                default = takes.defaults.get(name, parameter.default)
+                if default is parameter.empty or default is None:
+                    continue
+                value = list(default) if isinstance(default, tuple) else default
+                assert takes.problem(name, value) == "", (offer.spec.name, name)
+                checked += 1
+    assert checked > 100
+
+
+def test_the_suites_of_the_repository_have_no_problems() -> None:
+    for file in sorted((Path(__file__).parents[2] / "suites").glob("*.toml")):
+        if file.name == "speedrun.toml":  # its plugin need not be installed
+            continue
+        assert make_plan(read_suite(file), REGISTRY).problems == ()
