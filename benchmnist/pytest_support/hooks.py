@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-    from benchmnist.training.practice import Practice
+    from benchmnist.training.manual import ManualTraining
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -129,11 +129,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def benchmnist_train() -> Callable[..., Practice]:
+def benchmnist_train() -> Callable[..., ManualTraining]:
     """Builds a training to time: `benchmnist_train(model="fc", optimizer="adam")`, then `.epoch` or `.step`.
 
-    The parameters are those of `benchmnist.training.practice.Practice`.
+    The parameters are those of `benchmnist.training.manual.ManualTraining`.
     """
-    from benchmnist.training.practice import Practice
+    from benchmnist.training.manual import ManualTraining
 
-    return Practice
+    return ManualTraining

@@ -31,7 +31,7 @@ from benchmnist.training.engines import graph
 from benchmnist.training.engines.graph import GraphEngine
 from benchmnist.training.fast_paths import FastPath
 from benchmnist.training.gpus import Gpu
-from benchmnist.training.practice import Practice
+from benchmnist.training.manual import ManualTraining
 from benchmnist.training.reference import Reference
 from benchmnist.training.trial import Build
 
@@ -521,10 +521,10 @@ def test_whoever_trains_in_a_process_has_the_same_stream(card: Card) -> None:
         first = DeviceSession(device)
         before = torch.cuda.memory_allocated()
         assert before > 0  # it is warm: cuBLAS has its workspace, which is no case's
-        practice = Practice(train_size=230, device="cuda")
-        practice.step()
-        assert practice.session.stream is first.stream
-        del practice
+        training = ManualTraining(train_size=230, device="cuda")
+        training.step()
+        assert training.session.stream is first.stream
+        del training
         gc.collect()
         assert torch.cuda.memory_allocated() == before  # no second workspace
 
@@ -532,12 +532,12 @@ def test_whoever_trains_in_a_process_has_the_same_stream(card: Card) -> None:
 def test_what_is_done_outside_is_waited_for_and_waits(card: Card) -> None:
     """Outside is another stream, on which a user prepares a model and looks at it."""
     with card():
-        practice = Practice(train_size=230, device="cuda")
+        training = ManualTraining(train_size=230, device="cuda")
         with torch.no_grad():
-            for parameter in practice.model.parameters():
+            for parameter in training.model.parameters():
                 parameter.zero_()
-        assert practice.step() == pytest.approx(math.log(10), rel=SAME)
-        assert any(bool(parameter.any()) for parameter in practice.model.parameters())
+        assert training.step() == pytest.approx(math.log(10), rel=SAME)
+        assert any(bool(parameter.any()) for parameter in training.model.parameters())
 
 
 @REAL_GPU

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class Practice:
+class ManualTraining:
     """A model in training on a dataset, under our protocol but under your clock.
 
     Every method returns when the device has come to rest, so that whatever times it times all of it.
@@ -65,7 +65,7 @@ class Practice:
         task = registry.tasks[registry.datasets[dataset].spec.task].spec
         own_model, own_optimizer = not isinstance(model, str), not isinstance(optimizer, str)
         self.case = Case(
-            id="practice",
+            id="manual",
             dataset=_component(dataset, None),
             task=_component(task.name, None),
             evaluates=task.metrics,
@@ -99,7 +99,7 @@ class Practice:
         self.trial = Trial(self.model, self.optimizer, spec, seed=seed, task=build_task(self.case, registry))
         self.epochs_trained = 0
         self._order = epoch_order(len(self.dataset.train_images), seed, 1)
-        self._place = 0
+        self._start = 0
 
     def epoch(self) -> float:
         """Trains on every example once, in a new order each time; returns the mean loss."""
@@ -109,8 +109,8 @@ class Practice:
 
     def step(self) -> float:
         """Trains on the next batch, from the first again after the last; returns the loss before the update."""
-        batch = self._order[self._place : self._place + self.case.batch_size]
-        self._place = (self._place + self.case.batch_size) % len(self._order)
+        batch = self._order[self._start : self._start + self.case.batch_size]
+        self._start = (self._start + self.case.batch_size) % len(self._order)
         return self._train(batch)
 
     def _train(self, order: Tensor) -> float:
