@@ -27,7 +27,7 @@ from benchmnist.suites.components import variant_of
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
-from benchmnist.suites.schema import Place, Point, Suite, Tune
+from benchmnist.suites.schema import Point, SearchScope, Suite, Tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -100,7 +100,7 @@ def tune(
     search = run.search(_search_suite(suite, plan), searches, resume=bool(options.resume))
     found = tuple(each.outcome(search) for each in searches)
     best = [(Point(_best(outcome).params),) for outcome in found]
-    chosen = dict(zip((each.place for each in searches), best, strict=True))
+    chosen = dict(zip((each.scope for each in searches), best, strict=True))
     final = replace(suite, points=chosen, tuned=True)
     before = _followed(options.out, suite.name, found) if options.resume else None
     return Tuned(search, run.run(final, found, resume=before or False))
@@ -126,7 +126,7 @@ class _Runner:
             more = [each.ask(found) for each in searches]  # whether or not another had more
             if found is not None and not any(more):
                 return found
-            points = {each.place: each.points for each in searches}
+            points = {each.scope: each.points for each in searches}
             found = self.run(replace(suite, points=points), resume=going_on, checkpoints=False)
             going_on = found.path
 
@@ -135,12 +135,12 @@ class OptimizerSearch:
     """The search for one optimizer on one model.
 
     Attributes:
-        place: Where.
+        scope: The dataset, model, label and method that it tunes for.
         asked: The points that were asked for, in order.
     """
 
-    def __init__(self, place: Place, space: Mapping[str, Space], how: Tune) -> None:
-        self.place, self.space, self.how = place, space, how
+    def __init__(self, scope: SearchScope, space: Mapping[str, Space], how: Tune) -> None:
+        self.scope, self.space, self.how = scope, space, how
         self.asked: list[dict[str, Any]] = []
         self._asking = self._points()
         self._told: dict[str, float] = {}
@@ -168,12 +168,12 @@ class OptimizerSearch:
         for result in run.cases:
             case = result.case
             method = "/".join((case.optimizer.name, *case.axes))
-            if Place(case.dataset.label, case.model.label, case.label, method) == self.place:
+            if SearchScope(case.dataset.label, case.model.label, case.label, method) == self.scope:
                 values = [*seed_figures(result, case.primary).values()]
                 whole = len(values) == len(case.seeds)  # one seed that diverged is one too many
                 accuracies[case.optimizer.variant] = statistics.fmean(values) if whole else None
         return Search(
-            **self.place._asdict(),
+            **self.scope._asdict(),
             sampler=self.how.sampler,
             space=dict(self.space),
             attempts=tuple(
@@ -218,10 +218,10 @@ def grid(space: Mapping[str, Space], trials: int) -> list[dict[str, Any]]:
 def _evenly(space: Space, steps: int) -> list[float]:
     """So many values of a range, from end to end; of one, the middle."""
     low, high = space.low or 0.0, space.high or 0.0
-    places = [i / (steps - 1) for i in range(steps)] if steps > 1 else [0.5]
+    shares = [i / (steps - 1) for i in range(steps)] if steps > 1 else [0.5]
     if space.log:
-        return [low * (high / low) ** place for place in places]
-    return [low + (high - low) * place for place in places]
+        return [low * (high / low) ** share for share in shares]
+    return [low + (high - low) * share for share in shares]
 
 
 def _rounded(value: Any, space: Space) -> Any:
@@ -263,7 +263,7 @@ def _searches(suite: Suite, plan: Plan) -> list[OptimizerSearch]:
     Raises:
         SuiteError: if there is none.
     """
-    places: dict[Place, OptimizerSearch] = {}
+    searches: dict[SearchScope, OptimizerSearch] = {}
     for case in plan.cases:
         table = suite.optimizers.get(case.optimizer.name)
         if table is not None and table.space:
@@ -273,12 +273,12 @@ def _searches(suite: Suite, plan: Plan) -> list[OptimizerSearch]:
                     f"{case.task.use if case.task else CLASSIFICATION!r} are judged by, the lowest is best"
                 )
                 raise SuiteError([Problem(message, suite.file)])
-            place = Place(case.dataset.label, case.model.label, case.label, case.method)
-            places.setdefault(place, OptimizerSearch(place, table.space, suite.tune))
-    if not places:
+            scope = SearchScope(case.dataset.label, case.model.label, case.label, case.method)
+            searches.setdefault(scope, OptimizerSearch(scope, table.space, suite.tune))
+    if not searches:
         message = "no optimizer has a space to tune; add [optimizers.NAME.space] with lr = { low = …, high = … }"
         raise SuiteError([Problem(message, suite.file)])
-    return [*places.values()]
+    return [*searches.values()]
 
 
 def _search_suite(suite: Suite, plan: Plan) -> Suite:
@@ -286,7 +286,7 @@ def _search_suite(suite: Suite, plan: Plan) -> Suite:
     searched = {name for name, table in suite.optimizers.items() if table.space}
     first = max(seed for case in plan.cases for seed in case.seeds) + 1
     how = suite.tune
-    kept = [(place, block) for place, block in enumerate(suite.blocks) if searched & {*block.names(OPTIMIZER)}]
+    kept = [(index, block) for index, block in enumerate(suite.blocks) if searched & {*block.names(OPTIMIZER)}]
     blocks = tuple(
         block.model_copy(
             update={
@@ -308,7 +308,7 @@ def _search_suite(suite: Suite, plan: Plan) -> Suite:
         title=f"{suite.title}: {how.trials} points each ({how.sampler})",
         order="suite",
         blocks=blocks,
-        block_indices=tuple(suite.block_indices[place] for place, _ in kept),
+        block_indices=tuple(suite.block_indices[index] for index, _ in kept),
         expect={},
         tables={
             kind: {name: table.model_copy(update={"expect": {}}) for name, table in tables.items()}

@@ -14,7 +14,7 @@ import benchmnist
 from benchmnist.errors import BenchmnistError, SuiteError
 from benchmnist.execution.dispatch import Observer
 from benchmnist.suites.cases import Space
-from benchmnist.suites.schema import Place, Tune
+from benchmnist.suites.schema import SearchScope, Tune
 from benchmnist.tuner import OptimizerSearch, Tuned, grid, tune
 
 if TYPE_CHECKING:
@@ -173,8 +173,8 @@ def test_a_guided_search_asks_by_what_came_of_it(tmp_path: Path) -> None:
     found = tuned(path, sampler="tpe", trials=12)
     sgd, momentum = found.final.record.searches
     for search in (sgd, momentum):  # told the same, it asks the same: so it can be gone on with
-        place = Place(search.dataset, search.model, search.label, search.method)
-        search_ = OptimizerSearch(place, search.space, Tune(sampler="tpe", trials=12))
+        scope = SearchScope(search.dataset, search.model, search.label, search.method)
+        search_ = OptimizerSearch(scope, search.space, Tune(sampler="tpe", trials=12))
         while search_.ask(found.search):
             pass
         assert search_.asked == [attempt.params for attempt in search.attempts]

@@ -13,7 +13,7 @@ from benchmnist.metrics import PRIMARY, find_metric
 from benchmnist.suites.cases import Case, Component
 from benchmnist.suites.components import Components
 from benchmnist.suites.options import RunOptions
-from benchmnist.suites.schema import Place
+from benchmnist.suites.schema import SearchScope
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -134,13 +134,13 @@ class _Planner:
             configured = chosen[OPTIMIZER.name]
             for settled, engine in self.settled(block, path, configured.name):
                 axes = _axes(block, settled, engine)
-                place = Place(
+                scope = SearchScope(
                     chosen["dataset"].label,
                     chosen["model"].label,
                     block.label,
                     "/".join((configured.label, *axes)),
                 )
-                for optimizer in self.at_points(configured, place):
+                for optimizer in self.at_points(configured, scope):
                     parts: dict[str, Any] = {**chosen, OPTIMIZER.name: optimizer}
                     names = [part.name for part in parts.values()]
                     variants = (*(part.variant for part in parts.values()), *axes, block.label)
@@ -153,18 +153,18 @@ class _Planner:
                         engine=engine,
                         axes=axes,
                         clip_grad_norm=clipped.get(configured.name) or block.clip_grad_norm,
-                        tuned=self.suite.tuned and place in self.suite.points,
+                        tuned=self.suite.tuned and scope in self.suite.points,
                         **settings,
                     )
                     case = case.model_copy(update={"expect": self.expected(case, block)})
                     self.check_expected(case, path)
                     yield case
 
-    def at_points(self, optimizer: Component, place: Place) -> list[Component]:
+    def at_points(self, optimizer: Component, scope: SearchScope) -> list[Component]:
         """The optimizer with each of the parameters that were chosen for it there; itself, if none were."""
         return [
             optimizer.model_copy(update={"params": {**optimizer.params, **point.params}, "variant": point.variant})
-            for point in self.suite.points.get(place, ())
+            for point in self.suite.points.get(scope, ())
         ] or [optimizer]
 
     def engines(self, block: Block) -> list[str]:
@@ -244,8 +244,8 @@ class _Planner:
                 find_metric(key, judged)
             except BenchmnistError as error:
                 tables = [(f"{kind}s", component.name, "expect", key) for kind, component in case.components]
-                places = [(*path, "expect", key), *tables, ("defaults", "expect", key)]
-                self.report(str(error), *next((p for p in places if p in self.suite.lines), places[-1]))
+                paths = [(*path, "expect", key), *tables, ("defaults", "expect", key)]
+                self.report(str(error), *next((p for p in paths if p in self.suite.lines), paths[-1]))
 
     def listed(self, kind: Kind, block: Block, path: TomlPath) -> TomlPath:
         """Where a block names its models, or its schedule."""

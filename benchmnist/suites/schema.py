@@ -223,7 +223,7 @@ class Tune(_Strict):
     epochs: Positive | None = None
 
 
-class Place(NamedTuple):
+class SearchScope(NamedTuple):
     """Where an optimizer is tuned by itself: the labels of a dataset, a model and a block, and the method."""
 
     dataset: str
@@ -262,8 +262,8 @@ class Suite:
         problems: What is wrong with it; a suite with problems is never run.
         lines: Where each of its tables and keys begins.
         block_indices: Which of [[cases]] each of `blocks` is.
-        assigned: The places of values that override the file's, each with its `KEY=VALUE`.
-        points: Parameters that were chosen for a place: a case for each, instead of one.
+        assigned: The paths of values that override the file's, each with its `KEY=VALUE`.
+        points: Parameters that were chosen for a scope: a case for each, instead of one.
         tuned: Whether those points are the outcome of a search.
     """
 
@@ -280,7 +280,7 @@ class Suite:
     lines: Mapping[TomlPath, int] = field(repr=False)
     block_indices: tuple[int, ...]
     assigned: Mapping[TomlPath, str] = field(default_factory=dict)
-    points: Mapping[Place, tuple[Point, ...]] = field(default_factory=dict)
+    points: Mapping[SearchScope, tuple[Point, ...]] = field(default_factory=dict)
     tuned: bool = False
 
     @property

@@ -12,7 +12,7 @@ from benchmnist.extensions.registry import find_plugins
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import Plan, make_plan
 from benchmnist.suites.reader import read_suite
-from benchmnist.suites.schema import Place, Point
+from benchmnist.suites.schema import Point, SearchScope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,11 +89,11 @@ def test_what_is_made_of_a_result_does_not_decide_it(write_suite: Callable[..., 
 
 def test_points_are_cases_of_their_place_and_of_no_other(write_suite: Callable[..., Path]) -> None:
     suite = read_suite(write_suite())
-    place = Place("mnist", "fc", "", "sgd")
-    points = {place: (Point({"lr": 0.1}, "lr-0.1"), Point({"lr": 0.2}, "lr-0.2"))}
+    scope = SearchScope("mnist", "fc", "", "sgd")
+    points = {scope: (Point({"lr": 0.1}, "lr-0.1"), Point({"lr": 0.2}, "lr-0.2"))}
     found = make_plan(replace(suite, points=points), REGISTRY).cases
     assert [case.id for case in found] == ["mnist/fc/sgd/lr-0.1", "mnist/fc/sgd/lr-0.2", "mnist/fc/adam"]
-    chosen = replace(suite, points={place: (Point({"lr": 0.3}),)}, tuned=True)
+    chosen = replace(suite, points={scope: (Point({"lr": 0.3}),)}, tuned=True)
     sgd, adam = make_plan(chosen, REGISTRY).cases
     assert (sgd.id, sgd.optimizer.params["lr"], sgd.tuned) == ("mnist/fc/sgd", 0.3, True)
     assert not adam.tuned
