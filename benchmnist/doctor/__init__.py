@@ -130,7 +130,7 @@ def _software(nursery: Nursery, options: Options, begins: Callable[[str], None])
 
 def _make(nursery: Nursery, options: Options, device: str, begins: Callable[[str], None]) -> Iterator[Line]:
     """Makes each try, and yields its outcome."""
-    place = {"device": device, "data_root": str(options.data_root)}
+    context = {"device": device, "data_root": str(options.data_root)}
     end: float | None = None
     for one in options.tries():
         limit, line = one.limit, Line(name=one.name, part=one.part, promise=one.promise, state="unknown")
@@ -145,7 +145,7 @@ def _make(nursery: Nursery, options: Options, device: str, begins: Callable[[str
             begins(one.promise)
             late: State = "problem" if one.part == "tried" else "warning"
             line = nursery.run(
-                one.name, one.call, {"trial": one.trial, **place, **one.arguments}, limit, late=late
+                one.name, one.call, {"trial": one.trial, **context, **one.arguments}, limit, late=late
             )
             remedy = one.remedy if line.state == "problem" else line.remedy
             yield line.model_copy(update={"part": one.part, "promise": one.promise, "remedy": remedy})

@@ -148,8 +148,8 @@ def _cgroup_files(root: Path, controller: str, name: str) -> Iterator[Path]:
         if controllers and controller not in controllers.split(","):
             continue
         top = next((top for each in (controllers, controller) if (top := mount / each).is_dir()), mount)
-        place = top / path.lstrip("/")
-        for folder in (place, *place.parents):
+        deepest = top / path.lstrip("/")
+        for folder in (deepest, *deepest.parents):
             if (folder / name).is_file():
                 yield folder / name
             if folder == top:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmnist.doctor.context import TryContext, completed, passed, small_case
 from benchmnist.doctor.lines import NotHere
-from benchmnist.doctor.place import Place, completed, passed, small_case
 from benchmnist.execution.dispatch import Observer
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.runner import run
@@ -44,11 +44,11 @@ SPEEDRUN_SEEDS = 3
 
 def make(tell: Tell, trial: str, device: str, data_root: str) -> Line:
     """Makes a measurement of this module."""
-    made: Line = globals()[trial](Place(device, data_root, tell))
+    made: Line = globals()[trial](TryContext(device, data_root, tell))
     return made
 
 
-def start(place: Place) -> Line:
+def start(context: TryContext) -> Line:
     """Measures the start of a program, in seconds."""
     figures: dict[str, float] = {}
     for name, arguments in (
@@ -59,9 +59,9 @@ def start(place: Place) -> Line:
         begun = time.perf_counter()
         subprocess.run([sys.executable, *arguments], check=True, capture_output=True)  # noqa: S603 - ourselves
         figures[name] = time.perf_counter() - begun
-        place.tell(_measured(figures))
+        context.tell(_measured(figures))
     begun = time.perf_counter()
-    for step in place.steps(small_case(epochs=1), executor="local"):
+    for step in context.steps(small_case(epochs=1), executor="local"):
         figures.setdefault("first_epoch", time.perf_counter() - begun)
         if isinstance(step, CaseResult):
             completed(step)
@@ -72,13 +72,13 @@ def _measured(figures: Mapping[str, Any]) -> Line:
     return passed(", ".join(f"{name} {seconds:.2f} s" for name, seconds in figures.items()), **figures)
 
 
-def kernels(place: Place) -> Line:
+def kernels(context: TryContext) -> Line:
     """Measures a step in microseconds: in total, and by kernel on a GPU or by operator on a CPU."""
     figures: dict[str, Any] = {}
     for model, optimizer in PROFILED:
         case = small_case(model, optimizer, batch_size=100, train_size=5000, epochs=4)
-        figures[f"{model}/{optimizer}"] = _profile(place, case)
-        place.tell(_steps(figures))
+        figures[f"{model}/{optimizer}"] = _profile(context, case)
+        context.tell(_steps(figures))
     return _steps(figures)
 
 
@@ -90,10 +90,10 @@ def _steps(figures: Mapping[str, Any]) -> Line:
     return passed(", ".join(said), **figures)
 
 
-def _profile(place: Place, case: Case) -> dict[str, Any]:
+def _profile(context: TryContext, case: Case) -> dict[str, Any]:
     """Times the third epoch of a case, and profiles the fourth with torch's profiler."""
     activities = [torch.profiler.ProfilerActivity.CPU]
-    activities += [torch.profiler.ProfilerActivity.CUDA] if place.on_cuda else []
+    activities += [torch.profiler.ProfilerActivity.CUDA] if context.on_cuda else []
     profiler = torch.profiler.profile(activities=activities)
     seconds: list[float] = []
 
@@ -105,13 +105,13 @@ def _profile(place: Place, case: Case) -> dict[str, Any]:
             epoch.run()
         seconds.append(epoch.seconds)
 
-    *_, result = place.steps(case, run_epoch=timed)
+    *_, result = context.steps(case, run_epoch=timed)
     assert isinstance(result, CaseResult)  # noqa: S101 - it comes last
     completed(result)
     steps, found = result.steps, []
     for event in profiler.key_averages():
         on_gpu = event.device_type.name == "CUDA"
-        if on_gpu == place.on_cuda and not (on_gpu and event.is_user_annotation):  # it spans kernels
+        if on_gpu == context.on_cuda and not (on_gpu and event.is_user_annotation):  # it spans kernels
             spent = event.self_device_time_total if on_gpu else event.self_cpu_time_total
             found.append({"name": event.key, "us_per_step": spent / steps, "calls_per_step": event.count / steps})
     found.sort(key=lambda kernel: -kernel["us_per_step"])
@@ -123,16 +123,16 @@ def _profile(place: Place, case: Case) -> dict[str, Any]:
     }
 
 
-def stacks(place: Place) -> Line:
+def stacks(context: TryContext) -> Line:
     """Measures trials per second, one by one and stacked; a trial is an epoch of 6,000 images."""
     figures: dict[str, Any] = {}
     for name, hidden in (("fc", 500), ("fc-50", 50)):
         figures[name] = {}
         for seeds in STACKS:
             figures[name][str(seeds)] = {
-                engine: _trials_a_second(place, hidden, seeds, engine) for engine in ("auto", "stacked")
+                engine: _trials_a_second(context, hidden, seeds, engine) for engine in ("auto", "stacked")
             }
-            place.tell(_ratios(figures))
+            context.tell(_ratios(figures))
     return _ratios(figures)
 
 
@@ -144,11 +144,11 @@ def _ratios(figures: Mapping[str, Any]) -> Line:
     return passed(said, **figures)
 
 
-def _trials_a_second(place: Place, hidden: int, seeds: int, engine: str) -> float:
+def _trials_a_second(context: TryContext, hidden: int, seeds: int, engine: str) -> float:
     """Measures the second epoch, since the first includes the captures."""
     case = small_case(engine=engine, seeds=tuple(range(seeds)), batch_size=100, train_size=6000)
     model = case.model.model_copy(update={"params": {"hidden_size": hidden}})
-    (result,) = place.train(case.model_copy(update={"model": model}))
+    (result,) = context.train(case.model_copy(update={"model": model}))
     return seeds / sum(trial.epochs[1].seconds for trial in completed(result).trials)
 
 
@@ -183,24 +183,29 @@ class _Cases(Observer):
         return passed(f"{counted(cases, 'case')} in {self.figures['seconds']:.1f} s", **self.figures)
 
 
-def _suite(place: Place, name: str, seeds: int) -> Line:
+def _suite(context: TryContext, name: str, seeds: int) -> Line:
     """Runs a suite of the package."""
-    observer = _Cases(place.tell)
+    observer = _Cases(context.tell)
     file: Path
     with resources.as_file(resources.files("benchmnist.doctor") / "suites" / f"{name}.toml") as file:
         run(
-            file, device=place.device, seeds=seeds, data_root=place.data_root, checkpoints=False, observer=observer
+            file,
+            device=context.device,
+            seeds=seeds,
+            data_root=context.data_root,
+            checkpoints=False,
+            observer=observer,
         )
     return observer.line()
 
 
-def assignment4(place: Place) -> Line:
+def assignment4(context: TryContext) -> Line:
     """Measures the suite assignment4 with one seed, case by case, in seconds."""
-    return _suite(place, "assignment4", 1)
+    return _suite(context, "assignment4", 1)
 
 
-def speedrun(place: Place) -> Line:
+def speedrun(context: TryContext) -> Line:
     """Measures the suite speedrun with a few seeds, in seconds."""
     if "speedrun" not in find_plugins().models:
         raise NotHere("its model is missing: python -m pip install ./plugins/benchmnist-speedrun")
-    return _suite(place, "speedrun", SPEEDRUN_SEEDS)
+    return _suite(context, "speedrun", SPEEDRUN_SEEDS)

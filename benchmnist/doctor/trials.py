@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from benchmnist.doctor import misbehaving
-from benchmnist.doctor.lines import Miss, NotHere
-from benchmnist.doctor.place import (
+from benchmnist.doctor.context import (
     SAME,
     TOLERANCE,
     ExecutorName,
-    Place,
+    TryContext,
     apart,
     completed,
     component,
@@ -29,6 +28,7 @@ from benchmnist.doctor.place import (
     passed,
     small_case,
 )
+from benchmnist.doctor.lines import Miss, NotHere
 from benchmnist.errors import BenchmnistError
 from benchmnist.runner import run
 from benchmnist.runs.results import CaseResult
@@ -73,16 +73,16 @@ def make(tell: Tell, trial: str, device: str, data_root: str, **arguments: Any) 
     """Makes a try of this module on one thread: several are slow on a busy CPU, with the same results."""
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
-    made: Line = globals()[trial](Place(device, data_root, tell), **arguments)
+    made: Line = globals()[trial](TryContext(device, data_root, tell), **arguments)
     return made
 
 
-def suite(place: Place, executor: ExecutorName) -> Line:
+def suite(context: TryContext, executor: ExecutorName) -> Line:
     """Runs a small suite as `benchmnist run` does."""
     Path("doctor.toml").write_text(QUICK, "utf-8")
     options: dict[str, Any] = {"executor": executor, "jobs": 1, "checkpoints": False}
     try:
-        result = run("doctor.toml", device=place.device, data_root=place.data_root, **options)
+        result = run("doctor.toml", device=context.device, data_root=context.data_root, **options)
     except BenchmnistError:
         for log in Path("runs").rglob("*.log"):
             sys.stderr.write(log.read_text("utf-8", "replace"))
@@ -92,42 +92,42 @@ def suite(place: Place, executor: ExecutorName) -> Line:
         raise Miss(
             f"run {result.record.status}: {len(accuracies)} of {len(result.record.plan)} cases have a result"
         )
-    if executor == "local" and place.on_cuda and torch.cuda.is_initialized():
+    if executor == "local" and context.on_cuda and torch.cuda.is_initialized():
         raise Miss("the process that only distributes the work started to use CUDA, which takes GPU memory")
     said = ", ".join(f"{case} {accuracy:.0f} %" for case, accuracy in accuracies.items())
     return passed(said, engines=[case.engine for case in result.cases], **accuracies)
 
 
-def model(place: Place, name: str) -> Line:
+def model(context: TryContext, name: str) -> Line:
     """Trains a model on the device, and like the reference: with the engine `dataloader` on the CPU."""
-    where = place.device if name in DRAWS else "cpu"
-    (seen,) = place.train(small_case(name))
-    (expected,) = place.train(small_case(name, engine="dataloader"), device=where)
+    where = context.device if name in DRAWS else "cpu"
+    (seen,) = context.train(small_case(name))
+    (expected,) = context.train(small_case(name, engine="dataloader"), device=where)
     return judged(seen, apart(seen, expected, TOLERANCE), learned(seen))
 
 
-def optimizer(place: Place, name: str, params: Mapping[str, Any], capturable: bool) -> Line:
+def optimizer(context: TryContext, name: str, params: Mapping[str, Any], capturable: bool) -> Line:
     """Trains with an optimizer on the device, and like the reference."""
-    (seen,) = place.train(small_case("fc", name, params=params))
-    (expected,) = place.train(small_case("fc", name, params=params, engine="dataloader"), device="cpu")
+    (seen,) = context.train(small_case("fc", name, params=params))
+    (expected,) = context.train(small_case("fc", name, params=params, engine="dataloader"), device="cpu")
     return judged(seen, apart(seen, expected, TOLERANCE), learned(seen), capturable=capturable)
 
 
-def schedule(place: Place, name: str, params: Mapping[str, Any]) -> Line:
+def schedule(context: TryContext, name: str, params: Mapping[str, Any]) -> Line:
     """Trains with a schedule on the device, and like the reference."""
     options: dict[str, Any] = {"params": {"lr": 0.05, "momentum": 0.9}, "schedule": component(name, **params)}
-    (seen,) = place.train(small_case("fc", "sgd", **options))
-    (expected,) = place.train(small_case("fc", "sgd", engine="dataloader", **options), device="cpu")
+    (seen,) = context.train(small_case("fc", "sgd", **options))
+    (expected,) = context.train(small_case("fc", "sgd", engine="dataloader", **options), device="cpu")
     # One that moves more than the learning rate may not be captured, and so little is hard to see in the losses.
     if params and seen.engine == "graph":
         raise Miss("its steps were captured, but a graph cannot follow its changes")
     return judged(seen, apart(seen, expected, TOLERANCE), learned(seen), capturable=not params)
 
 
-def precision(place: Place, name: Literal["float32", "tf32", "bf16"]) -> Line:
+def precision(context: TryContext, name: Literal["float32", "tf32", "bf16"]) -> Line:
     """Trains in a precision on the device, and in float32 on the CPU."""
-    (seen,) = place.train(small_case(precision=name))
-    (expected,) = place.train(small_case(), device="cpu")
+    (seen,) = context.train(small_case(precision=name))
+    (expected,) = context.train(small_case(), device="cpu")
     if completed(seen).precision != name:
         raise Miss(f"precision: expected {name}, got {seen.precision}")
     flags = {key: seen.environment[key] for key in ("tf32", "cudnn_tf32") if key in seen.environment}
@@ -137,22 +137,22 @@ def precision(place: Place, name: Literal["float32", "tf32", "bf16"]) -> Line:
 
 
 def engine(
-    place: Place, *, name: str, model: str, optimizer: str, params: Mapping[str, Any], schedule: str
+    context: TryContext, *, name: str, model: str, optimizer: str, params: Mapping[str, Any], schedule: str
 ) -> Line:
     """Trains with an engine and with `resident` on the same device."""
     options: dict[str, Any] = {"params": params, "schedule": component(schedule) if schedule else None}
-    (expected,) = place.train(small_case(model, optimizer, engine="resident", **options))
-    (seen,) = place.train(small_case(model, optimizer, engine=name, **options))
+    (expected,) = context.train(small_case(model, optimizer, engine="resident", **options))
+    (seen,) = context.train(small_case(model, optimizer, engine=name, **options))
     if completed(seen).engine != name:
         raise Miss(f"trained by {seen.engine} instead: {'; '.join(seen.remarks)}")
     return judged(seen, apart(seen, expected, SAME), learned(seen))
 
 
-def stacked(place: Place, captured: bool) -> Line:
+def stacked(context: TryContext, captured: bool) -> Line:
     """Trains seeds stacked and one by one, with dropout."""
     options: dict[str, Any] = {"seeds": (4, 0, 7)}
-    (expected,) = place.train(small_case("fc-bn-dropout", engine="resident", **options))
-    (seen,) = place.train(small_case("fc-bn-dropout", engine="stacked", **options))
+    (expected,) = context.train(small_case("fc-bn-dropout", engine="resident", **options))
+    (seen,) = context.train(small_case("fc-bn-dropout", engine="stacked", **options))
     if completed(seen).engine != "stacked":
         raise Miss(f"the seeds were trained one by one: {'; '.join(seen.remarks)}")
     if captured and "graph" not in seen.remarks:
@@ -160,11 +160,11 @@ def stacked(place: Place, captured: bool) -> Line:
     return judged(seen, apart(seen, expected, TOLERANCE), learned(seen))
 
 
-def misbehaving_model(place: Place, name: str, executor: ExecutorName, words: str) -> Line:
+def misbehaving_model(context: TryContext, name: str, executor: ExecutorName, words: str) -> Line:
     """Trains a model that misbehaves, then an ordinary one with the same executor.
 
     Args:
-        place: Setting of the try.
+        context: Setting of the try.
         name: Name of the model in misbehaving.py.
         executor: Name of the executor.
         words: Words, one of which the error must contain; empty if the model must complete.
@@ -172,14 +172,14 @@ def misbehaving_model(place: Place, name: str, executor: ExecutorName, words: st
     plugin = misbehaving.__name__
     bad = small_case(f"doctor-{name}")
     ordinary = small_case()
-    (expected,) = place.train(ordinary, device="cpu")  # before, since the device may be broken after
-    first, after = place.train(bad, ordinary, executor=executor, plugins=(plugin,))
+    (expected,) = context.train(ordinary, device="cpu")  # before, since the device may be broken after
+    first, after = context.train(bad, ordinary, executor=executor, plugins=(plugin,))
     said = (first.error or "").lower()
     if not words:
         learned(first)
-        if first.engine == "graph" or (place.on_cuda and not first.remarks):
+        if first.engine == "graph" or (context.on_cuda and not first.remarks):
             raise Miss(f"the model cannot be captured, but the result has {first.engine}, {first.remarks}")
-        if place.on_cuda and WAITS not in first.remarks[0]:
+        if context.on_cuda and WAITS not in first.remarks[0]:
             raise Miss(f"the wait was not detected before the capture, but: {first.remarks[0]}")
     elif not first.failed:
         raise Miss(f"status: expected failed, got {first.status}")
@@ -196,9 +196,9 @@ def misbehaving_model(place: Place, name: str, executor: ExecutorName, words: st
     return passed(f"{shown}; the next case is correct", apart=most, status=first.status, remarks=first.remarks)
 
 
-def cpu_beside_gpu(place: Place) -> Line:
+def cpu_beside_gpu(context: TryContext) -> Line:
     """Trains on the CPU of a machine that has a GPU."""
-    (seen,) = place.train(
+    (seen,) = context.train(
         small_case("doctor-avoids-cuda"), device="cpu", executor="local", plugins=(misbehaving.__name__,)
     )
     return passed(f"{learned(seen):.0f} %; its worker saw no GPU")
@@ -208,7 +208,7 @@ CLOCKS_APART = 0.05
 """Largest relative difference of our clock and CUDA's, besides 1 ms."""
 
 
-def clock(place: Place) -> Line:
+def clock(context: TryContext) -> Line:
     """Compares our clock of an epoch with CUDA events."""
     pairs: list[tuple[float, float]] = []
 
@@ -220,9 +220,9 @@ def clock(place: Place) -> Line:
         torch.cuda.synchronize()
         pairs.append((epoch.seconds, start.elapsed_time(end) / 1000))
 
-    torch.cuda.set_device(torch.device(place.device))
+    torch.cuda.set_device(torch.device(context.device))
     case = small_case(train_size=None, epochs=6)
-    *_, result = place.steps(case, run_epoch=timed)
+    *_, result = context.steps(case, run_epoch=timed)
     assert isinstance(result, CaseResult)  # noqa: S101 - it comes last
     learned(result)
     ours, cudas = zip(*pairs[1:], strict=True)  # the first captures, which our clock leaves out
@@ -240,19 +240,19 @@ GROWTH = 64 * 2**20
 """Bytes by which memory may grow between a tenth of the cases and the last."""
 
 
-def memory(place: Place, cases: int) -> Line:
+def memory(context: TryContext, cases: int) -> Line:
     """Trains many small cases in one process, and checks that its memory does not grow."""
     first, last = max(2, cases // 10), cases
     seen: dict[int, dict[str, int]] = {}
     many = (small_case(epochs=1, train_size=200, test_size=100, seeds=(seed,)) for seed in range(cases))
     number = 0
-    for step in place.steps(*many):
+    for step in context.steps(*many):
         if isinstance(step, CaseResult):
-            if completed(step).engine != "graph" and place.on_cuda:
+            if completed(step).engine != "graph" and context.on_cuda:
                 raise Miss(f"{step.id} was not captured: {'; '.join(step.remarks)}")
             number += 1
             if number in (first, last):
-                seen[number] = _memory(place)
+                seen[number] = _memory(context)
     grown = {name: after - seen[first][name] for name, after in seen[last].items()}
     said = ", ".join(f"{name} {growth / 2**20:+.1f} MiB" for name, growth in grown.items())
     if any(growth > GROWTH for growth in grown.values()):
@@ -260,11 +260,11 @@ def memory(place: Place, cases: int) -> Line:
     return passed(f"from case {first} to case {last}: {said}", **grown)
 
 
-def _memory(place: Place) -> dict[str, int]:
+def _memory(context: TryContext) -> dict[str, int]:
     """Returns the bytes used by this process on the host, by torch on the GPU, and on the whole GPU."""
     found = {"host": _resident()}
-    if place.on_cuda:
-        index = torch.device(place.device).index
+    if context.on_cuda:
+        index = torch.device(context.device).index
         found["torch"] = torch.cuda.memory_allocated(index)
         card = next((card for card in gpus(fresh=True) if card.index == index), None)
         if card is not None and card.memory_used is not None:

@@ -25,7 +25,7 @@ class Try:
         name: Short name for `--only`.
         promise: Statement that it proves.
         trial: Name of the function.
-        arguments: Arguments of the function, besides the place.
+        arguments: Arguments of the function, besides the context.
         remedy: Advice if it fails.
         limit: Time limit, in seconds.
         short: Whether it is part of the short form.

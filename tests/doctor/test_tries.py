@@ -9,8 +9,8 @@ import pytest
 from made_up import made_up_result
 
 from benchmnist.doctor import Chart, Line, Options, Report, speed, trials
+from benchmnist.doctor.context import apart, judged, learned, reason
 from benchmnist.doctor.lines import Miss
-from benchmnist.doctor.place import apart, judged, learned, reason
 from benchmnist.doctor.tries import speed_tries, tries
 from benchmnist.errors import StoreError
 from benchmnist.extensions.registry import find_plugins

@@ -15,8 +15,8 @@ from standin_support import standin
 from training_support import built_in_datasets, component, execute, losses, make_case, result_of
 
 import benchmnist
+from benchmnist.doctor.context import TryContext
 from benchmnist.doctor.lines import NotHere
-from benchmnist.doctor.place import Place
 from benchmnist.doctor.trials import misbehaving_model
 from benchmnist.executors import Workplace
 from benchmnist.executors.inline import InlineExecutor
@@ -182,7 +182,7 @@ def test_a_broken_process_may_keep_the_card_to_itself(
     (tmp_path / "contexts.jsonl").unlink()
     with standin(**options), pytest.raises(NotHere, match="use the executor local there"):
         misbehaving_model(
-            Place("cuda:0", str(default_data_root()), lambda _: None), "asserts", "inline", "assert|index"
+            TryContext("cuda:0", str(default_data_root()), lambda _: None), "asserts", "inline", "assert|index"
         )
 
 

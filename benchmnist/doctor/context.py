@@ -35,7 +35,7 @@ SAME = 0.005
 
 
 @dataclass(frozen=True)
-class Place:
+class TryContext:
     """Setting in which a try trains.
 
     Attributes:
