@@ -381,7 +381,7 @@ def _first_losses(setting: Setting, way: FastPath, trial: Trial, epochs: int) ->
     weights: list[Tensor] = []
     trial.begin(0)
     for _ in range(max(epochs, 1)):
-        losses = way.engine.train_epoch(trial, way.engine.place(trial.order(size, 0)[..., :short]))
+        losses = way.engine.train_epoch(trial, way.engine.move(trial.order(size, 0)[..., :short]))
         synchronise(setting.device)
         found.append(losses.cpu() if losses.ndim == 1 else losses[0].cpu())
         weights = weights or _weights(setting, way, trial)

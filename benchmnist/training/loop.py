@@ -49,7 +49,7 @@ class _Training:
 
     def __init__(self, setting: Setting, way: FastPath, trial: Trial, number: int, clock: Clock) -> None:
         self.way, self.trial, self.number, self.clock = way, trial, number, clock
-        self.order = way.engine.place(trial.order(len(setting.dataset.train_images), number))
+        self.order = way.engine.move(trial.order(len(setting.dataset.train_images), number))
         self.seconds = 0.0
         self._losses: Tensor | None = None
         self._error: Exception | None = None

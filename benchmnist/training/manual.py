@@ -116,7 +116,7 @@ class ManualTraining:
     def _train(self, order: Tensor) -> float:
         self.trial.train()
         with self.session.current():
-            loss = self.engine.train_epoch(self.trial, self.engine.place(order)).mean()
+            loss = self.engine.train_epoch(self.trial, self.engine.move(order)).mean()
             synchronise(self.device)
             return loss.item()
 

@@ -55,7 +55,7 @@ def train(case: Case, epochs: int = 2, *, rehearse: bool = False) -> GraphEngine
     trial = FastPath(engine, Build()).trial(setting, case.seeds[:1])
     for epoch in range(1, epochs + 1):
         trial.begin(epoch)
-        engine.train_epoch(trial, engine.place(trial.order(case.train_size or 0, epoch)))
+        engine.train_epoch(trial, engine.move(trial.order(case.train_size or 0, epoch)))
     return engine
 
 
@@ -355,7 +355,7 @@ def test_what_a_model_moves_between_epochs_is_captured_anew(install_plugin: Call
         trial = FastPath(engine, Build()).trial(setting, case.seeds[:1])
         for epoch in (1, 2, 3):
             trial.begin(epoch)
-            losses.append(engine.train_epoch(trial, engine.place(trial.order(case.train_size or 0, epoch))))
+            losses.append(engine.train_epoch(trial, engine.move(trial.order(case.train_size or 0, epoch))))
             assert (engine.untimed_steps == 0) == (make is ResidentEngine)
             evaluate(trial, *setting.session.data(setting.dataset).test, case)
     torch.testing.assert_close(torch.stack(losses[:3]), torch.stack(losses[3:]), rtol=1e-3, atol=1e-3)
@@ -381,7 +381,7 @@ def test_steps_that_are_no_replays_are_not_timed_where_others_are_replayed(
     seen = []
     for epoch in (1, 2, 3):
         trial.begin(epoch)
-        losses = engine.train_epoch(trial, engine.place(trial.order(train_size, epoch)))
+        losses = engine.train_epoch(trial, engine.move(trial.order(train_size, epoch)))
         assert losses.shape == (-(-train_size // 50),)
         seen.append(engine.untimed_steps)
     assert seen == untimed
@@ -401,7 +401,7 @@ def test_what_is_done_to_capture_a_step_is_never_timed(
     engine = GraphEngine(setting.dataset, setting.session, 50)
     trial = FastPath(engine, Build()).trial(setting, (0,))
     trial.begin(1)
-    engine.train_epoch(trial, engine.place(trial.order(train_size, 1))[:20])
+    engine.train_epoch(trial, engine.move(trial.order(train_size, 1))[:20])
     assert engine.untimed_seconds >= 0.4  # it was written down twice, each with a pause of 0.2 s
 
 
@@ -419,8 +419,8 @@ def test_a_stack_draws_what_each_seed_draws_alone_in_every_step() -> None:
     for seed in (2, 9):
         trial = FastPath(engine, Build()).trial(setting, (seed,))
         trial.begin(1)
-        alone.append(engine.train_epoch(trial, engine.place(trial.order(230, 1))))
+        alone.append(engine.train_epoch(trial, engine.move(trial.order(230, 1))))
     trial = FastPath(engine, Build(), stacked=True).trial(setting, (2, 9))
     trial.begin(1)
-    together = engine.train_epoch(trial, engine.place(trial.order(230, 1)))
+    together = engine.train_epoch(trial, engine.move(trial.order(230, 1)))
     torch.testing.assert_close(together, torch.stack(alone), rtol=1e-3, atol=1e-3)

@@ -491,7 +491,7 @@ def test_the_rest_of_an_epoch_is_a_graph_of_its_own(card: Card) -> None:
         trial = FastPath(engine, Build(fused=True, capturable=True)).trial(setting, (0,))
         for epoch in (1, 2):
             trial.begin(epoch)
-            engine.train_epoch(trial, engine.place(trial.order(230, epoch)))
+            engine.train_epoch(trial, engine.move(trial.order(230, epoch)))
     assert engine.recording is not None
     assert {*engine.recording.replays} == {50, 30}
     assert engine.untimed_steps == 0

@@ -23,8 +23,8 @@ class Engine(Protocol):
     untimed_seconds: float
     untimed_steps: int
 
-    def place(self, order: Tensor) -> Tensor:
-        """Puts the order of an epoch, on the CPU, where `train_epoch` reads it; this is not timed."""
+    def move(self, order: Tensor) -> Tensor:
+        """Moves the order of an epoch from the CPU to where `train_epoch` reads it; this is not timed."""
         ...
 
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:

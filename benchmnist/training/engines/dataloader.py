@@ -57,7 +57,7 @@ class DataLoaderEngine(Engine):
         self.examples = _Examples(dataset.train_images, dataset.train_labels)
         self.device, self.batch_size = session.device, batch_size
 
-    def place(self, order: Tensor) -> Tensor:
+    def move(self, order: Tensor) -> Tensor:
         """See Engine."""
         return order
 

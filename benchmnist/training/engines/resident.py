@@ -29,7 +29,7 @@ class ResidentEngine(Engine):
         self.images, self.labels = session.data(dataset).train
         self.session, self.batch_size = session, batch_size
 
-    def place(self, order: Tensor) -> Tensor:
+    def move(self, order: Tensor) -> Tensor:
         """See Engine."""
         return order.to(self.session.device)
 
