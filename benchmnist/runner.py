@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from benchmnist.executors import Executor
     from benchmnist.preflight.prepare import Prepared
-    from benchmnist.runs.results import CaseResult, RunResult, Search
+    from benchmnist.runs.results import CaseResult, RunResult
+    from benchmnist.runs.searches import Search
     from benchmnist.suites.cases import Case
     from benchmnist.suites.plan import Plan
 

@@ -8,8 +8,6 @@ chosen, with seeds that the search has not seen, on the test set.
 from __future__ import annotations
 
 import contextlib
-import itertools
-import math
 import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,19 +20,18 @@ from benchmnist.extensions.kinds import OPTIMIZER
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.extensions.specs import CLASSIFICATION
 from benchmnist.runs import store
-from benchmnist.runs.results import Attempt, Search
+from benchmnist.runs.searches import Attempt, Search
 from benchmnist.suites.components import variant_of
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
+from benchmnist.suites.sampling import distributions, grid, import_optuna, rounded
 from benchmnist.suites.schema import Point, SearchScope, Suite, Tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
-
-    from optuna.distributions import BaseDistribution
 
     from benchmnist.execution.dispatch import Observer
     from benchmnist.runs.results import RunResult
@@ -45,8 +42,6 @@ BATCH = 5
 """So many points a guided search asks for before it sees what came of them: always as many, whatever trains."""
 NOT_TUNED = ("seeds", "epochs", "keyword", "engine", "order", "control", "reuse")
 """Options of a run that a search does not have."""
-FIGURES = 4
-"""Significant ones, of a number that is chosen: more decide nothing, and would be part of the case's name."""
 
 
 @dataclass(frozen=True)
@@ -186,75 +181,21 @@ class OptimizerSearch:
         if self.how.sampler == "grid":
             yield grid(self.space, self.how.trials)
             return
-        optuna = _optuna()
+        optuna = import_optuna()
         guided = self.how.sampler == "tpe"
         make = optuna.samplers.TPESampler if guided else optuna.samplers.RandomSampler
         # The same seed for every optimizer: where two have the same range, they try the same values.
         study = optuna.create_study(direction="maximize", sampler=make(seed=self.how.seed))
         left, batch = self.how.trials, BATCH if guided else self.how.trials
         while left > 0:
-            asked = [study.ask(_distributions(self.space)) for _ in range(min(batch, left))]
+            asked = [study.ask(distributions(self.space)) for _ in range(min(batch, left))]
             points = [
-                {name: _rounded(trial.params[name], self.space[name]) for name in self.space} for trial in asked
+                {name: rounded(trial.params[name], self.space[name]) for name in self.space} for trial in asked
             ]
             yield points
             left -= len(asked)
             for trial, params in zip(asked, points, strict=True):
                 study.tell(trial, self._told.get(variant_of(params), CHANCE))
-
-
-def grid(space: Mapping[str, Space], trials: int) -> list[dict[str, Any]]:
-    """At most so many points: every combination of the values, and of as many of each range as there is room."""
-    ranges = [name for name, each in space.items() if each.is_range]
-    fixed = math.prod(len(each.values) for each in space.values() if not each.is_range)
-    steps = max(1, math.floor((trials / fixed) ** (1 / len(ranges)) + 1e-9)) if ranges else 1
-    axes = [
-        [_rounded(v, each) for v in _evenly(each, steps)] if each.is_range else each.values
-        for each in space.values()
-    ]
-    return [dict(zip(space, values, strict=True)) for values in itertools.product(*axes)][:trials]
-
-
-def _evenly(space: Space, steps: int) -> list[float]:
-    """So many values of a range, from end to end; of one, the middle."""
-    low, high = space.low or 0.0, space.high or 0.0
-    shares = [i / (steps - 1) for i in range(steps)] if steps > 1 else [0.5]
-    if space.log:
-        return [low * (high / low) ** share for share in shares]
-    return [low + (high - low) * share for share in shares]
-
-
-def _rounded(value: Any, space: Space) -> Any:
-    if not isinstance(value, float) or not space.is_range:
-        return value
-    return min(max(float(f"{value:.{FIGURES}g}"), space.low or 0.0), space.high or 0.0)
-
-
-def _distributions(space: Mapping[str, Space]) -> dict[str, BaseDistribution]:
-    optuna = _optuna()
-    return {
-        name: optuna.distributions.FloatDistribution(each.low, each.high, log=each.log)
-        if each.is_range
-        else optuna.distributions.CategoricalDistribution(each.values)
-        for name, each in space.items()
-    }
-
-
-def _optuna() -> Any:
-    """Optuna, which not everybody who trains wants.
-
-    Raises:
-        BenchmnistError: if it is not installed; says what to do.
-    """
-    try:
-        import optuna
-    except ImportError:
-        raise BenchmnistError(
-            "tuning by random or TPE search needs optuna: python -m pip install 'benchmnist[tune]', "
-            "or use --sampler grid"
-        ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
 
 
 def _searches(suite: Suite, plan: Plan) -> list[OptimizerSearch]:

@@ -13,7 +13,9 @@ from benchmnist.runs.results import CaseResult, EpochResult, RunRecord, RunResul
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmnist.runs.results import ModelDescription, Search, Status
+    from benchmnist.runs.models import ModelDescription
+    from benchmnist.runs.results import Status
+    from benchmnist.runs.searches import Search
     from benchmnist.suites.cases import Case
 
 

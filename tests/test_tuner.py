@@ -14,8 +14,9 @@ import benchmnist
 from benchmnist.errors import BenchmnistError, SuiteError
 from benchmnist.execution.dispatch import Observer
 from benchmnist.suites.cases import Space
+from benchmnist.suites.sampling import grid
 from benchmnist.suites.schema import SearchScope, Tune
-from benchmnist.tuner import OptimizerSearch, Tuned, grid, tune
+from benchmnist.tuner import OptimizerSearch, Tuned, tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

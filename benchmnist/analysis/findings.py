@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from benchmnist.analysis.noise_floor import Floor
     from benchmnist.analysis.targets import TimeToTarget
     from benchmnist.analysis.verdicts import Verdict
-    from benchmnist.runs.results import CaseResult, ModelDescription, Search
+    from benchmnist.runs.models import ModelDescription
+    from benchmnist.runs.results import CaseResult
+    from benchmnist.runs.searches import Search
     from benchmnist.suites.cases import Group
 
 

@@ -99,8 +99,9 @@ def load_benchmarks(path: Path) -> dict[str, Benchmark]:
         why = f"not JSON ({error})" if path.stat().st_size else "empty"
         raise StoreError(f"{path} is {why}; create it with pytest SUITE --benchmark-json=FILE") from error
     except (KeyError, TypeError) as error:
+        missing = f" ({error} is missing)" if isinstance(error, KeyError) else ""
         raise StoreError(
-            f"{path} is not a pytest-benchmark file with rounds ({error} is missing); create it with "
+            f"{path} is not a pytest-benchmark file with rounds{missing}; create it with "
             "--benchmark-json, or with --benchmark-autosave --benchmark-save-data"
         ) from error
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchmnist.runs.results import Search
+    from benchmnist.runs.searches import Search
     from benchmnist.suites.cases import Space
 
 BAND = (0.25, 0.75)

@@ -13,7 +13,7 @@ from benchmnist.errors import DataError, Problem, TrialError, first_line
 from benchmnist.extensions.isolation import contained
 from benchmnist.extensions.kinds import DATASET, MODEL, OPTIMIZER, SCHEDULE, SETS, SETTINGS, Kind
 from benchmnist.preflight.describe import describe
-from benchmnist.runs.results import ModelDescription
+from benchmnist.runs.models import ModelDescription
 from benchmnist.training.precision import precision_of
 from benchmnist.training.trial import build_model, build_optimizer, build_schedule, steps_per_epoch
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from benchmnist.extensions.registry import Registry
     from benchmnist.extensions.specs import Dataset
-    from benchmnist.runs.results import Layer
+    from benchmnist.runs.models import Layer
     from benchmnist.suites.cases import Case, Component
     from benchmnist.suites.plan import Plan
     from benchmnist.training.data import Datasets

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmnist.errors import BenchmnistError, first_line
 from benchmnist.extensions.kinds import MODEL
 from benchmnist.extensions.registry import find_plugins
-from benchmnist.runs.results import Layer, ModelDescription
+from benchmnist.runs.models import Layer, ModelDescription
 from benchmnist.suites.cases import Component
 from benchmnist.suites.parameters import parameters_of
 from benchmnist.training.data import Datasets, default_data_root

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from benchmnist.extensions.registry import Registry
     from benchmnist.extensions.specs import ExecutorSpec
     from benchmnist.preflight.check import Work
-    from benchmnist.runs.results import ModelDescription
+    from benchmnist.runs.models import ModelDescription
     from benchmnist.suites.plan import Plan
 
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from benchmnist.analysis.targets import TimeToTarget
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.metrics import Metric
-    from benchmnist.runs.results import CaseResult, ModelDescription, RunResult, Search
+    from benchmnist.runs.models import ModelDescription
+    from benchmnist.runs.results import CaseResult, RunResult
+    from benchmnist.runs.searches import Search
 
 NOTHING = "–"
 

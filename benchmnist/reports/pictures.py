@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.analysis import Analysis
     from benchmnist.reports.plots import Style
-    from benchmnist.runs.results import Search
+    from benchmnist.runs.searches import Search
     from benchmnist.suites.cases import Group
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from benchmnist.suites.cases import Case, Frozen, Space
+from benchmnist.runs.models import ModelDescription
+from benchmnist.runs.searches import Search
+from benchmnist.suites.cases import Case, Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,95 +29,6 @@ Status = Literal["completed", "diverged", "failed", "crashed", "timed out", "int
 """`failed` raised an exception, `crashed` ended its process, `timed out` was stopped at its time limit."""
 
 FAILURES = frozenset({"failed", "crashed", "timed out"})
-
-
-class Layer(Frozen):
-    """A layer of a model.
-
-    Attributes:
-        name: Its name within the model, `features.0`.
-        kind: Its class, `Conv2d`.
-        settings: Its arguments, as torch prints them.
-        output_shape: Shape of its output for one image.
-        parameters: Number of its trainable parameters.
-        multiply_adds: Multiply-adds for one image.
-    """
-
-    name: str
-    kind: str
-    settings: str = ""
-    output_shape: tuple[int, ...] = ()
-    parameters: int = 0
-    multiply_adds: int = 0
-
-
-class ModelDescription(Frozen):
-    """The layers of a model, on a dataset.
-
-    Attributes:
-        dataset, model: Their labels.
-        layers: Layers in the order in which an image passes them.
-    """
-
-    dataset: str
-    model: str
-    layers: tuple[Layer, ...]
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Classes of its layers."""
-        return tuple(layer.kind for layer in self.layers)
-
-    @property
-    def parameters(self) -> int:
-        """Total number of trainable parameters."""
-        return sum(layer.parameters for layer in self.layers)
-
-    @property
-    def multiply_adds(self) -> int:
-        """Total number of multiply-adds for one image."""
-        return sum(layer.multiply_adds for layer in self.layers)
-
-
-class Attempt(Frozen):
-    """A point of a search space, with its accuracy.
-
-    Attributes:
-        params: The point.
-        accuracy: Accuracy on the validation examples after the last epoch, %, mean over the seeds; None if it
-            diverged or failed.
-    """
-
-    params: dict[str, Any]
-    accuracy: float | None = None
-
-
-class Search(Frozen):
-    """Search for the hyperparameters of an optimizer, for a model on a dataset.
-
-    Attributes:
-        dataset, model, label: Labels of the dataset, the model and the block of cases.
-        method: The tuned optimizer, with everything else that the suite varies.
-        sampler: `random`, `tpe` or `grid`.
-        space: Search space, by hyperparameter.
-        attempts: Attempts in their order.
-        run: Run whose cases are the attempts, `suite/run`.
-    """
-
-    dataset: str
-    model: str
-    label: str = ""
-    method: str
-    sampler: str
-    space: dict[str, Space]
-    attempts: tuple[Attempt, ...]
-    run: str = ""
-
-    @property
-    def best(self) -> Attempt | None:
-        """First attempt with the highest accuracy; None if all diverged or failed."""
-        there = [attempt for attempt in self.attempts if attempt.accuracy is not None]
-        return max(there, key=lambda attempt: attempt.accuracy or 0.0, default=None)
 
 
 EVALUATED_BEFORE_3 = frozenset({"test_accuracy", "test_loss"})

@@ -6,48 +6,37 @@ import copy
 import inspect
 import io
 import math
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
-from benchmnist.executors import Workplace
-from benchmnist.executors.local import LocalExecutor
 from benchmnist.extensions.kinds import OPTIMIZER
-from benchmnist.runs.results import CaseResult
 from benchmnist.testing import parameters, problem
+from benchmnist.testing.capturing import (
+    STEPS,
+    Bare,
+    build_optimizer,
+    capture_on_gpu,
+    compare_steps,
+    trained_on_gpu,
+)
 from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
-from benchmnist.training.data import default_data_root
-from benchmnist.training.engines.trace import Trace, difference
-from benchmnist.training.torch_internals import DataDependentOutputException, FakeTensorMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor
 
-    from benchmnist.training.engines.trace import Call
 
-STEPS = 60
 HARNESS = (*OPTIMIZER.harness, "capturable")
 LEAST_GAIN = 0.9995  # SGD with a learning rate of 0.001 comes to 0.98; nothing that trains comes near this
 
 
-def _build(subject: Subject, model: nn.Module, **params: Any) -> torch.optim.Optimizer:
-    """Builds the optimizer as a suite would, with these parameters over its defaults."""
-    build = subject.offer.spec.load()
-    told = {"total_steps": STEPS} if "total_steps" in inspect.signature(build).parameters else {}
-    made: torch.optim.Optimizer = build(model, **told, **{**subject.offer.spec.defaults, **params})
-    return made
-
-
 def _small(subject: Subject, **params: Any) -> torch.optim.Optimizer:
     """Builds the optimizer of a small model, with these parameters over its defaults."""
-    return _build(subject, problem.small_model(), **params)
+    return build_optimizer(subject, problem.small_model(), **params)
 
 
 def _exercise(subject: Subject, seed: int = 0, model: nn.Module | None = None) -> problem.Exercise:
@@ -55,7 +44,7 @@ def _exercise(subject: Subject, seed: int = 0, model: nn.Module | None = None) -
     return problem.Exercise(
         subject.datasets,
         model if model is not None else problem.small_model(seed),
-        lambda model: _build(subject, model),
+        lambda model: build_optimizer(subject, model),
         subject.offer.spec,
         seed,
     )
@@ -265,8 +254,8 @@ def is_elementwise_as_it_says(subject: Subject) -> None:
 
 def _updated(subject: Subject, start: list[Tensor], gradients: list[list[Tensor]], **params: Any) -> list[Tensor]:
     """Returns the parameters after a step with each of these gradients."""
-    model = _Bare(start)
-    optimizer = _build(subject, model, **params)
+    model = Bare(start)
+    optimizer = build_optimizer(subject, model, **params)
     if subject.offer.spec.has_modes:
         optimizer.train()  # type: ignore[attr-defined]
     for step in gradients:
@@ -276,124 +265,15 @@ def _updated(subject: Subject, start: list[Tensor], gradients: list[list[Tensor]
     return [p.detach() for p in model.parameters()]
 
 
-class _Bare(nn.Module):
-    """A module that has only parameters."""
-
-    def __init__(self, values: list[Tensor]) -> None:
-        super().__init__()
-        for index, value in enumerate(values):
-            self.register_parameter(f"p{index}", nn.Parameter(value.clone()))
-
-
 @check("remove `capturable=True` from the spec; or use no `.item()`, and count steps in a tensor on the device")
 def is_capturable_as_it_says(subject: Subject) -> None:
     """Does the same on the device in every step, and waits for no value: a CUDA graph can capture it."""
     if not subject.offer.spec.capturable:
         raise DoesNotApply("its spec does not say so")
     if torch.cuda.is_available():
-        _capture(subject)
+        capture_on_gpu(subject)
     for scheduled in (False, True):
-        _compare_steps(subject, scheduled=scheduled)
-
-
-def _compare_steps(subject: Subject, *, scheduled: bool) -> None:
-    """Compares everything that one step does with the next; with a schedule the learning rate is a tensor."""
-    lent = ", with its learning rate on the device" if scheduled else ""
-    try:
-        first, second = _traces(subject, scheduled=scheduled)
-    except (DataDependentOutputException, _Read) as error:
-        raise Miss(f"a step waits for a value on the device{lent} ({error})") from error
-    except RuntimeError as error:
-        if "not linked with support for cuda" in str(error):
-            raise DoesNotApply("this one can be tried only on a GPU") from error
-        raise
-    if said := difference(first, second):
-        raise Miss(f"{said}{lent}")
-
-
-def _traces(subject: Subject, *, scheduled: bool) -> tuple[list[Call], list[Call]]:
-    """Records the operations of the third and the fourth step on tensors that pretend to be on a GPU."""
-    with FakeTensorMode():
-        model = _Bare([torch.empty(6, 5, device="cuda"), torch.empty(6, device="cuda")])
-        optimizer = _build(subject, model, **_as_captured(subject))
-        traces = []
-        for _ in range(4):
-            for group in optimizer.param_groups if scheduled else ():
-                group["lr"] = torch.empty((), device="cuda")
-            for parameter in model.parameters():
-                parameter.grad = torch.empty_like(parameter)
-            with _NoReading(), _Trace(torch.device("cuda")) as trace:
-                optimizer.step()
-            traces.append(trace.calls)
-    return traces[2], traces[3]
-
-
-class _Read(Exception):  # noqa: N818 - not an error
-    """A step read a value on the device."""
-
-
-class _NoReading(TorchFunctionMode):
-    """Forbids reading a value on the device; without CUDA in torch, some ways to do so fail because of that."""
-
-    READING = frozenset(["__bool__", "__complex__", "__float__", "__index__", "__int__", "item", "tolist"])
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.__name__ in self.READING and isinstance(args[0], torch.Tensor) and args[0].is_cuda:
-            raise _Read(func.__name__)
-        return func(*args, **(kwargs or {}))
-
-
-class _Trace(Trace):
-    """Records what a step does with fake tensors."""
-
-    def run(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """See Trace. A fused update is in place, and has no result; torch has no fake of it."""
-        return None if func.__name__.startswith("_fused_") else super().run(func, args, kwargs)
-
-
-def _as_captured(subject: Subject) -> dict[str, bool]:
-    """Returns the parameters for a captured build: on CUDA one kernel, or else torch's list of them."""
-    takes = inspect.signature(subject.offer.spec.load()).parameters
-    told = {"capturable": True} if "capturable" in takes else {}
-    if "cuda" in subject.offer.spec.fused:
-        return told | {"fused": True}
-    # torch takes it by itself, but not of tensors that only pretend.
-    return told | ({"foreach": True} if "foreach" in takes else {})
-
-
-def _capture(subject: Subject) -> None:
-    """Trains it with captured steps on the GPU, and compares the result with training without them."""
-    (result,) = _trained_on_gpu(subject, "graph", schedule=problem.component("cosine"))
-    if result.engine != "graph":
-        raise Miss(result.remarks[-1])
-
-
-def _trained_on_gpu(subject: Subject, *engines: str, **settings: Any) -> list[CaseResult]:
-    """Trains it with these engines on the GPU in one worker process, so that this process does not start CUDA."""
-    spec = subject.offer.spec
-    cases = [
-        problem.CASE.model_copy(
-            update={
-                "id": f"check/{engine}",
-                "optimizer": problem.component(spec.name, **spec.defaults),
-                "engine": engine,
-                "epochs": 2,
-                **settings,
-            }
-        )
-        for engine in engines
-    ]
-    with tempfile.TemporaryDirectory(prefix="benchmnist-check-", ignore_cleanup_errors=True) as folder:
-        workplace = Workplace("cuda", default_data_root(), Path(folder), checkpoints=False)
-        with LocalExecutor(workplace) as executor:
-            results = [step for _, step in executor.execute(iter(cases)) if isinstance(step, CaseResult)]
-    for result in results:
-        if result.failed:
-            why = (result.error or "").strip().rpartition("\n")[2]
-            if "cannot be used" in why:  # another process has it, and this may be one (EXCLUSIVE_PROCESS)
-                raise DoesNotApply(why)
-            raise Miss(why)
-    return results
+        compare_steps(subject, scheduled=scheduled)
 
 
 @check("name in `fused` only the types of device on which `build` takes `fused=True` and computes the same by it")
@@ -410,7 +290,7 @@ def is_fused_as_it_says(subject: Subject) -> None:
         if device == "cuda":
             one, other = (
                 [epoch.train_loss for epoch in result.trials[0].epochs]
-                for result in _trained_on_gpu(subject, "resident", "dataloader")  # only the first is told to fuse
+                for result in trained_on_gpu(subject, "resident", "dataloader")  # only the first is told to fuse
             )
             if not all(map(partial(math.isclose, rel_tol=1e-3), one, other)):
                 raise Miss(f"on cuda it trains to the losses {other} as it is, and fused to {one}")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from made_up import made_up_run, seeds_result
 
 from benchmnist.analysis.analysis import Analysis
 from benchmnist.analysis.findings import Finding
-from benchmnist.runs.results import Attempt, CaseResult, Layer, ModelDescription, Search
+from benchmnist.runs.models import Layer, ModelDescription
+from benchmnist.runs.searches import Attempt, Search
 from benchmnist.suites.cases import Space
+
+if TYPE_CHECKING:
+    from benchmnist.runs.results import CaseResult
 
 SPREAD = (0.0, 0.1, -0.1, 0.05, -0.05)
 OTHER = SPREAD[::-1]

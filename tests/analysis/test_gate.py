@@ -190,9 +190,9 @@ def test_the_command_says_it_in_a_table_and_by_its_exit_code(
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (None, "no such file; create it with pytest SUITE --benchmark-json="),
-        ("{", "cannot read"),
-        ("[]", "is not a pytest-benchmark file with its rounds"),
+        (None, "does not exist; create it with pytest SUITE --benchmark-json="),
+        ("{", "is not JSON"),
+        ("[]", "is not a pytest-benchmark file with rounds; create it"),
         ({"machine_info": {}, "benchmarks": [{"fullname": "x", "stats": {}}]}, "('data' is missing)"),
     ],
 )

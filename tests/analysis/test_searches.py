@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmnist.analysis.searches import at_the_edge, best_so_far, expected_best, share_near_best
-from benchmnist.runs.results import Attempt, Search
+from benchmnist.runs.searches import Attempt, Search
 from benchmnist.suites.cases import Space
 
 

@@ -207,7 +207,9 @@ def test_trials_side_by_side_are_timed_and_marked() -> None:
         assert sorted(map(tuple, told["rounds"])) == [(seed, epoch) for seed in (0, 1) for epoch in (1, 2, 3)]
     said = session("suite.toml", "--benchmnist-jobs=2", code=2)
     assert "the executor inline trains one trial at a time, not 2" in said
-    assert "--benchmnist-jobs: must be a whole number, not" in session("suite.toml", "--benchmnist-jobs=many", code=2)
+    assert "--benchmnist-jobs: must be a whole number, not" in session(
+        "suite.toml", "--benchmnist-jobs=many", code=2
+    )
 
 
 @pytest.mark.parametrize("flags", [("-n", "2"), ("-n", "1", "--dist", "loadfile")])

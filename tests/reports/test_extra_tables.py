@@ -17,7 +17,8 @@ from benchmnist.reports.markdown import part_of_report, report
 from benchmnist.reports.pictures import pictures
 from benchmnist.reports.plots import Plots
 from benchmnist.reports.tables import ComparisonTable, cells, legend
-from benchmnist.runs.results import Attempt, Layer, ModelDescription, Search
+from benchmnist.runs.models import Layer, ModelDescription
+from benchmnist.runs.searches import Attempt, Search
 from benchmnist.suites.cases import Space
 
 if TYPE_CHECKING:
