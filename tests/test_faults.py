@@ -116,10 +116,10 @@ def test_killed_at_every_so_maniest_write(folder: Path, undisturbed: object, eve
     number, code = 0, -signal.SIGKILL
     while code != 0:
         number += every
-        place = fresh(folder / str(number))
-        code = code_of(train_until_the, number, place)
+        faulty = fresh(folder / str(number))
+        code = code_of(train_until_the, number, faulty)
         assert code in (0, -signal.SIGKILL)
-        finish(place, undisturbed)
+        finish(faulty, undisturbed)
     assert number > 20
 
 

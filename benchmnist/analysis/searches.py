@@ -74,11 +74,15 @@ def at_the_edge(search: Search) -> Iterator[str]:
         return
     for name, space in search.space.items():
         value = best.params.get(name)
-        if space.is_range and isinstance(value, (int, float)) and not EDGE < _place(space, value) < 1 - EDGE:
+        if (
+            space.is_range
+            and isinstance(value, (int, float))
+            and not EDGE < _share_of_range(space, value) < 1 - EDGE
+        ):
             yield f"{name} = {value:.3g}, range {space.low:g} to {space.high:g}"
 
 
-def _place(space: Space, value: float) -> float:
+def _share_of_range(space: Space, value: float) -> float:
     """Returns the position of a value in its range, from 0 to 1."""
     scale = math.log if space.log else float
     low, high = scale(space.low or 0.0), scale(space.high or 0.0)

@@ -95,8 +95,8 @@ def prune(
     seen: dict[str, int] = {}
     going = []
     for run in stored_runs(out):
-        place = seen[run.suite] = seen.get(run.suite, 0) + 1
-        if run.status == "running" or (keep is not None and place <= keep):
+        rank = seen[run.suite] = seen.get(run.suite, 0) + 1
+        if run.status == "running" or (keep is not None and rank <= keep):
             continue
         if older_than is not None and (run.started is None or datetime.fromisoformat(run.started) > since):
             continue

@@ -148,15 +148,15 @@ class _Queue:
 
     def __init__(self) -> None:
         self.heap: list[tuple[int, float, int, _Ledger, Case]] = []
-        self.places = 0
+        self.added = 0
 
     def __bool__(self) -> bool:
         return bool(self.heap)
 
     def add(self, ledger: _Ledger, task: Case, seconds: float, turn: int) -> None:
         """Adds a task; tasks with an earlier turn are taken first."""
-        heapq.heappush(self.heap, (turn, -seconds, self.places, ledger, task))
-        self.places += 1
+        heapq.heappush(self.heap, (turn, -seconds, self.added, ledger, task))
+        self.added += 1
 
     def take(self) -> tuple[_Ledger, Case]:
         *_, ledger, task = heapq.heappop(self.heap)

@@ -150,7 +150,7 @@ class CaseTraining:
             epochs.close()
             raise
         assert result is not None  # noqa: S101 - there are no more epochs
-        given_up = [place for place, epoch in enumerate(ran[:-1], 1) if epoch.result is None]
+        given_up = [number for number, epoch in enumerate(ran[:-1], 1) if epoch.result is None]
         last = ran[given_up[-1] if given_up else 0 :]
         if given_up:  # the case was begun anew: the rounds before do not count
             benchmark_api.keep_rounds(benchmark, [epoch.seconds for epoch in last if epoch.result is not None])

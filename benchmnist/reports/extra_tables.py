@@ -277,8 +277,8 @@ def rich_sheet(sheet: Sheet) -> RenderableType:
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for place, head in enumerate(sheet.heads):
-        words = place < sheet.words
+    for index, head in enumerate(sheet.heads):
+        words = index < sheet.words
         table.add_column(head, justify="left" if words else "right", no_wrap=not words, overflow="fold")
     for row in sheet.rows:
         table.add_row(*map(Text, row))

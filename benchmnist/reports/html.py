@@ -61,7 +61,7 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) ->
     for result in run.cases:
         curve = Curve(result.case.method, result, styles[result.case.method])
         groups.setdefault(group_title(result.case.group), []).append(curve)
-    places = {result.id: index for index, result in enumerate(run.cases)}
+    row_indices = {result.id: index for index, result in enumerate(run.cases)}
     ran_with = environments(run.cases)
     return page(
         "report.html",
@@ -89,7 +89,7 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) ->
             for index, s in enumerate(summaries)
         ],
         findings=[
-            {"text": each.text, "cases": [(case, f"row-{places[case]}") for case in each.cases]}
+            {"text": each.text, "cases": [(case, f"row-{row_indices[case]}") for case in each.cases]}
             for each in analysis.findings
         ],
         sheets=[sheet for make in SHEETS.values() if (sheet := make(analysis)) is not None],
@@ -107,7 +107,7 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) ->
             }
             for index, s in enumerate(summaries)
         ],
-        waiting=[case.id for case in run.record.plan if case.id not in places],
+        waiting=[case.id for case in run.record.plan if case.id not in row_indices],
         environments=[
             {"cases": [r.id for r in results] if len(ran_with) > 1 else [], "facts": facts}
             for facts, results in ran_with

@@ -178,8 +178,8 @@ def _error_axis(axes: Axes, lowest: float, highest: float) -> None:
     def forward(accuracy: Any) -> Any:
         return -((100.1 - accuracy).clip(1e-3) ** 0.25)
 
-    def inverse(place: Any) -> Any:
-        return 100.1 - (-place) ** 4
+    def inverse(y: Any) -> Any:
+        return 100.1 - (-y) ** 4
 
     axes.set_yscale("function", functions=(forward, inverse))
     ticks = [t for t in (0, 20, 40, 60, 70, 80, 85, 90, 95, 97, 98, 99, 99.5, 100) if t <= highest + 1]

@@ -15,7 +15,7 @@ class Assignment:
     """One value of a suite that is overridden.
 
     Attributes:
-        path: Its place in the TOML, `("optimizers", "adam", "lr")`; `("cases", "0", "epochs")` is in the first of
+        path: Its path in the TOML, `("optimizers", "adam", "lr")`; `("cases", "0", "epochs")` is in the first of
             [[cases]].
         value: The value.
     """
@@ -82,7 +82,7 @@ def assign(raw: dict[str, Any], assignment: Assignment) -> TomlPath:
 
 
 def _step(at: Any, part: str, path: list[str | int]) -> str | int:
-    """The key, or the place in a list, that a part of a path leads to from `at`."""
+    """The key, or the index in a list, that a part of a path leads to from `at`."""
     here = ".".join(map(str, path))
     if isinstance(at, dict):
         return part

@@ -180,8 +180,8 @@ class _Reader:
         except ValidationError as error:
             wrong = error.errors(include_url=False)
         for mistake in wrong:  # "[key]": the mistake is in the key itself
-            place = (*path, *(part for part in mistake["loc"] if part != "[key]"))
-            self.report(explain(mistake, model, place), *place)
+            where = (*path, *(part for part in mistake["loc"] if part != "[key]"))
+            self.report(explain(mistake, model, where), *where)
         if is_list_of_tables(raw) and isinstance(raw, list):
             return self.read(model, raw[0], *path)
         if not isinstance(raw, dict):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 TomlPath = tuple[str | int, ...]
-"""The keys and places that lead to a value, `("cases", 0, "epochs")`."""
+"""The keys and indices that lead to a value, `("cases", 0, "epochs")`."""
 
 
 def problem_at(

@@ -31,10 +31,10 @@ def find_slip(text: str, error: tomllib.TOMLDecodeError) -> Slip:
         error: What tomllib raised.
     """
     said = re.sub(r" \(at (?:line \d+, column \d+|end of document)\)$", "", str(error))
-    place = re.search(r"\(at line (\d+), column (\d+)\)$", str(error))
+    position = re.search(r"\(at line (\d+), column (\d+)\)$", str(error))
     lines = text.split("\n")
     last = max((n for n, line in enumerate(lines, 1) if line.strip()), default=1)
-    at, column = (int(place[1]), int(place[2])) if place else (last, len(lines[last - 1]) + 1)
+    at, column = (int(position[1]), int(position[2])) if position else (last, len(lines[last - 1]) + 1)
     at, column = (at, column) if at <= len(lines) else (last, len(lines[last - 1]) + 1)
     begun = _statement_at(lines, at)
     if begun is None:  # each statement is TOML, but not all of them together

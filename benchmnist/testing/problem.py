@@ -88,8 +88,8 @@ class Exercise:
         return [self._step() for _ in range(steps)]
 
     def _step(self) -> float:
-        epoch, place = divmod(self.steps * BATCH, len(self.images))
-        chosen = epoch_order(len(self.images), self.seed, epoch)[place : place + BATCH]
+        epoch, start = divmod(self.steps * BATCH, len(self.images))
+        chosen = epoch_order(len(self.images), self.seed, epoch)[start : start + BATCH]
         torch.manual_seed(seed_for("noise", self.seed, self.steps))
         self.steps += 1
         return self.trial.step(self.images[chosen], self.labels[chosen]).item()

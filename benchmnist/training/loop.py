@@ -94,10 +94,10 @@ class Epoch:
         result: Once the generator that yielded it has been resumed: what came of it.
     """
 
-    def __init__(self, training: _Training, place: int, *, trains: bool) -> None:
-        self.seed, self.number = training.trial.seeds[place], training.number
+    def __init__(self, training: _Training, index: int, *, trains: bool) -> None:
+        self.seed, self.number = training.trial.seeds[index], training.number
         self.result: EpochResult | None = None
-        self._training, self._place, self._trains = training, place, trains
+        self._training, self._index, self._trains = training, index, trains
 
     @property
     def seconds(self) -> float:
@@ -111,7 +111,7 @@ class Epoch:
 
     def losses(self) -> Tensor:
         """The loss of each step, [steps]; see _Training."""
-        return self._training.losses()[self._place]
+        return self._training.losses()[self._index]
 
 
 def train_case(setting: Setting, keep: Keep | None = None) -> Generator[Epoch, None, CaseResult]:
@@ -225,10 +225,10 @@ def train_trial(
             learning_rate = trial.learning_rate
             training = _Training(setting, way, trial, number, clock)
             before = reference() if reference else 0.0
-            alive = [place for place, seed in enumerate(seeds) if statuses[seed] != "diverged"]
-            for place in alive:
-                seed = seeds[place]
-                epoch = Epoch(training, place, trains=place == alive[0])
+            alive = [index for index, seed in enumerate(seeds) if statuses[seed] != "diverged"]
+            for index in alive:
+                seed = seeds[index]
+                epoch = Epoch(training, index, trains=index == alive[0])
                 yield epoch
 
                 after = reference() if reference else 0.0
@@ -243,7 +243,7 @@ def train_trial(
                 )
                 if losses.isfinite().all():
                     with not_exiting():
-                        metrics = evaluate(trial.alone(place), test_images, test_labels, case)
+                        metrics = evaluate(trial.alone(index), test_images, test_labels, case)
                     result = result.model_copy(update={"metrics": metrics})
                 else:
                     statuses[seed] = "diverged"
@@ -251,10 +251,10 @@ def train_trial(
                 epoch.result = result
             if all(status == "diverged" for status in statuses.values()):
                 break
-        for place, seed in enumerate(seeds):
+        for index, seed in enumerate(seeds):
             if keep is not None:
                 with not_exiting():
-                    weights = trial.alone(place).model.state_dict()
+                    weights = trial.alone(index).model.state_dict()
                 checkpoints[seed] = keep(seed, weights)
             statuses[seed] = "diverged" if statuses[seed] == "diverged" else "completed"
     except CaptureError:

@@ -81,8 +81,8 @@ class Trial:
         """Of the model that a step calls, with their paths."""
         return [*self.model.named_modules()]
 
-    def alone(self, place: int) -> Trial:  # noqa: ARG002 - there is only one
-        """The trial of the seed at that place, to be tested or saved."""
+    def alone(self, index: int) -> Trial:  # noqa: ARG002 - there is only one
+        """The trial of the seed at that index, to be tested or saved."""
         return self
 
     def order(self, size: int, epoch: int) -> Tensor:

@@ -46,11 +46,11 @@ class Simulated:
 
     def execute(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, Epoch | CaseResult]]:
         running: list[tuple[float, int, Case]] = []
-        places = itertools.count()
+        turns = itertools.count()
         while True:
             while len(running) < self.slots and (task := next(tasks, None)) is not None:
                 self.begun.append(task.id)
-                heapq.heappush(running, (self.now + self.seconds[task.id, task.seeds[0]], next(places), task))
+                heapq.heappush(running, (self.now + self.seconds[task.id, task.seeds[0]], next(turns), task))
             if not running:
                 return
             self.now, _, task = heapq.heappop(running)

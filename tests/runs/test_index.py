@@ -118,12 +118,12 @@ def test_cases_that_change_names_keep_their_weights(write_suite: Callable[..., P
 
     first = run(0.1, 0.2)
     kept = {name: first.path.parent / f"kept-{name}" for name in "ab"}
-    for name, place in kept.items():
-        shutil.copyfile(first.path / str(first[f"mnist/logistic/{name}"].trials[0].checkpoint), place)
+    for name, path in kept.items():
+        shutil.copyfile(first.path / str(first[f"mnist/logistic/{name}"].trials[0].checkpoint), path)
     changed = run(0.3, 0.1, **({"resume": first.path} if how == "resume" else {"reuse": True}))
     weights = [changed.path / str(case.trials[0].checkpoint) for case in changed.cases]
     assert weights[1].read_bytes() == kept["a"].read_bytes()
-    assert weights[0].read_bytes() not in [place.read_bytes() for place in kept.values()]
+    assert weights[0].read_bytes() not in [path.read_bytes() for path in kept.values()]
     assert changed["mnist/logistic/b"].trials[0].epochs == first["mnist/logistic/a"].trials[0].epochs
 
 

@@ -160,16 +160,16 @@ def test_a_result_that_is_cut_short_is_noticed(copy_of_a_run: Path, length: int)
 
 
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
-def test_a_byte_that_is_another_is_noticed(copy_of_a_run: Path, place: int, change: int) -> None:
-    other = bytes([WHOLE[place] ^ change])
-    damaged(copy_of_a_run, WHOLE[:place] + other + WHOLE[place + 1 :])
+def test_a_byte_that_is_another_is_noticed(copy_of_a_run: Path, index: int, change: int) -> None:
+    other = bytes([WHOLE[index] ^ change])
+    damaged(copy_of_a_run, WHOLE[:index] + other + WHOLE[index + 1 :])
 
 
 @pytest.mark.faults
 def test_every_byte_that_is_missing_or_another_is_noticed(copy_of_a_run: Path) -> None:
-    for place in range(len(WHOLE)):
-        damaged(copy_of_a_run, WHOLE[:place])
-        damaged(copy_of_a_run, WHOLE[:place] + bytes([WHOLE[place] ^ 1]) + WHOLE[place + 1 :])
+    for index in range(len(WHOLE)):
+        damaged(copy_of_a_run, WHOLE[:index])
+        damaged(copy_of_a_run, WHOLE[:index] + bytes([WHOLE[index] ^ 1]) + WHOLE[index + 1 :])
 
 
 def test_a_folder_in_which_nobody_can_write(tmp_path: Path) -> None:

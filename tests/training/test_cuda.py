@@ -543,9 +543,9 @@ def test_what_is_done_outside_is_waited_for_and_waits(card: Card) -> None:
 @REAL_GPU
 def test_where_cards_differ_cuda_says_which_one_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """NVML numbers them by their place, and CUDA by their speed."""
-    by_place = (Gpu(0, "GPU-0", "a display", driver="580.65.06"), Gpu(1, "GPU-1", "NVIDIA Stand-in 100"))
+    by_bus = (Gpu(0, "GPU-0", "a display", driver="580.65.06"), Gpu(1, "GPU-1", "NVIDIA Stand-in 100"))
     with standin(devices=2):
-        monkeypatch.setattr(environment, "gpus", lambda: by_place)
+        monkeypatch.setattr(environment, "gpus", lambda: by_bus)
         seen = result_of(make_case(), "cuda")
     assert (seen.environment["device_name"], seen.environment["driver"]) == ("NVIDIA Stand-in 100", "580.65.06")
 

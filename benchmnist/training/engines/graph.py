@@ -103,7 +103,7 @@ class _Recording:
         whole, rest = divmod(order.shape[-1], engine.batch_size)
         self.sizes = [engine.batch_size] * whole + [rest] * (rest > 0)
         self.order = torch.empty_like(order, device=device)
-        self.places = torch.arange(engine.batch_size, device=device)
+        self.offsets = torch.arange(engine.batch_size, device=device)
         self.step = torch.zeros(1, dtype=torch.int64, device=device)
         self.losses = torch.zeros(*order.shape[:-1], len(self.sizes), device=device)
         self.rates = _Rates(trial, device)
@@ -213,7 +213,7 @@ class _Recording:
 
     def _step(self, size: int) -> None:
         """Makes a step; this is what is captured: nothing in it depends on the host."""
-        chosen = self.order.index_select(-1, self.places[:size] + self.step * self.engine.batch_size)
+        chosen = self.order.index_select(-1, self.offsets[:size] + self.step * self.engine.batch_size)
         loss = self.trial.step(*self.engine.fetch(chosen), moves_schedule=False)
         self.losses.index_copy_(-1, self.step, loss.float().unsqueeze(-1))
         self.step.add_(1)

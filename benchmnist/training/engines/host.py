@@ -24,9 +24,9 @@ from benchmnist.training.torch_internals import hooks_of, writes_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    Place = tuple[str, str, str]
+    Key = tuple[str, str, str]
     """Whose something is, its name, and where it is."""
-    Parts = Callable[[], Iterator[tuple[Place, object]]]
+    Parts = Callable[[], Iterator[tuple[Key, object]]]
 
 BY_WHICH = (ModuleType, type, CodeType, FrameType)
 """Types whose objects are compared by identity: they do not change, or refer to too much to be compared."""
@@ -62,15 +62,15 @@ class Host:
         self.apart = {"params", "lr"} if lent else {"params"}
         self.kept: dict[int, object] = {}  # alive, so that nothing else comes to lie where it lies
         self.all_at_once: dict[Parts, bytes] = {}
-        self.by_place: dict[Place, bytes] = {}
-        self.places: dict[Parts, set[Place]] = {}
+        self.by_key: dict[Key, bytes] = {}
+        self.keys: dict[Parts, set[Key]] = {}
 
     def remember(self) -> None:
         """Remembers all as it is now."""
         self.kept = {}
-        self.by_place = {place: self._value(value, self.kept) for place, value in self._all()}
+        self.by_key = {key: self._value(value, self.kept) for key, value in self._all()}
         for parts in (self._optimizer, self._all):
-            self.places[parts] = {place for place, _ in parts()}
+            self.keys[parts] = {key for key, _ in parts()}
             self.all_at_once[parts] = self._value([*parts()], self.kept)
 
     def moved(self) -> str:
@@ -98,34 +98,34 @@ class Host:
     def _require(self, parts: Parts, who: str = "") -> None:
         if moved := self._moved(parts):
             whose = moved[0][0]
-            named = _named(place for place in moved if place[0] == whose)
+            named = _named(key for key in moved if key[0] == whose)
             raise CaptureError(f"{who or whose} changes {named} from step to step, which a graph cannot see")
 
-    def _moved(self, parts: Parts) -> list[Place]:
+    def _moved(self, parts: Parts) -> list[Key]:
         """What has become another. All of it is looked at as one value first, which takes half the time."""
         if parts in self.all_at_once and self._value([*parts()], {}) == self.all_at_once[parts]:
             return []
-        now = {place: self._value(value, {}) for place, value in parts()}
-        both = [*now, *(place for place in self.by_place if place in self.places[parts] - now.keys())]
-        return [place for place in both if self.by_place.get(place) != now.get(place)]
+        now = {key: self._value(value, {}) for key, value in parts()}
+        both = [*now, *(key for key in self.by_key if key in self.keys[parts] - now.keys())]
+        return [key for key in both if self.by_key.get(key) != now.get(key)]
 
-    def _all(self) -> Iterator[tuple[Place, object]]:
+    def _all(self) -> Iterator[tuple[Key, object]]:
         for path, module in self.modules.items():
             yield from _entries(MODEL, path, _attributes(module))
         yield from self._optimizer()
         states = {} if self.optimizer is None else self.optimizer.state
-        for place, state in enumerate(states.values()):
+        for index, state in enumerate(states.values()):
             entries = state if isinstance(state, dict) else {"state": state}
-            yield from _entries(OPTIMIZER, f"state {place}", entries)
+            yield from _entries(OPTIMIZER, f"state {index}", entries)
 
-    def _optimizer(self) -> Iterator[tuple[Place, object]]:
+    def _optimizer(self) -> Iterator[tuple[Key, object]]:
         if self.optimizer is None:
             return
         yield from _entries(OPTIMIZER, "", _attributes(self.optimizer), without=("state", "param_groups"))
-        for place, group in enumerate(self.optimizer.param_groups):
-            yield (OPTIMIZER, "param_groups", str(place)), _Itself(group)
-            yield (OPTIMIZER, "requires_grad", str(place)), [p.requires_grad for p in group["params"]]
-            yield from _entries(OPTIMIZER, str(place), group, without=self.apart)
+        for index, group in enumerate(self.optimizer.param_groups):
+            yield (OPTIMIZER, "param_groups", str(index)), _Itself(group)
+            yield (OPTIMIZER, "requires_grad", str(index)), [p.requires_grad for p in group["params"]]
+            yield from _entries(OPTIMIZER, str(index), group, without=self.apart)
 
     def random_numbers(self) -> bytes:
         """The state of the host's generators; where it is the device too, torch's may move."""
@@ -174,13 +174,13 @@ def without_entropy() -> Iterator[None]:
         raise CaptureError("a step draws random numbers from the operating system, which a graph cannot do")
 
 
-def _named(places: Iterable[Place]) -> str:
-    return " and ".join(sorted({name for _, name, _ in places}))
+def _named(keys: Iterable[Key]) -> str:
+    return " and ".join(sorted({name for _, name, _ in keys}))
 
 
 def _entries(
     whose: str, where: str, entries: Mapping[str, object], without: Collection[str] = ()
-) -> Iterator[tuple[Place, object]]:
+) -> Iterator[tuple[Key, object]]:
     for name, value in entries.items():
         hooks_of_nobody = isinstance(value, dict) and not value
         if name not in without and not hooks_of_nobody:

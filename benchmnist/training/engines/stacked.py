@@ -109,16 +109,16 @@ class Stack(Trial):
         self.mapped.train()
         super().train()
 
-    def alone(self, place: int) -> Trial:
+    def alone(self, index: int) -> Trial:
         """The trial of one seed: the weights are copied, and the random numbers go on as they do for it alone."""
         self.eval()  # some optimizers hold other weights for testing
-        self.noise.lend(place)
+        self.noise.lend(index)
         with torch.no_grad():
             for name, parameter in self.one.named_parameters():
-                parameter.copy_(self.parameters[name][place])
+                parameter.copy_(self.parameters[name][index])
             for name, buffer in self.one.named_buffers():
-                buffer.copy_(self.buffers[name][place])
-        return Trial(self.one, self.optimizer, self.spec, seed=self.seeds[place], task=self.task)
+                buffer.copy_(self.buffers[name][index])
+        return Trial(self.one, self.optimizer, self.spec, seed=self.seeds[index], task=self.task)
 
 
 def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.device, *, how: Build) -> Stack:
@@ -152,9 +152,9 @@ def _require_own_memory(model: nn.Module) -> None:
     Raises:
         TrialError: if two of them share their memory.
     """
-    places: dict[int, str] = {}
+    owners: dict[int, str] = {}
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        other = places.setdefault(tensor.untyped_storage().data_ptr(), name) if tensor.numel() else name
+        other = owners.setdefault(tensor.untyped_storage().data_ptr(), name) if tensor.numel() else name
         if other != name:
             raise TrialError(f"{other} and {name} of the model share their memory")
 
@@ -241,13 +241,13 @@ class _Noise:
             torch.manual_seed(seed)
             state.copy_(torch.get_rng_state())
 
-    def lend(self, place: int) -> None:
+    def lend(self, index: int) -> None:
         """Has the default generator go on as the stream of one seed would."""
         if self.generators:
             default = torch.cuda.default_generators[self.device.index or 0]
-            default.set_state(self.generators[place].get_state())
+            default.set_state(self.generators[index].get_state())
         elif self.states:
-            torch.set_rng_state(self.states[place])
+            torch.set_rng_state(self.states[index])
 
     def dropped(self, shape: Sequence[int], like: Tensor, p: float) -> Tensor:
         """Draws what each seed's dropout multiplies by, [seeds, *shape], as nn.Dropout draws it."""
@@ -267,10 +267,10 @@ class _Noise:
                 default.graphsafe_set_state(own)
             return torch.stack(drawn)
         drawn = []
-        for place, state in enumerate(self.states):
+        for index, state in enumerate(self.states):
             torch.set_rng_state(state)
             drawn.append(draw())
-            self.states[place].copy_(torch.get_rng_state())
+            self.states[index].copy_(torch.get_rng_state())
         return torch.stack(drawn)
 
 
