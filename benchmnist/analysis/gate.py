@@ -45,7 +45,7 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """The verdict on one case.
 
     Attributes:
@@ -142,10 +142,10 @@ def _machine(info: Mapping[str, Any], benchmark: Mapping[str, Any]) -> dict[str,
     }
 
 
-def judge(
+def compare_benchmarks(
     baseline: Mapping[str, Benchmark], current: Mapping[str, Benchmark], *, threshold: float = 0.15
-) -> list[Verdict]:
-    """Judges each case of either file, in the order of the baseline.
+) -> list[GateVerdict]:
+    """Compares each case of either file, in the order of the baseline.
 
     Rounds are in units of the reference work beside them, if both files have it, so that the change of the machine
     cancels and the change of the code remains. A case is slower if the interval of its ratio of medians is wholly
@@ -156,15 +156,15 @@ def judge(
     verdicts = []
     for name in {**baseline, **current}:
         if name not in current:
-            verdicts.append(Verdict(name, "not comparable", "only in the baseline"))
+            verdicts.append(GateVerdict(name, "not comparable", "only in the baseline"))
         elif name not in baseline:
-            verdicts.append(Verdict(name, "not comparable", "only in the current file"))
+            verdicts.append(GateVerdict(name, "not comparable", "only in the current file"))
         else:
-            verdicts.append(_judge(baseline[name], current[name], threshold))
+            verdicts.append(_compare(baseline[name], current[name], threshold))
     return verdicts
 
 
-def _judge(baseline: Benchmark, current: Benchmark, threshold: float) -> Verdict:
+def _compare(baseline: Benchmark, current: Benchmark, threshold: float) -> GateVerdict:
     differences = [
         f"{key} was {baseline.machine.get(key)}, is now {current.machine.get(key)}"
         for key in {**baseline.machine, **current.machine}
@@ -180,7 +180,7 @@ def _judge(baseline: Benchmark, current: Benchmark, threshold: float) -> Verdict
     if not differences and min(len(before), len(after)) < LEAST_ROUNDS:
         differences = [f"{len(before)} and {len(after)} rounds; at least {LEAST_ROUNDS} are needed"]
     if differences:
-        return Verdict(baseline.name, "not comparable", "; ".join(differences), *medians, advice=advice)
+        return GateVerdict(baseline.name, "not comparable", "; ".join(differences), *medians, advice=advice)
     low, high, p = _ratio_interval(before, after)
     significant = p < 1 - CONFIDENCE
     word: Word = "no change"
@@ -189,7 +189,7 @@ def _judge(baseline: Benchmark, current: Benchmark, threshold: float) -> Verdict
     elif significant and high < 1 / (1 + threshold):
         word = "faster"
     ratio = statistics.median(after) / statistics.median(before)
-    return Verdict(baseline.name, word, "", *medians, ratio, low, high, p, advice)
+    return GateVerdict(baseline.name, word, "", *medians, ratio, low, high, p, advice)
 
 
 def _ratio_interval(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float]:
@@ -236,7 +236,7 @@ def _advice(which: str, rounds: Sequence[float]) -> list[str]:
     return advice
 
 
-def exit_code(verdicts: Sequence[Verdict]) -> int:
+def exit_code(verdicts: Sequence[GateVerdict]) -> int:
     """Returns 1 if a case is slower; else 3 if one that is not new is not comparable; else 0."""
     words = {v.word for v in verdicts if v.reason != "only in the current file"}
     return 1 if "slower" in words else 3 if "not comparable" in words or not verdicts else 0

@@ -27,11 +27,11 @@ def command(baseline: Path, current: Path, *, threshold: float, markdown: bool) 
     Both are JSON files of pytest-benchmark (--benchmark-json). Exit codes: 0, no case is slower; 1, a case is
     slower; 3, no case is slower but some cannot be compared, such as timings from different machines.
     """
-    from benchmnist.analysis.gate import exit_code, judge, load_benchmarks
+    from benchmnist.analysis.gate import compare_benchmarks, exit_code, load_benchmarks
     from benchmnist.cli.console import results_console
     from benchmnist.reports.gate import markdown_summary, rich_verdicts
 
-    verdicts = judge(load_benchmarks(baseline), load_benchmarks(current), threshold=threshold)
+    verdicts = compare_benchmarks(load_benchmarks(baseline), load_benchmarks(current), threshold=threshold)
     if markdown:
         click.echo(markdown_summary(verdicts, threshold), nl=False)
     else:

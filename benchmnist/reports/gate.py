@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from benchmnist.analysis.gate import Verdict
+    from benchmnist.analysis.gate import GateVerdict
 
 STYLES = {"slower": "bold red", "faster": "bold green", "not comparable": "yellow", "no change": ""}
 SIGNS = {"slower": "🔴", "faster": "🟢", "not comparable": "⚪", "no change": "⚫"}
 
 
-def _row(verdict: Verdict) -> list[str]:
+def _row(verdict: GateVerdict) -> list[str]:
     """Returns case, baseline, current, ratio and interval."""
 
     def seconds(value: float | None) -> str:
@@ -37,7 +37,7 @@ def _row(verdict: Verdict) -> list[str]:
     ]
 
 
-def _notes(verdicts: Sequence[Verdict]) -> list[str]:
+def _notes(verdicts: Sequence[GateVerdict]) -> list[str]:
     """Returns the reasons why cases are not comparable, and the advice on their rounds."""
     notes = []
     for verdict in verdicts:
@@ -46,13 +46,13 @@ def _notes(verdicts: Sequence[Verdict]) -> list[str]:
     return notes
 
 
-def _summary(verdicts: Sequence[Verdict]) -> str:
+def _summary(verdicts: Sequence[GateVerdict]) -> str:
     """Returns `1 slower, 2 no change`."""
     counts: Counter[str] = Counter(verdict.word for verdict in verdicts)
     return ", ".join(f"{counts[word]} {word}" for word in STYLES if counts[word]) or "nothing to compare"
 
 
-def rich_verdicts(verdicts: Sequence[Verdict]) -> RenderableType:
+def rich_verdicts(verdicts: Sequence[GateVerdict]) -> RenderableType:
     """Renders the verdicts for a terminal, with notes."""
     from rich.console import Group
     from rich.table import Table
@@ -69,7 +69,7 @@ def rich_verdicts(verdicts: Sequence[Verdict]) -> RenderableType:
     return Group(table, *notes, Text(_summary(verdicts), style="bold"))
 
 
-def markdown_summary(verdicts: Sequence[Verdict], threshold: float) -> str:
+def markdown_summary(verdicts: Sequence[GateVerdict], threshold: float) -> str:
     """Renders a summary for a pull request."""
     rows = [
         [*map(escape_markdown, _row(verdict)), f"{SIGNS[verdict.word]} {verdict.word}"] for verdict in verdicts

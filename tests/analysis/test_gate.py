@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from benchmnist.analysis.gate import Benchmark, Verdict, exit_code, judge, load_benchmarks
+from benchmnist.analysis.gate import Benchmark, GateVerdict, compare_benchmarks, exit_code, load_benchmarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +28,11 @@ def rounds(
     return tuple((seconds * (1 + noise * rng.gamma(1.5, 1.0, count))).tolist())
 
 
-def verdict(before: tuple[float, ...], after: tuple[float, ...], **options: Any) -> Verdict:
+def verdict(before: tuple[float, ...], after: tuple[float, ...], **options: Any) -> GateVerdict:
     machine = options.pop("machine", MACHINE)
-    (one,) = judge({"x": Benchmark("x", before, MACHINE)}, {"x": Benchmark("x", after, machine)}, **options)
+    (one,) = compare_benchmarks(
+        {"x": Benchmark("x", before, MACHINE)}, {"x": Benchmark("x", after, machine)}, **options
+    )
     return one
 
 
@@ -62,7 +64,7 @@ def test_a_busy_machine_is_no_slow_down_of_the_code() -> None:
         )
 
     def word(before: Benchmark, after: Benchmark) -> str:
-        return judge({"x": before}, {"x": after})[0].word
+        return compare_benchmarks({"x": before}, {"x": after})[0].word
 
     for _ in range(10):
         assert word(measured(1, 1), measured(2, 1)) == "no change"
@@ -115,7 +117,7 @@ def test_too_few_rounds_are_not_judged() -> None:
 
 def test_cases_of_only_one_file() -> None:
     x = Benchmark("x", (1.0,) * 9, MACHINE)
-    gone, new = judge({"old": x}, {"new": x})
+    gone, new = compare_benchmarks({"old": x}, {"new": x})
     assert (gone.word, gone.reason, new.reason) == (
         "not comparable",
         "only in the baseline",
@@ -125,8 +127,8 @@ def test_cases_of_only_one_file() -> None:
 
 
 def test_exit_codes() -> None:
-    slower, fine, other = (Verdict("x", word) for word in ("slower", "no change", "not comparable"))
-    assert exit_code([fine, Verdict("x", "faster")]) == 0
+    slower, fine, other = (GateVerdict("x", word) for word in ("slower", "no change", "not comparable"))
+    assert exit_code([fine, GateVerdict("x", "faster")]) == 0
     assert exit_code([fine, other]) == 3
     assert exit_code([fine, other, slower]) == 1
 
@@ -211,7 +213,7 @@ def test_what_is_no_file_of_benchmarks(
 def test_the_file_of_a_run_can_be_gated(small_run: RunResult) -> None:
     found = load_benchmarks(small_run.path / "benchmark.json")
     assert [name.rpartition("::")[2] for name in found] == ["mnist/fc/sgd", "mnist/fc/adam"]
-    for one in judge(found, found):
+    for one in compare_benchmarks(found, found):
         assert one.reason == "4 and 4 rounds; at least 8 are needed"
 
 
