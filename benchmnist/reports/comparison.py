@@ -66,7 +66,7 @@ def _title(metric: Metric) -> str:
     return f"{metric.says}, {metric.unit}" if metric.unit else metric.says
 
 
-class Cell(NamedTuple):
+class ComparisonCell(NamedTuple):
     """A cell of a table: its text, its sort key, and the word of a change."""
 
     text: str
@@ -74,15 +74,17 @@ class Cell(NamedTuple):
     word: str = ""
 
 
-def _rows(comparison: Comparison, metric: Metric) -> list[list[Cell]]:
+def _rows(comparison: Comparison, metric: Metric) -> list[list[ComparisonCell]]:
     """Returns the rows: the case, a figure per run, and a change per run but the first."""
     rows = []
     for row in comparison.rows:
-        cells = [Cell(row.id, row.id)]
-        cells += [Cell(_figure(metric, f), None if f is None else f.mean) for f in row.figures(metric)]
+        cells = [ComparisonCell(row.id, row.id)]
+        cells += [ComparisonCell(_figure(metric, f), None if f is None else f.mean) for f in row.figures(metric)]
         for change in row.changes(metric):
             text = _change(metric, change)
-            cells.append(Cell(text, change.difference, change.word) if change else Cell(text, None))
+            cells.append(
+                ComparisonCell(text, change.difference, change.word) if change else ComparisonCell(text, None)
+            )
         rows.append(cells)
     return rows
 
