@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from benchmnist.executors import Executor
     from benchmnist.runs.results import CaseResult, EpochResult
-    from benchmnist.training.loop import Epoch, Keep
+    from benchmnist.training.loop import Keep, PendingEpoch
 
 
 def component(name: str, **params: Any) -> Component:
@@ -57,7 +57,7 @@ def setting_of(case: Case, device: str = "cpu") -> Setting:
     return Setting(case, registry, dataset, DeviceSession(torch.device(device)))
 
 
-def epochs_of(setting: Setting, results: list[CaseResult], keep: Keep | None = None) -> Iterator[Epoch]:
+def epochs_of(setting: Setting, results: list[CaseResult], keep: Keep | None = None) -> Iterator[PendingEpoch]:
     """The epochs, each run once it has been looked at; the result is added to `results`."""
     training = train_case(setting, keep)
     while True:

@@ -1,7 +1,7 @@
 """The training loop. Read `train_case`, then `train_trial`: that is all there is.
 
 It knows nothing of pytest, prints nothing and writes no files. Each epoch's training is yielded to the caller
-as an Epoch, to be run under whatever clock and progress display the caller has.
+as a PendingEpoch, to be run under whatever clock and progress display the caller has.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class _Training:
         return self._losses.cpu().double().view(len(self.trial.seeds), -1)
 
 
-class Epoch:
+class PendingEpoch:
     """One epoch, waiting to be trained: `run` is the timed region.
 
     Attributes:
@@ -114,7 +114,7 @@ class Epoch:
         return self._training.losses()[self._index]
 
 
-def train_case(setting: Setting, keep: Keep | None = None) -> Generator[Epoch, None, CaseResult]:
+def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingEpoch, None, CaseResult]:
     """Trains a case with each of its seeds in turn.
 
     Yields each epoch, which the caller has to `run` before it asks for the next; returns the result.
@@ -200,7 +200,7 @@ def train_trial(
     *,
     keep: Keep | None,
     reference: Reference | None,
-) -> Generator[Epoch, None, tuple[list[TrialResult], str | None]]:
+) -> Generator[PendingEpoch, None, tuple[list[TrialResult], str | None]]:
     """Trains a case with one seed, or with several that are stacked.
 
     Yields each epoch, to be `run`; returns the result of each seed, and the traceback if training raised.
@@ -228,7 +228,7 @@ def train_trial(
             alive = [index for index, seed in enumerate(seeds) if statuses[seed] != "diverged"]
             for index in alive:
                 seed = seeds[index]
-                epoch = Epoch(training, index, trains=index == alive[0])
+                epoch = PendingEpoch(training, index, trains=index == alive[0])
                 yield epoch
 
                 after = reference() if reference else 0.0

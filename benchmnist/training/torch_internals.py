@@ -35,7 +35,7 @@ def leftovers() -> dict[str, object]:
     torch documents how each is made, and of none how to see that it is there.
     """
     depth, dispatches = torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()
-    modes = [torch._C._get_function_stack_at(place) for place in range(depth)]
+    modes = [torch._C._get_function_stack_at(index) for index in range(depth)]
     functions = sum(not isinstance(mode, DeviceContext) for mode in modes)  # a default device is put back
     return {
         "a hook on all modules": _keys(MODULES),
