@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmnist.doctor.lines import Line, Miss, NotHere
+from benchmnist.doctor.lines import Line, NotHere, TryFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ def says(tell: Tell) -> Line:  # noqa: ARG001
 
 def misses(tell: Tell) -> Line:  # noqa: ARG001
     sys.stderr.write("what led to it\n")
-    raise Miss("it is not as it should be")
+    raise TryFailed("it is not as it should be")
 
 
 def applies_elsewhere(tell: Tell) -> Line:  # noqa: ARG001

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmnist.doctor.lines import Line, Miss
+from benchmnist.doctor.lines import Line, TryFailed
 from benchmnist.executors import Workplace
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
@@ -115,11 +115,11 @@ def completed(result: CaseResult) -> CaseResult:
     """Returns the result if its training was completed with finite losses.
 
     Raises:
-        Miss: if not; the error of the case goes to standard error.
+        TryFailed: if not; the error of the case goes to standard error.
     """
     if result.status != "completed":
         sys.stderr.write(result.error or "")
-        raise Miss(f"{result.id} {result.status}: {reason(result.error)}")
+        raise TryFailed(f"{result.id} {result.status}: {reason(result.error)}")
     return result
 
 
@@ -133,11 +133,13 @@ def learned(result: CaseResult) -> float:
     """Returns the lowest accuracy of the trials of a case.
 
     Raises:
-        Miss: if it is near chance, or the case failed.
+        TryFailed: if it is near chance, or the case failed.
     """
     worst = min(trial.epochs[-1].test_accuracy or 0.0 for trial in completed(result).trials)
     if worst < LEARNED:
-        raise Miss(f"{result.id} reached only {worst:.1f} %; chance is 10 %, and it must reach {LEARNED:.0f} %")
+        raise TryFailed(
+            f"{result.id} reached only {worst:.1f} %; chance is 10 %, and it must reach {LEARNED:.0f} %"
+        )
     return worst
 
 
@@ -145,7 +147,7 @@ def losses(result: CaseResult) -> list[float]:
     """Returns the training and the test loss of each epoch of each seed.
 
     Raises:
-        Miss: if the case failed.
+        TryFailed: if the case failed.
     """
     epochs = [epoch for trial in completed(result).trials for epoch in trial.epochs]
     return [loss for epoch in epochs for loss in (epoch.train_loss, epoch.test_loss or math.nan)]
@@ -155,13 +157,13 @@ def apart(seen: CaseResult, expected: CaseResult, tolerance: float) -> float:
     """Returns the largest relative difference of the losses from the expected ones.
 
     Raises:
-        Miss: if it exceeds the tolerance, or a case failed.
+        TryFailed: if it exceeds the tolerance, or a case failed.
     """
     one, other = losses(seen), losses(expected)
     most = max((abs(a / b - 1) for a, b in zip(one, other, strict=True)), key=lambda x: (math.isnan(x), x))
     if not most <= tolerance:
         shown = [" ".join(f"{loss:.4g}" for loss in each) for each in (one, other)]
-        raise Miss(f"losses of {seen.id}: expected {shown[1]}, got {shown[0]}")
+        raise TryFailed(f"losses of {seen.id}: expected {shown[1]}, got {shown[0]}")
     return most
 
 

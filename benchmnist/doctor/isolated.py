@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from benchmnist.doctor.lines import Line, Miss, NotHere
+from benchmnist.doctor.lines import Line, NotHere, TryFailed
 from benchmnist.errors import BenchmnistError, first_line
 from benchmnist.runs.store import write_file
 
@@ -47,8 +47,8 @@ LAST_WORDS = 12
 
 
 @dataclass(frozen=True)
-class Task:
-    """A function to run.
+class IsolatedCall:
+    """A function to run in a process of its own.
 
     Attributes:
         call: `package.module:function`, a function that returns a Line; it is called with `tell`, which stores an
@@ -98,37 +98,40 @@ class Nursery:
 
         Args:
             name: Name of the line.
-            call: See Task.
-            arguments: See Task.
+            call: See IsolatedCall.
+            arguments: See IsolatedCall.
             limit: Time limit, in seconds.
             late: State of the line if the function exceeds the limit.
         """
         start = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="benchmnist-doctor-", ignore_cleanup_errors=True) as folder:
-            task = Task(call, arguments, folder)
+            isolated = IsolatedCall(call, arguments, folder)
             try:
-                how = self._executed(task, limit)
+                how = self._executed(isolated, limit)
             except BaseException:
                 self._end()
                 raise
-            line = _answer(task) or Line(name=name, state="problem", said="" if how else "ended without a result")
+            line = _answer(isolated) or Line(
+                name=name, state="problem", said="" if how else "ended without a result"
+            )
             if how:
                 self._end()
                 state = late if how is LATE else "problem"
                 how = f"stopped at its time limit of {limit:.0f} s" if how is LATE else how
                 line = line.model_copy(update={"state": state, "said": "; ".join(filter(None, (how, line.said)))})
             if how or line.state == "problem":
-                line = line.model_copy(update={"last_words": _last_words(task)})
+                line = line.model_copy(update={"last_words": _last_words(isolated)})
         return line.model_copy(update={"name": name, "seconds": round(time.monotonic() - start, 3)})
 
-    def _executed(self, task: Task, limit: float) -> str:
-        """Lets the nursery execute a task; returns a description of the failure, or nothing."""
-        process = self._started(Path(task.folder, "nursery.log"))
+    def _executed(self, isolated: IsolatedCall, limit: float) -> str:
+        """Lets the nursery execute a call; returns a description of the failure, or nothing."""
+        process = self._started(Path(isolated.folder, "nursery.log"))
         assert process.stdin is not None  # noqa: S101 - it was started with pipes
         assert process.stdout is not None  # noqa: S101
         with contextlib.suppress(OSError):  # it has died: there is no answer to read either
             process.stdin.write(
-                json.dumps({"call": task.call, "arguments": task.arguments, "folder": task.folder}) + "\n"
+                json.dumps({"call": isolated.call, "arguments": isolated.arguments, "folder": isolated.folder})
+                + "\n"
             )
             process.stdin.flush()
         answers, heard = process.stdout, []
@@ -205,14 +208,14 @@ def _marked(mark: str) -> list[int]:
     return found
 
 
-def _answer(task: Task) -> Line | None:
-    """Returns the last line that a task stored, if any."""
-    return Line.model_validate_json(task.answer.read_bytes()) if task.answer.is_file() else None
+def _answer(isolated: IsolatedCall) -> Line | None:
+    """Returns the last line that a call stored, if any."""
+    return Line.model_validate_json(isolated.answer.read_bytes()) if isolated.answer.is_file() else None
 
 
-def _last_words(task: Task) -> str:
+def _last_words(isolated: IsolatedCall) -> str:
     """Returns the end of the output; after a crash, the output from its reason on."""
-    logs = [log for log in (Path(task.folder, "nursery.log"), task.log) if log.is_file()]
+    logs = [log for log in (Path(isolated.folder, "nursery.log"), isolated.log) if log.is_file()]
     lines = "".join(log.read_text("utf-8", "replace") for log in logs).strip().splitlines()
     for number, line in reversed([*enumerate(lines)]):
         if line.startswith("Fatal Python error"):
@@ -221,7 +224,7 @@ def _last_words(task: Task) -> str:
 
 
 def main() -> None:
-    """Runs the nursery: imports slow modules, then runs tasks until its input ends."""
+    """Runs the nursery: imports slow modules, then runs calls until its input ends."""
     with contextlib.suppress(ImportError):  # on Windows
         import resource
 
@@ -237,37 +240,37 @@ def main() -> None:
     signal.signal(signal.SIGABRT, signal.SIG_IGN)
     forks = sys.platform == "linux"  # on macOS libraries do not survive a fork, on Windows there is none
     for text in sys.stdin:
-        task = Task(**json.loads(text))
+        isolated = IsolatedCall(**json.loads(text))
         pid = os.fork() if forks else 0
         if pid == 0:
-            _run(task)
+            _run(isolated)
         _, status = os.waitpid(pid, 0)
         sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
         sys.stdout.flush()
 
 
-def _run(task: Task) -> NoReturn:
-    """Runs a task and ends this process."""
+def _run(isolated: IsolatedCall) -> NoReturn:
+    """Runs a call and ends this process."""
     signal.signal(signal.SIGABRT, signal.SIG_DFL)
     parent = os.dup(0)
-    with Path(os.devnull).open("rb") as nothing, task.log.open("wb") as log:
+    with Path(os.devnull).open("rb") as nothing, isolated.log.open("wb") as log:
         os.dup2(nothing.fileno(), 0)
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))
     faulthandler.enable(2)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    os.chdir(task.folder)
+    os.chdir(isolated.folder)
 
     def tell(line: Line) -> None:
-        write_file(task.answer, line.printable().model_dump_json())
+        write_file(isolated.answer, line.printable().model_dump_json())
 
-    module, _, function = task.call.partition(":")
+    module, _, function = isolated.call.partition(":")
     try:
-        tell(getattr(importlib.import_module(module), function)(tell, **task.arguments))
+        tell(getattr(importlib.import_module(module), function)(tell, **isolated.arguments))
     except NotHere as reason:
         tell(Line(name="", state="not here", said=str(reason)))
-    except (Miss, BenchmnistError) as error:
+    except (TryFailed, BenchmnistError) as error:
         tell(Line(name="", state="problem", said=str(error)))
     except BaseException as error:  # noqa: BLE001 - it must not return into the nursery's loop
         traceback.print_exc()

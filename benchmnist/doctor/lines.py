@@ -19,7 +19,7 @@ State = Literal["ok", "warning", "problem", "unknown", "not here"]
 """State of a line: only `problem` makes the exit code 1; `not here` does not apply to this machine or device."""
 
 
-class Miss(Exception):  # noqa: N818 - it is no error of ours
+class TryFailed(Exception):  # noqa: N818 - it is no error of ours
     """Raised by a try that fails, with its observation."""
 
 

@@ -1,7 +1,7 @@
 """The tries: functions that train a little on a device, and check the results.
 
 Each runs in its own process (isolated.py), in an empty folder, and is listed in tries.py. It returns a line, or
-raises Miss with its observation.
+raises TryFailed with its observation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmnist.doctor.context import (
     passed,
     small_case,
 )
-from benchmnist.doctor.lines import Miss, NotHere
+from benchmnist.doctor.lines import NotHere, TryFailed
 from benchmnist.errors import BenchmnistError
 from benchmnist.runner import run
 from benchmnist.runs.results import CaseResult
@@ -89,11 +89,11 @@ def suite(context: TryContext, executor: ExecutorName) -> Line:
         raise
     accuracies = {case.id: learned(case) for case in result.cases}
     if len(accuracies) != len(result.record.plan) or result.record.status != "completed":
-        raise Miss(
+        raise TryFailed(
             f"run {result.record.status}: {len(accuracies)} of {len(result.record.plan)} cases have a result"
         )
     if executor == "local" and context.on_cuda and torch.cuda.is_initialized():
-        raise Miss("the process that only distributes the work started to use CUDA, which takes GPU memory")
+        raise TryFailed("the process that only distributes the work started to use CUDA, which takes GPU memory")
     said = ", ".join(f"{case} {accuracy:.0f} %" for case, accuracy in accuracies.items())
     return passed(said, engines=[case.engine for case in result.cases], **accuracies)
 
@@ -120,7 +120,7 @@ def schedule(context: TryContext, name: str, params: Mapping[str, Any]) -> Line:
     (expected,) = context.train(small_case("fc", "sgd", engine="dataloader", **options), device="cpu")
     # One that moves more than the learning rate may not be captured, and so little is hard to see in the losses.
     if params and seen.engine == "graph":
-        raise Miss("its steps were captured, but a graph cannot follow its changes")
+        raise TryFailed("its steps were captured, but a graph cannot follow its changes")
     return judged(seen, apart(seen, expected, TOLERANCE), learned(seen), capturable=not params)
 
 
@@ -129,10 +129,10 @@ def precision(context: TryContext, name: Literal["float32", "tf32", "bf16"]) -> 
     (seen,) = context.train(small_case(precision=name))
     (expected,) = context.train(small_case(), device="cpu")
     if completed(seen).precision != name:
-        raise Miss(f"precision: expected {name}, got {seen.precision}")
+        raise TryFailed(f"precision: expected {name}, got {seen.precision}")
     flags = {key: seen.environment[key] for key in ("tf32", "cudnn_tf32") if key in seen.environment}
     if any(flag != (name == "tf32") for flag in flags.values()):
-        raise Miss(f"torch's flags were {flags} during training in {name}")
+        raise TryFailed(f"torch's flags were {flags} during training in {name}")
     return judged(seen, apart(seen, expected, ROUNDED[name]), learned(seen))
 
 
@@ -144,7 +144,7 @@ def engine(
     (expected,) = context.train(small_case(model, optimizer, engine="resident", **options))
     (seen,) = context.train(small_case(model, optimizer, engine=name, **options))
     if completed(seen).engine != name:
-        raise Miss(f"trained by {seen.engine} instead: {'; '.join(seen.remarks)}")
+        raise TryFailed(f"trained by {seen.engine} instead: {'; '.join(seen.remarks)}")
     return judged(seen, apart(seen, expected, SAME), learned(seen))
 
 
@@ -154,9 +154,9 @@ def stacked(context: TryContext, captured: bool) -> Line:
     (expected,) = context.train(small_case("fc-bn-dropout", engine="resident", **options))
     (seen,) = context.train(small_case("fc-bn-dropout", engine="stacked", **options))
     if completed(seen).engine != "stacked":
-        raise Miss(f"the seeds were trained one by one: {'; '.join(seen.remarks)}")
+        raise TryFailed(f"the seeds were trained one by one: {'; '.join(seen.remarks)}")
     if captured and "graph" not in seen.remarks:
-        raise Miss(f"the stack was not captured: {'; '.join(seen.remarks)}")
+        raise TryFailed(f"the stack was not captured: {'; '.join(seen.remarks)}")
     return judged(seen, apart(seen, expected, TOLERANCE), learned(seen))
 
 
@@ -178,14 +178,14 @@ def misbehaving_model(context: TryContext, name: str, executor: ExecutorName, wo
     if not words:
         learned(first)
         if first.engine == "graph" or (context.on_cuda and not first.remarks):
-            raise Miss(f"the model cannot be captured, but the result has {first.engine}, {first.remarks}")
+            raise TryFailed(f"the model cannot be captured, but the result has {first.engine}, {first.remarks}")
         if context.on_cuda and WAITS not in first.remarks[0]:
-            raise Miss(f"the wait was not detected before the capture, but: {first.remarks[0]}")
+            raise TryFailed(f"the wait was not detected before the capture, but: {first.remarks[0]}")
     elif not first.failed:
-        raise Miss(f"status: expected failed, got {first.status}")
+        raise TryFailed(f"status: expected failed, got {first.status}")
     elif not any(word in said for word in words.split("|")):
         sys.stderr.write(first.error or "")
-        raise Miss(f"its error does not contain {words.replace('|', ' or ')!r}")
+        raise TryFailed(f"its error does not contain {words.replace('|', ' or ')!r}")
     if TAKEN in (after.error or ""):
         raise NotHere(
             "a GPU in EXCLUSIVE_PROCESS mode stays with a process whose context is broken, so no worker can use "
@@ -228,7 +228,9 @@ def clock(context: TryContext) -> Line:
     ours, cudas = zip(*pairs[1:], strict=True)  # the first captures, which our clock leaves out
     one, other = statistics.median(ours), statistics.median(cudas)
     if abs(one - other) > CLOCKS_APART * other + 1e-3:
-        raise Miss(f"an epoch took {one * 1000:.1f} ms by our clock, but {other * 1000:.1f} ms by CUDA events")
+        raise TryFailed(
+            f"an epoch took {one * 1000:.1f} ms by our clock, but {other * 1000:.1f} ms by CUDA events"
+        )
     return passed(
         f"an epoch takes {one * 1000:.1f} ms by our clock, {other * 1000:.1f} ms by CUDA events",
         ours=ours,
@@ -249,14 +251,14 @@ def memory(context: TryContext, cases: int) -> Line:
     for step in context.steps(*many):
         if isinstance(step, CaseResult):
             if completed(step).engine != "graph" and context.on_cuda:
-                raise Miss(f"{step.id} was not captured: {'; '.join(step.remarks)}")
+                raise TryFailed(f"{step.id} was not captured: {'; '.join(step.remarks)}")
             number += 1
             if number in (first, last):
                 seen[number] = _memory(context)
     grown = {name: after - seen[first][name] for name, after in seen[last].items()}
     said = ", ".join(f"{name} {growth / 2**20:+.1f} MiB" for name, growth in grown.items())
     if any(growth > GROWTH for growth in grown.values()):
-        raise Miss(f"memory grew from case {first} to case {last}: {said}")
+        raise TryFailed(f"memory grew from case {first} to case {last}: {said}")
     return passed(f"from case {first} to case {last}: {said}", **grown)
 
 

@@ -59,10 +59,10 @@ def preflight_apart(plan: Plan, registry: Registry, root: Path, device: torch.de
         deadly[where] = how
 
 
-Task = Callable[[Callable[[str], None]], Preflight]
+PreflightFunction = Callable[[Callable[[str], None]], Preflight]
 
 
-def _tried(task: Task) -> Preflight | tuple[str, str]:
+def _tried(task: PreflightFunction) -> Preflight | tuple[str, str]:
     """What came of it; or what was being tried when the process died, and how it died."""
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)
@@ -95,7 +95,7 @@ def _tried(task: Task) -> Preflight | tuple[str, str]:
     return trying, how
 
 
-def _child(answers: Connection, task: Task) -> None:
+def _child(answers: Connection, task: PreflightFunction) -> None:
     faulthandler.disable()  # the descriptor that it writes to may be another file by now: the pipe
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -10,7 +10,7 @@ from made_up import made_up_result
 
 from benchmnist.doctor import Chart, Line, Options, Report, speed, trials
 from benchmnist.doctor.context import apart, judged, learned, reason
-from benchmnist.doctor.lines import Miss
+from benchmnist.doctor.lines import TryFailed
 from benchmnist.doctor.tries import speed_tries, tries
 from benchmnist.errors import StoreError
 from benchmnist.extensions.registry import find_plugins
@@ -57,9 +57,9 @@ def test_the_suites_that_are_timed_are_the_repositorys(name: str) -> None:
 
 def test_what_must_have_learned() -> None:
     assert learned(made_up_result("fc", "adam", 90.0)) == 90.0
-    with pytest.raises(Miss, match=r"mnist/fc/adam reached only 12\.0 %; chance is 10 %"):
+    with pytest.raises(TryFailed, match=r"mnist/fc/adam reached only 12\.0 %; chance is 10 %"):
         learned(made_up_result("fc", "adam", 12.0))
-    with pytest.raises(Miss, match=r"mnist/fc/adam diverged: no reason given"):
+    with pytest.raises(TryFailed, match=r"mnist/fc/adam diverged: no reason given"):
         learned(made_up_result("fc", "adam", 90.0, diverged=True))
 
 
@@ -67,7 +67,7 @@ def test_how_far_losses_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
     one, other = made_up_result("fc", "adam", 90.0), made_up_result("fc", "adam", 90.1)
     assert apart(one, one, 0.0) == 0.0
     assert 0 < apart(other, one, 0.1) < 0.1
-    with pytest.raises(Miss, match=r"losses of mnist/fc/adam: expected .*, got "):
+    with pytest.raises(TryFailed, match=r"losses of mnist/fc/adam: expected .*, got "):
         apart(other, one, 1e-6)
     untested = [trial.epochs[0].model_copy(update={"metrics": {}}) for trial in one.trials]
     nan = one.model_copy(
@@ -77,9 +77,9 @@ def test_how_far_losses_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
             )
         }
     )
-    with pytest.raises(Miss):
+    with pytest.raises(TryFailed):
         apart(nan, one, 1e9)
-    with pytest.raises(Miss, match="failed: ValueError: no"):
+    with pytest.raises(TryFailed, match="failed: ValueError: no"):
         apart(one.model_copy(update={"status": "failed", "error": "Traceback\nValueError: no"}), one, 1.0)
     assert reason("Traceback\ntorch.AcceleratorError: CUDA error: x\nCompile with y") == (
         "torch.AcceleratorError: CUDA error: x"
