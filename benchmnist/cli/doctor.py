@@ -78,7 +78,7 @@ def command(*, json: Path | None, **options: Any) -> None:
     """
     from benchmnist.cli.console import progress_console, results_console
     from benchmnist.cli.training import INTERRUPTED, TERMINATED, terminated_as_interrupted
-    from benchmnist.doctor import Chart, Report, examine
+    from benchmnist.doctor import Chart, Report, examine_machine
 
     asked = _asked(options)
     to_stdout = str(json) == "-"
@@ -88,7 +88,7 @@ def command(*, json: Path | None, **options: Any) -> None:
     with terminated_as_interrupted() as terminated:
         try:
             with contextlib.suppress(KeyboardInterrupt), _spinner(console) as begins:
-                with contextlib.closing(examine(asked, begins)) as lines:
+                with contextlib.closing(examine_machine(asked, begins)) as lines:
                     _show(chart, lines, console)
                 interrupted = False
         finally:

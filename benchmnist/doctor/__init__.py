@@ -1,6 +1,6 @@
 """`benchmnist doctor`: checks whether a machine can be trusted.
 
-`examine` inspects the machine, then tries what BenchMNIST does on a device, each try in its own process, then
+`examine_machine` inspects the machine, then tries what BenchMNIST does on a device, each try in its own process, then
 measures its speed. Only trials.py, speed.py, software.py and misbehaving.py import torch, and only those processes
 import them.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from benchmnist.doctor.lines import State
     from benchmnist.doctor.tries import Try
 
-__all__ = ["Chart", "Line", "Options", "Report", "examine"]
+__all__ = ["Chart", "Line", "Options", "Report", "examine_machine"]
 
 LOOKING = 300.0
 """Time limit of importing torch and inspecting its findings, in seconds."""
@@ -66,7 +66,9 @@ class Options:
         return [one for one in chosen if not self.only or any(text in one.name for text in self.only)]
 
 
-def examine(options: Options, begins: Callable[[str], None] = lambda _: None) -> Generator[Line, None, None]:
+def examine_machine(
+    options: Options, begins: Callable[[str], None] = lambda _: None
+) -> Generator[Line, None, None]:
     """Yields each finding and the outcome of each try, as soon as it is known.
 
     Args:
@@ -77,8 +79,8 @@ def examine(options: Options, begins: Callable[[str], None] = lambda _: None) ->
     blocked = ",".join(filter(None, (os.environ.get(BLOCK), *options.block)))
     with Nursery(environment={BLOCK: blocked}) as nursery:
         looks = (
-            machine.look(options.out, options.data_root),
-            cards.look(),
+            machine.inspect_machine(options.out, options.data_root),
+            cards.inspect_cards(),
             _software(nursery, options, begins),
         )
         for line in itertools.chain(*looks):

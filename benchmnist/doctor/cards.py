@@ -20,7 +20,7 @@ OTHERS_MEMORY = 0.1
 """Share of a GPU's memory that other processes may use without a warning."""
 
 
-def look() -> Iterator[Line]:
+def inspect_cards() -> Iterator[Line]:
     """Yields a line for each GPU that CUDA_VISIBLE_DEVICES leaves visible."""
     found = gpus(fresh=True)
     unlike = len({gpu.name for gpu in found}) > 1 and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID"

@@ -153,7 +153,7 @@ def losses(result: CaseResult) -> list[float]:
     return [loss for epoch in epochs for loss in (epoch.train_loss, epoch.test_loss or math.nan)]
 
 
-def apart(seen: CaseResult, expected: CaseResult, tolerance: float) -> float:
+def largest_difference(seen: CaseResult, expected: CaseResult, tolerance: float) -> float:
     """Returns the largest relative difference of the losses from the expected ones.
 
     Raises:
@@ -167,7 +167,7 @@ def apart(seen: CaseResult, expected: CaseResult, tolerance: float) -> float:
     return most
 
 
-def judged(result: CaseResult, most: float, accuracy: float, *, capturable: bool = True) -> Line:
+def correct(result: CaseResult, most: float, accuracy: float, *, capturable: bool = True) -> Line:
     """Returns the line of a case with correct figures; a warning if it could be captured and was not."""
     figures = {"accuracy": accuracy, "apart": most, "engine": result.engine, "remarks": result.remarks}
     said = f"{result.engine}, {accuracy:.0f} %, losses within {most:.0e}"

@@ -33,7 +33,7 @@ NO_DISK = 100 * 2**20
 """Bytes on a disk below which a run may fail."""
 
 
-def look(out: Path, data_root: Path) -> Iterator[Line]:
+def inspect_machine(out: Path, data_root: Path) -> Iterator[Line]:
     """Yields all lines in the order of their display."""
     filled = (data_root / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file()
     elsewhere = "choose another folder with"

@@ -20,10 +20,10 @@ from benchmnist.doctor.context import (
     TOLERANCE,
     ExecutorName,
     TryContext,
-    apart,
     completed,
     component,
-    judged,
+    correct,
+    largest_difference,
     learned,
     passed,
     small_case,
@@ -103,14 +103,14 @@ def model(context: TryContext, name: str) -> Line:
     where = context.device if name in DRAWS else "cpu"
     (seen,) = context.train(small_case(name))
     (expected,) = context.train(small_case(name, engine="dataloader"), device=where)
-    return judged(seen, apart(seen, expected, TOLERANCE), learned(seen))
+    return correct(seen, largest_difference(seen, expected, TOLERANCE), learned(seen))
 
 
 def optimizer(context: TryContext, name: str, params: Mapping[str, Any], capturable: bool) -> Line:
     """Trains with an optimizer on the device, and like the reference."""
     (seen,) = context.train(small_case("fc", name, params=params))
     (expected,) = context.train(small_case("fc", name, params=params, engine="dataloader"), device="cpu")
-    return judged(seen, apart(seen, expected, TOLERANCE), learned(seen), capturable=capturable)
+    return correct(seen, largest_difference(seen, expected, TOLERANCE), learned(seen), capturable=capturable)
 
 
 def schedule(context: TryContext, name: str, params: Mapping[str, Any]) -> Line:
@@ -121,7 +121,7 @@ def schedule(context: TryContext, name: str, params: Mapping[str, Any]) -> Line:
     # One that moves more than the learning rate may not be captured, and so little is hard to see in the losses.
     if params and seen.engine == "graph":
         raise TryFailed("its steps were captured, but a graph cannot follow its changes")
-    return judged(seen, apart(seen, expected, TOLERANCE), learned(seen), capturable=not params)
+    return correct(seen, largest_difference(seen, expected, TOLERANCE), learned(seen), capturable=not params)
 
 
 def precision(context: TryContext, name: Literal["float32", "tf32", "bf16"]) -> Line:
@@ -133,7 +133,7 @@ def precision(context: TryContext, name: Literal["float32", "tf32", "bf16"]) -> 
     flags = {key: seen.environment[key] for key in ("tf32", "cudnn_tf32") if key in seen.environment}
     if any(flag != (name == "tf32") for flag in flags.values()):
         raise TryFailed(f"torch's flags were {flags} during training in {name}")
-    return judged(seen, apart(seen, expected, ROUNDED[name]), learned(seen))
+    return correct(seen, largest_difference(seen, expected, ROUNDED[name]), learned(seen))
 
 
 def engine(
@@ -145,7 +145,7 @@ def engine(
     (seen,) = context.train(small_case(model, optimizer, engine=name, **options))
     if completed(seen).engine != name:
         raise TryFailed(f"trained by {seen.engine} instead: {'; '.join(seen.remarks)}")
-    return judged(seen, apart(seen, expected, SAME), learned(seen))
+    return correct(seen, largest_difference(seen, expected, SAME), learned(seen))
 
 
 def stacked(context: TryContext, captured: bool) -> Line:
@@ -157,7 +157,7 @@ def stacked(context: TryContext, captured: bool) -> Line:
         raise TryFailed(f"the seeds were trained one by one: {'; '.join(seen.remarks)}")
     if captured and "graph" not in seen.remarks:
         raise TryFailed(f"the stack was not captured: {'; '.join(seen.remarks)}")
-    return judged(seen, apart(seen, expected, TOLERANCE), learned(seen))
+    return correct(seen, largest_difference(seen, expected, TOLERANCE), learned(seen))
 
 
 def misbehaving_model(context: TryContext, name: str, executor: ExecutorName, words: str) -> Line:
@@ -191,7 +191,7 @@ def misbehaving_model(context: TryContext, name: str, executor: ExecutorName, wo
             "a GPU in EXCLUSIVE_PROCESS mode stays with a process whose context is broken, so no worker can use "
             "it: use the executor local there"
         )
-    most = apart(after, expected, TOLERANCE)
+    most = largest_difference(after, expected, TOLERANCE)
     shown = "; ".join(first.remarks) if not words else f"it {first.status}"
     return passed(f"{shown}; the next case is correct", apart=most, status=first.status, remarks=first.remarks)
 

@@ -211,11 +211,11 @@ def test_cards_that_differ_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> Non
     other = replace(CARD, index=1, name="NVIDIA Made Up 10")
     monkeypatch.setattr(cards, "gpus", lambda **_: (CARD, other))
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
-    lines = [*cards.look()]
+    lines = [*cards.inspect_cards()]
     assert [line.state for line in lines] == ["warning", "warning"]
     assert "CUDA_DEVICE_ORDER=PCI_BUS_ID" in lines[0].remedy
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    assert [line.state for line in cards.look()] == ["ok", "ok"]
+    assert [line.state for line in cards.inspect_cards()] == ["ok", "ok"]
 
 
 ALL, NONE = Reading((CARD,)), Reading()

@@ -9,7 +9,7 @@ import pytest
 from made_up import made_up_result
 
 from benchmnist.doctor import Chart, Line, Options, Report, speed, trials
-from benchmnist.doctor.context import apart, judged, learned, reason
+from benchmnist.doctor.context import correct, largest_difference, learned, reason
 from benchmnist.doctor.lines import TryFailed
 from benchmnist.doctor.tries import speed_tries, tries
 from benchmnist.errors import StoreError
@@ -65,10 +65,10 @@ def test_what_must_have_learned() -> None:
 
 def test_how_far_losses_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
     one, other = made_up_result("fc", "adam", 90.0), made_up_result("fc", "adam", 90.1)
-    assert apart(one, one, 0.0) == 0.0
-    assert 0 < apart(other, one, 0.1) < 0.1
+    assert largest_difference(one, one, 0.0) == 0.0
+    assert 0 < largest_difference(other, one, 0.1) < 0.1
     with pytest.raises(TryFailed, match=r"losses of mnist/fc/adam: expected .*, got "):
-        apart(other, one, 1e-6)
+        largest_difference(other, one, 1e-6)
     untested = [trial.epochs[0].model_copy(update={"metrics": {}}) for trial in one.trials]
     nan = one.model_copy(
         update={
@@ -78,9 +78,11 @@ def test_how_far_losses_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
         }
     )
     with pytest.raises(TryFailed):
-        apart(nan, one, 1e9)
+        largest_difference(nan, one, 1e9)
     with pytest.raises(TryFailed, match="failed: ValueError: no"):
-        apart(one.model_copy(update={"status": "failed", "error": "Traceback\nValueError: no"}), one, 1.0)
+        largest_difference(
+            one.model_copy(update={"status": "failed", "error": "Traceback\nValueError: no"}), one, 1.0
+        )
     assert reason("Traceback\ntorch.AcceleratorError: CUDA error: x\nCompile with y") == (
         "torch.AcceleratorError: CUDA error: x"
     )
@@ -89,12 +91,12 @@ def test_how_far_losses_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_was_not_captured_although_it_may_be_is_warned_of() -> None:
     result = made_up_result("fc", "adam", 90.0).model_copy(update={"engine": "resident"})
-    assert judged(result, 0.0, 90.0).state == "ok"
+    assert correct(result, 0.0, 90.0).state == "ok"
     refused = result.model_copy(update={"remarks": ("fused", "not graph: it waits for the device")})
-    line = judged(refused, 0.0, 90.0)
+    line = correct(refused, 0.0, 90.0)
     assert (line.state, bool(line.remedy)) == ("warning", True)
     assert "not graph: it waits for the device" in line.said
-    assert judged(refused, 0.0, 90.0, capturable=False).state == "ok"
+    assert correct(refused, 0.0, 90.0, capturable=False).state == "ok"
 
 
 def test_a_chart_is_whole_after_every_line(tmp_path: Path) -> None:
