@@ -73,11 +73,11 @@ def findings(analysis: Analysis) -> list[Finding]:
 
 def _tested_wrongly(models: Sequence[ModelDescription], results: Sequence[CaseResult]) -> Iterator[Finding]:
     """Names models that behave differently in train() mode, and were tested in it."""
-    two_minded = {(m.dataset, m.model) for m in models if any(_is_two_minded(kind) for kind in m.kinds)}
+    differing = {(m.dataset, m.model) for m in models if any(_differs_while_training(kind) for kind in m.kinds)}
     wrong = [
         r.id
         for r in results
-        if r.case.evaluate_in == "train" and (r.case.dataset.label, r.case.model.label) in two_minded
+        if r.case.evaluate_in == "train" and (r.case.dataset.label, r.case.model.label) in differing
     ]
     if wrong:
         yield Finding(
@@ -131,12 +131,12 @@ def _rules(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterat
         level = [(r, v) for r, v in beside if not _better(v, best)]
         where, most = group_title(group), "highest" if best.case.primary.better == "higher" else "lowest"
         if level:
-            apart = _first([f"{_figure(r)} ({_tie(v, best)})" for r, v in level])
-            text = f"On {where}, {_figure(best)} has the {most} mean, but is not shown to be better than {apart}."
+            ties = _shortened([f"{_figure(r)} ({_tie_amount(v, best)})" for r, v in level])
+            text = f"On {where}, {_figure(best)} has the {most} mean, but is not shown to be better than {ties}."
         else:
             text = f"On {where}, {_figure(best)} is the best of {counted(1 + len(compared), 'method')}."
         if worse:
-            by = _first([f"{_figure(r)}, by {_amount(v, best)}" for r, v in worse])
+            by = _shortened([f"{_figure(r)}, by {_amount(v, best)}" for r, v in worse])
             text += f" It is better than {by}."
         yield Finding("rules", text, tuple(r.id for r in [best, *compared]))
 
@@ -152,10 +152,10 @@ def _layers(models: Sequence[ModelDescription], verdicts: Sequence[Verdict]) -> 
             by_models.setdefault(key, []).append(v)
     for (dataset, _, one_model, other_model), members in by_models.items():
         with_it, without = described.get((dataset, one_model)), described.get((dataset, other_model))
-        added = _added(with_it, without)
+        added = _added_layers(with_it, without)
         larger, smaller, sign = one_model, other_model, 1
         if not added:  # the suite may have them the other way round
-            added, larger, smaller, sign = _added(without, with_it), other_model, one_model, -1
+            added, larger, smaller, sign = _added_layers(without, with_it), other_model, one_model, -1
         if not added:
             continue
         told: dict[str, list[str]] = {"helps": [], "hurts": []}
@@ -167,7 +167,7 @@ def _layers(models: Sequence[ModelDescription], verdicts: Sequence[Verdict]) -> 
                 verb = "helps" if (v.word == "better") == (sign > 0) else "hurts"
             else:
                 verb = "has no significant effect on"
-            told.setdefault(verb, []).append(f"{v.one.case.method} ({_amount(v, subject)}{_more(v)})")
+            told.setdefault(verb, []).append(f"{v.one.case.method} ({_amount(v, subject)}{_more_seeds(v)})")
         said = "; it ".join(f"{verb} {_listed(whom)}" for verb, whom in told.items() if whom)
         yield Finding(
             "layers",
@@ -204,7 +204,7 @@ def _convolution(models: Sequence[ModelDescription], results: Sequence[CaseResul
         yield Finding(
             "convolution",
             f"On {dataset}, the best case with convolutions, {_name(one)} ({_value(one)}), {shown} the best "
-            f"case without, {_name(other)} ({_value(other)}): {_amount(accuracy, one)}{_more(accuracy)}. Its "
+            f"case without, {_name(other)} ({_value(other)}): {_amount(accuracy, one)}{_more_seeds(accuracy)}. Its "
             f"epochs take {_ratio(seconds)} as long, and it was trained for {epochs}.",
             (one.id, other.id),
         )
@@ -367,13 +367,13 @@ def _amount(verdict: Verdict, subject: CaseResult) -> str:
     return f"{sign * verdict.paired.mean:+{digits}} {points} [{low:{digits}}, {high:{digits}}]"
 
 
-def _tie(verdict: Verdict, best: CaseResult) -> str:
+def _tie_amount(verdict: Verdict, best: CaseResult) -> str:
     if verdict.word == "equivalent":
         return f"equivalent within {verdict.margin:g} {verdict.metric.points}: {_amount(verdict, best)}"
-    return f"{_amount(verdict, best)}{_more(verdict)}"
+    return f"{_amount(verdict, best)}{_more_seeds(verdict)}"
 
 
-def _more(verdict: Verdict) -> str:
+def _more_seeds(verdict: Verdict) -> str:
     return (
         f", about {counted(verdict.more, 'more seed')} needed"
         if verdict.word == "more seeds" and verdict.more
@@ -407,16 +407,16 @@ def _listed(words: Sequence[str]) -> str:
     )
 
 
-def _first(words: Sequence[str]) -> str:
+def _shortened(words: Sequence[str]) -> str:
     """Joins words like `_listed`, and shortens a long list to its first words and a count."""
     more = len(words) - MOST_LISTED
     return _listed(words) if more < 2 else _listed([*words[:MOST_LISTED], f"{more} others"])  # noqa: PLR2004
 
 
-_SPOKEN = (("BatchNorm", "batch normalisation"), ("Dropout", "dropout"))
+_LAYER_NAMES = (("BatchNorm", "batch normalisation"), ("Dropout", "dropout"))
 
 
-def _added(larger: ModelDescription | None, smaller: ModelDescription | None) -> str:
+def _added_layers(larger: ModelDescription | None, smaller: ModelDescription | None) -> str:
     """Names the added layers of the larger model, `batch normalisation`; empty if it lacks one of the smaller."""
     if larger is None or smaller is None:
         return ""
@@ -424,10 +424,11 @@ def _added(larger: ModelDescription | None, smaller: ModelDescription | None) ->
     if less - more or more == less:
         return ""
     spoken = {
-        next((words for kind, words in _SPOKEN if name.startswith(kind)), name): None for name in (more - less)
+        next((words for kind, words in _LAYER_NAMES if name.startswith(kind)), name): None
+        for name in (more - less)
     }
     return " and ".join(spoken)
 
 
-def _is_two_minded(kind: str) -> bool:
-    return any(kind.startswith(start) for start, _ in _SPOKEN)
+def _differs_while_training(kind: str) -> bool:
+    return any(kind.startswith(start) for start, _ in _LAYER_NAMES)

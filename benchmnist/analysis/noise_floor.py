@@ -42,14 +42,14 @@ def noise_floors(results: Sequence[CaseResult]) -> dict[Group, Floor]:
     for control in results:
         baseline = baselines.get(control.case.group)
         if control.case.control and baseline is not None:
-            times = _apart(control, baseline, EPOCH_SECONDS)
+            times = _difference(control, baseline, EPOCH_SECONDS)
             floors[control.case.group] = Floor(
-                _apart(control, baseline, baseline.case.primary), None if times is None else math.exp(times)
+                _difference(control, baseline, baseline.case.primary), None if times is None else math.exp(times)
             )
     return floors
 
 
-def _apart(control: CaseResult, baseline: CaseResult, metric: Metric) -> float | None:
+def _difference(control: CaseResult, baseline: CaseResult, metric: Metric) -> float | None:
     one, other = ([*compared_figures(each, metric).values()] for each in (control, baseline))
     if min(len(one), len(other)) < 2:  # noqa: PLR2004 - one seed has no spread
         return None

@@ -161,7 +161,7 @@ def find_fast_path(setting: Setting) -> FastPath:
         if not reason:
             try:
                 candidate = replace(way, **change.make(way))
-                reason = _disagreement(setting, candidate, expected, change.epochs)
+                reason = _difference_from_plain(setting, candidate, expected, change.epochs)
                 if not reason:
                     way = replace(candidate, remarks=(*way.remarks, change.name))
                     continue
@@ -261,7 +261,11 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
     if convolutions and device.type == "cpu" and not elementwise and case.engine != "stacked":
         yield _Change("channels_last", "", lambda way: {"build": replace(way.build, channels_last=True)})
     if case.engine == "stacked":
-        strange = "" if _ours(setting) else "the schedule of a plugin may look at the weights of all seeds"
+        strange = (
+            ""
+            if _has_built_in_schedule(setting)
+            else "the schedule of a plugin may look at the weights of all seeds"
+        )
         yield _Change("stacked", elementwise or strange or impure, lambda _: {"stacked": True})
     if case.engine == "graph" or (case.engine in ("auto", "stacked") and device.type == "cuda"):
         refused = "" if device.type == "cuda" else f"there are no graphs on {device.type}"
@@ -281,13 +285,13 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
         )
 
 
-def _ours(setting: Setting) -> bool:
+def _has_built_in_schedule(setting: Setting) -> bool:
     """Tells whether the schedule of a case, if any, is built in."""
     schedule = setting.case.schedule
     return schedule is None or setting.registry.schedules[schedule.use].plugin.name == BUILTIN
 
 
-def _disagreement(setting: Setting, way: FastPath, plain: _Expected, epochs: int) -> str:
+def _difference_from_plain(setting: Setting, way: FastPath, plain: _Expected, epochs: int) -> str:
     """Describes how the first steps of a way differ from the expected ones; empty if they do not."""
     trial, expected = way.trial(setting, setting.case.seeds[:1]), plain.losses[:epochs]
     try:
@@ -295,7 +299,7 @@ def _disagreement(setting: Setting, way: FastPath, plain: _Expected, epochs: int
         before = _weights(setting, way, trial)
         seen, after = _first_losses(setting, way, trial, len(expected))
         steps = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset)
-        way.engine.foresee(trial, steps - seen.numel(), wholly=not _ours(setting))
+        way.engine.foresee(trial, steps - seen.numel(), wholly=not _has_built_in_schedule(setting))
         same = torch.allclose(seen.double(), expected.double(), rtol=TOLERANCE)
         if plain.draws and setting.case.precision == "float32":
             same = same and torch.allclose(seen[0, 0].double(), expected[0, 0].double(), rtol=TOLERANCE_OF_NOISE)

@@ -59,7 +59,7 @@ class Host:
     ) -> None:
         self.optimizer, self.modules, self.device = optimizer, dict(modules), device
         self.known = {id(self.optimizer), *map(id, self.modules.values())}
-        self.apart = {"params", "lr"} if lent else {"params"}
+        self.excluded = {"params", "lr"} if lent else {"params"}
         self.kept: dict[int, object] = {}  # alive, so that nothing else comes to lie where it lies
         self.all_at_once: dict[Parts, bytes] = {}
         self.by_key: dict[Key, bytes] = {}
@@ -125,7 +125,7 @@ class Host:
         for index, group in enumerate(self.optimizer.param_groups):
             yield (OPTIMIZER, "param_groups", str(index)), _Itself(group)
             yield (OPTIMIZER, "requires_grad", str(index)), [p.requires_grad for p in group["params"]]
-            yield from _entries(OPTIMIZER, str(index), group, without=self.apart)
+            yield from _entries(OPTIMIZER, str(index), group, without=self.excluded)
 
     def random_numbers(self) -> bytes:
         """The state of the host's generators; where it is the device too, torch's may move."""
