@@ -1,8 +1,8 @@
 """`benchmnist doctor`: checks whether a machine can be trusted.
 
-`examine_machine` inspects the machine, then tries what BenchMNIST does on a device, each try in its own process, then
-measures its speed. Only trials.py, speed.py, software.py and misbehaving.py import torch, and only those processes
-import them.
+`examine_machine` inspects the machine, then tries what BenchMNIST does on a device, each try in its own process,
+then measures its speed. Only trials.py, speed.py, software.py and misbehaving.py import torch, and only those
+processes import them.
 """
 
 from __future__ import annotations

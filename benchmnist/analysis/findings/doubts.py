@@ -1,0 +1,129 @@
+"""Findings on what the results do not allow: lost seeds, too few of them, one learning rate, the noise floor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmnist.analysis.findings.words import Finding, case_name, listed
+from benchmnist.analysis.searches import at_the_edge
+from benchmnist.analysis.statistics import LEAST_PAIRS
+from benchmnist.analysis.summary import group_title
+from benchmnist.text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from benchmnist.analysis.noise_floor import Floor
+    from benchmnist.analysis.verdicts import Verdict
+    from benchmnist.runs.results import CaseResult
+    from benchmnist.runs.searches import Search
+    from benchmnist.suites.cases import Group
+
+
+def diverged(results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Names the cases that lost seeds to divergence."""
+    gone = [(r, sum(trial.status == "diverged" for trial in r.trials)) for r in results]
+    gone = [(result, count) for result, count in gone if count]
+    if gone:
+        each = listed([f"{case_name(r)} ({count} of {counted(len(r.trials), 'seed')})" for r, count in gone])
+        yield Finding("diverged", f"Diverged: {each}.", tuple(r.id for r, _ in gone))
+
+
+def too_few_seeds(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+    """Reports comparisons that lack nothing but seeds."""
+    mute = [v for v in verdicts if not v.paired.says_something and v.one.trials and v.other.trials]
+    mute = [v for v in mute if _fewest_seeds(v) < LEAST_PAIRS]
+    if mute:
+        seeds = max(map(_fewest_seeds, mute))
+        yield Finding(
+            "too few seeds",
+            f"{counted(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few to show which case is better: the "
+            "differences may be chance. Train more seeds, such as --seeds 5.",
+            tuple(dict.fromkeys(case for v in mute for case in (v.other.id, v.one.id))),
+        )
+
+
+def _fewest_seeds(verdict: Verdict) -> int:
+    return min(len(verdict.one.case.seeds), len(verdict.other.case.seeds))
+
+
+def tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Reports how hyperparameters were chosen, and reasons to doubt the choice."""
+    if not searches:
+        return
+    budgets = sorted({len(search.attempts) for search in searches})
+    samplers = listed(sorted({search.sampler for search in searches}))
+    yield Finding(
+        "tuned",
+        f"The hyperparameters of each optimizer were chosen on held-out training examples, in "
+        f"{' to '.join(map(str, (budgets[0], budgets[-1])[: len(budgets)]))} attempts ({samplers}). All "
+        "optimizers were then trained with other seeds, and tested on the test set.",
+        tuple(result.id for result in results if result.case.tuned),
+    )
+    edges = [
+        f"{edge} ({search.method} on {group_title((search.dataset, search.model, search.label))})"
+        for search in searches
+        for edge in at_the_edge(search)
+    ]
+    if edges:
+        yield Finding(
+            "best at the edge",
+            f"The best attempt lies near an edge of the search space, so a better one may lie outside it: "
+            f"{listed(edges)}.",
+        )
+    tuned = {result.case.group for result in results if result.case.tuned}
+    untuned = [result for result in results if result.case.group in tuned and not result.case.tuned]
+    if untuned:
+        one = len(untuned) == 1
+        yield Finding(
+            "not tuned",
+            f"{listed([case_name(result) for result in untuned])} {'was' if one else 'were'} not tuned, but "
+            f"{'is' if one else 'are'} compared with cases that were.",
+            tuple(result.id for result in untuned),
+        )
+
+
+def one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Warns of a comparison in which each optimizer has one untuned learning rate."""
+    for dataset in dict.fromkeys(r.case.dataset.label for r in results):
+        rates: dict[str, set[str]] = {}
+        for result in results:
+            case = result.case
+            if case.dataset.label == dataset and not case.tuned:
+                rate = next((e.learning_rate for t in result.trials for e in t.epochs), None)
+                rates.setdefault(case.optimizer.name, set()).add(f"{rate:g}" if rate is not None else "")
+        several = {name: found - {""} for name, found in rates.items()}
+        if len(several) < 2 or any(len(found) != 1 for found in several.values()):  # noqa: PLR2004 - of rules
+            continue
+        each = {name: next(iter(found)) for name, found in several.items()}
+        common = next(iter(each.values()))
+        how = (
+            f"all at {common}"
+            if set(each.values()) == {common}
+            else listed([f"{name} at {rate}" for name, rate in each.items()])
+        )
+        yield Finding(
+            "one learning rate",
+            f"On {dataset}, each optimizer was trained at one learning rate only ({how}), so the comparison is as "
+            "much one of learning rates as of optimizers. benchmnist tune gives each optimizer the same budget to "
+            "find its own.",
+        )
+
+
+def noise_floor(results: Sequence[CaseResult], floors: Mapping[Group, Floor]) -> Iterator[Finding]:
+    """Reports the noise floor of each group with a control."""
+    metrics = {result.case.group: result.case.primary for result in results}
+    each = [
+        f"{floor.primary:.{metrics[group].digits}f} {metrics[group].points} and {floor.ratio - 1:.0%} "
+        f"on {group_title(group)}"
+        for group, floor in floors.items()
+        if floor.primary is not None and floor.ratio is not None
+    ]
+    if each:
+        names = " or ".join(dict.fromkeys(metrics[group].name for group in floors))
+        yield Finding(
+            "noise floor",
+            f"The noise floor of {names} and epoch time, measured by the baseline with other seeds, is "
+            f"{listed(each)}. Smaller differences are noise, and tables show them in brackets.",
+            tuple(r.id for r in results if r.case.control),
+        )

@@ -1,0 +1,137 @@
+"""Findings on layers: what one did, what convolutions gain, and models that were tested in train() mode."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from benchmnist.analysis.findings.words import (
+    Finding,
+    amount,
+    case_name,
+    listed,
+    more_seeds,
+    primary_mean,
+    rank,
+    ratio,
+    value_of,
+    were,
+)
+from benchmnist.analysis.verdicts import judge_pair
+from benchmnist.metrics import EPOCH_SECONDS
+from benchmnist.text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from benchmnist.analysis.verdicts import Verdict
+    from benchmnist.runs.models import ModelDescription
+    from benchmnist.runs.results import CaseResult
+
+
+def tested_in_train_mode(models: Sequence[ModelDescription], results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Names models that behave differently in train() mode, and were tested in it."""
+    differing = {(m.dataset, m.model) for m in models if any(_differs_while_training(kind) for kind in m.kinds)}
+    wrong = [
+        r.id
+        for r in results
+        if r.case.evaluate_in == "train" and (r.case.dataset.label, r.case.model.label) in differing
+    ]
+    if wrong:
+        yield Finding(
+            "train mode",
+            f"{counted(len(wrong), 'case')} with batch normalisation or dropout {were(len(wrong))} tested in "
+            "train() mode: dropout dropped units, and batch normalisation used the statistics of each test "
+            "batch. Their accuracies are not those of the trained networks.",
+            tuple(wrong),
+        )
+
+
+def effects_of_layers(models: Sequence[ModelDescription], verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+    """Compares, for each method, two models that differ by an added layer."""
+    described = {(m.dataset, m.model): m for m in models}
+    by_models: dict[tuple[str, str, str, str], list[Verdict]] = {}
+    for v in verdicts:
+        one, other = v.one.case, v.other.case
+        if one.method == other.method and v.p is not None:
+            key = one.dataset.label, one.label, one.model.label, other.model.label
+            by_models.setdefault(key, []).append(v)
+    for (dataset, _, one_model, other_model), members in by_models.items():
+        with_it, without = described.get((dataset, one_model)), described.get((dataset, other_model))
+        added = _added_layers(with_it, without)
+        larger, smaller, sign = one_model, other_model, 1
+        if not added:  # the suite may have them the other way round
+            added, larger, smaller, sign = _added_layers(without, with_it), other_model, one_model, -1
+        if not added:
+            continue
+        told: dict[str, list[str]] = {"helps": [], "hurts": []}
+        for v in members:
+            subject = v.one if sign > 0 else v.other
+            if v.word == "equivalent":
+                verb = f"has an effect of less than {v.margin:g} {v.metric.points} on"
+            elif v.word in ("better", "worse"):
+                verb = "helps" if (v.word == "better") == (sign > 0) else "hurts"
+            else:
+                verb = "has no significant effect on"
+            told.setdefault(verb, []).append(f"{v.one.case.method} ({amount(v, subject)}{more_seeds(v)})")
+        said = "; it ".join(f"{verb} {listed(whom)}" for verb, whom in told.items() if whom)
+        yield Finding(
+            "layers",
+            f"On {dataset}, {added} ({larger} vs {smaller}) {said}.",
+            tuple(case for v in members for case in (v.other.id, v.one.id)),
+        )
+
+
+def gain_of_convolutions(models: Sequence[ModelDescription], results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Compares gain and cost of the best case with convolutions and the best without."""
+    convolves = {(m.dataset, m.model): any(kind.startswith("Conv") for kind in m.kinds) for m in models}
+    for dataset in dict.fromkeys(r.case.dataset.label for r in results):
+        here = [r for r in results if r.case.dataset.label == dataset and primary_mean(r) is not None]
+        best = {
+            kind: min(
+                (r for r in here if convolves.get((dataset, r.case.model.label)) is kind), key=rank, default=None
+            )
+            for kind in (True, False)
+        }
+        one, other = best[True], best[False]
+        if one is None or other is None:
+            continue
+        with_and_without = Counter(convolves.get((dataset, r.case.model.label)) for r in here)
+        chosen_from = with_and_without[True] * with_and_without[False]
+        accuracy, seconds = judge_pair(one, other, of=chosen_from), judge_pair(one, other, EPOCH_SECONDS)
+        if accuracy.p is None:
+            continue
+        shown = {
+            "better": "is better than",
+            "worse": "is worse than",
+            "equivalent": f"is equivalent (within {accuracy.margin or 0:g} {accuracy.metric.points}) to",
+        }.get(accuracy.word, "does not differ significantly from")
+        epochs = f"{one.case.epochs} epochs vs {other.case.epochs}"
+        yield Finding(
+            "convolution",
+            f"On {dataset}, the best case with convolutions, {case_name(one)} ({value_of(one)}), {shown} the best "
+            f"case without them, {case_name(other)} ({value_of(other)}): {amount(accuracy, one)}"
+            f"{more_seeds(accuracy)}. Its epochs take {ratio(seconds)} as long, and it was trained for {epochs}.",
+            (one.id, other.id),
+        )
+
+
+_LAYER_NAMES = (("BatchNorm", "batch normalisation"), ("Dropout", "dropout"))
+
+
+def _added_layers(larger: ModelDescription | None, smaller: ModelDescription | None) -> str:
+    """Names the added layers of the larger model, `batch normalisation`; empty if it lacks one of the smaller."""
+    if larger is None or smaller is None:
+        return ""
+    more, less = Counter(larger.kinds), Counter(smaller.kinds)
+    if less - more or more == less:
+        return ""
+    spoken = {
+        next((words for kind, words in _LAYER_NAMES if name.startswith(kind)), name): None
+        for name in (more - less)
+    }
+    return " and ".join(spoken)
+
+
+def _differs_while_training(kind: str) -> bool:
+    return any(kind.startswith(start) for start, _ in _LAYER_NAMES)

@@ -1,0 +1,110 @@
+"""A finding, and the words that findings have in common."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmnist.analysis.figures import case_figure
+from benchmnist.text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmnist.analysis.verdicts import Verdict
+    from benchmnist.runs.results import CaseResult
+
+
+MOST_LISTED = 5
+"""Methods that a sentence lists at most; the table has all of them."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence or two, and the ids of the cases that they are about.
+
+    Attributes:
+        kind: Kind of the sentence, such as `rules`.
+        text: The sentence.
+        cases: Ids of the cases.
+    """
+
+    kind: str
+    text: str
+    cases: tuple[str, ...] = ()
+
+
+def primary_mean(result: CaseResult) -> float | None:
+    """Returns the primary metric of a case, the mean over its seeds."""
+    figure = case_figure(result, result.case.primary)
+    return figure and figure.mean
+
+
+def rank(result: CaseResult) -> float:
+    """Orders cases by their primary metric, the best first."""
+    mean = primary_mean(result) or 0.0
+    return -mean if result.case.primary.better == "higher" else mean
+
+
+def value_of(result: CaseResult) -> str:
+    """`97.84 %`."""
+    return result.case.primary.text(primary_mean(result) or 0.0)
+
+
+def amount(verdict: Verdict, subject: CaseResult) -> str:
+    """Formats the subject's advantage with its interval: `+0.20 points [0.08, 0.31]`."""
+    sign = 1 if verdict.one is subject else -1
+    low, high = sorted(sign * end for end in verdict.interval or (0.0, 0.0))
+    digits, points = f"z.{verdict.metric.digits}f", verdict.metric.points
+    return f"{sign * verdict.paired.mean:+{digits}} {points} [{low:{digits}}, {high:{digits}}]"
+
+
+def tie_amount(verdict: Verdict, best: CaseResult) -> str:
+    """Returns the difference of the best from another that is not shown to be worse."""
+    if verdict.word == "equivalent":
+        return f"equivalent within {verdict.margin:g} {verdict.metric.points}: {amount(verdict, best)}"
+    return f"{amount(verdict, best)}{more_seeds(verdict)}"
+
+
+def more_seeds(verdict: Verdict) -> str:
+    """Returns `, about 3 more seeds needed`, where more of them would tell."""
+    return (
+        f", about {counted(verdict.more, 'more seed')} needed"
+        if verdict.word == "more seeds" and verdict.more
+        else ""
+    )
+
+
+def ratio(verdict: Verdict) -> str:
+    """Formats a difference of logarithms as a ratio: `4.2 times [4.0, 4.4]`."""
+    mean, low, high = map(math.exp, (verdict.paired.mean, *(verdict.interval or (0.0, 0.0))))
+    return f"{mean:.1f} times [{low:.1f}, {high:.1f}]"
+
+
+def method_figure(result: CaseResult) -> str:
+    """Returns `adam (97.84 %)`."""
+    return f"{result.case.method} ({value_of(result)})"
+
+
+def case_name(result: CaseResult) -> str:
+    """Names a case among cases of other models."""
+    return " · ".join(filter(None, (result.case.model.label, result.case.method, result.case.label)))
+
+
+def were(count: int) -> str:
+    """Returns the verb for so many things."""
+    return "was" if count == 1 else "were"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Joins words as `a, b and c`, or as `a; b and c` if they contain commas."""
+    return " and ".join(
+        filter(None, ("; ".join(words[:-1]) if any("," in w for w in words) else ", ".join(words[:-1]), words[-1]))
+    )
+
+
+def shortened(words: Sequence[str]) -> str:
+    """Joins words like `listed`, and shortens a long list to its first words and a count."""
+    more = len(words) - MOST_LISTED
+    return listed(words) if more < 2 else listed([*words[:MOST_LISTED], f"{more} others"])  # noqa: PLR2004

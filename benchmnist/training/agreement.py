@@ -1,0 +1,195 @@
+"""Compares the first steps of a change for speed with those of the plain way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmnist.training.clock import synchronise
+from benchmnist.training.data import seed_everything, seed_for
+from benchmnist.training.engines.host import Host
+from benchmnist.training.trial import steps_per_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from torch import Tensor, nn
+
+    from benchmnist.training.fast_paths import FastPath, Setting
+    from benchmnist.training.trial import Trial
+
+
+BUILTIN = "builtin"
+"""Distribution whose schedules are known to change only numbers in the optimizer's groups."""
+
+
+STEPS_COMPARED = 3
+"""Steps of whole batches in a short epoch that is compared, of which the first is that before any update.
+
+The batch that is left at the end of an epoch is compared too.
+"""
+
+
+TOLERANCE = 1e-3
+"""Relative tolerance of a loss: in three steps, roundings differ by far less, mistakes by more."""
+
+
+TOLERANCE_OF_NOISE = 1e-5
+"""Relative, of the first loss of a model that draws random numbers: other numbers may change it by little, and no
+update has enlarged a rounding yet."""
+
+
+TOLERANCE_OF_UPDATES = 0.2
+"""Relative, of the change of all weights of a stack together in those steps.
+
+Adam moves weights whose gradients are nothing but rounding, such as biases before batch normalisation, by as much
+as others: some hundredths of the whole.
+"""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """First steps of the plain way.
+
+    Attributes:
+        losses: Losses, [epochs, steps].
+        weights: Parameters after the first of those epochs, on the CPU; empty unless a stack is to be compared.
+        draws: Whether the steps draw random numbers from torch.
+    """
+
+    losses: Tensor
+    weights: list[Tensor]
+    draws: bool
+
+
+def first_steps(setting: Setting, way: FastPath, trial: Trial, epochs: int) -> Expected:
+    """Makes the first steps of the plain way."""
+    seed_everything(seed_for("noise", setting.case.seeds[0], 0))  # as the trial does when it begins
+    before = torch.get_rng_state()
+    losses, weights = _first_losses(setting, way, trial, epochs)
+    return Expected(losses, weights, draws=not torch.equal(before, torch.get_rng_state()))
+
+
+def _weights(setting: Setting, way: FastPath, trial: Trial) -> list[Tensor]:
+    """Copies the parameters of the first seed to the CPU, if a stack is to be compared by them."""
+    if setting.case.engine != "stacked":
+        return []
+    weights = [parameter.detach() for parameter in trial.model.parameters()]
+    return [(weight[0] if way.stacked else weight).cpu().clone() for weight in weights]
+
+
+def _updated_otherwise(before: list[Tensor], after: list[Tensor], expected: list[Tensor]) -> bool:
+    """Tells whether weights changed differently than expected."""
+    pairs = [*zip(before, after, expected, strict=True)]
+    off = sum(float((one - other).abs().double().square().sum()) for _, one, other in pairs)
+    moved = sum(float((other - start).abs().double().square().sum()) for start, _, other in pairs)
+    return off > TOLERANCE_OF_UPDATES**2 * moved
+
+
+def has_built_in_schedule(setting: Setting) -> bool:
+    """Tells whether the schedule of a case, if any, is built in."""
+    schedule = setting.case.schedule
+    return schedule is None or setting.registry.schedules[schedule.use].plugin.name == BUILTIN
+
+
+def difference_from_plain(setting: Setting, way: FastPath, plain: Expected, epochs: int) -> str:
+    """Describes how the first steps of a way differ from the expected ones; empty if they do not."""
+    trial, expected = way.trial(setting, setting.case.seeds[:1]), plain.losses[:epochs]
+    try:
+        way.engine.rehearse()
+        before = _weights(setting, way, trial)
+        seen, after = _first_losses(setting, way, trial, len(expected))
+        steps = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset)
+        way.engine.foresee(trial, steps - seen.numel(), wholly=not has_built_in_schedule(setting))
+        same = torch.allclose(seen.double(), expected.double(), rtol=TOLERANCE)
+        if plain.draws and setting.case.precision == "float32":
+            same = same and torch.allclose(seen[0, 0].double(), expected[0, 0].double(), rtol=TOLERANCE_OF_NOISE)
+        if not same:
+            return f"its first losses are {seen.flatten().tolist()}, and should be {expected.flatten().tolist()}"
+        if way.stacked and _updated_otherwise(before, after, plain.weights):
+            return "its first steps change the weights otherwise"
+        return _lost(setting, way, trial) if way.stacked else ""
+    finally:
+        way.engine.release()
+
+
+def _lost(setting: Setting, way: FastPath, stack: Trial) -> str:
+    """Describes state that a stack would lose: everything except the parameters and buffers of each seed.
+
+    One model is trained for all seeds, and another one is tested: attributes of one never reach the other, and
+    buffers changed in a test do not reach the training. And neither model gets all the calls of a model that is
+    both: to prepare for training and for testing.
+    """
+    images = setting.session.data(setting.dataset).test[0][:2]
+    alone = stack.alone(0)
+    for model in (alone.model, stack.model):  # only the second one has gradients
+        moved = _watch(model.named_modules(), setting.device, weights=True)
+        mode = model.training
+        model.train(not mode)
+        model.train(mode)
+        if names := moved():
+            return f"the model changes {names} between training and testing"
+    if setting.case.evaluate_in == "eval":  # or else it is a copy that is tested
+        alone.eval()
+        with torch.no_grad():
+            alone.model(images.clone())  # what is made by the first call only does not count
+            moved = _watch(alone.modules, setting.device)
+            alone.model(images.clone())
+        if names := moved():
+            return f"the model changes {names} while it is tested"
+    stack.begin(0)
+    moved = _watch(stack.modules, setting.device)
+    _first_losses(setting, way, stack, 1)
+    if names := moved():
+        return f"the model changes {names} in training, of which a stack has one for all seeds"
+    return ""
+
+
+def _watch(
+    modules: Iterable[tuple[str, nn.Module]], device: torch.device, *, weights: bool = False
+) -> Callable[[], str]:
+    """Records the state of a model, with `weights` also its parameters, and the random states of the host.
+
+    Returns a function that names the changes since then.
+    """
+    modules = [*modules]
+    host = Host(modules, device)
+    host.remember()
+    numbers = host.random_numbers()
+    tensors = [buffer for _, module in modules for buffer in module.named_buffers(recurse=False)]
+    if weights:
+        tensors += [parameter for _, module in modules for parameter in module.named_parameters(recurse=False)]
+    before = [(tensor.clone(), tensor.requires_grad) for _, tensor in tensors]
+
+    def moved() -> str:
+        changed = {
+            name
+            for (name, now), (then, trained) in zip(tensors, before, strict=True)
+            if not torch.equal(now.nan_to_num(), then.nan_to_num()) or now.requires_grad != trained
+        }
+        drawn = "the random numbers of the host" if host.random_numbers() != numbers else ""
+        return " and ".join(sorted(changed)) or host.moved() or drawn
+
+    return moved
+
+
+def _first_losses(setting: Setting, way: FastPath, trial: Trial, epochs: int) -> tuple[Tensor, list[Tensor]]:
+    """Returns the losses of the first seed in short epochs, [epochs, steps], and its weights after the first one.
+
+    This also completes the one-time work of a device; if nothing is compared, one step is enough for that.
+    """
+    case, size = setting.case, len(setting.dataset.train_images)
+    whole = min(STEPS_COMPARED, size // case.batch_size) if epochs else 1
+    left = size % case.batch_size if epochs else 0
+    short = max(min(whole * case.batch_size + left, size), 1)
+    found: list[Tensor] = []
+    weights: list[Tensor] = []
+    trial.begin(0)
+    for _ in range(max(epochs, 1)):
+        losses = way.engine.train_epoch(trial, way.engine.move(trial.order(size, 0)[..., :short]))
+        synchronise(setting.device)
+        found.append(losses.cpu() if losses.ndim == 1 else losses[0].cpu())
+        weights = weights or _weights(setting, way, trial)
+    return torch.stack(found), weights
