@@ -131,8 +131,8 @@ def test_what_convolutions_gain_and_cost() -> None:
     ]
     (text,) = said("convolution", cases, FC, CNN)
     assert text == (
-        "On mnist, the best case with convolutions, cnn · adam (99.00 %), is better than the best case without them, "
-        "fc · adam (98.00 %): +1.00 points [0.94, 1.06]. Its epochs take 4.0 times [3.9, 4.1] as long, and it was "
+        "On mnist, the best case with convolutions, cnn · adam (99.00 %), is better than the best case without "
+        "them, fc · adam (98.00 %): +1.00 points [0.94, 1.06]. Its epochs take 4.0 times [3.9, 4.1] as long, and it was "
         "trained for 10 epochs vs 5."
     )
     assert said("convolution", cases[:2], FC) == []
@@ -189,8 +189,8 @@ def test_who_is_at_the_target_first_and_why() -> None:
     (text,) = said("target", cases)
     assert text == (
         "On mnist, fc · adam reaches 60 % first, after 1.5 s of training (3 epochs, 3 of 3 seeds). The next, "
-        "fc · sgd, takes 4 s: it needs 1.3 times as many steps, and each takes 2.0 times as long; seed by seed, 2.71 times "
-        "as long [2.25, 3.26]. 1 of 3 cases did not reach it in half of the seeds."
+        "fc · sgd, takes 4 s: it needs 1.3 times as many steps, and each takes 2.0 times as long; "
+        "seed by seed, 2.71 times as long [2.25, 3.26]. 1 of 3 cases did not reach it in half of the seeds."
     )
     assert said("target", cases[2:]) == ["On mnist, no case reached 60 % in half of its seeds."]
     assert said("target", [seeds_result("fc", "sgd", [90.0] * 3)]) == []

@@ -41,7 +41,8 @@ def first_at_target(every: Sequence[TimeToTarget]) -> Iterator[Finding]:
         if len(there) > 1 and (why := split(first, there[1])) is not None:
             text += (
                 f" The next, {case_name(there[1].result)}, takes {there[1].seconds:.3g} s: it needs "
-                f"{why.steps:.1f} times as many steps, and each takes {why.cost:.1f} times as long; {_sooner(first, there[1])}."
+                f"{why.steps:.1f} times as many steps, and each takes {why.cost:.1f} times as long; "
+                f"{_sooner(first, there[1])}."
             )
         if missing:
             text += f" {len(missing)} of {counted(len(times), 'case')} did not reach it in half of the seeds."
