@@ -96,9 +96,9 @@ def judge(results: Sequence[CaseResult], metric: Metric | str | None = None) -> 
         for one, other in pairs(results)
         if chosen or one.case.primary == other.case.primary
     ]
-    telling = [v for v in made if v.paired.says_something]
-    corrected = dict(zip(map(id, telling), holm([v.paired.p or 0.0 for v in telling]), strict=True))
-    with_margin = [v for v in telling if v.margin is not None]
+    testable = [v for v in made if v.paired.says_something]
+    corrected = dict(zip(map(id, testable), holm([v.paired.p or 0.0 for v in testable]), strict=True))
+    with_margin = [v for v in testable if v.margin is not None]
     ties = [v.paired.equivalence_p(v.margin or 0.0) or 0.0 for v in with_margin]
     equivalence = dict(zip(map(id, with_margin), holm(ties), strict=True))
     return [
@@ -106,7 +106,7 @@ def judge(results: Sequence[CaseResult], metric: Metric | str | None = None) -> 
             v,
             p=corrected.get(id(v)),
             equivalence_p=equivalence.get(id(v)),
-            level=LEVEL / max(1, len(telling)),
+            level=LEVEL / max(1, len(testable)),
         )
         for v in made
     ]
@@ -152,7 +152,7 @@ def pairs(results: Sequence[CaseResult]) -> Iterator[tuple[CaseResult, CaseResul
             yield later, earlier
 
 
-def telling(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def main_verdicts(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Returns the verdicts for a table: vs the baseline, the next in the ranking, and the previous model."""
     ranks = {id(r): _rank(r, v.metric) for v in verdicts for r in (v.one, v.other)}
     ranked: dict[object, list[CaseResult]] = {}

@@ -165,16 +165,16 @@ def _drawn(
 def _print(analysis: Analysis, part: _Part, console: Console) -> None:
     """What is to be shown, on a terminal or as on one."""
     from benchmnist.cli.display import show_findings, show_run
-    from benchmnist.reports.extra_tables import rich_sheet, sheets
+    from benchmnist.reports.extra_tables import extra_tables, rich_table
 
     if part.show == "comparison":
         show_run(analysis, console, part.view)
     elif part.show == "findings":
         show_findings(analysis, console, part.about)
     else:
-        there = sheets(analysis, part.show, part.about, part.metric)
-        for sheet in there:
-            console.print(rich_sheet(sheet))
+        there = extra_tables(analysis, part.show, part.about, part.metric)
+        for table in there:
+            console.print(rich_table(table))
         if not there:
             console.print(_missing(part.show))
 

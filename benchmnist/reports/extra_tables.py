@@ -12,7 +12,7 @@ from benchmnist.analysis.searches import CHANCE, NEAR, share_near_best
 from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.targets import split
-from benchmnist.analysis.verdicts import telling
+from benchmnist.analysis.verdicts import main_verdicts
 from benchmnist.reports.columns import three_figures
 from benchmnist.reports.tables import escape_markdown
 from benchmnist.text import counted
@@ -35,7 +35,7 @@ NOTHING = "–"
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ExtraTable:
     """A table as text.
 
     Attributes:
@@ -59,19 +59,19 @@ def _namer(run: RunResult) -> Callable[[CaseResult], str]:
     return lambda result: result.id.split("/", 1)[1] if one else result.id
 
 
-def verdict_sheet(analysis: Analysis, wanted: Metric | str | None = None) -> Sheet | None:
+def verdict_table(analysis: Analysis, wanted: Metric | str | None = None) -> ExtraTable | None:
     """Returns the verdicts on each case vs its baseline and its neighbours; None without a pair of cases.
 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
-    shown = telling(analysis.verdicts(wanted))
+    shown = main_verdicts(analysis.verdicts(wanted))
     if not shown:
         return None
     with_margin = any(v.margin is not None for v in shown)
     name = _namer(analysis.run)
     differing = " or ".join(dict.fromkeys(f"the {v.metric.says}, {_in(v.metric)}" for v in shown))
-    return Sheet(
+    return ExtraTable(
         "Verdicts",
         ("case", "vs", "verdict", "difference", "interval", "p", "seeds"),
         3,
@@ -107,7 +107,7 @@ def _change(v: Verdict, difference: float) -> str:
     return v.metric.change(math.exp(difference) if v.metric.ratio else rounded)
 
 
-def target_sheet(analysis: Analysis) -> Sheet | None:
+def target_table(analysis: Analysis) -> ExtraTable | None:
     """Returns the time of each case to its target, and its causes; None if the suite has no target."""
     times = analysis.times_to_target
     if not times:
@@ -116,7 +116,7 @@ def target_sheet(analysis: Analysis) -> Sheet | None:
     baselines = {t.result.case.group: t for t in times if t.result.case.method == t.result.case.baseline}
     targets = {t.target for t in times}
     several = len(targets) > 1
-    return Sheet(
+    return ExtraTable(
         "Time to target" if several else f"Time to {times[0].target:g} %",
         (
             "case",
@@ -157,12 +157,12 @@ TIMES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """Times of a profile in its table, in units of the whole training of the reference."""
 
 
-def profile_sheet(analysis: Analysis) -> Sheet | None:
+def profile_table(analysis: Analysis) -> ExtraTable | None:
     """Returns the performance profiles at TIMES; None if the suite has no target."""
     found = analysis.profiles
     if not found:
         return None
-    return Sheet(
+    return ExtraTable(
         "Performance profiles",
         ("method", "problems", *(f"{time:g}" for time in TIMES)),
         1,
@@ -172,12 +172,12 @@ def profile_sheet(analysis: Analysis) -> Sheet | None:
     )
 
 
-def tuning_sheet(analysis: Analysis) -> Sheet | None:
+def tuning_table(analysis: Analysis) -> ExtraTable | None:
     """Returns the outcome of each search; None if the suite was not tuned."""
     searches = analysis.run.record.searches
     if not searches:
         return None
-    return Sheet(
+    return ExtraTable(
         "Tuning",
         ("model", "method", "chosen", "validation, %", "attempts", "lost", "near the best"),
         3,
@@ -203,12 +203,12 @@ def _tuning_row(search: Search) -> tuple[str, ...]:
     )
 
 
-def model_sheets(run: RunResult) -> list[Sheet]:
+def model_tables(run: RunResult) -> list[ExtraTable]:
     """Returns the layers of each model."""
-    return [model_sheet(model) for model in run.record.models]
+    return [model_table(model) for model in run.record.models]
 
 
-def model_sheet(model: ModelDescription) -> Sheet:
+def model_table(model: ModelDescription) -> ExtraTable:
     """Returns the layers of a model, and their sum."""
     rows = [
         (
@@ -221,7 +221,7 @@ def model_sheet(model: ModelDescription) -> Sheet:
         for layer in model.layers
     ]
     total = ("", "total", "", f"{model.parameters:,}", f"{model.multiply_adds:,}")
-    return Sheet(
+    return ExtraTable(
         f"{model.model} on {model.dataset}",
         ("name", "layer", "output", "parameters", "multiply-adds"),
         3,
@@ -231,19 +231,19 @@ def model_sheet(model: ModelDescription) -> Sheet:
     )
 
 
-SHEETS: dict[str, Callable[[Analysis], Sheet | None]] = {
-    "verdicts": verdict_sheet,
-    "targets": target_sheet,
-    "profiles": profile_sheet,
-    "tuning": tuning_sheet,
+EXTRA_TABLES: dict[str, Callable[[Analysis], ExtraTable | None]] = {
+    "verdicts": verdict_table,
+    "targets": target_table,
+    "profiles": profile_table,
+    "tuning": tuning_table,
 }
 """Tables by their name in `benchmnist report --show`."""
 
 
-def sheets(
+def extra_tables(
     analysis: Analysis, name: str, about: re.Pattern[str] | None = None, metric: str | None = None
-) -> list[Sheet]:
-    """Returns the `models` of a run, or one of SHEETS, if the run has it.
+) -> list[ExtraTable]:
+    """Returns the `models` of a run, or one of EXTRA_TABLES, if the run has it.
 
     `about` keeps only the models whose titles match, or the rows that match; `metric` is the metric of verdicts.
 
@@ -251,35 +251,35 @@ def sheets(
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
     if name == "models":
-        return [sheet for sheet in model_sheets(analysis.run) if about is None or about.search(sheet.title)]
-    sheet = verdict_sheet(analysis, metric) if name == "verdicts" and metric else SHEETS[name](analysis)
-    if sheet is None or about is None:
-        return [] if sheet is None else [sheet]
-    rows = tuple(row for row in sheet.rows if about.search(" ".join(row)))
-    return [replace(sheet, rows=rows)] if rows else []
+        return [table for table in model_tables(analysis.run) if about is None or about.search(table.title)]
+    table = verdict_table(analysis, metric) if name == "verdicts" and metric else EXTRA_TABLES[name](analysis)
+    if table is None or about is None:
+        return [] if table is None else [table]
+    rows = tuple(row for row in table.rows if about.search(" ".join(row)))
+    return [replace(table, rows=rows)] if rows else []
 
 
-def markdown_sheet(sheet: Sheet) -> str:
+def markdown_table(table: ExtraTable) -> str:
     """Renders a table for a document."""
     return tabulate(
-        [[*map(escape_markdown, row)] for row in sheet.rows],
-        [*map(escape_markdown, sheet.heads)],
+        [[*map(escape_markdown, row)] for row in table.rows],
+        [*map(escape_markdown, table.heads)],
         tablefmt="github",
         disable_numparse=True,
-        colalign=["left"] * sheet.words + ["right"] * (len(sheet.heads) - sheet.words),
+        colalign=["left"] * table.words + ["right"] * (len(table.heads) - table.words),
     )
 
 
-def rich_sheet(sheet: Sheet) -> RenderableType:
+def rich_table(extra: ExtraTable) -> RenderableType:
     """Renders a table for a terminal; words are folded if the room is short."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for index, head in enumerate(sheet.heads):
-        words = index < sheet.words
+    for index, head in enumerate(extra.heads):
+        words = index < extra.words
         table.add_column(head, justify="left" if words else "right", no_wrap=not words, overflow="fold")
-    for row in sheet.rows:
+    for row in extra.rows:
         table.add_row(*map(Text, row))
-    return Group(Text(sheet.title, style="bold cyan"), table, Text(sheet.about, style="dim"))
+    return Group(Text(extra.title, style="bold cyan"), table, Text(extra.about, style="dim"))

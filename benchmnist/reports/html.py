@@ -22,7 +22,7 @@ from benchmnist.analysis.figures import drawn_metrics, mean_curve, measured, met
 from benchmnist.analysis.summary import group_title
 from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.reports.columns import Columns, leading
-from benchmnist.reports.extra_tables import SHEETS, model_sheets
+from benchmnist.reports.extra_tables import EXTRA_TABLES, model_tables
 from benchmnist.reports.facts import case_facts, environments, run_facts
 from benchmnist.reports.pictures import pictures
 from benchmnist.reports.plots import Curve, optimizer_styles
@@ -92,8 +92,8 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) ->
             {"text": each.text, "cases": [(case, f"row-{row_indices[case]}") for case in each.cases]}
             for each in analysis.findings
         ],
-        sheets=[sheet for make in SHEETS.values() if (sheet := make(analysis)) is not None],
-        models=model_sheets(run),
+        extra_tables=[table for make in EXTRA_TABLES.values() if (table := make(analysis)) is not None],
+        models=model_tables(run),
         pictures={title: _embedded(content) for title, content in shown.items()},
         notes=run.record.notes,
         cases=[

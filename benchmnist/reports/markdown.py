@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from benchmnist.analysis.summary import group_title
-from benchmnist.reports.extra_tables import SHEETS, markdown_sheet, sheets
+from benchmnist.reports.extra_tables import EXTRA_TABLES, extra_tables, markdown_table
 from benchmnist.reports.facts import engine_facts, environments, run_facts
 from benchmnist.reports.tables import escape_markdown, legend, render
 
@@ -31,7 +31,7 @@ def report(analysis: Analysis, plots: Plots) -> str:
         render(analysis, "markdown"),
         _sentence(legend(run.cases).replace("*", "bold:")),
         *(f"`{r.id}` was reused from `{r.reused_from}`." for r in run.cases if r.reused_from),
-        *_titled(analysis, *SHEETS),
+        *_titled(analysis, *EXTRA_TABLES),
         "## Plots",
         *_pictures(plots),
         *_titled(analysis, "models"),
@@ -49,16 +49,16 @@ def report(analysis: Analysis, plots: Plots) -> str:
 def part_of_report(
     analysis: Analysis, part: str, about: re.Pattern[str] | None = None, metric: str | None = None
 ) -> str:
-    """Returns the `findings`, the `models`, or a table of SHEETS, without a title; empty if the run has none.
+    """Returns the `findings`, the `models`, or a table of EXTRA_TABLES, untitled; empty if the run has none.
 
     `about` keeps only the sentences, models or rows that match; `metric` is the metric of verdicts.
     """
     if part == "findings":
         texts = [finding.text for finding in analysis.findings if about is None or about.search(finding.text)]
         return "".join(f"- {escape_markdown(text)}\n" for text in texts)
-    found = sheets(analysis, part, about, metric)
-    titles = [f"**{escape_markdown(sheet.title)}**\n\n" if part == "models" else "" for sheet in found]
-    tables = [f"{title}{markdown_sheet(sheet)}\n" for title, sheet in zip(titles, found, strict=True)]
+    found = extra_tables(analysis, part, about, metric)
+    titles = [f"**{escape_markdown(table.title)}**\n\n" if part == "models" else "" for table in found]
+    tables = [f"{title}{markdown_table(table)}\n" for title, table in zip(titles, found, strict=True)]
     return "\n".join([*tables, f"({escape_markdown(_sentence(found[0].about))})\n"]) if found else ""
 
 

@@ -11,7 +11,7 @@ from benchmnist.analysis import analysis as module
 from benchmnist.analysis.analysis import Analysis
 from benchmnist.analysis.verdicts import judge
 from benchmnist.reports import write_report
-from benchmnist.reports.extra_tables import SHEETS
+from benchmnist.reports.extra_tables import EXTRA_TABLES
 from benchmnist.reports.records import records
 from benchmnist.reports.tables import render
 
@@ -46,7 +46,7 @@ def test_a_whole_report_computes_each_conclusion_once(monkeypatch: pytest.Monkey
     run = made_up_run(results).model_copy(update={"path": tmp_path})
     analysis = Analysis(run)
     write_report(analysis)
-    for make in SHEETS.values():
+    for make in EXTRA_TABLES.values():
         make(analysis)
     render(analysis, "markdown")
     records(analysis)

@@ -7,7 +7,7 @@ import pytest
 from made_up import seeds_result
 
 from benchmnist.analysis.statistics import LEVEL
-from benchmnist.analysis.verdicts import judge, judge_pair, pairs, telling
+from benchmnist.analysis.verdicts import judge, judge_pair, main_verdicts, pairs
 
 if TYPE_CHECKING:
     from benchmnist.runs.results import CaseResult
@@ -88,7 +88,9 @@ def test_a_control_is_compared_with_nothing() -> None:
 
 
 def test_a_table_shows_the_baseline_the_next_in_the_ranking_and_the_model_before() -> None:
-    shown = {(v.one.id.removeprefix("mnist/"), v.other.id.removeprefix("mnist/")) for v in telling(judge(suite()))}
+    shown = {
+        (v.one.id.removeprefix("mnist/"), v.other.id.removeprefix("mnist/")) for v in main_verdicts(judge(suite()))
+    }
     assert {("fc/adam", "fc/sgd"), ("fc/rmsprop", "fc/adam"), ("fc/rmsprop", "fc/momentum")} <= shown
     assert ("fc/adam", "fc/momentum") not in shown  # rmsprop stands between
     assert len(shown) == 5 + 5 + 4

@@ -11,7 +11,7 @@ from benchmnist.analysis.analysis import Analysis
 from benchmnist.analysis.noise_floor import noise_floors
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.reports.columns import Columns
-from benchmnist.reports.extra_tables import SHEETS, model_sheets, rich_sheet
+from benchmnist.reports.extra_tables import EXTRA_TABLES, model_tables, rich_table
 from benchmnist.reports.html import report_page
 from benchmnist.reports.markdown import part_of_report, report
 from benchmnist.reports.pictures import pictures
@@ -57,9 +57,9 @@ def run() -> RunResult:
 
 
 def rows(run: RunResult, name: str) -> dict[str, list[str]]:
-    sheet = SHEETS[name](Analysis(run))
-    assert sheet is not None
-    return {" ".join(row[:2]): [*row[2:]] for row in sheet.rows}
+    table = EXTRA_TABLES[name](Analysis(run))
+    assert table is not None
+    return {" ".join(row[:2]): [*row[2:]] for row in table.rows}
 
 
 def test_verdicts(run: RunResult) -> None:
@@ -79,35 +79,35 @@ def test_times_to_the_target(run: RunResult) -> None:
 def test_a_target_that_was_missed_is_not_given_a_time() -> None:
     options = {"target_accuracy": 95.0, "epochs": 3}
     run = made_up_run([seeds_result("fc", "sgd", around(90), **options)])  # type: ignore[arg-type]
-    (row,) = SHEETS["targets"](Analysis(run)).rows  # type: ignore[union-attr]
+    (row,) = EXTRA_TABLES["targets"](Analysis(run)).rows  # type: ignore[union-attr]
     assert row[1:5] == ("0/5", "–", "–", "> 3.00")
 
 
 def test_profiles_tuning_and_models(run: RunResult) -> None:
     assert rows(run, "profiles")["adam 5"][4:] == ["0 %", "100 %", "100 %"]
     assert rows(run, "tuning") == {"mnist · fc adam": ["lr=0.1", "97.00", "3 random", "1", "67%"]}
-    (sheet,) = model_sheets(run)
-    assert sheet.rows[0] == ("1", "Linear(784, 10)", "10", "7,850", "7,840")
-    assert sheet.rows[-1] == ("", "total", "", "7,850", "7,840")
+    (table,) = model_tables(run)
+    assert table.rows[0] == ("1", "Linear(784, 10)", "10", "7,850", "7,840")
+    assert table.rows[-1] == ("", "total", "", "7,850", "7,840")
 
 
 def test_a_run_that_says_none_of_it_has_no_such_tables() -> None:
     run = made_up_run([seeds_result("fc", "sgd", around(90))])
-    assert all(make(Analysis(run)) is None for make in SHEETS.values())
-    assert model_sheets(run) == []
+    assert all(make(Analysis(run)) is None for make in EXTRA_TABLES.values())
+    assert model_tables(run) == []
     assert [*pictures(Analysis(run))] == []
-    assert [part_of_report(Analysis(run), part) for part in ("findings", "models", *SHEETS)] == [""] * 6
+    assert [part_of_report(Analysis(run), part) for part in ("findings", "models", *EXTRA_TABLES)] == [""] * 6
 
 
 def test_every_table_fits_80_columns(run: RunResult) -> None:
-    for sheet in [*(make(Analysis(run)) for make in SHEETS.values()), *model_sheets(run)]:
-        assert sheet is not None
+    for table in [*(make(Analysis(run)) for make in EXTRA_TABLES.values()), *model_tables(run)]:
+        assert table is not None
         console = Console(width=80)
         with console.capture() as captured:
-            console.print(rich_sheet(sheet))
+            console.print(rich_table(table))
         assert max(map(len, captured.get().splitlines())) <= 80
-        for row in sheet.rows:
-            for figure in row[sheet.words :]:
+        for row in table.rows:
+            for figure in row[table.words :]:
                 assert figure in captured.get()  # none is cut, nor folded
 
 
