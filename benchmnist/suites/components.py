@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from benchmnist.suites.toml_lines import TomlPath
 
 
-class Report(Protocol):
+class ReportMistake(Protocol):
     """Reports a mistake in a suite, with the path of what is wrong."""
 
     def __call__(self, message: str, *path: str | int) -> None:
@@ -38,7 +38,7 @@ class Components:
         report: Called with each mistake.
     """
 
-    def __init__(self, suite: Suite, registry: Registry, report: Report) -> None:
+    def __init__(self, suite: Suite, registry: Registry, report: ReportMistake) -> None:
         self.suite, self.registry, self.report = suite, registry, report
         self.known: dict[tuple[Kind, str], list[Component]] = {}
 

@@ -29,7 +29,7 @@ STEPS = 60
 """Steps of the longest training that a check makes, for optimizers that ask for them."""
 
 
-def build_optimizer(subject: Subject, model: nn.Module, **params: Any) -> torch.optim.Optimizer:
+def build_subject(subject: Subject, model: nn.Module, **params: Any) -> torch.optim.Optimizer:
     """Builds the optimizer as a suite would, with these parameters over its defaults."""
     build = subject.offer.spec.load()
     told = {"total_steps": STEPS} if "total_steps" in inspect.signature(build).parameters else {}
@@ -65,7 +65,7 @@ def _traces(subject: Subject, *, scheduled: bool) -> tuple[list[Call], list[Call
     """Records the operations of the third and the fourth step on tensors that pretend to be on a GPU."""
     with FakeTensorMode():
         model = Bare([torch.empty(6, 5, device="cuda"), torch.empty(6, device="cuda")])
-        optimizer = build_optimizer(subject, model, **_as_captured(subject))
+        optimizer = build_subject(subject, model, **_as_captured(subject))
         traces = []
         for _ in range(4):
             for group in optimizer.param_groups if scheduled else ():

@@ -17,7 +17,7 @@ from benchmnist.testing import parameters, problem
 from benchmnist.testing.capturing import (
     STEPS,
     Bare,
-    build_optimizer,
+    build_subject,
     capture_on_gpu,
     compare_steps,
     trained_on_gpu,
@@ -36,7 +36,7 @@ LEAST_GAIN = 0.9995  # SGD with a learning rate of 0.001 comes to 0.98; nothing 
 
 def _small(subject: Subject, **params: Any) -> torch.optim.Optimizer:
     """Builds the optimizer of a small model, with these parameters over its defaults."""
-    return build_optimizer(subject, problem.small_model(), **params)
+    return build_subject(subject, problem.small_model(), **params)
 
 
 def _exercise(subject: Subject, seed: int = 0, model: nn.Module | None = None) -> problem.Exercise:
@@ -44,7 +44,7 @@ def _exercise(subject: Subject, seed: int = 0, model: nn.Module | None = None) -
     return problem.Exercise(
         subject.datasets,
         model if model is not None else problem.small_model(seed),
-        lambda model: build_optimizer(subject, model),
+        lambda model: build_subject(subject, model),
         subject.offer.spec,
         seed,
     )
@@ -255,7 +255,7 @@ def is_elementwise_as_it_says(subject: Subject) -> None:
 def _updated(subject: Subject, start: list[Tensor], gradients: list[list[Tensor]], **params: Any) -> list[Tensor]:
     """Returns the parameters after a step with each of these gradients."""
     model = Bare(start)
-    optimizer = build_optimizer(subject, model, **params)
+    optimizer = build_subject(subject, model, **params)
     if subject.offer.spec.has_modes:
         optimizer.train()  # type: ignore[attr-defined]
     for step in gradients:

@@ -149,8 +149,8 @@ def _asked(index: int) -> str:
 
 def _fingerprint(found: dict[str, Any]) -> str:
     """Hashes the properties that comparable timings share, to twelve characters."""
-    telling = {key: value for key, value in found.items() if key not in ("benchmnist", "torchvision")}
-    return hashlib.blake2b(json.dumps(telling, sort_keys=True).encode(), digest_size=6).hexdigest()
+    shared = {key: value for key, value in found.items() if key not in ("benchmnist", "torchvision")}
+    return hashlib.blake2b(json.dumps(shared, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
 def _cpu_name() -> str:
