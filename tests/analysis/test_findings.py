@@ -132,8 +132,8 @@ def test_what_convolutions_gain_and_cost() -> None:
     (text,) = said("convolution", cases, FC, CNN)
     assert text == (
         "On mnist, the best case with convolutions, cnn · adam (99.00 %), is better than the best case without "
-        "them, fc · adam (98.00 %): +1.00 points [0.94, 1.06]. Its epochs take 4.0 times [3.9, 4.1] as long, and it was "
-        "trained for 10 epochs vs 5."
+        "them, fc · adam (98.00 %): +1.00 points [0.94, 1.06]. Its epochs take 4.0 times [3.9, 4.1] as long, and "
+        "it was trained for 10 epochs vs 5."
     )
     assert said("convolution", cases[:2], FC) == []
     for mean, margin, words in (
