@@ -240,14 +240,33 @@ OF_CLASSIFICATION = (PRIMARY, find_metric("test_loss"))
 """What the task `classification` evaluates; of other tasks these are not shown."""
 
 
+RESERVED = frozenset(
+    {
+        *("case", "dataset", "model", "optimizer", "method", "label", "schedule", "task", "params"),
+        *("seed", "epoch", "step", "status", "checkpoint", "speedup", "weights", "epochs", "batch_size", "seeds"),
+        *("side_by_side", "engine", "precision", "device", "source", "clip_grad_norm", "label_smoothing"),
+        *("init_seed", "evaluate_in", "train_size", "steps", "reused_from", "started", "key"),
+    }
+)
+"""Keys of tables, CSV and JSON that are no metrics; a test holds the list to what they have."""
+
+
 def require_evaluated(metric: Metric) -> Metric:
     """Returns a metric that a task or a plugin evaluates after each epoch.
 
     Raises:
-        ValueError: if its name is one of those that are measured without them, or its level is another.
+        ValueError: if its name or its field is in use for something else, or its level is another.
     """
-    if metric.key in {each.key for each in METRICS if each not in OF_CLASSIFICATION}:
-        raise ValueError(f"the metric {metric.key!r} is measured of every case; give this one another name")
+    others = [each for each in METRICS if each not in OF_CLASSIFICATION]
+    if metric not in OF_CLASSIFICATION:
+        others += OF_CLASSIFICATION
+    taken = {*RESERVED, *(each.key for each in others), *(each.field for each in others)}
+    if not taken.isdisjoint({metric.key, metric.field}):
+        raise ValueError(f"the metric name {metric.key!r} is in use for something else; choose another name")
+    if "." in metric.key or metric.key.startswith("best_") or metric.key.endswith(("_gain", "_std")):
+        raise ValueError(
+            f"the metric name {metric.key!r} must have no dot, not begin with best_ nor end with _gain or _std"
+        )
     if metric.level != "epoch":
         raise ValueError(f"the metric {metric.key!r} must have the level 'epoch', not {metric.level!r}")
     return metric

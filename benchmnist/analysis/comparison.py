@@ -60,14 +60,16 @@ class Row:
         id: Id of the case.
         results: Its result in each run; None for a run without it.
         altered: Differences of the case itself from the first run that has it, in words.
+        known: The metrics that the runs may be compared by.
     """
 
     id: str
     results: tuple[CaseResult | None, ...]
     altered: tuple[str, ...] = ()
+    known: tuple[Metric, ...] = comparable()
 
     def _metric(self, wanted: Metric | str) -> Metric:
-        return find_metric(wanted, comparable(metrics_of(result for result in self.results if result is not None)))
+        return find_metric(wanted, self.known)
 
     def figures(self, wanted: Metric | str) -> list[Figure | None]:
         """Returns the figure of each run.
@@ -138,7 +140,7 @@ def compare_runs(runs: Sequence[RunResult], metrics: Sequence[str] = ()) -> Comp
     rows = []
     for case_id in ids:
         results = tuple(known.get(case_id) for known in by_id)
-        rows.append(Row(case_id, results, tuple(_altered(results))))
+        rows.append(Row(case_id, results, tuple(_altered(results)), known))
     return Comparison(tuple(runs), tuple(rows), tuple(chosen), _surroundings(runs))
 
 

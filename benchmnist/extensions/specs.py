@@ -170,6 +170,10 @@ class TaskSpec(Spec):
         super().__post_init__()
         if not self.metrics:
             raise ValueError(f"the task {self.name!r} has no metric; give it at least one")
+        if self.metrics[0].better is None:
+            raise ValueError(
+                f"the first metric of the task {self.name!r} ranks its cases; it must say which values are better"
+            )
         for metric in self.metrics:
             require_evaluated(metric)
 
@@ -194,6 +198,10 @@ class MetricSpec(Spec):
     better: Literal["higher", "lower"] | None = None
     digits: int = 2
     task: str = CLASSIFICATION
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.metric(self.name)
 
     def metric(self, name: str) -> Metric:
         """Returns the metric under that name.

@@ -89,8 +89,8 @@ FORMS: dict[str, Callable[[float], str]] = {"figures": three_figures, "count": c
 BEST: dict[str | None, Literal["max", "min"] | None] = {"higher": "max", "lower": "min", None: None}
 
 
-def _columns(metric: Metric, *, primary: bool) -> Iterator[Column]:
-    """The column of a metric."""
+def _columns(metric: Metric, title_of_best: str) -> Iterator[Column]:
+    """Yields the column of a metric, and that of its best value if it has a title for it."""
     plain = FORMS.get(metric.form) or f"{{:.{metric.digits}f}}".format
     best = BEST[metric.better]
     if metric.level == "case":
@@ -102,21 +102,21 @@ def _columns(metric: Metric, *, primary: bool) -> Iterator[Column]:
 
     show = mean_and_std(f".{metric.digits}f") if metric.spread else mean_only
     yield Column(metric.key, metric.head, lambda s: s.figures.get(metric.key), show, best, over_seeds=True)
-    if primary:
+    if title_of_best:
 
         def reached(s: Summary) -> float | None:
             return s.best if s.result.case.primary == metric else None
 
-        yield Column(f"best_{metric.key}", "best", reached, plain, best)
+        yield Column(f"best_{metric.key}", title_of_best, reached, plain, best)
 
 
-def _gain(metric: Metric) -> Column:
+def _gain(metric: Metric, title: str) -> Column:
     """The column of what a case gains over its baseline, by a primary metric."""
 
     def gained(s: Summary) -> float | None:
         return s.gain if s.result.case.primary == metric else None
 
-    return Column(f"{metric.key}_gain", "gain", gained, metric.change, BEST[metric.better], beside="difference")
+    return Column(f"{metric.key}_gain", title, gained, metric.change, BEST[metric.better], beside="difference")
 
 
 SPEEDUP_KEY = "speedup"
@@ -181,9 +181,14 @@ class Columns:
         self.metrics = metrics_with(evaluated)
         self.primary = tuple(dict.fromkeys(metrics[0] for metrics in evaluated))
         speed = Column(SPEEDUP_KEY, "speed", lambda s: s.speedup, "{:.2f}×".format, "max", beside="ratio")
-        beside = (speed, *map(_gain, self.primary))
+        several = len(self.primary) > 1
+        beside = (
+            speed,
+            *(_gain(metric, f"gain, {metric.name}" if several else "gain") for metric in self.primary),
+        )
+        best = {metric: f"best {metric.name}" if several else "best" for metric in self.primary}
         by_metric = {
-            metric: tuple(_columns(metric, primary=metric in self.primary))
+            metric: tuple(_columns(metric, best.get(metric, "")))
             for metric in self.metrics
             if metric.level != "step"
         }

@@ -196,6 +196,13 @@ class _Planner:
         """The task of a case and all that it evaluates; None where that is refused, and reported."""
         if task is None:  # the one that the dataset is made for
             made_for = self.registry.datasets[dataset.use].spec.task
+            if made_for not in self.registry.tasks and not self.suite.tables[TASK.plural].get(made_for):
+                self.refused = True
+                self.report(
+                    f"{dataset.use!r} is made for the task {made_for!r}, which no installed plugin offers",
+                    *self.listed(DATASET, block, path),
+                )
+                return None
             found = self.components.of(TASK, [made_for], self.listed(DATASET, block, path))
             if not found:
                 self.refused = True

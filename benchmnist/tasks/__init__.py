@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Protocol
 
+import torch
+
 from benchmnist.errors import TrialError
 from benchmnist.tasks.classification import Classification
 
@@ -63,11 +65,18 @@ class Measured:
         self.check, self.output_shape, self.loss = task.check, task.output_shape, task.loss
 
     def evaluate(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """See Task."""
-        return {
-            **self.task.evaluate(outputs, targets),
-            **{key: measure(outputs, targets) for key, measure in self.measures.items()},
-        }
+        """See Task.
+
+        Raises:
+            TrialError: if a metric raises; names it.
+        """
+        found: dict[str, Tensor] = {}
+        for key, measure in self.measures.items():
+            try:
+                found[key] = measure(outputs.clone(), targets.clone())  # each may change what it is given
+            except Exception as error:
+                raise TrialError(f"the metric {key!r} raises {type(error).__name__}: {error}") from error
+        return {**self.task.evaluate(outputs, targets), **found}
 
 
 def build_task(case: Case, registry: Registry) -> Task:
@@ -93,15 +102,22 @@ def takes_label_smoothing(build: Callable[..., Task]) -> bool:
     return "label_smoothing" in inspect.signature(build).parameters
 
 
-def require_scalar(loss: Tensor) -> Tensor:
-    """The loss of a batch.
+def require_scalar(value: object, what: str, instead: str) -> Tensor:
+    """Returns the loss of a batch, or a sum over one.
+
+    Args:
+        value: The value that a task or a metric returned.
+        what: Its name in the error: `the loss of the task`.
+        instead: What it should be: `the mean`.
 
     Raises:
-        TrialError: if the task returned one for each example.
+        TrialError: if it is no scalar tensor of real numbers.
     """
-    if loss.ndim:
-        raise TrialError(f"the task returned a loss of shape {list(loss.shape)}; return the mean, a scalar")
-    return loss
+    if not isinstance(value, torch.Tensor):
+        raise TrialError(f"{what} is a {type(value).__name__}; return {instead}, a scalar tensor")
+    if value.ndim or value.is_complex():
+        raise TrialError(f"{what} has shape {list(value.shape)} of {value.dtype}; return {instead}, a real scalar")
+    return value
 
 
 __all__ = [

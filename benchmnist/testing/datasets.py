@@ -31,7 +31,10 @@ def _load(subject: Subject, root: Path | None = None, **params: Any) -> Dataset:
 
 def _task_of(subject: Subject) -> Task:
     """Returns the task for which the dataset is made."""
-    task: Task = subject.datasets.registry.tasks[subject.offer.spec.task].spec.load()()
+    tasks = subject.datasets.registry.tasks
+    if subject.offer.spec.task not in tasks:
+        raise Miss(f"no installed plugin offers its task {subject.offer.spec.task!r}")
+    task: Task = tasks[subject.offer.spec.task].spec.load()()
     return task
 
 

@@ -118,12 +118,15 @@ class Datasets:
         test_size = case.test_size
         if case.validation_size is not None:
             dataset, test_size = held_out(dataset, case.validation_size, case.dataset.name), None
-        for name, wanted, there in (
-            ("train_size", case.train_size, len(dataset.train_images)),
-            ("test_size", test_size, len(dataset.test_images)),
+        for part, wanted, there in (
+            ("train", case.train_size, len(dataset.train_images)),
+            ("test", test_size, len(dataset.test_images)),
         ):
             if wanted is not None and wanted > there:
-                raise DataError(f"{name} = {wanted}, but {case.dataset.name} has only {there} examples there")
+                kind = {"train": "training", "test": "test"}[part]
+                raise DataError(
+                    f"{part}_size = {wanted}, but {case.dataset.name} has only {there} {kind} examples"
+                )
         return dataset.first(case.train_size, test_size)
 
 

@@ -19,6 +19,7 @@ import torch
 from benchmnist.errors import CaptureError, TrialError
 from benchmnist.extensions.isolation import not_exiting, put_back
 from benchmnist.runs.results import CaseResult, EpochResult, TrialResult, now, worst
+from benchmnist.tasks import require_scalar
 from benchmnist.training.clock import Clock
 from benchmnist.training.environment import environment
 from benchmnist.training.fast_paths import find_fast_path
@@ -293,8 +294,9 @@ def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> dict[s
     with torch.no_grad():
         for batch, answers in zip(images.split(batch_size), labels.split(batch_size), strict=True):
             logits = model(batch.clone())  # the images are everybody's: a model may change what it is given
-            for name, value in trial.task.evaluate(logits, answers).items():
-                sums.setdefault(name, []).append(value)
+            for name, value in trial.task.evaluate(logits, answers.clone()).items():  # as the images
+                scalar = require_scalar(value, f"the metric {name!r}", "the sum over the batch")
+                sums.setdefault(name, []).append(scalar)
     if lost := {metric.field for metric in case.evaluates} - {*sums}:
         raise TrialError(f"the evaluation of the task has no {' and no '.join(sorted(lost))}")
     return {name: torch.stack(each).cpu().double().sum().item() / len(labels) for name, each in sums.items()}

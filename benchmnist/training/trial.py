@@ -148,7 +148,7 @@ class Trial:
             TrialError: if the task returns anything but a scalar.
         """
         exact = outputs.float() if outputs.dtype == torch.bfloat16 else outputs
-        return require_scalar(self.task.loss(exact, targets))
+        return require_scalar(self.task.loss(exact, targets), "the loss of the task", "the mean over the batch")
 
     def clip(self, norm: float) -> None:
         """Cuts the gradients down to that norm, all of them together."""
@@ -192,7 +192,7 @@ def build_model(case: Case, seed: int, registry: Registry, dataset: Dataset) -> 
     """
     seed_everything(seed_for("weights", seed if case.init_seed is None else case.init_seed))
     build = registry.models[case.model.use].spec.load()
-    outputs = build_task(case, registry).output_shape(dataset)
+    outputs = _output_shape(build_task(case, registry), dataset)
     model = make_model(build, dataset.input_shape, outputs, case.model.params)
     for name, parameter in model.named_parameters():
         if is_lazy(parameter):
@@ -201,6 +201,18 @@ def build_model(case: Case, seed: int, registry: Registry, dataset: Dataset) -> 
                 "use a layer with explicit sizes, not a lazy one: `build` is given input_shape and num_classes"
             )
     return model
+
+
+def _output_shape(task: Task, dataset: Dataset) -> tuple[int, ...]:
+    """The shape of a model's output for one example, as the task says it.
+
+    Raises:
+        TrialError: if that is no shape.
+    """
+    shape: object = task.output_shape(dataset)
+    if not isinstance(shape, tuple) or not all(type(size) is int and size > 0 for size in shape):
+        raise TrialError(f"output_shape of the task is {shape!r}; return a tuple of whole numbers above 0")
+    return shape
 
 
 def make_model(

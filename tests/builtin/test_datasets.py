@@ -114,7 +114,7 @@ def test_processes_that_unpack_at_once_do_no_harm(tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "MNIST").write_text("a file where a folder should be", "utf-8")
     with pytest.raises(
-        DataError, match=r"cannot write .*; choose a folder .* with --data-root or BENCHMNIST_DATA"
+        DataError, match=r"cannot write .*; choose a writable folder with --data-root or BENCHMNIST_DATA"
     ):
         datasets.mnist(root=tmp_path)
 

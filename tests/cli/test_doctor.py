@@ -108,7 +108,7 @@ def test_a_device_that_is_set_for_every_run_asks_for_no_tries(
     ("arguments", "said"),
     [
         (["--short"], "--short needs a device; pass --device cpu or --device cuda"),
-        (["--speed"], "--speed needs a device to try"),
+        (["--speed"], "--speed needs a device; pass --device cpu or --device cuda"),
         (
             ["--device", "cpu", "--only", "nonsense"],
             "no try has 'nonsense' in its name. Choose from: suite-local, ",

@@ -209,7 +209,7 @@ def test_a_dataset_that_cannot_be_had_fails_its_case_only(
     assert (broken.status, fine.status) == ("failed", "completed")
     assert told.log[:3] == ["a/broken started", "a/broken failed", "a/short started"]
     assert "RuntimeError: no such data" in str(broken.error)
-    assert short.error == "train_size = 60001, but mnist has only 60000 training examples there"
+    assert short.error == "train_size = 60001, but mnist has only 60000 training examples"
 
 
 def test_a_worker_that_dies_costs_its_case_only(workplace: Workplace, install_plugin: Callable[..., None]) -> None:

@@ -116,13 +116,13 @@ def test_a_suite_configures_sweeps_and_crosses_a_new_kind(command: Callable[...,
 @pytest.mark.parametrize(
     ("assignment", "expected"),
     [
-        ('cases.0.augmentations=["flop"]', "no augmentation is called 'flop'. Did you mean 'flip'?"),
+        ('cases.0.augmentations=["flop"]', "no augmentation named 'flop'. Did you mean 'flip'?"),
         ("augmentations.often.chance=1", "'flip' takes no parameter 'chance'"),
         (
             "augmentations.often.sweep.probability=[2]",
             "'flip' refuses: probability must be between 0 and 1, not 2",
         ),
-        ('augmentation.often.use="flip"', "unknown table. Did you mean 'augmentations'?"),
+        ('augmentation.often.use="flip"', "unknown table; write [augmentations.NAME]"),
     ],
 )
 def test_a_mistake_in_a_new_kind_is_found_before_any_training(

@@ -17,7 +17,12 @@ from training_support import component, make_case, result_of
 from benchmnist.analysis.analysis import Analysis
 from benchmnist.analysis.verdicts import judge
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.extensions.specs import MetricSpec, TaskSpec
+from benchmnist.metrics import LEVELS, RESERVED, Metric
 from benchmnist.reports import write_report
+from benchmnist.reports.columns import Columns
+from benchmnist.reports.records import records
+from benchmnist.reports.tables import render
 from benchmnist.runner import run
 from benchmnist.runs.store import load_run
 from benchmnist.suites.options import RunOptions
@@ -86,6 +91,39 @@ def waves(*, root, size=400):
     return Dataset(times[:half], values[:half], times[half:], values[half:])
 
 
+class Erasing(Regression):
+    def evaluate(self, outputs, targets):
+        found = super().evaluate(outputs, targets)
+        targets.zero_()
+        return found
+
+
+class NoShape(Regression):
+    def output_shape(self, data):
+        return 3
+
+
+def mean_of_each():
+    return lambda outputs, targets: (outputs - targets).abs().mean(dim=1)
+
+
+def breaks():
+    def measure(outputs, targets):
+        raise ValueError("no idea")
+
+    return measure
+
+
+def erases():
+    def measure(outputs, targets):
+        error = (outputs - targets).abs().mean(dim=1).sum()
+        outputs.zero_()
+        targets.zero_()
+        return error
+
+    return measure
+
+
 def mae():
     return lambda outputs, targets: (outputs - targets).abs().mean(dim=1).sum()
 
@@ -103,6 +141,8 @@ def benchmnist_tasks():
             ("one-loss-each", OneLossEach, False),
             ("no-metric", NoMetric, False),
             ("noisy", Noisy, True),
+            ("erasing", Erasing, False),
+            ("no-shape", NoShape, False),
         )
     ]
 
@@ -115,7 +155,10 @@ def benchmnist_datasets():
 @hookimpl
 def benchmnist_metrics():
     title = "mean absolute error"
-    return [MetricSpec(name="mae", summary="", build=mae, title=title, better="lower", task="regression")]
+    return [
+        MetricSpec(name=name, summary="", build=build, title=title, better="lower", task="regression")
+        for name, build in (("mae", mae), ("each", mean_of_each), ("breaks", breaks), ("erases", erases))
+    ]
 """
 SUITE = """
 [suite]
@@ -138,6 +181,10 @@ expect.mae = "> 1e6"
 models = ["fc"]
 optimizers = ["sgd", "adam"]
 """
+MADE_FOR = REGRESSION.replace(
+    ', task="regression")]\n\n\n@hookimpl\ndef benchmnist_metrics',
+    ', task="{}")]\n\n\n@hookimpl\ndef benchmnist_metrics',
+)
 
 
 @pytest.fixture
@@ -230,7 +277,8 @@ def test_a_task_that_does_not_say_that_it_is_pure_is_not_stacked(waves: Callable
 @pytest.mark.parametrize(
     ("task", "said"),
     [
-        ("one-loss-each", "the task returned a loss of shape [20]; return the mean, a scalar"),
+        ("one-loss-each", "the loss of the task has shape [20] of torch.float32; return the mean over the batch"),
+        ("no-shape", "output_shape of the task is 3; return a tuple of whole numbers above 0"),
         ("no-metric", "the evaluation of the task has no mse"),
     ],
 )
@@ -240,6 +288,98 @@ def test_a_task_that_breaks_its_word_fails_its_cases(
     done = waves(('metrics = ["mae"]', f'task = "{task}"'), ('expect.mae = "> 1e6"\n', ""))
     assert [case.status for case in done.cases] == ["failed", "failed"]
     assert all(said in (case.error or "") for case in done.cases)
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        (
+            "each",
+            "the metric 'each' has shape [100] of torch.float32; return the sum over the batch, a real scalar",
+        ),
+        ("breaks", "the metric 'breaks' raises ValueError: no idea"),
+    ],
+)
+def test_a_metric_that_breaks_its_word_fails_its_cases_by_name(
+    waves: Callable[..., RunResult], metric: str, said: str
+) -> None:
+    done = waves(('["mae"]', f'["{metric}"]'), ('expect.mae = "> 1e6"\n', ""), ("seeds = 3", "seeds = 1"))
+    assert [case.status for case in done.cases] == ["failed", "failed"]
+    assert all(said in (case.error or "") for case in done.cases)
+
+
+def test_who_evaluates_cannot_change_the_labels(waves: Callable[..., RunResult]) -> None:
+    plain = waves(('expect.mae = "> 1e6"\n', ""))
+    for changed in (('["mae"]', '["erases", "mae"]'), ('metrics = ["mae"]', 'task = "erasing"')):
+        done = waves(changed, ('expect.mae = "> 1e6"\n', ""))
+        for case, same in zip(done.cases, plain.cases, strict=True):
+            for trial, other in zip(case.trials, same.trials, strict=True):
+                assert [e.metrics["mse"] for e in trial.epochs] == [e.metrics["mse"] for e in other.epochs]
+
+
+def test_runs_of_different_tasks_are_compared_by_what_both_have(
+    waves: Callable[..., RunResult], invoke: Callable[..., Result]
+) -> None:
+    regression = waves(('expect.mae = "> 1e6"\n', ""))
+    classification = waves(
+        ('dataset = "waves"', 'dataset = "mnist"\ntrain_size = 100\ntest_size = 100'),
+        ('metrics = ["mae"]\n', ""),
+        ('expect.mse = "< 0.5"\nexpect.mae = "> 1e6"\n', ""),
+    )
+    for runs in ((regression, classification), (classification, regression)):
+        done = invoke("compare", *(each.path for each in runs))
+        assert done.exit_code == 0, done.stderr
+        assert "waves/fc/sgd" in done.stdout
+        assert "mnist/fc/sgd" in done.stdout
+
+
+def test_a_suite_with_two_tasks_ranks_each_case_by_its_own_metric(waves: Callable[..., RunResult]) -> None:
+    done = waves(
+        ('metrics = ["mae"]\n', "train_size = 100\ntest_size = 100\n"),
+        ("models =", 'datasets = ["waves", "mnist"]\nmodels ='),
+        ('expect.mse = "< 0.5"\nexpect.mae = "> 1e6"\n', ""),
+    )
+    assert [verdict.metric.key for verdict in Analysis(done).verdicts()] == ["mse", "accuracy"]
+    header = render(Analysis(done), "markdown").splitlines()[0]
+    assert "best mean squared error" in header
+    assert "best accuracy" in header
+    assert Analysis(done).findings
+
+
+def test_the_names_of_columns_are_no_names_of_metrics(waves: Callable[..., RunResult]) -> None:
+    analysis = Analysis(waves(('expect.mae = "> 1e6"\n', ""), ("seeds = 3", "seeds = 1")))
+    derived = ("best_mse", "mse_gain", "mse_std", "mae_std")
+    columns = {column.key for column in Columns(analysis.run.cases)}
+    columns |= {key for level in LEVELS for key in records(analysis, level).header}
+    measured = {metric.key for metric in analysis.run.cases[0].case.measures}
+    others = {key for key in columns - measured - {*derived} if "." not in key and not key.endswith("_std")}
+    assert others <= RESERVED
+    for name in (*columns, "test_accuracy", "seconds", "step_losses", "optimizer.lr", "best_of_all"):
+        if name in ("mse", "mae"):
+            continue
+        for make in (
+            lambda name=name: MetricSpec(name=name, summary="", build=str),
+            lambda name=name: TaskSpec(
+                name="x", summary="", build=str, metrics=(Metric("mse", "", better="lower"), Metric(name, ""))
+            ),
+        ):
+            with pytest.raises(ValueError, match=r"metric name|not lower-case"):
+                make()
+
+
+def test_the_first_metric_of_a_task_says_which_values_are_better() -> None:
+    with pytest.raises(ValueError, match="the first metric of the task 'x' ranks its cases"):
+        TaskSpec(name="x", summary="", build=str, metrics=(Metric("bias", "bias"),))
+
+
+def test_a_dataset_of_a_task_that_is_not_installed_is_a_mistake_in_the_suite(
+    install_plugin: Callable[..., None], write_suite: Callable[..., Path]
+) -> None:
+    install_plugin("regression", MADE_FOR.replace("{}", "nowhere"))
+    (problem,) = problems(write_suite(SUITE))
+    assert problem == (
+        "6: defaults.dataset: 'waves' is made for the task 'nowhere', which no installed plugin offers"
+    )
 
 
 def test_parameters_of_a_task_are_a_configuration_like_any_other(waves: Callable[..., RunResult]) -> None:
@@ -304,12 +444,6 @@ def test_what_keeps_its_promises_passes_the_checks(install_plugin: Callable[...,
     install_plugin("regression", REGRESSION.replace('task="regression")]', 'task="regression")]', 1))
     (subject,) = subjects(name, find_plugins())
     assert [outcome.said for outcome in examine(subject) if outcome.state == "missed"] == []
-
-
-MADE_FOR = REGRESSION.replace(
-    ', task="regression")]\n\n\n@hookimpl\ndef benchmnist_metrics',
-    ', task="{}")]\n\n\n@hookimpl\ndef benchmnist_metrics',
-)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,5 @@ def test_what_is_held_out_is_drawn_of_all_classes_and_the_same_everywhere() -> N
 
 
 def test_more_cannot_be_held_out_than_there_is() -> None:
-    with pytest.raises(
-        DataError, match="validation_size = 60000, but mnist has only 60000 training examples to train on"
-    ):
+    with pytest.raises(DataError, match="validation_size = 60000, but mnist has only 60000 training examples"):
         Datasets(find_plugins(), default_data_root()).for_case(make_case(validation_size=60_000))
