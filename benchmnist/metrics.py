@@ -261,12 +261,11 @@ def require_evaluated(metric: Metric) -> Metric:
     if metric not in OF_CLASSIFICATION:
         others += OF_CLASSIFICATION
     taken = {*RESERVED, *(each.key for each in others), *(each.field for each in others)}
-    if not taken.isdisjoint({metric.key, metric.field}):
+    table = metric.key.partition(".")[0]  # as the hyperparameter optimizer.lr
+    if not taken.isdisjoint({metric.key, metric.field, table}):
         raise ValueError(f"the metric name {metric.key!r} is in use for something else; choose another name")
-    if "." in metric.key or metric.key.startswith("best_") or metric.key.endswith(("_gain", "_std")):
-        raise ValueError(
-            f"the metric name {metric.key!r} must have no dot, not begin with best_ nor end with _gain or _std"
-        )
+    if metric.key.startswith("best_") or metric.key.endswith(("_gain", "_std")):
+        raise ValueError(f"the metric name {metric.key!r} must not begin with best_ nor end with _gain or _std")
     if metric.level != "epoch":
         raise ValueError(f"the metric {metric.key!r} must have the level 'epoch', not {metric.level!r}")
     return metric

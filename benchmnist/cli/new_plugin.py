@@ -10,7 +10,7 @@ from string import Template
 import click
 
 from benchmnist.cli.options import NamedPath, debug_option, option
-from benchmnist.extensions.kinds import DATASET, KINDS, OPTIMIZER, Kind
+from benchmnist.extensions.kinds import DATASET, KINDS, OPTIMIZER, TASK, Kind
 
 TEMPLATES = {kind.name: kind for kind in KINDS if kind.new_cases}
 
@@ -77,7 +77,7 @@ def _files(name: str, kind: Kind) -> dict[str, str]:
         "module": module,
         "distribution": f"benchmnist-{name}",
         "class_name": f"My{camel}" if camel[0].isdigit() else camel,
-        "train_size": "2000" if kind == DATASET else "6000",
+        "train_size": "1000" if kind in (DATASET, TASK) else "6000",
         "cases": Template(kind.new_cases).substitute(name=name),
     }
     templates = {

@@ -104,6 +104,7 @@ TASK = Kind(
     harness=("label_smoothing",),
     checks="benchmnist.testing.tasks:CHECKS",
     role="setting",
+    new_cases='dataset = "$name-waves"\nmodels = ["logistic", "fc"]\noptimizers = ["adam"]',
 )
 METRIC = Kind(
     name="metric",
