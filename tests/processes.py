@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing.util
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 HANGS = 900
 """Seconds after which what should have ended counts as hanging; no machine is so slow or so busy."""
@@ -83,3 +85,48 @@ def inherited_sigint(handler: signal.Handlers) -> Iterator[None]:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         signal.signal(signal.SIGINT, previous)
+
+
+COMMANDS = """
+import contextlib, io, json, sys
+from click.testing import CliRunner
+from benchmnist.cli import cli
+
+answers = sys.stdout
+for line in sys.stdin:
+    with contextlib.redirect_stdout(io.StringIO()):
+        done = CliRunner().invoke(cli, json.loads(line))
+    answers.write(json.dumps([done.exit_code, done.stdout, done.stderr]) + "\\n")
+    answers.flush()
+"""
+
+
+@contextlib.contextmanager
+def commands_of(folder: Path, environment: Mapping[str, str]) -> Iterator[Callable[..., str]]:
+    """Runs commands of the package that lies in a folder, all in one process: torch is imported once.
+
+    Yields a function that runs a command, holds it to an exit code and returns what it printed.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMANDS],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder), **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+    def run(*arguments: str | Path, code: int = 0) -> str:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps([*map(str, arguments)]) + "\n")
+        process.stdin.flush()
+        exit_code, printed, errors = json.loads(process.stdout.readline())
+        assert exit_code == code, printed + errors
+        return str(printed) + str(errors)
+
+    try:
+        yield run
+    finally:
+        process.communicate(timeout=HANGS)

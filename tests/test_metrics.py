@@ -5,16 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from made_up import made_up_result, made_up_run, seeds_result
+from processes import commands_of
 from training_support import component, make_case
 
 import benchmnist
@@ -30,7 +28,7 @@ from benchmnist.reports.records import records
 from benchmnist.runs.results import CaseResult, EpochResult, TrialResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from click.testing import Result
 
@@ -65,7 +63,7 @@ class Changed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def changed(tmp_path_factory: pytest.TempPathFactory) -> Changed:
+def changed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Changed]:
     """A copy of the package with one line more in each of two files, and a run of it."""
     folder = tmp_path_factory.mktemp("changed")
     package = shutil.copytree(Path(benchmnist.__file__).parent, folder / "benchmnist")
@@ -76,18 +74,11 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Changed:
         text = (package / file).read_text("utf-8")
         assert text.count(before) == 1
         (package / file).write_text(text.replace(before, line + before), "utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(folder), "BENCHMNIST_DEVICE": "cpu", "COLUMNS": "120"}
-
-    def command(*arguments: str | Path, code: int = 0) -> str:
-        line = [sys.executable, "-m", "benchmnist", *map(str, arguments)]
-        done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == code, done.stderr
-        return done.stdout
-
     (folder / "suite.toml").write_text(SUITE, "utf-8")
-    printed = command("run", "suite.toml", "--executor", "inline", "--no-checkpoints", code=1)
-    (run,) = (folder / "runs" / "small").iterdir()
-    return Changed(command, run, printed)
+    with commands_of(folder, {"BENCHMNIST_DEVICE": "cpu", "COLUMNS": "120"}) as command:
+        printed = command("run", "suite.toml", "--executor", "inline", "--no-checkpoints", code=1)
+        (run,) = (folder / "runs" / "small").iterdir()
+        yield Changed(command, run, printed)
 
 
 def test_a_run_keeps_and_asserts_a_new_metric(changed: Changed) -> None:

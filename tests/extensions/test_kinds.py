@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from processes import commands_of
 
 import benchmnist
 from benchmnist.extensions import hookspecs
@@ -21,7 +19,7 @@ from benchmnist.suites.schema import CASES, DEFAULTS
 from benchmnist.testing import CHECKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = """
@@ -58,7 +56,7 @@ augmentations = ["flip", "often"]
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
     """Runs a command of a copy of the package, which has one kind more, and a plugin of that kind."""
     folder = tmp_path_factory.mktemp("changed")
     package = shutil.copytree(Path(benchmnist.__file__).parent, folder / "benchmnist")
@@ -83,15 +81,8 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: benchmnist-flip\nVersion: 1.0\n", "utf-8")
     (info / "entry_points.txt").write_text("[benchmnist]\nflip = benchmnist_flip\n", "utf-8")
     (folder / "suite.toml").write_text(SUITE, "utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(folder), "BENCHMNIST_DEVICE": "cpu", "COLUMNS": "200"}
-
-    def run(*arguments: str | Path, code: int = 0) -> str:
-        line = [sys.executable, "-m", "benchmnist", *map(str, arguments)]
-        done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    return run
+    with commands_of(folder, {"BENCHMNIST_DEVICE": "cpu", "COLUMNS": "200"}) as run:
+        yield run
 
 
 def test_a_new_kind_is_listed_and_checked(command: Callable[..., str]) -> None:
