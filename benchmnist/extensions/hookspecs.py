@@ -161,7 +161,7 @@ def benchmnist_tasks() -> Iterable[TaskSpec]:  # type: ignore[empty-body]
 
         @hookimpl
         def benchmnist_tasks():
-            mse = Metric("mse", "mean squared error", better="lower", digits=4)
+            mse = Metric("mse", "mean squared error", better="lower", digits=4, heading="mse")
             return [
                 TaskSpec(name="regression", summary="least squares", build=Regression, metrics=(mse,), pure=True),
             ]
