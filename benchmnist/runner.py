@@ -164,7 +164,7 @@ def plan_run(suite: str | Path | Suite, options: RunOptions | None = None) -> Pl
 
 
 def _workplace(planned: PlannedRun) -> Workplace:
-    """Where and how an executor trains the run."""
+    """Returns the workplace of the executor: where and how it trains the run."""
     prepared, options = planned.prepared, planned.options
     return Workplace(
         prepared.device,
@@ -207,14 +207,14 @@ def _record(planned: PlannedRun, executing: Executor, searches: Sequence[Search]
 
 
 def _overridden(options: RunOptions) -> str:
-    """What the suite's file does not say, for the reports."""
+    """Returns the values that override the suite's, for the reports."""
     return f"overridden in the suite by --set: {', '.join(options.set)}" if options.set else ""
 
 
 def _dispatcher(
     planned: PlannedRun, executing: Executor, recorder: Recorder, known: Mapping[str, CaseResult]
 ) -> Dispatcher:
-    """What hands the cases to the executor, in an order by how long they take."""
+    """Returns the dispatcher, which feeds the cases to the executor, the longest first."""
     seconds = None
     if executing.slots > 1:
         seconds = epoch_seconds(planned.plan.cases, planned.prepared.work, planned.options.out)
@@ -229,7 +229,7 @@ def _dispatcher(
 
 
 def _sharing(prepared: Prepared, executing: Executor) -> str:
-    """What has to be said where several workers of this machine share a GPU."""
+    """Returns the notes for a run in which several workers of this machine share a GPU."""
     from benchmnist.executors.cores import taking_turns
 
     return "" if prepared.executor.remote else taking_turns(prepared.device, executing.slots, prepared.gpus)

@@ -46,7 +46,7 @@ NOT_TUNED = ("seeds", "epochs", "keyword", "engine", "order", "control", "reuse"
 
 @dataclass(frozen=True)
 class Tuned:
-    """What came of it: the run of the search, and that of the suite with what was chosen."""
+    """The outcome of a tuning: the run of the search, and the run of the suite with the chosen parameters."""
 
     search: RunResult
     final: RunResult
@@ -142,7 +142,7 @@ class OptimizerSearch:
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """What was asked for, each once: a choice of a few values may be drawn twice."""
+        """The points asked for, each once: a choice of a few values may be drawn twice."""
         unique = {variant_of(params): params for params in self.asked}
         return tuple(Point(params, variant) for variant, params in unique.items())
 
@@ -158,7 +158,7 @@ class OptimizerSearch:
         return len(self.asked) > before
 
     def outcome(self, run: RunResult) -> Search:
-        """What came of it."""
+        """Returns the search with the accuracy of each attempt."""
         accuracies: dict[str, float | None] = {}
         for result in run.cases:
             case = result.case

@@ -1,4 +1,4 @@
-"""Everything that is concluded from a run, each part computed once, when it is first asked for."""
+"""The conclusions from a run, each computed once, when it is first asked for."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Analysis:
 
     @cached_property
     def times_to_target(self) -> list[TimeToTarget]:
-        """How soon each case that has a target reaches it."""
+        """The time of each case with a target to reach it."""
         return times_to_target(self.run.cases)
 
     @cached_property

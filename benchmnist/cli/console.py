@@ -1,4 +1,4 @@
-"""Where what is said goes: results to standard output, progress to standard error."""
+"""The two consoles: results go to standard output, progress to standard error."""
 
 from __future__ import annotations
 

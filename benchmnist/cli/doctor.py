@@ -183,7 +183,7 @@ def _spinner(console: Console) -> Iterator[Callable[[str], None]]:
 
 
 def _summary(chart: Chart, *, interrupted: bool) -> Text:
-    """How many lines are in which state, and the verdict."""
+    """Returns the number of lines in each state, and the verdict."""
     from rich.text import Text
 
     lines = chart.report.lines

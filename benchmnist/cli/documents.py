@@ -42,7 +42,7 @@ def document_options(function: F) -> F:
 
 
 class Document:
-    """Where a text is to go: a file of its own, a block of one, or standard output.
+    """The destination of a text: a file, a block of one, or standard output.
 
     Raises:
         click.UsageError: if the options do not go together.
@@ -59,11 +59,11 @@ class Document:
 
     @property
     def folder(self) -> Path:
-        """What the links of the text are relative to."""
+        """The folder that the links of the text are relative to."""
         return self.file.parent if self.file else Path()
 
     def link(self, file: Path) -> str:
-        """How the text says where a file is."""
+        """Returns the link of the text to a file."""
         return os.path.relpath(file, self.folder).replace(os.sep, "/")
 
     def keep(self, text: str) -> None:

@@ -66,7 +66,7 @@ def command(name: str, kind: str, out: Path) -> None:
 
 
 def _files(name: str, kind: Kind) -> dict[str, str]:
-    """What a new plugin consists of: the text of each file, by its path."""
+    """Returns the files of a new plugin: the text of each, by its path."""
     identifier = re.sub(r"[^a-z0-9]+", "_", name)
     module = f"benchmnist_{identifier}"
     camel = "".join(part.capitalize() for part in identifier.split("_"))

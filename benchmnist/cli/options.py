@@ -1,4 +1,4 @@
-"""What the commands' options have in common: an environment variable each, and defaults in pyproject.toml."""
+"""Options of the commands: each has an environment variable, and a default in pyproject.toml."""
 
 from __future__ import annotations
 

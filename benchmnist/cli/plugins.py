@@ -42,7 +42,7 @@ def command(block: tuple[str, ...]) -> None:
 
 
 def _state(plugin: Plugin) -> Text:
-    """What is to be said of a plugin, and what to do about it."""
+    """Returns the state of a plugin, and the remedy for it."""
     from rich.text import Text
 
     if plugin.blocked:

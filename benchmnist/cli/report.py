@@ -163,7 +163,7 @@ def _drawn(
 
 
 def _print(analysis: Analysis, part: _Part, console: Console) -> None:
-    """What is to be shown, on a terminal or as on one."""
+    """Prints the part on a terminal."""
     from benchmnist.cli.display import show_findings, show_run
     from benchmnist.reports.extra_tables import extra_tables, rich_table
 
@@ -180,7 +180,7 @@ def _print(analysis: Analysis, part: _Part, console: Console) -> None:
 
 
 def _missing(show: str) -> str:
-    """Why there is nothing to show."""
+    """Returns the reason why there is nothing to show."""
     return {
         "tuning": "This run was not tuned; see benchmnist tune.",
         "verdicts": "No two cases of this run can be compared.",
@@ -189,7 +189,7 @@ def _missing(show: str) -> str:
 
 
 def _view(options: dict[str, Any]) -> View | None:
-    """What was asked of the table; None where nothing was."""
+    """Returns the requested view of the table; None without one."""
     from benchmnist.reports.columns import View
 
     columns, sort, group_by = options["columns"], options["sort"], options["group_by"]

@@ -1,4 +1,4 @@
-"""What the commands that train have in common: their options, and how they are ended."""
+"""The options of the commands that train, and how these commands are ended."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Seconds(click.FloatRange):
 
 
 def training_options(function: F) -> F:
-    """Where, how and how many at a time, and where what comes of it is kept."""
+    """Adds the options that say where and how to train, and where to keep the results."""
     return together(
         option(
             "--device",

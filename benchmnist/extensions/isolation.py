@@ -24,7 +24,7 @@ def _set_cudnn(torch: Any, benchmark: bool, deterministic: bool, enabled: bool) 
 
 
 class Float32Precision(NamedTuple):
-    """How torch rounds products and convolutions of float32, by `fp32_precision` and by the older API.
+    """Torch's precision of products and convolutions in float32, by `fp32_precision` and by the older API.
 
     torch keeps both, and reading the older one raises where they differ: None is a value that cannot be read.
     """
@@ -47,7 +47,7 @@ class Float32Precision(NamedTuple):
         return (self.older_matmul or self.matmul) + cudnn
 
     def moved_to(self, other: Float32Precision) -> str:
-        """From what to what, in words."""
+        """Returns the change from this value to another, in words."""
         if self.older_matmul and other.older_matmul and str(self) != str(other):
             return f"from {self} to {other}"
         fields = zip(self._fields, self, other, strict=True)
@@ -57,7 +57,7 @@ class Float32Precision(NamedTuple):
 
 
 def _owners(backends: Any) -> tuple[Any, ...]:
-    """Those of whose `fp32_precision` the fields are, in their order."""
+    """Returns the objects whose `fp32_precision` the fields are, in their order."""
     cudnn, mkldnn = backends.cudnn, backends.mkldnn
     return (
         *(backends, backends.cuda.matmul, cudnn, cudnn.conv, cudnn.rnn),
@@ -163,7 +163,7 @@ _SETTINGS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] 
 
 @dataclass
 class Noticed:
-    """What a plugin's code did beside what it was asked for.
+    """The side effects of a plugin's code.
 
     Attributes:
         printed: On standard output and standard error.
@@ -250,7 +250,7 @@ def is_of_pytest(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def not_ended() -> Iterator[None]:
-    """Within it nobody ends this process without a word; those that it starts may end themselves.
+    """Prevents plugin code from ending this process silently; its child processes may end themselves.
 
     Raises:
         PluginError: if the code calls `os._exit`.

@@ -65,7 +65,7 @@ class Plugin:
         return f"{self.distribution} {self.version} (plugin {self.name!r})"
 
     def require(self) -> None:
-        """Nothing, if it is there.
+        """Requires that the plugin was loaded.
 
         Raises:
             PluginError: if it is broken or blocked.
@@ -77,7 +77,7 @@ class Plugin:
 
     @property
     def remedy(self) -> str:
-        """What one can do who is not its author."""
+        """The remedy for a user who is not its author."""
         return f"upgrade {self.distribution}, or block it with {BLOCK}={self.name}"
 
 
@@ -91,7 +91,7 @@ class Offer(Generic[S]):
 
 @dataclass(frozen=True)
 class Offers(Generic[S]):
-    """All that is offered of one kind, by name in order of names; a name offered twice can be had from nobody."""
+    """The offers of one kind, by name, in order of names; a name that is offered twice is unavailable."""
 
     kind: str
     by_name: Mapping[str, Offer[S]] = field(default_factory=dict)
@@ -118,14 +118,14 @@ class Offers(Generic[S]):
         )
 
     def _another(self, name: str) -> str:
-        """How to add what has a name that is near to none."""
+        """Returns a hint for adding something whose name resembles no known one."""
         if nearest(name, self.by_name) or not any(kind.name == self.kind and kind.new_cases for kind in KINDS):
             return ""
         new = name if NAME.fullmatch(name) else "NAME"
         return f"; a plugin can add one: `benchmnist new-plugin {new} --kind {self.kind}`"
 
     def dispute(self, name: str) -> str:
-        """Who offers a contested name, and what to do about it."""
+        """Returns the plugins that offer a contested name, and the remedy."""
         owners = list(dict.fromkeys(offer.plugin for offer in self.contested[name]))
         if len(owners) == 1:
             return f"offered twice by {owners[0]}; {owners[0].remedy}"
@@ -222,7 +222,7 @@ def find_plugins(block: Collection[str] = (), modules: Collection[str] = ()) -> 
 
 
 def _names(entry: EntryPoint) -> set[str]:
-    """What an entry point may be called by."""
+    """Returns the names of an entry point: its own, and that of its distribution."""
     return {entry.name, entry.dist.name} if entry.dist else {entry.name}
 
 
@@ -256,7 +256,7 @@ def _load(entry: EntryPoint, *, blocked: bool) -> tuple[Plugin, list[Spec]]:
 
 
 def _specs(name: str, module: object) -> Iterator[Spec]:
-    """What a plugin offers, hook by hook.
+    """Yields the specs of a plugin, hook by hook.
 
     Raises:
         PluginError: if it was written for other hooks, or one of its hooks returns something else than its specs.

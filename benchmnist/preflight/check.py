@@ -1,4 +1,4 @@
-"""What can be found wrong with a plan only by trying it, before any training; and the work that it means."""
+"""Finds the problems of a plan that only trying it shows, before any training, and its work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """What one epoch of a case takes.
+    """The work of one epoch of a case.
 
     Attributes:
         parameters: Trainable parameters of the model.
@@ -49,7 +49,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What trying a plan showed.
+    """The result of trying a plan.
 
     Attributes:
         work: That of each case that can be built, by id.
@@ -141,7 +141,7 @@ class _Preflight:
 
     @contextlib.contextmanager
     def building(self, kind: Kind, component: Component) -> Iterator[None]:
-        """Within it a plugin's code runs: what it does beside building is undone, and noted."""
+        """Runs a plugin's code within it: undoes and notes its side effects."""
         where = f"the {kind.name} {component.use!r} of {component.distribution} {component.version}"
         if where in self.deadly:
             raise _NotTried

@@ -1,4 +1,4 @@
-"""What a model is made of: its layers, their shapes, weights and work, found by showing it one image."""
+"""Describes a model by showing it one image: its layers, their shapes, weights and work."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def describe(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Layer
     counted: set[nn.Parameter] = set()
 
     def weights(module: nn.Module) -> int:
-        """Of its trainable parameters those that no layer before it had."""
+        """Counts its trainable parameters that no earlier layer has."""
         new = {p for p in module.parameters() if p.requires_grad} - counted
         counted.update(new)
         return sum(parameter.numel() for parameter in new)

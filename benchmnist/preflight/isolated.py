@@ -34,7 +34,7 @@ def patience(trying: str) -> float | None:
 
 
 def preflight_apart(plan: Plan, registry: Registry, root: Path, device: torch.device) -> Preflight:
-    """As `preflight`, in a process of its own where one can be forked.
+    """Runs `preflight` in a separate process, if one can be forked.
 
     What kills that process is noted and not tried again: it is trained all the same, in a worker that it may kill.
 
@@ -63,7 +63,7 @@ PreflightFunction = Callable[[Callable[[str], None]], Preflight]
 
 
 def _tried(task: PreflightFunction) -> Preflight | tuple[str, str]:
-    """What came of it; or what was being tried when the process died, and how it died."""
+    """Returns the result; or what was being tried when the process died, and how it died."""
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)
     # The first optimizer of a process has torch import its compiler, two seconds: once, before there are two.

@@ -1,4 +1,4 @@
-"""Everything before the training: a suite read, planned against what is installed, and tried."""
+"""Prepares a run: reads its suite, plans it with the installed plugins, and tries it."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def _params(case: Case) -> dict[str, str]:
 
 
 def _extra_info(result: CaseResult, rounds: list[tuple[int, EpochResult]]) -> dict[str, Any]:
-    """What a maintainer tracks beside the times; None where there is no finite figure, since JSON has no NaN."""
+    """Returns the figures to track beside the times; None for one that is not finite, as JSON has no NaN."""
     from benchmnist.analysis.summary import summarise
     from benchmnist.metrics import judged
 

@@ -1,1 +1,1 @@
-"""From a TOML file to a plan: cases, and the key of each."""
+"""The way from a TOML file to a plan: cases, and the key of each."""

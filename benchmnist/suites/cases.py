@@ -1,4 +1,4 @@
-"""What is trained: a Case and its Components; frozen values, the same in a plan, a worker and a run folder."""
+"""Case and its Components: frozen values, the same in a plan, a worker and a run folder."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Component(Frozen):
 
     @property
     def label(self) -> str:
-        """How tables and plots call it: `sgd`, `sgd/lr-0.1`."""
+        """Its name in tables and plots: `sgd`, `sgd/lr-0.1`."""
         return f"{self.name}/{self.variant}" if self.variant else self.name
 
 
@@ -85,7 +85,7 @@ NOT_DECIDING = {
 
 
 class Space(Frozen):
-    """What a hyperparameter is chosen from: a range, or some values.
+    """The search space of a hyperparameter: a range, or some values.
 
     Attributes:
         low, high: The ends of the range, which are part of it.
@@ -192,7 +192,7 @@ class Case(Frozen):
 
     @property
     def components(self) -> list[tuple[str, Component]]:
-        """All that plugins offered for it, each with the name of its kind: its parts, and its metrics."""
+        """Its components, each with the name of its kind: its parts and its metrics."""
         listed = [(kind.name, part) for kind in SETS for part in getattr(self, kind.plural)]
         return [*self.parts.items(), *listed]
 
@@ -202,17 +202,17 @@ class Case(Frozen):
 
     @property
     def rounds(self) -> int:
-        """How many epochs are trained in all, over all seeds."""
+        """Number of epochs over all seeds."""
         return self.epochs * len(self.seeds)
 
     @property
     def method(self) -> str:
-        """What is compared within a group: the optimizer, and what the suite varies beside it (`adam/cosine`)."""
+        """The method, which is compared within a group: the optimizer with what the suite varies beside it."""
         return "/".join((self.optimizer.label, *self.axes))
 
     @property
     def group(self) -> Group:
-        """What it is compared within: dataset, model and label."""
+        """The group within which it is compared: dataset, model and label."""
         return self.dataset.label, self.model.label, self.label
 
     @property

@@ -136,7 +136,7 @@ def _points(sweep: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
 
 
 def variant_of(point: Mapping[str, Any]) -> str:
-    """How a point of a sweep is told apart from the others: `lr-0.1`."""
+    """Returns the part of an id that distinguishes a point of a sweep: `lr-0.1`."""
     return "/".join(f"{key}-{_slug(value)}" for key, value in point.items())
 
 

@@ -21,7 +21,7 @@ def _texts(given: Any) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What a run is asked for beside its suite. Each attribute is an argument of `benchmnist.run`, too.
+    """Options of a run. Each attribute is also an argument of `benchmnist.run`.
 
     Attributes:
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.

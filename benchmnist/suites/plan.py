@@ -229,7 +229,7 @@ class _Planner:
         return {TASK.name: task, METRIC.plural: tuple(metrics), "evaluates": tuple(evaluates.values())}
 
     def measured(self, metric: Component, task: Component, others: Collection[str]) -> Metric:
-        """What a metric that the suite lists measures beside others.
+        """Returns the metric that a component of the suite measures.
 
         Raises:
             ValueError: if it is of another task, or there is one of its name.
@@ -244,7 +244,7 @@ class _Planner:
         return spec.metric(metric.name)
 
     def check_expected(self, case: Case, path: TomlPath) -> None:
-        """Nothing can be expected of a metric that a case does not have."""
+        """Reports expectations of metrics that a case does not have."""
         judged = [metric for metric in case.measures if metric.better is not None]
         for key in case.expect:
             try:
@@ -255,13 +255,13 @@ class _Planner:
                 self.report(str(error), *next((p for p in paths if p in self.suite.lines), paths[-1]))
 
     def listed(self, kind: Kind, block: Block, path: TomlPath) -> TomlPath:
-        """Where a block names its models, or its schedule."""
+        """Returns the path of a block's models, or of its schedule."""
         if kind.has_setting and not block.lists(kind):
             return self.where(path, kind.name)
         return self.where(path, kind.plural) if kind.role == "set" else (*path, kind.plural)
 
     def expected(self, case: Case, block: Block) -> dict[str, str]:
-        """What is expected of a case: what its block says, over its configurations, over the defaults."""
+        """Returns what is expected of a case: its block overrides its tables, and these override the defaults."""
         expected = dict(self.suite.expect)
         for kind, component in case.components:
             table = self.suite.tables[f"{kind}s"].get(component.name)
@@ -282,7 +282,7 @@ class _Planner:
             )
 
     def where(self, block: TomlPath, key: str) -> TomlPath:
-        """Where a block's setting stands: in the block, or else in [defaults]."""
+        """Returns the path of a block's setting: in the block, or else in [defaults]."""
         return (*block, key) if (*block, key) in self.suite.lines else ("defaults", key)
 
     def report(self, message: str, *path: str | int) -> None:
@@ -292,7 +292,7 @@ class _Planner:
 
 
 def _axes(block: Block, settled: Mapping[str, Component | None], engine: str) -> tuple[str, ...]:
-    """What a case is told apart by beside its dataset, model and optimizer."""
+    """Returns what distinguishes a case besides its dataset, model and optimizer."""
     found = []
     for kind in SETTINGS:
         part = settled[kind.name]

@@ -33,7 +33,7 @@ def grid(space: Mapping[str, Space], trials: int) -> list[dict[str, Any]]:
 
 
 def _evenly(space: Space, steps: int) -> list[float]:
-    """So many values of a range, from end to end; of one, the middle."""
+    """Returns so many values of a range, from end to end; the middle, if it is one."""
     low, high = space.low or 0.0, space.high or 0.0
     shares = [i / (steps - 1) for i in range(steps)] if steps > 1 else [0.5]
     if space.log:
@@ -49,7 +49,7 @@ def rounded(value: Any, space: Space) -> Any:
 
 
 def distributions(space: Mapping[str, Space]) -> dict[str, BaseDistribution]:
-    """What optuna draws each hyperparameter from.
+    """Returns the distribution that optuna draws each hyperparameter from.
 
     Raises:
         BenchmnistError: if optuna is not installed.

@@ -1,4 +1,4 @@
-"""What a suite may say: its TOML as pydantic models, and a Suite, which is one that was read."""
+"""The schema of a suite: its TOML as pydantic models, and Suite, the result of reading one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def seed_list(value: object) -> tuple[int, ...]:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """As `seed_list`, of what was typed: `3`, or `0,4,7`.
+    """Returns the seeds that a user typed: `3`, or `0,4,7`. See `seed_list`.
 
     Raises:
         ValueError: if it is neither.
@@ -224,7 +224,7 @@ class Tune(_Strict):
 
 
 class SearchScope(NamedTuple):
-    """Where an optimizer is tuned by itself: the labels of a dataset, a model and a block, and the method."""
+    """The scope of one search: the labels of a dataset, a model and a block of cases, and the method."""
 
     dataset: str
     model: str
@@ -289,11 +289,11 @@ class Suite:
         return cast("Mapping[str, ConfiguredOptimizer]", self.tables[OPTIMIZER.plural])
 
     def problem(self, message: str, *path: str | int) -> Problem:
-        """That something is wrong at `path`, `("optimizers", "sgd", "lr")`."""
+        """Returns the problem at `path`, `("optimizers", "sgd", "lr")`."""
         return problem_at(message, path, self.file, self.lines, self.assigned)
 
     def block_path(self, block: int) -> TomlPath:
-        """Where the block of that index in `blocks` stands in the file."""
+        """Returns the path of the block with that index in `blocks`."""
         return ("cases", self.block_indices[block])
 
     def block_line(self, block: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Where the tables and keys of a TOML text begin."""
+"""Finds the lines on which the tables and keys of a TOML text begin."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def problem_at(
 
 
 def line_numbers(text: str) -> dict[TomlPath, int]:
-    """Where each table and key of a TOML text begins, counted from 1: `("cases", 0, "epochs")` -> 12.
+    """Returns the line of each table and key of a TOML text, counted from 1: `("cases", 0, "epochs")` -> 12.
 
     tomllib does not say. But a header by itself is TOML, and so is one `key = value`: the text is cut into
     these by asking tomllib after each line whether what has gathered is whole, and each is read by itself.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Task(Protocol):
-    """What is learned. See benchmnist.TaskSpec for what its plugin says of it."""
+    """A task: the loss, the evaluation and the check of the data. benchmnist.TaskSpec describes it."""
 
     def check(self, data: Dataset, name: str) -> None:
         """Holds a dataset against what the task needs: the shape and the dtype of its labels.

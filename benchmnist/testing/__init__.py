@@ -65,7 +65,7 @@ def subjects(name: str, registry: Registry) -> list[Subject]:
 
 
 def _suite_hint(name: str) -> str:
-    """What to do with a suite, which is not what is checked here."""
+    """Returns a hint for a suite, which is not what this command checks."""
     return f" To check a suite, run `benchmnist run {name} --dry-run`." if name.endswith(".toml") else ""
 
 

@@ -155,7 +155,7 @@ def held_out(dataset: Dataset, size: int, name: str) -> Dataset:
 
 
 def _name(component: Component) -> str:
-    """What errors call a dataset."""
+    """Returns the name of a dataset in errors."""
     return f"the dataset {component.use!r} of {component.distribution}"
 
 

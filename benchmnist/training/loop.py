@@ -102,7 +102,7 @@ class PendingEpoch:
 
     @property
     def seconds(self) -> float:
-        """How long `run` took, by the clock that waits for the device; where seeds are stacked, an equal share."""
+        """Seconds that `run` took, by the clock that waits for the device; an equal share if seeds are stacked."""
         return self._training.seconds / len(self._training.trial.seeds)
 
     def run(self) -> None:
@@ -179,7 +179,7 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingE
 
 @contextlib.contextmanager
 def _random_numbers_put_back(session: DeviceSession) -> Iterator[None]:
-    """As torch.random.fork_rng, also where the device has been broken within it; Python's and numpy's too."""
+    """Restores the random numbers of torch, Python and numpy, even if the device breaks within it."""
     device = session.device
     on_cpu, of_python, of_numpy = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
     on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None

@@ -35,7 +35,7 @@ NOT_BESIDE_FUSED = frozenset({"fused", "foreach", "differentiable"})
 
 @dataclass(frozen=True)
 class Build:
-    """How what is trained is built for speed; none of it changes what is computed.
+    """Options for building a trial that make it faster; none changes what is computed.
 
     Attributes:
         fused: The optimizer makes its update by one kernel, if it can and may.
@@ -78,7 +78,7 @@ class Trial:
 
     @property
     def modules(self) -> Iterable[tuple[str, nn.Module]]:
-        """Of the model that a step calls, with their paths."""
+        """The modules of the model that a step calls, with their paths."""
         return [*self.model.named_modules()]
 
     def alone(self, index: int) -> Trial:  # noqa: ARG002 - there is only one
@@ -96,7 +96,7 @@ class Trial:
 
     @property
     def learning_rate(self) -> float | None:
-        """Of the first parameter group, in the next step; None where there is none."""
+        """Learning rate of the first parameter group in the next step; None if it has none."""
         rate = self.optimizer.param_groups[0].get("lr")
         return None if rate is None else float(rate)
 
@@ -155,7 +155,7 @@ class Trial:
         clip_grad_norm_(self.model.parameters(), norm)
 
     def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[None]:
-        """Within it products and convolutions are computed in bfloat16, where the case asks for it."""
+        """Computes products and convolutions in bfloat16 within it, if the case asks for it."""
         if self.precision != "bf16":
             return contextlib.nullcontext()
         return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
@@ -270,7 +270,7 @@ def build_trial(
 
 
 def training_of(case: Case, registry: Registry, dataset: Dataset, model: nn.Module, how: Build) -> dict[str, Any]:
-    """What a Trial has beside its model: the optimizer of the model, and all that a case says of its steps."""
+    """Returns the arguments of a Trial besides its model: the optimizer, and the settings of its steps."""
     total_steps = case.epochs * steps_per_epoch(case, dataset)
     optimizer = build_optimizer(case, registry, model, total_steps, how)
     return {

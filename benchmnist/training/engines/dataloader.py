@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _Examples(TorchDataset[tuple["Tensor", "Tensor | int"]]):
-    """As torchvision's own datasets do: an image is a PIL image on its way from the file to the tensor."""
+    """Examples as torchvision's datasets give them: each image becomes a PIL image, then a tensor."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         import_torchvision()

@@ -1,4 +1,4 @@
-"""What a training step has on the host, where a graph, which was captured once, cannot see it move."""
+"""The state of a training step on the host, whose changes a captured graph cannot follow."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Host:
             raise CaptureError(f"{who or whose} changes {named} from step to step, which a graph cannot see")
 
     def _moved(self, parts: Parts) -> list[Key]:
-        """What has become another. All of it is looked at as one value first, which takes half the time."""
+        """Returns the changed parts. Compares all of them as one value first, which takes half the time."""
         if parts in self.all_at_once and self._value([*parts()], {}) == self.all_at_once[parts]:
             return []
         now = {key: self._value(value, {}) for key, value in parts()}
@@ -195,7 +195,7 @@ class _Itself:
 
 
 def _itself(value: object, kept: dict[int, object]) -> int:
-    """Which object it is; it is kept, so that no other can be taken for it."""
+    """Returns the identity of an object, and keeps it alive, so that no other takes its place."""
     kept[id(value)] = value
     return id(value)
 
@@ -209,7 +209,7 @@ class _Pickler(pickle.Pickler):
         self.functions: set[int] = set()  # that are being written down
 
     def persistent_id(self, value: Any) -> object:
-        """What is written down instead of a value; None where it is the value."""
+        """Returns what is pickled instead of a value; None for the value itself."""
         if isinstance(value, torch.Tensor):
             return _itself(value, self.kept), *self._of_tensor(value)
         if isinstance(value, torch.Generator):
@@ -227,7 +227,7 @@ class _Pickler(pickle.Pickler):
         return _itself(value, self.kept) if by_which else None
 
     def reducer_override(self, value: Any) -> Any:
-        """Of an object that cannot be pickled, or has its own way to be, takes all that it refers to too."""
+        """Reduces an object that cannot be pickled, or pickles itself, to everything that it refers to."""
         try:
             reduced = value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
         except (Exception, SystemExit):  # noqa: BLE001 - as above
@@ -269,7 +269,7 @@ def _is_python(kind: type) -> bool:
 
 
 def _attributes(value: object) -> dict[str, object]:
-    """All attributes of an object, also those in slots."""
+    """Returns the attributes of an object, including those in slots."""
     found = dict(getattr(value, "__dict__", {}))
     for kind in type(value).__mro__:
         for name, member in vars(kind).items():
@@ -280,7 +280,7 @@ def _attributes(value: object) -> dict[str, object]:
 
 
 def _leads_to(value: object) -> list[object]:
-    """All that an object refers to, and its bytes if it has any, for one that cannot be pickled."""
+    """Returns what an object refers to, and its bytes if it has any; for objects that cannot be pickled."""
     if isinstance(value, ReferenceType):
         return [value()]
     own = getattr(value, "__dict__", None)  # before the referents: it is one of them only once it was asked for

@@ -88,7 +88,7 @@ class Stack(Trial):
         return each
 
     def clip(self, norm: float) -> None:
-        """As clip_grad_norm_, for each seed by itself."""
+        """Clips the gradients of each seed by itself, as clip_grad_norm_ does."""
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
         norms = torch.stack([torch.linalg.vector_norm(g.view(len(g), -1), dim=1) for g in gradients])
         scale = (norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1)
@@ -160,7 +160,7 @@ def _require_own_memory(model: nn.Module) -> None:
 
 
 def _hooks(model: nn.Module) -> list[tuple[str, str, int]]:
-    """How many hooks of each kind each module has."""
+    """Returns the number of hooks of each kind on each module."""
     return [
         (path, name, len(hooks))
         for path, module in model.named_modules()
@@ -207,10 +207,10 @@ def _contents(value: object) -> bytes:
 
 
 class _Contents(pickle.Pickler):
-    """As it is pickled elsewhere, a tensor also says where it lies."""
+    """Pickles tensors by what they hold, without their device's address."""
 
     def persistent_id(self, value: Any) -> object:
-        """What is written down instead of a value; None where it is the value."""
+        """Returns what is pickled instead of a value; None for the value itself."""
         if not isinstance(value, torch.Tensor):
             return None
         return type(value), value.dtype, value.requires_grad, value.detach().cpu().tolist()
@@ -280,7 +280,7 @@ class _Dropout(nn.Dropout):
     noise: _Noise
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of one seed, as seen from within the map."""
+        """Computes the output of one seed, within the map."""
         if not self.training:
             return x
         mask: Tensor = _Mask.apply(x, self.p, self.noise)  # type: ignore[no-untyped-call]
@@ -294,14 +294,14 @@ class _Linear(nn.Linear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of one seed, as seen from within the map."""
+        """Computes the output of one seed, within the map."""
         bias: Tensor | None = self.bias
         product = (self.weight @ x.mT).mT
         return product if bias is None else product + bias
 
 
 class _Mask(torch.autograd.Function):
-    """What dropout multiplies by; how it is drawn for several seeds at once is in `vmap`."""
+    """The factors of dropout; `vmap` draws them for several seeds at once."""
 
     @staticmethod
     def forward(*_: Any) -> Tensor:
@@ -310,7 +310,7 @@ class _Mask(torch.autograd.Function):
 
     @staticmethod
     def setup_context(*_: Any, **__: Any) -> None:
-        """Nothing: it has no gradient."""
+        """Keeps nothing: there is no gradient."""
 
     @staticmethod
     def backward(*_: Any) -> Any:
@@ -319,6 +319,6 @@ class _Mask(torch.autograd.Function):
 
     @staticmethod
     def vmap(_: Any, in_dims: Any, x: Tensor, p: float, noise: _Noise) -> tuple[Tensor, int]:
-        """Of all seeds."""
+        """Draws the factors of all seeds."""
         batched = x.movedim(in_dims[0], 0)
         return noise.dropped(batched.shape[1:], batched, p), 0

@@ -1,4 +1,4 @@
-"""What a step does with tensors. A graph does the same again, with the same tensors; so a step has to."""
+"""Records what a step does with tensors, which a graph repeats with the same tensors."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _memory(tensor: torch.Tensor) -> int:
 
 
 def difference(first: Sequence[Call], second: Sequence[Call]) -> str:
-    """What one step does that the next does not, in words; empty where both do the same."""
+    """Returns the first difference between two steps, in words; empty if they do the same."""
     for one, other in zip_longest(first, second):
         if one == other:
             continue
