@@ -111,7 +111,10 @@ def _asked(options: dict[str, Any]) -> Options:
     import platformdirs
 
     from benchmnist.doctor import Options
+    from benchmnist.suites.options import DEVICE, no_device
 
+    if options["device"] and not DEVICE.fullmatch(options["device"]):
+        raise click.UsageError(no_device(options["device"]))
     root = (
         options.pop("data_root")
         or os.environ.get("BENCHMNIST_DATA")

@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from benchmnist.errors import nearest
+from benchmnist.suites.values import not_this, shown
 from benchmnist.text import alternatives
 
 if TYPE_CHECKING:
@@ -97,7 +98,15 @@ class Group(click.Group):
 
 
 class Option(click.Option):
-    """An option that says which values it takes."""
+    """An option that says which values it takes.
+
+    Args:
+        any_toml: Whether its callback checks what pyproject.toml has for it.
+    """
+
+    def __init__(self, *args: Any, any_toml: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.any_toml = any_toml
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         """Converts a value.
@@ -105,11 +114,34 @@ class Option(click.Option):
         Raises:
             click.BadParameter: if the option does not take it; says which it takes.
         """
+        if ctx.get_parameter_source(str(self.name)) == ParameterSource.DEFAULT_MAP and (
+            wrong := self._mistyped(value)
+        ):
+            raise click.BadParameter(wrong, ctx, self)
         try:
             return super().type_cast_value(ctx, value)
         except click.BadParameter as error:
             takes = expected(self.type, value)
             raise click.BadParameter(takes, ctx, self) if takes else error from error
+
+    def _mistyped(self, value: Any) -> str:
+        """Says what is wrong with the type of a value in pyproject.toml; empty if nothing is.
+
+        Click would convert it: 2.5 epochs to 2, and true jobs to 1.
+        """
+        if self.any_toml or (isinstance(value, str) and not self.multiple):
+            return ""
+        if isinstance(self.type, (click.types.IntParamType, click.types.FloatParamType)):
+            whole = isinstance(self.type, click.types.IntParamType)
+            right = type(value) is int or (type(value) is float and not whole)
+            return "" if right else f"{expected(self.type, value).rpartition(', not ')[0]}, not {shown(value)}"
+        if isinstance(self.type, click.types.BoolParamType):
+            return "" if isinstance(value, bool) else not_this("true or false", value)
+        if self.multiple or self.type is click.UNPROCESSED:
+            texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
+            instead = f"write [{shown(value)}]" if isinstance(value, str) else ""
+            return "" if texts else not_this("a list of strings", value, instead)
+        return not_this("a string", value)
 
 
 def expected(kind: click.ParamType[Any], value: object) -> str:

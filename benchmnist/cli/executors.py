@@ -53,7 +53,8 @@ def _chosen(command: click.Command, ctx: click.Context, args: Iterable[str]) -> 
     except click.UsageError:
         return BUILTIN[0], ()  # it is told when the rest is read
     values = {p.name: p.consume_value(ctx, given)[0] for p in command.params if p.name in ("executor", "block")}
-    block = values["block"] if isinstance(values["block"], str) else ",".join(values["block"] or ())
+    given_block = values["block"] if isinstance(values["block"], (str, list, tuple)) else ()  # refused later
+    block = given_block if isinstance(given_block, str) else ",".join(map(str, given_block))
     return str(values["executor"] or BUILTIN[0]), tuple(name for name in map(str.strip, block.split(",")) if name)
 
 

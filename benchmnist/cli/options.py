@@ -34,6 +34,13 @@ class NamedPath(click.Path):
         """See click.ParamType."""
         if value == "":
             self.fail("must not be empty", param, ctx)
+        path = Path(value)
+        if not self.file_okay and path.exists() and not path.is_dir():
+            self.fail(f"{value} is a file; name a folder", param, ctx)
+        if not self.dir_okay and path.is_dir():
+            self.fail(f"{value} is a folder; name a file", param, ctx)
+        if self.exists and not path.exists():
+            self.fail(f"{value} does not exist", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -67,7 +74,7 @@ def data_root_option(function: F) -> F:
     return option(
         "--data-root",
         envvar="BENCHMNIST_DATA",
-        type=NamedPath(path_type=Path),
+        type=NamedPath(file_okay=False, path_type=Path),
         help="Folder to store datasets in.  [default: the user's cache folder]",
     )(function)
 
@@ -89,7 +96,7 @@ def out_option(function: F) -> F:
     return option(
         "--out",
         default="runs",
-        type=RunsFolder(path_type=Path),
+        type=RunsFolder(file_okay=False, path_type=Path),
         help="Folder of the runs.  [default: the --out of `benchmnist run`, or runs]",
     )(function)
 

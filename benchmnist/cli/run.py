@@ -48,6 +48,7 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
     "--seeds",
     type=click.UNPROCESSED,
     callback=_seeds,
+    any_toml=True,
     metavar="N|LIST",
     help="Override the suite's seeds: their number, or a list such as 0,4,7.",
 )
@@ -76,6 +77,7 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
     flag_value="",
     default=None,
     callback=_resumed,
+    any_toml=True,
     metavar="[RUN]",
     help="Resume an interrupted run: RUN, or the newest of the suite.",
 )

@@ -96,7 +96,7 @@ def training_options(function: F) -> F:
             "--out",
             default="runs",
             show_default=True,
-            type=NamedPath(path_type=Path),
+            type=NamedPath(file_okay=False, path_type=Path),
             help="Folder to create the run folder in.",
         ),
         data_root_option,

@@ -12,6 +12,7 @@ import torch
 from benchmnist.errors import DataError, Problem, TrialError, first_line
 from benchmnist.extensions.isolation import contained
 from benchmnist.extensions.kinds import DATASET, MODEL, OPTIMIZER, SCHEDULE, SETS, SETTINGS, Kind
+from benchmnist.preflight.culprits import culprit, size_in
 from benchmnist.preflight.describe import describe
 from benchmnist.runs.models import ModelDescription
 from benchmnist.training.precision import precision_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from benchmnist.runs.models import Layer
     from benchmnist.suites.cases import Case, Component
     from benchmnist.suites.plan import Plan
+    from benchmnist.suites.toml_lines import TomlPath
     from benchmnist.training.data import Datasets
 
 
@@ -78,7 +80,8 @@ def preflight(
     """Loads each dataset, and builds each model and optimizer of a plan once, without training.
 
     What a `build` refuses with a ValueError or TypeError is a mistake in the suite, as a negative learning rate
-    is; any other exception is left for the training, which keeps its traceback.
+    is; and any other exception of a `build` whose parameters the suite sets, as torch raises a RuntimeError for a
+    layer of negative size. The rest is left for the training, which keeps its traceback.
 
     Args:
         plan: The cases.
@@ -153,6 +156,19 @@ class _Preflight:
         finally:
             self.notes |= dict.fromkeys(f"{where} {note}" for note in noticed)
 
+    @contextlib.contextmanager
+    def refusals(self, kind: Kind, component: Component, case: Case) -> Iterator[None]:
+        """Within it a `build` runs: an exception over parameters that the suite sets is a mistake there.
+
+        With only its defaults a plugin has to build: an exception of these types is then a bug of the plugin.
+        """
+        try:
+            yield
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError) as error:
+            if component.params != self.registry.by_kind[kind.name][component.use].spec.defaults:
+                self.report(kind, component, case, error)
+            raise
+
     def dataset(self, case: Case) -> Dataset | None:
         try:
             with self.building(DATASET, case.dataset):
@@ -170,17 +186,24 @@ class _Preflight:
             with precision_of(case.precision, self.device):
                 return True
         except TrialError as error:
-            suite = self.plan.suite
-            path = (*self.block_path(case), "precision")
-            problem = suite.problem(str(error), *(path if path in suite.lines else ("defaults", "precision")))
+            problem = self.plan.suite.problem(str(error), *self.setting(case, "precision"))
             self.problems.setdefault(str(problem), problem)
             return False
 
-    def block_path(self, case: Case) -> tuple[str | int, ...]:
+    def block_path(self, case: Case) -> TomlPath:
         """The block of the suite that asks for a case."""
         suite = self.plan.suite
         block = next((i for i in range(len(suite.blocks)) if suite.block_line(i) == case.line), None)
         return suite.block_path(block) if block is not None else ()
+
+    def setting(self, case: Case, key: str) -> TomlPath:
+        """The place of a setting: in the block of the case, or else in [defaults]; of a search in [tune]."""
+        places = ((*self.block_path(case), key), ("defaults", key), ("tune", key))
+        return next(filter(self.is_set, places), ("defaults", key))
+
+    def is_set(self, path: TomlPath) -> bool:
+        """Whether the suite, or --set, has that very key."""
+        return path in self.plan.suite.lines or path in self.plan.suite.assigned
 
     def model(self, case: Case, dataset: Dataset) -> tuple[nn.Module, tuple[Layer, ...]] | None:
         """The model and its layers."""
@@ -189,7 +212,8 @@ class _Preflight:
             self.models[key] = None
             try:
                 with self.building(MODEL, case.model):
-                    model = build_model(case, 0, self.registry, dataset)
+                    with self.refusals(MODEL, case.model, case):
+                        model = build_model(case, 0, self.registry, dataset)
                     layers = describe(model, dataset.input_shape)
                 self.models[key] = model, layers
             except (TypeError, ValueError) as error:
@@ -206,11 +230,11 @@ class _Preflight:
             self.tried[key] = False
             refused: tuple[Kind, Component] = (OPTIMIZER, case.optimizer)
             try:
-                with self.building(*refused):
+                with self.building(*refused), self.refusals(*refused, case):
                     optimizer = build_optimizer(case, self.registry, model, total_steps)
                 if case.schedule is not None:
                     refused = (SCHEDULE, case.schedule)
-                    with self.building(*refused):
+                    with self.building(*refused), self.refusals(*refused, case):
                         build_schedule(case, self.registry, optimizer, total_steps)
                 self.tried[key] = True
             except (TypeError, ValueError) as error:
@@ -232,7 +256,7 @@ class _Preflight:
         if key not in self.tried:
             self.tried[key] = False
             try:
-                with self.building(kind, part):
+                with self.building(kind, part), self.refusals(kind, part, case):
                     self.registry.by_kind[kind.name][part.use].spec.load()(**part.params)
                 self.tried[key] = True
             except (TypeError, ValueError) as error:
@@ -243,16 +267,18 @@ class _Preflight:
 
     def report(self, kind: Kind, component: Component, case: Case, error: Exception, *about: str) -> None:
         """Points at the parameter that the error speaks of, if one can be told, or else at what has it."""
-        suite = self.plan.suite
-        path: tuple[str | int, ...] = (kind.plural, component.name)
-        if path not in suite.lines:
-            path = (*self.block_path(case), kind.plural)
-        named = [key for key, value in component.params.items() if str(value) in str(error)]
-        if len(named) == 1 and (*path, named[0]) in suite.lines:
-            path = (*path, named[0])
         said = first_line(error)
+        path: TomlPath = (kind.plural, component.name)
+        if isinstance(error, DataError) and (size := size_in(said)):
+            path = self.setting(case, size)
+        elif not self.is_set(path):
+            listed = (*self.block_path(case), kind.plural)
+            path = self.setting(case, kind.name) if kind.has_setting and not self.is_set(listed) else listed
+        else:
+            path = culprit(path, component.params, said, self.is_set)
         message = said if isinstance(error, DataError) else f"{component.use!r} refuses: {said}"
-        self.problems.setdefault(f"{kind.name} {_key(component)} {message} {about}", suite.problem(message, *path))
+        problem = self.plan.suite.problem(message, *path)
+        self.problems.setdefault(f"{kind.name} {_key(component)} {message} {about}", problem)
 
 
 def _key(component: Component) -> str:

@@ -108,6 +108,7 @@ def describe_offer(
     given = {**spec.defaults, **params}
     try:
         made = make_model(spec.load(), images.input_shape, task.output_shape(images), given)
+        layers = describe(made, images.input_shape)
     except Exception as error:
         raise BenchmnistError(f"{model!r} refuses: {first_line(error)}") from error
-    return ModelDescription(dataset=dataset, model=model, layers=describe(made, images.input_shape))
+    return ModelDescription(dataset=dataset, model=model, layers=layers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmnist.errors import SuiteError
+from benchmnist.errors import DataError, SuiteError
 from benchmnist.extensions.isolation import contained
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.preflight.isolated import preflight_apart
@@ -71,6 +71,8 @@ def prepare(suite: str | Path | Suite, options: RunOptions | None = None) -> Pre
     executing = registry.executors[options.executor].spec
     there = resolve_device(options.device, elsewhere=executing.remote)
     root = options.data_root or default_data_root()
+    if root.exists() and not root.is_dir():
+        raise DataError(f"the data root {root} is not a folder; set --data-root or BENCHMNIST_DATA to a folder")
     with contained() as noticed:  # planning imports what builds
         plan = make_plan(suite, registry, options)
     tried = preflight_apart(plan, registry, root, there)

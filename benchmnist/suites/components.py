@@ -42,9 +42,10 @@ class Components:
         self.suite, self.registry, self.report = suite, registry, report
         self.known: dict[tuple[Kind, str], list[Component]] = {}
 
-    def refused(self, kind: Kind) -> bool:
-        """Whether any name of that kind was refused."""
-        return any(of == kind and not found for (of, _), found in self.known.items())
+    @property
+    def refused(self) -> bool:
+        """Whether any name was refused."""
+        return not all(self.known.values())
 
     def of(self, kind: Kind, names: Sequence[str], listed: TomlPath) -> list[Component]:
         """The components of the names listed there: one for each, or one for each point of its sweep."""

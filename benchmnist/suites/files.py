@@ -9,6 +9,7 @@ from benchmnist.errors import Problem, SuiteError, nearest
 if TYPE_CHECKING:
     from pathlib import Path
 
+EMPTY = "empty; a suite has [suite] with a name, and [[cases]] with models and optimizers"
 MAX_NAMED = 5
 """How many suites of a folder a message names."""
 
@@ -32,8 +33,7 @@ def read_text(path: Path) -> str:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise SuiteError([Problem(f"cannot be read: {why}", str(path))]) from error
     if not text.strip():
-        what = "empty; a suite has [suite] with a name, and [[cases]] with models and optimizers"
-        raise SuiteError([Problem(what, str(path))])
+        raise SuiteError([Problem(EMPTY, str(path))])
     return text
 
 

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchmnist.errors import unknown
 from benchmnist.suites.assignments import parse_assignment
 from benchmnist.suites.schema import seed_list
 from benchmnist.suites.values import MAX_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
+"""What a device may be called."""
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def no_device(name: str) -> str:
+    """A name that is no device's; people say `gpu` for `cuda`."""
+    if name.lower() in ("gpu", "nvidia"):  # which difflib finds nearer to cpu
+        return f"no device named {name!r}. Did you mean 'cuda'? Choose from: {', '.join(DEVICES)}"
+    return unknown("device", name, DEVICES)
 
 
 def _texts(given: Any) -> tuple[str, ...]:

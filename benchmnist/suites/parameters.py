@@ -62,23 +62,21 @@ class Parameters:
         parameter = self.by_name[name]
         default = self.defaults.get(name, parameter.default)
         wanted = _type_of(default, parameter.annotation)
-        if wanted == "number" and not _is_number(value) and isinstance(value, (str, bool, list)):
-            if isinstance(value, list):
-                return _one(name, "number", value)
-            if _says(parameter.annotation, "float", "int") or unquoted(value) or isinstance(value, bool):
-                return not_this("a number", value, unquoted(value))
-        elif wanted == "number" and isinstance(value, float) and _only_whole(parameter.annotation, default):
-            return not_this("a whole number", value, f"write {value:.0f}" if value.is_integer() else "")
-        elif wanted == "boolean" and isinstance(value, (str, list)):
+        if isinstance(value, dict) and _says(parameter.annotation, "dict", "Mapping", "Any", "object"):
+            return ""
+        if wanted == "number":
+            return _not_a_number(name, value, parameter.annotation, default)
+        if wanted == "boolean" and not isinstance(value, bool):
             if isinstance(value, list):
                 return _one(name, "true or false", value)
-            return not_this("true or false", value, unquoted(value, boolean=True))
-        elif wanted == "string" and isinstance(value, (int, float, list)):
+            if not _is_number(value) or not _says(parameter.annotation, "int", "float"):
+                return not_this("true or false", value, unquoted(value, boolean=True))
+        elif wanted == "string" and not isinstance(value, str):
             if isinstance(value, list):
                 return _one(name, "string", value)
-            return not_this("a string", value, f'write "{shown(value)}"')
+            return not_this("a string", value, "" if isinstance(value, dict) else f'write "{shown(value)}"')
         elif wanted == "numbers":
-            return _not_numbers(name, value, default)
+            return _not_numbers(name, value, parameter.annotation, default)
         return ""
 
 
@@ -134,18 +132,37 @@ def _only_whole(annotation: object, default: object) -> bool:
     return whole and not isinstance(default, float)
 
 
+def _not_a_number(name: str, value: object, annotation: object, default: object) -> str:
+    """Says what is wrong with a value where a number is expected; empty for a number."""
+    whole = _only_whole(annotation, default)
+    must = "a whole number" if whole else "a number"
+    if _is_number(value):
+        if not whole or not isinstance(value, float):
+            return ""
+        return not_this(must, value, f"write {value:.0f}" if value.is_integer() else "")
+    if isinstance(value, list):
+        return _one(name, must.removeprefix("a "), value)
+    if isinstance(value, str) and not _says(annotation, "float", "int") and not unquoted(value):
+        return ""  # it may have a word for some numbers
+    return not_this(must, value, unquoted(value))
+
+
 def _one(name: str, what: str, values: list[object]) -> str:
     """A list, where one value is expected: it may be meant as a sweep."""
-    one = f"one {what}" if what in ("number", "string") else what
+    one = what if what == "true or false" else f"one {what}"
     return not_this(one, values, f"to try each, write sweep.{name} = {shown(values)}")
 
 
-def _not_numbers(name: str, value: object, default: Any) -> str:
+def _not_numbers(name: str, value: object, annotation: object, default: Any) -> str:
     """`betas = 0.9`, where a list of two numbers is expected; empty if it is one."""
     example = f"write {name} = {toml_text(list(default))}"
+    fixed = _says(annotation, "tuple", "Tuple") and "..." not in _text(annotation)
+    must = f"a list of {len(default)} numbers" if fixed else "a list of numbers"
     if not isinstance(value, list):
-        return not_this(f"a list of {len(default)} numbers", value, example)
+        return not_this(must, value, example)
+    if fixed and len(value) != len(default):
+        return not_this(must, value, example)
     wrong = next((entry for entry in value if not _is_number(entry)), None)
     if wrong is not None:
-        return not_this("a list of numbers", value, unquoted(wrong) or example)
+        return not_this(must, value, unquoted(wrong) or example)
     return ""

@@ -12,7 +12,7 @@ from benchmnist.errors import Problem, SuiteError
 from benchmnist.extensions.kinds import AXES, IN_SUITES, OPTIMIZER
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.assignments import assign, parse_assignment
-from benchmnist.suites.files import read_text
+from benchmnist.suites.files import EMPTY, read_text
 from benchmnist.suites.messages import (
     TABLES,
     explain,
@@ -74,6 +74,8 @@ def read_suite(path: str | Path, assignments: Sequence[str] = ()) -> Suite:
     except tomllib.TOMLDecodeError as error:
         slip = find_slip(text, error)
         raise SuiteError([Problem(slip.message, str(path), slip.line)]) from error
+    if not raw:  # nothing but comments
+        raise SuiteError([Problem(EMPTY, str(path))])
     if not {*raw} & {*TABLES} and not any(map(meant_table, raw)):
         raise SuiteError([Problem(not_a_suite(raw), str(path))])
     return _Reader(raw, text, str(path), assignments).suite()

@@ -292,6 +292,11 @@ class Suite:
         """Returns the problem at `path`, `("optimizers", "sgd", "lr")`."""
         return problem_at(message, path, self.file, self.lines, self.assigned)
 
+    @property
+    def written_blocks(self) -> int:
+        """How many [[cases]] it has, those that could not be read too."""
+        return len({path[:2] for path in self.lines if path[0] == "cases" and len(path) > 1})
+
     def block_path(self, block: int) -> TomlPath:
         """Returns the path of the block with that index in `blocks`."""
         return ("cases", self.block_indices[block])

@@ -21,6 +21,10 @@ def problem_at(
     for n in range(len(path), 0, -1):
         if path[:n] in assigned:
             return Problem(message, f"--set {assigned[path[:n]]}")
+    if path not in lines and (
+        within := next((text for at, text in assigned.items() if at[: len(path)] == path), "")
+    ):
+        return Problem(message, f"--set {within}")  # which made the table there
     line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
     return Problem(message, file, line, ".".join(part for part in path if isinstance(part, str)))
 

@@ -141,7 +141,9 @@ def held_out(dataset: Dataset, size: int, name: str) -> Dataset:
     """
     there = len(dataset.train_images)
     if size >= there:
-        raise DataError(f"validation_size = {size}, but {name} has only {there} training examples")
+        raise DataError(
+            f"validation_size = {size}, but must be less than {there}, the training examples of {name}"
+        )
     generator = torch.Generator().manual_seed(seed_for("validation"))
     order = torch.randperm(there, generator=generator)
     held, left = order[:size].sort().values, order[size:].sort().values

@@ -15,19 +15,10 @@ from typing import Any
 
 import torch
 
-from benchmnist.errors import DeviceError, first_line, unknown
+from benchmnist.errors import DeviceError, first_line
+from benchmnist.suites.options import DEVICES, no_device
 from benchmnist.training.gpus import gpus
 from benchmnist.training.precision import tf32_flags
-
-DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
-"""What a device may be called."""
-
-
-def _no_device(name: str) -> str:
-    """A name that is no device's; people say `gpu` for `cuda`."""
-    if name.lower() in ("gpu", "nvidia"):  # which difflib finds nearer to cpu
-        return f"no device named {name!r}. Did you mean 'cuda'? Choose from: {', '.join(DEVICES)}"
-    return unknown("device", name, DEVICES)
 
 
 def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
@@ -49,7 +40,7 @@ def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DeviceError(_no_device(name)) from None
+        raise DeviceError(no_device(name)) from None
     if elsewhere and device.type in ("cpu", "cuda"):
         return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
     if device.type == "cuda":

@@ -64,7 +64,7 @@ def test_a_suite_is_tuned_shown_and_gone_on_with(
         (
             TUNED.replace("validation_size = 100", "validation_size = 60000"),
             (),
-            "mnist has only 60000 training examples",
+            "tune.validation_size: validation_size = 60000, but must be less than 60000",
         ),
     ],
 )

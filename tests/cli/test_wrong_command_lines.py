@@ -169,7 +169,15 @@ def test_every_option_with_a_wrong_value(invoke: Callable[..., Result], name: st
             "describe fc hidden=10",
             "hidden: 'fc' takes no parameter 'hidden'. Did you mean 'hidden_size'? It takes: hidden_size",
         ),
-        ('describe fc hidden_size="10"', 'hidden_size: must be a number, not "10"; remove the quotes'),
+        ('describe fc hidden_size="10"', 'hidden_size: must be a whole number, not "10"; remove the quotes'),
+        ("describe fc hidden_size=1.5", "hidden_size: must be a whole number, not 1.5"),
+        ("describe fc hidden_size=-1", "'fc' refuses: Trying to create tensor with negative dimension -1: "),
+        ("doctor --device gpu", "no device named 'gpu'. Did you mean 'cuda'? Choose from: auto, cpu, "),
+        ("run x.toml --data-root file", "--data-root: file is a file; name a folder"),
+        ("run x.toml --out file", "--out: file is a file; name a folder"),
+        ("report x --plots file", "--plots: file is a file; name a folder"),
+        ("report x --output .", "--output: . is a folder; name a file"),
+        ("report x --update nosuch.md", "--update: nosuch.md does not exist"),
         ("describe fc hidden_size", "'hidden_size' is not NAME=VALUE with a TOML value"),
         ("check nope", "no dataset, model, "),
         ("check x.toml", "To check a suite, run `benchmnist run x.toml --dry-run`."),
@@ -178,6 +186,7 @@ def test_every_option_with_a_wrong_value(invoke: Callable[..., Result], name: st
     ],
 )
 def test_what_people_get_wrong(invoke: Callable[..., Result], arguments: str, expected: str) -> None:
+    Path("file").touch()
     assert expected in line(invoke(*arguments.split()))
 
 
@@ -187,6 +196,44 @@ def test_where_a_wrong_value_is_set(invoke: Callable[..., Result]) -> None:
     Path("pyproject.toml").write_text("[tool.benchmnist.run]\nepochs = 'x'\n", "utf-8")
     said = line(invoke("run", "x.toml"))
     assert said == "--epochs (set in pyproject.toml): must be a whole number of at least 1, not 'x'"
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("epochs = 2.5", "--epochs (set in pyproject.toml): must be a whole number of at least 1, not 2.5"),
+        ("jobs = true", "--jobs (set in pyproject.toml): must be a whole number of at least 1, not true"),
+        (
+            "timeout = [1]",
+            "--timeout (set in pyproject.toml): must be a number greater than 0 and at most 31536000",
+        ),
+        ("data-root = 3", "--data-root (set in pyproject.toml): must be a string, not 3"),
+        ('data-root = "file"', "--data-root (set in pyproject.toml): file is a file; name a folder"),
+        ("out = 3", "--out (set in pyproject.toml): must be a string, not 3"),
+        ("engine = true", "--engine (set in pyproject.toml): must be a string, not true"),
+        ("control = 1", "--control (set in pyproject.toml): must be true or false, not 1"),
+        ("block = 3", "--block (set in pyproject.toml): must be a list of strings, not 3"),
+        ('set = "a=1"', '--set (set in pyproject.toml): must be a list of strings, not "a=1"; write ["a=1"]'),
+        ("set = [1]", "--set (set in pyproject.toml): must be a list of strings, not [1]"),
+        ("seeds = 2.5", "--seeds (set in pyproject.toml): must be a number of seeds or a list of seeds, not 2.5"),
+    ],
+)
+def test_wrong_values_in_pyproject(invoke: Callable[..., Result], key: str, expected: str) -> None:
+    Path("file").touch()
+    Path("pyproject.toml").write_text(f"[tool.benchmnist.run]\n{key}\n", "utf-8")
+    assert line(invoke("run", "x.toml", env={"BENCHMNIST_DATA": None})).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "epochs = 2\njobs = 1\ntimeout = 3\nengine = 'graph'\ncontrol = true\nblock = ['nothing']\nseeds = 2",
+        "resume = true\nout = 'there'\nblock = 'nothing'\nset = ['defaults.epochs=2']\nseeds = [0, 1]",
+    ],
+)
+def test_right_values_in_pyproject(invoke: Callable[..., Result], keys: str) -> None:
+    Path("pyproject.toml").write_text(f"[tool.benchmnist.run]\n{keys}\n", "utf-8")
+    assert line(invoke("run", "x.toml")).startswith("x.toml: does not exist")
 
 
 def test_a_device_that_does_not_exist(invoke: Callable[..., Result], write_suite: Callable[..., Path]) -> None:

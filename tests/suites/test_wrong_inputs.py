@@ -11,7 +11,9 @@ import pytest
 from benchmnist.errors import SuiteError
 from benchmnist.extensions.kinds import PARTS
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.preflight.prepare import prepare
 from benchmnist.suites.messages import OPTIMIZER_PARAMETERS
+from benchmnist.suites.options import RunOptions
 from benchmnist.suites.parameters import parameters_of
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
@@ -189,6 +191,7 @@ def test_tabs_windows_newlines_and_a_byte_order_mark_are_fine(text: str) -> None
         ),
         ("[project]\nname = 'x'\n", "x.toml: not a suite: it has project, but no [suite] and no [[cases]]"),
         ("", "x.toml: empty; a suite has [suite] with a name, and [[cases]] with models and optimizers"),
+        ("# to do\n", "x.toml: empty; a suite has [suite] with a name, and [[cases]] with models and optimizers"),
         (" \n\n", "x.toml: empty; a suite has [suite] with a name, and [[cases]] with models and optimizers"),
     ],
 )
@@ -315,6 +318,11 @@ def test_wrong_keys(text: str, expected: str) -> None:
         ),
         ('nesterov = "true"', 'nesterov: must be true or false, not "true"; remove the quotes'),
         ('sweep.lr = [0.1, "0.2"]', 'sweep.lr: must be a number, not "0.2"; remove the quotes'),
+        ("lr = { a = 1 }", "lr: must be a number, not { a = 1 }"),
+        ("lr = 1979-05-27", "lr: must be a number, not 1979-05-27"),
+        ("momentum = { a = 1 }", "momentum: must be a number, not { a = 1 }"),
+        ("nesterov = 1", "nesterov: must be true or false, not 1"),
+        ("nesterov = { a = 1 }", "nesterov: must be true or false, not { a = 1 }"),
         ("sweep.lr = 0.1", "sweep.lr: must be a list, not 0.1; write [0.1]"),
         ("sweep.lr = []", "sweep.lr: must have at least one entry"),
         ("sweep = 0.1", "sweep: must be a table, not 0.1; write sweep.lr = [0.1, 0.01]"),
@@ -391,10 +399,72 @@ def test_wrong_parameters(line: str, expected: str) -> None:
             f"{SUITE}[optimizers.sgd]\nbetas = 1\n[optimizers.adam]\nbetas = 0.9\n{CASE.replace('sgd', 'adam')}",
             "x.toml:6: optimizers.adam.betas: must be a list of 2 numbers, not 0.9; write betas = [0.9, 0.999]",
         ),
+        (
+            f"{SUITE}[optimizers.adam]\nbetas = [0.9]\n{CASE.replace('sgd', 'adam')}",
+            "x.toml:4: optimizers.adam.betas: must be a list of 2 numbers, not [0.9]; write betas = [0.9, 0.999]",
+        ),
+        (
+            f'{SUITE}[models.fc]\nhidden_size = "500"\n{CASE}',
+            'x.toml:4: models.fc.hidden_size: must be a whole number, not "500"; remove the quotes',
+        ),
     ],
 )
 def test_wrong_names(text: str, expected: str) -> None:
     assert problems(text)[0].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        with_default('baseline = "sgd"\ndataset = "cifar10"'),
+        with_default('baseline = "sgd"').replace("fc", "resnet"),
+        with_default('baseline = "sgd"') + "[models.fc]\nhidden = 3\n",
+        with_default('baseline = "sgd"').replace('"fc"', "1"),
+        with_default('baseline = "adam"') + CASE.replace("sgd", "adam").replace('["fc"]', "[]"),
+    ],
+)
+def test_one_mistake_is_one_line_although_a_baseline_goes_with_it(text: str) -> None:
+    (found,) = problems(text)
+    assert "baseline" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            f"{SUITE}[models.fc]\nhidden_size = -5\n{CASE}",
+            "x.toml:4: models.fc.hidden_size: 'fc' refuses: Trying to create tensor with negative dimension -5: ",
+        ),
+        (with_sgd("lr = -1.0"), "x.toml:4: optimizers.sgd.lr: 'sgd' refuses: Invalid learning rate: -1.0"),
+        (
+            with_sgd("nesterov = true"),
+            "x.toml:4: optimizers.sgd.nesterov: 'sgd' refuses: Nesterov momentum requires a momentum",
+        ),
+        (with_sgd("sweep.lr = [0.1, -0.5]"), "x.toml:4: optimizers.sgd.sweep.lr: 'sgd' refuses: Invalid learning"),
+        (
+            with_sgd("betas = [0.9, 1.5]").replace("sgd", "adam"),
+            "x.toml:4: optimizers.adam.betas: 'adam' refuses: Invalid beta parameter at index 1: 1.5",
+        ),
+        (
+            with_default("train_size = 70000"),
+            "x.toml:4: defaults.train_size: train_size = 70000, but mnist has only 60000 training examples",
+        ),
+        (
+            with_case("test_size = 70000"),
+            "x.toml:6: cases.test_size: test_size = 70000, but mnist has only 10000 ",
+        ),
+        (
+            with_default("validation_size = 60000"),
+            "x.toml:4: defaults.validation_size: validation_size = 60000, but must be less than 60000",
+        ),
+    ],
+)
+def test_what_only_a_try_shows(text: str, expected: str) -> None:
+    Path("x.toml").write_text(text, "utf-8")
+    with pytest.raises(SuiteError) as caught:
+        prepare("x.toml", RunOptions(device="cpu"))
+    (found,) = map(str, caught.value.problems)
+    assert found.startswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -409,6 +479,7 @@ def test_wrong_names(text: str, expected: str) -> None:
         ("lr=3", "--set lr=3: is a parameter of an optimizer; move it to [optimizers.NAME]"),
         ("optimizers.sgd.lrr=3", "--set optimizers.sgd.lrr=3: 'sgd' takes no parameter 'lrr'. Did you mean 'lr'?"),
         ("cases.3.epochs=1", "--set cases.3.epochs=1: cases has 1 entry, cases.0, and no cases.3"),
+        ("optimizers.sgd.lr.x=1", "--set optimizers.sgd.lr.x=1: must be a number, not { x = 1 }"),
         ("suite.name.x=1", "--set suite.name.x=1: suite.name is not a table"),
         ("defaults.epochs", "must be KEY=VALUE, such as optimizers.adam.lr=0.01"),
     ],

@@ -119,5 +119,5 @@ def test_what_is_held_out_is_drawn_of_all_classes_and_the_same_everywhere() -> N
 
 
 def test_more_cannot_be_held_out_than_there_is() -> None:
-    with pytest.raises(DataError, match="validation_size = 60000, but mnist has only 60000 training examples"):
+    with pytest.raises(DataError, match="validation_size = 60000, but must be less than 60000"):
         Datasets(find_plugins(), default_data_root()).for_case(make_case(validation_size=60_000))
