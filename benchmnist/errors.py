@@ -20,6 +20,8 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmnist.text import first_line_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -124,4 +126,4 @@ def first_line(error: BaseException) -> str:
         said = str(error)
     except Exception:  # noqa: BLE001 - a stranger's may not be able to say anything
         said = ""
-    return said.strip().partition("\n")[0] or type(error).__name__
+    return first_line_of(said) or type(error).__name__

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from rich.table import Table
 
 
 def counted(number: int, noun: str) -> str:
@@ -17,3 +19,20 @@ def alternatives(names: Iterable[str]) -> str:
     """`auto`, `auto or cpu`, `auto, cpu or cuda`."""
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
+
+
+def first_line_of(text: str) -> str:
+    """The first line of a text, without the blank ones before it; empty if there is none."""
+    return text.strip().partition("\n")[0].rstrip()
+
+
+def last_line_of(text: str) -> str:
+    """The last line of a text, without the blank ones after it; empty if there is none."""
+    return text.strip().rpartition("\n")[2].lstrip()
+
+
+def plain_table(*heads: str, gap: int = 1, **options: Any) -> Table:
+    """A table of rich without lines, its columns `gap` characters apart; `options` are rich's."""
+    from rich.table import Table
+
+    return Table(*heads, box=None, padding=(0, gap, 0, 0), pad_edge=False, **options)

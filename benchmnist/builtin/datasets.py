@@ -16,6 +16,7 @@ from urllib.error import URLError
 from benchmnist.errors import DataError, StoreError
 from benchmnist.extensions.specs import Dataset
 from benchmnist.runs.store import write_file
+from benchmnist.text import last_line_of
 from benchmnist.training.torchvision_repair import import_torchvision
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _download(class_name: str, root: Path, folder: Path, missing: list[str], opt
             for train in (True, False):
                 getattr(datasets, class_name)(root, train=train, download=True, **options)
     except (RuntimeError, URLError, OSError) as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = last_line_of(str(error))
         raise DataError(
             f"{class_name} is not in {root} and cannot be downloaded ({reason}); "
             f"put these files, or the same with .gz, into {folder}: {', '.join(missing)}"

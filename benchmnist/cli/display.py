@@ -17,6 +17,7 @@ from benchmnist.execution.dispatch import Observer
 from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.reports.columns import mean_and_std
 from benchmnist.reports.tables import ComparisonTable, legend
+from benchmnist.text import plain_table
 
 if TYPE_CHECKING:
     import re
@@ -59,14 +60,12 @@ def show_run(analysis: Analysis, console: Console, view: View | None = None) -> 
 
 def show_findings(analysis: Analysis, console: Console, about: re.Pattern[str] | None = None) -> None:
     """Prints the findings of a run; with `about`, only those that match."""
-    from rich.table import Table
-
     found = [finding for finding in analysis.findings if about is None or about.search(finding.text)]
     if not found:
         console.print("No findings for this run.")
         return
     console.print(Text("Findings (with 95 % confidence intervals)", style="bold"))
-    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
+    table = plain_table(show_header=False)
     for finding in found:
         table.add_row("-", Text(finding.text))
     console.print(table)

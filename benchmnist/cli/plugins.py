@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 @debug_option
 def command(block: tuple[str, ...]) -> None:
     """List the installed plugins, what they offer, and their errors."""
-    from rich.table import Table
     from rich.text import Text
 
     from benchmnist.cli.console import results_console
     from benchmnist.extensions.registry import find_plugins
+    from benchmnist.text import plain_table
 
     registry = find_plugins(block)
     console = results_console()
-    table = Table("plugin", "from", "state", box=None, pad_edge=False, title="Plugins", title_justify="left")
+    table = plain_table("plugin", "from", "state", title="Plugins", title_justify="left")
     for plugin in registry.plugins:
         table.add_row(plugin.name, f"{plugin.distribution} {plugin.version}", _state(plugin))
     console.print(table)
     for offers in registry.by_kind.values():
         title = f"\n{offers.kind.capitalize()}s"
-        table = Table(offers.kind, "", "from", box=None, pad_edge=False, title=title, title_justify="left")
+        table = plain_table(offers.kind, "", "from", title=title, title_justify="left")
         for offer in offers:
             table.add_row(offer.spec.name, offer.spec.summary, offer.plugin.distribution)
         for name in offers.contested:

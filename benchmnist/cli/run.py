@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from benchmnist.cli.executors import RunCommand, taken_out
 from benchmnist.cli.options import NamedPath, option
 from benchmnist.cli.training import FAILED, INTERRUPTED, TERMINATED, terminated_as_interrupted, training_options
+from benchmnist.text import plain_table
 
 if TYPE_CHECKING:
     from benchmnist.cli.display import Display
@@ -137,14 +138,13 @@ def show_result(result: RunResult) -> None:
 def _dry_run(planned: PlannedRun) -> Any:
     """The cases that would be trained with their parameters and their work, and those that would not."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     from benchmnist.extensions.kinds import SETTINGS
     from benchmnist.extensions.specs import CLASSIFICATION
     from benchmnist.text import counted
 
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table = plain_table()
     table.add_column("case", overflow="fold")
     table.add_column("parameters", overflow="fold")
     for title in ("seeds × epochs × steps", "weights", "TFLOP"):

@@ -9,6 +9,7 @@ import click
 
 from benchmnist.cli.errors import Group
 from benchmnist.cli.options import debug_option, option, out_option, run_names
+from benchmnist.text import plain_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +129,6 @@ def _remove(paths: Sequence[Path], *, yes: bool) -> None:
 
 
 def _list(runs: Sequence[StoredRun], out: Path) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from benchmnist.cli.console import results_console
@@ -138,7 +138,7 @@ def _list(runs: Sequence[StoredRun], out: Path) -> None:
     if not runs:
         console.print(f"no runs in {out}", soft_wrap=True, markup=False)
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table = plain_table(gap=2)
     columns: list[tuple[str, dict[str, Any]]] = [
         ("suite", {"overflow": "fold"}),
         ("run", {"no_wrap": True}),

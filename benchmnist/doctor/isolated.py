@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from benchmnist.doctor.lines import Line, NotHere, TryFailed
 from benchmnist.errors import BenchmnistError, first_line
+from benchmnist.extensions.isolation import import_path
 from benchmnist.runs.store import write_file
 
 if TYPE_CHECKING:
@@ -158,14 +159,13 @@ class Nursery:
                 "from benchmnist.doctor.isolated import main; main()",
                 *self.modules,
             ]
-            paths = os.pathsep.join(path for path in sys.path if path)
             with log.open("wb") as output:
                 self.process = subprocess.Popen(  # noqa: S603 - ourselves
                     command,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=output,
-                    env={**os.environ, **self.environment, "PYTHONPATH": paths, MARK: self.mark},
+                    env={**os.environ, **self.environment, "PYTHONPATH": import_path(), MARK: self.mark},
                     text=True,
                     start_new_session=True,  # Ctrl-C is for the parent, which then ends it
                 )

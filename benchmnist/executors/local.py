@@ -19,6 +19,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from benchmnist.executors import Deadlines, Farewell
+from benchmnist.extensions.isolation import import_path
 from benchmnist.runs.results import CaseResult, MeasuredEpoch
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class Worker:
         self.log, self.said_before, self.no_graph = log, 0, ""
         # -P: a file of the current folder named as a module of ours must not be taken for it.
         command = [sys.executable, "-P", "-X", "faulthandler", "-m", "benchmnist.executors.worker"]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        environment = {**os.environ, "PYTHONPATH": import_path()}
         if workplace.device == "cpu":  # some optimizers ask CUDA how it is, which begins it in every worker
             environment["CUDA_VISIBLE_DEVICES"] = ""
         if share is not None:

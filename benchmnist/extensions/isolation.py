@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from benchmnist.errors import PluginError
+from benchmnist.text import first_line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -176,7 +177,7 @@ class Noticed:
     def __iter__(self) -> Iterator[str]:
         """Each in words: what it did, and what its author should do instead."""
         if self.printed.strip():
-            first = self.printed.strip().splitlines()[0]
+            first = first_line_of(self.printed)
             yield f"prints {first!r}; take the print away, or use the module logging"
         for change in self.changed:
             yield f"changes torch's {change}, which was undone; leave what others use as well as it is"
@@ -241,6 +242,11 @@ def not_exiting() -> Iterator[None]:
         if is_of_pytest(error):
             raise
         raise PluginError(f"raises {type(error).__name__}, which is not an Exception") from error
+
+
+def import_path() -> str:
+    """The PYTHONPATH with which a child process imports what this one does."""
+    return os.pathsep.join(path for path in sys.path if path)
 
 
 def is_of_pytest(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ from benchmnist.errors import BenchmnistError
 from benchmnist.pytest_support import hooks
 from benchmnist.pytest_support.harness import HARNESS, Harness
 from benchmnist.runs import store
+from benchmnist.text import last_line_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ def collect(plan: Plan, keyword: str) -> list[str]:
     output = io.StringIO()
     code = _pytest(plan, bridge, output, "--collect-only", "-k", keyword)
     if code == pytest.ExitCode.USAGE_ERROR:
-        said = output.getvalue().strip().splitlines()[-1].removeprefix("ERROR: ")
+        said = last_line_of(output.getvalue()).removeprefix("ERROR: ")
         raise BenchmnistError(f"-k {keyword!r}: {said}")
     if not bridge.collected:
         ids = ", ".join(case.id for case in plan.cases)

@@ -13,6 +13,7 @@ from benchmnist.reports.html import page
 from benchmnist.reports.plots import DASHES, MARKERS, Curve, group_file, optimizer_styles, overlay
 from benchmnist.reports.tables import escape_markdown
 from benchmnist.runs.store import write_file
+from benchmnist.text import plain_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,12 +116,11 @@ def _remarks(comparison: Comparison) -> list[str]:
 def rich_comparison(comparison: Comparison) -> RenderableType:
     """Renders a comparison for a terminal."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     parts: list[RenderableType] = [Text(f"{name}  {title}") for name, title in _titles(comparison).items()]
     for metric in comparison.metrics:
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        table = plain_table(gap=2)
         table.add_column("case", overflow="fold")
         for head in _heads(comparison)[1:]:
             table.add_column(head, justify="left" if "→" in head else "right", no_wrap="→" not in head)
@@ -128,7 +128,7 @@ def rich_comparison(comparison: Comparison) -> RenderableType:
             table.add_row(*(Text.assemble((cell.text, STYLES.get(cell.word, ""))) for cell in row))
         parts += [Text(f"\n{_title(metric)}", style="bold cyan"), table]
     if comparison.surroundings:
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        table = plain_table(gap=2)
         for head in ("", *_letters(comparison)):
             table.add_column(head, overflow="fold")
         for name, values in comparison.surroundings.items():

@@ -15,7 +15,7 @@ from benchmnist.analysis.targets import split
 from benchmnist.analysis.verdicts import main_verdicts
 from benchmnist.reports.columns import three_figures
 from benchmnist.reports.tables import escape_markdown
-from benchmnist.text import counted
+from benchmnist.text import counted, plain_table
 
 if TYPE_CHECKING:
     import re
@@ -273,10 +273,9 @@ def markdown_table(table: ExtraTable) -> str:
 def rich_table(extra: ExtraTable) -> RenderableType:
     """Renders a table for a terminal; words are folded if the room is short."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table = plain_table()
     for index, head in enumerate(extra.heads):
         words = index < extra.words
         table.add_column(head, justify="left" if words else "right", no_wrap=not words, overflow="fold")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from benchmnist.reports.tables import escape_markdown
+from benchmnist.text import plain_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,10 +56,9 @@ def _summary(verdicts: Sequence[GateVerdict]) -> str:
 def rich_verdicts(verdicts: Sequence[GateVerdict]) -> RenderableType:
     """Renders the verdicts for a terminal, with notes."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table = plain_table(gap=2)
     table.add_column("case", overflow="fold")
     for title in ("baseline", "current", "ratio", "99 % interval"):
         table.add_column(title, justify="right", no_wrap=True)

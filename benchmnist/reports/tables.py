@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from benchmnist.analysis.noise_floor import noise_floors
 from benchmnist.reports.columns import IDENTITY, Columns, View, leading
+from benchmnist.text import plain_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -153,9 +154,7 @@ class ComparisonTable:
             yield from console.render(table, options.update(width=wide))
 
     def _table(self, widths: Sequence[int], *, header: bool) -> Table:
-        from rich.table import Table
-
-        table = Table(box=None, padding=(0, 1, 0, 0), show_header=header, pad_edge=False)
+        table = plain_table(show_header=header)
         for column, width in zip(self.columns, widths, strict=True):
             if column.words:
                 table.add_column(column.title, width=width, overflow="fold")
