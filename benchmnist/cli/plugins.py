@@ -27,13 +27,13 @@ def command(block: tuple[str, ...]) -> None:
 
     registry = find_plugins(block)
     console = results_console()
-    table = plain_table("plugin", "from", "state", title="Plugins", title_justify="left")
+    table = plain_table("plugin", "from", "state", gap=2, title="Plugins", title_justify="left")
     for plugin in registry.plugins:
         table.add_row(plugin.name, f"{plugin.distribution} {plugin.version}", _state(plugin))
     console.print(table)
     for offers in registry.by_kind.values():
         title = f"\n{offers.kind.capitalize()}s"
-        table = plain_table(offers.kind, "", "from", title=title, title_justify="left")
+        table = plain_table(offers.kind, "", "from", gap=2, title=title, title_justify="left")
         for offer in offers:
             table.add_row(offer.spec.name, offer.spec.summary, offer.plugin.distribution)
         for name in offers.contested:
