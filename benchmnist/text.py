@@ -36,3 +36,8 @@ def plain_table(*heads: str, gap: int = 1, **options: Any) -> Table:
     from rich.table import Table
 
     return Table(*heads, box=None, padding=(0, gap, 0, 0), pad_edge=False, **options)
+
+
+def with_article(noun: str) -> str:
+    """`a model`, `an optimizer`."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

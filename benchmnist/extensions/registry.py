@@ -28,9 +28,10 @@ from benchmnist.extensions.specs import (
     Spec,
     TaskSpec,
 )
+from benchmnist.text import with_article
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 GROUP = "benchmnist"
 PREFIX = "benchmnist_"
@@ -97,6 +98,7 @@ class Offers(Generic[S]):
     by_name: Mapping[str, Offer[S]] = field(default_factory=dict)
     contested: Mapping[str, tuple[Offer[S], ...]] = field(default_factory=dict)
     missing: tuple[Plugin, ...] = ()  # the plugins that are broken or blocked
+    elsewhere: Mapping[str, str] = field(default_factory=dict)  # the names of the other kinds, with their kind
 
     def __getitem__(self, name: str) -> Offer[S]:
         """The offer of that name.
@@ -113,6 +115,11 @@ class Offers(Generic[S]):
             f" {plugin} is blocked." if plugin.blocked else f" {plugin} failed to load: {plugin.error}."
             for plugin in self.missing
         )
+        if name in self.elsewhere:
+            raise UnknownNameError(
+                f"no {self.kind} named {name!r}; it is the name of {with_article(self.elsewhere[name])}. "
+                f"Choose from: {', '.join(self.by_name)}"
+            )
         raise UnknownNameError(
             f"{unknown(self.kind, name, self.by_name)}{self._another(name)}{lost and '.'}{lost}"
         )
@@ -226,16 +233,20 @@ def _names(entry: EntryPoint) -> set[str]:
     return {entry.name, entry.dist.name} if entry.dist else {entry.name}
 
 
-def _offers(kind: Kind, offers: Iterable[Offer[Any]], missing: tuple[Plugin, ...]) -> Offers[Any]:
+def _offers(kind: Kind, offers: Collection[Offer[Any]], missing: tuple[Plugin, ...]) -> Offers[Any]:
     named: dict[str, list[Offer[Any]]] = defaultdict(list)
+    elsewhere: dict[str, str] = {}
     for offer in offers:
         if isinstance(offer.spec, kind.spec):
             named[offer.spec.name].append(offer)
+        else:
+            elsewhere[offer.spec.name] = next(k.name for k in KINDS if isinstance(offer.spec, k.spec))
     return Offers(
         kind.name,
         MappingProxyType({name: named[name][0] for name in sorted(named) if len(named[name]) == 1}),
         MappingProxyType({name: tuple(named[name]) for name in sorted(named) if len(named[name]) > 1}),
         missing,
+        MappingProxyType(elsewhere),
     )
 
 

@@ -6,12 +6,13 @@ import itertools
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
-from benchmnist.errors import BenchmnistError, UnknownNameError
-from benchmnist.extensions.kinds import IN_SUITES, Kind
+from benchmnist.errors import BenchmnistError, UnknownNameError, nearest
+from benchmnist.extensions.kinds import IN_SUITES, METRIC, Kind
 from benchmnist.suites.cases import Component
 from benchmnist.suites.messages import without_use
 from benchmnist.suites.parameters import parameters_of
 from benchmnist.suites.schema import Configured, ConfiguredOptimizer
+from benchmnist.suites.values import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -63,9 +64,15 @@ class Components:
         try:
             offer = self.registry.by_kind[kind.name][table.use or name]
         except BenchmnistError as error:
+            where = (*own, "use") if table.use else own
+            if any(problem.key == ".".join(map(str, (*own, "use"))) for problem in self.suite.problems):
+                return []  # what it says to use could not be read
             lacks_use = isinstance(error, UnknownNameError) and name in tables and not table.use
-            message = without_use(str(error), kind.name) if lacks_use else str(error)
-            self.report(message, *((*own, "use") if table.use else own))
+            self.report(
+                self._needless(kind, table.use or name)
+                or (without_use(str(error), kind.name) if lacks_use else str(error)),
+                *where,
+            )
             return []
         sound = self._check_parameters(kind, offer.spec, table, own)
         if not sound:
@@ -81,6 +88,15 @@ class Components:
             )
             for point in _points(table.sweep)
         ]
+
+    def _needless(self, kind: Kind, name: str) -> str:
+        """Says to remove a name that stands for what a case has without it; empty for another name."""
+        if kind.default is None and kind.role == "setting" and name.lower() in NOTHING:
+            return f"no {kind.name} named {name!r}; remove the line"
+        tasks = self.registry.tasks if kind == METRIC else ()
+        if any(metric.key == name for offer in tasks for metric in offer.spec.metrics):
+            return f"{name!r} is evaluated without being listed; remove it here"
+        return ""
 
     def _check_parameters(self, kind: Kind, spec: Spec, table: Configured, own: TomlPath) -> bool:
         """Whether `build` takes what the suite gives it; reports each parameter that it does not take."""
@@ -123,11 +139,10 @@ class Components:
         for kind in IN_SUITES:
             for name in self.suite.tables[kind.plural]:
                 if (kind, name) not in self.known:
-                    self.report(
-                        f"unused; list it in {kind.plural} of [[cases]], or remove it",
-                        kind.plural,
-                        name,
-                    )
+                    used = [other for of, other in self.known if of == kind]
+                    near = "" if self.suite.tables[kind.plural][name].use else nearest(name, used)
+                    how = f"list it in {kind.plural} of [[cases]], or remove it"
+                    self.report(f"unused.{near} If not, {how}" if near else f"unused; {how}", kind.plural, name)
 
 
 def _points(sweep: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
@@ -143,4 +158,6 @@ def variant_of(point: Mapping[str, Any]) -> str:
 
 def _slug(value: object) -> str:
     """A swept value as part of an id: what has no place in node ids and file names becomes a dash."""
+    if isinstance(value, (int, float)):
+        return str(value)  # -0.1 keeps its sign
     return re.sub(r"[^A-Za-z0-9.+-]+", "-", str(value)).strip("-") or "empty"

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from benchmnist.errors import nearest
 from benchmnist.extensions.kinds import IN_SUITES, MODEL, OPTIMIZER
-from benchmnist.suites.schema import CASES, DEFAULTS, Header, Tune
+from benchmnist.suites.schema import CASES, DEFAULTS, ENGINES, Header, Tune
 from benchmnist.suites.values import not_this, shown, toml_text, unquoted
-from benchmnist.text import alternatives
+from benchmnist.text import alternatives, with_article
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +25,20 @@ MODEL_PARAMETERS = ("hidden_size", "hidden", "dropout", "width", "depth", "layer
 """The same of a model."""
 TABLES = ("suite", "defaults", "cases", *(kind.plural for kind in IN_SUITES), "tune")
 """The tables of a suite."""
+OPTIONS = {
+    **{name: name for name in ("device", "jobs", "executor", "timeout", "out", "resume", "reuse", "control")},
+    **dict.fromkeys(("workers", "num_workers", "n_jobs", "processes"), "jobs"),
+    **dict.fromkeys(("gpu", "cuda"), "device"),
+    **{name: name.replace("_", "-") for name in ("data_root", "dry_run", "keyword", "block", "checkpoints")},
+    "output_dir": "out",
+    "data_dir": "data-root",
+}
+"""What people look for in a suite, though it is an option of `benchmnist run`."""
+_PRECISIONS = {
+    **dict.fromkeys(("bfloat16", "torch.bfloat16", "amp", "mixed"), "bf16"),
+    **dict.fromkeys(("fp32", "f32", "single", "full", "torch.float32", "32"), "float32"),
+}
+"""Other names of precisions."""
 _HEADERS = {"suite": "[suite]", "defaults": "[defaults]", "cases": "[[cases]]", "tune": "[tune]"}
 _HOMES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[suite]", Header),
@@ -90,11 +104,15 @@ def explain(mistake: ErrorDetails, model: type[BaseModel], path: tuple[str | int
     return not_this(mistake["msg"].removeprefix("Input should be ").removeprefix("Input "), value)
 
 
-def wrong_table(value: object, path: tuple[str | int, ...]) -> str:
-    """A table was expected at `path`."""
+def wrong_table(value: object, path: tuple[str | int, ...], *, typed: bool = False) -> str:
+    """A table was expected at `path`; `typed` if --set put something else there."""
+    if typed:
+        return not_this("a list of tables", value, "override one key, such as cases.0.epochs=2")
     if path[0] == "cases":
         return not_this("a table", value, "write [[cases]] with double brackets")
     header = ".".join(part for part in path if isinstance(part, str))
+    if _parameter(str(path[-1])) and not isinstance(value, (dict, list)):  # [optimizers] with lr = 0.1
+        header = f"{path[0]}.NAME"
     if is_list_of_tables(value):
         return f"must be one table; write [{header}] with single brackets"
     return not_this("a table", value, f"write [{header}]")
@@ -112,6 +130,12 @@ def _wrong_type(wanted: str, value: object, key: str, model: type[BaseModel]) ->
         instead = "" if isinstance(value, (list, dict)) else f"write [{shown(value)}]"
     elif wanted == "dict":
         instead = f"write {_EXAMPLES[key]}" if key in _EXAMPLES else ""
+    elif wanted == "string" and (name := _name_expected(key)) and not isinstance(value, dict):
+        if isinstance(value, list) and f"{key}s" in CASES.model_fields and model in (CASES, DEFAULTS):
+            return not_this(f"one {key}", value, f"write {key}s = {shown(value)} in [[cases]]")
+        if isinstance(value, list) and len(value) == 1:
+            return not_this(name, value, f"write {key} = {shown(value[0])}")
+        return not_this(name, value)
     elif isinstance(value, list):
         if f"{key}s" in CASES.model_fields and model in (CASES, DEFAULTS):
             return not_this(f"one {key}", value, f"write {key}s = {shown(value)} in [[cases]]")
@@ -125,10 +149,23 @@ def _wrong_type(wanted: str, value: object, key: str, model: type[BaseModel]) ->
     return not_this(words, value, instead)
 
 
+def _name_expected(key: str) -> str:
+    """What must be written where a key takes a name, of a plugin or of an engine; empty for another key."""
+    if key in ("engine", "engines"):
+        return alternatives(map(toml_text, ENGINES))
+    kind = next((kind.name for kind in IN_SUITES if key in (kind.name, kind.plural)), "")
+    kind = OPTIMIZER.name if key == "baseline" else kind
+    if key == "use":
+        return "a name in quotes"
+    return f"the name of {with_article(kind)} in quotes" if kind else ""
+
+
 def _no_choice(expected: str, value: object) -> str:
     """One of a few strings was expected: `'eval' or 'train'`."""
     choices = [choice.strip("'") for choice in expected.replace(" or ", ", ").split(", ")]
     near = nearest(value, choices) if isinstance(value, str) else ""
+    if isinstance(value, str) and (usual := _PRECISIONS.get(value.lower())) in choices:
+        near = f" Did you mean {usual!r}?"
     return not_this(alternatives(map(toml_text, choices)), value) + (f".{near}" if near else "")
 
 
@@ -146,17 +183,35 @@ def unknown_key(key: str, value: object, model: type[BaseModel]) -> str:
     if model in (CASES, DEFAULTS) and f"{name}s" not in DEFAULTS.model_fields and f"{name}s" in CASES.model_fields:
         listed = shown(value if isinstance(value, list) else [value])
         return f"unknown key; write {name}s = {listed}{'' if model is CASES else ' in [[cases]]'}"
+    if said := _elsewhere(name, value, model):
+        return said
     if home := next((header for header, table in _HOMES if table is not model and key in table.model_fields), ""):
         return f"unknown key; move it to {home}"
-    return _parameter(name) or f"unknown key.{nearest(key, model.model_fields)}".removesuffix(".")
+    if said := _parameter(name):
+        return said
+    near = nearest(key, model.model_fields)
+    choose = f" Choose from: {', '.join(model.model_fields)}" if model in (Header, Tune) and not near else ""
+    return f"unknown key.{near}{choose}".removesuffix(".")
+
+
+def _elsewhere(name: str, value: object, model: type[BaseModel]) -> str:
+    """A key of a configuration, a single seed, or an option of the command line; empty for another name."""
+    if name == "seed" and model is not Tune:
+        return f"unknown key; write seeds = {shown(value if isinstance(value, list) else [value])}" + (
+            "" if model in (CASES, DEFAULTS) else " in [defaults]"
+        )
+    if name in ("sweep", "space", "use"):
+        return f"belongs to one configuration; move it to [{OPTIMIZER.plural}.NAME]"
+    if option := OPTIONS.get(name):
+        return f"is an option of the command line; remove it, and run with --{option}"
+    return ""
 
 
 def _parameter(name: str) -> str:
     """Where a parameter of an optimizer or of a model belongs; empty for another name."""
     for kind, names in ((OPTIMIZER, OPTIMIZER_PARAMETERS), (MODEL, MODEL_PARAMETERS)):
         if name in names:
-            article = "an" if kind.name[0] in "aeiou" else "a"
-            return f"is a parameter of {article} {kind.name}; move it to [{kind.plural}.NAME]"
+            return f"is a parameter of {with_article(kind.name)}; move it to [{kind.plural}.NAME]"
     return ""
 
 
@@ -166,9 +221,19 @@ def meant_table(key: str) -> str:
     return near.split("'")[1] if near else ""
 
 
-def unknown_table(key: str, value: object) -> str:
-    """A key at the top of a suite that it does not have."""
+def unknown_table(key: str, value: object, listed: Mapping[str, str]) -> str:
+    """A key at the top of a suite that it does not have.
+
+    Args:
+        key: The key.
+        value: Its value.
+        listed: What [[cases]] list, each name with the key of its list.
+    """
+    if isinstance(value, dict) and key in listed:
+        return f"unknown table; write [{listed[key]}.{key}]"
     if not isinstance(value, dict) and not is_list_of_tables(value):
+        if said := _elsewhere(key, value, Header):
+            return said
         for header, table in _HOMES:
             if key in table.model_fields:
                 return f"must be in a table; move it below {header}"
@@ -196,3 +261,23 @@ def not_a_suite(raw: Mapping[str, object]) -> str:
 def without_use(message: str, kind: str) -> str:
     """No plugin offers what a configuration is named as, and it does not say which one it configures."""
     return message.replace(" Choose from:", f' Add use = "NAME" to say which {kind} it configures. Choose from:')
+
+
+def unknown_assignment(key: str, assignment: str, listed: Mapping[str, str]) -> str:
+    """`--set epochs=2` and `--set adam.lr=0.1`: the key of a suite that is meant; empty where none is known.
+
+    Args:
+        key: The first part of the key.
+        assignment: The `KEY=VALUE` as it was typed.
+        listed: What [[cases]] list, each name with the key of its list.
+    """
+    dotted = assignment.partition("=")[0].strip() != key
+    if dotted:
+        return f"write --set {listed[key]}.{assignment}" if key in listed else ""
+    homes = (("defaults", DEFAULTS), ("suite", Header), ("cases.0", CASES), ("tune", Tune))
+    if home := next((home for home, table in homes if key in table.model_fields), ""):
+        return f"write --set {home}.{assignment}"
+    for kind, names in ((OPTIMIZER, OPTIMIZER_PARAMETERS), (MODEL, MODEL_PARAMETERS)):
+        if key in names:
+            return f"is a parameter of {with_article(kind.name)}; write --set {kind.plural}.NAME.{assignment}"
+    return ""

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
     from benchmnist.extensions.specs import Spec
 
+SYNONYMS = {
+    **dict.fromkeys(("learning_rate", "learningrate", "step_size", "eta"), "lr"),
+    **dict.fromkeys(("wd", "decay", "l2"), "weight_decay"),
+    **dict.fromkeys(("beta", "beta1", "beta2"), "betas"),
+    **dict.fromkeys(("hidden", "hidden_dim", "hidden_units", "units", "width"), "hidden_size"),
+    **dict.fromkeys(("p", "drop", "dropout_rate"), "dropout"),
+    "epsilon": "eps",
+}
+"""What people and other libraries call some parameters."""
 OWN_KEYS = ("use", "sweep", "expect")
 """The keys of a configuration that are no parameters."""
 
@@ -54,6 +63,8 @@ class Parameters:
     def _unknown(self, name: str) -> str:
         takes = [*self.by_name]
         near = nearest(name, (*takes, *OWN_KEYS))
+        if (usual := SYNONYMS.get(name)) in takes:
+            near = f" Did you mean {usual!r}?"
         if not near and name in DEFAULTS.model_fields:
             return f"{self.name!r} takes no parameter {name!r}; move it to [defaults] or [[cases]]"
         return f"{self.name!r} takes no parameter {name!r}.{near} It takes: {', '.join(takes) or 'none'}"

@@ -13,7 +13,8 @@ from benchmnist.metrics import PRIMARY, find_metric
 from benchmnist.suites.cases import Case, Component
 from benchmnist.suites.components import Components
 from benchmnist.suites.options import RunOptions
-from benchmnist.suites.schema import SearchScope
+from benchmnist.suites.schema import ENGINES, SearchScope
+from benchmnist.suites.values import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 CONTROL = "control"
 """How the baseline is called that is trained once more."""
-ENGINES = ("auto", "dataloader", "resident", "graph", "stacked")
 
 
 @dataclass(frozen=True)
@@ -276,8 +276,11 @@ class _Planner:
         for index, block in enumerate(self.suite.blocks):
             if block.baseline is None or block.baseline in labels:
                 continue
+            nothing = block.baseline.lower() in NOTHING
             self.report(
-                unknown("optimizer of this suite", block.baseline, sorted(labels)),
+                f"no optimizer of this suite named {block.baseline!r}; remove the line"
+                if nothing
+                else unknown("optimizer of this suite", block.baseline, sorted(labels)),
                 *self.where(self.suite.block_path(index), "baseline"),
             )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from benchmnist.errors import Problem, SuiteError
-from benchmnist.extensions.kinds import AXES, IN_SUITES, OPTIMIZER
+from benchmnist.extensions.kinds import AXES, IN_SUITES, MODEL, OPTIMIZER, SETS
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.assignments import assign, parse_assignment
 from benchmnist.suites.files import EMPTY, read_text
@@ -19,6 +19,7 @@ from benchmnist.suites.messages import (
     is_list_of_tables,
     meant_table,
     not_a_suite,
+    unknown_assignment,
     unknown_key,
     unknown_table,
     wrong_table,
@@ -38,9 +39,12 @@ from benchmnist.suites.toml_lines import TomlPath, line_numbers, problem_at
 from benchmnist.suites.toml_slips import find_slip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 M = TypeVar("M", bound=BaseModel)
+
+HEADLESS = {*(kind.plural for kind in IN_SUITES), "engines", "label"} - {kind.plural for kind in SETS}
+"""The keys that only [[cases]] have."""
 
 
 def load_suite(path: str | Path, *, set: Sequence[str] = ()) -> Suite:  # noqa: A002 - as the option is called
@@ -96,15 +100,19 @@ class _Reader:
                 self.problems.append(Problem(str(error), f"--set {assignment}"))
 
     def suite(self) -> Suite:
+        listed = {name: kind for block in self.raw_blocks() for kind, name in _listed(block)}
         for key in [*self.raw]:
             if key not in TABLES:
                 assigned = next((path for path in self.assigned if path[0] == key), (key,))
-                self.report(unknown_table(key, self.raw[key]), *((key,) if (key,) in self.lines else assigned))
+                typed = "" if (key,) in self.lines else self.assigned.get(assigned, "")
+                said = unknown_assignment(key, typed, listed) if typed else ""
+                self.report(said or unknown_table(key, self.raw[key], listed), *(assigned if typed else (key,)))
                 self.rename(key, meant_table(key))
+        blocks = self.blocks()
         header = self.read(Header, self.raw.get("suite", {}), "suite")
         defaults = self.read(DEFAULTS, self.raw.get("defaults", {}), "defaults") or DEFAULTS()
         given = defaults.model_dump(exclude_unset=True, exclude={"expect"})
-        read = {index: self.block(block, given, index) for index, block in enumerate(self.blocks())}
+        read = {index: self.block(block, given, index) for index, block in enumerate(blocks)}
         whole = {index: block for index, block in read.items() if block}
         name = header.name if header else "suite"
         return Suite(
@@ -128,13 +136,38 @@ class _Reader:
         blocks = self.raw.get("cases", [])
         if isinstance(blocks, dict):
             self.report("must be a list of tables; write [[cases]] with double brackets", "cases")
-            return [blocks]
+            if not all(part.isdecimal() and isinstance(block, dict) for part, block in blocks.items()):
+                return [blocks]
+            for index, part in enumerate(blocks):  # [cases.0], [cases.1]
+                self.move(("cases", part), ("cases", index))
+            return [*blocks.values()]
         if not isinstance(blocks, list):
-            self.report(wrong_table(blocks, ("cases",)), "cases")
+            self.report(wrong_table(blocks, ("cases",), typed=("cases",) in self.assigned), "cases")
             return []
-        if not blocks:
+        if not blocks and (found := self.headless()):
+            return [found]
+        if not blocks and not any(isinstance(self.raw.get(kind.plural), list) for kind in AXES):
             self.report("the suite has no cases; add [[cases]] with models and optimizers", "cases")
         return blocks
+
+    def raw_blocks(self) -> list[Any]:
+        """What [[cases]] have, as far as it can be told."""
+        blocks = self.raw.get("cases", [])
+        return blocks if isinstance(blocks, list) else [blocks]
+
+    def headless(self) -> dict[str, Any]:
+        """Finds the keys of a block whose [[cases]] was forgotten, in the table before it; empty without any."""
+        named = [
+            ((kind.plural, name), table) for kind in IN_SUITES for name, table in _tables(self.raw, kind.plural)
+        ]
+        for path, table in [*(((key,), self.raw.get(key)) for key in ("suite", "defaults", "tune")), *named]:
+            if not isinstance(table, dict) or not isinstance(table.get(MODEL.plural), list):
+                continue
+            found = {key: table.pop(key) for key in [*table] if key in HEADLESS}
+            self.report("must be in [[cases]]; write that header above it", *path, next(iter(found)))
+            self.lines.setdefault(("cases", 0), self.lines.get((*path, next(iter(found))), 1))
+            return found
+        return {}
 
     def block(self, block: Any, given: dict[str, Any], index: int) -> Block | None:
         """One of [[cases]], with the defaults filled in; `model = "fc"` is read as the list that is meant."""
@@ -156,8 +189,13 @@ class _Reader:
         self.raw[name] = self.raw.pop(key)
         if name == "cases" and isinstance(self.raw[name], dict):
             self.raw[name] = [self.raw[name]]
-        self.lines |= {(name, *old[1:]): line for old, line in self.lines.items() if old[0] == key}
-        self.assigned |= {(name, *old[1:]): text for old, text in self.assigned.items() if old[0] == key}
+        self.move((key,), (name,))
+
+    def move(self, old: TomlPath, new: TomlPath) -> None:
+        """Has the lines of what is at one path for another path, too."""
+        n = len(old)
+        self.lines |= {(*new, *path[n:]): line for path, line in self.lines.items() if path[:n] == old}
+        self.assigned |= {(*new, *path[n:]): text for path, text in self.assigned.items() if path[:n] == old}
 
     def configured(self, kind: str) -> dict[str, Configured]:
         model = ConfiguredOptimizer if kind == OPTIMIZER.plural else Configured
@@ -196,3 +234,18 @@ class _Reader:
 
     def report(self, message: str, *path: str | int) -> None:
         self.problems.append(problem_at(message, path, self.file, self.lines, self.assigned))
+
+
+def _tables(raw: dict[str, Any], key: str) -> list[tuple[str, Any]]:
+    """Returns the tables below a key, each with its name."""
+    tables = raw.get(key)
+    return [*tables.items()] if isinstance(tables, dict) else []
+
+
+def _listed(block: Any) -> Iterator[tuple[str, str]]:
+    """Yields the names that a block lists, each after the key of its list."""
+    for kind in IN_SUITES if isinstance(block, dict) else ():
+        names = block.get(kind.plural)
+        yield from (
+            (kind.plural, name) for name in (names if isinstance(names, list) else ()) if isinstance(name, str)
+        )

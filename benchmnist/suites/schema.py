@@ -8,13 +8,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from benchmnist.extensions.kinds import AXES, OPTIMIZER, PARTS, SETS, Kind
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.cases import Space
 from benchmnist.suites.toml_lines import TomlPath, problem_at
-from benchmnist.suites.values import not_this, unquoted
+from benchmnist.suites.values import not_this, shown, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 COMPARISON = re.compile(r"(>=|<=|>|<) *(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 """A comparison with a number that is not negative, which none of our figures is."""
+ENGINES = ("auto", "dataloader", "resident", "graph", "stacked")
 SUITE_NAME = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
 
 
@@ -36,10 +37,10 @@ def seed_list(value: object) -> tuple[int, ...]:
     seeds = range(value) if whole and isinstance(value, int) else value
     if not isinstance(seeds, (range, list, tuple)) or not all(type(seed) is int for seed in seeds):
         raise ValueError(not_this("a number of seeds or a list of seeds", value, unquoted(value)))
+    if (lowest := min(seeds, default=value if isinstance(value, int) else 0)) < 0:
+        raise ValueError(f"must not be negative, as {lowest} is")
     if not seeds:
         raise ValueError("must name at least one seed")
-    if min(seeds) < 0:
-        raise ValueError(f"must not be negative, as {min(seeds)} is")
     for seed, count in Counter(seeds).items():
         if count > 1:
             raise ValueError(f"duplicate seed {seed}")
@@ -69,8 +70,21 @@ def _comparison(value: object) -> str:
     return value
 
 
+def _each_once(values: list[Any]) -> list[Any]:
+    """A list as it is.
+
+    Raises:
+        ValueError: if it has an entry twice.
+    """
+    for at, value in enumerate(values):
+        if any(type(value) is type(other) and value == other for other in values[:at]):
+            raise ValueError(f"duplicate {shown(value)}; remove one")
+    return values
+
+
 Comparison = Annotated[str, BeforeValidator(_comparison)]
-Names = Annotated[list[str], Field(min_length=1)]
+Once = AfterValidator(_each_once)
+Names = Annotated[list[str], Field(min_length=1), Once]
 Positive = Annotated[int, Field(gt=0)]
 Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -161,7 +175,7 @@ class Configured(BaseModel):
 
     use: str | None = None
     expect: Expect = {}
-    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    sweep: dict[str, Annotated[list[Any], Field(min_length=1), Once]] = {}
 
     @property
     def params(self) -> dict[str, Any]:

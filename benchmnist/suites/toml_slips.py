@@ -12,6 +12,11 @@ from benchmnist.suites.values import toml_text
 
 SMART_QUOTES = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb"
 BARE_KEY = r"[A-Za-z0-9_-]+(?:\s*\.\s*[A-Za-z0-9_-]+)*"
+_BOOLEANS = {
+    **dict.fromkeys(("true", "yes", "on"), "true"),
+    **dict.fromkeys(("false", "no", "off"), "false"),
+}
+"""What people write for TOML's truth values, in lower case."""
 SHOWN = 70
 """A message repeats a line of up to so many characters."""
 
@@ -42,6 +47,10 @@ def find_slip(text: str, error: tomllib.TOMLDecodeError) -> Slip:
         return Slip(at, _shown(lines[at - 1], _twice(lines, at)))
     line = lines[begun - 1].strip()
     there = lines[at - 1][column - 1 : column]
+    entry = re.match(r"[^,\]#]*", lines[at - 1][column - 1 :])
+    if at > begun and said == "Invalid value" and entry and re.search(r"=\s*\[", line) and "=" not in entry[0]:
+        why = _odd_character(there, entry[0]) or _wrong_entry(entry[0].strip())
+        return Slip(at, _shown(lines[at - 1], why))
     return Slip(
         begun, _shown(line, _odd_character(there, line) or _in_words(line, said, lines[at - 1][column - 1 :]))
     )
@@ -134,8 +143,9 @@ def _wrong_value(key: str, value: str, said: str, rest: str) -> str:
     lower = value.lower()
     if not value:
         return f"missing value; write {key} = VALUE"
-    if lower in ("true", "false"):
-        return f"true and false are in lower case; write {key} = {lower}"
+    if boolean := _BOOLEANS.get(lower):
+        why = "true and false are in lower case" if lower == boolean else "TOML has true and false"
+        return f"{why}; write {key} = {boolean}"
     if lower in ("none", "null", "nil"):
         return "TOML has no such value; remove the line"
     if value.startswith("="):
@@ -200,6 +210,20 @@ def _wrong_list(key: str, value: str, said: str, rest: str) -> str:
     if rest.strip() and rest.strip()[0] in "\"'" and said.startswith("Unclosed"):
         return "missing comma between two entries of the list"
     return "missing ] at the end of the list"
+
+
+def _wrong_entry(entry: str) -> str:
+    """An entry of a list, on a line of its own, that is not TOML."""
+    if not entry:
+        return "missing entry; remove the comma"
+    number = _wrong_number("", entry)
+    if number:
+        return number.replace("write  = ", "write ")
+    if re.match(r"[\"']", entry):
+        return f"missing {entry[0]} at the end of the string"
+    value = _as_value(entry)
+    why = "true and false are in lower case" if value in ("true", "false") else "a string needs quotes"
+    return f"{why}; write {value}"
 
 
 def _as_value(text: str) -> str:

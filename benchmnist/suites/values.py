@@ -6,6 +6,8 @@ import json
 
 MAX_TIMEOUT = 365 * 24 * 3600
 """Seconds, a year: the longest `timeout` of a case."""
+NOTHING = ("none", "null", "nil", "off", "no", "false", "-", "")
+"""What people write for the absence of a schedule, say, which TOML expresses by leaving the key out."""
 SHOWN = 60
 """A message repeats a value of up to so many characters."""
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from benchmnist.errors import CaptureError, first_line
 from benchmnist.extensions.isolation import contained
-from benchmnist.suites.plan import ENGINES
+from benchmnist.suites.schema import ENGINES
 from benchmnist.training.agreement import Expected, difference_from_plain, first_steps, has_built_in_schedule
 from benchmnist.training.engines.dataloader import DataLoaderEngine
 from benchmnist.training.engines.graph import GraphEngine

@@ -125,7 +125,7 @@ def test_only_keeps_the_order(write_suite: Callable[..., Path]) -> None:
         ),
         (
             '[optimizers.sgd]\nlearning_rate = 1\nlr = 1\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
-            "4: optimizers.sgd.learning_rate: 'sgd' takes no parameter 'learning_rate'. It takes: lr, momentum,",
+            "4: optimizers.sgd.learning_rate: 'sgd' takes no parameter 'learning_rate'. Did you mean 'lr'? It",
         ),
         (
             '[optimizers.sgd]\nsweep.momentun = [0.9]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',
@@ -157,7 +157,7 @@ def test_only_keeps_the_order(write_suite: Callable[..., Path]) -> None:
         ),
         (
             '[[cases]]\nmodels = ["fc", "fc"]\noptimizers = ["sgd"]\n',
-            "3: cases: the case mnist/fc/sgd is a duplicate of the one on line 3",
+            '4: cases.models: duplicate "fc"; remove one',
         ),
         (
             '[defaults]\nbaseline = "sdg"\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n',

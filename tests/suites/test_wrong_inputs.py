@@ -60,6 +60,8 @@ def with_case(line: str) -> str:
         ("dataset = 'mnist", "missing ' at the end of the string"),
         ('dataset = "C:\\data"', "a backslash needs single quotes; write dataset = 'C:\\data'"),
         ("reference = True", "true and false are in lower case; write reference = true"),
+        ("reference = yes", "TOML has true and false; write reference = true"),
+        ("reference = Off", "TOML has true and false; write reference = false"),
         ("baseline = None", "TOML has no such value; remove the line"),
         ("epochs =", "missing value; write epochs = VALUE"),
         ("epochs 3", "missing =; write epochs = 3"),
@@ -115,6 +117,22 @@ def test_what_is_not_toml(line: str, expected: str) -> None:
         ),
         (
             f'{SUITE}[[cases]]\nmodels = ["fc",\n  "cnn"\noptimizers = ["sgd"]\n',
+            'x.toml:4: not TOML: models = ["fc",: missing ] at the end of the list',
+        ),
+        (
+            f'{SUITE}[[cases]]\nmodels = [\n  "fc",\n  cnn,\n]\noptimizers = ["sgd"]\n',
+            'x.toml:6: not TOML: cnn,: a string needs quotes; write "cnn"',
+        ),
+        (
+            f"{SUITE}[defaults]\nmarks = [\n  “slow”,\n]\n{CASE}",
+            'x.toml:5: not TOML: “slow”,: “ is a curly quote; write a straight one, "',
+        ),
+        (
+            f"{with_sgd('sweep.lr = [')}  .5\n]\n".replace(CASE, ""),
+            "x.toml:5: not TOML: .5: write 0.5",
+        ),
+        (
+            f'{SUITE}[[cases]]\nmodels = ["fc",\noptimizers = ["sgd"]\n',
             'x.toml:4: not TOML: models = ["fc",: missing ] at the end of the list',
         ),
     ],
@@ -189,6 +207,28 @@ def test_tabs_windows_newlines_and_a_byte_order_mark_are_fine(text: str) -> None
                 "datasets, models, optimizers, schedules, tasks, metrics, tune"
             ),
         ),
+        (
+            f"{SUITE}[cases.0]\n" + CASE.partition("\n")[2],
+            "x.toml:3: cases: must be a list of tables; write [[cases]] with double brackets",
+        ),
+        (
+            SUITE + CASE.partition("\n")[2],
+            "x.toml:3: suite.models: must be in [[cases]]; write that header above it",
+        ),
+        (
+            f"{SUITE}[defaults]\nepochs = 1\n" + CASE.partition("\n")[2],
+            "x.toml:5: defaults.models: must be in [[cases]]; write that header above it",
+        ),
+        (
+            f"{SUITE}[optimizers.sgd]\nlr = 1\n" + CASE.partition("\n")[2],
+            "x.toml:5: optimizers.sgd.models: must be in [[cases]]; write that header above it",
+        ),
+        (
+            f"{SUITE}[optimizers]\nlr = 0.1\n{CASE}",
+            "x.toml:4: optimizers.lr: must be a table, not 0.1; write [optimizers.NAME]",
+        ),
+        (f"{SUITE}[sgd]\nlr = 0.1\n{CASE}", "x.toml:3: sgd: unknown table; write [optimizers.sgd]"),
+        (f"{SUITE}[fc]\nhidden_size = 1\n{CASE}", "x.toml:3: fc: unknown table; write [models.fc]"),
         ("[project]\nname = 'x'\n", "x.toml: not a suite: it has project, but no [suite] and no [[cases]]"),
         ("", "x.toml: empty; a suite has [suite] with a name, and [[cases]] with models and optimizers"),
         ("# to do\n", "x.toml: empty; a suite has [suite] with a name, and [[cases]] with models and optimizers"),
@@ -215,7 +255,7 @@ def test_wrong_tables(text: str, expected: str) -> None:
         ('reference = "true"', 'reference: must be true or false, not "true"; remove the quotes'),
         ('reference = "True"', 'reference: must be true or false, not "True"; write true'),
         ("reference = 1", "reference: must be true or false, not 1"),
-        ("dataset = 3", 'dataset: must be a string, not 3; write "3"'),
+        ("dataset = 3", "dataset: must be the name of a dataset in quotes, not 3"),
         (
             'dataset = ["mnist", "emnist"]',
             (
@@ -240,11 +280,23 @@ def test_wrong_tables(text: str, expected: str) -> None:
             'expect.accuracy: must be a comparison, such as ">= 97.0", not 97',
         ),
         ("seeds = []", "seeds: must name at least one seed"),
-        ("seeds = -1", "seeds: must name at least one seed"),
+        ("seeds = 0", "seeds: must name at least one seed"),
+        ("seeds = -3", "seeds: must not be negative, as -3 is"),
         ("seeds = [3, 1, 3]", "seeds: duplicate seed 3"),
         ("seeds = [-1]", "seeds: must not be negative, as -1 is"),
         ('seeds = "3"', 'seeds: must be a number of seeds or a list of seeds, not "3"; remove the quotes'),
         ("seeds = 2.5", "seeds: must be a number of seeds or a list of seeds, not 2.5"),
+        ("engine = true", 'engine: must be "auto", "dataloader", "resident", "graph" or "stacked", not true'),
+        ("baseline = 1", "baseline: must be the name of an optimizer in quotes, not 1"),
+        (
+            'precision = "bfloat16"',
+            'precision: must be "float32", "tf32" or "bf16", not "bfloat16". Did you mean \'bf16\'?',
+        ),
+        ("seed = 3", "seed: unknown key; write seeds = [3]"),
+        ("sweep.lr = [0.1]", "sweep: belongs to one configuration; move it to [optimizers.NAME]"),
+        ('use = "sgd"', "use: belongs to one configuration; move it to [optimizers.NAME]"),
+        ('device = "cpu"', "device: is an option of the command line; remove it, and run with --device"),
+        ("workers = 2", "workers: is an option of the command line; remove it, and run with --jobs"),
         ("epoch = 1", "epoch: unknown key. Did you mean 'epochs'?"),
         ("lr = 0.1", "lr: is a parameter of an optimizer; move it to [optimizers.NAME]"),
         ("hidden_size = 10", "hidden_size: is a parameter of a model; move it to [models.NAME]"),
@@ -271,8 +323,52 @@ def test_wrong_settings(line: str, expected: str) -> None:
             'x.toml:5: cases.optimizer: unknown key; write optimizers = ["sgd"]',
         ),
         (SUITE + CASE.replace('["fc"]', '"fc"'), 'x.toml:4: cases.models: must be a list, not "fc"; write ["fc"]'),
+        (
+            SUITE + CASE.replace('["fc"]', '[1, "fc"]'),
+            "x.toml:4: cases.models: must be the name of a model in quotes, not 1",
+        ),
+        (
+            SUITE + CASE.replace('["sgd"]', '["sgd", "sgd"]'),
+            'x.toml:5: cases.optimizers: duplicate "sgd"; remove one',
+        ),
+        (with_sgd("sweep.lr = [1, 2, 1]"), "x.toml:4: optimizers.sgd.sweep.lr: duplicate 1; remove one"),
+        (
+            SUITE + 'version = "1"\n' + CASE,
+            "x.toml:3: suite.version: unknown key. Choose from: name, title, order",
+        ),
+        (SUITE + "seed = 1\n" + CASE, "x.toml:3: suite.seed: unknown key; write seeds = [1] in [defaults]"),
+        (
+            f'{SUITE}[optimizers.mine]\nuse = ["sgd"]\n{CASE.replace("sgd", "mine")}',
+            'x.toml:4: optimizers.mine.use: must be a name in quotes, not ["sgd"]; write use = "sgd"',
+        ),
+        (
+            f"{SUITE}[optimizers.sdg]\nlr = 1\n{CASE}",
+            (
+                "x.toml:3: optimizers.sdg: unused. Did you mean 'sgd'? If not, list it in optimizers of "
+                "[[cases]], or remove it"
+            ),
+        ),
+        (
+            f"{SUITE}[optimizers.sgd-2]\nuse = 'sgd'\n{CASE}",
+            "x.toml:3: optimizers.sgd-2: unused; list it in optimizers of [[cases]], or remove it",
+        ),
+        (
+            with_default('schedule = "none"'),
+            "x.toml:4: defaults.schedule: no schedule named 'none'; remove the line",
+        ),
+        (
+            with_default('baseline = "none"'),
+            "x.toml:4: defaults.baseline: no optimizer of this suite named 'none'; remove the line",
+        ),
+        (
+            with_default('metrics = ["accuracy"]'),
+            "x.toml:4: defaults.metrics: 'accuracy' is evaluated without being listed; remove it here",
+        ),
         (SUITE + CASE.replace('["fc"]', "[]"), "x.toml:4: cases.models: must have at least one entry"),
-        (SUITE + CASE.replace('["fc"]', "[1]"), 'x.toml:4: cases.models: must be a string, not 1; write "1"'),
+        (
+            SUITE + CASE.replace('["fc"]', "[1]"),
+            "x.toml:4: cases.models: must be the name of a model in quotes, not 1",
+        ),
         (
             SUITE + CASE.replace('models = ["fc"]\n', ""),
             'x.toml:3: cases.models: is missing; write models = ["fc"]',
@@ -344,7 +440,7 @@ def test_wrong_keys(text: str, expected: str) -> None:
             "space.lr: low must be greater than 0 with log = true, not 0",
         ),
         ('space.lr = { low = "a", high = 1 }', "space.lr: low and high must be numbers, and log true or false"),
-        ("use = 3", 'use: must be a string, not 3; write "3"'),
+        ("use = 3", "use: must be a name in quotes, not 3"),
         ('clip_grad_norm = "1"', 'clip_grad_norm: must be a number, not "1"; remove the quotes'),
     ],
 )
@@ -371,6 +467,18 @@ def test_wrong_parameters(line: str, expected: str) -> None:
         (
             SUITE + CASE.replace("sgd", "adamm"),
             "x.toml:5: cases.optimizers: no optimizer named 'adamm'. Did you mean 'adam'?",
+        ),
+        (
+            SUITE + CASE.replace("sgd", "fc"),
+            "x.toml:5: cases.optimizers: no optimizer named 'fc'; it is the name of a model. Choose from: adad",
+        ),
+        (
+            f"{SUITE}[optimizers.mine]\nuse = 'fc'\n{CASE.replace('sgd', 'mine')}",
+            "x.toml:4: optimizers.mine.use: no optimizer named 'fc'; it is the name of a model. Choose from: adad",
+        ),
+        (
+            f"{SUITE}[optimizers.sgd]\nlearning_rate = 1\n{CASE}",
+            "x.toml:4: optimizers.sgd.learning_rate: 'sgd' takes no parameter 'learning_rate'. Did you mean 'lr'?",
         ),
         (
             with_default('dataset = "cifar10"'),
@@ -475,11 +583,18 @@ def test_what_only_a_try_shows(text: str, expected: str) -> None:
         ('defaults.epochs="3"', '--set defaults.epochs="3": must be a whole number, not "3"; remove the quotes'),
         ("defaults.epoch=3", "--set defaults.epoch=3: unknown key. Did you mean 'epochs'?"),
         ("default.epochs=3", "--set default.epochs=3: unknown table; write [defaults]"),
-        ("epochs=3", "--set epochs=3: must be in a table; move it below [defaults]"),
-        ("lr=3", "--set lr=3: is a parameter of an optimizer; move it to [optimizers.NAME]"),
+        ("epochs=3", "--set epochs=3: write --set defaults.epochs=3"),
+        ("lr=3", "--set lr=3: is a parameter of an optimizer; write --set optimizers.NAME.lr=3"),
         ("optimizers.sgd.lrr=3", "--set optimizers.sgd.lrr=3: 'sgd' takes no parameter 'lrr'. Did you mean 'lr'?"),
         ("cases.3.epochs=1", "--set cases.3.epochs=1: cases has 1 entry, cases.0, and no cases.3"),
         ("optimizers.sgd.lr.x=1", "--set optimizers.sgd.lr.x=1: must be a number, not { x = 1 }"),
+        ("sgd.lr=3", "--set sgd.lr=3: write --set optimizers.sgd.lr=3"),
+        ("name=3", "--set name=3: write --set suite.name=3"),
+        ("cases=5", "--set cases=5: must be a list of tables, not 5; override one key, such as cases.0.epochs=2"),
+        (
+            "optimizers.sdg.lr=0.1",
+            "--set optimizers.sdg.lr=0.1: unused. Did you mean 'sgd'? If not, list it in optimizers of [[cases]]",
+        ),
         ("suite.name.x=1", "--set suite.name.x=1: suite.name is not a table"),
         ("defaults.epochs", "must be KEY=VALUE, such as optimizers.adam.lr=0.01"),
     ],
