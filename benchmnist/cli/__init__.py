@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from benchmnist.cli.errors import COMMAND_ALIASES, USAGE_ERROR, Group, complain, one_line_each
+from benchmnist.cli.errors import COMMAND_ALIASES, USAGE_ERROR, Group, complain, one_line_each, with_source
 from benchmnist.cli.options import DEBUG, pyproject_defaults
 from benchmnist.errors import BenchmnistError, SuiteError, first_line
 
@@ -62,7 +62,7 @@ class Commands(Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; an error is one line, and a traceback only with --debug."""
         try:
-            with one_line_each():
+            with one_line_each(ctx):
                 ctx.default_map = pyproject_defaults(self, ctx)
                 return super().invoke(ctx)
         except BenchmnistError as error:
@@ -70,7 +70,7 @@ class Commands(Group):
                 raise
             problems = error.problems if isinstance(error, SuiteError) else [error]
             for problem in problems:
-                complain(str(problem))
+                complain(str(problem) if isinstance(error, SuiteError) else with_source(str(problem), ctx))
             ctx.exit(USAGE_ERROR)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)

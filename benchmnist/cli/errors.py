@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from typing import IO
 
 USAGE_ERROR = 2
+SOURCES, RESOLVED = "benchmnist.sources", "benchmnist.resolved"
+"""The keys in a click context's `meta` of where names are from that were not typed, and of the command."""
 COMMAND_ALIASES = {
     **dict.fromkeys(("train", "test", "benchmark", "bench", "execute", "exec", "start", "resume"), "run"),
     **dict.fromkeys(("search", "optimize", "optimise", "sweep", "hpo"), "tune"),
@@ -91,7 +93,10 @@ class Group(click.Group):
         """
         name, known = args[0], self.list_commands(ctx)
         if name.startswith("-") or name in known:
+            ctx.meta[RESOLVED] = f"{ctx.command_path} {name}"
             return super().resolve_command(ctx, args)
+        if name.lower() in ("list", "ls") and self.invoke_without_command:
+            raise click.UsageError(f"no command named {name!r}; `{ctx.command_path}` lists them", ctx)
         meant = self.aliases.get(name.lower()) or _near(name, known)
         hint = f" Did you mean `{ctx.command_path} {meant}`?" if meant else f" Choose from: {', '.join(known)}"
         raise click.UsageError(f"no command named {name!r}.{hint}", ctx)
@@ -118,11 +123,19 @@ class Option(click.Option):
             wrong := self._mistyped(value)
         ):
             raise click.BadParameter(wrong, ctx, self)
+        self._remember_source(ctx, value)
         try:
             return super().type_cast_value(ctx, value)
         except click.BadParameter as error:
             takes = expected(self.type, value)
             raise click.BadParameter(takes, ctx, self) if takes else error from error
+
+    def _remember_source(self, ctx: click.Context, value: Any) -> None:
+        """Remembers where a name is from that was not typed, for an error that is raised later."""
+        if source := _set_by(self, ctx):
+            texts = value if isinstance(value, (list, tuple)) else [value]
+            names = {name.strip() for text in texts if isinstance(text, str) for name in (text, *text.split(","))}
+            ctx.meta.setdefault(SOURCES, {}).update(dict.fromkeys(names, f"{_long(self)} ({source})"))
 
     def _mistyped(self, value: Any) -> str:
         """Says what is wrong with the type of a value in pyproject.toml; empty if nothing is.
@@ -174,10 +187,10 @@ def _limits(kind: click.ParamType[Any]) -> str:
     return f"of at most {high:.15g}" if high is not None else ""
 
 
-def in_words(error: click.ClickException) -> str:
-    """What is wrong and what to do, in one line."""
+def in_words(error: click.ClickException, command: str = "benchmnist") -> str:
+    """What is wrong and what to do, in one line; `command` is what was called, for an error that does not say."""
     ctx = error.ctx if isinstance(error, click.UsageError) else None
-    see = f"see `{ctx.command_path} --help`" if ctx else "see `benchmnist --help`"
+    see = f"see `{ctx.command_path if ctx else command} --help`"
     message = error.message.strip()
     if isinstance(error, click.MissingParameter):
         return f"missing {_parameter(error)}; {see}"
@@ -215,13 +228,23 @@ def _parameter_label(error: click.BadParameter) -> str:
         return str(error.param_hint or "")
     if not isinstance(parameter, click.Option):
         return parameter.human_readable_name
-    source = ctx.get_parameter_source(str(parameter.name)) if ctx else None
-    if source == ParameterSource.ENVIRONMENT and ctx:
-        variable = parameter.envvar or f"{ctx.auto_envvar_prefix}_{parameter.name}".upper()
-        return f"{_long(parameter)} (set by {variable})"
-    if source == ParameterSource.DEFAULT_MAP:
-        return f"{_long(parameter)} (set in pyproject.toml)"
-    return _long(parameter)
+    source = _set_by(parameter, ctx) if ctx else ""
+    return f"{_long(parameter)} ({source})" if source else _long(parameter)
+
+
+def _set_by(parameter: click.Parameter, ctx: click.Context) -> str:
+    """Says where the value of an option is from; empty where it was typed, or is the default."""
+    source = ctx.get_parameter_source(str(parameter.name))
+    if source == ParameterSource.ENVIRONMENT:
+        return f"set by {parameter.envvar or f'{ctx.auto_envvar_prefix}_{parameter.name}'.upper()}"
+    return "set in pyproject.toml" if source == ParameterSource.DEFAULT_MAP else ""
+
+
+def with_source(message: str, ctx: click.Context) -> str:
+    """The message of an error, after the option that has the name that it is about, where that was not typed."""
+    sources: dict[str, str] = ctx.meta.get(SOURCES, {})
+    source = next((source for name, source in sources.items() if name and repr(name) in message), "")
+    return f"{source}: {message}" if source else message
 
 
 def _long(parameter: click.Parameter) -> str:
@@ -267,11 +290,11 @@ def _near(name: str, known: Iterable[str]) -> str:
 
 
 @contextlib.contextmanager
-def one_line_each() -> Iterator[None]:
-    """Within it each of click's errors becomes one that is shown as a red line."""
+def one_line_each(ctx: click.Context | None = None) -> Iterator[None]:
+    """Within it each of click's errors becomes one that is shown as a red line; `ctx` is that of all commands."""
     try:
         yield
     except click.ClickException as error:
         if isinstance(error, (Told, click.exceptions.NoArgsIsHelpError)):  # the help is no error
             raise
-        raise Told(in_words(error)) from error
+        raise Told(in_words(error, ctx.meta.get(RESOLVED, "benchmnist") if ctx else "benchmnist")) from error

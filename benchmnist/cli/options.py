@@ -110,10 +110,15 @@ def run_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return named or [CompletionItem(incomplete, type="dir")]
 
 
-def listed(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[str, ...]:  # noqa: ARG001
+def listed(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[str, ...]:
     """`a,b` as names; pyproject.toml may have a list."""
     names = value.split(",") if isinstance(value, str) else value or ()
-    return tuple(name for name in (str(each).strip() for each in names) if name)
+    found = tuple(name for name in (str(each).strip() for each in names) if name)
+    if not found and ctx.get_parameter_source(str(param.name)) == ParameterSource.COMMANDLINE:
+        raise click.BadParameter("must have at least one entry", ctx, param)
+    if twice := next((name for at, name in enumerate(found) if name in found[:at]), ""):
+        raise click.BadParameter(f"duplicate {twice!r}; remove one", ctx, param)
+    return found
 
 
 def debug_option(function: F) -> F:
@@ -135,9 +140,7 @@ def debug_option(function: F) -> F:
 def block_option(function: F) -> F:
     """--block: leaves plugins out."""
 
-    def names(ctx: click.Context, param: click.Parameter, value: str | list[str]) -> tuple[str, ...]:
-        if param.name and ctx.get_parameter_source(param.name) == ParameterSource.ENVIRONMENT:
-            return ()  # the variable is read where plugins are found, so that it holds in pytest and in Python too
+    def names(ctx: click.Context, param: click.Parameter, value: str | list[str]) -> tuple[str, ...]:  # noqa: ARG001
         listed = value.split(",") if isinstance(value, str) else value
         return tuple(name for name in map(str.strip, listed) if name)
 
@@ -169,12 +172,7 @@ def pyproject_defaults(group: click.Group, ctx: click.Context) -> dict[str, Any]
     file = next((f for folder in (here, *here.parents) if (f := folder / "pyproject.toml").is_file()), None)
     if file is None:
         return _with_runs_folder(group, ctx, {})
-    try:
-        table = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("benchmnist", {})
-    except (OSError, ValueError) as error:
-        raise click.UsageError(f"{file}: cannot be read: {error}") from error
-    if not isinstance(table, dict):
-        raise click.UsageError(f"{file}: tool.benchmnist must be a table")
+    table = _table_in(file)
     if not table:  # no command need be imported to know its options
         return _with_runs_folder(group, ctx, {})
     given = {_typed(key): value for key, value in table.items()}
@@ -197,6 +195,24 @@ def pyproject_defaults(group: click.Group, ctx: click.Context) -> dict[str, Any]
         )
     defaults = _defaults(group, ctx, given, shared, f"{file}: tool.benchmnist")
     return _with_runs_folder(group, ctx, defaults)
+
+
+def _table_in(file: Path) -> dict[str, Any]:
+    """Reads [tool.benchmnist] of a pyproject.toml; empty where it has none."""
+    text = ""
+    try:
+        text = file.read_text("utf-8")
+        table = tomllib.loads(text).get("tool", {}).get("benchmnist", {})
+    except tomllib.TOMLDecodeError as error:
+        from benchmnist.suites.toml_slips import find_slip
+
+        slip = find_slip(text, error)
+        raise click.UsageError(f"{file}:{slip.line}: {slip.message}") from error
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"{file}: cannot be read: {error}") from error
+    if not isinstance(table, dict):
+        raise click.UsageError(f"{file}: tool.benchmnist must be a table")
+    return table
 
 
 def _typed(key: str) -> str:

@@ -108,7 +108,11 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
     _refuse_what_does_not_go_together(form, part, plots, options)
     result, about = load_run(find_run(run, out)), part.about
     if about is not None and show == "comparison":
-        result = result.model_copy(update={"cases": tuple(case for case in result.cases if about.search(case.id))})
+        matching = tuple(case for case in result.cases if about.search(case.id))
+        if result.cases and not matching:
+            ids = ", ".join(case.id for case in result.cases)
+            raise click.UsageError(f"no case matches {about.pattern!r}; the cases of the run: {ids}")
+        result = result.model_copy(update={"cases": matching})
     analysis = Analysis(result)
     if show == "plots" and plots is not None:
         document.keep(_drawn(analysis, plots, document, about, check=check))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from benchmnist.cli.options import (
     NamedPath,
@@ -40,8 +41,18 @@ def _assignments(ctx: click.Context, param: click.Parameter, value: tuple[str, .
         try:
             parse_assignment(text)
         except ValueError as error:
-            raise click.BadParameter(str(error), ctx, param, param_hint=f"--set {text}") from error
+            if ctx.get_parameter_source(str(param.name)) == ParameterSource.COMMANDLINE:
+                raise click.BadParameter(str(error), ctx, param, param_hint=f"--set {text}") from error
+            raise click.BadParameter(f"{text}: {error}", ctx, param) from error
     return value
+
+
+class Assignment(click.types.StringParamType):
+    """`KEY=VALUE`. A value may have spaces: the environment variable has one on each line."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """See click.ParamType."""
+        return [line.strip() for line in rv.splitlines() if line.strip()]
 
 
 class Seconds(click.FloatRange):
@@ -69,6 +80,7 @@ def training_options(function: F) -> F:
         option(
             "--set",
             multiple=True,
+            type=Assignment(),
             callback=_assignments,
             metavar="KEY=VALUE",
             help="Override a value of the suite, as TOML: optimizers.adam.lr=0.01. Repeatable.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,9 @@ def collect(plan: Plan, keyword: str) -> list[str]:
     code = _pytest(plan, bridge, output, "--collect-only", "-k", keyword)
     if code == pytest.ExitCode.USAGE_ERROR:
         said = last_line_of(output.getvalue()).removeprefix("ERROR: ")
-        raise BenchmnistError(f"-k {keyword!r}: {said}")
+        column = re.search(r"at column \d+", said) if "expression" in said.lower() else None
+        must = f"must be names joined by and, or and not ({column[0]})" if column else said
+        raise BenchmnistError(f"-k {keyword!r}: {must}")
     if not bridge.collected:
         ids = ", ".join(case.id for case in plan.cases)
         raise BenchmnistError(f"-k {keyword!r} matches no case; known cases: {ids}")

@@ -6,6 +6,8 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmnist.suites.toml_slips import why_no_value
+
 if TYPE_CHECKING:
     from benchmnist.suites.toml_lines import TomlPath
 
@@ -34,15 +36,15 @@ def parse_assignment(text: str) -> Assignment:
     if not equals:
         raise ValueError("must be KEY=VALUE, such as optimizers.adam.lr=0.01")
     path = _keys(key.strip())
+    if not key.strip():
+        raise ValueError("missing key before the =; write KEY=VALUE, such as optimizers.adam.lr=0.01")
     if not path:
         raise ValueError(f"{key.strip()!r} is not a dotted key, such as optimizers.adam.lr")
     try:
         read = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError:
-        quoted = f'{key}="{value.strip()}"'
-        raise ValueError(
-            f"{value.strip()!r} is not a TOML value; put a string in double quotes: --set '{quoted}'"
-        ) from None
+    except tomllib.TOMLDecodeError as error:
+        why = why_no_value(key.strip(), value.strip(), error)
+        raise ValueError(f"{value.strip()!r} is not a TOML value; {why}") from None
     if [*read] != ["value"]:
         raise ValueError("must have one value; pass --set once for each key")
     return Assignment(path, read["value"])

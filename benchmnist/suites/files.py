@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import TYPE_CHECKING
 
 from benchmnist.errors import Problem, SuiteError, nearest
@@ -43,6 +45,22 @@ def suites_in(folder: Path) -> list[Path]:
     return [path for path in found if path.name != "pyproject.toml" and path.is_file()]
 
 
+def other_format(path: Path, text: str) -> str:
+    """What a file is that is not TOML, if it is of another format; else empty."""
+    name = ""
+    if path.suffix in (".yaml", ".yml") or text.startswith("---"):
+        name = "YAML"
+    else:
+        with contextlib.suppress(ValueError):
+            json.loads(text)
+            name = "JSON"
+    return (
+        f"is {name}; a suite is TOML: [suite] with a name, and [[cases]] with models and optimizers"
+        if name
+        else ""
+    )
+
+
 def _missing(path: Path) -> Problem:
     """No such file: the nearest by name."""
     there = suites_in(path.parent)
@@ -60,6 +78,8 @@ def _missing(path: Path) -> Problem:
 
 def _folder(path: Path) -> Problem:
     """A folder instead of a file: a suite in it, if it has any."""
+    if (path / "run.json").is_file():
+        return Problem(f"is the folder of a run; to read it: benchmnist report {path}", str(path))
     there = suites_in(path)
     what = f"name a suite in it, such as {there[0]}" if there else "name a suite, which is a TOML file"
     return Problem(f"is a folder; {what}", str(path))

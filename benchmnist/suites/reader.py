@@ -12,7 +12,7 @@ from benchmnist.errors import Problem, SuiteError
 from benchmnist.extensions.kinds import AXES, IN_SUITES, MODEL, OPTIMIZER, SETS
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.assignments import assign, parse_assignment
-from benchmnist.suites.files import EMPTY, read_text
+from benchmnist.suites.files import EMPTY, other_format, read_text
 from benchmnist.suites.messages import (
     TABLES,
     explain,
@@ -76,6 +76,8 @@ def read_suite(path: str | Path, assignments: Sequence[str] = ()) -> Suite:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
+        if other := other_format(path, text):
+            raise SuiteError([Problem(other, str(path))]) from error
         slip = find_slip(text, error)
         raise SuiteError([Problem(slip.message, str(path), slip.line)]) from error
     if not raw:  # nothing but comments

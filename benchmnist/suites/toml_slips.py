@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 import unicodedata
 from typing import NamedTuple
@@ -17,6 +18,21 @@ _BOOLEANS = {
     **dict.fromkeys(("false", "no", "off"), "false"),
 }
 """What people write for TOML's truth values, in lower case."""
+NUMBERS = (
+    *(
+        "epochs",
+        "batch_size",
+        "seeds",
+        "init_seed",
+        "margin",
+        "target_accuracy",
+        "label_smoothing",
+        "clip_grad_norm",
+    ),
+    *("train_size", "test_size", "validation_size", "trials", "lr", "momentum", "weight_decay", "eps", "dropout"),
+    "hidden_size",
+)
+"""Keys whose values are numbers: a word there is no string without quotes."""
 SHOWN = 70
 """A message repeats a line of up to so many characters."""
 
@@ -54,6 +70,32 @@ def find_slip(text: str, error: tomllib.TOMLDecodeError) -> Slip:
     return Slip(
         begun, _shown(line, _odd_character(there, line) or _in_words(line, said, lines[at - 1][column - 1 :]))
     )
+
+
+def why_no_value(key: str, value: str, error: tomllib.TOMLDecodeError) -> str:
+    """What is wrong with the value of `--set KEY=VALUE`, and what to write instead.
+
+    Args:
+        key: The dotted key.
+        value: What tomllib refused.
+        error: What it raised.
+    """
+    if not value:
+        return f"write --set {key}=VALUE"
+    if re.fullmatch(r"[^\s,\[\]]+(\s*,\s*[^\s,\[\]]+)+", value) and not re.search(r"[\"']", value):
+        listed = f"{key}=[{', '.join(_as_value(part) for part in value.split(','))}]"
+        return f"for a list, write --set {shlex.quote(listed)}; a number has a decimal point"
+    words = _wrong_value(key, value, str(error), "")
+    if not (written := re.search(r"write (.+?) = (.+)$", words)):
+        return words
+    typed = f"--set {shlex.quote(f'{written[1]}={written[2]}')}"
+    if words.startswith("a string needs quotes"):
+        return (
+            f"put a string in double quotes: {typed}"
+            if key.rpartition(".")[2] not in NUMBERS
+            else "write a number"
+        )
+    return f"{words[: written.start()]}write {typed}"
 
 
 def _shown(line: str, why: str) -> str:
@@ -104,6 +146,8 @@ def _odd_character(character: str, line: str) -> str:
         return f'{quote} is a curly quote; write a straight one, "'
     if character and not character.isascii() and (character.isspace() or character == "\ufeff"):
         return f"an invisible character (U+{ord(character):04X}); replace it with a space"
+    if character and unicodedata.category(character) == "Cf":
+        return f"an invisible character (U+{ord(character):04X}); remove it"
     if character and unicodedata.category(character) == "Cc" and character not in "\n\t":
         return f"a control character (U+{ord(character):04X}); remove it"
     return ""

@@ -140,7 +140,13 @@ def test_every_option_with_a_wrong_value(invoke: Callable[..., Result], name: st
             "run x.toml --set a=b",
             "--set a=b: 'b' is not a TOML value; put a string in double quotes: --set 'a=\"b\"'",
         ),
-        ("run x.toml --set =1", "--set =1: '' is not a dotted key, such as optimizers.adam.lr"),
+        ("run x.toml --set =1", "--set =1: missing key before the =; write KEY=VALUE, such as optimizers.adam.lr"),
+        ("run x.toml --set a..b=1", "--set a..b=1: 'a..b' is not a dotted key, such as optimizers.adam.lr"),
+        ("run x.toml --epochs", "--epochs needs a value; see `benchmnist run --help`"),
+        ("runs list", "no command named 'list'; `benchmnist runs` lists them"),
+        ("runs --out file", "--out: file is a file; name a folder"),
+        ("report x --columns=", "--columns: must have at least one entry"),
+        ("report x --columns case,case", "--columns: duplicate 'case'; remove one"),
         ("run x.toml --out=", "--out: must not be empty"),
         ("run nosuch.toml", "nosuch.toml: does not exist"),
         ("tune nosuch.toml", "nosuch.toml: does not exist"),
@@ -223,6 +229,69 @@ def test_wrong_values_in_pyproject(invoke: Callable[..., Result], key: str, expe
     Path("file").touch()
     Path("pyproject.toml").write_text(f"[tool.benchmnist.run]\n{key}\n", "utf-8")
     assert line(invoke("run", "x.toml", env={"BENCHMNIST_DATA": None})).startswith(expected)
+
+
+def test_a_pyproject_that_is_not_toml(invoke: Callable[..., Result]) -> None:
+    Path("pyproject.toml").write_text("[tool.benchmnist.run]\nepochs: 3\n", "utf-8")
+    said = line(invoke("run", "x.toml"))
+    assert said == f"{Path.cwd() / 'pyproject.toml'}:2: not TOML: epochs: 3: missing =; write epochs = 3"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        (
+            "BENCHMNIST_BLOCK",
+            "nosuch",
+            "--block (set by BENCHMNIST_BLOCK): no plugin named 'nosuch'. Choose from: ",
+        ),
+        (
+            "BENCHMNIST_DEVICE",
+            "gpu",
+            "--device (set by BENCHMNIST_DEVICE): no device named 'gpu'. Did you mean 'cu",
+        ),
+        ("BENCHMNIST_RUN_EXECUTOR", "x", "--executor (set by BENCHMNIST_RUN_EXECUTOR): no executor named 'x'. "),
+        (
+            "BENCHMNIST_RUN_ENGINE",
+            "x",
+            "--engine (set by BENCHMNIST_RUN_ENGINE): no engine named 'x'. Choose from",
+        ),
+        ("BENCHMNIST_RUN_RESUME", "x", "--resume (set by BENCHMNIST_RUN_RESUME): no run named 'x' in runs"),
+        ("BENCHMNIST_RUN_SET", "lr", "--set (set by BENCHMNIST_RUN_SET): lr: must be KEY=VALUE, such as "),
+    ],
+)
+def test_where_a_wrong_name_is_set(
+    invoke: Callable[..., Result],
+    write_suite: Callable[..., Path],
+    variable: str,
+    value: str,
+    expected: str,
+) -> None:
+    assert line(invoke("run", write_suite(), env={variable: value})).startswith(expected)
+
+
+def test_a_wrong_column_in_pyproject(invoke: Callable[..., Result], small_run: RunResult) -> None:
+    Path("pyproject.toml").write_text('[tool.benchmnist.report]\ncolumns = ["acc"]\n', "utf-8")
+    said = line(invoke("report", small_run.path))
+    assert said.startswith("--columns (set in pyproject.toml): no column named 'acc'. Did you mean 'accuracy'?")
+
+
+def test_assignments_in_the_environment_are_one_a_line(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path]
+) -> None:
+    assignments = "defaults.seeds=[0, 1]\n\n  defaults.epochs = 7\n"
+    done = invoke("run", write_suite(), "--dry-run", "--device=cpu", env={"BENCHMNIST_RUN_SET": assignments})
+    assert done.exit_code == 0, done.output
+    assert "2 × 7 × " in done.stdout
+
+
+def test_what_matches_no_case(
+    invoke: Callable[..., Result], small_run: RunResult, write_suite: Callable[..., Path]
+) -> None:
+    said = line(invoke("report", small_run.path, "--about", "nosuch"))
+    assert said.startswith("no case matches 'nosuch'; the cases of the run: mnist/")
+    said = line(invoke("run", write_suite(), "--dry-run", "--device=cpu", "-k", "fc and"))
+    assert said == "-k 'fc and': must be names joined by and, or and not (at column 7)"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 REGISTRY = find_plugins()
 SUITE = '[suite]\nname = "x"\n'
 CASE = '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n'
+A_SUITE = "a suite is TOML: [suite] with a name, and [[cases]] with models and optimizers"
 
 
 def problems(text: str, assignments: Sequence[str] = ()) -> list[str]:
@@ -87,6 +88,7 @@ def with_case(line: str) -> str:
         ("[optimizers.sgd", "missing ]; write [optimizers.sgd]"),
         ("[[cases]", "missing ]; write [[cases]]"),
         ("[optimizers my]", "a table's name must be one word, such as [optimizers.mine]"),
+        ("\u200bepochs = 3", "an invisible character (U+200B); remove it"),
         ("\u00a0epochs = 3", "an invisible character (U+00A0); replace it with a space"),
     ],
 )
@@ -578,7 +580,17 @@ def test_what_only_a_try_shows(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("assignment", "expected"),
     [
-        ("defaults.epochs=x", "'x' is not a TOML value"),
+        ("defaults.epochs=x", "--set defaults.epochs=x: 'x' is not a TOML value; write a number"),
+        ("defaults.epochs=", "'' is not a TOML value; write --set defaults.epochs=VALUE"),
+        ("optimizers.sgd.lr=.1", "'.1' is not a TOML value; write --set optimizers.sgd.lr=0.1"),
+        (
+            "optimizers.sgd.lr=0,1",
+            "for a list, write --set 'optimizers.sgd.lr=[0, 1]'; a number has a decimal point",
+        ),
+        ("optimizers.adam.betas=[0.9", "'[0.9' is not a TOML value; missing ] at the end of the list"),
+        ("defaults.reference=True", "true and false are in lower case; write --set defaults.reference=true"),
+        ("defaults.dataset=emnist", "put a string in double quotes: --set 'defaults.dataset=\"emnist\"'"),
+        ("=", "--set =: missing key before the =; write KEY=VALUE, such as optimizers.adam.lr=0.01"),
         ("defaults.epochs=0", "--set defaults.epochs=0: must be greater than 0, not 0"),
         ('defaults.epochs="3"', '--set defaults.epochs="3": must be a whole number, not "3"; remove the quotes'),
         ("defaults.epoch=3", "--set defaults.epoch=3: unknown key. Did you mean 'epochs'?"),
@@ -652,6 +664,9 @@ def test_the_parameters_that_are_looked_for_elsewhere_are_the_usual_ones() -> No
         ("latin.toml", "latin.toml: not UTF-8 text (byte 0xe9 at position 3); save the file as UTF-8"),
         ("utf16.toml", "utf16.toml: not UTF-8 text (byte 0xff at position 0); save the file as UTF-8"),
         ("sweep.toml/x", "no suite named 'sweep.toml/x'"),
+        ("x.json", f"x.json: is JSON; {A_SUITE}"),
+        ("x.yaml", f"x.yaml: is YAML; {A_SUITE}"),
+        ("a-run", "a-run: is the folder of a run; to read it: benchmnist report a-run"),
         ("secret.toml", "secret.toml: cannot be read: Permission denied"),
     ],
 )
@@ -660,6 +675,10 @@ def test_wrong_files(name: str, expected: str) -> None:
     Path("void").mkdir()
     for good in ("sweep.toml", "suites/quick.toml"):
         Path(good).write_text(SUITE + CASE, "utf-8")
+    Path("a-run").mkdir()
+    Path("a-run/run.json").write_text("{}", "utf-8")
+    Path("x.json").write_text('{"suite": {}}', "utf-8")
+    Path("x.yaml").write_text("suite:\n  name: x\n", "utf-8")
     if name == "latin.toml":
         Path(name).write_bytes("# é".replace("# ", "# x").encode("latin-1"))
     elif name == "utf16.toml":
