@@ -405,7 +405,7 @@ def test_parameters_of_a_task_are_a_configuration_like_any_other(waves: Callable
             'dataset = "mnist"',
             "11: defaults.metrics: 'mae' is a metric of the task 'regression'",
         ),
-        ('["mae"]', '["mae", "mae"]', "11: defaults.metrics: 'mae' is evaluated already; remove it here"),
+        ('["mae"]', '["mae", "mae"]', '11: defaults.metrics: duplicate "mae"; remove one'),
         ('["mae"]', '["maee"]', "11: defaults.metrics: no metric"),
         ('["mae"]', "[]", "11: defaults.metrics: "),
         ("epochs = 3", "label_smoothing = 0.1", "7: defaults.label_smoothing: the task 'regression' takes no"),
