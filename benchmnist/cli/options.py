@@ -28,7 +28,15 @@ RUN_OUT = "BENCHMNIST_RUN_OUT"
 
 
 class NamedPath(click.Path):
-    """Click's path, which takes an empty name for the current folder."""
+    """Click's path, which takes an empty name for the current folder.
+
+    See click.Path for the arguments.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if not self.file_okay:
+            self.name = "folder"  # which the help writes in capitals
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See click.ParamType."""

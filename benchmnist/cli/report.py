@@ -74,7 +74,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 @option(
     "--metric",
     metavar="NAME",
-    help=f"With --show verdicts: the metric that is judged.  [default: that of the task: {PRIMARY.key}]",
+    help=f"Metric that the verdicts judge, with --show verdicts.  [default: that of the task: {PRIMARY.key}]",
 )
 @option(
     "--plots",

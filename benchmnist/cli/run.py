@@ -180,10 +180,10 @@ def _dry_run(planned: PlannedRun) -> Any:
     )
     parts: list[Any] = [table, Text(summary, style="bold")] if cases else [Text("no case to train", style="bold")]
     if planned.known:
-        parts.append(Text(f"not trained again, since {counted(len(planned.known), 'result')} can be used:"))
+        parts.append(Text(f"reused: {counted(len(planned.known), 'result')}"))
         for case_id, (_, run) in planned.known.items():
             whose = "this run" if run == planned.path else f"{run.parent.name}/{run.name}"
             parts.append(Text(f"  {case_id}: of {whose}"))
     if planned.begun is not None:
-        parts.append(Text(f"goes on in {planned.path}"))
+        parts.append(Text(f"continues in {planned.path}"))
     return Group(*parts)

@@ -302,7 +302,7 @@ def test_resume_may_be_set_in_the_environment(
     assert invoke("run", path, *QUICK, "--epochs", "1", "--seeds", "1").exit_code == 0
     done = invoke("run", path, *QUICK, "--dry-run", env={"BENCHMNIST_RUN_RESUME": value})
     assert done.exit_code == 0, done.output
-    assert ("goes on in" in done.stdout) == goes_on
+    assert ("continues in" in done.stdout) == goes_on
 
 
 def test_a_dry_run_lists_what_would_be_trained(
@@ -316,7 +316,7 @@ def test_a_dry_run_lists_what_would_be_trained(
     again = invoke("run", path, *QUICK, "--resume", "--dry-run")
     assert "1 case, 2 trials, 20 steps" in again.stdout
     assert "mnist/fc/sgd: of this run" in again.stdout
-    assert f"goes on in {run}" in again.stdout
+    assert f"continues in {run}" in again.stdout
     reused = invoke("run", path, *QUICK, "--epochs", "1", "--seeds", "2", "--reuse", "--dry-run")
     assert "1 case, 2 trials, 20 steps" in reused.stdout
     assert f"mnist/fc/sgd: of small/{run.name}" in reused.stdout
