@@ -167,7 +167,10 @@ def _one(name: str, what: str, values: list[object]) -> str:
 def _not_numbers(name: str, value: object, annotation: object, default: Any) -> str:
     """`betas = 0.9`, where a list of two numbers is expected; empty if it is one."""
     example = f"write {name} = {toml_text(list(default))}"
-    fixed = _says(annotation, "tuple", "Tuple") and "..." not in _text(annotation)
+    tuples = re.findall(r"\b[Tt]uple\[", _text(annotation))  # of two, either may be meant
+    fixed = (
+        len(tuples) == 1 and "..." not in _text(annotation) and not _says(annotation, "list", "List", "Sequence")
+    )
     must = f"a list of {len(default)} numbers" if fixed else "a list of numbers"
     if not isinstance(value, list):
         return not_this(must, value, example)

@@ -11,6 +11,7 @@ import pytest
 from benchmnist.errors import SuiteError
 from benchmnist.extensions.kinds import PARTS
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.extensions.specs import ModelSpec
 from benchmnist.preflight.prepare import prepare
 from benchmnist.suites.messages import OPTIMIZER_PARAMETERS
 from benchmnist.suites.options import RunOptions
@@ -706,6 +707,27 @@ def test_the_default_of_every_parameter_is_a_value_that_it_takes() -> None:
                 assert takes.problem(name, value) == "", (offer.spec.name, name)
                 checked += 1
     assert checked > 100
+
+
+def _build_with_lists(
+    *,
+    two: tuple[float, float] = (1.0, 2.0),
+    either: tuple[float, float] | tuple[float, float, float] = (1.0, 2.0),
+    several: tuple[float, ...] = (1.0, 2.0),
+    listed: list[float] | tuple[float, float] = (1.0, 2.0),
+    unknown: Any = (1.0, 2.0),
+) -> None:
+    """Takes lists of numbers, of two numbers or of any."""
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted"),
+    [("two", False), ("either", True), ("several", True), ("listed", True), ("unknown", True)],
+)
+def test_only_an_annotation_fixes_the_length_of_a_list(name: str, accepted: bool) -> None:
+    takes = parameters_of(ModelSpec(name="m", summary="", build=_build_with_lists), ())
+    assert takes.problem(name, [3.0, 4.0]) == ""
+    assert (takes.problem(name, [3.0, 4.0, 5.0]) == "") == accepted
 
 
 def test_the_suites_of_the_repository_have_no_problems() -> None:
