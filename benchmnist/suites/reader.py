@@ -163,9 +163,10 @@ class _Reader:
             ((kind.plural, name), table) for kind in IN_SUITES for name, table in _tables(self.raw, kind.plural)
         ]
         for path, table in [*(((key,), self.raw.get(key)) for key in ("suite", "defaults", "tune")), *named]:
-            if not isinstance(table, dict) or not isinstance(table.get(MODEL.plural), list):
+            if not isinstance(table, dict) or not isinstance(table.get(MODEL.plural), (list, str)):
                 continue
             found = {key: table.pop(key) for key in [*table] if key in HEADLESS}
+            found |= {key: [name] for key, name in found.items() if isinstance(name, str) and key != "label"}
             self.report("must be in [[cases]]; write that header above it", *path, next(iter(found)))
             self.lines.setdefault(("cases", 0), self.lines.get((*path, next(iter(found))), 1))
             return found

@@ -223,6 +223,10 @@ def test_tabs_windows_newlines_and_a_byte_order_mark_are_fine(text: str) -> None
             "x.toml:5: defaults.models: must be in [[cases]]; write that header above it",
         ),
         (
+            f'{SUITE}[defaults]\nmodels = "fc"\noptimizers = "sgd"\n',
+            "x.toml:4: defaults.models: must be in [[cases]]; write that header above it",
+        ),
+        (
             f"{SUITE}[optimizers.sgd]\nlr = 1\n" + CASE.partition("\n")[2],
             "x.toml:5: optimizers.sgd.models: must be in [[cases]]; write that header above it",
         ),
