@@ -99,13 +99,19 @@ LEAST_PREFIX = 3
 """Of a name of so many characters the rest may have been left out: `acc` for `accuracy`."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'adam'?`, or nothing where no known name is near."""
+def closest(name: str, known: Iterable[str]) -> str:
+    """The known name that is nearest in spelling; empty where none is near."""
     names = list(known)
     match = difflib.get_close_matches(name.lower(), names, n=1)
     if not match and len(name) >= LEAST_PREFIX:
         match = [one for one in names if one.startswith(name.lower())]
-    return f" Did you mean {match[0]!r}?" if match else ""
+    return match[0] if match else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'adam'?`, or nothing where no known name is near."""
+    match = closest(name, known)
+    return f" Did you mean {match!r}?" if match else ""
 
 
 MAX_LISTED = 40

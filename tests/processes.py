@@ -6,6 +6,7 @@ import contextlib
 import json
 import multiprocessing.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,10 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import benchmnist
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 HANGS = 900
 """Seconds after which what should have ended counts as hanging; no machine is so slow or so busy."""
@@ -130,3 +133,19 @@ def commands_of(folder: Path, environment: Mapping[str, str]) -> Iterator[Callab
         yield run
     finally:
         process.communicate(timeout=HANGS)
+
+
+def changed_package(folder: Path, changes: Iterable[tuple[str, str, str]]) -> Path:
+    """Copies the package into a folder and adds lines to it; returns the copy.
+
+    Args:
+        folder: Where to.
+        changes: A file of the package, a text that it has once, and what goes before that.
+    """
+    package = shutil.copytree(Path(benchmnist.__file__).parent, folder / "benchmnist")
+    for name, before, added in changes:
+        file = package / name
+        text = file.read_text("utf-8")
+        assert text.count(before) == 1, before
+        file.write_text(text.replace(before, added + before), "utf-8")
+    return package

@@ -6,16 +6,14 @@ import csv
 import io
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from made_up import made_up_result, made_up_run, seeds_result
-from processes import commands_of
+from processes import changed_package, commands_of
 from training_support import component, make_case
 
-import benchmnist
 from benchmnist.analysis.analysis import Analysis
 from benchmnist.analysis.comparison import compare_runs
 from benchmnist.analysis.expectations import missed
@@ -66,14 +64,13 @@ class Changed(NamedTuple):
 def changed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Changed]:
     """A copy of the package with one line more in each of two files, and a run of it."""
     folder = tmp_path_factory.mktemp("changed")
-    package = shutil.copytree(Path(benchmnist.__file__).parent, folder / "benchmnist")
-    for file, before, line in (
-        ("metrics.py", '    Metric("test_loss"', ENTRY),
-        ("tasks/classification.py", '            "test_loss": ', FIGURE),
-    ):
-        text = (package / file).read_text("utf-8")
-        assert text.count(before) == 1
-        (package / file).write_text(text.replace(before, line + before), "utf-8")
+    changed_package(
+        folder,
+        [
+            ("metrics.py", '    Metric("test_loss"', ENTRY),
+            ("tasks/classification.py", '            "test_loss": ', FIGURE),
+        ],
+    )
     (folder / "suite.toml").write_text(SUITE, "utf-8")
     with commands_of(folder, {"BENCHMNIST_DEVICE": "cpu", "COLUMNS": "120"}) as command:
         printed = command("run", "suite.toml", "--executor", "inline", "--no-checkpoints", code=1)

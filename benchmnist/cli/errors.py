@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from benchmnist.errors import nearest
-from benchmnist.suites.values import not_this, shown
+from benchmnist.errors import closest, nearest
+from benchmnist.suites.values import OPTION_SYNONYMS, not_this, shown
 from benchmnist.text import alternatives
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import IO
 
 USAGE_ERROR = 2
@@ -46,10 +46,11 @@ SUBCOMMAND_ALIASES = {
     **dict.fromkeys(("view", "report", "info"), "show"),
 }
 OPTION_ALIASES = {
-    **dict.fromkeys(("--gpu", "--cuda", "--cpu"), "--device"),
-    **dict.fromkeys(("--workers", "--num-workers", "--parallel", "--processes", "--n-jobs"), "--jobs"),
-    **dict.fromkeys(("--output-dir", "--dir", "--folder", "--runs"), "--out"),
-    **dict.fromkeys(("--data", "--data-dir"), "--data-root"),
+    **{f"--{name.replace('_', '-')}": f"--{option}" for name, option in OPTION_SYNONYMS.items()},
+    **dict.fromkeys(("--dir", "--folder", "--runs"), "--out"),
+    "--cpu": "--device",
+    "--parallel": "--jobs",
+    "--data": "--data-root",
     **dict.fromkeys(("--filter", "--select", "--only"), "--keyword"),
     **dict.fromkeys(("--continue", "--restart"), "--resume"),
     **dict.fromkeys(("--plan", "--list", "--collect-only"), "--dry-run"),
@@ -97,7 +98,7 @@ class Group(click.Group):
             return super().resolve_command(ctx, args)
         if name.lower() in ("list", "ls") and self.invoke_without_command:
             raise click.UsageError(f"no command named {name!r}; `{ctx.command_path}` lists them", ctx)
-        meant = self.aliases.get(name.lower()) or _near(name, known)
+        meant = self.aliases.get(name.lower()) or closest(name, known)
         hint = f" Did you mean `{ctx.command_path} {meant}`?" if meant else f" Choose from: {', '.join(known)}"
         raise click.UsageError(f"no command named {name!r}.{hint}", ctx)
 
@@ -135,7 +136,7 @@ class Option(click.Option):
         if source := _set_by(self, ctx):
             texts = value if isinstance(value, (list, tuple)) else [value]
             names = {name.strip() for text in texts if isinstance(text, str) for name in (text, *text.split(","))}
-            ctx.meta.setdefault(SOURCES, {}).update(dict.fromkeys(names, f"{_long(self)} ({source})"))
+            ctx.meta.setdefault(SOURCES, {}).update(dict.fromkeys(names, f"{long_name(self)} ({source})"))
 
     def _mistyped(self, value: Any) -> str:
         """Says what is wrong with the type of a value in pyproject.toml; empty if nothing is.
@@ -217,7 +218,7 @@ def _parameter(error: click.MissingParameter) -> str:
     parameter = error.param
     if parameter is None:
         return str(error.param_hint or "an argument")
-    name = _long(parameter) if isinstance(parameter, click.Option) else parameter.human_readable_name
+    name = long_name(parameter) if isinstance(parameter, click.Option) else parameter.human_readable_name
     return f"{parameter.param_type_name} {name.removesuffix('...').rpartition(' ')[2]}"
 
 
@@ -229,7 +230,7 @@ def _parameter_label(error: click.BadParameter) -> str:
     if not isinstance(parameter, click.Option):
         return parameter.human_readable_name
     source = _set_by(parameter, ctx) if ctx else ""
-    return f"{_long(parameter)} ({source})" if source else _long(parameter)
+    return f"{long_name(parameter)} ({source})" if source else long_name(parameter)
 
 
 def _set_by(parameter: click.Parameter, ctx: click.Context) -> str:
@@ -247,7 +248,7 @@ def with_source(message: str, ctx: click.Context) -> str:
     return f"{source}: {message}" if source else message
 
 
-def _long(parameter: click.Parameter) -> str:
+def long_name(parameter: click.Parameter) -> str:
     """Its longest spelling."""
     return max(parameter.opts, key=len)
 
@@ -260,7 +261,7 @@ def _no_option(name: str, ctx: click.Context | None, see: str) -> str:
     if "--set" in known and (assignment := _as_assignment(name)):
         return f"{what}. Did you mean `--set {assignment}`?"
     words = [option.removeprefix("--") for option in known if option.startswith("--")]
-    near = _near(name.removeprefix("--"), words) if name.startswith("--") else ""
+    near = closest(name.removeprefix("--"), words) if name.startswith("--") else ""
     meant = alias if alias in known else near and f"--{near}"
     return f"{what}. Did you mean {meant!r}?" if meant else f"{what}; {see}"
 
@@ -281,12 +282,6 @@ def _as_assignment(name: str) -> str:
     if key in Settings.model_fields:
         return f"defaults.{key}=VALUE"
     return f"optimizers.NAME.{key}=VALUE" if key in OPTIMIZER_PARAMETERS else ""
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    """The nearest of the known names; empty where none is near."""
-    said = nearest(name, known)
-    return said.split("'")[1] if said else ""
 
 
 @contextlib.contextmanager

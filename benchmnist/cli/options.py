@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from benchmnist.cli.errors import Option
+from benchmnist.cli.errors import Option, long_name
 from benchmnist.errors import nearest
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def _defaults(
                     f"{where}.{name}.{key}: unknown option.{nearest(key, known)} "
                     f"Choose from: {', '.join(sorted(known))}"
                 )
-        for_all = {_long(p) for p in command.params if isinstance(p, click.Option) and p.envvar}
+        for_all = {_as_typed(p) for p in command.params if isinstance(p, click.Option) and p.envvar}
         mine = {key: value for key, value in shared.items() if key in for_all} | given
         defaults[name] = {takes[key]: value for key, value in mine.items() if key in takes} | (
             _defaults(inner, ctx, given, shared, f"{where}.{name}") if inner else {}
@@ -287,7 +287,7 @@ def _with_runs_folder(group: click.Group, ctx: click.Context, defaults: dict[str
 
 def _options_of(command: click.Command) -> dict[str, str]:
     """The options of a command as they are typed, without dashes, each with the name of its parameter."""
-    return {_long(p): str(p.name) for p in command.params if isinstance(p, click.Option)}
+    return {_as_typed(p): str(p.name) for p in command.params if isinstance(p, click.Option)}
 
 
 def _commands_with(group: click.Group, ctx: click.Context, key: str) -> list[str]:
@@ -301,6 +301,6 @@ def _commands_with(group: click.Group, ctx: click.Context, key: str) -> list[str
     return found
 
 
-def _long(parameter: click.Option) -> str:
+def _as_typed(parameter: click.Option) -> str:
     """Its name as it is typed, without the dashes."""
-    return next(opt for opt in parameter.opts if opt.startswith("--")).removeprefix("--")
+    return long_name(parameter).removeprefix("--")

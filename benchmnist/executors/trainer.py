@@ -133,7 +133,7 @@ class Trainer:
         here = {name: public_version(name) for name in planned}
         if planned:
             for kind, component in case.components:
-                offers = self.registry.by_kind[kind]
+                offers = self.registry.by_kind[kind.name]
                 if component.use in offers:
                     offered = offers[component.use].plugin
                     planned[component.distribution] = component.version

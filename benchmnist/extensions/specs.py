@@ -7,6 +7,7 @@ it is used, so that listing plugins does not import torch.
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -176,6 +177,10 @@ class TaskSpec(Spec):
             )
         for metric in self.metrics:
             require_evaluated(metric)
+
+    def takes_label_smoothing(self) -> bool:
+        """Whether `build` is given the label smoothing of a case."""
+        return "label_smoothing" in inspect.signature(self.load()).parameters
 
 
 @dataclass(frozen=True, kw_only=True)

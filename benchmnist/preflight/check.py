@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -207,7 +206,8 @@ class _Preflight:
 
     def model(self, case: Case, dataset: Dataset) -> tuple[nn.Module, tuple[Layer, ...]] | None:
         """The model and its layers."""
-        key = f"{_key(case.model)} {dataset.input_shape} {dataset.num_classes} {case.task and _key(case.task)}"
+        task = case.task.identity if case.task else ""
+        key = f"{case.model.identity} {dataset.input_shape} {dataset.num_classes} {task}"
         if key not in self.models:
             self.models[key] = None
             try:
@@ -225,7 +225,8 @@ class _Preflight:
     def optimizer(self, case: Case, model: nn.Module, dataset: Dataset) -> bool:
         """Whether the optimizer of a case can be built, and its schedule."""
         total_steps = case.epochs * steps_per_epoch(case, dataset)
-        key = f"{_key(case.optimizer)} {_key(case.model)} {case.schedule and _key(case.schedule)} {total_steps}"
+        schedule = case.schedule.identity if case.schedule else ""
+        key = f"{case.optimizer.identity} {case.model.identity} {schedule} {total_steps}"
         if key not in self.tried:
             self.tried[key] = False
             refused: tuple[Kind, Component] = (OPTIMIZER, case.optimizer)
@@ -246,13 +247,11 @@ class _Preflight:
     def others(self, case: Case) -> bool:
         """Whether all that is built of nothing but its parameters can be built: the task, the metrics."""
         alone = [kind for kind in (*SETTINGS, *SETS) if kind != SCHEDULE]
-        built = [
-            self.other(kind, part, case) for kind in alone for name, part in case.components if name == kind.name
-        ]
+        built = [self.other(kind, part, case) for kind, part in case.components if kind in alone]
         return all(built)  # after each was tried, so that every problem is reported
 
     def other(self, kind: Kind, part: Component, case: Case) -> bool:
-        key = f"{kind.name} {_key(part)}"
+        key = f"{kind.name} {part.identity}"
         if key not in self.tried:
             self.tried[key] = False
             try:
@@ -278,8 +277,4 @@ class _Preflight:
             path = culprit(path, component.params, said, self.is_set)
         message = said if isinstance(error, DataError) else f"{component.use!r} refuses: {said}"
         problem = self.plan.suite.problem(message, *path)
-        self.problems.setdefault(f"{kind.name} {_key(component)} {message} {about}", problem)
-
-
-def _key(component: Component) -> str:
-    return f"{component.use} {json.dumps(component.params, sort_keys=True, default=str)}"
+        self.problems.setdefault(f"{kind.name} {component.identity} {message} {about}", problem)

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchmnist.analysis.figures import metrics_of
 from benchmnist.errors import BenchmnistError, unknown
 from benchmnist.extensions.kinds import DATASET, SETTINGS, Kind
-from benchmnist.metrics import OF_CLASSIFICATION, metrics_with
+from benchmnist.metrics import PRIMARY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -177,9 +178,9 @@ class Columns:
     """
 
     def __init__(self, results: Iterable[CaseResult] = ()) -> None:
-        evaluated = tuple(dict.fromkeys(result.case.evaluates for result in results)) or (OF_CLASSIFICATION,)
-        self.metrics = metrics_with(evaluated)
-        self.primary = tuple(dict.fromkeys(metrics[0] for metrics in evaluated))
+        shown = [*results]
+        self.metrics = metrics_of(shown)
+        self.primary = tuple(dict.fromkeys(result.case.primary for result in shown)) or (PRIMARY,)
         speed = Column(SPEEDUP_KEY, "speed", lambda s: s.speedup, "{:.2f}×".format, "max", beside="ratio")
         several = len(self.primary) > 1
         beside = (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from benchmnist.errors import StoreError, nearest
+from benchmnist.errors import StoreError, closest
 from benchmnist.runs.results import SCHEMA, CaseResult, RunRecord, RunResult
 from benchmnist.text import counted
 
@@ -308,9 +308,7 @@ def _no_run(name: str, there: Sequence[Path], out: Path) -> str:
     """A run that is not in `out`: the nearest by name, or by the suite that it may be meant for."""
     names = {key: run.name for run in there for key in (run.name, run.name.rpartition("-")[2])}
     suites = {run.parent.name: str(run.parent) for run in there}
-    near = nearest(name, (*names, *suites))
-    if near:
-        meant = near.split("'")[1]
-        near = f" Did you mean {suites.get(meant, meant)!r}?"
+    meant = closest(name, (*names, *suites))
+    near = f" Did you mean {suites.get(meant, meant)!r}?" if meant else ""
     listed = "`benchmnist runs` lists them" if there else "`benchmnist run SUITE` makes one"
     return f"no run named {name!r} in {out}.{near}".removesuffix(".") + ("" if near else f"; {listed}")

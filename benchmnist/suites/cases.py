@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticSerializationError
 
-from benchmnist.extensions.kinds import PARTS, SETS
+from benchmnist.extensions.kinds import PARTS, SETS, Kind
 from benchmnist.metrics import OF_CLASSIFICATION, Metric, metrics_with
 
 
@@ -65,6 +66,11 @@ class Component(Frozen):
     def label(self) -> str:
         """Its name in tables and plots: `sgd`, `sgd/lr-0.1`."""
         return f"{self.name}/{self.variant}" if self.variant else self.name
+
+    @property
+    def identity(self) -> str:
+        """What is built, whatever the suite calls it: two components with the same are alike."""
+        return f"{self.use} {json.dumps(self.params, sort_keys=True, default=str)}"
 
 
 NOT_DECIDING = {
@@ -191,10 +197,11 @@ class Case(Frozen):
         return metrics_with((self.evaluates,))
 
     @property
-    def components(self) -> list[tuple[str, Component]]:
-        """Its components, each with the name of its kind: its parts and its metrics."""
-        listed = [(kind.name, part) for kind in SETS for part in getattr(self, kind.plural)]
-        return [*self.parts.items(), *listed]
+    def components(self) -> list[tuple[Kind, Component]]:
+        """Its components, each with its kind: its parts and its metrics."""
+        parts = self.parts
+        found = [(kind, parts[kind.name]) for kind in PARTS if kind.name in parts]
+        return found + [(kind, part) for kind in SETS for part in getattr(self, kind.plural)]
 
     def deciding(self) -> dict[str, Any]:
         """Its fields as JSON, without what it is called, where it stands and what is made of its result."""

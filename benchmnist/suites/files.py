@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from benchmnist.errors import Problem, SuiteError, nearest
+from benchmnist.errors import Problem, SuiteError, closest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,8 +65,8 @@ def _missing(path: Path) -> Problem:
     """No such file: the nearest by name."""
     there = suites_in(path.parent)
     same = [file for file in there if path.name in (file.stem, file.name)]
-    near = nearest(path.stem.lower(), {file.stem.lower() for file in there})
-    meant = same or [file for file in there if f"'{file.stem.lower()}'" in near]
+    near = closest(path.stem.lower(), {file.stem.lower() for file in there})
+    meant = same or [file for file in there if file.stem.lower() == near]
     hint = f" Did you mean {str(meant[0])!r}?" if meant else ""
     if not hint and there:
         named = ", ".join(str(file) for file in there[:MAX_NAMED])

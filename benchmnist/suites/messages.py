@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmnist.errors import nearest
+from benchmnist.errors import closest, nearest
 from benchmnist.extensions.kinds import IN_SUITES, MODEL, OPTIMIZER
 from benchmnist.suites.schema import CASES, DEFAULTS, ENGINES, Header, Tune
-from benchmnist.suites.values import not_this, shown, toml_text, unquoted
+from benchmnist.suites.values import OPTION_SYNONYMS, not_this, shown, toml_text, unquoted
 from benchmnist.text import alternatives, with_article
 
 if TYPE_CHECKING:
@@ -27,11 +27,8 @@ TABLES = ("suite", "defaults", "cases", *(kind.plural for kind in IN_SUITES), "t
 """The tables of a suite."""
 OPTIONS = {
     **{name: name for name in ("device", "jobs", "executor", "timeout", "out", "resume", "reuse", "control")},
-    **dict.fromkeys(("workers", "num_workers", "n_jobs", "processes"), "jobs"),
-    **dict.fromkeys(("gpu", "cuda"), "device"),
+    **OPTION_SYNONYMS,
     **{name: name.replace("_", "-") for name in ("data_root", "dry_run", "keyword", "block", "checkpoints")},
-    "output_dir": "out",
-    "data_dir": "data-root",
 }
 """What people look for in a suite, though it is an option of `benchmnist run`."""
 _PRECISIONS = {
@@ -215,12 +212,6 @@ def _parameter(name: str) -> str:
     return ""
 
 
-def meant_table(key: str) -> str:
-    """The table of a suite that is nearest in spelling; empty where none is near."""
-    near = nearest(key, TABLES)
-    return near.split("'")[1] if near else ""
-
-
 def unknown_table(key: str, value: object, listed: Mapping[str, str]) -> str:
     """A key at the top of a suite that it does not have.
 
@@ -239,7 +230,7 @@ def unknown_table(key: str, value: object, listed: Mapping[str, str]) -> str:
                 return f"must be in a table; move it below {header}"
         if said := _parameter(key):
             return said
-    if meant := meant_table(key):
+    if meant := closest(key, TABLES):
         return f"unknown table; write {_HEADERS.get(meant, f'[{meant}.NAME]')}"
     return f"unknown table. Choose from: {', '.join(TABLES)}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -140,13 +139,13 @@ class _Planner:
                     block.label,
                     "/".join((configured.label, *axes)),
                 )
+                evaluated = self.evaluation(block, path, chosen[DATASET.name], settled[TASK.name])
+                if evaluated is None:
+                    continue
                 for optimizer in self.at_points(configured, scope):
                     parts: dict[str, Any] = {**chosen, OPTIMIZER.name: optimizer}
                     names = [part.name for part in parts.values()]
                     variants = (*(part.variant for part in parts.values()), *axes, block.label)
-                    evaluated = self.evaluation(block, path, parts[DATASET.name], settled[TASK.name])
-                    if evaluated is None:
-                        continue
                     case = Case(
                         id="/".join([*names, *filter(None, variants)]),
                         **{**parts, **settled, **evaluated},
@@ -219,7 +218,7 @@ class _Planner:
                 evaluates[each.name] = self.measured(each, task, evaluates)
             except ValueError as error:
                 self.report(str(error), *listed)
-        if block.label_smoothing and "label_smoothing" not in inspect.signature(spec.load()).parameters:
+        if block.label_smoothing and not spec.takes_label_smoothing():
             self.report(f"the task {task.use!r} takes no label_smoothing", *self.where(path, "label_smoothing"))
         if block.target_accuracy is not None and PRIMARY.key not in evaluates:
             self.report(f"the task {task.use!r} has no accuracy", *self.where(path, "target_accuracy"))
@@ -250,7 +249,7 @@ class _Planner:
             try:
                 find_metric(key, judged)
             except BenchmnistError as error:
-                tables = [(f"{kind}s", component.name, "expect", key) for kind, component in case.components]
+                tables = [(kind.plural, component.name, "expect", key) for kind, component in case.components]
                 paths = [(*path, "expect", key), *tables, ("defaults", "expect", key)]
                 self.report(str(error), *next((p for p in paths if p in self.suite.lines), paths[-1]))
 
@@ -264,7 +263,7 @@ class _Planner:
         """Returns what is expected of a case: its block overrides its tables, and these override the defaults."""
         expected = dict(self.suite.expect)
         for kind, component in case.components:
-            table = self.suite.tables[f"{kind}s"].get(component.name)
+            table = self.suite.tables[kind.plural].get(component.name)
             expected |= table.expect if table else {}
         return expected | block.expect
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from benchmnist.errors import Problem, SuiteError
+from benchmnist.errors import Problem, SuiteError, closest
 from benchmnist.extensions.kinds import AXES, IN_SUITES, MODEL, OPTIMIZER, SETS
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.assignments import assign, parse_assignment
@@ -17,7 +17,6 @@ from benchmnist.suites.messages import (
     TABLES,
     explain,
     is_list_of_tables,
-    meant_table,
     not_a_suite,
     unknown_assignment,
     unknown_key,
@@ -82,7 +81,7 @@ def read_suite(path: str | Path, assignments: Sequence[str] = ()) -> Suite:
         raise SuiteError([Problem(slip.message, str(path), slip.line)]) from error
     if not raw:  # nothing but comments
         raise SuiteError([Problem(EMPTY, str(path))])
-    if not {*raw} & {*TABLES} and not any(map(meant_table, raw)):
+    if not {*raw} & {*TABLES} and not any(closest(key, TABLES) for key in raw):
         raise SuiteError([Problem(not_a_suite(raw), str(path))])
     return _Reader(raw, text, str(path), assignments).suite()
 
@@ -109,7 +108,7 @@ class _Reader:
                 typed = "" if (key,) in self.lines else self.assigned.get(assigned, "")
                 said = unknown_assignment(key, typed, listed) if typed else ""
                 self.report(said or unknown_table(key, self.raw[key], listed), *(assigned if typed else (key,)))
-                self.rename(key, meant_table(key))
+                self.rename(key, closest(key, TABLES))
         blocks = self.blocks()
         header = self.read(Header, self.raw.get("suite", {}), "suite")
         defaults = self.read(DEFAULTS, self.raw.get("defaults", {}), "defaults") or DEFAULTS()

@@ -8,6 +8,13 @@ MAX_TIMEOUT = 365 * 24 * 3600
 """Seconds, a year: the longest `timeout` of a case."""
 NOTHING = ("none", "null", "nil", "off", "no", "false", "-", "")
 """What people write for the absence of a schedule, say, which TOML expresses by leaving the key out."""
+OPTION_SYNONYMS = {
+    **dict.fromkeys(("workers", "num_workers", "n_jobs", "processes"), "jobs"),
+    **dict.fromkeys(("gpu", "cuda"), "device"),
+    "output_dir": "out",
+    "data_dir": "data-root",
+}
+"""Other names of options of `benchmnist run`, which people type, or look for in a suite."""
 SHOWN = 60
 """A message repeats a value of up to so many characters."""
 

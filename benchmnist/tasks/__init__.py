@@ -5,7 +5,6 @@ A task prints nothing, writes no file and never waits for the device.
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -87,19 +86,14 @@ def build_task(case: Case, registry: Registry) -> Task:
     """
     task: Task = Classification(case.label_smoothing)
     if case.task is not None:
-        build = registry.tasks[case.task.use].spec.load()
-        smoothing = {"label_smoothing": case.label_smoothing} if takes_label_smoothing(build) else {}
-        task = build(**smoothing, **case.task.params)
+        spec = registry.tasks[case.task.use].spec
+        smoothing = {"label_smoothing": case.label_smoothing} if spec.takes_label_smoothing() else {}
+        task = spec.load()(**smoothing, **case.task.params)
     if not case.metrics:
         return task
     return Measured(
         task, {each.name: registry.metrics[each.use].spec.load()(**each.params) for each in case.metrics}
     )
-
-
-def takes_label_smoothing(build: Callable[..., Task]) -> bool:
-    """Whether a task is told the label smoothing of a case."""
-    return "label_smoothing" in inspect.signature(build).parameters
 
 
 def require_scalar(value: object, what: str, instead: str) -> Tensor:
@@ -127,5 +121,4 @@ __all__ = [
     "Task",
     "build_task",
     "require_scalar",
-    "takes_label_smoothing",
 ]

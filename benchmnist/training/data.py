@@ -73,7 +73,7 @@ class Datasets:
         Raises:
             DataError: if its plugin cannot provide it, or provides an invalid Dataset.
         """
-        key = f"{component.use} {json.dumps(component.params, sort_keys=True, default=str)}"
+        key = component.identity
         if self._kept is None or self._kept[0] != key:
             spec = self.registry.datasets[component.use].spec
             # Before the next is loaded, so that there is never room for two needed.
@@ -103,7 +103,7 @@ class Datasets:
             DataError: like `load`, and if it does not suit the task or has too few examples for the case.
         """
         whole = self.load(case.dataset)
-        task = f"{case.task and case.task.use} {case.task and json.dumps(case.task.params, default=str)}"
+        task = case.task.identity if case.task else ""
         if task not in self._suits:
             build_task(case, self.registry).check(whole, _name(case.dataset))
             self._suits.add(task)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import commands_of
+from processes import changed_package, commands_of
 
-import benchmnist
 from benchmnist.extensions import hookspecs
 from benchmnist.extensions.kinds import IN_SUITES, KINDS, PARTS, SETS
 from benchmnist.suites.cases import Case
@@ -59,21 +57,17 @@ augmentations = ["flip", "often"]
 def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
     """Runs a command of a copy of the package, which has one kind more, and a plugin of that kind."""
     folder = tmp_path_factory.mktemp("changed")
-    package = shutil.copytree(Path(benchmnist.__file__).parent, folder / "benchmnist")
     recipe = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## Recipe: add a kind of plugin\n")[2]
     spec, hook, entry, field, checks = re.findall(r"```py\n(.*?)```", recipe.partition("\n## ")[0], re.DOTALL)
-    extensions = package / "extensions"
-    for file, before, added in (
-        (extensions / "specs.py", "@dataclass(frozen=True, eq=False)\nclass Dataset:", f"{spec}\n\n"),
-        (extensions / "hookspecs.py", "@hookspec\ndef benchmnist_executors", f"{hook}\n\n"),
-        (extensions / "kinds.py", "KINDS = (", entry),
-        (extensions / "kinds.py", "EXECUTOR)\n", "AUGMENTATION, "),
-        (extensions / "kinds.py", "    DatasetSpec,\n", "    AugmentationSpec,\n"),
-        (package / "suites" / "cases.py", "    schedule: Component | None = None\n", field),
-    ):
-        text = file.read_text("utf-8")
-        assert text.count(before) == 1, before
-        file.write_text(text.replace(before, added + before), "utf-8")
+    changes = (
+        ("extensions/specs.py", "@dataclass(frozen=True, eq=False)\nclass Dataset:", f"{spec}\n\n"),
+        ("extensions/hookspecs.py", "@hookspec\ndef benchmnist_executors", f"{hook}\n\n"),
+        ("extensions/kinds.py", "KINDS = (", entry),
+        ("extensions/kinds.py", "EXECUTOR)\n", "AUGMENTATION, "),
+        ("extensions/kinds.py", "    DatasetSpec,\n", "    AugmentationSpec,\n"),
+        ("suites/cases.py", "    schedule: Component | None = None\n", field),
+    )
+    package = changed_package(folder, changes)
     (package / "testing" / "augmentations.py").write_text(checks, "utf-8")
     (folder / "benchmnist_flip.py").write_text(PLUGIN, "utf-8")
     info = folder / "benchmnist_flip-1.0.dist-info"
