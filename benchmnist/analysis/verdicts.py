@@ -154,7 +154,7 @@ def pairs(results: Sequence[CaseResult]) -> Iterator[tuple[CaseResult, CaseResul
 
 def main_verdicts(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Returns the verdicts for a table: vs the baseline, the next in the ranking, and the previous model."""
-    ranks = {id(r): _rank(r, v.metric) for v in verdicts for r in (v.one, v.other)}
+    ranks = {id(r): rank(r, v.metric) for v in verdicts for r in (v.one, v.other)}
     ranked: dict[object, list[CaseResult]] = {}
     for result in {id(r): r for v in verdicts for r in (v.one, v.other)}.values():
         ranked.setdefault(result.case.group, []).append(result)
@@ -171,8 +171,9 @@ def main_verdicts(verdicts: Sequence[Verdict]) -> list[Verdict]:
     ]
 
 
-def _rank(result: CaseResult, metric: Metric) -> tuple[bool, float]:
-    """Returns a sort key: the best case first, cases without a figure last."""
+def rank(result: CaseResult, metric: Metric | None = None) -> tuple[bool, float]:
+    """Returns a sort key by a metric (by default the primary one): the best first, cases without a figure last."""
+    metric = metric or result.case.primary
     values = [*seed_figures(result, metric).values()] if has_metric(result, metric) else []
     if not values:
         return True, 0.0

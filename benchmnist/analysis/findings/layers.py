@@ -12,12 +12,11 @@ from benchmnist.analysis.findings.words import (
     listed,
     more_seeds,
     primary_mean,
-    rank,
     ratio,
     value_of,
     were,
 )
-from benchmnist.analysis.verdicts import judge_pair
+from benchmnist.analysis.verdicts import judge_pair, rank
 from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.text import counted
 

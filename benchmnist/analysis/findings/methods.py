@@ -9,11 +9,11 @@ from benchmnist.analysis.findings.words import (
     amount,
     method_figure,
     primary_mean,
-    rank,
     shortened,
     tie_amount,
 )
 from benchmnist.analysis.summary import by_group, group_title
+from benchmnist.analysis.verdicts import rank
 from benchmnist.text import counted
 
 if TYPE_CHECKING:

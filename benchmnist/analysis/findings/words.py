@@ -41,12 +41,6 @@ def primary_mean(result: CaseResult) -> float | None:
     return figure and figure.mean
 
 
-def rank(result: CaseResult) -> float:
-    """Orders cases by their primary metric, the best first."""
-    mean = primary_mean(result) or 0.0
-    return -mean if result.case.primary.better == "higher" else mean
-
-
 def value_of(result: CaseResult) -> str:
     """`97.84 %`."""
     return result.case.primary.text(primary_mean(result) or 0.0)
