@@ -264,8 +264,10 @@ def require_evaluated(metric: Metric) -> Metric:
     table = metric.key.partition(".")[0]  # as the hyperparameter optimizer.lr
     if not taken.isdisjoint({metric.key, metric.field, table}):
         raise ValueError(f"the metric name {metric.key!r} is in use for something else; choose another name")
-    if metric.key.startswith("best_") or metric.key.endswith(("_gain", "_std")):
-        raise ValueError(f"the metric name {metric.key!r} must not begin with best_ nor end with _gain or _std")
+    if metric.key.startswith("best_") or metric.key.endswith(("_gain", "_iqm", "_std")):
+        raise ValueError(
+            f"the metric name {metric.key!r} must not begin with best_ nor end with _gain, _iqm or _std"
+        )
     if metric.level != "epoch":
         raise ValueError(f"the metric {metric.key!r} must have the level 'epoch', not {metric.level!r}")
     return metric

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.findings import Finding, findings
+from benchmnist.analysis.marks import against_baseline, unbeaten
 from benchmnist.analysis.noise_floor import Floor, noise_floors
 from benchmnist.analysis.summary import Summary, summarise_all
 from benchmnist.analysis.targets import Profile, TimeToTarget, profiles, times_to_target
@@ -27,6 +28,7 @@ class Analysis:
     def __init__(self, run: RunResult) -> None:
         self.run = run
         self._verdicts: dict[Metric | str | None, list[Verdict]] = {}
+        self._unbeaten: dict[Metric, frozenset[str]] = {}
 
     @cached_property
     def summaries(self) -> list[Summary]:
@@ -36,12 +38,24 @@ class Analysis:
     def verdicts(self, metric: Metric | str | None = None) -> list[Verdict]:
         """The verdicts on all pairs of cases that differ in one thing, by the primary metric by default.
 
+        The comparisons that were named beforehand come first; see `verdicts.judge`.
+
         Raises:
             BenchmnistError: if the metric is unknown, or has no value for each seed.
         """
         if metric not in self._verdicts:
             self._verdicts[metric] = judge(self.run.cases, metric)
         return self._verdicts[metric]
+
+    def unbeaten(self, metric: Metric) -> frozenset[str]:
+        """The ids of the cases that are not shown to be worse than any other of their group, by a metric."""
+        if metric not in self._unbeaten:
+            self._unbeaten[metric] = unbeaten(self.run.cases, self.verdicts(metric), metric)
+        return self._unbeaten[metric]
+
+    def against_baseline(self, metric: Metric) -> dict[str, Verdict]:
+        """The verdict on each case vs its baseline, by case id."""
+        return against_baseline(self.verdicts(metric))
 
     @cached_property
     def findings(self) -> list[Finding]:

@@ -67,14 +67,26 @@ def seed_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:
     }
 
 
+def lost_seeds(result: CaseResult, metric: Metric) -> frozenset[int]:
+    """Returns the seeds of a case that ended without a finite value of a metric: they diverged or failed.
+
+    A seed that was not trained yet, or was interrupted, is not lost.
+    """
+    values = seed_figures(result, metric)
+    ended = {trial.seed for trial in result.trials if trial.status != "interrupted"}
+    if result.failed:  # no seed of it was trained after the failure
+        ended |= {*result.case.seeds} - {trial.seed for trial in result.trials}
+    return frozenset(seed for seed in ended if not math.isfinite(values.get(seed, math.nan)))
+
+
 def compared_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:
-    """Returns the values of `seed_figures`; for a `ratio` metric, their natural logarithms.
+    """Returns the finite values of `seed_figures`; for a `ratio` metric, their natural logarithms.
 
     Raises:
         BenchmnistError: if the metric is unknown, or not comparable.
     """
     metric = find_metric(wanted, comparable(result.case.measures))
-    found = seed_figures(result, metric)
+    found = {seed: value for seed, value in seed_figures(result, metric).items() if math.isfinite(value)}
     return {seed: math.log(value) for seed, value in found.items() if value > 0} if metric.ratio else found
 
 

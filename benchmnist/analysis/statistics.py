@@ -1,7 +1,7 @@
-"""Paired differences, their intervals and tests. scipy does the statistics.
+"""Paired differences, their simultaneous intervals and tests. scipy does the statistics.
 
-One level holds everywhere: intervals have a confidence of 0.95, claims a chance of 0.05 to be wrong, counted over
-a family of comparisons (`holm`); sample sizes are those that find a difference four times out of five.
+One level holds everywhere: LEVEL is the chance that any interval of a family of comparisons misses. Verdicts are
+read off these intervals, so it is also the chance that any verdict of the family is wrong.
 """
 
 from __future__ import annotations
@@ -19,10 +19,6 @@ LEVEL = 0.05
 POWER = 0.8
 LEAST_PAIRS = 3
 """Fewest pairs for a verdict: with two, the interval of a difference is 13 times as wide as its basis."""
-MANY_PAIRS = 20
-"""Fewest pairs for bootstrapped intervals; with fewer, they cover less than they claim."""
-RESAMPLES = 1999
-MOST_PAIRS = 100_000
 
 
 @dataclass(frozen=True)
@@ -62,93 +58,60 @@ class Paired:
         """Whether the differences are not all the same (but for rounding)."""
         return self.n > 1 and self.std > 1e-9 * max(map(abs, self.values))
 
-    @cached_property
-    def interval(self) -> tuple[float, float] | None:
-        """Interval of the mean difference: Student's, from MANY_PAIRS on bootstrapped (BCa, Efron 1987).
+    @property
+    def identical(self) -> bool:
+        """Whether there are pairs, and no pair differs."""
+        return bool(self.values) and not any(self.values)
 
-        None with too few pairs. The bootstrap uses the same random numbers every time: equal figures have equal
-        intervals.
+    def interval(self, of: int = 1) -> tuple[float, float] | None:
+        """Returns the interval of the mean difference in a family of so many comparisons: Student's.
+
+        Its confidence is 1 - LEVEL / of, so all intervals of the family hold at once with a chance of 1 - LEVEL or
+        more, whatever their dependence (Bonferroni's inequality).
+
+        None with too few pairs. Differences that are all the same have no spread to make an interval of: it is
+        that one value if a sign test shows that it is no chance, and None otherwise.
         """
         if not self.says_something:
             return None
         if not self.varies:
-            return self.mean, self.mean
-        if self.n < MANY_PAIRS:
-            half = _student(1 - LEVEL / 2, self.n - 1) * self.std / math.sqrt(self.n)
-            return self.mean - half, self.mean + half
-        import numpy as np
-        from scipy import stats
+            return (self.mean, self.mean) if self.identical or self._p * of <= LEVEL else None
+        half = _student(1 - LEVEL / of / 2, self.n - 1) * self.std / math.sqrt(self.n)
+        return self.mean - half, self.mean + half
 
-        found = stats.bootstrap(
-            (self.values,),
-            np.mean,
-            confidence_level=1 - LEVEL,
-            n_resamples=RESAMPLES,
-            method="BCa",
-            rng=np.random.default_rng(0),
-        ).confidence_interval
-        return float(found.low), float(found.high)
+    def p(self, of: int = 1) -> float | None:
+        """Returns the p value of the two-sided paired t test, corrected for a family of so many comparisons.
+
+        It is at most LEVEL where the interval of the same family excludes 0. If all differences are the same, it
+        is that of the sign test. None with too few pairs.
+        """
+        return min(1.0, self._p * of) if self.says_something else None
 
     @cached_property
-    def p(self) -> float | None:
-        """The p value of the two-sided paired t test: the probability of such a mean without a difference.
-
-        If all differences are the same, they have no spread, and only their sign counts: then it is the p value of
-        the sign test. None with too few pairs.
-        """
-        if not self.says_something:
-            return None
+    def _p(self) -> float:
         if not self.varies:
-            return 1.0 if self.mean == 0 else 2.0 ** (1 - self.n)
-        return 2 * self._below(-abs(self.mean))
-
-    def equivalence_p(self, margin: float) -> float | None:
-        """Returns the p value of two one-sided t tests (TOST, Schuirmann 1987) for a mean within `margin`."""
-        if not self.says_something:
-            return None
-        if not self.varies:
-            return 2.0**-self.n if abs(self.mean) < margin else 1.0
-        return self._below(abs(self.mean) - margin)
-
-    def _below(self, mean: float) -> float:
-        """Returns the probability of a mean below this one without a difference (Student's t distribution)."""
+            return 1.0 if self.identical else 2.0 ** (1 - self.n)
         from scipy import special
 
-        return float(special.stdtr(self.n - 1, mean / (self.std / math.sqrt(self.n))))
-
-    def pairs_needed(self, level: float = LEVEL, most: int = MOST_PAIRS) -> int | None:
-        """Returns how many pairs would show this mean difference, if it and the spread are true.
-
-        None if it is more than `most`. The power of the paired t test is that of the noncentral t distribution.
-        """
-        if not self.says_something or self.mean == 0:
-            return None
-        if not self.varies:  # the sign test's
-            return math.ceil(1 - math.log2(level))
-        return pairs_needed(abs(self.mean) / self.std, level, most)
+        return 2 * float(special.stdtr(self.n - 1, -abs(self.mean) / (self.std / math.sqrt(self.n))))
 
 
-def pairs_needed(effect: float, level: float = LEVEL, most: int = MOST_PAIRS) -> int | None:
-    """Returns how many pairs a two-sided paired t test needs to show a mean of `effect` standard deviations.
+def detectable(n: int, of: int = 1, spread: float = 1.0, power: float = POWER) -> float:
+    """Returns the smallest true mean difference that n pairs show with that probability.
 
-    It then does so with probability POWER. None if it needs more than `most`.
+    Shown: the interval of a family of `of` comparisons excludes 0. The power of the paired t test is that of the
+    noncentral t distribution.
+
+    Args:
+        n: Number of pairs; 2 or more.
+        of: Number of comparisons of the family.
+        spread: Standard deviation of the paired differences. The result is in the same unit.
+        power: The probability.
     """
+    from scipy import special
 
-    def power(n: int) -> float:
-        from scipy import special
-
-        short = special.nctdtr(n - 1, effect * math.sqrt(n), _student(1 - level / 2, n - 1))
-        return 1.0 - float(short)  # the other tail is next to nothing
-
-    # With known variance, which is never more than it wants: the search begins there.
-    normal = statistics.NormalDist().inv_cdf
-    needed = ((normal(1 - level / 2) + normal(POWER)) / effect) ** 2
-    if needed > most:
-        return None
-    n = max(2, math.floor(needed))
-    while n <= most and power(n) < POWER:
-        n += 1
-    return n if n <= most else None
+    # The other tail is next to nothing.
+    return float(special.nctdtrinc(n - 1, 1 - power, _student(1 - LEVEL / of / 2, n - 1))) / math.sqrt(n) * spread
 
 
 def _student(q: float, freedom: float) -> float:
@@ -156,19 +119,6 @@ def _student(q: float, freedom: float) -> float:
     from scipy import special
 
     return float(special.stdtrit(freedom, q))
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """Corrects the p values of a family for their number (Holm 1979), in the same order.
-
-    In any case, the probability that one of those at or below LEVEL is a mistake is at most LEVEL.
-    """
-    adjusted = [0.0] * len(ps)
-    highest = 0.0
-    for rank, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
-        highest = max(highest, min(1.0, ps[index] * (len(ps) - rank)))
-        adjusted[index] = highest
-    return adjusted
 
 
 class Sample(NamedTuple):

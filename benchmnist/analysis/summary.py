@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import MeanStd, case_figure, has_metric, mean, median_seconds, seed_figures
-from benchmnist.metrics import find_metric
+from benchmnist.analysis.pairs import differences
+from benchmnist.metrics import EPOCH_SECONDS, find_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +24,9 @@ class Summary:
         result: The summarised result.
         figures: The figures that the case has, by the key of their metric.
         best: Highest value of the primary metric after any epoch of any seed; the lowest, if lower is better.
-        speedup: Median epoch time of the baseline divided by this one's; above 1 is faster.
-        gain: Mean over the seeds of the primary metric minus the baseline's with the same seed.
+        speedup: Median epoch time of the baseline divided by this one's; above 1 is faster. None if more than the
+            method differs.
+        gain: Mean over the seeds of the primary metric minus the baseline's with the same seed; likewise.
     """
 
     result: CaseResult
@@ -77,8 +79,10 @@ def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary
         ours = seed_figures(result, primary)
         theirs = seed_figures(baseline, primary) if has_metric(baseline, primary) else {}
         seconds, their_seconds = median_seconds(result), median_seconds(baseline)
-        gain = mean([ours[seed] - theirs[seed] for seed in ours if seed in theirs])
-        speedup = their_seconds / seconds if seconds and their_seconds else None
+        if not differences(result.case, baseline.case):
+            gain = mean([ours[seed] - theirs[seed] for seed in ours if seed in theirs])
+        if seconds and their_seconds and not differences(result.case, baseline.case, EPOCH_SECONDS):
+            speedup = their_seconds / seconds
     return Summary(
         result=result,
         figures={key: value for key, value in found.items() if value is not None},

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 def show_run(analysis: Analysis, console: Console, view: View | None = None) -> None:
     """Prints the comparison table of a run, the last line of each failure, and missed expectations."""
     run = analysis.run
-    table = ComparisonTable(analysis.summaries, view, analysis.floors) if run.cases else "no case has finished"
+    table = ComparisonTable(analysis.summaries, view, analysis) if run.cases else "no case has finished"
     console.print(Text(run.record.title, style="bold"))
     console.print(table, crop=False)
     console.print(Text(legend(run.cases), style="dim"))
@@ -64,7 +64,7 @@ def show_findings(analysis: Analysis, console: Console, about: re.Pattern[str] |
     if not found:
         console.print("No findings for this run.")
         return
-    console.print(Text("Findings (with 95 % confidence intervals)", style="bold"))
+    console.print(Text("Findings (intervals hold at once with 95 % confidence)", style="bold"))
     table = plain_table(show_header=False)
     for finding in found:
         table.add_row("-", Text(finding.text))

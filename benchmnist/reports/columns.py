@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmnist.analysis.figures import metrics_of
+from benchmnist.analysis.figures import metrics_of, seed_figures
+from benchmnist.analysis.outliers import interquartile_mean
 from benchmnist.errors import BenchmnistError, unknown
 from benchmnist.extensions.kinds import DATASET, SETTINGS, Kind
-from benchmnist.metrics import PRIMARY
+from benchmnist.metrics import EPOCH_SECONDS, PRIMARY, comparable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,6 +33,7 @@ class Column:
         words: Whether it holds words: they are left-aligned, and may wrap.
         over_seeds: Whether a value is a MeanStd, which files for programs have in two columns.
         beside: Comparison of a value with the baseline, by `difference` or `ratio`; None without one.
+        metric: The metric whose verdicts tell what of the column is shown; None if it has none.
     """
 
     key: str
@@ -42,6 +44,7 @@ class Column:
     words: bool = False
     over_seeds: bool = False
     beside: Literal["difference", "ratio"] | None = None
+    metric: Metric | None = None
 
     def figure(self, value: Any) -> str:
         """Returns the text of a value without its deviation: values that look equal are equally good."""
@@ -102,13 +105,27 @@ def _columns(metric: Metric, title_of_best: str) -> Iterator[Column]:
         return plain(value[0])
 
     show = mean_and_std(f".{metric.digits}f") if metric.spread else mean_only
-    yield Column(metric.key, metric.head, lambda s: s.figures.get(metric.key), show, best, over_seeds=True)
+    judged = metric if comparable([metric]) else None
+    yield Column(
+        metric.key,
+        metric.head,
+        lambda s: s.figures.get(metric.key),
+        show,
+        best,
+        over_seeds=True,
+        metric=judged,
+    )
     if title_of_best:
 
         def reached(s: Summary) -> float | None:
             return s.best if s.result.case.primary == metric else None
 
+        def middle(s: Summary) -> float | None:
+            values = [*seed_figures(s.result, metric).values()] if s.result.case.primary == metric else []
+            return interquartile_mean(values) if values else None
+
         yield Column(f"best_{metric.key}", title_of_best, reached, plain, best)
+        yield Column(f"{metric.key}_iqm", f"middle {metric.head}", middle, plain, best)
 
 
 def _gain(metric: Metric, title: str) -> Column:
@@ -117,7 +134,9 @@ def _gain(metric: Metric, title: str) -> Column:
     def gained(s: Summary) -> float | None:
         return s.gain if s.result.case.primary == metric else None
 
-    return Column(f"{metric.key}_gain", title, gained, metric.change, BEST[metric.better], beside="difference")
+    return Column(
+        f"{metric.key}_gain", title, gained, metric.change, BEST[metric.better], beside="difference", metric=metric
+    )
 
 
 SPEEDUP_KEY = "speedup"
@@ -181,7 +200,15 @@ class Columns:
         shown = [*results]
         self.metrics = metrics_of(shown)
         self.primary = tuple(dict.fromkeys(result.case.primary for result in shown)) or (PRIMARY,)
-        speed = Column(SPEEDUP_KEY, "speed", lambda s: s.speedup, "{:.2f}×".format, "max", beside="ratio")
+        speed = Column(
+            SPEEDUP_KEY,
+            "speed",
+            lambda s: s.speedup,
+            "{:.2f}×".format,
+            "max",
+            beside="ratio",
+            metric=EPOCH_SECONDS,
+        )
         several = len(self.primary) > 1
         beside = (
             speed,
@@ -195,7 +222,7 @@ class Columns:
         }
         everything = (*FIRST, *(c for columns in by_metric.values() for c in columns), *beside, *LAST)
         self._by_key = {column.key: column for column in everything}
-        main = (c.key for metric, columns in by_metric.items() if metric.main for c in columns)
+        main = (columns[0].key for metric, columns in by_metric.items() if metric.main)
         self.figures = (*main, *(c.key for c in beside), "status")
 
     def __iter__(self) -> Iterator[Column]:

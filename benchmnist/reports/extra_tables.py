@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from benchmnist.analysis.analysis import Analysis
+    from benchmnist.analysis.pairs import Family
     from benchmnist.analysis.targets import TimeToTarget
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.metrics import Metric
@@ -59,41 +60,56 @@ def _namer(run: RunResult) -> Callable[[CaseResult], str]:
     return lambda result: result.id.split("/", 1)[1] if one else result.id
 
 
-def verdict_table(analysis: Analysis, wanted: Metric | str | None = None) -> ExtraTable | None:
-    """Returns the verdicts on each case vs its baseline and its neighbours; None without a pair of cases.
+def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> list[ExtraTable]:
+    """Returns the verdicts of the primary comparisons, and the main ones of the others; none without a pair.
 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
     shown = main_verdicts(analysis.verdicts(wanted))
-    if not shown:
-        return None
-    with_margin = any(v.margin is not None for v in shown)
-    name = _namer(analysis.run)
-    differing = " or ".join(dict.fromkeys(f"the {v.metric.says}, {_in(v.metric)}" for v in shown))
-    return ExtraTable(
-        "Verdicts",
-        ("case", "vs", "verdict", "difference", "interval", "p", "seeds"),
-        3,
-        tuple((name(v.one), name(v.other), *_verdict_row(v)) for v in shown),
-        f"difference: mean difference in {differing}, paired by seed; interval: its {1 - LEVEL:.0%} confidence "
-        "interval; p: p value of the paired t test, corrected for all comparisons of the run (Holm)"
-        + ("; equivalent: the difference is shown to be below the suite's margin (TOST)" if with_margin else ""),
-    )
+    tables = []
+    for family, title in FAMILIES.items():
+        members = [v for v in shown if v.family == family]
+        if not members:
+            continue
+        name = _namer(analysis.run)
+        differing = " or ".join(dict.fromkeys(f"the {v.metric.says}, {_in(v.metric)}" for v in members))
+        about = (
+            f"difference: mean difference in {differing}, paired by seed; interval: the intervals of all "
+            f"{members[0].of} comparisons of {KINDS[family]} hold at once with a confidence of {1 - LEVEL:.0%}, "
+            f"and each verdict is read off its interval; p: p value of the paired t test, times {members[0].of}"
+        )
+        if any(v.margin is not None for v in members):
+            about += "; equivalent: the whole interval is within the suite's margin"
+        if any(v.word == "lost seeds" for v in members):
+            about += "; lost seeds: those that diverged or failed count against their case"
+        if family == "exploratory":
+            about += "; nobody named these comparisons before the results: take them as suggestions"
+        rows = tuple((name(v.one), name(v.other), *_verdict_row(v)) for v in members)
+        tables.append(
+            ExtraTable(title, ("case", "vs", "verdict", "difference", "interval", "p", "seeds"), 3, rows, about)
+        )
+    return tables
+
+
+FAMILIES: dict[Family, str] = {"primary": "Verdicts", "exploratory": "Exploratory comparisons"}
+KINDS: dict[Family, str] = {"primary": "this kind", "exploratory": "the run"}
 
 
 def _verdict_row(v: Verdict) -> tuple[str, ...]:
     word: str = v.word
-    if word == "more seeds":
-        word = f"about {counted(v.more or 0, 'more seed')} needed"
-    elif word == "equivalent":
+    if word == "equivalent":
         word = f"equivalent within {v.margin:g}"
-    if v.interval is None or v.p is None:
-        difference = _change(v, v.paired.mean) if v.paired.n else NOTHING
-        return word, difference, NOTHING, NOTHING, str(v.paired.n)
-    low, high = v.interval
-    p = f"{v.p:.3f}" if v.p >= 0.001 else "<0.001"  # noqa: PLR2004 - three decimals
-    return word, _change(v, v.paired.mean), f"{_change(v, low)} to {_change(v, high)}", p, str(v.paired.n)
+    elif word == "lost seeds":
+        word = " and ".join(
+            f"{who} lost {counted(len(seeds), 'seed')}"
+            for who, seeds in zip((v.one.case.method, v.other.case.method), v.lost, strict=True)
+            if seeds
+        )
+    difference = _change(v, v.paired.mean) if v.paired.n else NOTHING
+    p = NOTHING if v.p is None else f"{v.p:.3f}" if v.p >= 0.001 else "<0.001"  # noqa: PLR2004 - three decimals
+    interval = " to ".join(_change(v, end) for end in v.interval) if v.interval else NOTHING
+    return word, difference, interval, p, str(v.paired.n)
 
 
 def _in(metric: Metric) -> str:
@@ -231,11 +247,21 @@ def model_table(model: ModelDescription) -> ExtraTable:
     )
 
 
-EXTRA_TABLES: dict[str, Callable[[Analysis], ExtraTable | None]] = {
-    "verdicts": verdict_table,
-    "targets": target_table,
-    "profiles": profile_table,
-    "tuning": tuning_table,
+def _only(make: Callable[[Analysis], ExtraTable | None]) -> Callable[[Analysis], list[ExtraTable]]:
+    """Returns the same as a list, of one table or none."""
+
+    def tables(analysis: Analysis) -> list[ExtraTable]:
+        table = make(analysis)
+        return [] if table is None else [table]
+
+    return tables
+
+
+EXTRA_TABLES: dict[str, Callable[[Analysis], list[ExtraTable]]] = {
+    "verdicts": verdict_tables,
+    "targets": _only(target_table),
+    "profiles": _only(profile_table),
+    "tuning": _only(tuning_table),
 }
 """Tables by their name in `benchmnist report --show`."""
 
@@ -252,11 +278,11 @@ def extra_tables(
     """
     if name == "models":
         return [table for table in model_tables(analysis.run) if about is None or about.search(table.title)]
-    table = verdict_table(analysis, metric) if name == "verdicts" and metric else EXTRA_TABLES[name](analysis)
-    if table is None or about is None:
-        return [] if table is None else [table]
-    rows = tuple(row for row in table.rows if about.search(" ".join(row)))
-    return [replace(table, rows=rows)] if rows else []
+    tables = verdict_tables(analysis, metric) if name == "verdicts" and metric else EXTRA_TABLES[name](analysis)
+    if about is None:
+        return tables
+    matching = ((table, tuple(row for row in table.rows if about.search(" ".join(row)))) for table in tables)
+    return [replace(table, rows=rows) for table, rows in matching if rows]
 
 
 def markdown_table(table: ExtraTable) -> str:

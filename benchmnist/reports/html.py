@@ -55,7 +55,7 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) ->
     run, summaries = analysis.run, analysis.summaries
     shown = {picture.title: picture.draw() for picture in pictures(analysis)} if drawn is None else drawn
     columns = _columns(summaries)
-    rows = cells(summaries, columns, analysis.floors)
+    rows = cells(summaries, columns, analysis)
     styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
     groups: dict[str, list[Curve]] = {}
     for result in run.cases:
@@ -68,7 +68,7 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) ->
         groups,
         title=run.record.title,
         subtitle=run_facts(run),
-        legend=legend(run.cases).replace("; * best", "; bold: best"),
+        legend=legend(run.cases).replace("; * ", "; bold: "),
         columns=[{"title": c.title, "first": "descending" if c.best == "max" else "ascending"} for c in columns],
         rows=[
             {
@@ -92,7 +92,7 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) ->
             {"text": each.text, "cases": [(case, f"row-{row_indices[case]}") for case in each.cases]}
             for each in analysis.findings
         ],
-        extra_tables=[table for make in EXTRA_TABLES.values() if (table := make(analysis)) is not None],
+        extra_tables=[table for make in EXTRA_TABLES.values() for table in make(analysis)],
         models=model_tables(run),
         pictures={title: _embedded(content) for title, content in shown.items()},
         notes=run.record.notes,

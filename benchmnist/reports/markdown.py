@@ -57,9 +57,14 @@ def part_of_report(
         texts = [finding.text for finding in analysis.findings if about is None or about.search(finding.text)]
         return "".join(f"- {escape_markdown(text)}\n" for text in texts)
     found = extra_tables(analysis, part, about, metric)
-    titles = [f"**{escape_markdown(table.title)}**\n\n" if part == "models" else "" for table in found]
-    tables = [f"{title}{markdown_table(table)}\n" for title, table in zip(titles, found, strict=True)]
-    return "\n".join([*tables, f"({escape_markdown(_sentence(found[0].about))})\n"]) if found else ""
+    parts = []
+    for table in found:
+        if part == "models" or table is not found[0]:
+            parts.append(f"**{escape_markdown(table.title)}**\n")
+        parts.append(f"{markdown_table(table)}\n")
+        if part != "models" or table is found[-1]:  # what is said of one model holds for all
+            parts.append(f"({escape_markdown(_sentence(table.about))})\n")
+    return "\n".join(parts)
 
 
 def _titled(analysis: Analysis, *parts: str) -> list[str]:

@@ -7,22 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from benchmnist.analysis.noise_floor import noise_floors
-from benchmnist.reports.columns import IDENTITY, Columns, View, leading
+from benchmnist.reports.columns import IDENTITY, Columns, View
 from benchmnist.text import plain_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
     from benchmnist.analysis.analysis import Analysis
-    from benchmnist.analysis.noise_floor import Floor
     from benchmnist.analysis.summary import Summary
     from benchmnist.reports.columns import Column
     from benchmnist.runs.results import CaseResult
-    from benchmnist.suites.cases import Group
 
 MARK = "*"
 LEAST_WIDTH = 8  # of a column of words
@@ -35,18 +32,18 @@ def _meanings(columns: Columns) -> str:
         if metric.main and metric.level != "step":
             over = ", mean ± sample std over seeds" if metric.spread and metric.level != "case" else ""
             said.append(f"{metric.name}: {metric.says}{over}")
-        if metric in columns.primary:
-            said.append("best: best value of any epoch and seed")
     return "; ".join(
-        (*said, "speed and gain: relative to the suite's baseline on the same model", "* best in its column")
+        (
+            *said,
+            "speed and gain: relative to the suite's baseline, in brackets if no difference is shown",
+            "* not shown to be worse than any other method on the same model",
+        )
     )
 
 
 def legend(results: Sequence[CaseResult]) -> str:
     """Explains the columns, and how times were measured if trials ran side by side."""
     words = _meanings(Columns(results))
-    if any(result.case.control for result in results):
-        words += "; in brackets: below the noise floor (the baseline vs itself with other seeds)"
     together = sorted({result.side_by_side for result in results} - {1})
     if not together:
         return words
@@ -58,7 +55,14 @@ def legend(results: Sequence[CaseResult]) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """Value of a column for a case: as text, whether it is the best of its column, and whether it is noise."""
+    """Value of a column for a case.
+
+    Attributes:
+        value: The value.
+        text: The value as text.
+        best: Whether the case is not shown to be worse than any other of its group, and others are.
+        noise: Whether it is a difference from the baseline that is not shown.
+    """
 
     value: Any
     text: str
@@ -67,62 +71,55 @@ class Cell:
 
 
 def cells(
-    summaries: Sequence[Summary], columns: Sequence[Column], floors: Mapping[Group, Floor]
+    summaries: Sequence[Summary], columns: Sequence[Column], analysis: Analysis | None = None
 ) -> dict[str, list[Cell]]:
-    """Returns a row of cells per case id; the best of a column is the best among the cases of the same dataset.
+    """Returns a row of cells per case id.
 
-    A difference from the baseline below the noise floor, if known, is in brackets.
+    What is marked as best, and what is in brackets as not shown, follows from the verdicts of the analysis;
+    without one, nothing is.
     """
-    best: dict[tuple[str, str], str] = {}  # by column and dataset, as shown
-    for column in columns:
-        if column.best is None:
-            continue
-        for dataset in {s.result.case.dataset.label for s in summaries}:
-            values = [
-                value
-                for s in summaries
-                if s.result.case.dataset.label == dataset and (value := column.value(s)) is not None
-            ]
-            if len(values) > 1:
-                first = max if column.best == "max" else min
-                best[column.key, dataset] = column.figure(first(values, key=leading))
     rows = {}
     for s in summaries:
         row = rows[s.result.id] = list[Cell]()
         for column in columns:
             value = column.value(s)
-            wanted = best.get((column.key, s.result.case.dataset.label))
             if value is None:
                 row.append(Cell(None, "–"))
-            else:
-                is_best = wanted is not None and column.figure(value) == wanted
-                noise = _is_noise(column, value, floors.get(s.result.case.group))
-                text = column.show(value)
-                row.append(Cell(value, f"({text})" if noise else text, is_best, noise))
+                continue
+            noise = analysis is not None and _is_noise(s.result, column, analysis)
+            best = analysis is not None and _is_best(s.result, column, analysis)
+            text = column.show(value)
+            row.append(Cell(value, f"({text})" if noise else text, best, noise))
     return rows
 
 
-def _is_noise(column: Column, value: Any, floor: Floor | None) -> bool:
-    """Tells whether a difference from the baseline is below the noise floor."""
-    if floor is not None and column.beside == "difference" and floor.primary is not None:
-        return bool(abs(value) <= floor.primary)
-    if floor is not None and column.beside == "ratio" and floor.ratio is not None:
-        return bool(1 / floor.ratio <= value <= floor.ratio)
-    return False
+def _is_best(result: CaseResult, column: Column, analysis: Analysis) -> bool:
+    metric = column.metric
+    return metric is not None and column.beside is None and result.id in analysis.unbeaten(metric)
+
+
+def _is_noise(result: CaseResult, column: Column, analysis: Analysis) -> bool:
+    """Tells whether a difference from the baseline is not shown."""
+    if column.beside is None or column.metric is None or _is_baseline(result):
+        return False
+    verdict = analysis.against_baseline(column.metric).get(result.id)
+    return verdict is None or verdict.word not in ("better", "worse")
+
+
+def _is_baseline(result: CaseResult) -> bool:
+    return result.case.method == result.case.baseline and not result.case.control
 
 
 class ComparisonTable:
     """The table for a terminal, in groups; with the default columns it fits 80 columns, with long names folded."""
 
     def __init__(
-        self, summaries: Sequence[Summary], view: View | None = None, floors: Mapping[Group, Floor] | None = None
+        self, summaries: Sequence[Summary], view: View | None = None, analysis: Analysis | None = None
     ) -> None:
         chosen = view or View(group_by=IDENTITY[:2])
         self.columns = chosen.shown(summaries)
         self.groups = chosen.groups(summaries)
-        self.rows = cells(
-            summaries, self.columns, noise_floors([s.result for s in summaries]) if floors is None else floors
-        )
+        self.rows = cells(summaries, self.columns, analysis)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Renders the table, for rich."""
@@ -173,7 +170,7 @@ def render(analysis: Analysis, form: str, view: View | None = None) -> str:
     summaries = analysis.summaries
     groups = chosen.groups(summaries)
     columns = chosen.shown(summaries)
-    rows = cells(summaries, columns, analysis.floors)
+    rows = cells(summaries, columns, analysis)
     parts = []
     for title, members in groups.items() or {"": []}.items():
         escaped = _latex(title) if form == "latex" else escape_markdown(title)

@@ -80,6 +80,7 @@ NOT_DECIDING = {
     "marks",
     "expect",
     "baseline",
+    "compared_with",
     "axes",
     "evaluates",
     "resources",
@@ -138,6 +139,8 @@ class Case(Frozen):
         resources: What an executor that shares machines out has to reserve for each trial: `num_cpus`, `num_gpus`,
             and whatever else it knows.
         baseline: The `method` of the case that this one is compared with.
+        compared_with: The ids of the cases that the suite names under [[compare]] for it; None if it names none at
+            all.
         target_accuracy: The test accuracy, in %, that it is timed to.
         margin: What difference of two accuracies is called none, in points; None does not say.
         control: Whether it is the baseline once more, with other seeds, to see what differences are noise.
@@ -171,6 +174,7 @@ class Case(Frozen):
     reference: bool = False
     resources: dict[str, float] = Field(default_factory=dict)
     baseline: str | None = None
+    compared_with: tuple[str, ...] | None = None
     target_accuracy: float | None = None
     margin: float | None = None
     control: bool = False

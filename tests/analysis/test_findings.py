@@ -50,8 +50,102 @@ def test_the_best_rule_is_named_where_it_is_shown_to_be() -> None:
     (text,) = said("rules", cases)
     assert text == (
         "On mnist · fc, adam (97.00 %) is the best of 3 methods. It is better than momentum (95.00 %), by "
-        "+2.00 points [1.94, 2.06] and sgd (90.00 %), by +7.00 points [6.94, 7.06]."
+        "+2.00 points [1.91, 2.09] and sgd (90.00 %), by +7.00 points [6.91, 7.09]."
     )
+    cases[2] = seeds_result("fc", "momentum", around(95, (0.1, 0.0, 0.05, -0.05, -0.1)))
+    against = [c.model_copy(update={"case": c.case.model_copy(update={"baseline": "sgd"})}) for c in cases]
+    (text,) = said("baseline", against)
+    assert text == (
+        "On mnist · fc, compared with the baseline sgd (90.00 %): better: adam (97.00 %), +7.00 points "
+        "[6.92, 7.08] and momentum (95.00 %), +5.00 points [4.78, 5.22]."
+    )
+    (text,) = said("rules", against)
+    assert text == (
+        "Exploratory: on mnist · fc, adam (97.00 %) is the best of 3 methods. It is better than momentum "
+        "(95.00 %), by +2.00 points [1.79, 2.21]."
+    )
+
+
+def test_what_is_not_better_than_the_baseline_is_told_word_by_word() -> None:
+    cases = [
+        seeds_result("fc", "sgd", around(90), baseline="sgd", margin=0.5),
+        seeds_result("fc", "near", around(90.01, OTHER), baseline="sgd", margin=0.5),
+        seeds_result("fc", "same", around(90), baseline="sgd", margin=0.5),
+        seeds_result("fc", "far", around(80, OTHER), baseline="sgd", margin=0.5),
+        seeds_result("fc", "unclear", [90.0, 91.0, 89.5, 90.5, 90.0], baseline="sgd", margin=0.5),
+        seeds_result("fc", "wild", [98.0, None, 98.2, 98.1, None], baseline="sgd", margin=0.5),
+    ]
+    (text,) = said("baseline", cases)
+    assert "worse: far (80.00 %), -10.00 points [" in text
+    assert "equivalent within 0.5 points: near (90.01 %), +0.01 points [" in text
+    assert "not shown to differ: unclear (90.20 %), +0.20 points [" in text
+    assert "identical in every seed: same (90.00 %)" in text
+    assert (
+        "not judged because of lost seeds: wild (98.10 % in the 3 of 5 seeds that it completed), +8.12 points "
+    ) in text
+    assert text.endswith("in the 3 of 5 seeds that both completed.")
+    assert "better:" not in text
+
+
+def test_who_lost_seeds_is_not_the_best() -> None:
+    cases = [
+        seeds_result("fc", "sgd", around(90)),
+        seeds_result("fc", "adam", around(97, OTHER)),
+        seeds_result("fc", "wild", [98.15, None, 98.2, 98.1, None]),
+    ]
+    (text,) = said("rules", cases)
+    assert text.startswith(
+        "On mnist · fc, adam (97.00 %) has the highest mean of the methods that completed every seed."
+    )
+    assert "wild (98.15 % in the 3 of 5 seeds that it completed)" in text
+    assert "Not judged, since seeds were lost that adam completed" in text
+
+
+def test_a_case_that_failed_is_named() -> None:
+    broken = seeds_result("fc", "wild", [90.0] * 3)
+    broken = broken.model_copy(update={"status": "crashed", "trials": broken.trials[:1]})
+    cases = [broken, *(seeds_result("fc", name, around(90)[:3]) for name in ("sgd", "adam"))]
+    assert said("failed", cases) == ["Failed: fc · wild (crashed). The seeds that a case lost count against it."]
+    assert said("failed", cases[1:]) == []
+
+
+def test_what_differs_in_more_than_the_method_is_not_compared() -> None:
+    cases = [
+        seeds_result("fc", "sgd", around(30), baseline="sgd", batch_size=500),
+        seeds_result("fc", "adam", around(90, OTHER), baseline="sgd", epochs=5),
+    ]
+    (text,) = said("not compared", cases)
+    assert text == (
+        "Not compared, because more than the method differs: fc · adam and fc · sgd also differ in epochs "
+        "(5 and 1) and batch size (50 and 500)."
+    )
+    assert said("baseline", cases) == said("rules", cases) == []
+
+
+def test_a_layer_is_not_praised_for_what_else_differs() -> None:
+    small, wide = (
+        ModelDescription(
+            dataset="mnist", model=name, layers=tuple(Layer(name="", kind=k, settings=s) for k, s in layers)
+        )
+        for name, layers in (
+            ("fc", [("Linear", "784, 16"), ("ReLU", ""), ("Linear", "16, 10")]),
+            ("fc-bn", [("Linear", "784, 500"), ("ReLU", ""), ("BatchNorm1d", "500"), ("Linear", "500, 10")]),
+        )
+    )
+    cases = [seeds_result(name, "adam", around(mean)) for name, mean in (("fc", 90), ("fc-bn", 98))]
+    assert said("layers", cases, small, wide) == []
+    longer = [cases[0], seeds_result("fc-bn", "adam", around(98), epochs=10)]
+    assert said("layers", longer, FC, FC_BN) == []
+
+
+def test_a_seed_that_is_stuck_is_named_with_what_it_does_to_the_mean() -> None:
+    stuck = seeds_result("fc", "adam", [98.0, 98.1, 97.9, 98.0, 9.8])
+    (text,) = said("seeds apart", [stuck])
+    assert text == (
+        "fc · adam: seed 4 (9.80 %) is far from its other seeds (97.90 % to 98.10 %). A mean of few seeds says "
+        "little there, and no verdict on this case is safe: the mean is 80.36 %, the interquartile mean 97.97 %."
+    )
+    assert said("seeds apart", [seeds_result("fc", "adam", around(98))]) == []
 
 
 def test_what_cannot_be_told_apart_is_not_ranked() -> None:
@@ -62,7 +156,7 @@ def test_what_cannot_be_told_apart_is_not_ranked() -> None:
     ]
     (text,) = said("rules", cases)
     assert text.startswith(
-        "On mnist · fc, rmsprop (97.01 %) has the highest mean, but is not shown to be better than adam "
+        "On mnist · fc, rmsprop (97.01 %) has the highest mean. It is not shown to differ from adam (97.00 %) ("
     )
     assert "best" not in text
     assert "It is better than sgd (90.00 %)" in text
@@ -100,9 +194,9 @@ def test_what_batch_normalisation_did_is_said_of_each_rule() -> None:
     ]
     (text,) = said("layers", cases, FC, FC_BN)
     assert text == (
-        "On mnist, batch normalisation (fc-bn vs fc) helps sgd (+15.00 points [14.94, 15.06]); it hurts "
-        "momentum (-1.00 points [-1.06, -0.94]); it has no significant effect on "
-        "adam (+0.00 points [-0.06, 0.06])."
+        "Exploratory: on mnist, batch normalisation (fc-bn vs fc) helps sgd (+15.00 points [14.88, 15.12]); it "
+        "hurts momentum (-1.00 points [-1.12, -0.88]); it has no effect that is shown on adam (+0.00 points "
+        "[-0.12, 0.12])."
     )
     (other_way_round,) = said("layers", cases[3:] + cases[:3], FC, FC_BN)
     assert other_way_round == text
@@ -131,14 +225,14 @@ def test_what_convolutions_gain_and_cost() -> None:
     ]
     (text,) = said("convolution", cases, FC, CNN)
     assert text == (
-        "On mnist, the best case with convolutions, cnn · adam (99.00 %), is better than the best case without "
-        "them, fc · adam (98.00 %): +1.00 points [0.94, 1.06]. Its epochs take 4.0 times [3.9, 4.1] as long, and "
-        "it was trained for 10 epochs vs 5."
+        "Exploratory: on mnist, the best case with convolutions, cnn · adam (99.00 %), is better than the best "
+        "case without them, fc · adam (98.00 %): +1.00 points [0.90, 1.10]. Its epochs take 4.0 times [3.9, 4.1] "
+        "as long. They differ in epochs (10 and 5), too."
     )
     assert said("convolution", cases[:2], FC) == []
     for mean, margin, words in (
         (97.0, None, "is worse than the best case without"),
-        (98.0, None, "does not differ significantly from the best case without"),
+        (98.0, None, "is not shown to differ from the best case without"),
         (98.0, 0.5, "is equivalent (within 0.5 points) to the best case without"),
     ):
         pair = [cases[1], seeds_result("cnn", "adam", around(mean), margin=margin)]

@@ -10,66 +10,52 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from benchmnist.analysis.statistics import (
     LEVEL,
-    MANY_PAIRS,
     POWER,
     Paired,
     Sample,
-    holm,
-    pairs_needed,
+    detectable,
     welch,
 )
 
 FIGURES = st.floats(-100, 100).map(lambda x: round(x, 3))
-FEW = st.lists(FIGURES, min_size=3, max_size=MANY_PAIRS - 1).map(tuple).filter(lambda v: np.std(v) > 1e-2)
+FEW = st.lists(FIGURES, min_size=3, max_size=40).map(tuple).filter(lambda v: np.std(v) > 1e-2)
 
 
 @settings(max_examples=30)
-@given(FEW, st.floats(0.01, 50))
-def test_a_paired_difference_is_scipys_and_statsmodels(values: tuple[float, ...], margin: float) -> None:
+@given(FEW, st.integers(1, 400))
+def test_a_paired_difference_is_scipys(values: tuple[float, ...], of: int) -> None:
     paired = Paired(values)
     theirs = stats.ttest_1samp(values, 0.0)
-    assert paired.p == pytest.approx(theirs.pvalue)
-    interval = theirs.confidence_interval(1 - LEVEL)
-    assert paired.interval == pytest.approx((interval.low, interval.high))
-    tost, *_ = DescrStatsW(np.array(values)).ttost_mean(-margin, margin)
-    assert paired.equivalence_p(margin) == pytest.approx(tost, abs=1e-9)
+    assert paired.p() == pytest.approx(theirs.pvalue)
+    interval = theirs.confidence_interval(1 - LEVEL / of)
+    assert paired.interval(of) == pytest.approx((interval.low, interval.high))
 
 
-def test_many_pairs_are_bootstrapped_the_same_every_time() -> None:
-    values = tuple(np.random.default_rng(1).exponential(size=MANY_PAIRS).tolist())
-    low, high = Paired(values).interval or (0.0, 0.0)
-    assert Paired(values).interval == (low, high)
-    theirs = stats.bootstrap((values,), np.mean, method="BCa", n_resamples=20_000, rng=2).confidence_interval
-    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.05)
-    assert high - sum(values) / len(values) > sum(values) / len(values) - low  # as skewed as the sample
-
-
-@settings(max_examples=30)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_is_statsmodels(ps: list[float]) -> None:
-    assert holm(ps) == pytest.approx(multipletests(ps, method="holm")[1])
+@settings(max_examples=60)
+@given(st.lists(st.sampled_from([-0.2, -0.1, 0.0, 0.1, 0.3]), min_size=3, max_size=9), st.integers(1, 99))
+def test_an_interval_excludes_nothing_just_where_p_says_so(values: list[float], of: int) -> None:
+    paired = Paired(tuple(values))
+    level = paired.p(of)
+    assert level is not None
+    assume(abs(level - LEVEL) > 1e-9)
+    interval = paired.interval(of)
+    assert (interval is not None and not interval[0] <= 0 <= interval[1]) == (level <= LEVEL)
 
 
 @settings(max_examples=20)
-@given(st.floats(0.15, 2.0), st.sampled_from([0.05, 0.05 / 26]))
-def test_the_pairs_that_are_needed_are_statsmodels(effect: float, level: float) -> None:
-    ours = pairs_needed(effect, level)
-    assert ours is not None
-    theirs = [TTestPower().power(effect, n, level) for n in (ours - 1, ours)]
-    assume(not np.isnan(theirs).any())  # which statsmodels' lower tail is at times
-    assert theirs[1] >= POWER - 1e-3
-    assert theirs[0] < POWER + 1e-3
-
-
-def test_what_nobody_can_find_wants_no_number_of_pairs() -> None:
-    assert pairs_needed(1e-4) is None
-    assert Paired((0.0, 0.0, 0.0)).pairs_needed() is None
+@given(st.integers(3, 40), st.sampled_from([1, 9, 26]))
+def test_what_can_be_found_is_statsmodels(n: int, of: int) -> None:
+    effect = detectable(n, of)
+    theirs = TTestPower().power(effect, n, LEVEL / of)
+    assume(not np.isnan(theirs))  # which statsmodels' lower tail is at times
+    assert theirs == pytest.approx(POWER, abs=2e-3)
+    assert detectable(n, of, spread=0.1) == pytest.approx(effect / 10)
+    assert detectable(n, of, power=0.9) > effect
 
 
 @settings(max_examples=30)
@@ -95,50 +81,48 @@ def test_the_interval_of_unpaired_samples_is_statsmodels() -> None:
 def test_of_one_or_two_pairs_nothing_is_said(values: tuple[float, ...]) -> None:
     paired = Paired(values)
     assert not paired.says_something
-    assert (paired.interval, paired.p, paired.equivalence_p(1.0), paired.pairs_needed()) == (
-        None,
-        None,
-        None,
-        None,
-    )
+    assert (paired.interval(), paired.p()) == (None, None)
 
 
 def test_differences_that_are_all_the_same_are_counted_by_their_sign() -> None:
     """A t test would be sure of them, whatever they are: on a small test set three seeds agree by chance."""
-    assert Paired((0.5,) * 3).p == 0.25
-    assert Paired((0.1 + 0.2, 0.3, 0.3)).p == 0.25  # but for rounding
-    assert Paired((0.5,) * 6).p == pytest.approx(2 / 64)
-    assert Paired((0.0,) * 6).p == 1.0
-    assert Paired((0.5,) * 3).pairs_needed() == 6  # 2 / 2^6 is the first at or under 0.05
-    assert Paired((0.0,) * 6).equivalence_p(0.1) == pytest.approx(1 / 64)
-    assert Paired((0.5,) * 6).equivalence_p(0.1) == 1.0
+    assert Paired((0.5,) * 3).p() == 0.25
+    assert Paired((0.1 + 0.2, 0.3, 0.3)).p() == 0.25  # but for rounding
+    assert Paired((0.5,) * 6).p() == pytest.approx(2 / 64)
+    assert Paired((0.0,) * 6).p() == 1.0
+    assert Paired((0.5,) * 5).interval() is None
+    assert Paired((0.5,) * 6).interval() == (0.5, 0.5)
+    assert Paired((0.5,) * 6).interval(of=2) is None
+    assert Paired((0.0,) * 3).interval() == (0.0, 0.0)
 
 
-@pytest.mark.parametrize("n", [3, 5, 10])
-def test_intervals_of_few_pairs_cover(n: int) -> None:
-    """2,000 samples of a normal distribution: the standard error of a coverage of 0.95 is 0.005."""
+DRAWN = {
+    "normal": lambda rng, size: rng.normal(0.0, 1.0, size),
+    "heavy tails": lambda rng, size: rng.standard_t(3, size),
+    "uniform": lambda rng, size: rng.uniform(-1, 1, size),
+}
+
+
+@pytest.mark.parametrize("n", [3, 5, 10, 30])
+@pytest.mark.parametrize("kind", DRAWN)
+def test_intervals_of_a_family_hold_at_once(kind: str, n: int) -> None:
+    """1,000 families of 9 differences of two arms of a kind: the standard error of 0.05 is 0.007."""
     rng = np.random.default_rng(n)
-    inside = 0
-    for _ in range(2000):
-        low, high = Paired(tuple(rng.normal(0.3, 1.0, n))).interval or (0.0, 0.0)
-        inside += low <= 0.3 <= high
-    assert inside / 2000 == pytest.approx(1 - LEVEL, abs=0.015)
+    missed = 0
+    for family in DRAWN[kind](rng, (1000, 9, n)) - DRAWN[kind](rng, (1000, 9, n)):
+        intervals = [Paired(tuple(values)).interval(9) for values in family.tolist()]
+        missed += any(low > 0 or high < 0 for low, high in filter(None, intervals))
+    assert missed / 1000 <= LEVEL + 5 * 0.007
 
 
-def test_intervals_of_many_pairs_cover_what_is_skewed() -> None:
-    """400 samples of an exponential distribution: the standard error is 0.011; the bootstrap is a little short."""
+def test_skewed_differences_break_the_rate_and_we_say_so() -> None:
+    """1,000 samples of an exponential distribution, 5 pairs each: docs/how-to-judge.md says that no test helps."""
     rng = np.random.default_rng(0)
-    inside = 0
-    for _ in range(400):
-        low, high = Paired(tuple(rng.exponential(1.0, 30))).interval or (0.0, 0.0)
-        inside += low <= 1.0 <= high
-    assert 0.90 <= inside / 400 <= 0.98
-
-
-def test_equivalence_is_claimed_no_more_often_than_stated_where_it_is_not_so() -> None:
-    rng = np.random.default_rng(5)
-    claims = sum((Paired(tuple(rng.normal(0.5, 0.3, 5))).equivalence_p(0.5) or 1.0) <= LEVEL for _ in range(1000))
-    assert claims / 1000 <= LEVEL + 2.5 * 0.007
+    missed = 0
+    for values in rng.exponential(1.0, (1000, 5)).tolist():
+        low, high = Paired(tuple(values)).interval() or (0.0, 0.0)
+        missed += not low <= 1.0 <= high
+    assert missed / 1000 > LEVEL + 5 * 0.007
 
 
 def test_deepobs_published_figures_show_no_difference() -> None:
@@ -154,5 +138,5 @@ def test_deepobs_published_figures_show_no_difference() -> None:
     ps = [welch(published[a], published[b]).p for a, b in itertools.combinations(published, 2)]
     assert min(ps) == pytest.approx(0.10, abs=0.01)
     assert max(ps) == pytest.approx(0.54, abs=0.015)
-    assert min(holm(ps)) > LEVEL
+    assert min(ps) * len(ps) > LEVEL
     assert math.isclose(max(ps), welch(published["adam"], published["sgd"]).p)

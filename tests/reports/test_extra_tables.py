@@ -8,7 +8,6 @@ from made_up import made_up_run, seeds_result
 from rich.console import Console
 
 from benchmnist.analysis.analysis import Analysis
-from benchmnist.analysis.noise_floor import noise_floors
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.reports.columns import Columns
 from benchmnist.reports.extra_tables import EXTRA_TABLES, model_tables, rich_table
@@ -40,7 +39,7 @@ def run() -> RunResult:
     cases = [
         seeds_result("fc", "sgd", around(90, SPREAD[::-1]), epochs=3, **options),  # type: ignore[arg-type]
         seeds_result("fc", "adam", around(97), epochs=3, seconds=2.0, **options),  # type: ignore[arg-type]
-        seeds_result("fc", "wild", [None] * 5, **options),  # type: ignore[arg-type]
+        seeds_result("fc", "wild", [None] * 5, epochs=3, **options),  # type: ignore[arg-type]
         seeds_result("fc-bn", "sgd", around(90.1), epochs=3, **options),  # type: ignore[arg-type]
     ]
     attempts = (Attempt(params={"lr": 0.1}, accuracy=97.0), Attempt(params={"lr": 0.9}, accuracy=96.5))
@@ -57,16 +56,18 @@ def run() -> RunResult:
 
 
 def rows(run: RunResult, name: str) -> dict[str, list[str]]:
-    table = EXTRA_TABLES[name](Analysis(run))
-    assert table is not None
-    return {" ".join(row[:2]): [*row[2:]] for row in table.rows}
+    return {" ".join(row[:2]): [*row[2:]] for table in EXTRA_TABLES[name](Analysis(run)) for row in table.rows}
 
 
 def test_verdicts(run: RunResult) -> None:
     found = rows(run, "verdicts")
-    assert found["fc/adam fc/sgd"] == ["better", "+7.00", "+6.94 to +7.06", "<0.001", "5"]
-    assert found["fc/wild fc/sgd"] == ["too few seeds", "–", "–", "–", "0"]
+    assert found["fc/adam fc/sgd"] == ["better", "+7.00", "+6.92 to +7.08", "<0.001", "5"]
+    assert found["fc/wild fc/sgd"] == ["wild lost 5 seeds", "–", "–", "–", "0"]
     assert found["fc-bn/sgd fc/sgd"][:2] == ["equivalent within 0.5", "+0.10"]
+    named, others = EXTRA_TABLES["verdicts"](Analysis(run))
+    assert [len(table.rows) for table in (named, others)] == [2, 1]
+    assert "intervals of all 2 comparisons" in named.about
+    assert "intervals of all 4 comparisons" in others.about
 
 
 def test_times_to_the_target(run: RunResult) -> None:
@@ -79,7 +80,7 @@ def test_times_to_the_target(run: RunResult) -> None:
 def test_a_target_that_was_missed_is_not_given_a_time() -> None:
     options = {"target_accuracy": 95.0, "epochs": 3}
     run = made_up_run([seeds_result("fc", "sgd", around(90), **options)])  # type: ignore[arg-type]
-    (row,) = EXTRA_TABLES["targets"](Analysis(run)).rows  # type: ignore[union-attr]
+    (row,) = EXTRA_TABLES["targets"](Analysis(run))[0].rows
     assert row[1:5] == ("0/5", "–", "–", "> 3.00")
 
 
@@ -93,15 +94,14 @@ def test_profiles_tuning_and_models(run: RunResult) -> None:
 
 def test_a_run_that_says_none_of_it_has_no_such_tables() -> None:
     run = made_up_run([seeds_result("fc", "sgd", around(90))])
-    assert all(make(Analysis(run)) is None for make in EXTRA_TABLES.values())
+    assert not any(make(Analysis(run)) for make in EXTRA_TABLES.values())
     assert model_tables(run) == []
     assert [*pictures(Analysis(run))] == []
     assert [part_of_report(Analysis(run), part) for part in ("findings", "models", *EXTRA_TABLES)] == [""] * 6
 
 
 def test_every_table_fits_80_columns(run: RunResult) -> None:
-    for table in [*(make(Analysis(run)) for make in EXTRA_TABLES.values()), *model_tables(run)]:
-        assert table is not None
+    for table in [*(t for make in EXTRA_TABLES.values() for t in make(Analysis(run))), *model_tables(run)]:
         console = Console(width=80)
         with console.capture() as captured:
             console.print(rich_table(table))
@@ -146,7 +146,7 @@ def test_pictures_say_what_they_show(run: RunResult) -> None:
     ]
 
 
-def test_what_is_less_than_the_noise_floor_stands_in_brackets() -> None:
+def test_a_difference_that_is_not_shown_stands_in_brackets() -> None:
     sgd = seeds_result("fc", "sgd", around(90), baseline="sgd", seconds=[1.0, 1.1, 0.9, 1.0, 1.0])
     control = seeds_result(
         "fc", "sgd", around(90.05), baseline="sgd", seconds=[1.0, 1.1, 0.9, 1.0, 1.05], first_seed=5
@@ -154,21 +154,23 @@ def test_what_is_less_than_the_noise_floor_stands_in_brackets() -> None:
     control = control.model_copy(
         update={"case": control.case.model_copy(update={"control": True, "id": "c", "axes": ("control",)})}
     )
-    near = seeds_result("fc", "near", around(90.06), baseline="sgd", seconds=1.02)
-    far = seeds_result("fc", "far", around(97), baseline="sgd", seconds=3.0)
-    results = [sgd, control, near, far]
+    near = seeds_result("fc", "near", around(90.06, SPREAD[::-1]), baseline="sgd", seconds=1.02)
+    sure = seeds_result("fc", "sure", around(90.06, (0.0, 0.11, -0.1, 0.04, -0.05)), baseline="sgd")
+    far = seeds_result("fc", "far", around(97, SPREAD[::-1]), baseline="sgd", seconds=[3.0, 3.1, 2.9, 3.2, 3.0])
+    results = [sgd, control, near, sure, far]
+    analysis = Analysis(made_up_run(results))
     found = cells(
         summarise_all(results),
         [Columns().column("accuracy_gain"), Columns().column("speedup")],
-        noise_floors(results),
+        analysis,
     )
     assert [cell.text for cell in found["mnist/fc/near"]] == ["(+0.06)", "(0.98×)"]
+    assert [cell.text for cell in found["mnist/fc/sure"]] == ["+0.06", "(1.00×)"]  # less than the noise floor
     assert [cell.text for cell in found["mnist/fc/far"]] == ["+7.00", "0.33×"]
-    assert "in brackets: below the noise floor" in legend(results)
-    assert "brackets" not in legend([sgd, far])
+    assert "in brackets if no difference is shown" in legend(results)
     console = Console(width=80, force_terminal=True, color_system="standard")
     with console.capture() as captured:
-        console.print(ComparisonTable(summarise_all(results)))
+        console.print(ComparisonTable(summarise_all(results), analysis=analysis))
     assert re.search(r"\x1b\[2m *\(\+0.06\)", captured.get())  # dim
     assert 'class="number noise"' in report_page(Analysis(made_up_run(results)))
     assert "(+0.06)" in report(Analysis(made_up_run(results)), Plots({}, {}))

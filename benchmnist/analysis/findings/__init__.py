@@ -1,6 +1,7 @@
 """Findings of a run, in sentences: each with its figures and the cases that it is about.
 
 Differences are means over the seeds, paired by seed, each with its interval (statistics.py) in square brackets.
+The intervals of a family hold all at once, and each word is read off the interval beside it.
 
 Each kind of sentence is a function of the results; it yields nothing that the data do not support.
 """
@@ -9,9 +10,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.findings.doubts import diverged, noise_floor, one_learning_rate, too_few_seeds, tuned
+from benchmnist.analysis.findings.doubts import (
+    apart,
+    diverged,
+    failed,
+    noise_floor,
+    not_compared,
+    one_learning_rate,
+    too_few_seeds,
+    tuned,
+)
 from benchmnist.analysis.findings.layers import effects_of_layers, gain_of_convolutions, tested_in_train_mode
-from benchmnist.analysis.findings.methods import best_methods
+from benchmnist.analysis.findings.methods import against_the_baseline, best_methods
 from benchmnist.analysis.findings.times import first_at_target
 from benchmnist.analysis.findings.words import Finding
 
@@ -27,12 +37,16 @@ def findings(analysis: Analysis) -> list[Finding]:
     results = [result for result in run.cases if not result.case.control]
     return [
         *tested_in_train_mode(run.record.models, results),
+        *failed(results),
         *diverged(results),
         *too_few_seeds(verdicts),
+        *not_compared(results),
+        *against_the_baseline(verdicts),
         *best_methods(results, verdicts),
         *effects_of_layers(run.record.models, verdicts),
         *gain_of_convolutions(run.record.models, results),
         *first_at_target(analysis.times_to_target),
+        *apart(results),
         *tuned(run.record.searches, results),
         *one_learning_rate(results),
         *noise_floor(run.cases, analysis.floors),

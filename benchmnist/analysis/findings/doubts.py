@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+from benchmnist.analysis.figures import seed_figures
 from benchmnist.analysis.findings.words import Finding, case_name, listed
+from benchmnist.analysis.outliers import interquartile_mean, seeds_apart
+from benchmnist.analysis.pairs import unequal
 from benchmnist.analysis.searches import at_the_edge
 from benchmnist.analysis.statistics import LEAST_PAIRS
 from benchmnist.analysis.summary import group_title
@@ -27,6 +31,54 @@ def diverged(results: Sequence[CaseResult]) -> Iterator[Finding]:
     if gone:
         each = listed([f"{case_name(r)} ({count} of {counted(len(r.trials), 'seed')})" for r, count in gone])
         yield Finding("diverged", f"Diverged: {each}.", tuple(r.id for r, _ in gone))
+
+
+def failed(results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Names the cases that failed, crashed or timed out."""
+    gone = [result for result in results if result.failed]
+    if gone:
+        each = listed([f"{case_name(r)} ({r.status})" for r in gone])
+        yield Finding(
+            "failed", f"Failed: {each}. The seeds that a case lost count against it.", tuple(r.id for r in gone)
+        )
+
+
+def not_compared(results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Names the cases that differ from their baseline in more than the method."""
+    found = [*unequal(results)]
+    if found:
+        each = listed(
+            [
+                f"{case_name(pair.one)} and {case_name(pair.other)} also differ in {listed(differing)}"
+                for pair, differing in found
+            ]
+        )
+        yield Finding(
+            "not compared",
+            f"Not compared, because more than the method differs: {each}.",
+            tuple(dict.fromkeys(r.id for pair, _ in found for r in (pair.one, pair.other))),
+        )
+
+
+def apart(results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Names the seeds that are far from the others of their case, with the interquartile mean."""
+    found = seeds_apart(results)
+    for result in results:
+        if result.id not in found:
+            continue
+        metric, values = result.case.primary, seed_figures(result, result.case.primary)
+        far = found[result.id]
+        mean = math.fsum(values.values()) / len(values)
+        rest = [value for seed, value in values.items() if seed not in far]
+        each = listed([f"seed {seed} ({metric.text(values[seed])})" for seed in far])
+        yield Finding(
+            "seeds apart",
+            f"{case_name(result)}: {each} {'is' if len(far) == 1 else 'are'} far from its other seeds "
+            f"({metric.text(min(rest))} to {metric.text(max(rest))}). A mean of few seeds says little there, "
+            f"and no verdict on this case is safe: the mean is {metric.text(mean)}, "
+            f"the interquartile mean {metric.text(interquartile_mean([*values.values()]))}.",
+            (result.id,),
+        )
 
 
 def too_few_seeds(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
@@ -124,6 +176,7 @@ def noise_floor(results: Sequence[CaseResult], floors: Mapping[Group, Floor]) ->
         yield Finding(
             "noise floor",
             f"The noise floor of {names} and epoch time, measured by the baseline with other seeds, is "
-            f"{listed(each)}. Smaller differences are noise, and tables show them in brackets.",
+            f"{listed(each)}: so far apart are two runs of the same case with other seeds. Verdicts may show "
+            "smaller differences, since they compare the same seeds.",
             tuple(r.id for r in results if r.case.control),
         )

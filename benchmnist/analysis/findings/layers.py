@@ -6,16 +6,18 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.findings.words import (
+    EXPLORATORY,
     Finding,
     amount,
     case_name,
     listed,
-    more_seeds,
+    lost_note,
     primary_mean,
     ratio,
     value_of,
     were,
 )
+from benchmnist.analysis.pairs import differences
 from benchmnist.analysis.verdicts import judge_pair, rank
 from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.text import counted
@@ -52,7 +54,7 @@ def effects_of_layers(models: Sequence[ModelDescription], verdicts: Sequence[Ver
     by_models: dict[tuple[str, str, str, str], list[Verdict]] = {}
     for v in verdicts:
         one, other = v.one.case, v.other.case
-        if one.method == other.method and v.p is not None:
+        if one.method == other.method and v.word != "too few seeds":
             key = one.dataset.label, one.label, one.model.label, other.model.label
             by_models.setdefault(key, []).append(v)
     for (dataset, _, one_model, other_model), members in by_models.items():
@@ -70,13 +72,17 @@ def effects_of_layers(models: Sequence[ModelDescription], verdicts: Sequence[Ver
                 verb = f"has an effect of less than {v.margin:g} {v.metric.points} on"
             elif v.word in ("better", "worse"):
                 verb = "helps" if (v.word == "better") == (sign > 0) else "hurts"
+            elif v.word == "lost seeds":
+                verb = "cannot be judged, because of lost seeds, with"
             else:
-                verb = "has no significant effect on"
-            told.setdefault(verb, []).append(f"{v.one.case.method} ({amount(v, subject)}{more_seeds(v)})")
+                verb = "has no effect that is shown on"
+            beside = ", ".join(filter(None, (amount(v, subject), lost_note(v))))
+            told.setdefault(verb, []).append(f"{v.one.case.method} ({beside})")
         said = "; it ".join(f"{verb} {listed(whom)}" for verb, whom in told.items() if whom)
+        where = f"{EXPLORATORY}on" if any(v.family == "exploratory" for v in members) else "On"
         yield Finding(
             "layers",
-            f"On {dataset}, {added} ({larger} vs {smaller}) {said}.",
+            f"{where} {dataset}, {added} ({larger} vs {smaller}) {said}.",
             tuple(case for v in members for case in (v.other.id, v.one.id)),
         )
 
@@ -97,20 +103,24 @@ def gain_of_convolutions(models: Sequence[ModelDescription], results: Sequence[C
             continue
         with_and_without = Counter(convolves.get((dataset, r.case.model.label)) for r in here)
         chosen_from = with_and_without[True] * with_and_without[False]
-        accuracy, seconds = judge_pair(one, other, of=chosen_from), judge_pair(one, other, EPOCH_SECONDS)
-        if accuracy.p is None:
+        # Two intervals each, of a pair that was chosen from these by its means.
+        accuracy, seconds = (judge_pair(one, other, of=2 * chosen_from, metric=m) for m in (None, EPOCH_SECONDS))
+        if not accuracy.paired.says_something:
             continue
         shown = {
             "better": "is better than",
             "worse": "is worse than",
             "equivalent": f"is equivalent (within {accuracy.margin or 0:g} {accuracy.metric.points}) to",
-        }.get(accuracy.word, "does not differ significantly from")
-        epochs = f"{one.case.epochs} epochs vs {other.case.epochs}"
+            "lost seeds": "cannot be judged, because of lost seeds, beside",
+        }.get(accuracy.word, "is not shown to differ from")
+        differing = differences(one.case, other.case)
+        also = f" They differ in {listed(differing)}, too." if differing else ""
+        beside = ", ".join(filter(None, (amount(accuracy, one), lost_note(accuracy))))
         yield Finding(
             "convolution",
-            f"On {dataset}, the best case with convolutions, {case_name(one)} ({value_of(one)}), {shown} the best "
-            f"case without them, {case_name(other)} ({value_of(other)}): {amount(accuracy, one)}"
-            f"{more_seeds(accuracy)}. Its epochs take {ratio(seconds)} as long, and it was trained for {epochs}.",
+            f"{EXPLORATORY}on {dataset}, the best case with convolutions, {case_name(one)} ({value_of(one)}), "
+            f"{shown} the best case without them, {case_name(other)} ({value_of(other)}): {beside}. "
+            f"Its epochs take {ratio(seconds)} as long.{also}",
             (one.id, other.id),
         )
 
@@ -122,12 +132,12 @@ def _added_layers(larger: ModelDescription | None, smaller: ModelDescription | N
     """Names the added layers of the larger model, `batch normalisation`; empty if it lacks one of the smaller."""
     if larger is None or smaller is None:
         return ""
-    more, less = Counter(larger.kinds), Counter(smaller.kinds)
-    if less - more or more == less:
+    more, less = (Counter((layer.kind, layer.settings) for layer in each.layers) for each in (larger, smaller))
+    if less - more or more == less:  # the layers of the one, with the same settings, are all in the other
         return ""
     spoken = {
         next((words for kind, words in _LAYER_NAMES if name.startswith(kind)), name): None
-        for name in (more - less)
+        for name, _ in (more - less)
     }
     return " and ".join(spoken)
 

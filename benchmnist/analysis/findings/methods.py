@@ -1,58 +1,132 @@
-"""Findings on methods: the best of each group, and those that are not shown to be worse."""
+"""Findings on methods: how each compares with the baseline, and which is the best of its group."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from benchmnist.analysis.figures import lost_seeds
 from benchmnist.analysis.findings.words import (
+    EXPLORATORY,
     Finding,
     amount,
+    listed,
+    lost_note,
     method_figure,
     primary_mean,
     shortened,
-    tie_amount,
 )
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.verdicts import rank
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.runs.results import CaseResult
 
+Between = dict[tuple[str, str], "Verdict"]
+
+
+def against_the_baseline(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+    """Says of each baseline which methods are better, worse, equivalent or not shown to differ."""
+    beside: dict[str, list[Verdict]] = {}
+    for v in verdicts:
+        if v.family == "primary" and v.other.case.method == v.one.case.baseline and v.word != "too few seeds":
+            beside.setdefault(v.other.id, []).append(v)
+    for members in beside.values():
+        baseline = members[0].other
+        told: dict[str, list[str]] = {"better": [], "worse": [], "equivalent": [], "no difference shown": []}
+        for v in sorted(members, key=lambda v: rank(v.one)):
+            told.setdefault(v.word, []).append(f"{method_figure(v.one)}{_by(v)}")
+        spoken = {
+            "equivalent": f"equivalent within {members[0].margin or 0:g} {members[0].metric.points}",
+            "no difference shown": "not shown to differ",
+            "identical": "identical in every seed",
+            "lost seeds": "not judged because of lost seeds",
+        }
+        said = "; ".join(f"{spoken.get(word, word)}: {listed(whom)}" for word, whom in told.items() if whom)
+        title = group_title(baseline.case.group)
+        yield Finding(
+            "baseline",
+            f"On {title}, compared with the baseline {method_figure(baseline)}: {said}.",
+            (baseline.id, *(v.one.id for v in members)),
+        )
+
+
+def _by(v: Verdict) -> str:
+    """Returns `, +2.00 points [1.94, 2.06]`, with the seeds that are lost."""
+    said = f", {amount(v, v.one)}" if v.paired.n and v.word != "identical" else ""
+    return said + (f", {note}" if (note := lost_note(v)) else "")
+
 
 def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterator[Finding]:
-    """Names the best method of each group, and the methods that are not shown to be worse."""
-    within = {
-        (v.one.id, v.other.id): v for v in verdicts if v.one.case.group == v.other.case.group and v.p is not None
-    }
+    """Names the best method of each group, and the methods that are not shown to be worse.
+
+    It is made from the verdicts on all pairs. They are exploratory where the suite named others beforehand.
+    """
+    within = {(v.one.id, v.other.id): v for v in verdicts if v.one.case.group == v.other.case.group}
+    every = max((v.of for v in verdicts), default=1)
     for group, members in by_group(results).items():
         ranked = sorted((r for r in members if primary_mean(r) is not None), key=rank)
-        compared = [r for r in ranked[1:] if _pair(within, ranked[0], r) is not None]
-        if not compared:
+        beside = [(r, v) for r in ranked[1:] if (v := _pair(within, ranked[0], r)) and v.word != "too few seeds"]
+        if not beside or all(_told(v) for _, v in beside):
             continue
-        best = ranked[0]
-        beside = [(r, v) for r in compared if (v := _pair(within, best, r)) is not None]
-        worse = [(r, v) for r, v in beside if _better(v, best)]
-        level = [(r, v) for r, v in beside if not _better(v, best)]
-        where, most = group_title(group), "highest" if best.case.primary.better == "higher" else "lowest"
-        if level:
-            ties = shortened([f"{method_figure(r)} ({tie_amount(v, best)})" for r, v in level])
-            first = f"On {where}, {method_figure(best)} has the {most} mean"
-            text = f"{first}, but is not shown to be better than {ties}."
-        else:
-            text = f"On {where}, {method_figure(best)} is the best of {counted(1 + len(compared), 'method')}."
-        if worse:
-            by = shortened([f"{method_figure(r)}, by {amount(v, best)}" for r, v in worse])
-            text += f" It is better than {by}."
-        yield Finding("rules", text, tuple(r.id for r in [best, *compared]))
+        best, exploratory = ranked[0], any(v.family == "exploratory" for _, v in beside)
+        title = group_title(group)
+        # A claim on all pairs needs the verdicts of the family of all pairs.
+        wide = [(r, replace(v, of=every)) for r, v in beside]
+        text = f"{f'{EXPLORATORY}on' if exploratory else 'On'} {title}, {_claim(best, wide, ranked)}"
+        new = [(r, v) for r, v in wide if not _told(v)]
+        by_words = {
+            "": [f"{method_figure(r)}, by {amount(v, best)}" for r, v in new if v.beats(best)],
+            "not": [f"{method_figure(r)} ({_tie(v, best)})" for r, v in new if _level(v, best)],
+            "worse": [f"{method_figure(r)}, by {amount(v, r)}" for r, v in new if v.beats(r)],
+            "lost": [method_figure(r) for r, v in new if v.word == "lost seeds"],
+        }
+        text += "".join(_sentences(by_words, best))
+        yield Finding("rules", text, tuple(r.id for r in [best, *(r for r, _ in beside)]))
 
 
-def _pair(verdicts: dict[tuple[str, str], Verdict], one: CaseResult, other: CaseResult) -> Verdict | None:
+def _told(v: Verdict) -> bool:
+    """Whether the sentence on the baseline says all of it."""
+    return v.family == "primary" and v.other.case.method == v.one.case.baseline
+
+
+def _claim(best: CaseResult, beside: Sequence[tuple[CaseResult, Verdict]], ranked: Sequence[CaseResult]) -> str:
+    if all(v.beats(best) for _, v in beside):
+        return f"{method_figure(best)} is the best of {counted(1 + len(beside), 'method')}."
+    most = "highest" if best.case.primary.better == "higher" else "lowest"
+    lost, fewest = any(lost_seeds(r, r.case.primary) for r in ranked), lost_seeds(best, best.case.primary)
+    among = " of the methods that lost the fewest seeds" if fewest else " of the methods that completed every seed"
+    return f"{method_figure(best)} has the {most} mean{among if lost else ''}."
+
+
+def _sentences(by_words: Mapping[str, list[str]], best: CaseResult) -> Iterator[str]:
+    who = best.case.method
+    if by_words["not"]:
+        yield f" It is not shown to differ from {shortened(by_words['not'])}."
+    if by_words[""]:
+        yield f" It is better than {shortened(by_words[''])}."
+    if by_words["worse"]:
+        yield f" Better than it: {shortened(by_words['worse'])}."
+    if by_words["lost"]:
+        yield f" Not judged, since seeds were lost that {who} completed: {shortened(by_words['lost'])}."
+
+
+def _level(v: Verdict, best: CaseResult) -> bool:
+    return not v.beats(best) and not v.beats(v.other if v.one is best else v.one) and v.word != "lost seeds"
+
+
+def _tie(v: Verdict, best: CaseResult) -> str:
+    """Returns the difference of the best from another that is not shown to be worse."""
+    if v.word == "identical":
+        return "identical in every seed"
+    if v.word == "equivalent":
+        return f"equivalent within {v.margin:g} {v.metric.points}: {amount(v, best)}"
+    return amount(v, best)
+
+
+def _pair(verdicts: Mapping[tuple[str, str], Verdict], one: CaseResult, other: CaseResult) -> Verdict | None:
     return verdicts.get((one.id, other.id)) or verdicts.get((other.id, one.id))
-
-
-def _better(verdict: Verdict, subject: CaseResult) -> bool:
-    return verdict.word == ("better" if verdict.one is subject else "worse")

@@ -52,9 +52,10 @@ def first_at_target(every: Sequence[TimeToTarget]) -> Iterator[Finding]:
 def _sooner(first: TimeToTarget, other: TimeToTarget) -> str:
     """Compares both times, over the seeds that reached the target in both cases."""
     paired = log_ratio(other, first)
-    if paired.p is None or paired.interval is None:
+    interval, p = paired.interval(), paired.p()
+    if p is None or interval is None:
         return f"with {counted(paired.n, 'seed')} in both, the difference may be chance"
-    mean, low, high = map(math.exp, (paired.mean, *paired.interval))
+    mean, low, high = map(math.exp, (paired.mean, *interval))
     ratio = f"{mean:.2f} times as long [{low:.2f}, {high:.2f}]"
-    shown = paired.p <= LEVEL and paired.mean > 0
+    shown = p <= LEVEL and paired.mean > 0
     return f"seed by seed, {ratio}" if shown else f"the difference may be chance: seed by seed, {ratio}"

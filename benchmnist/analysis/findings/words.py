@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.figures import case_figure
+from benchmnist.analysis.figures import case_figure, lost_seeds
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from benchmnist.runs.results import CaseResult
 
 
+EXPLORATORY = "Exploratory: "
+"""Begins sentences on comparisons that nobody named beforehand."""
 MOST_LISTED = 5
 """Methods that a sentence lists at most; the table has all of them."""
 
@@ -42,37 +44,41 @@ def primary_mean(result: CaseResult) -> float | None:
 
 
 def value_of(result: CaseResult) -> str:
-    """`97.84 %`."""
-    return result.case.primary.text(primary_mean(result) or 0.0)
+    """`97.84 %`, or `97.84 % in the 3 of 5 seeds that it completed`."""
+    found = primary_mean(result)
+    if found is None:
+        return "no seed completed"
+    said = result.case.primary.text(found)
+    lost, seeds = len(lost_seeds(result, result.case.primary)), len(result.case.seeds)
+    return f"{said} in the {seeds - lost} of {counted(seeds, 'seed')} that it completed" if lost else said
 
 
 def amount(verdict: Verdict, subject: CaseResult) -> str:
     """Formats the subject's advantage with its interval: `+0.20 points [0.08, 0.31]`."""
     sign = 1 if verdict.one is subject else -1
-    low, high = sorted(sign * end for end in verdict.interval or (0.0, 0.0))
     digits, points = f"z.{verdict.metric.digits}f", verdict.metric.points
-    return f"{sign * verdict.paired.mean:+{digits}} {points} [{low:{digits}}, {high:{digits}}]"
+    said = f"{sign * verdict.paired.mean:+{digits}} {points}"
+    if verdict.interval is None:
+        return said
+    low, high = sorted(sign * end for end in verdict.interval)
+    return f"{said} [{low:{digits}}, {high:{digits}}]"
 
 
-def tie_amount(verdict: Verdict, best: CaseResult) -> str:
-    """Returns the difference of the best from another that is not shown to be worse."""
-    if verdict.word == "equivalent":
-        return f"equivalent within {verdict.margin:g} {verdict.metric.points}: {amount(verdict, best)}"
-    return f"{amount(verdict, best)}{more_seeds(verdict)}"
-
-
-def more_seeds(verdict: Verdict) -> str:
-    """Returns `, about 3 more seeds needed`, where more of them would tell."""
+def lost_note(verdict: Verdict) -> str:
+    """Returns `in the 3 of 5 seeds that both completed`, where one of the two lost seeds."""
+    lost = len(frozenset().union(*verdict.lost))
     return (
-        f", about {counted(verdict.more, 'more seed')} needed"
-        if verdict.word == "more seeds" and verdict.more
+        f"in the {verdict.paired.n} of {counted(verdict.paired.n + lost, 'seed')} that both completed"
+        if lost
         else ""
     )
 
 
 def ratio(verdict: Verdict) -> str:
     """Formats a difference of logarithms as a ratio: `4.2 times [4.0, 4.4]`."""
-    mean, low, high = map(math.exp, (verdict.paired.mean, *(verdict.interval or (0.0, 0.0))))
+    if verdict.interval is None:
+        return f"{math.exp(verdict.paired.mean):.1f} times"
+    mean, low, high = map(math.exp, (verdict.paired.mean, *verdict.interval))
     return f"{mean:.1f} times [{low:.1f}, {high:.1f}]"
 
 
