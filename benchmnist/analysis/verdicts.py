@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import statistics
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from benchmnist.analysis.figures import compared_figures, has_metric, lost_seeds, metrics_of, seed_figures
-from benchmnist.analysis.pairs import compared
+from benchmnist.analysis.pairs import Pair, compared
 from benchmnist.analysis.statistics import LEAST_PAIRS, Paired
 from benchmnist.metrics import comparable, find_metric
 
@@ -112,8 +112,9 @@ def judge(results: Sequence[CaseResult], metric: Metric | str | None = None, *, 
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
     chosen = None if metric is None else find_metric(metric, comparable(metrics_of(results)))
+    seeds = {id(result): _Seeds.of(result, chosen or result.case.primary) for result in results}
     made = [
-        _compared(pair.one, pair.other, chosen or pair.one.case.primary, pair.family)
+        _compared(pair, chosen or pair.one.case.primary, seeds[id(pair.one)], seeds[id(pair.other)])
         for pair in compared(results, chosen)
         if chosen or pair.one.case.primary == pair.other.case.primary
     ]
@@ -128,7 +129,8 @@ def judge_pair(one: CaseResult, other: CaseResult, metric: Metric | str | None =
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
     judged = find_metric(metric or one.case.primary, comparable(metrics_of([one, other])))
-    return replace(_compared(one, other, judged, "exploratory" if of > 1 else "primary"), of=of)
+    pair = Pair(one, other, "exploratory" if of > 1 else "primary")
+    return replace(_compared(pair, judged, _Seeds.of(one, judged), _Seeds.of(other, judged)), of=of)
 
 
 def main_verdicts(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -165,16 +167,22 @@ def rank(result: CaseResult, metric: Metric | None = None) -> tuple[bool, int, f
     return False, lost, statistics.fmean(values) * (-1 if metric.better == "higher" else 1)
 
 
-def _compared(one: CaseResult, other: CaseResult, metric: Metric, family: Family) -> Verdict:
-    ours, theirs = _figures(one, metric), _figures(other, metric)
-    paired = Paired(tuple(ours[seed] - theirs[seed] for seed in ours if seed in theirs))
-    lost = tuple(
-        frozenset(seed for seed in lost_seeds(each, metric) if seed in completed)
-        for each, completed in ((one, theirs), (other, ours))
-    )
-    margin = one.case.margin if metric == one.case.primary else None
-    return Verdict(one, other, metric, paired, margin, family, lost=(lost[0], lost[1]))
+class _Seeds(NamedTuple):
+    """What is compared of a case: its value for each seed that completed, and the seeds that it lost."""
+
+    values: Mapping[int, float]
+    lost: frozenset[int]
+
+    @classmethod
+    def of(cls, result: CaseResult, metric: Metric) -> _Seeds:
+        if not has_metric(result, metric):
+            return cls({}, frozenset())
+        return cls(compared_figures(result, metric), lost_seeds(result, metric))
 
 
-def _figures(result: CaseResult, metric: Metric) -> Mapping[int, float]:
-    return compared_figures(result, metric) if has_metric(result, metric) else {}
+def _compared(pair: Pair, metric: Metric, ours: _Seeds, theirs: _Seeds) -> Verdict:
+    both = (seed for seed in ours.values if seed in theirs.values)
+    paired = Paired(tuple(ours.values[seed] - theirs.values[seed] for seed in both))
+    lost = ours.lost & theirs.values.keys(), theirs.lost & ours.values.keys()
+    margin = pair.one.case.margin if metric == pair.one.case.primary else None
+    return Verdict(pair.one, pair.other, metric, paired, margin, pair.family, lost=lost)
