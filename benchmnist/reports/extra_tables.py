@@ -75,9 +75,8 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
         name = _namer(analysis.run)
         differing = " or ".join(dict.fromkeys(f"the {v.metric.says}, {_in(v.metric)}" for v in members))
         about = (
-            f"difference: mean difference in {differing}, paired by seed; interval: the intervals of all "
-            f"{members[0].of} comparisons of {KINDS[family]} hold at once with a confidence of {1 - LEVEL:.0%}, "
-            f"and each verdict is read off its interval; p: p value of the paired t test, times {members[0].of}"
+            f"difference: mean difference in {differing}, paired by seed; interval: {_confidence(members[0])}; "
+            f"each verdict is read off its interval; p: p value of the paired t test, times {members[0].of}"
         )
         if any(v.margin is not None for v in members):
             about += "; equivalent: the whole interval is within the suite's margin"
@@ -92,8 +91,14 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
     return tables
 
 
+def _confidence(v: Verdict) -> str:
+    if v.of == 1:
+        return f"it has a confidence of {1 - LEVEL:.0%}"
+    return f"those of all {v.of} comparisons {KINDS[v.family]} hold at once with a confidence of {1 - LEVEL:.0%}"
+
+
 FAMILIES: dict[Family, str] = {"primary": "Verdicts", "exploratory": "Exploratory comparisons"}
-KINDS: dict[Family, str] = {"primary": "this kind", "exploratory": "the run"}
+KINDS: dict[Family, str] = {"primary": "named beforehand", "exploratory": "of the run"}
 
 
 def _verdict_row(v: Verdict) -> tuple[str, ...]:
@@ -107,7 +112,7 @@ def _verdict_row(v: Verdict) -> tuple[str, ...]:
             if seeds
         )
     difference = _change(v, v.paired.mean) if v.paired.n else NOTHING
-    p = NOTHING if v.p is None else f"{v.p:.3f}" if v.p >= 0.001 else "<0.001"  # noqa: PLR2004 - three decimals
+    p = NOTHING if v.p is None or v.word == "lost seeds" else f"{v.p:.3f}" if v.p >= 0.001 else "<0.001"  # noqa: PLR2004 - three decimals
     interval = " to ".join(_change(v, end) for end in v.interval) if v.interval else NOTHING
     return word, difference, interval, p, str(v.paired.n)
 

@@ -66,8 +66,8 @@ def test_verdicts(run: RunResult) -> None:
     assert found["fc-bn/sgd fc/sgd"][:2] == ["equivalent within 0.5", "+0.10"]
     named, others = EXTRA_TABLES["verdicts"](Analysis(run))
     assert [len(table.rows) for table in (named, others)] == [2, 1]
-    assert "intervals of all 2 comparisons" in named.about
-    assert "intervals of all 4 comparisons" in others.about
+    assert "those of all 2 comparisons named beforehand" in named.about
+    assert "those of all 4 comparisons of the run" in others.about
 
 
 def test_times_to_the_target(run: RunResult) -> None:

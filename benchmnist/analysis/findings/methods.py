@@ -33,18 +33,20 @@ def against_the_baseline(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
     """Says of each baseline which methods are better, worse, equivalent or not shown to differ."""
     beside: dict[str, list[Verdict]] = {}
     for v in verdicts:
-        if v.family == "primary" and v.other.case.method == v.one.case.baseline and v.word != "too few seeds":
+        if _told(v) and v.word != "too few seeds":
             beside.setdefault(v.other.id, []).append(v)
     for members in beside.values():
         baseline = members[0].other
         told: dict[str, list[str]] = {"better": [], "worse": [], "equivalent": [], "no difference shown": []}
         for v in sorted(members, key=lambda v: rank(v.one)):
-            told.setdefault(v.word, []).append(f"{method_figure(v.one)}{_by(v)}")
+            word = v.word if v.word != "lost seeds" else "lost" if v.lost[0] else "baseline lost"
+            told.setdefault(word, []).append(f"{method_figure(v.one)}{_by(v)}")
         spoken = {
             "equivalent": f"equivalent within {members[0].margin or 0:g} {members[0].metric.points}",
             "no difference shown": "not shown to differ",
             "identical": "identical in every seed",
-            "lost seeds": "not judged because of lost seeds",
+            "lost": f"not judged, since seeds were lost that {baseline.case.method} completed",
+            "baseline lost": f"not judged, since {baseline.case.method} lost seeds that others completed",
         }
         said = "; ".join(f"{spoken.get(word, word)}: {listed(whom)}" for word, whom in told.items() if whom)
         title = group_title(baseline.case.group)
@@ -91,7 +93,8 @@ def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> 
 
 def _told(v: Verdict) -> bool:
     """Whether the sentence on the baseline says all of it."""
-    return v.family == "primary" and v.other.case.method == v.one.case.baseline
+    one, other = v.one.case, v.other.case
+    return v.family == "primary" and one.group == other.group and other.method == one.baseline
 
 
 def _claim(best: CaseResult, beside: Sequence[tuple[CaseResult, Verdict]], ranked: Sequence[CaseResult]) -> str:

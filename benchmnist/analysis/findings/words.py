@@ -46,10 +46,10 @@ def primary_mean(result: CaseResult) -> float | None:
 def value_of(result: CaseResult) -> str:
     """`97.84 %`, or `97.84 % in the 3 of 5 seeds that it completed`."""
     found = primary_mean(result)
-    if found is None:
-        return "no seed completed"
-    said = result.case.primary.text(found)
     lost, seeds = len(lost_seeds(result, result.case.primary)), len(result.case.seeds)
+    if found is None:
+        return "no seed completed" if lost == seeds else "no mean"
+    said = result.case.primary.text(found)
     return f"{said} in the {seeds - lost} of {counted(seeds, 'seed')} that it completed" if lost else said
 
 
