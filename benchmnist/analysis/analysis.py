@@ -6,8 +6,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.findings import Finding, findings
+from benchmnist.analysis.grid import Grid, full_grid
 from benchmnist.analysis.marks import against_baseline, unbeaten
 from benchmnist.analysis.noise_floor import Floor, noise_floors
+from benchmnist.analysis.ranks import Ranks, mean_ranks
+from benchmnist.analysis.scores import Scores, scores
 from benchmnist.analysis.summary import Summary, summarise_all
 from benchmnist.analysis.targets import Profile, TimeToTarget, profiles, times_to_target
 from benchmnist.analysis.verdicts import Verdict, judge
@@ -61,6 +64,21 @@ class Analysis:
     def findings(self) -> list[Finding]:
         """The sentences that the results allow, the most important first."""
         return findings(self)
+
+    @cached_property
+    def grid(self) -> Grid | None:
+        """The methods that were tried in the same groups; None if they are too few."""
+        return full_grid(self.run.cases)
+
+    @cached_property
+    def ranks(self) -> Ranks | None:
+        """The mean ranks of the methods over the groups of the grid; None without a grid."""
+        return None if self.grid is None else mean_ranks(self.grid)
+
+    @cached_property
+    def scores(self) -> Scores | None:
+        """The scores of the methods over the groups of the grid; None without a grid or a common measure."""
+        return None if self.grid is None else scores(self.grid)
 
     @cached_property
     def floors(self) -> dict[Group, Floor]:

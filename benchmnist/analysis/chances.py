@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from benchmnist.analysis.statistics import Paired
+    from benchmnist.analysis.verdicts import Verdict
     from benchmnist.metrics import Metric
 
 
@@ -52,3 +53,20 @@ def chances(paired: Paired, margin: float | None, metric: Metric) -> Chances | N
     above = float(special.stdtr(paired.n - 1, (paired.mean - margin) / scale))
     within = max(0.0, 1.0 - below - above)  # never below 0 by rounding
     return Chances(above, within, below) if metric.better == "higher" else Chances(below, within, above)
+
+
+def chances_of(verdict: Verdict) -> Chances | None:
+    """Returns the chances of a verdict's pair; None also if one of the two lost seeds that the other completed.
+
+    Those seeds count against the case that lost them, and the chances know only the seeds that both completed.
+    """
+    if any(verdict.lost):
+        return None
+    return chances(verdict.paired, verdict.margin, verdict.metric)
+
+
+def percent(chance: float) -> str:
+    """Formats a probability in percent: `97`, `<1` or `>99`; never 0 or 100, since no seeds can show that."""
+    if chance < 0.01:  # noqa: PLR2004 - one percent
+        return "<1"
+    return ">99" if chance > 0.99 else f"{100 * chance:.0f}"  # noqa: PLR2004 - 99 percent

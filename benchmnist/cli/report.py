@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from benchmnist.reports.columns import View
 
 
+PARTS = ("comparison", "findings", "verdicts", "ranks", "targets", "profiles", "tuning", "models", "plots")
+
+
 class _Part(NamedTuple):
     """The part of a run to show: --show, the table's view, --about and --metric."""
 
@@ -66,7 +69,9 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 )
 @option(
     "--show",
-    type=click.Choice(["comparison", "findings", "verdicts", "targets", "profiles", "tuning", "models", "plots"]),
+    type=click.Choice(
+        ["comparison", "findings", "verdicts", "ranks", "targets", "profiles", "tuning", "models", "plots"]
+    ),
     default="comparison",
     show_default=True,
     help="Part of the report to show; all but comparison need rich or markdown.",
@@ -157,12 +162,12 @@ def _drawn(
     from benchmnist.runs.store import write_file
 
     links = []
-    for title, file, draw in all_pictures(analysis):
-        if about is not None and not about.search(title):
+    for picture in all_pictures(analysis):
+        if about is not None and not about.search(picture.title):
             continue
         if not check:
-            write_file(folder / file, draw())
-        links.append(f"![{title}]({document.link(folder / file)})\n")
+            write_file(folder / picture.file, picture.draw())
+        links.append(f"![{picture.alt}]({document.link(folder / picture.file)})\n")
     return "\n".join(links) or "Nothing was trained.\n"
 
 
@@ -187,6 +192,7 @@ def _missing(show: str) -> str:
     """Returns the reason why there is nothing to show."""
     return {
         "tuning": "This run was not tuned; see benchmnist tune.",
+        "ranks": "Ranks need 3 methods or more that were all tried in the same 3 models or datasets or more.",
         "verdicts": "No two cases of this run can be compared.",
         "models": "This run was written by a version that did not describe models; run the suite again.",
     }.get(show, "The suite of this run has no target_accuracy.")

@@ -32,7 +32,7 @@ def write_report(run: RunResult | Analysis) -> Path:
     drawn = [(picture, picture.draw()) for picture in pictures(analysis)]
     for picture, content in drawn:
         write_file(run.path / PLOTS / picture.file, content)
-    others = {picture.title: f"{PLOTS}/{picture.file}" for picture, _ in drawn}
+    others = {picture.alt: f"{PLOTS}/{picture.file}" for picture, _ in drawn}
     plots = draw_plots(run)._replace(others=others)
     path = run.path / REPORT
     write_file(path, report(analysis, plots))

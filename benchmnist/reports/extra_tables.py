@@ -1,9 +1,9 @@
-"""Tables besides the comparison, as text: verdicts, times to target, profiles, tuning, models."""
+"""Tables besides the comparison, as text: verdicts, mean ranks, times to target, profiles, tuning, models."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tabulate import tabulate
@@ -13,7 +13,10 @@ from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.targets import split
 from benchmnist.analysis.verdicts import main_verdicts
+from benchmnist.reports.chances_table import chances_table
 from benchmnist.reports.columns import three_figures
+from benchmnist.reports.extra_table import NOTHING, ExtraTable
+from benchmnist.reports.rank_table import rank_table
 from benchmnist.reports.tables import escape_markdown
 from benchmnist.text import counted, plain_table
 
@@ -31,27 +34,6 @@ if TYPE_CHECKING:
     from benchmnist.runs.models import ModelDescription
     from benchmnist.runs.results import CaseResult, RunResult
     from benchmnist.runs.searches import Search
-
-NOTHING = "–"
-
-
-@dataclass(frozen=True)
-class ExtraTable:
-    """A table as text.
-
-    Attributes:
-        title: Title of the table.
-        heads: Titles of the columns.
-        words: Number of leading columns that hold words, which are left-aligned.
-        rows: Cells.
-        about: Explanation of the figures.
-    """
-
-    title: str
-    heads: tuple[str, ...]
-    words: int
-    rows: tuple[tuple[str, ...], ...]
-    about: str
 
 
 def _namer(run: RunResult) -> Callable[[CaseResult], str]:
@@ -88,6 +70,8 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
         tables.append(
             ExtraTable(title, ("case", "vs", "verdict", "difference", "interval", "p", "seeds"), 3, rows, about)
         )
+        if family == "primary" and (chances := chances_table(members, name)) is not None:
+            tables.append(chances)
     return tables
 
 
@@ -264,6 +248,7 @@ def _only(make: Callable[[Analysis], ExtraTable | None]) -> Callable[[Analysis],
 
 EXTRA_TABLES: dict[str, Callable[[Analysis], list[ExtraTable]]] = {
     "verdicts": verdict_tables,
+    "ranks": _only(rank_table),
     "targets": _only(target_table),
     "profiles": _only(profile_table),
     "tuning": _only(tuning_table),

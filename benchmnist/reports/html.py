@@ -53,7 +53,6 @@ DIGITS = 6  # of a figure in the page
 def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) -> str:
     """Returns report.html of a run; `drawn` are its pictures by title, if they have been drawn already."""
     run, summaries = analysis.run, analysis.summaries
-    shown = {picture.title: picture.draw() for picture in pictures(analysis)} if drawn is None else drawn
     columns = _columns(summaries)
     rows = cells(summaries, columns, analysis)
     styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
@@ -94,7 +93,14 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) ->
         ],
         extra_tables=[table for make in EXTRA_TABLES.values() for table in make(analysis)],
         models=model_tables(run),
-        pictures={title: _embedded(content) for title, content in shown.items()},
+        pictures=[
+            {
+                "title": picture.title,
+                "alt": picture.alt,
+                "source": _embedded(picture.draw() if drawn is None else drawn[picture.title]),
+            }
+            for picture in pictures(analysis)
+        ],
         notes=run.record.notes,
         cases=[
             {

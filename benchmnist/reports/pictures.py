@@ -1,4 +1,4 @@
-"""Pictures of results, as PNG: performance profiles, learning rates, attempts of a search."""
+"""Pictures of results, as PNG: mean ranks, performance profiles, learning rates, attempts of a search."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from benchmnist.reports.plots import (
     overlay,
     to_png,
 )
+from benchmnist.reports.rank_picture import rank_picture, rank_text, rank_title
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,15 +33,33 @@ if TYPE_CHECKING:
 
 
 class Picture(NamedTuple):
-    """A picture to draw: its title, its file name, and the function that returns its PNG."""
+    """A picture to draw.
+
+    Attributes:
+        title: Its title.
+        file: Its file name.
+        draw: Function that returns its PNG.
+        text: What it shows, in words; the title by default.
+    """
 
     title: str
     file: str
     draw: Callable[[], bytes]
+    text: str = ""
+
+    @property
+    def alt(self) -> str:
+        """The text for readers who do not see the picture."""
+        return self.text or self.title
 
 
 def pictures(analysis: Analysis) -> Iterator[Picture]:
     """Yields each picture that the run has data for, without drawing it."""
+    grid, ranks = analysis.grid, analysis.ranks
+    if grid is not None and ranks is not None:
+        yield Picture(
+            rank_title(grid), "ranks.png", partial(rank_picture, analysis, grid, ranks), rank_text(grid, ranks)
+        )
     if any(profile.points for profile in analysis.profiles):
         yield Picture("Performance profiles", "profiles.png", partial(profile_picture, analysis))
     of_models: dict[Group, list[Search]] = {}

@@ -46,7 +46,7 @@ class Curve(NamedTuple):
 
 
 class Plots(NamedTuple):
-    """Files of the plots in the run folder: by group and metric title, by case id, and others by title."""
+    """Files of the plots in the run folder: by group and metric title, by case id; others by their alt text."""
 
     groups: dict[Group, dict[str, str]]
     cases: dict[str, str]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-NAMES = ("summarise_all", "judge", "findings", "noise_floors", "times_to_target", "profiles")
+NAMES = ("summarise_all", "judge", "findings", "noise_floors", "times_to_target", "profiles", "full_grid")
 
 
 def metric(arguments: tuple[Any, ...]) -> str:

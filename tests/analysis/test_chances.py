@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import made_up_run, seeds_result
 
-from benchmnist.analysis.chances import Chances, chances
+from benchmnist.analysis.analysis import Analysis
+from benchmnist.analysis.chances import Chances, chances, chances_of, percent
 from benchmnist.analysis.statistics import Paired
+from benchmnist.analysis.verdicts import judge_pair
 from benchmnist.metrics import EPOCH_SECONDS, PRIMARY, find_metric
 
 TRAIN_LOSS = find_metric("train_loss")
@@ -85,3 +88,46 @@ def test_a_difference_of_just_the_margin_seldom_has_a_high_chance_of_more(n: int
     found = [chances(Paired(tuple(sample)), 0.5, PRIMARY) for sample in samples]
     high = sum(each is not None and each.better >= 0.95 for each in found)
     assert high / 4000 == pytest.approx(0.05, abs=0.0175)
+
+
+def said(one: list[float | None], other: list[float | None], margin: float | None = 0.5) -> list[str]:
+    cases = [
+        seeds_result("fc", "sgd", other, baseline="sgd", margin=margin),
+        seeds_result("fc", "adam", one, baseline="sgd", margin=margin),
+    ]
+    return [f.text for f in Analysis(made_up_run(cases)).findings if f.kind == "undecided"]
+
+
+def test_a_comparison_that_is_not_decided_has_its_chances_in_a_sentence() -> None:
+    (text,) = said([90.9, 90.4, 90.8, 90.3], [90.0, 90.4, 89.8, 90.1])
+    assert text == (
+        "Not decided beside fc · sgd: given these seeds, fc · adam is better by more than 0.5 points with a "
+        "chance of 54 %, within 0.5 points with 45 %, and worse by more with 1 %. Each chance is about one pair "
+        "alone, and supposes that before the run every difference was as likely as any other."
+    )
+
+
+def test_a_decided_comparison_has_no_such_sentence_nor_one_without_a_margin_or_with_a_seed_that_one_lost() -> None:
+    assert said([97.0, 97.1, 96.9, 97.0], [90.0, 90.4, 89.8, 90.1]) == []
+    assert said([90.9, 90.4, 90.8, 90.3], [90.0, 90.4, 89.8, 90.1], None) == []
+    assert said([90.9, 90.4, 90.8, 90.3, None], [90.0, 90.4, 89.8, 90.1, 90.2]) == []
+    assert said([90.9, 90.4, 90.8, 90.3, None], [90.0, 90.4, 89.8, 90.1, None]) != []  # which both lost
+
+
+def test_nothing_is_said_of_a_case_that_lost_seeds_whatever_the_others_show() -> None:
+    one = seeds_result("fc", "adam", [97.0, 97.1, 96.8, None], margin=0.5)
+    other = seeds_result("fc", "sgd", [90.0, 90.1, 90.3, 90.2], margin=0.5)
+    assert chances_of(judge_pair(one, other)) is None
+    assert chances_of(judge_pair(other, one)) is None
+    whole = seeds_result("fc", "adam", [97.0, 97.1, 96.8, 97.1], margin=0.5)
+    found = chances_of(judge_pair(whole, other))
+    assert found is not None
+    assert found.better > 0.99
+
+
+@pytest.mark.parametrize(
+    ("chance", "text"),
+    [(0.0, "<1"), (0.009, "<1"), (0.01, "1"), (0.666, "67"), (0.99, "99"), (0.991, ">99"), (1.0, ">99")],
+)
+def test_no_chance_is_called_none_or_all(chance: float, text: str) -> None:
+    assert percent(chance) == text

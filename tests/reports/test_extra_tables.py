@@ -56,7 +56,8 @@ def run() -> RunResult:
 
 
 def rows(run: RunResult, name: str) -> dict[str, list[str]]:
-    return {" ".join(row[:2]): [*row[2:]] for table in EXTRA_TABLES[name](Analysis(run)) for row in table.rows}
+    tables = [table for table in EXTRA_TABLES[name](Analysis(run)) if not table.title.startswith("Chances")]
+    return {" ".join(row[:2]): [*row[2:]] for table in tables for row in table.rows}
 
 
 def test_verdicts(run: RunResult) -> None:
@@ -64,8 +65,8 @@ def test_verdicts(run: RunResult) -> None:
     assert found["fc/adam fc/sgd"] == ["better", "+7.00", "+6.92 to +7.08", "<0.001", "5"]
     assert found["fc/wild fc/sgd"] == ["wild lost 5 seeds", "–", "–", "–", "0"]
     assert found["fc-bn/sgd fc/sgd"][:2] == ["equivalent within 0.5", "+0.10"]
-    named, others = EXTRA_TABLES["verdicts"](Analysis(run))
-    assert [len(table.rows) for table in (named, others)] == [2, 1]
+    named, chances, others = EXTRA_TABLES["verdicts"](Analysis(run))
+    assert [len(table.rows) for table in (named, chances, others)] == [2, 1, 1]
     assert "those of all 2 comparisons named beforehand" in named.about
     assert "those of all 4 comparisons of the run" in others.about
 
@@ -97,7 +98,7 @@ def test_a_run_that_says_none_of_it_has_no_such_tables() -> None:
     assert not any(make(Analysis(run)) for make in EXTRA_TABLES.values())
     assert model_tables(run) == []
     assert [*pictures(Analysis(run))] == []
-    assert [part_of_report(Analysis(run), part) for part in ("findings", "models", *EXTRA_TABLES)] == [""] * 6
+    assert [part_of_report(Analysis(run), part) for part in ("findings", "models", *EXTRA_TABLES)] == [""] * 7
 
 
 def test_every_table_fits_80_columns(run: RunResult) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmnist.analysis.findings.chances import undecided
 from benchmnist.analysis.findings.doubts import (
     apart,
     diverged,
@@ -22,6 +23,7 @@ from benchmnist.analysis.findings.doubts import (
 )
 from benchmnist.analysis.findings.layers import effects_of_layers, gain_of_convolutions, tested_in_train_mode
 from benchmnist.analysis.findings.methods import against_the_baseline, best_methods
+from benchmnist.analysis.findings.ranks import best_mean_rank
 from benchmnist.analysis.findings.times import first_at_target
 from benchmnist.analysis.findings.words import Finding
 
@@ -42,7 +44,9 @@ def findings(analysis: Analysis) -> list[Finding]:
         *too_few_seeds(verdicts),
         *not_compared(results),
         *against_the_baseline(verdicts),
+        *undecided(verdicts),
         *best_methods(results, verdicts),
+        *(best_mean_rank(analysis.grid, analysis.ranks) if analysis.grid and analysis.ranks else ()),
         *effects_of_layers(run.record.models, verdicts),
         *gain_of_convolutions(run.record.models, results),
         *first_at_target(analysis.times_to_target),
