@@ -120,8 +120,8 @@ def _score(method: str, groups: Sequence[Sequence[float]]) -> Score:
 
     The variance of that bootstrap is known without drawing: that of the group means, plus the mean variance of a
     group mean, divided by the number of groups. Percentiles of the bootstrap cover far less than they state with
-    few groups (0.66 to 0.73 with three), so the interval uses Student's quantile, and the variance is corrected
-    by n / (n - 1).
+    few groups (as little as 0.66 with three), so the interval uses Student's quantile, and the variance is
+    corrected by n / (n - 1).
     """
     from scipy import special
 
