@@ -1,8 +1,14 @@
-"""A table as text, beside the comparison."""
+"""A table besides the comparison, as text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmnist.runs.results import CaseResult, RunResult
 
 NOTHING = "–"
 
@@ -24,3 +30,9 @@ class ExtraTable:
     words: int
     rows: tuple[tuple[str, ...], ...]
     about: str
+
+
+def namer(run: RunResult) -> Callable[[CaseResult], str]:
+    """Returns a function that names a case: its id, without the dataset if the run has only one."""
+    one = len({case.dataset.label for case in run.record.plan}) == 1
+    return lambda result: result.id.split("/", 1)[1] if one else result.id

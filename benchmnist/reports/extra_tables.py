@@ -15,7 +15,7 @@ from benchmnist.analysis.targets import split
 from benchmnist.analysis.verdicts import main_verdicts
 from benchmnist.reports.chances_table import chances_table
 from benchmnist.reports.columns import three_figures
-from benchmnist.reports.extra_table import NOTHING, ExtraTable
+from benchmnist.reports.extra_table import NOTHING, ExtraTable, namer
 from benchmnist.reports.rank_table import rank_table
 from benchmnist.reports.tables import escape_markdown
 from benchmnist.text import counted, plain_table
@@ -32,14 +32,8 @@ if TYPE_CHECKING:
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.metrics import Metric
     from benchmnist.runs.models import ModelDescription
-    from benchmnist.runs.results import CaseResult, RunResult
+    from benchmnist.runs.results import RunResult
     from benchmnist.runs.searches import Search
-
-
-def _namer(run: RunResult) -> Callable[[CaseResult], str]:
-    """Returns a function that names a case: its id, without the dataset if the run has only one."""
-    one = len({case.dataset.label for case in run.record.plan}) == 1
-    return lambda result: result.id.split("/", 1)[1] if one else result.id
 
 
 def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> list[ExtraTable]:
@@ -54,7 +48,7 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
         members = [v for v in shown if v.family == family]
         if not members:
             continue
-        name = _namer(analysis.run)
+        name = namer(analysis.run)
         differing = " or ".join(dict.fromkeys(f"the {v.metric.says}, {_in(v.metric)}" for v in members))
         about = (
             f"difference: mean difference in {differing}, paired by seed; interval: {_confidence(members[0])}; "
@@ -117,7 +111,7 @@ def target_table(analysis: Analysis) -> ExtraTable | None:
     times = analysis.times_to_target
     if not times:
         return None
-    name = _namer(analysis.run)
+    name = namer(analysis.run)
     baselines = {t.result.case.group: t for t in times if t.result.case.method == t.result.case.baseline}
     targets = {t.target for t in times}
     several = len(targets) > 1
