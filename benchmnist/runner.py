@@ -20,6 +20,7 @@ from benchmnist.runs import store
 from benchmnist.runs.index import earlier_results, taken_over
 from benchmnist.runs.results import RunRecord, now
 from benchmnist.suites.options import RunOptions
+from benchmnist.suites.plan import Plan
 from benchmnist.suites.reader import read_suite
 from benchmnist.suites.schema import Suite
 from benchmnist.training.environment import public_version
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from benchmnist.runs.results import CaseResult, RunResult
     from benchmnist.runs.searches import Search
     from benchmnist.suites.cases import Case
-    from benchmnist.suites.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class PlannedRun:
 
 
 def run(
-    suite: str | Path | Suite,
+    suite: str | Path | Suite | Plan,
     options: RunOptions | None = None,
     *,
     observer: Observer | None = None,
@@ -87,7 +87,7 @@ def run(
     """Trains the cases of a suite and returns the run.
 
     Args:
-        suite: A suite, or the path of one.
+        suite: A suite, or the path of one; or a plan, whose cases are trained as they are.
         options: What the run is asked for beside the suite.
         observer: Is notified of what happens, as it happens.
         searches: How the optimizers' hyperparameters were chosen, to be kept with the run.
@@ -122,14 +122,17 @@ def run(
     return store.load_run(planned.path)
 
 
-def plan_run(suite: str | Path | Suite, options: RunOptions | None = None) -> PlannedRun:
+def plan_run(suite: str | Path | Suite | Plan, options: RunOptions | None = None) -> PlannedRun:
     """Does all of a run that comes before its training: what `--dry-run` shows. Writes nothing.
 
     Raises:
         SuiteError, BenchmnistError: as `run` does.
-        ValueError: if a suite that was read already has to be read again, to override values in it.
+        ValueError: if a suite that was read already has to be read again, to override values in it; or a plan has
+            to be made again.
     """
     options = options or RunOptions()
+    if isinstance(suite, Plan):
+        return _as_planned(suite, options)
     file = None if isinstance(suite, Suite) else suite
     if isinstance(suite, Suite):
         if options.set:
@@ -163,6 +166,19 @@ def plan_run(suite: str | Path | Suite, options: RunOptions | None = None) -> Pl
     )
 
 
+def _as_planned(plan: Plan, options: RunOptions) -> PlannedRun:
+    """Returns a new run of the cases of a plan.
+
+    Raises:
+        ValueError: if an option would change the cases.
+    """
+    default = RunOptions()
+    for name in ("seeds", "epochs", "keyword", "engine", "control", "set", "resume", "reuse"):
+        if getattr(options, name) != getattr(default, name):
+            raise ValueError(f"{name}: the suite is already planned; pass the suite instead of its plan")
+    return PlannedRun(prepare(plan, options), options, store.new_run_path(options.out, plan.suite.name))
+
+
 def _workplace(planned: PlannedRun) -> Workplace:
     """Returns the workplace of the executor: where and how it trains the run."""
     prepared, options = planned.prepared, planned.options
@@ -194,6 +210,7 @@ def _record(planned: PlannedRun, executing: Executor, searches: Sequence[Search]
         hook_api=HOOK_API,
         notes=tuple(note for note in notes if note),
         models=prepared.models,
+        data=dict(prepared.data),
         searches=tuple(searches),
         options={
             "device": prepared.device,

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -539,3 +540,22 @@ def test_a_run_without_the_result_of_a_case_has_failed(write_suite: Callable[...
     run = benchmnist.run(write_suite(), device="cpu", executor="inline", epochs=1, seeds=1, observer=Loses())
     assert [case.status for case in run.cases] == ["completed", "interrupted"]
     assert run.record.status == "failed"
+
+
+def test_a_plan_is_trained_as_it_is(write_suite: Callable[..., Path], tmp_path: Path) -> None:
+    suite = benchmnist.load_suite(write_suite())
+    plan = prepare(suite, RunOptions(device="cpu")).plan
+    case = plan.cases[1].model_copy(update={"seeds": (5,), "epochs": 1})
+    plan = replace(plan, cases=(case,))
+    run = benchmnist.run(plan, device="cpu", executor="inline", out=tmp_path / "runs")
+    assert [result.case for result in run.cases] == [case] == [*run.record.plan]
+    assert [trial.seed for trial in run.cases[0].trials] == [5]
+    changes: dict[str, Any] = {"seeds": (1,), "set": "defaults.epochs=2", "resume": True, "control": True}
+    for name, value in changes.items():
+        with pytest.raises(ValueError, match=f"{name}: the suite is already planned; pass the suite"):
+            benchmnist.run(plan, device="cpu", **{name: value})
+
+
+def test_a_run_records_the_contents_of_its_datasets(small_run: RunResult) -> None:
+    assert {*small_run.record.data} == {"mnist"}
+    assert re.fullmatch(r"[0-9a-f]{32}", small_run.record.data["mnist"])

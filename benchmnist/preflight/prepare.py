@@ -11,7 +11,7 @@ from benchmnist.extensions.registry import find_plugins
 from benchmnist.preflight.isolated import preflight_apart
 from benchmnist.suites.keys import case_key
 from benchmnist.suites.options import RunOptions
-from benchmnist.suites.plan import make_plan
+from benchmnist.suites.plan import Plan, make_plan
 from benchmnist.suites.reader import read_suite
 from benchmnist.suites.schema import Suite
 from benchmnist.training.data import default_data_root
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from benchmnist.extensions.specs import ExecutorSpec
     from benchmnist.preflight.check import Work
     from benchmnist.runs.models import ModelDescription
-    from benchmnist.suites.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Prepared:
         registry: The plugins that it was planned with.
         models: What the models are made of.
         keys: The key of each case, by its id; those that have one have the same result.
+        data: The digest of the contents of each dataset, by its label.
         notes: What plugins did, when they were loaded and tried, that they should not do; all of it undone.
     """
 
@@ -53,19 +53,20 @@ class Prepared:
     data_root: Path
     registry: Registry
     keys: Mapping[str, str]
+    data: Mapping[str, str]
     models: tuple[ModelDescription, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def prepare(suite: str | Path | Suite, options: RunOptions | None = None) -> Prepared:
-    """Reads, plans and tries a suite: everything but the training.
+def prepare(suite: str | Path | Suite | Plan, options: RunOptions | None = None) -> Prepared:
+    """Reads, plans and tries a suite: everything but the training. A plan is only tried.
 
     Raises:
         SuiteError: with everything that is wrong with the suite.
         BenchmnistError: if the device, the engine or the executor is missing.
     """
     options = options or RunOptions()
-    if not isinstance(suite, Suite):
+    if not isinstance(suite, (Suite, Plan)):
         suite = read_suite(suite, options.set)
     registry = find_plugins(options.block)
     executing = registry.executors[options.executor].spec
@@ -74,7 +75,7 @@ def prepare(suite: str | Path | Suite, options: RunOptions | None = None) -> Pre
     if root.exists() and not root.is_dir():
         raise DataError(f"the data root {root} is not a folder; set --data-root or BENCHMNIST_DATA to a folder")
     with contained() as noticed:  # planning imports what builds
-        plan = make_plan(suite, registry, options)
+        plan = suite if isinstance(suite, Plan) else make_plan(suite, registry, options)
     tried = preflight_apart(plan, registry, root, there)
     if problems := [*plan.problems, *tried.problems]:
         raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
@@ -91,6 +92,7 @@ def prepare(suite: str | Path | Suite, options: RunOptions | None = None) -> Pre
         data_root=root,
         registry=registry,
         keys=keys,
+        data={case.dataset.label: tried.data[case.id] for case in plan.cases if case.id in tried.data},
         models=tried.models,
         notes=(*notes, *tried.notes),
     )

@@ -197,6 +197,7 @@ class RunRecord(Frozen):
         options: Options of the run besides the suite: device, executor and others.
         notes: Notes on the run: undone side effects of plugins, workers that shared a GPU.
         models: Layers of the models of the plan, on their datasets.
+        data: Hash of the contents of each dataset, by its label; none in runs that did not record it.
         searches: Searches of `benchmnist tune` for the hyperparameters of the optimizers.
         status: `running` until it ends; a run with this status and no process was killed.
         started, ended: UTC, ISO 8601.
@@ -213,6 +214,7 @@ class RunRecord(Frozen):
     options: dict[str, Any] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     models: tuple[ModelDescription, ...] = ()
+    data: dict[str, str] = Field(default_factory=dict)
     searches: tuple[Search, ...] = ()
     status: Literal["running", "completed", "failed", "interrupted"] = "running"
     started: str
