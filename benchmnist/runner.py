@@ -192,6 +192,7 @@ def _workplace(planned: PlannedRun) -> Workplace:
         timeout=options.timeout,
         trials=sum(len(case.seeds) for case in planned.plan.cases),
         gpus=prepared.gpus,
+        threads=options.threads,
         versions=tuple((name, public_version(name)) for name in ("benchmnist", "torch")),
     )
 

@@ -95,6 +95,7 @@ class Workplace:
         trials: Total number of trials.
         timeout: Time limit of a case with all its trials, in seconds; None for no limit.
         gpus: Number of GPUs to train on; a single one is that of `device`.
+        threads: Number of threads of each worker process; None for an equal share of the cores.
         plugins: Modules to load as plugins, besides the installed ones.
         versions: (name, version) of everything that decides results; a worker with others refuses to train.
     """
@@ -108,6 +109,7 @@ class Workplace:
     trials: int = 1
     timeout: float | None = None
     gpus: int = 1
+    threads: int | None = None
     plugins: tuple[str, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
 

@@ -27,24 +27,34 @@ class Share:
     gpu: str | None = None
 
 
-def auto_jobs(device: str, trials: int, gpus: int = 1) -> int:
-    """Returns how many trials to train at the same time: one per core on a CPU, one per GPU elsewhere."""
-    return max(1, min(trials, available_threads() if device == "cpu" else gpus))
+def auto_jobs(device: str, trials: int, gpus: int = 1, threads: int = 1) -> int:
+    """Returns how many trials to train at the same time: one per core on a CPU, one per GPU elsewhere.
+
+    With several threads for each trial, there are as many cores fewer.
+    """
+    return max(1, min(trials, available_threads() // threads if device == "cpu" else gpus))
 
 
-def shares(jobs: int, gpus: int = 1) -> list[Share]:
+def shares(jobs: int, gpus: int = 1, threads: int | None = None) -> list[Share]:
     """Divides the cores into equal shares; with fewer cores than jobs, each share is one unpinned thread.
+
+    Each has `threads` threads instead of its part of them, if given; it is not pinned to fewer cores than that.
 
     If the machine has several GPUs, each worker has one, in turn; with more workers than GPUs, some share a GPU.
     """
-    threads = max(1, available_threads() // jobs)
+    equal = max(1, available_threads() // jobs)
+    threads = threads or equal
     cores = _cores()
     cuts = [len(cores) * job // jobs for job in range(jobs + 1)]
     kept = [tuple(cpu for core in cores[low:high] for cpu in core) for low, high in itertools.pairwise(cuts)]
     seen = os.environ.get("CUDA_VISIBLE_DEVICES")  # indices, or names as GPU-8932f937
     names = seen.split(",") if seen else [*map(str, range(gpus))]
     return [
-        Share(threads, kept[job] if len(cores) >= jobs else (), names[job % gpus] if gpus > 1 else None)
+        Share(
+            threads,
+            kept[job] if len(cores) >= jobs and threads <= equal else (),
+            names[job % gpus] if gpus > 1 else None,
+        )
         for job in range(jobs)
     ]
 

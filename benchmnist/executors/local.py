@@ -63,12 +63,13 @@ class LocalExecutor:
         self.slots = 1
         # Several share the processor; one has it as it would have it without us.
         self.shares: list[Share | None] = [None]
-        if workplace.jobs != 1:
+        if workplace.jobs != 1 or workplace.threads:
             from benchmnist.executors.cores import auto_jobs, shares  # with torch, which knows its threads
 
-            self.slots = workplace.jobs or auto_jobs(workplace.device, workplace.trials, workplace.gpus)
-            if self.slots > 1:
-                self.shares = [*shares(self.slots, workplace.gpus)]
+            at_most = auto_jobs(workplace.device, workplace.trials, workplace.gpus, workplace.threads or 1)
+            self.slots = workplace.jobs or at_most
+            if self.slots > 1 or workplace.threads:
+                self.shares = [*shares(self.slots, workplace.gpus, workplace.threads)]
         self.workers: dict[int, Worker] = {}  # by slot
         self.busy: dict[Worker, Case] = {}
         self.deadlines = Deadlines(workplace.timeout)

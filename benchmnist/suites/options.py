@@ -49,6 +49,7 @@ class RunOptions:
         executor_options: The options of that executor, by their names: `{"num_gpus": 0.5}` of `ray`.
         jobs: How many trials at the same time; None leaves it to the executor. `local` then takes one a core of
             the CPU, each with a thread, or one a GPU.
+        threads: Threads of each worker of `local`; None leaves an equal share of the cores to each.
         timeout: Seconds that a case may take, with all its trials and all but planning; then it is ended.
         out: The folder that run folders are made in.
         data_root: Where datasets are kept; by default BENCHMNIST_DATA, or the user's cache folder.
@@ -74,6 +75,7 @@ class RunOptions:
     executor: str = "local"
     executor_options: Mapping[str, Any] = field(default_factory=dict)
     jobs: int | None = None
+    threads: int | None = None
     timeout: float | None = None
     out: Path = Path("runs")
     data_root: Path | None = None
@@ -94,7 +96,7 @@ class RunOptions:
         for name, form in kept.items():
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else form(given))
-        for name in ("epochs", "jobs"):
+        for name in ("epochs", "jobs", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be greater than 0, not {value}")

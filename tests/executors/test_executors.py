@@ -126,6 +126,18 @@ def test_the_cores_are_shared_out() -> None:
             assert {*cpus} in ({*os.sched_getaffinity(0)}, set())  # all of them, or nobody is kept anywhere
     assert auto_jobs("cpu", 1) == auto_jobs("cuda:0", 40) == auto_jobs("mps", 40) == 1
     assert 1 <= auto_jobs("cpu", 40) <= 40
+    assert auto_jobs("cpu", 40, threads=4) == max(1, auto_jobs("cpu", 10_000) // 4)
+    assert auto_jobs("cuda:0", 40, gpus=2, threads=4) == 2
+
+
+@pytest.mark.parametrize("jobs", [1, 2, None])
+def test_workers_have_the_threads_that_are_asked_for(workplace: Workplace, jobs: int | None) -> None:
+    """If they are more than a worker's part of the cores, no worker is pinned."""
+    assert [share.threads for share in shares(2, threads=64)] == [64, 64]
+    assert [share.cpus for share in shares(2, threads=64)] == [(), ()]
+    with LocalExecutor(replace(workplace, jobs=jobs, threads=2)) as executor:
+        (result,), _ = execute(executor, make_case())
+    assert result.environment["threads"] == min(2, os.cpu_count() or 1)  # torch takes no more than there are
 
 
 @pytest.mark.parametrize(("seen", "names"), [(None, "01"), ("", "01"), ("3,5", "35"), ("GPU-8,GPU-9", None)])
