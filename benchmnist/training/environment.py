@@ -71,6 +71,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "capability": torch.backends.cpu.get_cpu_capability(),  # AVX2, AVX512: it decides the bits of results
         "python": platform.python_version(),
         "torch": str(torch.__version__),  # it is of a class of its own, which xdist cannot send
         "torchvision": version("torchvision"),
