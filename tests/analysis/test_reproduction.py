@@ -1,0 +1,250 @@
+"""What is said of a trial that was trained again, with results that nobody trained."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from made_up import seeds_result
+
+from benchmnist.analysis.reproduction import (
+    differences,
+    expected_range,
+    first_difference,
+    must_repeat,
+    reproduction,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from benchmnist.runs.results import CaseResult, EpochResult
+
+HERE = {
+    "device": "cpu",
+    "device_name": "a processor",
+    "threads": 1,
+    "capability": "AVX2",
+    "torch": "2.13.0",
+    "benchmnist": "0.1.0",
+    "cores": 2,
+}
+SPREAD = [97.0, 97.4, 97.1, 97.3, 97.2]
+
+
+def result(
+    accuracies: Sequence[float | None], environment: dict[str, Any] | None = None, **case: Any
+) -> CaseResult:
+    made = seeds_result("fc", "sgd", accuracies, epochs=2, **case)
+    there = {**HERE, **(environment or {})}
+    return made.model_copy(update={"environment": there, "engine": "resident"})
+
+
+def alone(seed: int, accuracy: float | None, **environment: Any) -> CaseResult:
+    """The result of training one seed again."""
+    return result([accuracy], environment, first_seed=seed)
+
+
+def changed(made: CaseResult, seed: int, change: Callable[[EpochResult], dict[str, Any]]) -> CaseResult:
+    """The same with something else in the last epoch of a seed."""
+    trials = []
+    for trial in made.trials:
+        *first, last = trial.epochs
+        other = last.model_copy(update=change(last)) if trial.seed == seed else last
+        trials.append(trial.model_copy(update={"epochs": (*first, other)}))
+    return made.model_copy(update={"trials": tuple(trials)})
+
+
+@pytest.mark.parametrize("cases", [1, 5])
+@pytest.mark.parametrize("seeds", [3, 4, 5, 10, 30])
+@pytest.mark.parametrize("correlation", [0.0, 0.7, 0.999])
+def test_an_honest_run_is_called_inconsistent_in_one_verification_of_twenty_at_most(
+    cases: int, seeds: int, correlation: float
+) -> None:
+    """5 trials are drawn, from one case or from five; the same seed trained elsewhere is correlated, or is not."""
+    repetitions, drawn = 1000, 5
+    random = np.random.default_rng(seeds * 100 + cases)
+    alarms = 0
+    for _ in range(repetitions):
+        reported = random.normal(size=(cases, seeds))
+        noise = random.normal(size=(cases, seeds))
+        again = correlation * reported + math.sqrt(1 - correlation**2) * noise
+        chosen = random.choice(cases * seeds, size=min(drawn, cases * seeds), replace=False)
+        outside = False
+        for case, seed in (divmod(index, seeds) for index in chosen):
+            expected = expected_range(dict(enumerate(reported[case])), seed, of=len(chosen))
+            assert expected is not None
+            outside |= not expected[0] <= again[case, seed] <= expected[1]
+        alarms += outside
+    assert alarms <= repetitions * 0.05 + 5 * math.sqrt(repetitions * 0.05 * 0.95)
+
+
+def test_a_case_that_is_reported_too_high_is_found_elsewhere_if_the_seeds_are_enough() -> None:
+    """By 6 spreads, with 10 seeds, 5 trials drawn: power, so that the range above is not without bounds."""
+    repetitions, random, found = 500, np.random.default_rng(0), 0
+    for _ in range(repetitions):
+        reported, again = random.normal(size=10) + 6, random.normal(size=10)
+        ranges = [expected_range(dict(enumerate(reported)), seed, of=5) for seed in range(5)]
+        found += any(low > again[seed] for seed, (low, _) in enumerate(filter(None, ranges)))
+    assert found >= 0.99 * repetitions - 5 * math.sqrt(repetitions * 0.01 * 0.99)
+
+
+def test_one_seed_that_is_reported_too_high_is_found_elsewhere_if_it_is_drawn() -> None:
+    reported = {**{seed: 97 + 0.05 * (seed % 4) for seed in range(10)}, 3: 98.9}
+    within = expected_range(reported, 3, of=1)
+    assert within is not None
+    assert within[0] > 97.2
+    assert expected_range({seed: reported[seed] for seed in range(2)}, 1) is None
+
+
+def test_a_ratio_is_compared_by_its_logarithm() -> None:
+    values = {0: 1.0, 1: 10.0, 2: 100.0}
+    plain, ratio = expected_range(values, 0), expected_range(values, 0, ratio=True)
+    assert plain is not None
+    assert ratio is not None
+    assert plain[0] < 0 < ratio[0]
+    assert math.sqrt(ratio[0] * ratio[1]) == pytest.approx(10)
+
+
+def test_the_same_bits_are_the_same_wherever_they_come_from() -> None:
+    found = reproduction(result(SPREAD), 1, alone(1, SPREAD[1], torch="2.14.0", device_name="another"))
+    assert (found.word, found.reason, found.expected) == ("the same, bit for bit", "", None)
+    assert found.reported == found.again == SPREAD[1]
+
+
+def test_seconds_are_not_compared() -> None:
+    again = seeds_result("fc", "sgd", [SPREAD[1]], epochs=2, first_seed=1, seconds=77.0)
+    assert not first_difference(result(SPREAD).trials[1], again.trials[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"train_loss": 0.999}, "train_loss 1.0 in the run, 0.999 here"),
+        ({"learning_rate": 0.2}, "learning_rate 0.1 in the run, 0.2 here"),
+        ({"metrics": {"test_accuracy": 97.4}}, "test_loss 1.0 in the run, missing here"),
+        ({"train_loss": math.nan}, "train_loss 1.0 in the run, nan here"),
+    ],
+)
+def test_the_first_difference_is_named(change: dict[str, Any], said: str) -> None:
+    again = changed(alone(1, SPREAD[1]), 1, lambda _: change)
+    assert first_difference(result(SPREAD).trials[1], again.trials[0]) == f"epoch 2: {said}"
+
+
+def test_other_bits_with_the_same_software_on_the_same_machine_are_not_consistent_if_they_repeat() -> None:
+    reported, again = result(SPREAD), alone(1, SPREAD[1] - 0.01)
+    assert must_repeat(reported, 1, again)
+    found = reproduction(reported, 1, again, repeated=again)
+    assert found.word == "not consistent"
+    assert found.reason == (
+        "epoch 1: test_accuracy 48.7 in the run, 48.695 here; trained twice here, with the same bits"
+    )
+    others = reproduction(reported, 1, again, repeated=alone(1, SPREAD[1] + 0.01))
+    assert (others.word, others.reason) == ("consistent", "the training does not repeat its bits here")
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ({"torch": "2.12.0"}, "torch 2.12.0 in the run, 2.13.0 here"),
+        ({"capability": "AVX512"}, "capability AVX512 in the run, AVX2 here"),
+        ({"threads": 4}, "threads 4 in the run, 1 here"),
+        ({"device": "cuda:0"}, "device cuda in the run, cpu here"),
+        ({"cudnn": 9}, "cudnn 9 in the run, none here"),
+        ({"cores": 64, "python": "3.14"}, ""),
+    ],
+)
+def test_what_decides_the_bits_is_named_where_it_differs(there: dict[str, Any], said: str) -> None:
+    reported, again = result(SPREAD, there), alone(1, SPREAD[1] - 0.01)
+    assert "; ".join(differences(reported, again)) == said
+    assert must_repeat(reported, 1, again) == (not said)
+    if said:
+        found = reproduction(reported, 1, again, of=5)
+        assert (found.word, found.reason) == ("consistent", said)
+        assert found.expected is not None
+        assert reproduction(reported, 1, alone(1, 90.0), of=5).word == "not consistent"
+
+
+def test_another_engine_may_have_other_bits() -> None:
+    graph = result(SPREAD).model_copy(update={"engine": "graph"})
+    assert differences(graph, alone(1, 97.0)) == ["engine graph in the run, resident here"]
+
+
+def test_a_run_that_did_not_record_its_processor_need_not_have_the_same_bits() -> None:
+    reported = result(SPREAD)
+    del reported.environment["capability"]
+    assert differences(reported, alone(1, 97.0)) == ["capability not recorded in the run"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([97.0, 97.1], "2 seeds reported"),
+        ([97.0], "1 seed reported"),
+        ([97.0] * 4, "no differences between the reported seeds"),
+    ],
+)
+def test_without_a_spread_nothing_can_be_said_elsewhere(values: list[float | None], said: str) -> None:
+    reported = result(values, {"torch": "2.12.0"})
+    found = reproduction(reported, 0, alone(0, 60.0))
+    assert found.word == "cannot be checked"
+    assert found.reason == f"no spread to compare with: {said} (torch 2.12.0 in the run, 2.13.0 here)"
+    same = reproduction(reported, 0, changed(alone(0, 97.0), 0, lambda _: {"train_loss": 2.0}))
+    assert same.word == "consistent"
+
+
+def test_a_seed_that_is_stuck_elsewhere_too_is_consistent() -> None:
+    stuck: list[float | None] = [98.0, 98.1, 97.9, 98.0, 9.8]
+    again = changed(alone(4, 9.8), 4, lambda _: {"train_loss": 2.0})
+    assert reproduction(result(stuck, {"torch": "2.12.0"}), 4, again).word == "consistent"
+
+
+def test_a_divergence_that_is_reproduced_is_consistent() -> None:
+    reported = result([97.0, None, 97.2, 97.1], {"torch": "2.12.0"})
+    same = reproduction(reported, 1, alone(1, None))
+    assert (same.word, same.status, same.status_again) == ("the same, bit for bit", "diverged", "diverged")
+    later = changed(alone(1, None), 1, lambda epoch: {"epoch": epoch.epoch, "learning_rate": 0.2})
+    found = reproduction(reported, 1, later)
+    assert found.word == "consistent"
+    assert found.reason.startswith("diverged in the run and here")
+
+
+def test_a_divergence_that_is_not_reproduced_is_judged_by_the_other_seeds() -> None:
+    other = {"torch": "2.12.0"}
+    none = reproduction(result([97.0, 97.1, 97.2], other), 1, alone(1, None))
+    assert none.word == "cannot be checked"
+    assert none.reason == "completed in the run, diverged here; 0 of the 3 reported seeds diverged"
+    some = reproduction(result([97.0, 97.1, None], other), 1, alone(1, None))
+    assert some.word == "consistent"
+    many: list[float | None] = [97.0 + seed / 100 for seed in range(30)]
+    assert reproduction(result(many, other), 1, alone(1, None)).word == "not consistent"
+    assert reproduction(result(many, other), 1, alone(1, None), of=5).word == "cannot be checked"
+    here = reproduction(result([97.0, 97.1, 97.2]), 1, alone(1, None), repeated=alone(1, None))
+    assert here.word == "not consistent"
+
+
+def test_what_fails_here_cannot_be_checked() -> None:
+    failed = alone(1, 97.0).model_copy(
+        update={"trials": (), "status": "failed", "error": "Traceback\nValueError: no"}
+    )
+    found = reproduction(result(SPREAD), 1, failed)
+    assert (found.word, found.reason) == ("cannot be checked", "failed here: ValueError: no")
+    assert not must_repeat(result(SPREAD), 1, failed)
+    never = reproduction(result(SPREAD), 1, None, why_not="no model named 'fcc'")
+    assert (never.word, never.reason, never.again) == ("cannot be checked", "no model named 'fcc'", None)
+
+
+def test_a_failure_that_is_reproduced_is_consistent() -> None:
+    reported = result(SPREAD)
+    first, *others = reported.trials
+    reported = reported.model_copy(update={"trials": (first.model_copy(update={"status": "failed"}), *others)})
+    failed = alone(0, 97.0).model_copy(update={"trials": (), "status": "failed", "error": "ValueError: no"})
+    assert reproduction(reported, 0, failed).word == "consistent"
+    assert reproduction(reported, 0, alone(0, 97.0)).word == "cannot be checked"
+
+
+def test_a_seed_that_the_run_has_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="mnist/fc/sgd has no trial with the seed 9"):
+        reproduction(result(SPREAD), 9, None)
