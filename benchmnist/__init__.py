@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from benchmnist.suites.reader import load_suite as load_suite
     from benchmnist.tuner import Tuned as Tuned
     from benchmnist.tuner import tune as tune
+    from benchmnist.verifier import Verification as Verification
+    from benchmnist.verifier import verify as verify
 
 # Imported when first asked for: `benchmnist --help` and a plugin that is only listed need not import torch.
 _HOMES = {
@@ -47,11 +49,13 @@ _HOMES = {
     "ScheduleSpec": "extensions.specs",
     "TaskSpec": "extensions.specs",
     "Tuned": "tuner",
+    "Verification": "verifier",
     "hookimpl": "extensions.hookspecs",
     "load_run": "runs.store",
     "load_suite": "suites.reader",
     "run": "runner",
     "tune": "tuner",
+    "verify": "verifier",
     "write_report": "reports",
 }
 

@@ -35,7 +35,7 @@ COMMAND_ALIASES = {
     **dict.fromkeys(("new", "init", "create"), "new-plugin"),
     **dict.fromkeys(("info", "env", "diagnose"), "doctor"),
     "prune": "runs prune",
-    "verify": "check",
+    **dict.fromkeys(("reproduce", "replicate", "audit", "rerun"), "verify"),
     "help": "--help",
     "version": "--version",
 }

@@ -66,6 +66,19 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+jobs_option = option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Number of trials to train at the same time.  [default: with local, one per core or per GPU]",
+)
+timeout_option = option(
+    "--timeout",
+    type=Seconds(min=0, min_open=True, max=MAX_TIMEOUT),
+    metavar="SECONDS",
+    help="Stop a case that takes longer, and continue with the next.",
+)
+
+
 def training_options(function: F) -> F:
     """Adds the options that say where and how to train, and where to keep the results."""
     return together(
@@ -93,17 +106,8 @@ def training_options(function: F) -> F:
             help="Where to train: local (worker processes), inline (this process), or a plugin's executor. With a "
             "plugin's executor, --help lists its options too.",
         ),
-        option(
-            "--jobs",
-            type=click.IntRange(min=1),
-            help="Number of trials to train at the same time.  [default: with local, one per core or per GPU]",
-        ),
-        option(
-            "--timeout",
-            type=Seconds(min=0, min_open=True, max=MAX_TIMEOUT),
-            metavar="SECONDS",
-            help="Stop a case that takes longer, and continue with the next.",
-        ),
+        jobs_option,
+        timeout_option,
         option(
             "--out",
             default="runs",

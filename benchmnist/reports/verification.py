@@ -1,0 +1,142 @@
+"""The outcome of a verification, for a terminal, as markdown and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from benchmnist.reports.columns import three_figures
+from benchmnist.reports.tables import escape_markdown
+from benchmnist.text import counted, plain_table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from benchmnist.analysis.reproduction import Reproduction, Word
+    from benchmnist.verifier import Verification
+
+STYLES: dict[Word, str] = {
+    "the same, bit for bit": "bold green",
+    "consistent": "green",
+    "not consistent": "bold red",
+    "cannot be checked": "yellow",
+}
+SUMMARY_STYLES = {"consistent": "bold green", "not consistent": "bold red", "inconclusive": "bold yellow"}
+
+
+def _head(verification: Verification) -> list[str]:
+    ranges = any(trial.expected for trial in verification.trials)
+    return ["case", "seed", "reported", "again", *(["expected"] if ranges else []), "verdict"]
+
+
+def _row(trial: Reproduction, *, ranges: bool) -> list[str]:
+    """Returns the cells of a trial, without its verdict."""
+
+    def figure(value: float | None, status: str) -> str:
+        return trial.metric.text(value) if value is not None else status or "–"
+
+    digits = trial.metric.digits
+    low_high = "–" if trial.expected is None else "{:,.{d}f} to {:,.{d}f}".format(*trial.expected, d=digits)
+    cells = [trial.case_id, str(trial.seed), figure(trial.reported, trial.status)]
+    return [*cells, figure(trial.again, trial.status_again), *([low_high] if ranges else [])]
+
+
+def _notes(verification: Verification) -> list[str]:
+    """Returns the reasons of the verdicts, each once with the trials that it is about, and the notes."""
+    about: dict[str, list[Reproduction]] = {}
+    for trial in verification.trials:
+        if trial.reason:
+            about.setdefault(trial.reason, []).append(trial)
+    notes = []
+    for reason, trials in about.items():
+        names = ", ".join(f"{trial.case_id} seed {trial.seed}" for trial in trials)
+        every = len(trials) == len(verification.trials) > 1
+        notes.append(f"{'all trials' if every else names}: {reason}")
+    if any(trial.expected for trial in verification.trials):
+        notes.append(
+            "expected: where the bits may differ, a trial of an honest run is outside of its range in one "
+            "verification of twenty at most, over all of its trials"
+        )
+    notes += verification.notes
+    trained = [trial for trial in verification.trials if trial.seconds and trial.seconds_again]
+    if trained:
+        there = three_figures(math.fsum(trial.seconds or 0 for trial in trained))
+        here = three_figures(math.fsum(trial.seconds_again or 0 for trial in trained))
+        notes.append(f"training time, which is not judged: {there} s in the run, {here} s here")
+    return notes
+
+
+def summary(verification: Verification) -> str:
+    """Returns `consistent: 3 of 39 trials (3 the same, bit for bit), drawn with --seed 7`."""
+    counts: Counter[Word] = Counter(trial.word for trial in verification.trials)
+    each = "; ".join(f"{counts[word]} {word}" for word in STYLES if counts[word])
+    drawn = f"{len(verification.trials)} of {counted(verification.pool, 'trial')}"
+    return f"{verification.word}: {drawn} ({each}), drawn with --seed {verification.seed}"
+
+
+def rich_verification(verification: Verification) -> RenderableType:
+    """Renders the trials for a terminal, with reasons and notes."""
+    from rich.console import Group
+    from rich.text import Text
+
+    head = _head(verification)
+    table = plain_table()
+    for title in head:
+        right = title not in ("case", "verdict")
+        table.add_column(title, justify="right" if right else "left", no_wrap=right, overflow="fold")
+    for trial in verification.trials:
+        row = _row(trial, ranges="expected" in head)
+        table.add_row(*row, Text(trial.word, style=STYLES[trial.word]))
+    notes = [Text(note, style="dim") for note in _notes(verification)]
+    return Group(table, *notes, Text(summary(verification), style=SUMMARY_STYLES[verification.word]))
+
+
+def markdown_verification(verification: Verification) -> str:
+    """Renders the trials as markdown, with reasons and notes."""
+    head = _head(verification)
+    rows = [
+        [*map(escape_markdown, _row(trial, ranges="expected" in head)), trial.word]
+        for trial in verification.trials
+    ]
+    align = ["left" if title in ("case", "verdict") else "right" for title in head]
+    table = tabulate(rows, head, "github", disable_numparse=True, colalign=align)
+    notes = "".join(f"- {escape_markdown(note)}\n" for note in _notes(verification))
+    return f"### Verification: {summary(verification)}\n\n{table}\n" + (f"\n{notes}" if notes else "")
+
+
+def json_verification(verification: Verification) -> str:
+    """Renders the trials as strict JSON, with unrounded figures; null where a figure is missing or not finite."""
+    trials: list[dict[str, Any]] = [
+        {
+            "case": trial.case_id,
+            "seed": trial.seed,
+            "metric": trial.metric.key,
+            "status": trial.status,
+            "status_again": trial.status_again or None,
+            "reported": _finite(trial.reported),
+            "again": _finite(trial.again),
+            "expected": [_finite(end) for end in trial.expected] if trial.expected else None,
+            "verdict": trial.word,
+            "reason": trial.reason or None,
+            "seconds": trial.seconds,
+            "seconds_again": trial.seconds_again,
+        }
+        for trial in verification.trials
+    ]
+    found = {
+        "run": str(verification.run),
+        "verdict": verification.word,
+        "seed": verification.seed,
+        "pool": verification.pool,
+        "trials": trials,
+        "notes": list(verification.notes),
+    }
+    return json.dumps(found, indent=1, allow_nan=False) + "\n"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,299 @@
+"""Runs that are verified: real trials, trained again."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+import benchmnist
+from benchmnist.errors import BenchmnistError
+from benchmnist.runs.store import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmnist.runs.results import CaseResult, EpochResult, RunResult
+    from benchmnist.verifier import Verification
+
+DATA = Path(__file__).parent / "runs" / "data"
+SUITE = """
+[suite]
+name = "verified"
+
+[defaults]
+epochs = 2
+seeds = 3
+train_size = 500
+test_size = 200
+batch_size = 50
+baseline = "sgd"
+
+[optimizers.wild]
+use = "sgd"
+lr = 1e30
+
+[[cases]]
+models = ["fc-bn-dropout", "cnn"]
+optimizers = ["sgd", "adam"]
+
+[[cases]]
+models = ["fc"]
+optimizers = ["wild"]
+baseline = "wild"
+
+[[cases]]
+models = ["fc"]
+optimizers = ["adam"]
+engine = "stacked"
+baseline = "adam"
+"""
+SAME = "the same, bit for bit"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """A run with random numbers in its model, a case that diverges, a stack and controls; its suite is gone."""
+    folder = tmp_path_factory.mktemp("verified")
+    suite = folder / "verified.toml"
+    suite.write_text(SUITE, "utf-8")
+    run = benchmnist.run(suite, device="cpu", control=True, out=folder / "runs", checkpoints=False)
+    suite.unlink()
+    return run
+
+
+@pytest.fixture
+def copied(made: RunResult, tmp_path: Path) -> RunResult:
+    """A copy to change."""
+    return benchmnist.load_run(shutil.copytree(made.path, tmp_path / "copy"))
+
+
+def rewrite(run: RunResult, case_id: str, **update: Any) -> RunResult:
+    """Writes a case of a run again, with another value and the checksum of that."""
+    RunFolder(run.path).write_case(run[case_id].model_copy(update=update))
+    return benchmnist.load_run(run.path)
+
+
+def with_epochs(result: CaseResult, change: Callable[[int, EpochResult], dict[str, Any]]) -> dict[str, Any]:
+    """Its trials, with other values in every epoch."""
+    return {
+        "trials": tuple(
+            trial.model_copy(
+                update={
+                    "epochs": tuple(epoch.model_copy(update=change(trial.seed, epoch)) for epoch in trial.epochs)
+                }
+            )
+            for trial in result.trials
+        )
+    }
+
+
+def words(verification: Verification) -> dict[tuple[str, int], str]:
+    return {(trial.case_id, trial.seed): trial.word for trial in verification.trials}
+
+
+def test_every_trial_of_an_honest_run_is_the_same_bit_for_bit(made: RunResult) -> None:
+    """However it is split: in a stack, beside others, with other seeds or alone; diverged or with dropout."""
+    statuses = {result.id: result.status for result in made.cases}
+    assert statuses["mnist/fc/wild"] == "diverged"
+    assert made["mnist/fc/adam"].engine == "stacked"
+    everything = benchmnist.verify(made, trials=1000)
+    assert len(everything.trials) == everything.pool == sum(len(result.trials) for result in made.cases)
+    assert {*words(everything).values()} == {SAME}
+    assert (everything.word, everything.notes) == ("consistent", ())
+    some = benchmnist.verify(made.path, trials=4, jobs=1)
+    assert {*words(some).values()} == {SAME}
+    again = benchmnist.verify(made, trials=4, seed=some.seed, jobs=1)
+    assert words(again) == words(some)
+
+
+def test_a_keyword_selects_what_is_drawn_from(made: RunResult) -> None:
+    found = benchmnist.verify(made, trials=2, keyword="cnn and adam")
+    assert found.pool == 3
+    assert {trial.case_id for trial in found.trials} == {"mnist/cnn/adam"}
+    with pytest.raises(BenchmnistError, match=r"-k 'lion' matches no case; known cases: mnist/fc-bn-dropout/sgd"):
+        benchmnist.verify(made, keyword="lion")
+
+
+def test_a_tampered_accuracy_is_found_though_its_checksum_is_right(copied: RunResult) -> None:
+    """By a tenth of a point, in one epoch of one seed: far within the spread."""
+
+    def better(seed: int, epoch: EpochResult) -> dict[str, Any]:
+        more = 0.1 if (seed, epoch.epoch) == (1, 2) else 0.0
+        return {"metrics": {**epoch.metrics, "test_accuracy": epoch.metrics["test_accuracy"] + more}}
+
+    name = "mnist/cnn/adam"
+    tampered = rewrite(copied, name, **with_epochs(copied[name], better))
+    found = benchmnist.verify(tampered, keyword="cnn and adam")
+    assert words(found) == {(name, 0): SAME, (name, 1): "not consistent", (name, 2): SAME}
+    assert found.word == "not consistent"
+    assert found.trials[1].reason.startswith("epoch 2: test_accuracy ")
+    assert found.trials[1].reason.endswith("trained twice here, with the same bits")
+
+
+def test_another_hyperparameter_than_that_of_the_result_is_found(copied: RunResult) -> None:
+    """The same, where the figures are of another case than they are said to be."""
+    result = copied["mnist/cnn/adam"]
+    optimizer = result.case.optimizer
+    other = optimizer.model_copy(update={"params": {**optimizer.params, "lr": 2e-3}})
+    case = result.case.model_copy(update={"optimizer": other})
+    found = benchmnist.verify(rewrite(copied, result.id, case=case), keyword="cnn and adam", trials=1)
+    assert found.word == "not consistent"
+
+
+def test_elsewhere_figures_beyond_the_spread_are_found(copied: RunResult) -> None:
+    elsewhere = {"environment": copied["mnist/cnn/adam"].environment | {"torch": "2.0.0"}}
+
+    def rounded(_: int, epoch: EpochResult) -> dict[str, Any]:
+        return {"train_loss": epoch.train_loss + 1e-7}
+
+    def better(_: int, epoch: EpochResult) -> dict[str, Any]:
+        return {"metrics": {**epoch.metrics, "test_accuracy": epoch.metrics["test_accuracy"] + 1e3}}
+
+    result = copied["mnist/cnn/adam"]
+    honest = rewrite(copied, result.id, **with_epochs(result, rounded), **elsewhere)
+    found = benchmnist.verify(honest, keyword="cnn and adam")
+    assert {*words(found).values()} == {"consistent"}
+    assert found.word == "consistent"
+    assert {trial.reason.partition(" in the run")[0] for trial in found.trials} == {"torch 2.0.0"}
+    false = rewrite(copied, result.id, **with_epochs(result, better), **elsewhere)
+    assert {*words(benchmnist.verify(false, keyword="cnn and adam")).values()} == {"not consistent"}
+
+
+def test_trials_of_one_case_that_cannot_be_trained_do_not_hinder_the_others(copied: RunResult) -> None:
+    sgd, adam, wild = (copied[f"mnist/{name}"] for name in ("cnn/sgd", "cnn/adam", "fc/wild"))
+    lost = sgd.case.model.model_copy(update={"use": "cnnn", "distribution": "benchmnist-gone", "version": "3.1"})
+    rewrite(copied, sgd.id, case=sgd.case.model_copy(update={"model": lost}))
+    refused = adam.case.optimizer.model_copy(update={"params": {"lr": -1.0}})
+    rewrite(copied, adam.id, case=adam.case.model_copy(update={"optimizer": refused}))
+    rewrite(copied, wild.id, environment=wild.environment | {"device": "cuda:0"})
+    unknown = rewrite(
+        copied, "mnist/fc/adam", case=copied["mnist/fc/adam"].case.model_copy(update={"engine": "x"})
+    )
+    found = benchmnist.verify(unknown, trials=1000, device="auto", keyword="not control")
+    reasons = {trial.case_id: trial.reason for trial in found.trials if trial.word == "cannot be checked"}
+    assert reasons.pop(sgd.id).endswith("(in the run, of benchmnist-gone 3.1)")
+    assert reasons.pop("mnist/fc/adam") == "the engine 'x' is unavailable"
+    assert "-1" in reasons.pop(adam.id)
+    if not torch.cuda.is_available():
+        assert "'cuda' is unavailable" in reasons.pop(wild.id)
+        assert not reasons
+    assert words(found)["mnist/fc-bn-dropout/adam", 0] == SAME
+    assert found.word == "inconclusive"
+
+
+PLUGIN = """
+import torch
+import benchmnist
+
+def build(*, root):
+    images = torch.arange(120 * 16, dtype=torch.uint8).view(120, 1, 4, 4)
+    labels = torch.arange(120) % 3
+    return benchmnist.Dataset(images, labels + {shift}, images, labels, tuple("abcd"))
+
+@benchmnist.hookimpl
+def benchmnist_datasets():
+    return [benchmnist.DatasetSpec(name="tiny", summary="Tiny.", build=build)]
+"""
+
+
+def test_another_dataset_or_another_version_of_a_plugin_is_named(
+    write_suite: Callable[..., Path], install_plugin: Callable[..., None], tmp_path: Path
+) -> None:
+    install_plugin("tiny", PLUGIN.format(shift=0))
+    suite = write_suite("""
+        [suite]
+        name = "tiny"
+        [defaults]
+        epochs = 1
+        seeds = 1
+        batch_size = 30
+        dataset = "tiny"
+        [[cases]]
+        models = ["logistic"]
+        optimizers = ["sgd"]
+    """)
+    run = benchmnist.run(suite, device="cpu", out=tmp_path / "runs")
+    assert words(benchmnist.verify(run)) == {("tiny/logistic/sgd", 0): SAME}
+    (tmp_path / "site-packages" / "benchmnist_tiny.py").write_text(PLUGIN.format(shift=1), "utf-8")
+    sys.modules.pop("benchmnist_tiny")
+    found = benchmnist.verify(run)
+    assert [trial.reason for trial in found.trials] == ["the dataset 'tiny' has other contents here"]
+    result = run["tiny/logistic/sgd"]
+    older = result.case.dataset.model_copy(update={"version": "0.9"})
+    run = rewrite(run, result.id, case=result.case.model_copy(update={"dataset": older}))
+    found = benchmnist.verify(run)
+    assert [trial.reason for trial in found.trials] == [
+        "benchmnist-tiny 0.9 in the run, 1.0 here; install that version"
+    ]
+    assert found.word == "inconclusive"
+
+
+def test_tuned_and_reused_cases_are_verified(write_suite: Callable[..., Path], tmp_path: Path) -> None:
+    suite = write_suite("""
+        [suite]
+        name = "tuned"
+        [defaults]
+        epochs = 1
+        seeds = 2
+        train_size = 400
+        test_size = 100
+        batch_size = 50
+        [tune]
+        trials = 2
+        validation_size = 300
+        [optimizers.sgd.space]
+        lr = { low = 1e-3, high = 1.0, log = true }
+        [[cases]]
+        models = ["logistic"]
+        optimizers = ["sgd"]
+    """)
+    tuned = benchmnist.tune(suite, device="cpu", out=tmp_path / "runs")
+    for run in (tuned.search, tuned.final):
+        assert {*words(benchmnist.verify(run, trials=1)).values()} == {SAME}
+    plain = write_suite(suite.read_text("utf-8").replace('"tuned"', '"plain"'), "plain.toml")
+    first = benchmnist.run(plain, device="cpu", out=tmp_path / "runs")
+    reused = benchmnist.run(plain, device="cpu", out=tmp_path / "runs", reuse=True)
+    assert reused.cases[0].reused_from == f"plain/{first.path.name}"
+    assert {*words(benchmnist.verify(reused)).values()} == {SAME}
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_runs_of_earlier_formats_are_trained_again(version: int) -> None:
+    """Elsewhere, and two years ago: what comes of it depends on the machine."""
+    found = benchmnist.verify(DATA / f"format-{version}", trials=1, seed=0)
+    assert [trial.status_again for trial in found.trials] == ["completed"]
+    assert None not in (found.trials[0].reported, found.trials[0].again)
+
+
+def test_what_is_not_drawn_is_named(copied: RunResult) -> None:
+    """As of a run that is still running, or was killed."""
+    sgd, adam = copied["mnist/cnn/sgd"], copied["mnist/cnn/adam"]
+    cut = tuple(trial.model_copy(update={"status": "interrupted"}) for trial in sgd.trials[1:])
+    rewrite(copied, sgd.id, trials=(sgd.trials[0], *cut), status="interrupted")
+    (copied.path / "cases" / f"{adam.case.file_stem}.json").unlink()
+    record = copied.record.model_copy(update={"status": "running"})
+    RunFolder(copied.path).write_record(record)
+    with RunFolder(copied.path).lock():
+        found = benchmnist.verify(copied.path, keyword="cnn and not control")
+    assert words(found) == {(sgd.id, 0): SAME}
+    assert found.notes == (
+        "not drawn: 2 trials (interrupted)",
+        "not drawn: 1 case without a result; the run is running",
+    )
+    (copied.path / "cases" / f"{sgd.case.file_stem}.json").unlink()
+    with pytest.raises(BenchmnistError, match="has no trial to verify; not drawn: 2 cases without a result"):
+        benchmnist.verify(copied.path, keyword="cnn and not control")
+
+
+def test_options_that_the_run_decides_are_refused(made: RunResult) -> None:
+    options: dict[str, Any] = {"seeds": (1,), "epochs": 3, "engine": "graph", "set": ("defaults.epochs=1",)}
+    for name, value in options.items():
+        with pytest.raises(ValueError, match=f"verify has no option {name}: the run decides it"):
+            benchmnist.verify(made, **{name: value})
+    with pytest.raises(ValueError, match="trials must be greater than 0, not 0"):
+        benchmnist.verify(made, trials=0)
