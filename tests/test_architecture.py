@@ -34,6 +34,7 @@ ORDER = (
     "pytest_support",
     "runner",
     "tuner",
+    "retraining",
     "verifier",
     "reports",
     "builtin",

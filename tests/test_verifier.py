@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import torch
 import benchmnist
 from benchmnist.errors import BenchmnistError
 from benchmnist.runs.store import RunFolder
+from benchmnist.training.environment import cpu_capability
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,6 +165,29 @@ def test_elsewhere_figures_beyond_the_spread_are_found(copied: RunResult) -> Non
     assert {trial.reason.partition(" in the run")[0] for trial in found.trials} == {"torch 2.0.0"}
     false = rewrite(copied, result.id, **with_epochs(result, better), **elsewhere)
     assert {*words(benchmnist.verify(false, keyword="cnn and adam")).values()} == {"not consistent"}
+
+
+@pytest.mark.skipif(cpu_capability() not in ("AVX2", "AVX512"), reason="a processor with one instruction set")
+def test_an_older_processor_is_imitated(copied: RunResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as torch's own kernels decide it: their choice is recorded, and made again."""
+    name = "mnist/cnn/adam"
+    before = copied[name].environment
+    older = rewrite(copied, name, environment=before | {"capability": "DEFAULT"})
+    seen: list[str | None] = []
+
+    class Environment(benchmnist.Observer):
+        def case_ended(self, result: CaseResult) -> None:
+            seen.append(result.environment["capability"])
+
+    benchmnist.verify(older, keyword="cnn and adam", trials=1, watch=lambda: nullcontext(Environment()))
+    assert [*{*seen}] == ["DEFAULT"]
+    assert "ATEN_CPU_CAPABILITY" not in os.environ
+    seen.clear()
+    newer = rewrite(copied, name, environment=before | {"capability": "AVX1024"})
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    benchmnist.verify(newer, keyword="cnn and adam", trials=1, watch=lambda: nullcontext(Environment()))
+    assert [*{*seen}] == ["DEFAULT"]
+    assert os.environ["ATEN_CPU_CAPABILITY"] == "default"
 
 
 def test_trials_of_one_case_that_cannot_be_trained_do_not_hinder_the_others(copied: RunResult) -> None:

@@ -71,7 +71,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "capability": torch.backends.cpu.get_cpu_capability(),  # AVX2, AVX512: it decides the bits of results
+        "capability": cpu_capability(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),  # it is of a class of its own, which xdist cannot send
         "torchvision": version("torchvision"),
@@ -105,6 +105,11 @@ def gpus_of(name: str, device: torch.device) -> int:
 def public_version(distribution: str) -> str:
     """Returns the version of an installed distribution without its build: `2.13.0` for `2.13.0+cu130`."""
     return version(distribution).partition("+")[0]
+
+
+def cpu_capability() -> str:
+    """Returns the instruction set of torch's kernels on this processor, `AVX2`: it decides the bits of results."""
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def available_threads() -> int:
