@@ -64,11 +64,12 @@ INCONCLUSIVE = 3
 @block_option
 @debug_option
 def command(run: str, *, format: str, out: Path, **options: Any) -> None:  # noqa: A002 - as the option is called
-    """Train some trials of RUN again, drawn at random, and compare them with what it reports.
+    """Train some trials of RUN again, and compare.
 
-    On the same machine with the same software, the results must be the same, bit for bit; elsewhere, they must be
-    within the spread of the reported seeds. Exit codes: 0, all drawn trials are consistent; 1, one is not; 3, none
-    is inconsistent, but some could not be checked.
+    The trials are drawn at random, and compared with what the run reports. On the same machine with the same
+    software, the results must be the same, bit for bit; elsewhere, they must be within the spread of the reported
+    seeds. Exit codes: 0, all drawn trials are consistent; 1, one is not; 3, none is inconsistent, but some could
+    not be checked.
     """
     from benchmnist.cli.console import results_console
     from benchmnist.cli.display import make_display
