@@ -66,7 +66,7 @@ class PlannedRun:
         """Whether the trials are executed seed by seed, and not case by case."""
         options = self.options
         order = options.order or ("interleaved" if options.control else self.plan.suite.order)
-        return order == "interleaved"
+        return order != "suite"
 
     def seeds_left(self, case: Case) -> tuple[int, ...]:
         """The seeds of a case that would be trained."""
@@ -218,7 +218,7 @@ def _record(planned: PlannedRun, executing: Executor, searches: Sequence[Search]
             "executor": options.executor,
             "reuse": options.reuse,
             **options.cases,
-            **({"order": "interleaved"} if planned.interleaved else {}),
+            "order": "interleaved" if planned.interleaved else "suite",
         },
         started=planned.begun.started if planned.begun else now(),
     )
@@ -284,7 +284,7 @@ def _as_asked_before(record: RunRecord, options: RunOptions) -> RunOptions:
         BenchmnistError: if it is asked for something else now.
     """
     default = RunOptions().cases
-    before = {name: record.options.get(name, value) for name, value in default.items()}
+    before = {name: record.options.get(name, value) for name, value in default.items()} | {"order": record.order}
     for name, value in options.cases.items():
         if value not in (before[name], default[name]):
             raise BenchmnistError(

@@ -470,7 +470,10 @@ def test_a_contested_name(write_suite: Callable[..., Path], install_plugin: Call
     assert issubclass(PluginError, BenchmnistError)
 
 
-def test_a_result_that_cannot_be_stored_ends_the_run(write_suite: Callable[..., Path]) -> None:
+@pytest.mark.parametrize(("order", "before"), [("suite", ["sgd"]), ("interleaved", ["sgd", "adam"])])
+def test_a_result_that_cannot_be_stored_ends_the_run(
+    write_suite: Callable[..., Path], order: str, before: list[str]
+) -> None:
     path = write_suite(HEAD + '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd", "adam"]\n')
     started: list[str] = []
 
@@ -482,12 +485,21 @@ def test_a_result_that_cannot_be_stored_ends_the_run(write_suite: Callable[..., 
         def case_started(self, case: Case) -> None:
             started.append(case.id)
 
-    with pytest.raises(StoreError, match=r"cannot write .*mnist__fc__sgd\.json"):
-        run(path, observer=InTheWay())
-    assert started == ["mnist/fc/sgd"]
+    with pytest.raises(StoreError, match=rf"cannot write .*mnist__fc__{before[-1]}\.json"):  # the first to end
+        run(path, observer=InTheWay(), order=order)
+    assert started == [f"mnist/fc/{name}" for name in before]
 
 
-def test_an_interruption_keeps_what_was_done(write_suite: Callable[..., Path]) -> None:
+@pytest.mark.parametrize(
+    ("order", "others", "again"),
+    [
+        ("suite", {"sgd": 2}, [("adam", 0), ("adam", 1), ("rmsprop", 0), ("rmsprop", 1)]),
+        ("interleaved", {"sgd": 1, "rmsprop": 2}, [("adam", 1), ("sgd", 1)]),  # whole trials are kept, too
+    ],
+)
+def test_an_interruption_keeps_what_was_done(
+    write_suite: Callable[..., Path], order: str, others: dict[str, int], again: list[tuple[str, int]]
+) -> None:
     path = write_suite(HEAD + '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd", "adam", "rmsprop"]\n')
 
     class Impatient(benchmnist.Observer):
@@ -496,15 +508,32 @@ def test_an_interruption_keeps_what_was_done(write_suite: Callable[..., Path]) -
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(path, observer=Impatient())
+        run(path, observer=Impatient(), order=order)
     result = benchmnist.load_run(path.parent / "runs")
     assert result.record.status == "interrupted"
-    assert [case.status for case in result.cases] == ["completed", "interrupted"]
-    assert [(trial.status, len(trial.epochs)) for trial in result["mnist/fc/adam"].trials] == [
-        ("completed", 2),
-        ("interrupted", 1),
-    ]
-    assert [b["name"] for b in strict_json(result.path / "benchmark.json")["benchmarks"]] == ["mnist/fc/sgd"]
+    statuses = {case.case.optimizer.name: case.status for case in result.cases}
+    whole = {name: "completed" if trials == 2 else "interrupted" for name, trials in others.items()}
+    assert statuses == whole | {"adam": "interrupted"}
+    kept = {
+        case.case.optimizer.name: [(trial.status, len(trial.epochs)) for trial in case.trials]
+        for case in result.cases
+    }
+    trials = {name: [("completed", 2)] * count for name, count in others.items()}
+    assert kept == trials | {"adam": [("completed", 2), ("interrupted", 1)]}
+    replayed = ["mnist/fc/sgd"] if order == "suite" else []  # pytest was still at the first
+    assert [b["name"] for b in strict_json(result.path / "benchmark.json")["benchmarks"]] == replayed
+    seen: list[tuple[str, int, int]] = []
+
+    class Listener(benchmnist.Observer):
+        def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
+            seen.append((case.optimizer.name, seed, result.epoch))
+
+    other = "interleaved" if order == "suite" else "suite"
+    with pytest.raises(BenchmnistError, match=f"begun with order = '{order}', and cannot go on with '{other}'"):
+        run(path, resume=True, order=other)
+    ended = run(path, resume=True, observer=Listener())
+    assert (ended.record.order, ended.record.status) == (order, "completed")
+    assert seen == [(*trial, epoch) for trial in again for epoch in (1, 2)]
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,7 @@ class LiveDisplay(Display):
         self.over: set[tuple[str, int | None]] = set()  # those whose last epoch is shown until something else ends
         self.weights: dict[str, float] = {}
         self.counted: Counter[str] = Counter()  # epochs, by case
+        self.trials: Counter[str] = Counter()  # those that ended, by case
         self.shown: object = None
         self.drawn: RenderableType = ""
         self.live = Live(
@@ -186,7 +187,8 @@ class LiveDisplay(Display):
         average = sum(known.values()) / len(known) if known else 1.0
         self.weights = {case.id: known.get(case.id, average) for case in plan.cases}
         total = sum(self.weights[case.id] * case.rounds for case in plan.cases)
-        self.progress.update(self.overall, total=total, description=f"0/{len(plan.cases)} cases")
+        self.progress.update(self.overall, total=total)
+        self.describe()
         self.draw()
 
     def case_started(self, case: Case) -> None:
@@ -205,6 +207,8 @@ class LiveDisplay(Display):
         self.current[case.id, seed] = f"{case.id}: {_epoch(case, seed, result)}"
         if result.epoch == case.epochs or not result.metrics:
             self.over.add((case.id, seed))
+            self.trials[case.id] += 1
+            self.describe()
         self.draw()
 
     def case_ended(self, result: CaseResult) -> None:
@@ -212,8 +216,15 @@ class LiveDisplay(Display):
         self.ended.append(result)
         self.current = {key: line for key, line in self.current.items() if key[0] != result.id}
         self.count(result.case, result.case.rounds - self.counted[result.id])  # those that will not come, too
-        self.progress.update(self.overall, description=f"{len(self.ended)}/{len(self.cases)} cases")
+        self.trials[result.id] = len(result.case.seeds)
+        self.describe()
         self.draw()
+
+    def describe(self) -> None:
+        """Counts the ended cases and trials: seed by seed, the cases end last and together."""
+        trials = sum(len(case.seeds) for case in self.cases)
+        cases = f"{len(self.ended)}/{len(self.cases)} cases"
+        self.progress.update(self.overall, description=f"{cases}, {self.trials.total()}/{trials} trials")
 
     def count(self, case: Case, epochs: int) -> None:
         """Advances the progress by a number of epochs of a case."""

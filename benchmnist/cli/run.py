@@ -65,7 +65,7 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
 @option(
     "--order",
     type=click.Choice(["suite", "interleaved"]),
-    help="Override the suite's order: case by case or seed by seed.  [default: suite; with --control interleaved]",
+    help="Override the suite's order: case by case (suite) or seed by seed (interleaved).",
 )
 @option(
     "--control",
@@ -130,9 +130,18 @@ def show_result(result: RunResult) -> None:
     show_findings(analysis, results_console())
     console = progress_console()
     if result.record.status == "interrupted":
-        console.print(f"interrupted: {len(result.cases)} of {len(result.record.plan)} cases are here")
+        console.print(f"interrupted: {_ended(result)}")
     report = write_report(analysis)
     console.print(f"report, plots, checkpoints and results: {report.parent}", soft_wrap=True)
+
+
+def _ended(result: RunResult) -> str:
+    """`1 of 3 cases and 4 of 6 trials have ended`: seed by seed, the cases end last."""
+    plan = result.record.plan
+    cases = sum(case.status != "interrupted" for case in result.cases)
+    trials = sum(trial.status != "interrupted" for case in result.cases for trial in case.trials)
+    planned = sum(len(case.seeds) for case in plan)
+    return f"{cases} of {len(plan)} cases and {trials} of {planned} trials have ended"
 
 
 def _dry_run(planned: PlannedRun) -> Any:
@@ -178,7 +187,10 @@ def _dry_run(planned: PlannedRun) -> Any:
         f"{counted(len(cases), 'case')}, {counted(trials, 'trial')}, {counted(steps, 'step')}, "
         f"about {total:,.3g} TFLOP of training on {planned.prepared.device}"
     )
-    parts: list[Any] = [table, Text(summary, style="bold")] if cases else [Text("no case to train", style="bold")]
+    parts: list[Any] = [Text("no case to train", style="bold")]
+    if cases:
+        order = "seed by seed" if planned.interleaved else "case by case"
+        parts = [table, Text(summary, style="bold"), Text(f"order: {order}")]
     if planned.known:
         parts.append(Text(f"reused: {counted(len(planned.known), 'result')}"))
         for case_id, (_, run) in planned.known.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -56,6 +57,7 @@ class _Ledger:
         case: The case.
         waiting: Number of its tasks (the case with some of its seeds) that no executor has taken.
         running: Number of its tasks in execution.
+        seconds: Time in which at least one of them was in execution: between them, others may train.
         parts: Results of its ended tasks.
         epochs: Epochs that have not been requested yet. If they were trained elsewhere, they come from the parts,
             so that a restarted trial appears once.
@@ -71,7 +73,20 @@ class _Ledger:
         self.result: CaseResult | None = None
         for part in parts:
             self.add(part)
-        self.started, self.start = "", 0.0
+        self.started, self.since, self.seconds = "", 0.0, math.fsum(part.wall_seconds for part in parts)
+
+    def begin_task(self) -> None:
+        """Records that an executor has taken a task."""
+        if self.running == 0:
+            self.since = time.perf_counter()
+        self.waiting -= 1
+        self.running += 1
+
+    def end_task(self) -> None:
+        """Records that a task has ended."""
+        self.running -= 1
+        if self.running == 0:
+            self.seconds += time.perf_counter() - self.since
 
     @property
     def failed(self) -> bool:
@@ -110,7 +125,7 @@ class _Ledger:
                 "side_by_side": side_by_side,
                 "error": next((part.error for part in self.parts if part.error), None),
                 "started": self.started,
-                "wall_seconds": time.perf_counter() - self.start,
+                "wall_seconds": self.seconds,
             }
         )
 
@@ -144,6 +159,9 @@ class _Queue:
 
     Otherwise the run could end with a long task in one slot while the others idle. Longest first is never worse
     than 4/3 of the best order (Graham 1969), if the seconds are right.
+
+    Every other turn has the reverse order: a, b, c, then c, b, a. Otherwise c would always come after a, and a
+    machine that becomes slower and slower would make it seem slower.
     """
 
     def __init__(self) -> None:
@@ -155,7 +173,8 @@ class _Queue:
 
     def add(self, ledger: _Ledger, task: Case, seconds: float, turn: int) -> None:
         """Adds a task; tasks with an earlier turn are taken first."""
-        heapq.heappush(self.heap, (turn, -seconds, self.added, ledger, task))
+        way = -1 if turn % 2 else 1
+        heapq.heappush(self.heap, (turn, -way * seconds, way * self.added, ledger, task))
         self.added += 1
 
     def take(self) -> tuple[_Ledger, Case]:
@@ -172,7 +191,8 @@ class Dispatcher:
 
     The session runs the epochs that are trained in this process, one per round, instead of a replay of measured
     ones: so `--benchmark-cprofile` profiles the training, and `--pdb` stops in it. Interleaved epochs are measured
-    and replayed, since a session requests case by case.
+    and replayed, since a session requests case by case. A stacked case is one task in either order: its seeds are
+    trained together.
 
     Args:
         executor: Executor of the cases.
@@ -180,8 +200,8 @@ class Dispatcher:
         known: Results of cases that need no training, by case id, with their measured epochs.
         parts: Results of some trials of a case; only its other trials are trained.
         seconds: Approximate time of an epoch, by case id, in any unit; the longest trials start first.
-        interleaved: Whether every case trains its first seed before any trains its second, so that a change of
-            the machine's speed affects all of them.
+        interleaved: Whether every case trains its first seed before any trains its second, and so on, so that a
+            change of the machine's speed affects all of them; every other time in the reverse order.
     """
 
     def __init__(
@@ -260,16 +280,15 @@ class Dispatcher:
         """Yields tasks to the executor, whenever it has a free slot."""
         while self._queue:
             ledger, task = self._queue.take()
-            ledger.waiting -= 1
             if ledger.result is not None or ledger.failed:
                 continue  # it is known already that the case fails
             if not ledger.started:
                 self._start(ledger)
-            ledger.running += 1
+            ledger.begin_task()
             yield task
 
     def _start(self, ledger: _Ledger) -> None:
-        ledger.started, ledger.start = now(), time.perf_counter()
+        ledger.started = now()
         self.observer.case_started(ledger.case)
 
     def _end(self, ledger: _Ledger) -> None:
@@ -291,7 +310,7 @@ class Dispatcher:
         ledger = self._ledgers[task.id]
         if isinstance(step, CaseResult):
             ledger.add(step, measured=not self._in_session)
-            ledger.running -= 1
+            ledger.end_task()
             if ledger.over:
                 self._end(ledger)
             elif not step.failed:

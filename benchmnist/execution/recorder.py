@@ -71,7 +71,7 @@ class Recorder(Observer):
         try:
             write(result)
         except StoreError as error:
-            self.error = error
+            self.error = self.error or error  # the first: what follows is likely to fail, too
             raise
         return result
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -58,7 +59,8 @@ class Executor(Protocol):
     def slots(self) -> int:
         """Number of tasks that it executes at the same time.
 
-        With more than one slot, a task is a single trial, the longest first; with one, a whole case.
+        With more than one slot, or seed by seed, a task is a single trial; with one slot and case by case, it is a
+        whole case. A stacked case is one task.
         """
         ...
 
@@ -93,7 +95,7 @@ class Workplace:
         block: Plugins to exclude.
         jobs: Number of trials at the same time; None lets the executor decide.
         trials: Total number of trials.
-        timeout: Time limit of a case with all its trials, in seconds; None for no limit.
+        timeout: Time limit of a case, for the training of all its trials, in seconds; None for no limit.
         gpus: Number of GPUs to train on; a single one is that of `device`.
         threads: Number of threads of each worker process; None for an equal share of the cores.
         plugins: Modules to load as plugins, besides the installed ones.
@@ -128,16 +130,32 @@ class Farewell:
 
 
 class Deadlines:
-    """Deadlines of the cases: a fixed time after the start of their first trial."""
+    """Deadlines of the cases: each may take a fixed time, in which at least one of its trials is in training.
+
+    The time between two trials of a case does not count: trials of other cases may be trained then.
+    """
 
     def __init__(self, seconds: float | None) -> None:
         self.seconds = seconds
-        self.ends: dict[str, float] = {}  # by case id, on the monotonic clock
+        self.running: Counter[str] = Counter()  # number of trials in training, by case id
+        self.ends: dict[str, float] = {}  # of the cases in training, on the monotonic clock
+        self.unused: dict[str, float] = {}  # seconds of the cases between two trials
 
     def begin(self, task: Case) -> None:
         """Records the start of a trial."""
-        if self.seconds is not None:
-            self.ends.setdefault(task.id, time.monotonic() + self.seconds)
+        if self.seconds is None:
+            return
+        self.running[task.id] += 1
+        if self.running[task.id] == 1:
+            self.ends[task.id] = time.monotonic() + self.unused.pop(task.id, self.seconds)
+
+    def end(self, task: Case) -> None:
+        """Records the end of a trial that has begun; without it, the time of its case goes on."""
+        if self.running[task.id] == 0:
+            return
+        self.running[task.id] -= 1
+        if self.running[task.id] == 0:
+            self.unused[task.id] = self.ends.pop(task.id) - time.monotonic()
 
     def left(self, tasks: Iterable[Case]) -> float | None:
         """Returns the seconds until the first deadline of the tasks; None without a deadline."""

@@ -133,7 +133,7 @@ class LocalExecutor:
         if isinstance(message, MeasuredEpoch):
             yield task, message
         elif isinstance(message, CaseResult):
-            del self.busy[worker]
+            self._free(worker)
             yield task, message
         elif isinstance(message, Farewell):
             self._end(worker)
@@ -147,8 +147,11 @@ class LocalExecutor:
             self._end(worker)
             yield task, CaseResult(case=task, status="crashed", error=epitaph)
 
+    def _free(self, worker: Worker) -> None:
+        self.deadlines.end(self.busy.pop(worker))
+
     def _end(self, worker: Worker) -> None:
-        del self.busy[worker]
+        self._free(worker)
         self.workers = {slot: other for slot, other in self.workers.items() if other is not worker}
         worker.kill()
 

@@ -143,7 +143,7 @@ class CaseResult(Frozen):
         error: Traceback of its failure; or the end of its process, with the last output.
         reused_from: Earlier run that it was taken from, `suite/run`; None if this run trained it.
         started: UTC, ISO 8601.
-        wall_seconds: Time from start to end, with everything included.
+        wall_seconds: Time in which at least one of its trials was in training, with everything included.
     """
 
     schema_version: int = SCHEMA
@@ -219,6 +219,11 @@ class RunRecord(Frozen):
     status: Literal["running", "completed", "failed", "interrupted"] = "running"
     started: str
     ended: str | None = None
+
+    @property
+    def order(self) -> Literal["suite", "interleaved"]:
+        """Order of the trials: case by case, or seed by seed. Earlier versions did not write the first of them."""
+        return "interleaved" if self.options.get("order") == "interleaved" else "suite"
 
 
 class RunResult(Frozen):

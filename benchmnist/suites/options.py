@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from benchmnist.errors import unknown
 from benchmnist.suites.assignments import parse_assignment
@@ -14,6 +14,8 @@ from benchmnist.suites.values import MAX_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from benchmnist.suites.schema import Order
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
 """What a device may be called."""
@@ -42,7 +44,8 @@ class RunOptions:
         epochs: Override the suite's.
         keyword: Only the cases that pytest's `-k` selects with this expression.
         engine: Override the suite's.
-        order: Override the suite's; None is the suite's, and `interleaved` with `control`.
+        order: Override the suite's: `interleaved` (seed by seed) or `suite` (case by case); None is the suite's,
+            which is `interleaved` by default, and always with `control`.
         control: Train the baseline of each model once more, with other seeds, to see what differences are noise.
         set: Override anything in the suite: `("optimizers.adam.lr=0.01", "defaults.epochs=2")`, typed as TOML.
         executor: Where the cases are executed.
@@ -69,7 +72,7 @@ class RunOptions:
     epochs: int | None = None
     keyword: str = ""
     engine: str | None = None
-    order: Literal["suite", "interleaved"] | None = None
+    order: Order | None = None
     control: bool = False
     set: tuple[str, ...] = ()
     executor: str = "local"
@@ -114,7 +117,7 @@ class RunOptions:
 
     @property
     def cases(self) -> dict[str, Any]:
-        """The options that decide which cases a run has and what it keeps of them, as JSON has them.
+        """The options that decide which cases a run has, their order and what it keeps of them, as JSON has them.
 
         A run that is resumed goes on with those that it began with.
         """
@@ -122,6 +125,7 @@ class RunOptions:
             "seeds": None if self.seeds is None else [*self.seeds],
             "epochs": self.epochs,
             "engine": self.engine,
+            "order": self.order,
             "control": self.control,
             "keyword": self.keyword,
             "checkpoints": self.checkpoints,

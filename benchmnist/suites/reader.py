@@ -119,7 +119,7 @@ class _Reader:
         return Suite(
             name=name,
             title=(header.title if header else "") or name,
-            order=header.order if header else "suite",
+            order=header.order if header else None,
             blocks=tuple(whole.values()),
             tables={kind.plural: self.configured(kind.plural) for kind in IN_SUITES},
             tune=self.read(Tune, self.raw.get("tune", {}), "tune") or Tune(),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 COMPARISON = re.compile(r"(>=|<=|>|<) *(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 """A comparison with a number that is not negative, which none of our figures is."""
+Order = Literal["suite", "interleaved"]
+"""Order of the trials: case by case, or seed by seed (every other seed in the reverse order of the cases)."""
 ENGINES = ("auto", "dataloader", "resident", "graph", "stacked")
 SUITE_NAME = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
 
@@ -98,7 +100,7 @@ class Header(_Strict):
 
     name: Annotated[str, Field(pattern=f"^{SUITE_NAME}$")]
     title: str = ""
-    order: Literal["suite", "interleaved"] = "suite"
+    order: Order | None = None
 
 
 Expect = dict[str, Comparison]
@@ -266,7 +268,7 @@ class Suite:
     Attributes:
         name: Names the folder of its runs.
         title: For people.
-        order: Whether the trials are executed case by case, or seed by seed.
+        order: Order of the trials; None if the suite does not set it: then `benchmnist run` trains seed by seed.
         blocks: Its [[cases]], with the defaults filled in.
         tables: Its named configurations, by the key of their tables and by name: `tables["models"]["wide"]`.
         tune: What `benchmnist tune` does with it.
@@ -283,7 +285,7 @@ class Suite:
 
     name: str
     title: str
-    order: Literal["suite", "interleaved"]
+    order: Order | None
     blocks: tuple[Block, ...]
     tables: Mapping[str, Mapping[str, Configured]]
     tune: Tune

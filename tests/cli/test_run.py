@@ -42,7 +42,13 @@ def test_a_run_shows_plain_lines_and_the_table(
     assert re.fullmatch(r"A small suite: 2 cases, in runs/small/\S+", lines[0])
     assert lines[1] == "[1/2] mnist/fc/sgd"
     assert re.fullmatch(r"  seed 0, epoch 1/2: loss \d\.\d{4}, accuracy \d+\.\d\d %, \S+ s", lines[2])
-    assert re.fullmatch(r"  ok: accuracy \d+\.\d\d ± \d+\.\d\d %, \S+ s/epoch", lines[6])
+    assert [line.partition(",")[0] for line in lines[2:9]] == [
+        *["  seed 0"] * 2,
+        "[2/2] mnist/fc/adam",
+        *["  mnist/fc/adam: seed 0"] * 2,
+        *["  mnist/fc/adam: seed 1"] * 2,
+    ]
+    assert re.fullmatch(r"  mnist/fc/adam: ok: accuracy \d+\.\d\d ± \d+\.\d\d %, \S+ s/epoch", lines[9])
     assert lines[-1].startswith("report, plots, checkpoints and results: runs/small/")
     table = done.stdout.splitlines()
     assert table[0] == "A small suite"
@@ -104,7 +110,11 @@ def test_a_dry_run_lists_the_cases_and_the_work(
     assert done.exit_code == 0
     assert re.search(r"mnist/fc/sgd +lr=0\.01 +2 × 2 × 10 +397,510", done.stdout)
     # 2 cases, 2 seeds, 2 epochs, 500 images, 3 passes of 2 operations for each of 784·500 + 500·10 products
-    assert "2 cases, 4 trials, 80 steps, about 0.00953 TFLOP of training on cpu" in done.stdout
+    assert (
+        "2 cases, 4 trials, 80 steps, about 0.00953 TFLOP of training on cpu\norder: seed by seed\n" in done.stdout
+    )
+    in_order = invoke("run", write_suite(), "--dry-run", "--device", "cpu", "--order", "suite")
+    assert "order: case by case\n" in in_order.stdout
     assert not (tmp_path / "runs").exists()
 
 
@@ -447,7 +457,7 @@ def assert_saved_and_shown(process: subprocess.Popen[str], code: int) -> None:
     assert process.returncode == code, err
     assert re.search(r"^sgd .* ok", out, re.MULTILINE)
     assert re.search(r"^adam .* stopped", out, re.MULTILINE)
-    assert "interrupted: 2 of 2 cases are here" in err
+    assert "interrupted: 1 of 2 cases and 1 of 2 trials have ended" in err
     assert "Traceback" not in err
     run = benchmnist.load_run(Path("runs"))
     assert run.record.status == "interrupted"
@@ -556,9 +566,9 @@ def test_on_a_terminal_the_display_is_live(start: Start, write_suite: Callable[.
     assert process.returncode == 0
     assert ANSI in shown
     for expected in (
-        "0/2 cases",
-        "1/2 cases",
-        "2/2 cases",
+        "0/2 cases, 0/4 trials",
+        "0/2 cases, 1/4 trials",
+        "2/2 cases, 4/4 trials",
         "left",
         "mnist/fc/adam: seed 1, epoch 2/2: loss",
         "100%",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -280,8 +281,80 @@ def test_interleaved_every_case_has_its_turn_before_any_has_a_second(slots: int)
     for case in cases:
         assert sorted(epoch.seed for epoch in dispatcher.epochs(case)) == [3, 5]
     assert [task.seeds[0] for task in executor.taken] == [5, 5, 5, 3, 3, 3]
-    assert executor.taken[0].id == "a/b"  # the longest first, among those whose turn it is
+    # The longest first, among those whose turn it is; back in the reverse order.
+    assert [task.id for task in executor.taken] == ["a/b", "a/a", "a/c", "a/c", "a/a", "a/b"]
     assert [trial.seed for result in told.ended for trial in result.trials] == [5, 3] * 3
+
+
+@given(st.integers(1, 6), st.integers(1, 7))
+def test_interleaved_no_case_is_trained_later_than_another_on_average(cases: int, seeds: int) -> None:
+    """Over an even number of seeds; over an odd one, one trial in each case has no counterpart."""
+
+    def say(task: Case) -> Iterator[Epoch | CaseResult]:
+        yield result_of(task, task.seeds[0], epochs(1))
+
+    planned = [
+        CASE.model_copy(update={"id": f"a/{number}", "seeds": tuple(range(seeds))}) for number in range(cases)
+    ]
+    executor = Scripted(1, say)
+    dispatcher = Dispatcher(executor, Told(), interleaved=True)
+    dispatcher.expect(planned)
+    for case in planned:
+        assert len([*dispatcher.epochs(case)]) == seeds
+    places = {case.id: [i for i, task in enumerate(executor.taken) if task.id == case.id] for case in planned}
+    whole = [sum(found[: seeds - seeds % 2]) for found in places.values()]
+    assert len({*whole}) == 1
+    assert [[place // cases for place in found] for found in places.values()] == [[*range(seeds)]] * cases
+
+
+def test_a_stacked_case_stays_one_task_when_others_are_interleaved() -> None:
+    def say(task: Case) -> Iterator[Epoch | CaseResult]:
+        trials = tuple(TrialResult(seed=s, status="completed", epochs=tuple(epochs(1))) for s in task.seeds)
+        yield CaseResult(case=task, status="completed", engine="none", trials=trials)
+
+    stack = make_case(id="a/stack", seeds=(0, 1, 2)).model_copy(update={"engine": "stacked"})
+    cases = [make_case(id="a/a", seeds=(0, 1)), stack, make_case(id="a/c", seeds=(0, 1))]
+    executor = Scripted(1, say)
+    dispatcher = Dispatcher(executor, Told(), interleaved=True)
+    dispatcher.expect(cases)
+    assert [len([*dispatcher.epochs(case)]) for case in cases] == [2, 3, 2]
+    assert [(task.id, task.seeds) for task in executor.taken] == [
+        ("a/a", (0,)),
+        ("a/stack", (0, 1, 2)),
+        ("a/c", (0,)),
+        ("a/c", (1,)),
+        ("a/a", (1,)),
+    ]
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_the_time_of_a_case_is_that_of_its_own_trials(monkeypatch: pytest.MonkeyPatch, interleaved: bool) -> None:
+    """Not of what is trained between them; that of trials before an interruption counts."""
+    now = 0.0
+    clock = SimpleNamespace(perf_counter=lambda: now)
+    monkeypatch.setattr("benchmnist.execution.dispatch.time", clock)
+
+    def say(task: Case) -> Iterator[Epoch | CaseResult]:
+        nonlocal now
+        for seed in task.seeds:
+            now += 100.0 if task.id == "a/slow" else 1.0
+            yield MeasuredEpoch(seed, epochs(1)[0])
+        yield CaseResult(
+            case=task,
+            status="completed",
+            engine="none",
+            trials=tuple(TrialResult(seed=s, status="completed", epochs=tuple(epochs(1))) for s in task.seeds),
+        )
+
+    cases = [make_case(id=name, seeds=(0, 1, 2)) for name in ("a/fast", "a/slow")]
+    before = result_of(cases[0].model_copy(update={"seeds": (0,)}), 0, epochs(1))
+    parts = {"a/fast": [before.model_copy(update={"wall_seconds": 7.0})]}
+    told = Told()
+    dispatcher = Dispatcher(Scripted(1, say), told, parts=parts, interleaved=interleaved)
+    dispatcher.expect(cases)
+    for case in cases:
+        assert len([*dispatcher.epochs(case)]) == 3
+    assert {result.id: result.wall_seconds for result in told.ended} == {"a/fast": 9.0, "a/slow": 300.0}
 
 
 def test_what_this_process_trains_is_interleaved_too(tmp_path: Path) -> None:
@@ -297,7 +370,7 @@ def test_what_this_process_trains_is_interleaved_too(tmp_path: Path) -> None:
                 for epoch in dispatcher.epochs(case):
                     epoch.run()
                     assert epoch.seconds > 0
-    assert [result.case.id for result in together.ended] == ["a/sgd", "a/adam"]
-    assert [figures(result) for result in together.ended] == [figures(result) for result in alone.ended]
+    assert [result.case.id for result in together.ended] == ["a/adam", "a/sgd"]
+    assert [figures(result) for result in together.ended[::-1]] == [figures(result) for result in alone.ended]
     first_seeds = [line for line in together.log if ".1" in line or ".2" in line][:4]
     assert first_seeds == ["a/sgd 0.1", "a/sgd 0.2", "a/adam 0.1", "a/adam 0.2"]

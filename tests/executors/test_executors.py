@@ -387,7 +387,7 @@ def test_what_ended_in_time_counts_however_late_it_is_heard(
     assert (result.status, len(result.trials[0].epochs)) == ("completed", 2)
 
 
-def test_a_time_limit_is_of_a_case_from_its_first_trial_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_limit_counts_the_training_of_a_case(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("benchmnist.executors.time", SimpleNamespace(monotonic=lambda: now))
     first, second = make_case(id="a/first"), make_case(id="a/second")
@@ -408,7 +408,27 @@ def test_a_time_limit_is_of_a_case_from_its_first_trial_on(monkeypatch: pytest.M
     assert deadlines.overdue(second) is None
     unlimited = Deadlines(None)
     unlimited.begin(first)
+    unlimited.end(first)
     assert (unlimited.left([first]), unlimited.overdue(first)) == (None, None)
+
+
+def test_a_time_limit_stops_while_other_cases_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("benchmnist.executors.time", SimpleNamespace(monotonic=lambda: now))
+    case = make_case(id="a/first")
+    deadlines = Deadlines(25)
+    deadlines.begin(case)
+    deadlines.begin(case)
+    now = 105.0
+    deadlines.end(case)  # the other one goes on
+    now = 110.0
+    deadlines.end(case)
+    now = 1000.0
+    assert (deadlines.left([case]), deadlines.overdue(case)) == (None, None)
+    deadlines.begin(case)
+    assert deadlines.left([case]) == 15.0
+    now = 1015.0
+    assert deadlines.overdue(case) is not None
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

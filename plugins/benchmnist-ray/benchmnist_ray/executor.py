@@ -224,7 +224,7 @@ class RayExecutor:
             yield attempt.task, word
         elif isinstance(word, CaseResult):
             anew = tuple(f"begun anew: {why}" for why in attempt.before)
-            del self.running[said]
+            self._free(said)
             yield attempt.task, word.model_copy(update={"remarks": (*word.remarks, *anew)})
 
     def _lost(self, said: Any, why: str) -> Iterator[tuple[Case, CaseResult]]:
@@ -232,7 +232,7 @@ class RayExecutor:
         attempt = self.running[said]
         before = (*attempt.before, why)
         if len(before) <= self.retries:
-            del self.running[said]
+            self._free(said)
             self._hand_over(attempt.task, before)
             return
         error = "\n".join([f"its Ray worker went away {len(before)} times while it trained this case", *before])
@@ -240,10 +240,16 @@ class RayExecutor:
 
     def _stopped(self, said: Any, result: CaseResult) -> tuple[Case, CaseResult]:
         """Ends a task, if it has not ended itself; returns it with its result."""
-        attempt = self.running.pop(said)
+        attempt = self._free(said)
         with contextlib.suppress(RayError, ValueError):
             ray.cancel(said, force=True)
         return attempt.task, result
+
+    def _free(self, said: Any) -> _Attempt:
+        attempt = self.running.pop(said)
+        if attempt.at is not None:
+            self.deadlines.end(attempt.task)
+        return attempt
 
     def _cancel(self) -> None:
         while self.running:

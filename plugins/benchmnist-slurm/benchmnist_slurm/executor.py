@@ -286,7 +286,7 @@ class SlurmExecutor:
             elif "epoch" in word:
                 yield MeasuredEpoch(word["seed"], word["epoch"])
             elif "result" in word and job in self.jobs:
-                self.jobs.remove(job)
+                self._free(job)
                 result = word["result"]
                 anew = tuple(f"begun anew: {why}" for why in job.before)
                 yield result.model_copy(update={"remarks": (*result.remarks, *anew)})
@@ -319,12 +319,17 @@ class SlurmExecutor:
         known = dict(line.split("|") for line in said.stdout.split())
         return {job: known.get(job, "GONE") for job in ids}
 
+    def _free(self, job: _Job) -> None:
+        self.jobs.remove(job)
+        if job.process is not None:
+            self.deadlines.end(job.task)
+
     def _overdue(self) -> Iterator[tuple[Case, CaseResult]]:
         for job in [*self.jobs]:
             result = self.deadlines.overdue(job.task) if job.process is not None else None
             if result is not None:
                 self._cancel([job])
-                self.jobs.remove(job)
+                self._free(job)
                 yield job.task, result
 
     def _dead(self) -> Iterator[tuple[Case, CaseResult]]:
@@ -334,7 +339,7 @@ class SlurmExecutor:
             raised = _raised(job)
             if not raised and (job.over is None or time.monotonic() < job.over + LATE):
                 continue
-            self.jobs.remove(job)
+            self._free(job)
             job.attempt.give_up()
             before = (*job.before, f"job {job.id} {job.state}")
             if raised:
