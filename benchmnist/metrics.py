@@ -130,6 +130,19 @@ METRICS = (
         ratio=True,
     ),
     Metric(
+        "target_seconds",
+        "training time to the target",
+        "s",
+        "lower",
+        "seed",
+        form="figures",
+        heading="s to target",
+        about="training time to the target accuracy, median over the seeds",
+        spread=False,
+        ratio=True,
+        main=False,
+    ),
+    Metric(
         "images_per_second",
         "training images a second",
         "images/s",
@@ -284,4 +297,6 @@ def metrics_with(evaluated: tuple[tuple[Metric, ...], ...]) -> tuple[Metric, ...
 
 
 EPOCH_SECONDS = find_metric("epoch_seconds")
+TARGET_SECONDS = find_metric("target_seconds")
+"""Has a value for each seed that reaches the `target_accuracy` of its case; the other seeds are lost."""
 IMAGES_PER_SECOND = find_metric("images_per_second")

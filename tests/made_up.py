@@ -120,6 +120,7 @@ def made_up_run(
     version: str = "1",
     models: Sequence[ModelDescription] = (),
     searches: Sequence[Search] = (),
+    order: str = "interleaved",
 ) -> RunResult:
     """A run that ended with those results."""
     record = RunRecord(
@@ -131,6 +132,7 @@ def made_up_run(
         plan=tuple(result.case for result in results),
         models=tuple(models),
         searches=tuple(searches),
+        options={"order": order},
         status="completed",
         started="2026-11-24T00:00:00+00:00",
     )

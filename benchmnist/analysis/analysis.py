@@ -9,11 +9,13 @@ from benchmnist.analysis.findings import Finding, findings
 from benchmnist.analysis.grid import Grid, full_grid
 from benchmnist.analysis.marks import against_baseline, unbeaten
 from benchmnist.analysis.noise_floor import Floor, noise_floors
+from benchmnist.analysis.profiles import Profiles, profiles
 from benchmnist.analysis.ranks import Ranks, mean_ranks
 from benchmnist.analysis.scores import Scores, scores
 from benchmnist.analysis.summary import Summary, summarise_all
-from benchmnist.analysis.targets import Profile, TimeToTarget, profiles, times_to_target
+from benchmnist.analysis.targets import TimeToTarget, times_to_target
 from benchmnist.analysis.verdicts import Verdict, judge
+from benchmnist.metrics import TARGET_SECONDS
 
 if TYPE_CHECKING:
     from benchmnist.metrics import Metric
@@ -90,7 +92,12 @@ class Analysis:
         """The time of each case with a target to reach it."""
         return times_to_target(self.run.cases)
 
+    @property
+    def time_verdicts(self) -> list[Verdict]:
+        """The verdicts on the times to the target; none where the suite has no target."""
+        return self.verdicts(TARGET_SECONDS) if self.times_to_target else []
+
     @cached_property
-    def profiles(self) -> list[Profile]:
-        """The performance profile of each method; none where the suite has no target."""
+    def profiles(self) -> Profiles:
+        """The performance profiles of the methods; none where the suite has no target."""
         return profiles(self.times_to_target)

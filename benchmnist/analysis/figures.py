@@ -6,9 +6,11 @@ import math
 import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
+from benchmnist.analysis.reached import censored_median, reached
 from benchmnist.metrics import (
     EPOCH_SECONDS,
     IMAGES_PER_SECOND,
+    TARGET_SECONDS,
     Metric,
     comparable,
     curves,
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from benchmnist.runs.results import CaseResult, TrialResult
+    from benchmnist.suites.cases import Case
 
 
 class MeanStd(NamedTuple):
@@ -42,8 +45,12 @@ def has_metric(result: CaseResult, metric: Metric) -> bool:
     return metric.key in {each.key for each in result.case.measures}
 
 
-def seed_figure(trial: TrialResult, metric: Metric) -> float | None:
-    """Returns the value of a metric of seeds or epochs for a trial; None if it was not measured."""
+def seed_figure(trial: TrialResult, metric: Metric, case: Case) -> float | None:
+    """Returns the value of a metric of seeds or epochs for a trial of a case; None if it was not measured."""
+    if metric == TARGET_SECONDS:
+        target = case.target_accuracy
+        seconds = math.inf if target is None else reached(trial, target).seconds
+        return seconds if math.isfinite(seconds) else None
     if metric.level == "seed":
         value = getattr(trial, metric.field, None)
         return None if value is None else float(value)
@@ -63,7 +70,7 @@ def seed_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:
     return {
         trial.seed: value
         for trial in result.trials
-        if trial.status == "completed" and (value := seed_figure(trial, metric)) is not None
+        if trial.status == "completed" and (value := seed_figure(trial, metric, result.case)) is not None
     }
 
 
@@ -94,7 +101,8 @@ def case_figure(result: CaseResult, wanted: Metric | str) -> MeanStd | None:
     """Returns the value of a metric for a case; None if it has no finite value.
 
     For a metric of seeds or epochs, this is the mean over the completed seeds; if all epochs count, the median
-    over the epochs of all seeds.
+    over the epochs of all seeds; for TARGET_SECONDS, the median over all seeds, where those that miss the target
+    take longer than any other.
 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for a case.
@@ -104,6 +112,9 @@ def case_figure(result: CaseResult, wanted: Metric | str) -> MeanStd | None:
         value = images_per_second(result) if metric == IMAGES_PER_SECOND else getattr(result, metric.field, None)
         return MeanStd(value) if value else None
     values = [*seed_figures(result, metric).values()]
+    if metric == TARGET_SECONDS:
+        middle = censored_median([*values, *[math.inf] * len(lost_seeds(result, metric))])
+        return None if middle is None else MeanStd(middle)
     if metric.over_epochs == "median":
         every = [v for trial in result.trials for epoch in trial.epochs if (v := epoch.figure(metric)) is not None]
         middle = statistics.median(every) if every else None

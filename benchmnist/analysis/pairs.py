@@ -6,6 +6,8 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchmnist.metrics import TARGET_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -91,7 +93,8 @@ def differences(one: Case, other: Case, metric: Metric | None = None) -> tuple[s
 def _deciding(case: Case, metric: Metric | None) -> dict[str, Any]:
     times = metric is not None and metric.ratio
     ignored = {"seeds", "metrics"} | (set() if times else NOT_LEARNING)
-    return {name: value for name, value in case.deciding().items() if name not in ignored}
+    found = {name: value for name, value in case.deciding().items() if name not in ignored}
+    return found | ({"target_accuracy": case.target_accuracy} if metric == TARGET_SECONDS else {})
 
 
 def _between(one: Case, other: Case, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

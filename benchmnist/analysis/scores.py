@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import lost_seeds, seed_figures
+from benchmnist.analysis.reached import reached
 from benchmnist.analysis.statistics import LEVEL
-from benchmnist.analysis.targets import reached
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -160,7 +160,7 @@ def rank(result: CaseResult, metric: Metric | None = None) -> tuple[bool, int, f
     metric = metric or result.case.primary
     if not has_metric(result, metric):
         return True, 0, 0.0
-    values = [*seed_figures(result, metric).values()]
+    values = [*(compared_figures if metric.ratio else seed_figures)(result, metric).values()]
     lost = len(lost_seeds(result, metric))
     if not values:
         return True, lost, 0.0

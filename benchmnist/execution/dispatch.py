@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
-import math
-import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.expectations import missed
-from benchmnist.runs.results import CaseResult, MeasuredEpoch, TrialResult, now, worst
+from benchmnist.execution.ledger import Ledger, Queue
+from benchmnist.runs.results import CaseResult, MeasuredEpoch, now
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -17,7 +14,7 @@ if TYPE_CHECKING:
 
     from benchmnist.executors import Epoch, Executor
     from benchmnist.preflight.check import Work
-    from benchmnist.runs.results import EpochResult, Status
+    from benchmnist.runs.results import EpochResult
     from benchmnist.suites.cases import Case
     from benchmnist.suites.plan import Plan
 
@@ -48,138 +45,6 @@ class Observer:
 
     def case_ended(self, result: CaseResult) -> None:
         """Called when a case has ended, in any way."""
-
-
-class _Ledger:
-    """State of a case in training.
-
-    Attributes:
-        case: The case.
-        waiting: Number of its tasks (the case with some of its seeds) that no executor has taken.
-        running: Number of its tasks in execution.
-        seconds: Time in which at least one of them was in execution: between them, others may train.
-        parts: Results of its ended tasks.
-        epochs: Epochs that have not been requested yet. If they were trained elsewhere, they come from the parts,
-            so that a restarted trial appears once.
-        seen: Results of the ended epochs, by seed.
-        result: Result of the case.
-    """
-
-    def __init__(self, case: Case, parts: Sequence[CaseResult]) -> None:
-        self.case, self.waiting, self.running = case, 0, 0
-        self.parts: list[CaseResult] = []
-        self.epochs: deque[Epoch] = deque()
-        self.seen: dict[int, list[EpochResult]] = {}
-        self.result: CaseResult | None = None
-        for part in parts:
-            self.add(part)
-        self.started, self.since, self.seconds = "", 0.0, math.fsum(part.wall_seconds for part in parts)
-
-    def begin_task(self) -> None:
-        """Records that an executor has taken a task."""
-        if self.running == 0:
-            self.since = time.perf_counter()
-        self.waiting -= 1
-        self.running += 1
-
-    def end_task(self) -> None:
-        """Records that a task has ended."""
-        self.running -= 1
-        if self.running == 0:
-            self.seconds += time.perf_counter() - self.since
-
-    @property
-    def failed(self) -> bool:
-        return any(part.failed for part in self.parts)
-
-    @property
-    def over(self) -> bool:
-        """Whether no task is waiting or running."""
-        return self.running == 0 and (self.waiting == 0 or self.failed)
-
-    def add(self, part: CaseResult, *, measured: bool = True) -> None:
-        """Adds the result of a task, and queues its epochs if they were measured elsewhere."""
-        self.parts.append(part)
-        if measured:
-            self.epochs += (MeasuredEpoch(trial.seed, epoch) for trial in part.trials for epoch in trial.epochs)
-
-    def see(self, seed: int, epoch: EpochResult) -> None:
-        """Records an ended epoch; that of a restarted trial replaces the earlier one."""
-        seen = self.seen.setdefault(seed, [])
-        del seen[epoch.epoch - 1 :]
-        seen.append(epoch)
-
-    def joined(self, side_by_side: int) -> CaseResult:
-        """Joins the parts into one result, with the name of the first."""
-        first = next((part for part in self.parts if part.engine), self.parts[0])
-        status = worst(part.status for part in self.parts)
-        return first.model_copy(
-            update={
-                "status": status,
-                "trials": self._trials(status),
-                "remarks": (
-                    *dict.fromkeys(remark for part in self.parts for remark in part.remarks),
-                    *self._where(),
-                ),
-                "peak_memory": max(part.peak_memory for part in self.parts),
-                "side_by_side": side_by_side,
-                "error": next((part.error for part in self.parts if part.error), None),
-                "started": self.started,
-                "wall_seconds": self.seconds,
-            }
-        )
-
-    def _where(self) -> tuple[str, ...]:
-        """Returns a remark if the trials were trained on different machines: their times are less comparable."""
-        there = {part.environment.get("fingerprint"): part.environment for part in self.parts if part.environment}
-        if len(there) <= 1:
-            return ()
-        names = [f"{e['device_name']} ({e['threads']} threads, torch {e['torch']})" for e in there.values()]
-        return (f"trained on different machines: {'; '.join(sorted(names))}",)
-
-    def interrupted(self) -> CaseResult:
-        """Returns the result of the training before an interruption."""
-        trials = self._trials("interrupted")
-        return CaseResult(case=self.case, status="interrupted", trials=trials, started=self.started)
-
-    def _trials(self, cut_short: Status) -> tuple[TrialResult, ...]:
-        """Returns the ended trials, and the others with their ended epochs."""
-        trials = {trial.seed: trial for part in self.parts for trial in part.trials}
-        for seed, epochs in self.seen.items():
-            diverged = not epochs[-1].metrics
-            whole: Status = (
-                "diverged" if diverged else "completed" if len(epochs) == self.case.epochs else cut_short
-            )
-            trials.setdefault(seed, TrialResult(seed=seed, status=whole, epochs=tuple(epochs)))
-        return tuple(trials[seed] for seed in self.case.seeds if seed in trials)
-
-
-class _Queue:
-    """The waiting tasks; with several slots, the longest is taken first.
-
-    Otherwise the run could end with a long task in one slot while the others idle. Longest first is never worse
-    than 4/3 of the best order (Graham 1969), if the seconds are right.
-
-    Every other turn has the reverse order: a, b, c, then c, b, a. Otherwise c would always come after a, and a
-    machine that becomes slower and slower would make it seem slower.
-    """
-
-    def __init__(self) -> None:
-        self.heap: list[tuple[int, float, int, _Ledger, Case]] = []
-        self.added = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.heap)
-
-    def add(self, ledger: _Ledger, task: Case, seconds: float, turn: int) -> None:
-        """Adds a task; tasks with an earlier turn are taken first."""
-        way = -1 if turn % 2 else 1
-        heapq.heappush(self.heap, (turn, -way * seconds, way * self.added, ledger, task))
-        self.added += 1
-
-    def take(self) -> tuple[_Ledger, Case]:
-        *_, ledger, task = heapq.heappop(self.heap)
-        return ledger, task
 
 
 class Dispatcher:
@@ -218,10 +83,10 @@ class Dispatcher:
         self.parts, self.seconds, self.interleaved = parts or {}, seconds or {}, interleaved
         self.by_trial = interleaved or executor.slots > 1
         self._ahead: list[Case] = []
-        self._queue = _Queue()
-        self._ledgers: dict[str, _Ledger] = {}
+        self._queue = Queue()
+        self._ledgers: dict[str, Ledger] = {}
         self._stream: Iterator[tuple[Case, Epoch | CaseResult]] = iter(())
-        self._unreported: tuple[_Ledger, Epoch] | None = None
+        self._unreported: tuple[Ledger, Epoch] | None = None
         self._in_session = False  # whether the session runs the epochs of the case that is trained
 
     def expect(self, cases: Sequence[Case]) -> None:
@@ -254,14 +119,14 @@ class Dispatcher:
         """Stops all training, and reports the ended epochs of the unfinished cases."""
         unfinished = [ledger for ledger in self._ledgers.values() if ledger.started and ledger.result is None]
         self._stream, self._unreported = iter(()), None
-        self._queue = _Queue()
+        self._queue = Queue()
         self._ledgers.clear()
         for ledger in unfinished:
             ledger.result = ledger.interrupted()
             self.observer.case_ended(ledger.result)
 
-    def _enqueue(self, case: Case) -> _Ledger:
-        ledger = self._ledgers[case.id] = _Ledger(case, self.parts.get(case.id, ()))
+    def _enqueue(self, case: Case) -> Ledger:
+        ledger = self._ledgers[case.id] = Ledger(case, self.parts.get(case.id, ()))
         done = {trial.seed for part in ledger.parts for trial in part.trials}
         left = tuple(seed for seed in case.seeds if seed not in done)
         for seeds in (
@@ -287,11 +152,11 @@ class Dispatcher:
             ledger.begin_task()
             yield task
 
-    def _start(self, ledger: _Ledger) -> None:
+    def _start(self, ledger: Ledger) -> None:
         ledger.started = now()
         self.observer.case_started(ledger.case)
 
-    def _end(self, ledger: _Ledger) -> None:
+    def _end(self, ledger: Ledger) -> None:
         ledger.result = called(ledger.joined(self.executor.slots), ledger.case)
         self.observer.case_ended(ledger.result)
 
@@ -326,7 +191,7 @@ class Dispatcher:
             self._in_session = False
             self._tell(ledger, step)
 
-    def _tell(self, ledger: _Ledger, epoch: Epoch) -> None:
+    def _tell(self, ledger: Ledger, epoch: Epoch) -> None:
         if epoch.result is not None and ledger.result is None:
             ledger.see(epoch.seed, epoch.result)
             self.observer.epoch_ended(ledger.case, epoch.seed, epoch.result)

@@ -11,13 +11,12 @@ from tabulate import tabulate
 from benchmnist.analysis.searches import CHANCE, NEAR, share_near_best
 from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.summary import group_title
-from benchmnist.analysis.targets import split
 from benchmnist.analysis.verdicts import main_verdicts
 from benchmnist.reports.chances_table import chances_table
-from benchmnist.reports.columns import three_figures
 from benchmnist.reports.extra_table import NOTHING, ExtraTable, namer
 from benchmnist.reports.rank_table import rank_table
 from benchmnist.reports.tables import escape_markdown
+from benchmnist.reports.target_tables import profile_table, target_table
 from benchmnist.text import counted, plain_table
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.analysis import Analysis
     from benchmnist.analysis.pairs import Family
-    from benchmnist.analysis.targets import TimeToTarget
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.metrics import Metric
     from benchmnist.runs.models import ModelDescription
@@ -104,71 +102,6 @@ def _change(v: Verdict, difference: float) -> str:
     """Formats a difference; for a `ratio` metric, a difference of logarithms."""
     rounded = round(difference, v.metric.digits) + 0.0  # no -0.00
     return v.metric.change(math.exp(difference) if v.metric.ratio else rounded)
-
-
-def target_table(analysis: Analysis) -> ExtraTable | None:
-    """Returns the time of each case to its target, and its causes; None if the suite has no target."""
-    times = analysis.times_to_target
-    if not times:
-        return None
-    name = namer(analysis.run)
-    baselines = {t.result.case.group: t for t in times if t.result.case.method == t.result.case.baseline}
-    targets = {t.target for t in times}
-    several = len(targets) > 1
-    return ExtraTable(
-        "Time to target" if several else f"Time to {times[0].target:g} %",
-        (
-            "case",
-            *(("target, %",) if several else ()),
-            *("hits", "epochs", "steps", "s", "ms/step", "fewer", "cheaper", "sooner"),
-        ),
-        1,
-        tuple(
-            (
-                name(t.result),
-                *((f"{t.target:g}",) if several else ()),
-                *_target_row(t, baselines.get(t.result.case.group)),
-            )
-            for t in times
-        ),
-        "hits: seeds that reached the target in the test after any epoch; epochs, steps, s: median over the "
-        "seeds, training time only; a seed that did not reach the target counts as slower than its whole "
-        "training, so the median exists only if half of the seeds reached it; ms/step: median; fewer (steps) × "
-        "cheaper (time per step) = sooner: relative to the suite's baseline on the same model",
-    )
-
-
-def _target_row(t: TimeToTarget, baseline: TimeToTarget | None) -> tuple[str, ...]:
-    why = split(t, baseline) if baseline is not None else None
-    seconds = three_figures(t.seconds) if t.seconds else f"> {three_figures(t.watched)}" if t.watched else NOTHING
-    return (
-        f"{t.hits}/{len(t.reached)}",
-        str(t.epochs or NOTHING),
-        f"{t.steps:,}" if t.steps else NOTHING,
-        seconds,
-        three_figures(1000 * t.step_seconds) if t.step_seconds else NOTHING,
-        *(f"{factor:.2f}×" for factor in ((why.steps, why.cost, why.time) if why else ())),
-        *(() if why else (NOTHING, NOTHING, NOTHING)),
-    )
-
-
-TIMES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-"""Times of a profile in its table, in units of the whole training of the reference."""
-
-
-def profile_table(analysis: Analysis) -> ExtraTable | None:
-    """Returns the performance profiles at TIMES; None if the suite has no target."""
-    found = analysis.profiles
-    if not found:
-        return None
-    return ExtraTable(
-        "Performance profiles",
-        ("method", "problems", *(f"{time:g}" for time in TIMES)),
-        1,
-        tuple((p.method, str(p.problems), *(f"{100 * p.share(time):.0f} %" for time in TIMES)) for p in found),
-        "share of the problems (one model, one seed) that reached the target within this multiple of the time "
-        "that the model's baseline (or first case) takes for its whole training",
-    )
 
 
 def tuning_table(analysis: Analysis) -> ExtraTable | None:

@@ -60,7 +60,7 @@ def pictures(analysis: Analysis) -> Iterator[Picture]:
         yield Picture(
             rank_title(grid), "ranks.png", partial(rank_picture, analysis, grid, ranks), rank_text(grid, ranks)
         )
-    if any(profile.points for profile in analysis.profiles):
+    if any(profile.points for profile in analysis.profiles.compared):
         yield Picture("Performance profiles", "profiles.png", partial(profile_picture, analysis))
     of_models: dict[Group, list[Search]] = {}
     for search in analysis.run.record.searches:
@@ -91,8 +91,8 @@ def all_pictures(analysis: Analysis) -> Iterator[Picture]:
 
 
 def profile_picture(analysis: Analysis) -> bytes:
-    """Draws the share of problems solved against time, with a line per method."""
-    found = analysis.profiles
+    """Draws the share of problems solved against time, with a line per method tried on the same problems."""
+    found = analysis.profiles.compared
     figure, axes = _axes()
     last = 1.1 * max(time for profile in found for time, _ in profile.points)
     for profile, style in zip(found, _styles([p.method for p in found]), strict=True):
@@ -101,8 +101,9 @@ def profile_picture(analysis: Analysis) -> bytes:
         axes.step(times, shares, where="post", label=profile.method, color=style.color, linestyle=style.linestyle)
     axes.set_ylim(-3, 103)
     axes.set_xlim(0, last)
-    axes.set_xlabel("time, in units of the baseline's whole training")
-    axes.set_ylabel("problems solved, %")
+    remark = analysis.profiles.remark
+    axes.set_xlabel("time, in units of the baseline's whole training" + (f"\n{remark}" if remark else ""))
+    axes.set_ylabel(f"problems solved, % of {found[0].problems}")
     targets = sorted({each.target for each in analysis.times_to_target})
     axes.set_title(f"Performance profiles: time to {' and '.join(f'{t:g} %' for t in targets)}", fontsize=11)
     return _finished(figure, axes)

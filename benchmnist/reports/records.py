@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from benchmnist.metrics import Level, Metric
     from benchmnist.reports.columns import Column
     from benchmnist.runs.results import CaseResult, TrialResult
+    from benchmnist.suites.cases import Case
 
 IDENTITY = ("case", "dataset", "model", "optimizer", "method", "label", *(kind.name for kind in SETTINGS))
 """Keys that identify a case; `method` is the optimizer with everything else that the suite varies."""
@@ -116,13 +117,14 @@ def _rows(s: Summary, level: Level, columns: Columns) -> Iterator[dict[str, Any]
         yield about | _figures(s, _case_columns(columns)) | _settings(result)
         return
     for trial in result.trials:
-        yield from ({**about, "seed": trial.seed, **row} for row in _of_trial(trial, level, columns.metrics))
+        rows = _of_trial(trial, level, columns.metrics, result.case)
+        yield from ({**about, "seed": trial.seed, **row} for row in rows)
 
 
-def _of_trial(trial: TrialResult, level: Level, metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
+def _of_trial(trial: TrialResult, level: Level, metrics: Sequence[Metric], case: Case) -> Iterator[dict[str, Any]]:
     at_level = [metric for metric in metrics if metric.level == level]
     if level == "seed":
-        found = {m.key: seed_figure(trial, m) for m in metrics if m.level in ("seed", "epoch")}
+        found = {m.key: seed_figure(trial, m, case) for m in metrics if m.level in ("seed", "epoch")}
         yield {"status": trial.status, **found, "epochs": len(trial.epochs), "checkpoint": trial.checkpoint}
         return
     for epoch in trial.epochs:

@@ -55,7 +55,7 @@ def test_a_whole_report_computes_each_conclusion_once(monkeypatch: pytest.Monkey
         make(analysis)
     render(analysis, "markdown")
     records(analysis)
-    asked = {"judge accuracy", "judge train_loss", "judge epoch_seconds"}  # what the columns are marked by
+    asked = {"judge accuracy", "judge train_loss", "judge epoch_seconds", "judge target_seconds"}
     assert seen == Counter({*NAMES, *asked})
     assert [(v.one, v.other, v.word) for v in analysis.verdicts()] == [
         (v.one, v.other, v.word) for v in judge(run.cases)

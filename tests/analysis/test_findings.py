@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from made_up import made_up_run, seeds_result
@@ -270,47 +270,6 @@ def test_networks_that_were_tested_in_train_mode_are_named() -> None:
     assert text.startswith("1 case with batch normalisation or dropout was tested in train() mode")
     assert said("train mode", cases[:1], FC, FC_BN) == []  # nothing in it knows the two modes apart
     assert said("train mode", [seeds_result("fc-bn", "adam", around(97))], FC_BN) == []
-
-
-TARGET: dict[str, Any] = {"epochs": 5, "target_accuracy": 60.0}
-
-
-def test_who_is_at_the_target_first_and_why() -> None:
-    cases = [
-        seeds_result("fc", "sgd", [75.0] * 3, seconds=[1.0, 1.1, 0.95], **TARGET),
-        seeds_result("fc", "adam", [100.0] * 3, seconds=[0.5, 0.5, 0.5], **TARGET),
-        seeds_result("fc", "slow", [10.0] * 3, **TARGET),
-    ]
-    (text,) = said("target", cases)
-    assert text == (
-        "On mnist, fc · adam reaches 60 % first, after 1.5 s of training (3 epochs, 3 of 3 seeds). The next, "
-        "fc · sgd, takes 4 s: it needs 1.3 times as many steps, and each takes 2.0 times as long; "
-        "seed by seed, 2.71 times as long [2.25, 3.26]. 1 of 3 cases did not reach it in half of the seeds."
-    )
-    assert said("target", cases[2:]) == ["On mnist, no case reached 60 % in half of its seeds."]
-    assert said("target", [seeds_result("fc", "sgd", [90.0] * 3)]) == []
-
-
-def test_that_nobody_is_at_the_target_is_not_said_of_what_was_interrupted() -> None:
-    missed = seeds_result("fc", "slow", [10.0] * 3, **TARGET)
-    cut = seeds_result("fc", "adam", [100.0], **TARGET)
-    trial = cut.trials[0].model_copy(update={"status": "interrupted"})
-    assert said("target", [missed, cut.model_copy(update={"status": "interrupted", "trials": (trial,)})]) == []
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        ([1.0, 0.9, 1.2], "the difference may be chance: seed by seed, 1.04 times as long ["),
-        ([1.1], "with 1 seed in both, the difference may be chance"),
-    ],
-)
-def test_who_is_first_may_be_so_by_chance(seconds: list[float], text: str) -> None:
-    cases = [
-        seeds_result("fc", "sgd", [100.0] * len(seconds), seconds=seconds, **TARGET),
-        seeds_result("fc", "adam", [100.0] * len(seconds), seconds=[0.99] * len(seconds), **TARGET),
-    ]
-    assert text in said("target", cases)[0]
 
 
 def test_the_noise_floor_is_told_where_there_is_a_control() -> None:

@@ -332,7 +332,7 @@ def test_the_time_of_a_case_is_that_of_its_own_trials(monkeypatch: pytest.Monkey
     """Not of what is trained between them; that of trials before an interruption counts."""
     now = 0.0
     clock = SimpleNamespace(perf_counter=lambda: now)
-    monkeypatch.setattr("benchmnist.execution.dispatch.time", clock)
+    monkeypatch.setattr("benchmnist.execution.ledger.time", clock)
 
     def say(task: Case) -> Iterator[Epoch | CaseResult]:
         nonlocal now

@@ -73,16 +73,17 @@ def test_verdicts(run: RunResult) -> None:
 
 def test_times_to_the_target(run: RunResult) -> None:
     found = {key.split()[0]: [key.split()[1], *rest] for key, rest in rows(run, "targets").items()}
-    assert found["fc/sgd"] == ["5/5", "2", "20", "2.00", "100", "1.00×", "1.00×", "1.00×"]
-    assert found["fc/adam"] == ["5/5", "2", "20", "4.00", "200", "1.00×", "0.50×", "0.50×"]
-    assert found["fc/wild"] == ["0/5", "–", "–", "–", "100", "–", "–", "–"]
+    assert found["fc/sgd"] == ["5/5", "20", "2.00", "100", "5", "1.00×", "1.00×", "1.00×"]
+    # Two seeds of sgd need a third epoch, by which they are slower; the row of sgd has its median seed.
+    assert found["fc/adam"] == ["5/5", "20", "4.00", "200", "5", "1.18×", "0.50×", "0.59×"]
+    assert found["fc/wild"] == ["0/5", "–", "–", "100", "–", "–", "–", "–"]
 
 
 def test_a_target_that_was_missed_is_not_given_a_time() -> None:
     options = {"target_accuracy": 95.0, "epochs": 3}
     run = made_up_run([seeds_result("fc", "sgd", around(90), **options)])  # type: ignore[arg-type]
     (row,) = EXTRA_TABLES["targets"](Analysis(run))[0].rows
-    assert row[1:5] == ("0/5", "–", "–", "> 3.00")
+    assert row[1:4] == ("0/5", "–", "> 3.00")
 
 
 def test_profiles_tuning_and_models(run: RunResult) -> None:

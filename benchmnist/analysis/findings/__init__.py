@@ -24,7 +24,7 @@ from benchmnist.analysis.findings.doubts import (
 from benchmnist.analysis.findings.layers import effects_of_layers, gain_of_convolutions, tested_in_train_mode
 from benchmnist.analysis.findings.methods import against_the_baseline, best_methods
 from benchmnist.analysis.findings.ranks import best_mean_rank
-from benchmnist.analysis.findings.times import first_at_target
+from benchmnist.analysis.findings.times import first_at_target, trained_in_order
 from benchmnist.analysis.findings.words import Finding
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def findings(analysis: Analysis) -> list[Finding]:
         *(best_mean_rank(analysis.grid, analysis.ranks) if analysis.grid and analysis.ranks else ()),
         *effects_of_layers(run.record.models, verdicts),
         *gain_of_convolutions(run.record.models, results),
-        *first_at_target(analysis.times_to_target),
+        *first_at_target(analysis.times_to_target, analysis.time_verdicts),
+        *trained_in_order(run.record, results),
         *apart(results),
         *tuned(run.record.searches, results),
         *one_learning_rate(results),

@@ -1,61 +1,158 @@
-"""Findings on targets: which case reaches its target first, and why."""
+"""Findings on targets: which method reaches the target first, and why; and on the order of the trials."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.findings.words import Finding, case_name
-from benchmnist.analysis.statistics import LEVEL
-from benchmnist.analysis.targets import log_ratio, split
+from benchmnist.analysis.findings.words import EXPLORATORY, Finding, case_name, listed, shortened
+from benchmnist.analysis.summary import group_title
+from benchmnist.analysis.targets import split
+from benchmnist.analysis.verdicts import rank
+from benchmnist.metrics import TARGET_SECONDS
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchmnist.analysis.targets import TimeToTarget
+    from benchmnist.analysis.targets import Split, TimeToTarget
+    from benchmnist.analysis.verdicts import Verdict
+    from benchmnist.runs.results import CaseResult, RunRecord
+
+Beside = tuple["TimeToTarget", "Verdict"]
 
 
-def first_at_target(every: Sequence[TimeToTarget]) -> Iterator[Finding]:
-    """Names the case that reaches the target first, and explains why."""
-    by_target: dict[tuple[str, float], list[TimeToTarget]] = {}
+def first_at_target(every: Sequence[TimeToTarget], verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+    """Says of each group which method reaches the target first, if that is shown, and explains why.
+
+    A seed that misses the target counts against its case, as a lost seed: methods that miss fewer come first.
+
+    Args:
+        every: The times of the cases.
+        verdicts: All verdicts by TARGET_SECONDS.
+    """
+    wide = max((v.of for v in verdicts), default=1)
+    beside = {frozenset((v.one.id, v.other.id)): v for v in verdicts}
+    groups: dict[tuple[object, float], list[TimeToTarget]] = {}
     for each in every:
-        by_target.setdefault((each.result.case.dataset.label, each.target), []).append(each)
-    for (dataset, target), times in by_target.items():
-        there = sorted((t for t in times if t.seconds is not None), key=lambda t: t.seconds or 0.0)
-        missing = [t for t in times if t.seconds is None]
+        groups.setdefault((each.result.case.group, each.target), []).append(each)
+    for members in groups.values():
+        there = sorted((t for t in members if t.hits), key=lambda t: rank(t.result, TARGET_SECONDS))
+        never = [t.result.case.method for t in members if t.reached and not t.hits]
+        title, target = group_title(members[0].result.case.group), f"{members[0].target:g} %"
         if not there:
-            if all(t.reached for t in times):  # of a case that was interrupted at once nothing is known
-                yield Finding(
-                    "target",
-                    f"On {dataset}, no case reached {target:g} % in half of its seeds.",
-                    tuple(t.result.id for t in times),
-                )
+            if not all(t.reached for t in members):
+                continue  # of a case that was interrupted at once nothing is known
+            yield Finding("target", f"On {title}, no seed reached {target}.", tuple(t.result.id for t in members))
             continue
         first = there[0]
-        text = (
-            f"On {dataset}, {case_name(first.result)} reaches {target:g} % first, after {first.seconds:.3g} s of "
-            f"training ({counted(first.epochs or 0, 'epoch')}, {first.hits} of "
-            f"{counted(len(first.reached), 'seed')})."
+        found = ((t, beside.get(frozenset((first.result.id, t.result.id)))) for t in there[1:])
+        judged = [(t, v) for t, v in found if v is not None and v.word != "too few seeds"]
+        # A claim on all pairs needs the verdicts of the family of all pairs.
+        others = [(t, replace(v, of=wide)) for t, v in judged]
+        exploratory = any(v.family == "exploratory" for _, v in judged)
+        claim = _claim(first, others, there, target, alone=len(there) == 1 < len(members))
+        text = f"{f'{EXPLORATORY}on' if exploratory else 'On'} {title}, {claim}{''.join(_beside(first, others))}"
+        if never:
+            text += f" No seed of {listed(never)} reached it."
+        yield Finding("target", text, tuple(t.result.id for t in [first, *(t for t, _ in others)]))
+
+
+def _claim(
+    first: TimeToTarget, others: Sequence[Beside], there: Sequence[TimeToTarget], target: str, *, alone: bool
+) -> str:
+    method = first.result.case.method
+    if first.seconds is None:
+        effort = f"in {_hits(first)}"
+    else:
+        effort = f"after {first.seconds:.3g} s of training ({counted(first.epochs or 0, 'epoch')}, {_hits(first)})"
+    if not others:
+        return f"{'only ' if alone else ''}{method} reaches {target} {effort}."
+    if len(others) == len(there) - 1 and all(v.beats(first.result) for _, v in others):
+        return f"{method} reaches {target} first, {effort}."
+    among = ""
+    if any(t.hits < len(t.reached) for t in there):
+        among = ", of the methods that " + (
+            "reach it in every seed" if first.hits == len(first.reached) else "miss it in the fewest seeds"
         )
-        if len(there) > 1 and (why := split(first, there[1])) is not None:
-            text += (
-                f" The next, {case_name(there[1].result)}, takes {there[1].seconds:.3g} s: it needs "
-                f"{why.steps:.1f} times as many steps, and each takes {why.cost:.1f} times as long; "
-                f"{_sooner(first, there[1])}."
-            )
-        if missing:
-            text += f" {len(missing)} of {counted(len(times), 'case')} did not reach it in half of the seeds."
-        yield Finding("target", text, tuple(t.result.id for t in there[:2]))
+    return f"{method} has the shortest time to {target}{among}: it reaches it {effort}."
 
 
-def _sooner(first: TimeToTarget, other: TimeToTarget) -> str:
-    """Compares both times, over the seeds that reached the target in both cases."""
-    paired = log_ratio(other, first)
-    interval, p = paired.interval(), paired.p()
-    if p is None or interval is None:
-        return f"with {counted(paired.n, 'seed')} in both, the difference may be chance"
-    mean, low, high = map(math.exp, (paired.mean, *interval))
-    ratio = f"{mean:.2f} times as long [{low:.2f}, {high:.2f}]"
-    shown = p <= LEVEL and paired.mean > 0
-    return f"seed by seed, {ratio}" if shown else f"the difference may be chance: seed by seed, {ratio}"
+def _hits(t: TimeToTarget) -> str:
+    """Returns `3 of 5 seeds`."""
+    return f"{t.hits} of {counted(len(t.reached), 'seed')}"
+
+
+def _beside(first: TimeToTarget, others: Sequence[Beside]) -> Iterator[str]:
+    """Yields a sentence on the methods of each verdict: sooner, later, not shown, or not judged."""
+    result = first.result
+    sooner = [_takes(first, t, v) for t, v in others if v.beats(result)]
+    later = [_takes(first, t, v) for t, v in others if v.beats(t.result)]
+    missed = [_takes(first, t, v) for t, v in others if v.word == "lost seeds"]
+    level = [
+        _takes(first, t, v)
+        for t, v in others
+        if not v.beats(result) and not v.beats(t.result) and v.word != "lost seeds"
+    ]
+    if sooner:
+        yield f" It is sooner than {shortened(sooner)}."
+    if level:
+        yield f" It is not shown to be sooner than {shortened(level)}."
+    if later:
+        yield f" Sooner than it: {shortened(later)}."
+    if missed:
+        yield f" Not judged, since seeds missed the target that reached it in the other case: {shortened(missed)}."
+
+
+def _takes(first: TimeToTarget, t: TimeToTarget, v: Verdict) -> str:
+    """Returns `adam (1.31 times as long [1.10, 1.57]: 1.50 times as many steps, each 0.87 times as long)`."""
+    why = split(first, t)
+    if why is None:
+        return f"{t.result.case.method} ({_hits(t)})"
+    said = f"{why.time:.2f} times as long"
+    if v.interval is not None:
+        sign = 1 if v.other is first.result else -1
+        low, high = sorted(math.exp(sign * end) for end in v.interval)
+        said += f" [{low:.2f}, {high:.2f}]"
+    steps, cost = factors(why)
+    said += f": {steps} times as many steps, each {cost} times as long"
+    if t.hits < len(t.reached) or first.hits < len(first.reached):
+        known = len(first.reached.keys() & t.reached.keys())
+        said += f", in the {why.seeds} of {counted(known, 'seed')} in which both reached it; it missed "
+        said += f"{len(t.reached) - t.hits}, {first.result.case.method} {len(first.reached) - first.hits}"
+    return f"{t.result.case.method} ({said})"
+
+
+def factors(why: Split) -> tuple[str, str]:
+    """Formats the causes with so many decimals that their product is the ratio of the times, as `.2f` shows it."""
+    for digits in (2, 3, 4, 5, 6):
+        steps, cost = f"{why.steps:.{digits}f}", f"{why.cost:.{digits}f}"
+        if f"{float(steps) * float(cost):.2f}" == f"{why.time:.2f}":
+            break
+    return steps, cost
+
+
+def trained_in_order(record: RunRecord, results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Warns of times that were measured case after case: a drift of the machine is in their differences."""
+    timed = [r for r in results if r.has_epochs and (r.case.target_accuracy is not None or r.case.baseline)]
+    if len(timed) < 2:  # noqa: PLR2004 - nothing to compare
+        return
+    drift = "a slow drift of the machine's speed is in the differences between their times"
+    if record.order == "suite":
+        yield Finding(
+            "order",
+            f'The cases were trained one after the other (order = "suite"): {drift}.',
+            tuple(result.id for result in timed),
+        )
+        return
+    stacked = [r for r in timed if r.engine == "stacked" and len(r.case.seeds) > 1]
+    if stacked:
+        names = listed([case_name(result) for result in stacked])
+        were, whose = ("was", "its") if len(stacked) == 1 else ("were", "their")
+        yield Finding(
+            "order",
+            f"{names} {were} not trained seed by seed with the other cases, since {whose} seeds were stacked: "
+            f"{drift}.",
+            tuple(result.id for result in stacked),
+        )

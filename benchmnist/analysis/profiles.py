@@ -1,0 +1,126 @@
+"""Performance profiles: the share of problems that a method has solved by a given time (Dolan, Moré 2002)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmnist.analysis.figures import median_seconds
+from benchmnist.text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from benchmnist.analysis.targets import TimeToTarget
+    from benchmnist.runs.results import CaseResult
+    from benchmnist.suites.cases import Group
+
+Problem = tuple["Group", float, int]
+"""A group (dataset, model and label) with a target and a seed."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Performance profile of a method.
+
+    A problem is a seed of a group (dataset, model and label); it is solved when the target is reached. Times are
+    in units of a fixed reference: see `unit_seconds`. Dolan and Moré use the best of all solvers, which changes
+    for all of them when one is added.
+
+    Attributes:
+        method: The method.
+        problems: Number of problems.
+        points: (time, share of the problems solved by then), whenever the share rises.
+    """
+
+    method: str
+    problems: int
+    points: tuple[tuple[float, float], ...]
+
+    def share(self, time: float) -> float:
+        """Returns the share of the problems solved by a time."""
+        return max((share for point, share in self.points if point <= time), default=0.0)
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """The profiles of a run.
+
+    Attributes:
+        compared: Profiles of the methods that were tried on the same problems, over these problems.
+        left_out: Names of the other methods, each with the number of the problems that it was tried on.
+    """
+
+    compared: tuple[Profile, ...] = ()
+    left_out: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def remark(self) -> str:
+        """Names the methods that are left out; empty without any."""
+        each = [f"{method} ({counted(problems, 'problem')})" for method, problems in self.left_out]
+        return f"left out, since not tried on the same problems: {', '.join(each)}" if each else ""
+
+
+def profiles(every: Sequence[TimeToTarget]) -> Profiles:
+    """Returns the profiles of the methods that were tried on the same problems, in the order of the suite.
+
+    Of the sets of problems that several methods share, it is the one with the most trials: methods times
+    problems. Without such a set, it is that of one method.
+    """
+    groups: dict[tuple[Group, float], list[TimeToTarget]] = {}
+    for each in every:
+        groups.setdefault((each.result.case.group, each.target), []).append(each)
+    times: dict[str, dict[Problem, float]] = {}
+    for (group, target), members in groups.items():
+        unit = unit_seconds([each.result for each in members])
+        for each in members:
+            solved = times.setdefault(each.result.case.method, {})
+            solved |= {(group, target, seed): effort.seconds / unit for seed, effort in each.reached.items()}
+    shared = _shared({method: frozenset(solved) for method, solved in times.items()})
+    inside = {method: solved for method, solved in times.items() if shared and shared <= solved.keys()}
+    return Profiles(
+        tuple(
+            Profile(method, len(shared), tuple(_steps([solved[problem] for problem in shared])))
+            for method, solved in inside.items()
+        ),
+        tuple((method, len(solved)) for method, solved in times.items() if method not in inside and solved),
+    )
+
+
+def _shared(tried: Mapping[str, frozenset[Problem]]) -> frozenset[Problem]:
+    """Returns the problems to compare methods on, given those that each was tried on."""
+    sets = [*dict.fromkeys(tried.values())]
+    candidates = dict.fromkeys([*sets, *(one & other for one, other in itertools.combinations(sets, 2))])
+
+    def worth(problems: frozenset[Problem]) -> tuple[bool, int, int]:
+        methods = sum(problems <= each for each in tried.values())
+        return methods > 1 and bool(problems), methods * len(problems), methods
+
+    return max(candidates, key=worth, default=frozenset())
+
+
+def unit_seconds(results: Sequence[CaseResult]) -> float:
+    """Returns the unit of time of a group: the seconds of a whole training, as a median over the seeds.
+
+    It is that of the baseline, or of the first case without one. If no seed of it was trained to its end, such as
+    when all diverged, it is that of the first case with such a seed; if there is none, the time of the planned
+    epochs at the median time of an epoch.
+    """
+    first = sorted(results, key=lambda result: result.case.method != result.case.baseline)
+    for result in first:
+        ended = [trial for trial in result.trials if trial.status == "completed"]
+        whole = [math.fsum(epoch.seconds for epoch in trial.epochs) for trial in ended]
+        if whole and (found := statistics.median(whole)) > 0:
+            return found
+    return next((s * r.case.epochs for r in first if (s := median_seconds(r))), 1.0)
+
+
+def _steps(times: Sequence[float]) -> Iterable[tuple[float, float]]:
+    """Yields each time at which the share of elapsed times rises, with the new share."""
+    over = 0
+    for time, same in itertools.groupby(sorted(filter(math.isfinite, times))):
+        over += len([*same])
+        yield time, over / len(times)
