@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.figures import MeanStd, case_figure, has_metric, mean, median_seconds, seed_figures
+from benchmnist.analysis.figures import MeanStd, case_figure, compared_figures, has_metric, mean, seed_figures
 from benchmnist.analysis.pairs import differences
 from benchmnist.metrics import EPOCH_SECONDS, find_metric
 
@@ -24,8 +25,8 @@ class Summary:
         result: The summarised result.
         figures: The figures that the case has, by the key of their metric.
         best: Highest value of the primary metric after any epoch of any seed; the lowest, if lower is better.
-        speedup: Median epoch time of the baseline divided by this one's; above 1 is faster. None if more than the
-            method differs.
+        speedup: Median epoch time of the baseline divided by this one's with the same seed, geometric mean over
+            the seeds; above 1 is faster. None if more than the method differs.
         gain: Mean over the seeds of the primary metric minus the baseline's with the same seed; likewise.
     """
 
@@ -78,11 +79,12 @@ def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary
     if baseline is not None:
         ours = seed_figures(result, primary)
         theirs = seed_figures(baseline, primary) if has_metric(baseline, primary) else {}
-        seconds, their_seconds = median_seconds(result), median_seconds(baseline)
+        ours_log, theirs_log = (compared_figures(each, EPOCH_SECONDS) for each in (result, baseline))
+        ratio = mean([theirs_log[seed] - ours_log[seed] for seed in ours_log if seed in theirs_log])
         if not differences(result.case, baseline.case):
             gain = mean([ours[seed] - theirs[seed] for seed in ours if seed in theirs])
-        if seconds and their_seconds and not differences(result.case, baseline.case, EPOCH_SECONDS):
-            speedup = their_seconds / seconds
+        if ratio is not None and not differences(result.case, baseline.case, EPOCH_SECONDS):
+            speedup = math.exp(ratio)
     return Summary(
         result=result,
         figures={key: value for key, value in found.items() if value is not None},

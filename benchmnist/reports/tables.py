@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ def _meanings(columns: Columns) -> str:
         (
             *said,
             "speed and gain: relative to the suite's baseline, in brackets if no difference is shown",
+            "speed ±: half of its interval",
             "* not shown to be worse than any other method on the same model",
         )
     )
@@ -88,7 +90,7 @@ def cells(
                 continue
             noise = analysis is not None and _is_noise(s.result, column, analysis)
             best = analysis is not None and _is_best(s.result, column, analysis)
-            text = column.show(value)
+            text = column.show(value) + _half_interval(s.result, column, analysis)
             row.append(Cell(value, f"({text})" if noise else text, best, noise))
     return rows
 
@@ -104,6 +106,17 @@ def _is_noise(result: CaseResult, column: Column, analysis: Analysis) -> bool:
         return False
     verdict = analysis.against_baseline(column.metric).get(result.id)
     return verdict is None or verdict.word not in ("better", "worse")
+
+
+def _half_interval(result: CaseResult, column: Column, analysis: Analysis | None) -> str:
+    """Returns ` ±0.04` for a ratio to the baseline: half of the interval that its verdict is read off."""
+    if analysis is None or column.beside != "ratio" or column.metric is None or _is_baseline(result):
+        return ""
+    verdict = analysis.against_baseline(column.metric).get(result.id)
+    if verdict is None or verdict.interval is None:
+        return ""
+    low, high = map(math.exp, verdict.interval)
+    return f" ±{(1 / low - 1 / high) / 2:.2f}"  # the verdict is on the time, the column shows the speed
 
 
 def _is_baseline(result: CaseResult) -> bool:

@@ -47,7 +47,7 @@ def test_a_run_is_shown(invoke: Invoke, runs: Path) -> None:  # noqa: ARG001
     done = invoke("runs", "show", "bbbb")
     assert done.exit_code == 0
     assert "A small suite" in done.stdout
-    assert "Asked for: device=cpu, executor=inline, checkpoints=True" in done.stdout
+    assert "Asked for: device=cpu, executor=inline, order=interleaved, checkpoints=True" in done.stdout
     assert re.search(r"runs/small/20210101-000000-bbbb: \d\.\d\d MB", done.stdout)
 
 

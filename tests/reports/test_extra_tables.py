@@ -166,9 +166,12 @@ def test_a_difference_that_is_not_shown_stands_in_brackets() -> None:
         [Columns().column("accuracy_gain"), Columns().column("speedup")],
         analysis,
     )
-    assert [cell.text for cell in found["mnist/fc/near"]] == ["(+0.06)", "(0.98×)"]
-    assert [cell.text for cell in found["mnist/fc/sure"]] == ["+0.06", "(1.00×)"]  # less than the noise floor
-    assert [cell.text for cell in found["mnist/fc/far"]] == ["+7.00", "0.33×"]
+    assert [cell.text for cell in found["mnist/fc/near"]] == ["(+0.06)", "(0.98× ±0.12)"]
+    assert [cell.text for cell in found["mnist/fc/sure"]] == [
+        "+0.06",
+        "(1.00× ±0.13)",
+    ]  # less than the noise floor
+    assert [cell.text for cell in found["mnist/fc/far"]] == ["+7.00", "0.33× ±0.03"]
     assert "in brackets if no difference is shown" in legend(results)
     console = Console(width=80, force_terminal=True, color_system="standard")
     with console.capture() as captured:
