@@ -195,6 +195,59 @@ def test_profiles_and_histograms() -> None:
     assert list(Path("plots").glob("*.svg"))
 
 
+NOTED = """
+import torch
+from benchmnist import OptimizerSpec, hookimpl
+
+def build(model, *, name):
+    with open("begun.txt", "a") as file:
+        file.write(name)
+    return torch.optim.SGD(model.parameters(), lr=0.01)
+
+@hookimpl
+def benchmnist_optimizers():
+    return [OptimizerSpec(name="noted", summary="Notes when it is built.", build=build)]
+"""
+TWO = """
+[suite]
+name = "two"
+
+[defaults]
+epochs = 1
+seeds = 2
+train_size = 100
+test_size = 100
+
+[optimizers.a]
+use = "noted"
+name = "a"
+
+[optimizers.b]
+use = "noted"
+name = "b"
+
+[[cases]]
+models = ["logistic"]
+optimizers = ["a", "b"]
+engines = ["dataloader"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("order", "begun"), [("", "aabb"), ('order = "suite"', "aabb"), ('order = "interleaved"', "abba")]
+)
+def test_a_session_trains_case_by_case_unless_the_suite_says_otherwise(
+    install_plugin: Callable[..., None], order: str, begun: str
+) -> None:
+    install_plugin("noted", NOTED)
+    path = next(path for path in sys.path if path.endswith("site-packages") and "pytest-of" in path)
+    path = os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")]))
+    said = session("suite.toml", text=TWO.replace('"two"', f'"two"\n{order}'), PYTHONPATH=path)
+    assert "2 passed" in said
+    # Before, each is built once to check the suite; each trial builds it for its warm-up, too.
+    assert re.sub(r"(.)\1+", r"\1", Path("begun.txt").read_text("utf-8")).endswith(re.sub(r"(.)\1+", r"\1", begun))
+
+
 def test_trials_side_by_side_are_timed_and_marked() -> None:
     said = session(
         "suite.toml", "-k", "fc", "--benchmnist-executor=local", "--benchmnist-jobs=2", "--benchmark-json=out.json"
