@@ -10,13 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmnist.runs.searches import Search
-    from benchmnist.suites.cases import Space
 
 BAND = (0.25, 0.75)
 NEAR = 1.0
 """Points of accuracy within which an attempt counts as near the best."""
-EDGE = 0.05
-"""Share of a range, in its own scale, within which a value counts as at the edge."""
 CHANCE = 0.0
 """Value of an attempt that diverged or failed: below that of any other."""
 
@@ -38,16 +35,19 @@ class Expected:
 
 
 def expected_best(values: Sequence[float]) -> list[Expected]:
-    """Returns the expected best of k attempts, for each k, if each is drawn anew from the attempts made.
+    """Returns the expected best of k attempts, for each k: of k of those made, drawn without replacement.
 
-    The distribution of the largest of k draws is the k-th power of that of one: P(best <= v) = P(one <= v)^k.
-    This is the estimate of Dodge et al. (2019, Show Your Work), used for optimizers by Sivaprasad et al.
-    (arXiv 1910.11758). It holds for attempts drawn independently: for a random search, not for a guided one.
+    Of n values in ascending order, the i-th or an earlier one is the largest of k with the probability
+    C(i, k) / C(n, k). So the mean is an unbiased estimate for each k up to n, as Tang et al. show (2020, Showing
+    Your Work Doesn't Always Work, arXiv 2004.13705; see also Dodge et al. 2021, arXiv 2110.00613). Drawing with
+    replacement, as Dodge et al. (2019, Show Your Work), repeats attempts and is too low, most so at k = n.
+    It holds for attempts drawn independently: for a random search, not for a guided one.
     """
     ordered, n = sorted(values), len(values)
     found = []
     for k in range(1, n + 1):
-        at_most = [(i / n) ** k for i in range(n + 1)]
+        draws = math.comb(n, k)
+        at_most = [math.comb(i, k) / draws for i in range(n + 1)]
         mean = math.fsum(v * (at_most[i + 1] - at_most[i]) for i, v in enumerate(ordered))
         low, high = (next(v for i, v in enumerate(ordered, 1) if at_most[i] >= q) for q in BAND)
         found.append(Expected(k, mean, low, high))
@@ -68,22 +68,21 @@ def share_near_best(values: Sequence[float]) -> float | None:
 
 
 def at_the_edge(search: Search) -> Iterator[str]:
-    """Yields the values of the best attempt at an end of their range: `lr = 0.98, range 0.0001 to 1`."""
+    """Yields each hyperparameter whose best value is the outermost tried: `lr = 0.98, tried 0.002 to 0.98`.
+
+    No attempt shows that a value further out is worse. This is so of ranges and of lists of numbers; 0 turns a
+    hyperparameter off, so nothing is missed below it. An attempt that diverged was tried, too.
+    """
     best = search.best
     if best is None:
         return
     for name, space in search.space.items():
+        tried = [attempt.params.get(name) for attempt in search.attempts]
+        numbers = [v for v in tried if isinstance(v, (int, float)) and not isinstance(v, bool)]
         value = best.params.get(name)
-        if (
-            space.is_range
-            and isinstance(value, (int, float))
-            and not EDGE < _share_of_range(space, value) < 1 - EDGE
-        ):
-            yield f"{name} = {value:.3g}, range {space.low:g} to {space.high:g}"
-
-
-def _share_of_range(space: Space, value: float) -> float:
-    """Returns the position of a value in its range, from 0 to 1."""
-    scale = math.log if space.log else float
-    low, high = scale(space.low or 0.0), scale(space.high or 0.0)
-    return (scale(value) - low) / (high - low)
+        if value is None or len(numbers) < len(tried) or len({*numbers}) == 1:
+            continue  # of names there is no outermost, and one value was no choice
+        low, high = min(numbers), max(numbers)
+        if value == high or (value == low and low != 0):
+            limits = f", range {space.low:g} to {space.high:g}" if space.is_range else ""
+            yield f"{name} = {value:.4g}, tried {low:.4g} to {high:.4g}{limits}"

@@ -282,8 +282,8 @@ def test_the_noise_floor_is_told_where_there_is_a_control() -> None:
     assert said("noise floor", [baseline]) == []
 
 
-def searched(*values: float, method: str = "sgd") -> Search:
-    attempts = tuple(Attempt(params={"lr": lr}, accuracy=50 + lr) for lr in values)
+def searched(*values: float, method: str = "sgd", best: float | None = None) -> Search:
+    attempts = tuple(Attempt(params={"lr": lr}, accuracy=90 if lr == best else 50 + lr) for lr in values)
     space = {"lr": Space(low=0.001, high=1.0, log=True)}
     return Search(dataset="mnist", model="fc", method=method, sampler="random", space=space, attempts=attempts)
 
@@ -291,11 +291,11 @@ def searched(*values: float, method: str = "sgd") -> Search:
 def test_what_was_tuned_says_how_and_what_to_doubt() -> None:
     tuned = seeds_result("fc", "sgd", around(90), tuned=True)
     untuned = seeds_result("fc", "adam", around(91))
-    inside, edge = [searched(0.01, 0.1)], [searched(0.01, 0.99)]
-    assert "in 2 attempts (random)" in said("tuned", [tuned], searches=inside)[0]
+    inside, edge = [searched(0.01, 0.1, 0.9, best=0.1)], [searched(0.01, 0.1, 0.9)]
+    assert "in 3 attempts (random)" in said("tuned", [tuned], searches=inside)[0]
     assert said("best at the edge", [tuned], searches=inside) == []
     (text,) = said("best at the edge", [tuned], searches=edge)
-    assert "lr = 0.99, range 0.001 to 1 (sgd on mnist · fc)" in text
+    assert "lr = 0.9, tried 0.01 to 0.9, range 0.001 to 1 (sgd on mnist · fc)" in text
     assert said("not tuned", [tuned], searches=inside) == []
     assert said("not tuned", [tuned, untuned], searches=inside) == [
         "fc · adam was not tuned, but is compared with cases that were."

@@ -120,8 +120,8 @@ def tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterator
     if edges:
         yield Finding(
             "best at the edge",
-            f"The best attempt lies near an edge of the search space, so a better one may lie outside it: "
-            f"{listed(edges)}.",
+            f"The best attempt has the outermost value that was tried, so a better one may lie beyond it: "
+            f"{listed(edges)}. Widen the space, and tune again.",
         )
     tuned = {result.case.group for result in results if result.case.tuned}
     untuned = [result for result in results if result.case.group in tuned and not result.case.tuned]
