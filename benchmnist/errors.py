@@ -101,11 +101,11 @@ LEAST_PREFIX = 3
 
 def closest(name: str, known: Iterable[str]) -> str:
     """The known name that is nearest in spelling; empty where none is near."""
-    names = list(known)
+    names = {each.lower(): each for each in known}
     match = difflib.get_close_matches(name.lower(), names, n=1)
     if not match and len(name) >= LEAST_PREFIX:
         match = [one for one in names if one.startswith(name.lower())]
-    return match[0] if match else ""
+    return names[match[0]] if match else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

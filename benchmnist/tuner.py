@@ -8,24 +8,26 @@ chosen, with seeds that the search has not seen, on the test set.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import statistics
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from benchmnist import runner
 from benchmnist.analysis.figures import seed_figures
-from benchmnist.analysis.searches import CHANCE
+from benchmnist.analysis.searches import values_of
 from benchmnist.errors import BenchmnistError, Problem, SuiteError
 from benchmnist.extensions.kinds import OPTIMIZER
 from benchmnist.extensions.registry import find_plugins
-from benchmnist.extensions.specs import CLASSIFICATION
+from benchmnist.metrics import PRIMARY
 from benchmnist.runs import store
 from benchmnist.runs.searches import Attempt, Search
 from benchmnist.suites.components import variant_of
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
-from benchmnist.suites.sampling import distributions, grid, import_optuna, rounded
+from benchmnist.suites.samplers import GuidedSearch, rehearse
+from benchmnist.suites.sampling import grid, random_points
 from benchmnist.suites.schema import Point, SearchScope, Suite, Tune
 
 if TYPE_CHECKING:
@@ -34,12 +36,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmnist.execution.dispatch import Observer
+    from benchmnist.metrics import Metric
     from benchmnist.runs.results import RunResult
     from benchmnist.suites.cases import Space
     from benchmnist.suites.plan import Plan
 
-BATCH = 5
-"""So many points a guided search asks for before it sees what came of them: always as many, whatever trains."""
 NOT_TUNED = ("seeds", "epochs", "keyword", "engine", "order", "control", "reuse")
 """Options of a run that a search does not have."""
 
@@ -57,7 +58,7 @@ def tune(
     options: RunOptions | None = None,
     *,
     trials: int | None = None,
-    sampler: Literal["random", "tpe", "grid"] | None = None,
+    sampler: str | None = None,
     watch: Callable[[], AbstractContextManager[Observer | None]] | None = None,
     **changes: Any,
 ) -> Tuned:
@@ -91,6 +92,9 @@ def tune(
     if plan.problems:
         raise SuiteError([*plan.problems])
     searches = _searches(suite, plan)
+    if suite.tune.sampler not in ("random", "grid"):
+        for each in searches:
+            rehearse(each.space, suite.tune.sampler)
     run = _Runner(replace(options, set=()), watch)  # they are in the suite by now
     search = run.search(_search_suite(suite, plan), searches, resume=bool(options.resume))
     found = tuple(each.outcome(search) for each in searches)
@@ -134,68 +138,58 @@ class OptimizerSearch:
         asked: The points that were asked for, in order.
     """
 
-    def __init__(self, scope: SearchScope, space: Mapping[str, Space], how: Tune) -> None:
-        self.scope, self.space, self.how = scope, space, how
+    def __init__(
+        self, scope: SearchScope, space: Mapping[str, Space], how: Tune, metric: Metric = PRIMARY
+    ) -> None:
+        self.scope, self.space, self.how, self.metric = scope, space, how, metric
         self.asked: list[dict[str, Any]] = []
         self._asking = self._points()
         self._told: dict[str, float] = {}
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """The points asked for, each once: a choice of a few values may be drawn twice."""
-        unique = {variant_of(params): params for params in self.asked}
-        return tuple(Point(params, variant) for variant, params in unique.items())
+        """The points asked for."""
+        return tuple(Point(params, variant_of(params)) for params in self.asked)
 
     def ask(self, found: RunResult | None) -> bool:
         """Asks for more points, by what came of those before; returns whether there are more."""
         if found is not None:
-            self._told = {
-                variant_of(attempt.params): CHANCE if attempt.accuracy is None else attempt.accuracy
-                for attempt in self.outcome(found).attempts
-            }
+            outcome = self.outcome(found)
+            values = zip(outcome.attempts, values_of(outcome), strict=True)
+            self._told.update({variant_of(attempt.params): value for attempt, value in values})
         before = len(self.asked)
         self.asked += next(self._asking, [])
         return len(self.asked) > before
 
     def outcome(self, run: RunResult) -> Search:
-        """Returns the search with the accuracy of each attempt."""
-        accuracies: dict[str, float | None] = {}
+        """Returns the search with the value of each attempt."""
+        found: dict[str, float | None] = {}
         for result in run.cases:
             case = result.case
             method = "/".join((case.optimizer.name, *case.axes))
             if SearchScope(case.dataset.label, case.model.label, case.label, method) == self.scope:
-                values = [*seed_figures(result, case.primary).values()]
+                values = [*seed_figures(result, self.metric).values()]
                 whole = len(values) == len(case.seeds)  # one seed that diverged is one too many
-                accuracies[case.optimizer.variant] = statistics.fmean(values) if whole else None
+                found[case.optimizer.variant] = statistics.fmean(values) if whole else None
         return Search(
             **self.scope._asdict(),
+            metric=self.metric,
             sampler=self.how.sampler,
             space=dict(self.space),
-            attempts=tuple(
-                Attempt(params=params, accuracy=accuracies.get(variant_of(params))) for params in self.asked
-            ),
+            attempts=tuple(Attempt(params=params, value=found.get(variant_of(params))) for params in self.asked),
             run=f"{run.path.parent.name}/{run.path.name}",
         )
 
     def _points(self) -> Iterator[list[dict[str, Any]]]:
-        if self.how.sampler == "grid":
-            yield grid(self.space, self.how.trials)
-            return
-        optuna = import_optuna()
-        guided = self.how.sampler == "tpe"
-        make = optuna.samplers.TPESampler if guided else optuna.samplers.RandomSampler
-        # The same seed for every optimizer: where two have the same range, they try the same values.
-        study = optuna.create_study(direction="maximize", sampler=make(seed=self.how.seed))
-        left, batch = self.how.trials, BATCH if guided else self.how.trials
-        while left > 0:
-            asked = [study.ask(distributions(self.space)) for _ in range(min(batch, left))]
-            points = [
-                {name: rounded(trial.params[name], self.space[name]) for name in self.space} for trial in asked
-            ]
-            yield points
-            left -= len(asked)
-            for trial, params in zip(asked, points, strict=True):
-                study.tell(trial, self._told.get(variant_of(params), CHANCE))
+        how = self.how
+        if how.sampler == "grid":
+            yield grid(self.space, how.trials, how.seed)
+        elif how.sampler == "random":
+            yield [*itertools.islice(random_points(self.space, how.seed), how.trials)]
+        else:
+            higher = self.metric.better == "higher"
+            guided = GuidedSearch(self.space, how.sampler, how.seed, maximize=higher)
+            yield from guided.batches(how.trials, self._told.get)
 
 
 def _searches(suite: Suite, plan: Plan) -> list[OptimizerSearch]:
@@ -208,14 +202,8 @@ def _searches(suite: Suite, plan: Plan) -> list[OptimizerSearch]:
     for case in plan.cases:
         table = suite.optimizers.get(case.optimizer.name)
         if table is not None and table.space:
-            if case.primary.better != "higher":
-                message = (
-                    f"tuning chooses by the highest value, and of {case.primary.key}, which cases of the task "
-                    f"{case.task.use if case.task else CLASSIFICATION!r} are judged by, the lowest is best"
-                )
-                raise SuiteError([Problem(message, suite.file)])
             scope = SearchScope(case.dataset.label, case.model.label, case.label, case.method)
-            searches.setdefault(scope, OptimizerSearch(scope, table.space, suite.tune))
+            searches.setdefault(scope, OptimizerSearch(scope, table.space, suite.tune, case.primary))
     if not searches:
         message = "no optimizer has a space to tune; add [optimizers.NAME.space] with lr = { low = …, high = … }"
         raise SuiteError([Problem(message, suite.file)])

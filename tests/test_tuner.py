@@ -1,20 +1,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import benchmnist
 from benchmnist.errors import BenchmnistError, SuiteError
 from benchmnist.execution.dispatch import Observer
-from benchmnist.suites.cases import Space
-from benchmnist.suites.sampling import grid
 from benchmnist.suites.schema import SearchScope, Tune
 from benchmnist.tuner import OptimizerSearch, Tuned, tune
 
@@ -112,14 +107,14 @@ def test_what_is_chosen_is_chosen_without_the_test_set(whole: Tuned) -> None:
         assert (case.baseline, case.expect, case.tuned) == (None, {}, False)
     for search in whole.final.record.searches:
         assert search.best is not None
-        assert search.best.accuracy == max(attempt.accuracy or 0 for attempt in search.attempts)
+        assert search.best.value == max(attempt.value or 0 for attempt in search.attempts)
         (chosen,) = (
             r for r in whole.final.cases if r.case.model.name == search.model and r.case.method == search.method
         )
         assert chosen.case.optimizer.params["lr"] == search.best.params["lr"]
         found = next(r for r in whole.search.cases if r.case.optimizer.variant == f"lr-{search.best.params['lr']}"
                      and r.case.model.name == search.model and r.case.optimizer.name == search.method)  # fmt: skip
-        assert found.trials[0].epochs[-1].test_accuracy == search.best.accuracy
+        assert found.trials[0].epochs[-1].test_accuracy == search.best.value
 
 
 def test_the_suite_is_then_run_as_it_is_with_what_was_chosen(whole: Tuned) -> None:
@@ -194,7 +189,7 @@ def test_what_diverges_is_lost_and_told_and_not_chosen(tmp_path: Path) -> None:
     path.write_text(text, "utf-8")
     final = tuned(path, sampler="grid").final
     for search in final.record.searches:
-        assert [attempt.accuracy is None for attempt in search.attempts] == [False, True]
+        assert [attempt.value is None for attempt in search.attempts] == [False, True]
     assert final["mnist/fc/sgd"].case.optimizer.params["lr"] == 1e-2
     path.write_text(text.replace("[1e-2, 1e30]", "[1e30]"), "utf-8")
     with pytest.raises(BenchmnistError, match=r"every attempt of sgd on fc diverged or failed; .*tuned-search/"):
@@ -211,43 +206,17 @@ def test_a_suite_in_which_nothing_can_be_tuned(tmp_path: Path, write_suite: Call
     assert not (tmp_path / "runs").exists()
 
 
-def test_without_optuna_a_grid_can_still_be_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_optuna_there_are_still_random_searches_and_grids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     path = tmp_path / "suite.toml"
     path.write_text(SUITE.replace('"logistic", "fc"', '"logistic"'), "utf-8")
     with pytest.raises(BenchmnistError, match=r"needs optuna: python -m pip install 'benchmnist\[tune\]'"):
-        tuned(path)
-    assert len(tuned(path, sampler="grid").final.record.searches[0].attempts) == 4
-
-
-VALUES = st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True)
-RANGE = st.tuples(st.floats(1e-6, 1), st.floats(1.1, 1e6), st.booleans())
-SPACES = st.dictionaries(
-    st.sampled_from("abcd"),
-    VALUES.map(lambda values: Space(values=tuple(values)))
-    | RANGE.map(lambda r: Space(low=r[0], high=r[1], log=r[2])),
-    min_size=1,
-)
-
-
-@given(SPACES, st.integers(1, 60))
-def test_a_grid_lies_in_its_space_and_keeps_to_its_budget(space: dict[str, Space], trials: int) -> None:
-    points = grid(space, trials)
-    assert 1 <= len(points) <= trials
-    assert len({json.dumps(point) for point in points}) == len(points)
-    for point in points:
-        assert [*point] == [*space]
-        for name, each in space.items():
-            if each.is_range:
-                assert (each.low or 0) <= point[name] <= (each.high or 0)
-            else:
-                assert point[name] in each.values
-
-
-def test_a_grid_goes_from_end_to_end() -> None:
-    points = grid({"lr": Space(low=1e-4, high=1.0, log=True), "nesterov": Space(values=(True, False))}, 11)
-    assert sorted({point["lr"] for point in points}) == [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
-    assert len(points) == 10
+        tuned(path, sampler="tpe")
+    assert not (tmp_path / "runs").exists()
+    for sampler in ("random", "grid"):
+        assert len(tuned(path, sampler=sampler).final.record.searches[0].attempts) == 4
 
 
 def test_it_can_be_had_from_python() -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmnist.runs.searches import Search
 
+Direction = Literal["higher", "lower"]
 BAND = (0.25, 0.75)
 NEAR = 1.0
-"""Points of accuracy within which an attempt counts as near the best."""
+"""Points of a share, in %, within which an attempt counts as near the best."""
 CHANCE = 0.0
-"""Value of an attempt that diverged or failed: below that of any other."""
+"""Share, in %, of an attempt that diverged or failed: that of no other is lower."""
 
 
 @dataclass(frozen=True)
@@ -34,35 +36,48 @@ class Expected:
     high: float
 
 
-def expected_best(values: Sequence[float]) -> list[Expected]:
+def values_of(search: Search) -> list[float]:
+    """Returns the value of each attempt; of one that diverged or failed, CHANCE or else the worst value of all."""
+    there = [attempt.value for attempt in search.attempts if attempt.value is not None]
+    if search.metric.is_share:
+        lost = CHANCE
+    else:
+        lost = (min if search.metric.better == "higher" else max)(there, default=0.0)
+    return [lost if attempt.value is None else attempt.value for attempt in search.attempts]
+
+
+def expected_best(values: Sequence[float], better: Direction = "higher") -> list[Expected]:
     """Returns the expected best of k attempts, for each k: of k of those made, drawn without replacement.
 
-    Of n values in ascending order, the i-th or an earlier one is the largest of k with the probability
+    Of n values from the worst to the best, the i-th or an earlier one is the best of k with the probability
     C(i, k) / C(n, k). So the mean is an unbiased estimate for each k up to n, as Tang et al. show (2020, Showing
     Your Work Doesn't Always Work, arXiv 2004.13705; see also Dodge et al. 2021, arXiv 2110.00613). Drawing with
     replacement, as Dodge et al. (2019, Show Your Work), repeats attempts and is too low, most so at k = n.
     It holds for attempts drawn independently: for a random search, not for a guided one.
     """
-    ordered, n = sorted(values), len(values)
+    ordered, n = sorted(values, reverse=better == "lower"), len(values)
     found = []
     for k in range(1, n + 1):
         draws = math.comb(n, k)
         at_most = [math.comb(i, k) / draws for i in range(n + 1)]
         mean = math.fsum(v * (at_most[i + 1] - at_most[i]) for i, v in enumerate(ordered))
-        low, high = (next(v for i, v in enumerate(ordered, 1) if at_most[i] >= q) for q in BAND)
+        low, high = sorted(next(v for i, v in enumerate(ordered, 1) if at_most[i] >= q) for q in BAND)
         found.append(Expected(k, mean, low, high))
     return found
 
 
-def best_so_far(values: Sequence[float]) -> list[float]:
+def best_so_far(values: Sequence[float], better: Direction = "higher") -> list[float]:
     """Returns the best of the first k attempts, for each k, in their order."""
-    best = -math.inf
-    return [best := max(best, value) for value in values]
+    return [*itertools.accumulate(values, max if better == "higher" else min)]
 
 
-def share_near_best(values: Sequence[float]) -> float | None:
-    """Returns the share of random attempts within NEAR points of the best: how easily a good one is found."""
-    if not values:
+def share_near_best(search: Search) -> float | None:
+    """Returns the share of random attempts within NEAR points of the best: how easily a good one is found.
+
+    None without attempts, and for a metric that is no share in %.
+    """
+    values = values_of(search)
+    if not values or not search.metric.is_share:
         return None
     return sum(value >= max(values) - NEAR for value in values) / len(values)
 

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from benchmnist.cli.display import Display
 
 
+def _sampler(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Checks the name of a sampler."""
+    from benchmnist.suites.schema import sampler_name
+
+    try:
+        return None if value is None else sampler_name(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
 @click.command("tune", cls=RunCommand)
 @click.argument("suite", type=NamedPath(path_type=Path))
 @option(
@@ -25,7 +35,12 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Override the suite's trials: points to try for each optimizer on each model.",
 )
-@option("--sampler", type=click.Choice(["random", "tpe", "grid"]), help="Override the suite's sampler.")
+@option(
+    "--sampler",
+    callback=_sampler,
+    metavar="NAME",
+    help="Override the suite's sampler: random, tpe, grid, or a sampler of optuna, such as GPSampler.",
+)
 @option("--resume", is_flag=True, help="Resume the newest search of the suite.")
 @training_options
 def command(suite: Path, *, trials: int | None, sampler: Any, verbose: bool, **options: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from benchmnist.analysis.searches import CHANCE, NEAR, share_near_best
+from benchmnist.analysis.searches import NEAR, share_near_best
 from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.verdicts import main_verdicts
@@ -21,7 +21,7 @@ from benchmnist.text import counted, plain_table
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rich.console import RenderableType
 
@@ -111,24 +111,29 @@ def tuning_table(analysis: Analysis) -> ExtraTable | None:
         return None
     return ExtraTable(
         "Tuning",
-        ("model", "method", "chosen", "validation, %", "attempts", "lost", "near the best"),
+        ("model", "method", "chosen", _validation(searches), "attempts", "lost", "near the best"),
         3,
         tuple(_tuning_row(search) for search in searches),
-        "chosen: by accuracy on held-out training examples, without the test set; lost: attempts that diverged or "
-        f"failed; near the best: share of all attempts within {NEAR:g} point of the best; for random attempts, "
+        "chosen: by its result on held-out training examples, without the test set; lost: attempts that diverged "
+        f"or failed; near the best: share of all attempts within {NEAR:g} point of the best; for random attempts, "
         "this estimates the share of the search space",
     )
 
 
+def _validation(searches: Sequence[Search]) -> str:
+    """Returns the head of the column of results: `validation, %`."""
+    units = {search.metric.unit for search in searches}
+    return ", ".join(filter(None, ("validation", *(units if len(units) == 1 else ()))))
+
+
 def _tuning_row(search: Search) -> tuple[str, ...]:
-    values = [attempt.accuracy for attempt in search.attempts if attempt.accuracy is not None]
-    best, lost = search.best, len(search.attempts) - len(values)
-    share = share_near_best([*values, *[CHANCE] * lost])
+    best, lost = search.best, sum(attempt.value is None for attempt in search.attempts)
+    share = share_near_best(search)
     return (
         group_title((search.dataset, search.model, search.label)),
         search.method,
         ", ".join(f"{name}={value}" for name, value in best.params.items()) if best else NOTHING,
-        f"{best.accuracy:.2f}" if best and best.accuracy is not None else NOTHING,
+        f"{best.value:.{search.metric.digits}f}" if best and best.value is not None else NOTHING,
         f"{len(search.attempts)} {search.sampler}",
         str(lost),
         f"{share:.0%}" if share is not None else NOTHING,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from matplotlib.figure import Figure
 
 from benchmnist.analysis.figures import drawn_metrics
-from benchmnist.analysis.searches import CHANCE, best_so_far, expected_best
+from benchmnist.analysis.searches import best_so_far, expected_best, values_of
 from benchmnist.analysis.summary import group_title
 from benchmnist.reports.plots import (
     Curve,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from benchmnist.analysis.analysis import Analysis
+    from benchmnist.metrics import Metric
     from benchmnist.reports.plots import Style
     from benchmnist.runs.searches import Search
     from benchmnist.suites.cases import Group
@@ -69,11 +70,14 @@ def pictures(analysis: Analysis) -> Iterator[Picture]:
         stem, title = group_stem(group), group_title(group)
         of_rates = [s for s in searches if (space := s.space.get("lr")) is not None and space.is_range]
         for about, kind, draw, shown in (
-            ("Accuracy against learning rate", "learning_rates", learning_rate_picture, of_rates),
-            ("Best accuracy against number of attempts", "attempts", attempts_picture, searches),
+            ("{} against learning rate", "learning_rates", learning_rate_picture, of_rates),
+            ("Best {} against number of attempts", "attempts", attempts_picture, searches),
         ):
             if shown:
-                yield Picture(f"{about}: {title}", f"{stem}.{kind}.png", partial(draw, shown, title))
+                name = about.format(shown[0].metric.name)
+                yield Picture(
+                    f"{name[0].upper()}{name[1:]}: {title}", f"{stem}.{kind}.png", partial(draw, shown, title)
+                )
 
 
 def all_pictures(analysis: Analysis) -> Iterator[Picture]:
@@ -110,46 +114,61 @@ def profile_picture(analysis: Analysis) -> bytes:
 
 
 def learning_rate_picture(shown: Sequence[Search], title: str) -> bytes:
-    """Draws validation accuracy against learning rate, with a line per optimizer, for searches over both."""
+    """Draws the validation result against learning rate, with a line per optimizer, for searches over both."""
     figure, axes = _axes()
+    metric = shown[0].metric
     for search, style in zip(shown, _styles([s.method for s in shown]), strict=True):
-        points = sorted((float(a.params["lr"]), a.accuracy) for a in search.attempts if a.accuracy is not None)
+        points = sorted((float(a.params["lr"]), a.value) for a in search.attempts if a.value is not None)
+        rates, values = [lr for lr, _ in points], [value for _, value in points]
+        axes.plot(rates, values, label=search.method, markersize=5, **style._asdict())
+        gone = [float(a.params["lr"]) for a in search.attempts if a.value is None]
         axes.plot(
-            [lr for lr, _ in points], [y for _, y in points], label=search.method, markersize=5, **style._asdict()
+            gone,
+            [0.0] * len(gone),
+            linestyle="",
+            marker="x",
+            color=style.color,
+            transform=axes.get_xaxis_transform(),
         )
-        gone = [float(a.params["lr"]) for a in search.attempts if a.accuracy is None]
-        axes.plot(gone, [0.0] * len(gone), linestyle="", marker="x", color=style.color)
     if any(search.space["lr"].log for search in shown):
         axes.set_xscale("log")
     axes.set_xlabel("learning rate")
-    axes.set_ylabel("validation accuracy (%)")
-    axes.set_title(f"Accuracy against learning rate: {title}\n× at 0: diverged or failed", fontsize=11)
+    axes.set_ylabel(_validation(metric))
+    about = f"{metric.name.capitalize()} against learning rate: {title}"
+    axes.set_title(f"{about}\n× at the bottom: diverged or failed", fontsize=11)
     return _finished(figure, axes)
 
 
 def attempts_picture(searches: Sequence[Search], title: str) -> bytes:
-    """Draws the best accuracy against attempts: expected, with quartiles, if random; else in their order."""
+    """Draws the best result against attempts: expected, with quartiles, if random; else in their order."""
     figure, axes = _axes()
     random = all(search.sampler == "random" for search in searches)
-    lowest = 100.0
+    metric, lowest = searches[0].metric, 100.0
     for search, style in zip(searches, _styles([s.method for s in searches]), strict=True):
-        values = [CHANCE if a.accuracy is None else a.accuracy for a in search.attempts]
+        values = values_of(search)
         counts = [*range(1, len(values) + 1)]
         if random:
-            expected = expected_best(values)
+            expected = expected_best(values, metric.better or "higher")
             means = [each.mean for each in expected]
             band = [each.low for each in expected], [each.high for each in expected]
             axes.fill_between(counts, *band, color=style.color, alpha=0.15, linewidth=0)
         else:
-            means = best_so_far(values)
+            means = best_so_far(values, metric.better or "higher")
         axes.plot(counts, means, label=search.method, markersize=4, **style._asdict())
         lowest = min([lowest, *means[len(means) // 4 :]])
-    axes.set_ylim(bottom=max(0.0, lowest - 5))  # the first few attempts would flatten all that follows
+    if metric.is_share:
+        axes.set_ylim(bottom=max(0.0, lowest - 5))  # the first few attempts would flatten all that follows
     axes.set_xlabel("attempts")
-    axes.set_ylabel("best validation accuracy (%)")
+    axes.set_ylabel(f"best {_validation(metric)}")
     how = "expected for random attempts, band: quartiles" if random else "in the order of the search"
-    axes.set_title(f"Best accuracy against number of attempts: {title}\n{how}", fontsize=11)
+    about = f"Best {metric.name} against number of attempts: {title}"
+    axes.set_title(f"{about}\n{how}", fontsize=11)
     return _finished(figure, axes)
+
+
+def _validation(metric: Metric) -> str:
+    """Names a metric on the validation examples: `validation accuracy (%)`."""
+    return f"validation {metric.name}" + (f" ({metric.unit})" if metric.unit else "")
 
 
 def _styles(methods: Sequence[str]) -> list[Style]:

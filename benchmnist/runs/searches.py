@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import model_validator
+
+from benchmnist.metrics import PRIMARY, Metric
 from benchmnist.suites.cases import Frozen, Space
 
 
 class Attempt(Frozen):
-    """A point of a search space, with its accuracy.
+    """A point of a search space, with its result.
 
     Attributes:
         params: The point.
-        accuracy: Accuracy on the validation examples after the last epoch, %, mean over the seeds; None if it
-            diverged or failed.
+        value: Metric of the search on the validation examples after the last epoch, mean over the seeds; None if
+            it diverged or failed.
     """
 
     params: dict[str, Any]
-    accuracy: float | None = None
+    value: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_runs(cls, data: object) -> object:
+        """Reads `accuracy`, which was the only metric of searches."""
+        if not isinstance(data, dict) or "accuracy" not in data:
+            return data
+        return {("value" if key == "accuracy" else key): value for key, value in data.items()}
 
 
 class Search(Frozen):
@@ -26,7 +37,8 @@ class Search(Frozen):
     Attributes:
         dataset, model, label: Labels of the dataset, the model and the block of cases.
         method: The tuned optimizer, with everything else that the suite varies.
-        sampler: `random`, `tpe` or `grid`.
+        metric: Metric that the attempts are judged by.
+        sampler: `random`, `tpe`, `grid`, or a sampler of optuna.
         space: Search space, by hyperparameter.
         attempts: Attempts in their order.
         run: Run whose cases are the attempts, `suite/run`.
@@ -36,6 +48,7 @@ class Search(Frozen):
     model: str
     label: str = ""
     method: str
+    metric: Metric = PRIMARY
     sampler: str
     space: dict[str, Space]
     attempts: tuple[Attempt, ...]
@@ -43,6 +56,7 @@ class Search(Frozen):
 
     @property
     def best(self) -> Attempt | None:
-        """First attempt with the highest accuracy; None if all diverged or failed."""
-        there = [attempt for attempt in self.attempts if attempt.accuracy is not None]
-        return max(there, key=lambda attempt: attempt.accuracy or 0.0, default=None)
+        """First attempt with the best value; None if all diverged or failed."""
+        there = [attempt for attempt in self.attempts if attempt.value is not None]
+        sign = 1 if self.metric.better == "higher" else -1
+        return max(there, key=lambda attempt: sign * (attempt.value or 0.0), default=None)

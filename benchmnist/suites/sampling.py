@@ -1,80 +1,94 @@
-"""Points of a search space: a grid of them, and what optuna draws from."""
+"""Points of a search space: a grid, or random ones."""
 
 from __future__ import annotations
 
-import itertools
 import math
+import random
 from typing import TYPE_CHECKING, Any
 
-from benchmnist.errors import BenchmnistError
+from benchmnist.suites.components import variant_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from optuna.distributions import BaseDistribution
+    from collections.abc import Iterator, Mapping, Sequence
 
     from benchmnist.suites.cases import Space
 
 
 FIGURES = 4
-"""Significant ones, of a number that is chosen: more decide nothing, and would be part of the case's name."""
+"""Significant figures of a number that is chosen: more decide nothing, and would be part of the case's name."""
+MOST_REPEATED = 10_000
+"""Draws without a new point after which a space counts as exhausted, such as a range of a few rounded values."""
 
 
-def grid(space: Mapping[str, Space], trials: int) -> list[dict[str, Any]]:
-    """At most so many points: every combination of the values, and of as many of each range as there is room."""
+def size(space: Mapping[str, Space]) -> float:
+    """Returns the number of distinct points of a space; infinity if it has a range."""
+    return math.prod(math.inf if each.is_range else len(each.values) for each in space.values())
+
+
+def random_points(space: Mapping[str, Space], seed: int) -> Iterator[dict[str, Any]]:
+    """Yields distinct points, drawn evenly, until nearly all points of a finite space are drawn.
+
+    Each hyperparameter has its own stream of numbers, from its name and the seed. So two optimizers draw the same
+    shares of their ranges, whatever else is in their spaces.
+    """
+    streams = {name: random.Random(f"{seed} {name}") for name in space}  # noqa: S311 - no secret
+    drawn: set[str] = set()
+    repeated = 0
+    while len(drawn) < size(space) and repeated < MOST_REPEATED:
+        point = {name: _at(each, streams[name].random()) for name, each in space.items()}
+        repeated += 1
+        if variant_of(point) not in drawn:
+            drawn.add(variant_of(point))
+            repeated = 0
+            yield point
+
+
+def grid(space: Mapping[str, Space], trials: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Returns at most so many points: each combination of the lists, and of as many values of each range as fit.
+
+    The ranges that come first have more values where not all can have as many. If even the lists have more
+    combinations than that, so many of these are drawn at random.
+    """
+    steps = {name: 1 if each.is_range else len(each.values) for name, each in space.items()}
     ranges = [name for name, each in space.items() if each.is_range]
-    fixed = math.prod(len(each.values) for each in space.values() if not each.is_range)
-    steps = max(1, math.floor((trials / fixed) ** (1 / len(ranges)) + 1e-9)) if ranges else 1
-    axes = [
-        [rounded(v, each) for v in _evenly(each, steps)] if each.is_range else each.values
-        for each in space.values()
-    ]
-    return [dict(zip(space, values, strict=True)) for values in itertools.product(*axes)][:trials]
+    while more := next(
+        (name for name in sorted(ranges, key=steps.__getitem__) if _combinations(steps, name) <= trials), ""
+    ):
+        steps[more] += 1
+    axes = [_evenly(each, steps[name]) if each.is_range else each.values for name, each in space.items()]
+    indices: Sequence[int] = range(math.prod(map(len, axes)))
+    if len(indices) > trials:
+        indices = sorted(random.Random(seed).sample(indices, trials))  # noqa: S311 - no secret
+    return [dict(zip(space, _combination(axes, index), strict=True)) for index in indices]
 
 
-def _evenly(space: Space, steps: int) -> list[float]:
+def _combination(axes: Sequence[Sequence[Any]], index: int) -> list[Any]:
+    """Returns the combination of that index, in the order of itertools.product."""
+    values: list[Any] = []
+    for axis in reversed(axes):
+        index, at = divmod(index, len(axis))
+        values.insert(0, axis[at])
+    return values
+
+
+def _combinations(steps: Mapping[str, int], more: str) -> int:
+    """Returns the number of points of a grid if one of its ranges has one value more."""
+    return math.prod(count + (name == more) for name, count in steps.items())
+
+
+def _evenly(space: Space, steps: int) -> list[Any]:
     """Returns so many values of a range, from end to end; the middle, if it is one."""
+    return [*dict.fromkeys(_at(space, i / (steps - 1) if steps > 1 else 0.5) for i in range(steps))]
+
+
+def _at(space: Space, share: float) -> Any:
+    """Returns the value at a share of a space, from 0 to 1."""
+    if not space.is_range:
+        return space.values[min(int(share * len(space.values)), len(space.values) - 1)]
     low, high = space.low or 0.0, space.high or 0.0
-    shares = [i / (steps - 1) for i in range(steps)] if steps > 1 else [0.5]
-    if space.log:
-        return [low * (high / low) ** share for share in shares]
-    return [low + (high - low) * share for share in shares]
+    return rounded(low * (high / low) ** share if space.log else low + (high - low) * share, space)
 
 
-def rounded(value: Any, space: Space) -> Any:
-    """A number of a range with FIGURES significant figures, within the range; any other value as it is."""
-    if not isinstance(value, float) or not space.is_range:
-        return value
+def rounded(value: float, space: Space) -> float:
+    """Returns a number with FIGURES significant figures, within its range."""
     return min(max(float(f"{value:.{FIGURES}g}"), space.low or 0.0), space.high or 0.0)
-
-
-def distributions(space: Mapping[str, Space]) -> dict[str, BaseDistribution]:
-    """Returns the distribution that optuna draws each hyperparameter from.
-
-    Raises:
-        BenchmnistError: if optuna is not installed.
-    """
-    optuna = import_optuna()
-    return {
-        name: optuna.distributions.FloatDistribution(each.low, each.high, log=each.log)
-        if each.is_range
-        else optuna.distributions.CategoricalDistribution(each.values)
-        for name, each in space.items()
-    }
-
-
-def import_optuna() -> Any:
-    """Optuna, which not everybody who trains wants.
-
-    Raises:
-        BenchmnistError: if it is not installed; says what to do.
-    """
-    try:
-        import optuna
-    except ImportError:
-        raise BenchmnistError(
-            "tuning by random or TPE search needs optuna: python -m pip install 'benchmnist[tune]', "
-            "or use --sampler grid"
-        ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
+from benchmnist.errors import nearest
 from benchmnist.extensions.kinds import AXES, OPTIMIZER, PARTS, SETS, Kind
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.cases import Space
 from benchmnist.suites.toml_lines import TomlPath, problem_at
-from benchmnist.suites.values import not_this, shown, unquoted
+from benchmnist.suites.values import not_this, shown, toml_text, unquoted
+from benchmnist.text import alternatives
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +28,10 @@ COMPARISON = re.compile(r"(>=|<=|>|<) *(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 Order = Literal["suite", "interleaved"]
 """Order of the trials: case by case, or seed by seed (every other seed in the reverse order of the cases)."""
 ENGINES = ("auto", "dataloader", "resident", "graph", "stacked")
+SAMPLERS = ("random", "tpe", "grid")
+OWN_SAMPLERS = {"RandomSampler": "random", "TPESampler": "tpe", "GridSampler": "grid"}
+"""The samplers of optuna that have a name of ours."""
+SAMPLER_CLASS = re.compile(r"[A-Z][A-Za-z0-9]*Sampler")
 SUITE_NAME = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
 
 
@@ -82,6 +88,19 @@ def _each_once(values: list[Any]) -> list[Any]:
         if any(type(value) is type(other) and value == other for other in values[:at]):
             raise ValueError(f"duplicate {shown(value)}; remove one")
     return values
+
+
+def sampler_name(value: object) -> str:
+    """The name of a sampler: `random`, `tpe`, `grid`, or a class of optuna.samplers, which is not imported here.
+
+    Raises:
+        ValueError: if it cannot be one.
+    """
+    if isinstance(value, str) and (value in SAMPLERS or SAMPLER_CLASS.fullmatch(value)):
+        return OWN_SAMPLERS.get(value, value)
+    near = nearest(value, SAMPLERS) if isinstance(value, str) else ""
+    must = f'{alternatives(map(toml_text, SAMPLERS))}, or a sampler of optuna, such as "GPSampler"'
+    raise ValueError(not_this(must, value) + (f".{near}" if near else ""))
 
 
 Comparison = Annotated[str, BeforeValidator(_comparison)]
@@ -189,12 +208,12 @@ def _space(value: object) -> Space:
     """`{ low = 1e-4, high = 1, log = true }`, or a list of values.
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: if it is neither, or a list with a value twice.
     """
     if isinstance(value, Space):
         return value
     if isinstance(value, list) and value:
-        return Space(values=tuple(value))
+        return Space(values=tuple(_each_once(value)))
     if not isinstance(value, dict) or not {"low", "high"} <= {*value} <= {"low", "high", "log"}:
         raise ValueError("must be a range, { low = 1e-4, high = 1.0, log = true }, or a list of values")
     low, high, log = value["low"], value["high"], value.get("log", False)
@@ -232,7 +251,7 @@ class Tune(_Strict):
     """
 
     trials: Positive = 20
-    sampler: Literal["random", "tpe", "grid"] = "random"
+    sampler: Annotated[str, BeforeValidator(sampler_name)] = "random"
     seed: Annotated[int, Field(ge=0)] = 0
     seeds: Positive = 1
     validation_size: Positive = 10_000

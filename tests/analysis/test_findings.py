@@ -283,7 +283,7 @@ def test_the_noise_floor_is_told_where_there_is_a_control() -> None:
 
 
 def searched(*values: float, method: str = "sgd", best: float | None = None) -> Search:
-    attempts = tuple(Attempt(params={"lr": lr}, accuracy=90 if lr == best else 50 + lr) for lr in values)
+    attempts = tuple(Attempt(params={"lr": lr}, value=90 if lr == best else 50 + lr) for lr in values)
     space = {"lr": Space(low=0.001, high=1.0, log=True)}
     return Search(dataset="mnist", model="fc", method=method, sampler="random", space=space, attempts=attempts)
 
@@ -293,6 +293,10 @@ def test_what_was_tuned_says_how_and_what_to_doubt() -> None:
     untuned = seeds_result("fc", "adam", around(91))
     inside, edge = [searched(0.01, 0.1, 0.9, best=0.1)], [searched(0.01, 0.1, 0.9)]
     assert "in 3 attempts (random)" in said("tuned", [tuned], searches=inside)[0]
+    few = searched(0.1, 0.5, method="adam").model_copy(update={"space": {"lr": Space(values=(0.1, 0.5))}})
+    assert "in 3 attempts of sgd and 2 of adam: its whole space (random)." in said(
+        "tuned", [tuned], searches=[*inside, few]
+    )[0]  # fmt: skip
     assert said("best at the edge", [tuned], searches=inside) == []
     (text,) = said("best at the edge", [tuned], searches=edge)
     assert "lr = 0.9, tried 0.01 to 0.9, range 0.001 to 1 (sgd on mnist · fc)" in text

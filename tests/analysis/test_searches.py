@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmnist.analysis.searches import at_the_edge, best_so_far, expected_best, share_near_best
+from benchmnist.analysis.searches import at_the_edge, best_so_far, expected_best, share_near_best, values_of
+from benchmnist.metrics import Metric
 from benchmnist.runs.searches import Attempt, Search
 from benchmnist.suites.cases import Space
 
@@ -49,19 +50,9 @@ def test_more_attempts_are_never_expected_to_be_worse() -> None:
     assert means[0] == pytest.approx(statistics.fmean([10.0, 97.0, 96.5, 40.0, 97.5]))
 
 
-def test_the_best_so_far_goes_by_the_order() -> None:
-    assert best_so_far([90.0, 80.0, 95.0]) == [90.0, 90.0, 95.0]
-
-
-def test_the_share_of_what_would_have_done() -> None:
-    assert share_near_best([97.0, 96.0, 95.9, 10.0]) == 0.5
-    assert share_near_best([]) is None
-
-
 def search(space: Space, values: Sequence[object], accuracies: Sequence[float | None]) -> Search:
     attempts = tuple(
-        Attempt(params={"lr": value}, accuracy=accuracy)
-        for value, accuracy in zip(values, accuracies, strict=True)
+        Attempt(params={"lr": value}, value=accuracy) for value, accuracy in zip(values, accuracies, strict=True)
     )
     return Search(
         dataset="mnist", model="fc", method="sgd", sampler="random", space={"lr": space}, attempts=attempts
@@ -69,6 +60,41 @@ def search(space: Space, values: Sequence[object], accuracies: Sequence[float | 
 
 
 LOG = Space(low=1e-4, high=1.0, log=True)
+
+
+def test_where_lower_is_better_all_is_the_other_way_round() -> None:
+    values = [0.5, 0.1, 0.9, 0.3]
+    for expected, mirrored in zip(
+        expected_best(values, "lower"), expected_best([-v for v in values]), strict=True
+    ):
+        assert (expected.mean, expected.low, expected.high) == pytest.approx(
+            (-mirrored.mean, -mirrored.high, -mirrored.low)
+        )
+    assert best_so_far(values, "lower") == [0.5, 0.1, 0.1, 0.1]
+    error = Metric("mse", "mean squared error", better="lower")
+    found = search(LOG, [0.1, 0.2, 0.3], [0.5, None, 0.9]).model_copy(update={"metric": error})
+    assert found.best == found.attempts[0]
+    assert values_of(found) == [0.5, 0.9, 0.9]  # what diverged counts as the worst
+    assert share_near_best(found) is None
+
+
+def test_the_best_so_far_goes_by_the_order() -> None:
+    assert best_so_far([90.0, 80.0, 95.0]) == [90.0, 90.0, 95.0]
+
+
+def test_the_share_of_what_would_have_done() -> None:
+    assert share_near_best(search(LOG, [0.1, 0.2, 0.3, 0.4, 0.5], [97.0, 96.0, 95.9, 10.0, None])) == 0.4
+    assert share_near_best(search(LOG, [], [])) is None
+
+
+def test_a_search_of_an_earlier_version_is_read() -> None:
+    found = search(LOG, [0.1, 0.2], [97.0, None])
+    earlier = found.model_dump(exclude={"metric"})
+    for attempt in earlier["attempts"]:
+        attempt["accuracy"] = attempt.pop("value")
+    assert Search.model_validate(earlier) == found
+
+
 BOTH = Space(values=(True, False))
 
 

@@ -42,7 +42,7 @@ def run() -> RunResult:
         seeds_result("fc", "wild", [None] * 5, epochs=3, **options),  # type: ignore[arg-type]
         seeds_result("fc-bn", "sgd", around(90.1), epochs=3, **options),  # type: ignore[arg-type]
     ]
-    attempts = (Attempt(params={"lr": 0.1}, accuracy=97.0), Attempt(params={"lr": 0.9}, accuracy=96.5))
+    attempts = (Attempt(params={"lr": 0.1}, value=97.0), Attempt(params={"lr": 0.9}, value=96.5))
     search = Search(
         dataset="mnist",
         model="fc",

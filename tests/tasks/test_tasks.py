@@ -21,6 +21,8 @@ from benchmnist.extensions.specs import MetricSpec, TaskSpec
 from benchmnist.metrics import LEVELS, RESERVED, Metric
 from benchmnist.reports import write_report
 from benchmnist.reports.columns import Columns
+from benchmnist.reports.extra_tables import EXTRA_TABLES
+from benchmnist.reports.pictures import pictures
 from benchmnist.reports.records import records
 from benchmnist.reports.tables import render
 from benchmnist.runner import run
@@ -30,6 +32,7 @@ from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
 from benchmnist.tasks import Classification
 from benchmnist.testing import examine, subjects
+from benchmnist.tuner import tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -252,6 +255,31 @@ def test_a_regression_is_trained_and_reported_by_its_own_metric(
     benchmark = json.loads((done.path / "benchmark.json").read_text("utf-8"))["benchmarks"][0]["extra_info"]
     assert benchmark["mse"] > 0
     assert load_run(done.path).cases == done.cases
+
+
+def test_a_regression_is_tuned_to_the_lowest_error(
+    waves: Callable[..., RunResult], write_suite: Callable[..., Path], tmp_path: Path
+) -> None:
+    assert callable(waves)  # the plugin is installed
+    text = SUITE.replace("lr = 0.01", "space.lr = [1e-6, 0.01, 1e30]").replace('"sgd", "adam"', '"adam"')
+    text = text.replace('baseline = "sgd"', "").replace(
+        "[optimizers", "[tune]\nvalidation_size = 50\n[optimizers", 1
+    )
+    done = tune(write_suite(text), executor="inline", device="cpu", out=tmp_path / "runs", sampler="grid")
+    (search,) = done.final.record.searches
+    assert (search.metric.key, search.metric.better) == ("mse", "lower")
+    poor, good, lost = (attempt.value for attempt in search.attempts)
+    assert lost is None or lost > 1
+    assert good is not None
+    assert poor is not None
+    assert good < poor
+    assert done.final["waves/fc/adam"].case.optimizer.params["lr"] == 0.01
+    table = EXTRA_TABLES["tuning"](Analysis(done.final))
+    assert table is not None
+    assert table.heads[3:] == ("validation", "attempts", "lost", "near the best")
+    assert table.rows[0][3] == f"{good:.4f}"
+    drawn = {picture.title: picture.draw() for picture in pictures(Analysis(done.final))}
+    assert [*drawn] == ["Best mean squared error against number of attempts: waves · fc"]
 
 
 def test_every_engine_learns_a_task_alike(waves: Callable[..., RunResult]) -> None:

@@ -103,13 +103,12 @@ def tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterator
     """Reports how hyperparameters were chosen, and reasons to doubt the choice."""
     if not searches:
         return
-    budgets = sorted({len(search.attempts) for search in searches})
     samplers = listed(sorted({search.sampler for search in searches}))
     yield Finding(
         "tuned",
         f"The hyperparameters of each optimizer were chosen on held-out training examples, in "
-        f"{' to '.join(map(str, (budgets[0], budgets[-1])[: len(budgets)]))} attempts ({samplers}). All "
-        "optimizers were then trained with other seeds, and tested on the test set.",
+        f"{_budgets(searches)} ({samplers}). All optimizers were then trained with other seeds, and tested on the "
+        "test set.",
         tuple(result.id for result in results if result.case.tuned),
     )
     edges = [
@@ -133,6 +132,20 @@ def tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterator
             f"{'is' if one else 'are'} compared with cases that were.",
             tuple(result.id for result in untuned),
         )
+
+
+def _budgets(searches: Sequence[Search]) -> str:
+    """Returns `16 attempts`, or where they differ, `16 attempts (sgd), 6 (adam: its whole space)`."""
+    of: dict[int, dict[str, None]] = {}
+    for search in searches:
+        whole = math.prod(math.inf if s.is_range else len(s.values) for s in search.space.values())
+        all_of_it = ": its whole space" if len(search.attempts) >= whole else ""
+        of.setdefault(len(search.attempts), {})[f"{search.method}{all_of_it}"] = None
+    most, *fewer = sorted(of, reverse=True)
+    text = counted(most, "attempt")
+    if fewer:
+        text += f" of {listed([*of[most]])}"
+    return listed([text, *(f"{count} of {listed([*of[count]])}" for count in fewer)])
 
 
 def one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:
