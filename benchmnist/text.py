@@ -10,9 +10,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+PLURALS = {"search": "searches"}
+"""Plurals that do not end in the noun and s."""
+
+
 def counted(number: int, noun: str) -> str:
-    """`1 case`, `1,200 steps`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """`1 case`, `1,200 steps`, `3 searches`."""
+    return f"{number:,} {noun if number == 1 else PLURALS.get(noun, f'{noun}s')}"
 
 
 def alternatives(names: Iterable[str]) -> str:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from benchmnist.execution.dispatch import Observer
     from benchmnist.metrics import Metric
     from benchmnist.runs.results import RunResult
-    from benchmnist.suites.cases import Space
+    from benchmnist.suites.cases import Case, Space
     from benchmnist.suites.plan import Plan
 
 NOT_TUNED = ("seeds", "epochs", "keyword", "engine", "order", "control", "reuse")
@@ -58,6 +58,7 @@ def tune(
     options: RunOptions | None = None,
     *,
     trials: int | None = None,
+    searches: int | None = None,
     sampler: str | None = None,
     watch: Callable[[], AbstractContextManager[Observer | None]] | None = None,
     **changes: Any,
@@ -70,6 +71,7 @@ def tune(
             `SUITE-search`. `resume` goes on with the newest search of the suite, and with the run that followed
             it, if it did. `checkpoints` is for the final trials; the weights of a search are not kept.
         trials: Override the suite's: how many points each optimizer may try, on each model.
+        searches: Override the suite's: how often each search is repeated, with other points and seeds.
         sampler: Override the suite's.
         watch: Is called for each run that is begun; what it returns is entered, and notified of what happens.
         changes: Attributes of RunOptions that override those of `options`.
@@ -86,21 +88,25 @@ def tune(
             raise ValueError(f"tune has no option {name}: the suite decides it")
     if not isinstance(suite, Suite):
         suite = read_suite(suite, options.set)
-    changed = {key: value for key, value in (("trials", trials), ("sampler", sampler)) if value is not None}
+    options_of_tune = {"trials": trials, "searches": searches, "sampler": sampler}
+    changed = {key: value for key, value in options_of_tune.items() if value is not None}
     suite = replace(suite, tune=Tune.model_validate({**suite.tune.model_dump(), **changed}))
     plan = make_plan(suite, find_plugins(options.block))
     if plan.problems:
         raise SuiteError([*plan.problems])
-    searches = _searches(suite, plan)
+    planned = _searches(suite, plan)
     if suite.tune.sampler not in ("random", "grid"):
-        for each in searches:
-            rehearse(each.space, suite.tune.sampler)
+        for each in planned:
+            if each.number == 1:
+                rehearse(each.space, suite.tune.sampler)
     run = _Runner(replace(options, set=()), watch)  # they are in the suite by now
-    search = run.search(_search_suite(suite, plan), searches, resume=bool(options.resume))
-    found = tuple(each.outcome(search) for each in searches)
-    best = [(Point(_best(outcome).params),) for outcome in found]
-    chosen = dict(zip((each.scope for each in searches), best, strict=True))
-    final = replace(suite, points=chosen, tuned=True)
+    search = run.search(_search_suite(suite, plan), planned, resume=bool(options.resume))
+    found = tuple(each.outcome(search) for each in planned)
+    chosen: dict[SearchScope, tuple[Point, ...]] = {}
+    for each, outcome in zip(planned, found, strict=True):
+        point = Point(_best(outcome).params, search=each.number)
+        chosen[each.scope] = (*chosen.get(each.scope, ()), point)
+    final = replace(suite, points=chosen, tuned=True, searches=suite.tune.searches)
     before = _followed(options.out, suite.name, found) if options.resume else None
     return Tuned(search, run.run(final, found, resume=before or False))
 
@@ -125,23 +131,32 @@ class _Runner:
             more = [each.ask(found) for each in searches]  # whether or not another had more
             if found is not None and not any(more):
                 return found
-            points = {each.scope: each.points for each in searches}
+            points: dict[SearchScope, tuple[Point, ...]] = {}
+            for each in searches:
+                points[each.scope] = (*points.get(each.scope, ()), *each.points)
             found = self.run(replace(suite, points=points), resume=going_on, checkpoints=False)
             going_on = found.path
 
 
 class OptimizerSearch:
-    """The search for one optimizer on one model.
+    """One search for one optimizer on one model.
 
     Attributes:
         scope: The dataset, model, label and method that it tunes for.
+        number: Which search for them it is, from 1; each has a seed of its own.
         asked: The points that were asked for, in order.
     """
 
     def __init__(
-        self, scope: SearchScope, space: Mapping[str, Space], how: Tune, metric: Metric = PRIMARY
+        self,
+        scope: SearchScope,
+        space: Mapping[str, Space],
+        how: Tune,
+        metric: Metric = PRIMARY,
+        number: int = 1,
     ) -> None:
-        self.scope, self.space, self.how, self.metric = scope, space, how, metric
+        self.scope, self.space, self.how, self.metric, self.number = scope, space, how, metric, number
+        self.seed = how.seed + number - 1
         self.asked: list[dict[str, Any]] = []
         self._asking = self._points()
         self._told: dict[str, float] = {}
@@ -149,7 +164,7 @@ class OptimizerSearch:
     @property
     def points(self) -> tuple[Point, ...]:
         """The points asked for."""
-        return tuple(Point(params, variant_of(params)) for params in self.asked)
+        return tuple(Point(params, variant_of(params), self.number) for params in self.asked)
 
     def ask(self, found: RunResult | None) -> bool:
         """Asks for more points, by what came of those before; returns whether there are more."""
@@ -166,8 +181,8 @@ class OptimizerSearch:
         found: dict[str, float | None] = {}
         for result in run.cases:
             case = result.case
-            method = "/".join((case.optimizer.name, *case.axes))
-            if SearchScope(case.dataset.label, case.model.label, case.label, method) == self.scope:
+            tuned_for = SearchScope(case.dataset.label, case.model.label, case.label, _without_point(case))
+            if tuned_for == self.scope and (case.search or 1) == self.number:
                 values = [*seed_figures(result, self.metric).values()]
                 whole = len(values) == len(case.seeds)  # one seed that diverged is one too many
                 found[case.optimizer.variant] = statistics.fmean(values) if whole else None
@@ -178,43 +193,48 @@ class OptimizerSearch:
             space=dict(self.space),
             attempts=tuple(Attempt(params=params, value=found.get(variant_of(params))) for params in self.asked),
             run=f"{run.path.parent.name}/{run.path.name}",
+            number=self.number if self.how.searches > 1 else None,
         )
 
     def _points(self) -> Iterator[list[dict[str, Any]]]:
         how = self.how
         if how.sampler == "grid":
-            yield grid(self.space, how.trials, how.seed)
+            yield grid(self.space, how.trials, self.seed)
         elif how.sampler == "random":
-            yield [*itertools.islice(random_points(self.space, how.seed), how.trials)]
+            yield [*itertools.islice(random_points(self.space, self.seed), how.trials)]
         else:
             higher = self.metric.better == "higher"
-            guided = GuidedSearch(self.space, how.sampler, how.seed, maximize=higher)
+            guided = GuidedSearch(self.space, how.sampler, self.seed, maximize=higher)
             yield from guided.batches(how.trials, self._told.get)
 
 
 def _searches(suite: Suite, plan: Plan) -> list[OptimizerSearch]:
-    """One for each optimizer that has a space, on each model that it is used with.
+    """Those for each optimizer that has a space, on each model that it is used with.
 
     Raises:
         SuiteError: if there is none.
     """
-    searches: dict[SearchScope, OptimizerSearch] = {}
+    scopes: dict[SearchScope, tuple[Mapping[str, Space], Metric]] = {}
     for case in plan.cases:
         table = suite.optimizers.get(case.optimizer.name)
         if table is not None and table.space:
             scope = SearchScope(case.dataset.label, case.model.label, case.label, case.method)
-            searches.setdefault(scope, OptimizerSearch(scope, table.space, suite.tune, case.primary))
-    if not searches:
+            scopes.setdefault(scope, (table.space, case.primary))
+    if not scopes:
         message = "no optimizer has a space to tune; add [optimizers.NAME.space] with lr = { low = …, high = … }"
         raise SuiteError([Problem(message, suite.file)])
-    return [*searches.values()]
+    return [
+        OptimizerSearch(scope, space, suite.tune, metric, number)
+        for scope, (space, metric) in scopes.items()
+        for number in range(1, suite.tune.searches + 1)
+    ]
 
 
 def _search_suite(suite: Suite, plan: Plan) -> Suite:
     """The suite that a search runs: what is tuned, on held-out examples, with seeds that the suite has not."""
     searched = {name for name, table in suite.optimizers.items() if table.space}
-    first = max(seed for case in plan.cases for seed in case.seeds) + 1
     how = suite.tune
+    first = how.searches * (max(seed for case in plan.cases for seed in case.seeds) + 1)
     kept = [(index, block) for index, block in enumerate(suite.blocks) if searched & {*block.names(OPTIMIZER)}]
     blocks = tuple(
         block.model_copy(
@@ -235,6 +255,7 @@ def _search_suite(suite: Suite, plan: Plan) -> Suite:
         suite,
         name=f"{suite.name}-search",
         title=f"{suite.title}: {how.trials} points each ({how.sampler})",
+        searches=how.searches,
         order="suite",
         blocks=blocks,
         block_indices=tuple(suite.block_indices[index] for index, _ in kept),
@@ -244,6 +265,11 @@ def _search_suite(suite: Suite, plan: Plan) -> Suite:
             for kind, tables in suite.tables.items()
         },
     )
+
+
+def _without_point(case: Case) -> str:
+    """Returns the method of a case of a search, without its point and its number."""
+    return "/".join((case.optimizer.name, *(case.axes if case.search is None else case.axes[:-1])))
 
 
 def _best(search: Search) -> Attempt:

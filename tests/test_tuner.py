@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import benchmnist
+from benchmnist.analysis.analysis import Analysis
 from benchmnist.errors import BenchmnistError, SuiteError
 from benchmnist.execution.dispatch import Observer
+from benchmnist.reports.pictures import pictures
 from benchmnist.suites.schema import SearchScope, Tune
 from benchmnist.tuner import OptimizerSearch, Tuned, tune
 
@@ -119,13 +121,16 @@ def test_what_is_chosen_is_chosen_without_the_test_set(whole: Tuned) -> None:
 
 def test_the_suite_is_then_run_as_it_is_with_what_was_chosen(whole: Tuned) -> None:
     final = whole.final
+    methods = ("sgd", "sgd/untuned", "momentum", "momentum/untuned", "adam")
     assert [case.id for case in final.cases] == [
-        f"mnist/{model}/{optimizer}" for model in ("logistic", "fc") for optimizer in ("sgd", "momentum", "adam")
+        f"mnist/{model}/{method}" for model in ("logistic", "fc") for method in methods
     ]
     for result in final.cases:
         case = result.case
         assert (case.validation_size, case.epochs, case.seeds) == (None, 2, (0, 1, 4))
-        assert case.tuned == (case.optimizer.name != "adam")
+        assert case.tuned == (case.method in ("sgd", "momentum"))
+        assert case.untuned == ("untuned" in case.method)
+    assert final["mnist/fc/sgd/untuned"].case.optimizer.params == {"lr": 1e-4}
     assert final["mnist/fc/momentum"].case.optimizer.params["momentum"] == 0.9
     assert final["mnist/fc/adam"].case.optimizer.params == {"lr": 1e-3}
     assert final["mnist/fc/sgd"].case.expect == {"accuracy": "<= 100"}
@@ -151,7 +156,7 @@ def test_it_can_be_gone_on_with_wherever_it_was_left(whole: Tuned, tmp_path: Pat
                 t.epochs[-1].test_accuracy for t in other.trials
             ]
     # A case that was interrupted is begun anew: of inline execution there are two of them.
-    assert trained.total() <= 16 + 6 * 2 * 3 + 2 * 2 * 3
+    assert trained.total() <= 16 + 10 * 2 * 3 + 2 * 2 * 3
 
 
 def test_a_finished_one_is_not_trained_again(whole: Tuned) -> None:
@@ -180,14 +185,48 @@ def test_a_guided_search_asks_by_what_came_of_it(tmp_path: Path) -> None:
     assert rates[0][10:] != rates[1][10:]  # the others are not
 
 
+def test_a_repeated_search_has_other_points_and_other_seeds(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text(SUITE.replace('"logistic", "fc"', '"logistic"').replace("trials = 4", "trials = 3"), "utf-8")
+    done = tuned(path, searches=2)
+    found = done.final.record.searches
+    assert [(each.method, each.number) for each in found] == [
+        ("sgd", 1), ("sgd", 2), ("momentum", 1), ("momentum", 2)
+    ]  # fmt: skip
+    rates = [[attempt.params["lr"] for attempt in each.attempts] for each in found]
+    assert rates[0] == rates[2]  # the same range: the same values
+    assert rates[1] == rates[3]
+    assert not {*rates[0]} & {*rates[1]}
+    seeds = [{seed for r in done.search.cases if r.case.search == k for seed in r.case.seeds} for k in (1, 2)]
+    seeds += [{seed for r in done.final.cases if r.case.search == k for seed in r.case.seeds} for k in (1, 2)]
+    assert [len(each) for each in seeds] == [1, 1, 3, 3]
+    assert len(set.union(*seeds)) == 8  # none of them twice
+    methods = ("sgd", "sgd/untuned", "momentum", "momentum/untuned", "adam")
+    assert {r.case.method for r in done.final.cases} == {f"{m}/search-{k}" for m in methods for k in (1, 2)}
+    for search in found:
+        case = done.final[f"mnist/logistic/{search.row}"].case
+        assert search.best is not None
+        assert case.optimizer.params["lr"] == search.best.params["lr"]
+        assert (case.tuned, case.baseline) == (True, f"sgd/search-{search.number}")
+    verdicts = Analysis(done.final).verdicts()
+    assert {(v.one.case.method, v.other.case.method, v.paired.n) for v in verdicts} == {
+        ("momentum", "sgd", 2), ("adam", "sgd", 2), ("adam", "momentum", 2)
+    }  # fmt: skip
+    assert {picture.draw()[:4] for picture in pictures(Analysis(done.final))} == {b"\x89PNG"}
+    again = tuned(path, searches=2, resume=True)
+    assert again.final.path == done.final.path
+
+
 def test_what_diverges_is_lost_and_told_and_not_chosen(tmp_path: Path) -> None:
     path = tmp_path / "suite.toml"
     space = "space.lr = [1e-2, 1e30]"
     text = SUITE.replace("space.lr = { low = 1e-3, high = 1.0, log = true }", space).replace(
         '"logistic", "fc"', '"fc"'
     )
+    text = text.replace("trials = 4", "trials = 4\nuntuned = false")
     path.write_text(text, "utf-8")
     final = tuned(path, sampler="grid").final
+    assert "mnist/fc/sgd/untuned" not in {case.id for case in final.cases}
     for search in final.record.searches:
         assert [attempt.value is None for attempt in search.attempts] == [False, True]
     assert final["mnist/fc/sgd"].case.optimizer.params["lr"] == 1e-2

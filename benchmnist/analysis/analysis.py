@@ -14,12 +14,15 @@ from benchmnist.analysis.ranks import Ranks, mean_ranks
 from benchmnist.analysis.scores import Scores, scores
 from benchmnist.analysis.summary import Summary, summarise_all
 from benchmnist.analysis.targets import TimeToTarget, times_to_target
+from benchmnist.analysis.units import by_search, members
 from benchmnist.analysis.verdicts import Verdict, judge
 from benchmnist.metrics import TARGET_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from benchmnist.metrics import Metric
-    from benchmnist.runs.results import RunResult
+    from benchmnist.runs.results import CaseResult, RunResult
     from benchmnist.suites.cases import Group
 
 
@@ -40,6 +43,11 @@ class Analysis:
         """The figures of each case, in order, compared with its baseline."""
         return summarise_all(self.run.cases)
 
+    @cached_property
+    def units(self) -> list[CaseResult]:
+        """The results as verdicts judge them: those of several searches for one method are one."""
+        return by_search(self.run.cases)
+
     def verdicts(self, metric: Metric | str | None = None) -> list[Verdict]:
         """The verdicts on all pairs of cases that differ in one thing, by the primary metric by default.
 
@@ -49,18 +57,25 @@ class Analysis:
             BenchmnistError: if the metric is unknown, or has no value for each seed.
         """
         if metric not in self._verdicts:
-            self._verdicts[metric] = judge(self.run.cases, metric)
+            self._verdicts[metric] = judge(self.units, metric)
         return self._verdicts[metric]
 
     def unbeaten(self, metric: Metric) -> frozenset[str]:
         """The ids of the cases that are not shown to be worse than any other of their group, by a metric."""
         if metric not in self._unbeaten:
-            self._unbeaten[metric] = unbeaten(self.run.cases, self.verdicts(metric), metric)
+            self._unbeaten[metric] = frozenset(self._rows(unbeaten(self.units, self.verdicts(metric), metric)))
         return self._unbeaten[metric]
 
     def against_baseline(self, metric: Metric) -> dict[str, Verdict]:
         """The verdict on each case vs its baseline, by case id."""
-        return against_baseline(self.verdicts(metric))
+        found = against_baseline(self.verdicts(metric))
+        return {row: verdict for case_id, verdict in found.items() for row in self._rows([case_id])}
+
+    def _rows(self, ids: Iterable[str]) -> Iterator[str]:
+        """Yields the ids of the cases that those with these ids were joined from; see `units`."""
+        rows = {each.id: [member.id for member in members(each)] for each in self.units}
+        for case_id in ids:
+            yield from rows.get(case_id, [case_id])
 
     @cached_property
     def findings(self) -> list[Finding]:
@@ -70,7 +85,7 @@ class Analysis:
     @cached_property
     def grid(self) -> Grid | None:
         """The methods that were tried in the same groups; None if they are too few."""
-        return full_grid(self.run.cases)
+        return full_grid(self.units)
 
     @cached_property
     def ranks(self) -> Ranks | None:
@@ -90,7 +105,7 @@ class Analysis:
     @cached_property
     def times_to_target(self) -> list[TimeToTarget]:
         """The time of each case with a target to reach it."""
-        return times_to_target(self.run.cases)
+        return times_to_target(self.units)
 
     @property
     def time_verdicts(self) -> list[Verdict]:

@@ -36,7 +36,7 @@ def unbeaten(results: Sequence[CaseResult], verdicts: Sequence[Verdict], metric:
     level = {frozenset((v.one.id, v.other.id)) for v in wide if v.word in LEVEL_WORDS}
     found = set()
     for members in by_group(results).values():
-        there = [r for r in members if not r.case.control and has_metric(r, metric) and seed_figures(r, metric)]
+        there = [r for r in members if not r.case.aside and has_metric(r, metric) and seed_figures(r, metric)]
         if beaten.isdisjoint(r.id for r in there):
             continue
         first = min(there, key=lambda r: rank(r, metric))

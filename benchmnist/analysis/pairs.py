@@ -36,7 +36,7 @@ class Pair:
 
 
 def compared(results: Sequence[CaseResult], metric: Metric | None = None) -> list[Pair]:
-    """Returns every pair of cases that differ in one thing, primary ones first; controls are left out.
+    """Returns every pair of cases that differ in one thing, primary ones first, without those that are aside.
 
     That one thing is the method (the optimizer with its schedule) or the model. A pair that differs in anything
     else that decides its results is not compared: see `unequal`. Primary are the comparisons that the suite names
@@ -49,7 +49,7 @@ def compared(results: Sequence[CaseResult], metric: Metric | None = None) -> lis
         results: The results of a run.
         metric: The metric that they are compared by; those that are no times ignore NOT_LEARNING.
     """
-    counted = [result for result in results if not result.case.control]
+    counted = [result for result in results if not result.case.aside]
     deciding = {id(result): _deciding(result.case, metric) for result in counted}
     named = any(result.case.compared_with is not None for result in counted)
     found = []
@@ -73,7 +73,7 @@ def compared(results: Sequence[CaseResult], metric: Metric | None = None) -> lis
 
 def unequal(results: Sequence[CaseResult], metric: Metric | None = None) -> Iterator[tuple[Pair, tuple[str, ...]]]:
     """Yields each case that is not compared with its baseline because more than the method differs, and what."""
-    counted = [result for result in results if not result.case.control]
+    counted = [result for result in results if not result.case.aside]
     baselines = {(r.case.group, r.case.method): r for r in counted}
     for one in counted:
         other = baselines.get((one.case.group, one.case.baseline or ""))

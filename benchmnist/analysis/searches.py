@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -69,6 +70,20 @@ def expected_best(values: Sequence[float], better: Direction = "higher") -> list
 def best_so_far(values: Sequence[float], better: Direction = "higher") -> list[float]:
     """Returns the best of the first k attempts, for each k, in their order."""
     return [*itertools.accumulate(values, max if better == "higher" else min)]
+
+
+def best_of_attempts(searches: Sequence[Search]) -> list[Expected]:
+    """Returns the best of k attempts in repeated searches of one method, for each k.
+
+    For random attempts, this is what can be expected, estimated from the attempts of all searches. For others it
+    is the mean of the searches, in their order, without quartiles.
+    """
+    better, most = searches[0].metric.better or "higher", max(len(search.attempts) for search in searches)
+    if all(search.sampler == "random" for search in searches):
+        return expected_best([value for search in searches for value in values_of(search)], better)[:most]
+    orders = [best_so_far(values_of(search), better) for search in searches]
+    means = map(statistics.fmean, zip(*orders, strict=False))
+    return [Expected(k, mean, mean, mean) for k, mean in enumerate(means, 1)]
 
 
 def share_near_best(search: Search) -> float | None:

@@ -105,11 +105,11 @@ class Split:
 
 
 def times_to_target(results: Sequence[CaseResult]) -> list[TimeToTarget]:
-    """Returns the time to target of each trained case with a target, without controls."""
+    """Returns the time to target of each trained case with a target, without controls and untuned ones."""
     return [
         TimeToTarget(result, target, _reached(result, target))
         for result in results
-        if (target := result.case.target_accuracy) is not None and result.has_epochs and not result.case.control
+        if (target := result.case.target_accuracy) is not None and result.has_epochs and not result.case.aside
     ]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from benchmnist.analysis.figures import compared_figures, has_metric, lost_seeds, metrics_of, seed_figures
 from benchmnist.analysis.pairs import Pair, compared
 from benchmnist.analysis.statistics import LEAST_PAIRS, Paired
+from benchmnist.analysis.units import by_search
 from benchmnist.metrics import comparable, find_metric
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class Verdict:
 def judge(results: Sequence[CaseResult], metric: Metric | str | None = None, *, looks: int = 1) -> list[Verdict]:
     """Judges each pair of cases that differ in one thing (see `pairs.compared`), the primary ones first.
 
+    If settings were chosen by several searches, a search counts as one, and not a seed (see `by_search`).
+
     By default, each pair is judged by its primary metric; two cases with different ones are not compared.
 
     The primary comparisons are one family. The exploratory ones are another, whose number includes the primary
@@ -111,6 +114,7 @@ def judge(results: Sequence[CaseResult], metric: Metric | str | None = None, *, 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
+    results = by_search(results)
     chosen = None if metric is None else find_metric(metric, comparable(metrics_of(results)))
     seeds = {id(result): _Seeds.of(result, chosen or result.case.primary) for result in results}
     made = [

@@ -36,6 +36,11 @@ def _sampler(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     help="Override the suite's trials: points to try for each optimizer on each model.",
 )
 @option(
+    "--searches",
+    type=click.IntRange(min=1),
+    help="Override the suite's searches: how often to repeat each search, with other points and seeds.",
+)
+@option(
     "--sampler",
     callback=_sampler,
     metavar="NAME",
@@ -43,7 +48,15 @@ def _sampler(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 )
 @option("--resume", is_flag=True, help="Resume the newest search of the suite.")
 @training_options
-def command(suite: Path, *, trials: int | None, sampler: Any, verbose: bool, **options: Any) -> None:
+def command(
+    suite: Path,
+    *,
+    trials: int | None,
+    searches: int | None,
+    sampler: str | None,
+    verbose: bool,
+    **options: Any,
+) -> None:
     """Tune each optimizer of SUITE on the same budget, and compare.
 
     The suite declares which hyperparameters to search: [optimizers.NAME.space]. Each point is evaluated on
@@ -65,7 +78,9 @@ def command(suite: Path, *, trials: int | None, sampler: Any, verbose: bool, **o
 
     with terminated_as_interrupted() as terminated:
         try:
-            tuned = tune(suite, RunOptions(**options), trials=trials, sampler=sampler, watch=watch)
+            tuned = tune(
+                suite, RunOptions(**options), trials=trials, searches=searches, sampler=sampler, watch=watch
+            )
         except KeyboardInterrupt:
             if any(display.path for display in displays):
                 click.echo("interrupted: what was done is kept; go on with --resume", err=True)

@@ -131,7 +131,7 @@ def _tuning_row(search: Search) -> tuple[str, ...]:
     share = share_near_best(search)
     return (
         group_title((search.dataset, search.model, search.label)),
-        search.method,
+        search.row,
         ", ".join(f"{name}={value}" for name, value in best.params.items()) if best else NOTHING,
         f"{best.value:.{search.metric.digits}f}" if best and best.value is not None else NOTHING,
         f"{len(search.attempts)} {search.sampler}",

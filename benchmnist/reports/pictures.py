@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from matplotlib.figure import Figure
 
 from benchmnist.analysis.figures import drawn_metrics
-from benchmnist.analysis.searches import best_so_far, expected_best, values_of
+from benchmnist.analysis.searches import best_of_attempts
 from benchmnist.analysis.summary import group_title
 from benchmnist.reports.plots import (
     Curve,
@@ -117,11 +117,12 @@ def learning_rate_picture(shown: Sequence[Search], title: str) -> bytes:
     """Draws the validation result against learning rate, with a line per optimizer, for searches over both."""
     figure, axes = _axes()
     metric = shown[0].metric
-    for search, style in zip(shown, _styles([s.method for s in shown]), strict=True):
-        points = sorted((float(a.params["lr"]), a.value) for a in search.attempts if a.value is not None)
+    for method, style in optimizer_styles([search.method for search in shown]).items():
+        attempts = [a for search in shown if search.method == method for a in search.attempts]
+        points = sorted((float(a.params["lr"]), a.value) for a in attempts if a.value is not None)
         rates, values = [lr for lr, _ in points], [value for _, value in points]
-        axes.plot(rates, values, label=search.method, markersize=5, **style._asdict())
-        gone = [float(a.params["lr"]) for a in search.attempts if a.value is None]
+        axes.plot(rates, values, label=method, markersize=5, **style._asdict())
+        gone = [float(a.params["lr"]) for a in attempts if a.value is None]
         axes.plot(
             gone,
             [0.0] * len(gone),
@@ -144,17 +145,13 @@ def attempts_picture(searches: Sequence[Search], title: str) -> bytes:
     figure, axes = _axes()
     random = all(search.sampler == "random" for search in searches)
     metric, lowest = searches[0].metric, 100.0
-    for search, style in zip(searches, _styles([s.method for s in searches]), strict=True):
-        values = values_of(search)
-        counts = [*range(1, len(values) + 1)]
+    for method, style in optimizer_styles([search.method for search in searches]).items():
+        found = best_of_attempts([search for search in searches if search.method == method])
+        counts, means = [each.attempts for each in found], [each.mean for each in found]
         if random:
-            expected = expected_best(values, metric.better or "higher")
-            means = [each.mean for each in expected]
-            band = [each.low for each in expected], [each.high for each in expected]
+            band = [each.low for each in found], [each.high for each in found]
             axes.fill_between(counts, *band, color=style.color, alpha=0.15, linewidth=0)
-        else:
-            means = best_so_far(values, metric.better or "higher")
-        axes.plot(counts, means, label=search.method, markersize=4, **style._asdict())
+        axes.plot(counts, means, label=method, markersize=4, **style._asdict())
         lowest = min([lowest, *means[len(means) // 4 :]])
     if metric.is_share:
         axes.set_ylim(bottom=max(0.0, lowest - 5))  # the first few attempts would flatten all that follows

@@ -42,6 +42,7 @@ class Search(Frozen):
         space: Search space, by hyperparameter.
         attempts: Attempts in their order.
         run: Run whose cases are the attempts, `suite/run`.
+        number: Number of the search, from 1; None if the suite has only one.
     """
 
     dataset: str
@@ -53,6 +54,12 @@ class Search(Frozen):
     space: dict[str, Space]
     attempts: tuple[Attempt, ...]
     run: str = ""
+    number: int | None = None
+
+    @property
+    def row(self) -> str:
+        """Its method in tables, with its number: `sgd/search-2`."""
+        return self.method if self.number is None else f"{self.method}/search-{self.number}"
 
     @property
     def best(self) -> Attempt | None:

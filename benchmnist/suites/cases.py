@@ -88,6 +88,8 @@ NOT_DECIDING = {
     "margin",
     "control",
     "tuned",
+    "untuned",
+    "search",
 }
 
 
@@ -144,7 +146,10 @@ class Case(Frozen):
         target_accuracy: The test accuracy, in %, that it is timed to.
         margin: What difference of two accuracies is called none, in points; None does not say.
         control: Whether it is the baseline once more, with other seeds, to see what differences are noise.
-        tuned: Whether the optimizer's hyperparameters were chosen by a search, on a validation split.
+        tuned: Whether its settings were chosen by a search, on a validation split.
+        untuned: Whether it is a tuned case once more, with the suite's own settings, to see what tuning gains.
+        search: Number of the search that chose its settings, from 1; None if the suite has only one. Its seeds
+            are those of this search, also if its settings were not tuned.
         marks: The pytest marks of its item.
         expect: What the suite asserts: a comparison, `>= 97.0`, by the key of its metric.
         line: Where the suite asks for it.
@@ -179,6 +184,8 @@ class Case(Frozen):
     margin: float | None = None
     control: bool = False
     tuned: bool = False
+    untuned: bool = False
+    search: int | None = None
     label: str = ""
     marks: tuple[str, ...] = ()
     expect: dict[str, str] = Field(default_factory=dict)
@@ -220,6 +227,16 @@ class Case(Frozen):
     def method(self) -> str:
         """The method, which is compared within a group: the optimizer with what the suite varies beside it."""
         return "/".join((self.optimizer.label, *self.axes))
+
+    @property
+    def searched_method(self) -> str:
+        """The method without the number of its search."""
+        return "/".join((self.optimizer.label, *(self.axes if self.search is None else self.axes[:-1])))
+
+    @property
+    def aside(self) -> bool:
+        """Whether it is trained beside the cases that the suite compares, and is not one of them."""
+        return self.control or self.untuned
 
     @property
     def group(self) -> Group:

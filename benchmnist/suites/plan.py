@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CONTROL = "control"
 """How the baseline is called that is trained once more."""
+UNTUNED = "untuned"
+"""How a tuned case is called that is trained with the suite's own settings."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,32 @@ class Plan:
         """The same plan with only the cases of those ids."""
         wanted = set(ids)
         return replace(self, cases=tuple(case for case in self.cases if case.id in wanted))
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What distinguishes a case from others of the same combination in a suite that is tuned.
+
+    Attributes:
+        search: As of Case.
+        untuned: As of Case.
+    """
+
+    search: int | None = None
+    untuned: bool = False
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """What its id and its row say of it."""
+        return (*((UNTUNED,) if self.untuned else ()), *((f"search-{self.search}",) if self.search else ()))
+
+    def settings(self, case: Case) -> dict[str, Any]:
+        """The seeds and the baseline of the case: each search has its own."""
+        if self.search is None:
+            return {}
+        first = (self.search - 1) * (max(case.seeds) + 1)
+        baseline = case.baseline and f"{case.baseline}/search-{self.search}"
+        return {"seeds": tuple(first + seed for seed in case.seeds), "baseline": baseline}
 
 
 def make_plan(suite: Suite, registry: Registry, options: RunOptions | None = None) -> Plan:
@@ -132,19 +160,20 @@ class _Planner:
             chosen = dict(zip((kind.name for kind in AXES), combined, strict=True))
             configured = chosen[OPTIMIZER.name]
             for settled, engine in self.settled(block, path, configured.name):
-                axes = _axes(block, settled, engine)
+                scoped = _axes(block, settled, engine)
                 scope = SearchScope(
                     chosen["dataset"].label,
                     chosen["model"].label,
                     block.label,
-                    "/".join((configured.label, *axes)),
+                    "/".join((configured.label, *scoped)),
                 )
                 evaluated = self.evaluation(block, path, chosen[DATASET.name], settled[TASK.name])
                 if evaluated is None:
                     continue
-                for optimizer in self.at_points(configured, scope):
+                for optimizer, beside in self.at_points(configured, scope):
                     parts: dict[str, Any] = {**chosen, OPTIMIZER.name: optimizer}
                     names = [part.name for part in parts.values()]
+                    axes = (*scoped, *beside.axes)
                     variants = (*(part.variant for part in parts.values()), *axes, block.label)
                     case = Case(
                         id="/".join([*names, *filter(None, variants)]),
@@ -152,19 +181,24 @@ class _Planner:
                         engine=engine,
                         axes=axes,
                         clip_grad_norm=clipped.get(configured.name) or block.clip_grad_norm,
-                        tuned=self.suite.tuned and scope in self.suite.points,
+                        tuned=self.suite.tuned and scope in self.suite.points and not beside.untuned,
+                        untuned=beside.untuned,
+                        search=beside.search,
                         **settings,
                     )
-                    case = case.model_copy(update={"expect": self.expected(case, block)})
+                    case = case.model_copy(update={"expect": self.expected(case, block), **beside.settings(case)})
                     self.check_expected(case, path)
                     yield case
 
-    def at_points(self, optimizer: Component, scope: SearchScope) -> list[Component]:
+    def at_points(self, optimizer: Component, scope: SearchScope) -> Iterator[tuple[Component, _Beside]]:
         """The optimizer with each of the parameters that were chosen for it there; itself, if none were."""
-        return [
-            optimizer.model_copy(update={"params": {**optimizer.params, **point.params}, "variant": point.variant})
-            for point in self.suite.points.get(scope, ())
-        ] or [optimizer]
+        numbers = [*range(1, self.suite.searches + 1)] if self.suite.searches > 1 else [None]
+        points = self.suite.points.get(scope, ())
+        for point in points:
+            changed = {"params": {**optimizer.params, **point.params}, "variant": point.variant}
+            yield optimizer.model_copy(update=changed), _Beside(point.search if len(numbers) > 1 else None)
+        if not points or (self.suite.tuned and self.suite.tune.untuned):
+            yield from ((optimizer, _Beside(number, untuned=bool(points))) for number in numbers)
 
     def engines(self, block: Block) -> list[str]:
         """The engines of a block; the command line's word is the only one."""
@@ -271,7 +305,7 @@ class _Planner:
         """A baseline has to be the label of an optimizer in the suite."""
         if self.refused or self.components.refused or len(self.suite.blocks) < self.suite.written_blocks:
             return  # something was refused, and reported; the baseline may be among what is missing
-        labels = {case.method for case in cases}
+        labels = {case.searched_method for case in cases}
         for index, block in enumerate(self.suite.blocks):
             if block.baseline is None or block.baseline in labels:
                 continue

@@ -163,7 +163,9 @@ def _make(name: str, seed: int) -> BaseSampler:
         BenchmnistError: if there is none, or it needs more than a seed.
     """
     samplers = import_optuna().samplers
-    classes = {each: found for each in samplers.__all__ if inspect.isclass(found := getattr(samplers, each, None))}
+    classes: dict[str, Any] = {
+        each: found for each in samplers.__all__ if inspect.isclass(found := getattr(samplers, each, None))
+    }
     usable = [each for each, found in classes.items() if _needs_only_a_seed(found)]
     if SHORT.get(name, name) not in usable:
         known = ["random", "tpe", "grid", *usable]

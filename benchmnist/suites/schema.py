@@ -243,19 +243,23 @@ class Tune(_Strict):
 
     Attributes:
         trials: How many points of its space are tried.
+        searches: How often the search is repeated, with other points and other seeds; then a search counts as one.
         sampler: How they are chosen.
         seed: What the sampler draws from.
         seeds: How many trainings each point is judged by.
         validation_size: How many training examples it is judged on, which are not trained on.
         epochs: Instead of the suite's, while searching.
+        untuned: Whether what is tuned is also trained with the suite's own settings.
     """
 
     trials: Positive = 20
+    searches: Positive = 1
     sampler: Annotated[str, BeforeValidator(sampler_name)] = "random"
     seed: Annotated[int, Field(ge=0)] = 0
     seeds: Positive = 1
     validation_size: Positive = 10_000
     epochs: Positive | None = None
+    untuned: bool = True
 
 
 class SearchScope(NamedTuple):
@@ -274,10 +278,12 @@ class Point:
     Attributes:
         params: Instead of those that the suite says.
         variant: What tells the case apart from those with other points.
+        search: Number of the search, from 1.
     """
 
     params: Mapping[str, Any]
     variant: str = ""
+    search: int = 1
 
 
 @dataclass(frozen=True)
@@ -300,6 +306,7 @@ class Suite:
         assigned: The paths of values that override the file's, each with its `KEY=VALUE`.
         points: Parameters that were chosen for a scope: a case for each, instead of one.
         tuned: Whether those points are the outcome of a search.
+        searches: How many searches there are; with more than one, each case is planned once for each of them.
     """
 
     name: str
@@ -317,6 +324,7 @@ class Suite:
     assigned: Mapping[TomlPath, str] = field(default_factory=dict)
     points: Mapping[SearchScope, tuple[Point, ...]] = field(default_factory=dict)
     tuned: bool = False
+    searches: int = 1
 
     @property
     def optimizers(self) -> Mapping[str, ConfiguredOptimizer]:

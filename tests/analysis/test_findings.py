@@ -307,6 +307,41 @@ def test_what_was_tuned_says_how_and_what_to_doubt() -> None:
     assert said("tuned", [untuned]) == []
 
 
+def test_where_tuning_gains_nothing_is_said() -> None:
+    untuned: dict[str, Any] = {"axes": ("untuned",), "untuned": True}
+    own = {m: seeds_result("fc", m, around(v), id=f"mnist/fc/{m}/untuned", **untuned)
+           for m, v in (("sgd", 90), ("adam", 95), ("poor", 80))}  # fmt: skip
+    found = {m: seeds_result("fc", m, around(v, OTHER), tuned=True)
+             for m, v in (("sgd", 95), ("adam", 95.01), ("poor", 75))}  # fmt: skip
+    cases = [*found.values(), *own.values()]
+    level, worse = said("tuning gains nothing", cases)
+    assert level.startswith(
+        "The settings found by tuning are not shown to be better than the suite's own: fc · adam ("
+    )
+    assert worse.startswith("The settings found by tuning are worse than the suite's own: fc · poor (-5.00 points")
+    assert said("tuning gains nothing", [found["sgd"], own["sgd"]]) == []
+    assert said("not tuned", cases, searches=[searched(0.01)]) == []
+    (rules,) = said("rules", cases)
+    assert "untuned" not in rules
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        (
+            (None,),
+            "There was one search for each, so comparisons are of these settings: the luck of the search is not",
+        ),
+        ((1, 2, 3), "Each search was repeated 3 times, with other points and other seeds. A search counts as one"),
+    ],
+)
+def test_what_tuned_cases_are_compared_by_is_said(numbers: tuple[int | None, ...], words: str) -> None:
+    searches = [searched(0.01, 0.1).model_copy(update={"number": number}) for number in numbers]
+    (text,) = said("tuned", [seeds_result("fc", "sgd", around(90), tuned=True)], searches=searches)
+    assert words in text
+    assert "in 2 attempts (random)." in text
+
+
 def test_findings_name_their_rows() -> None:
     cases = [seeds_result("fc", name, around(mean)) for name, mean in (("sgd", 90), ("adam", 97))]
     found = {finding.kind: finding for finding in Analysis(made_up_run(cases)).findings}

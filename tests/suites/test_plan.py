@@ -94,8 +94,11 @@ def test_points_are_cases_of_their_place_and_of_no_other(write_suite: Callable[.
     found = make_plan(replace(suite, points=points), REGISTRY).cases
     assert [case.id for case in found] == ["mnist/fc/sgd/lr-0.1", "mnist/fc/sgd/lr-0.2", "mnist/fc/adam"]
     chosen = replace(suite, points={scope: (Point({"lr": 0.3}),)}, tuned=True)
-    sgd, adam = make_plan(chosen, REGISTRY).cases
+    sgd, own, adam = make_plan(chosen, REGISTRY).cases
     assert (sgd.id, sgd.optimizer.params["lr"], sgd.tuned) == ("mnist/fc/sgd", 0.3, True)
+    assert (own.id, own.optimizer.params, own.tuned, own.untuned) == (
+        "mnist/fc/sgd/untuned", make_plan(suite, REGISTRY).cases[0].optimizer.params, False, True
+    )  # fmt: skip
     assert not adam.tuned
 
 

@@ -274,8 +274,7 @@ def test_a_regression_is_tuned_to_the_lowest_error(
     assert poor is not None
     assert good < poor
     assert done.final["waves/fc/adam"].case.optimizer.params["lr"] == 0.01
-    table = EXTRA_TABLES["tuning"](Analysis(done.final))
-    assert table is not None
+    (table,) = EXTRA_TABLES["tuning"](Analysis(done.final))
     assert table.heads[3:] == ("validation", "attempts", "lost", "near the best")
     assert table.rows[0][3] == f"{good:.4f}"
     drawn = {picture.title: picture.draw() for picture in pictures(Analysis(done.final))}

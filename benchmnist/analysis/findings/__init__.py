@@ -8,6 +8,7 @@ Each kind of sentence is a function of the results; it yields nothing that the d
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.findings.chances import undecided
@@ -19,13 +20,14 @@ from benchmnist.analysis.findings.doubts import (
     not_compared,
     one_learning_rate,
     too_few_seeds,
-    tuned,
 )
 from benchmnist.analysis.findings.layers import effects_of_layers, gain_of_convolutions, tested_in_train_mode
 from benchmnist.analysis.findings.methods import against_the_baseline, best_methods
 from benchmnist.analysis.findings.ranks import best_mean_rank
 from benchmnist.analysis.findings.times import first_at_target, trained_in_order
+from benchmnist.analysis.findings.tuning import not_better_tuned, tuned
 from benchmnist.analysis.findings.words import Finding
+from benchmnist.analysis.units import members
 
 if TYPE_CHECKING:
     from benchmnist.analysis.analysis import Analysis
@@ -36,11 +38,12 @@ __all__ = ["Finding", "findings"]
 def findings(analysis: Analysis) -> list[Finding]:
     """Returns the findings of a run, the most important first."""
     run, verdicts = analysis.run, analysis.verdicts()
-    results = [result for result in run.cases if not result.case.control]
-    return [
+    cases = analysis.units
+    results, rows = ([r for r in found if not r.case.aside] for found in (cases, run.cases))
+    found = [
         *tested_in_train_mode(run.record.models, results),
-        *failed(results),
-        *diverged(results),
+        *failed(rows),
+        *diverged(rows),
         *too_few_seeds(verdicts),
         *not_compared(results),
         *against_the_baseline(verdicts),
@@ -51,8 +54,11 @@ def findings(analysis: Analysis) -> list[Finding]:
         *gain_of_convolutions(run.record.models, results),
         *first_at_target(analysis.times_to_target, analysis.time_verdicts),
         *trained_in_order(run.record, results),
-        *apart(results),
+        *apart(rows),
         *tuned(run.record.searches, results),
+        *not_better_tuned(cases),
         *one_learning_rate(results),
         *noise_floor(run.cases, analysis.floors),
     ]
+    ids = {result.id: [member.id for member in members(result)] for result in cases}
+    return [replace(f, cases=tuple(row for case in f.cases for row in ids.get(case, [case]))) for f in found]

@@ -9,9 +9,9 @@ from benchmnist.analysis.figures import seed_figures
 from benchmnist.analysis.findings.words import Finding, case_name, listed
 from benchmnist.analysis.outliers import interquartile_mean, seeds_apart
 from benchmnist.analysis.pairs import unequal
-from benchmnist.analysis.searches import at_the_edge
 from benchmnist.analysis.statistics import LEAST_PAIRS
 from benchmnist.analysis.summary import group_title
+from benchmnist.analysis.units import unit
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from benchmnist.analysis.noise_floor import Floor
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.runs.results import CaseResult
-    from benchmnist.runs.searches import Search
     from benchmnist.suites.cases import Group
 
 
@@ -86,66 +85,18 @@ def too_few_seeds(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
     mute = [v for v in verdicts if not v.paired.says_something and v.one.trials and v.other.trials]
     mute = [v for v in mute if _fewest_seeds(v) < LEAST_PAIRS]
     if mute:
-        seeds = max(map(_fewest_seeds, mute))
+        seeds, each = max(map(_fewest_seeds, mute)), unit(mute[0].one)
+        more = "Train more seeds, such as --seeds 5" if each == "seed" else "Tune with more, such as --searches 5"
         yield Finding(
             "too few seeds",
-            f"{counted(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few to show which case is better: the "
-            "differences may be chance. Train more seeds, such as --seeds 5.",
+            f"{counted(seeds, each)} {'is' if seeds == 1 else 'are'} too few to show which case is better: the "
+            f"differences may be chance. {more}.",
             tuple(dict.fromkeys(case for v in mute for case in (v.other.id, v.one.id))),
         )
 
 
 def _fewest_seeds(verdict: Verdict) -> int:
     return min(len(verdict.one.case.seeds), len(verdict.other.case.seeds))
-
-
-def tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterator[Finding]:
-    """Reports how hyperparameters were chosen, and reasons to doubt the choice."""
-    if not searches:
-        return
-    samplers = listed(sorted({search.sampler for search in searches}))
-    yield Finding(
-        "tuned",
-        f"The hyperparameters of each optimizer were chosen on held-out training examples, in "
-        f"{_budgets(searches)} ({samplers}). All optimizers were then trained with other seeds, and tested on the "
-        "test set.",
-        tuple(result.id for result in results if result.case.tuned),
-    )
-    edges = [
-        f"{edge} ({search.method} on {group_title((search.dataset, search.model, search.label))})"
-        for search in searches
-        for edge in at_the_edge(search)
-    ]
-    if edges:
-        yield Finding(
-            "best at the edge",
-            f"The best attempt has the outermost value that was tried, so a better one may lie beyond it: "
-            f"{listed(edges)}. Widen the space, and tune again.",
-        )
-    tuned = {result.case.group for result in results if result.case.tuned}
-    untuned = [result for result in results if result.case.group in tuned and not result.case.tuned]
-    if untuned:
-        one = len(untuned) == 1
-        yield Finding(
-            "not tuned",
-            f"{listed([case_name(result) for result in untuned])} {'was' if one else 'were'} not tuned, but "
-            f"{'is' if one else 'are'} compared with cases that were.",
-            tuple(result.id for result in untuned),
-        )
-
-
-def _budgets(searches: Sequence[Search]) -> str:
-    """Returns `16 attempts`, or where they differ, `16 attempts (sgd), 6 (adam: its whole space)`."""
-    of: dict[int, dict[str, None]] = {}
-    for search in searches:
-        whole = math.prod(math.inf if s.is_range else len(s.values) for s in search.space.values())
-        all_of_it = ": its whole space" if len(search.attempts) >= whole else ""
-        of.setdefault(len(search.attempts), {})[f"{search.method}{all_of_it}"] = None
-    most, *fewer = sorted(of, reverse=True)
-    text = counted(most, "attempt")
-    if fewer:
-        text += f" of {listed([*of[most]])}"
-    return listed([text, *(f"{count} of {listed([*of[count]])}" for count in fewer)])
 
 
 def one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:

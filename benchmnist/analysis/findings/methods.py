@@ -17,6 +17,7 @@ from benchmnist.analysis.findings.words import (
     shortened,
 )
 from benchmnist.analysis.summary import by_group, group_title
+from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import rank
 from benchmnist.text import counted
 
@@ -49,12 +50,19 @@ def against_the_baseline(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
             "baseline lost": f"not judged, since {baseline.case.method} lost seeds that others completed",
         }
         said = "; ".join(f"{spoken.get(word, word)}: {listed(whom)}" for word, whom in told.items() if whom)
-        title = group_title(baseline.case.group)
+        title = _scope(members)
         yield Finding(
             "baseline",
             f"On {title}, compared with the baseline {method_figure(baseline)}: {said}.",
             (baseline.id, *(v.one.id for v in members)),
         )
+
+
+def _scope(verdicts: Sequence[Verdict]) -> str:
+    """Names the group; if its settings were found by one search, it says that these are compared."""
+    compared = [result for v in verdicts for result in (v.one, v.other)]
+    one_search = any(result.case.tuned and unit(result) == "seed" for result in compared)
+    return group_title(compared[0].case.group) + (", with the settings found for each" if one_search else "")
 
 
 def _by(v: Verdict) -> str:
@@ -70,13 +78,13 @@ def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> 
     """
     within = {(v.one.id, v.other.id): v for v in verdicts if v.one.case.group == v.other.case.group}
     every = max((v.of for v in verdicts), default=1)
-    for group, members in by_group(results).items():
+    for members in by_group(results).values():
         ranked = sorted((r for r in members if primary_mean(r) is not None), key=rank)
         beside = [(r, v) for r in ranked[1:] if (v := _pair(within, ranked[0], r)) and v.word != "too few seeds"]
         if not beside or all(_told(v) for _, v in beside):
             continue
         best, exploratory = ranked[0], any(v.family == "exploratory" for _, v in beside)
-        title = group_title(group)
+        title = _scope([v for _, v in beside])
         # A claim on all pairs needs the verdicts of the family of all pairs.
         wide = [(r, replace(v, of=every)) for r, v in beside]
         text = f"{f'{EXPLORATORY}on' if exploratory else 'On'} {title}, {_claim(best, wide, ranked)}"

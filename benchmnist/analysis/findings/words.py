@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import case_figure, lost_seeds
+from benchmnist.analysis.units import unit
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ def value_of(result: CaseResult) -> str:
     found = primary_mean(result)
     lost, seeds = len(lost_seeds(result, result.case.primary)), len(result.case.seeds)
     if found is None:
-        return "no seed completed" if lost == seeds else "no mean"
+        return f"no {unit(result)} completed" if lost == seeds else "no mean"
     said = result.case.primary.text(found)
-    return f"{said} in the {seeds - lost} of {counted(seeds, 'seed')} that it completed" if lost else said
+    return f"{said} in the {seeds - lost} of {counted(seeds, unit(result))} that it completed" if lost else said
 
 
 def amount(verdict: Verdict, subject: CaseResult) -> str:
@@ -68,7 +69,7 @@ def lost_note(verdict: Verdict) -> str:
     """Returns `in the 3 of 5 seeds that both completed`, where one of the two lost seeds."""
     lost = len(frozenset().union(*verdict.lost))
     return (
-        f"in the {verdict.paired.n} of {counted(verdict.paired.n + lost, 'seed')} that both completed"
+        f"in the {verdict.paired.n} of {counted(verdict.paired.n + lost, unit(verdict.one))} that both completed"
         if lost
         else ""
     )

@@ -1,0 +1,118 @@
+"""Findings on tuning: how settings were chosen, reasons to doubt the choice, and where it gained nothing."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from benchmnist.analysis.findings.words import Finding, amount, case_name, listed
+from benchmnist.analysis.searches import at_the_edge
+from benchmnist.analysis.summary import group_title
+from benchmnist.analysis.units import unit
+from benchmnist.analysis.verdicts import judge_pair
+from benchmnist.text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from benchmnist.analysis.verdicts import Verdict
+    from benchmnist.runs.results import CaseResult
+    from benchmnist.runs.searches import Search
+
+
+def tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Reports how hyperparameters were chosen, and reasons to doubt the choice."""
+    if not searches:
+        return
+    samplers = listed(sorted({search.sampler for search in searches}))
+    yield Finding(
+        "tuned",
+        f"The hyperparameters of each optimizer were chosen on held-out training examples, in "
+        f"{_budgets(searches)} ({samplers}). All optimizers were then trained with other seeds, and tested on the "
+        f"test set. {_luck(searches)}",
+        tuple(result.id for result in results if result.case.tuned),
+    )
+    edges = [
+        f"{edge} ({search.row} on {group_title((search.dataset, search.model, search.label))})"
+        for search in searches
+        for edge in at_the_edge(search)
+    ]
+    if edges:
+        yield Finding(
+            "best at the edge",
+            f"The best attempt has the outermost value that was tried, so a better one may lie beyond it: "
+            f"{listed(edges)}. Widen the space, and tune again.",
+        )
+    tuned = {result.case.group for result in results if result.case.tuned}
+    untuned = [result for result in results if result.case.group in tuned and not result.case.tuned]
+    if untuned:
+        one = len(untuned) == 1
+        yield Finding(
+            "not tuned",
+            f"{listed([case_name(result) for result in untuned])} {'was' if one else 'were'} not tuned, but "
+            f"{'is' if one else 'are'} compared with cases that were.",
+            tuple(result.id for result in untuned),
+        )
+
+
+def _budgets(searches: Sequence[Search]) -> str:
+    """Returns `16 attempts`, or where they differ, `16 attempts (sgd), 6 (adam: its whole space)`."""
+    of: dict[int, dict[str, None]] = {}
+    for search in searches:
+        if (search.number or 1) > 1:
+            continue  # each repetition has the same budget
+        whole = math.prod(math.inf if s.is_range else len(s.values) for s in search.space.values())
+        all_of_it = ": its whole space" if len(search.attempts) >= whole else ""
+        of.setdefault(len(search.attempts), {})[f"{search.method}{all_of_it}"] = None
+    most, *fewer = sorted(of, reverse=True)
+    text = counted(most, "attempt")
+    if fewer:
+        text += f" of {listed([*of[most]])}"
+    return listed([text, *(f"{count} of {listed([*of[count]])}" for count in fewer)])
+
+
+def _luck(searches: Sequence[Search]) -> str:
+    """Says whether the luck of the searches is in the intervals."""
+    count = max(search.number or 1 for search in searches)
+    if count > 1:
+        return (
+            f"Each search was repeated {count} times, with other points and other seeds. A search counts as one: "
+            "differences are paired by search, and the luck of the searches is in the intervals."
+        )
+    return (
+        "There was one search for each, so comparisons are of these settings: the luck of the search is not in "
+        "the intervals, and another search may find other settings. To compare the optimizers themselves, set "
+        "searches = 5 in [tune]."
+    )
+
+
+def not_better_tuned(results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Names the cases that are not shown to be better with the settings found than with the suite's own."""
+    own = {(r.case.group, _tuned_method(r)): r for r in results if r.case.untuned}
+    tuned = [r for r in results if r.case.tuned]
+    both = [(r, own[key]) for r in tuned if (key := (r.case.group, r.case.method)) in own]
+    verdicts = [judge_pair(found, before, of=len(both)) for found, before in both]
+    for poor, words in (
+        (("equivalent", "identical", "no difference shown"), "are not shown to be better than"),
+        (("worse",), "are worse than"),
+    ):
+        told = [v for v in verdicts if v.word in poor]
+        if told:
+            each = listed([f"{case_name(v.one)} ({_difference(v)})" for v in told])
+            yield Finding(
+                "tuning gains nothing",
+                f"The settings found by tuning {words} the suite's own: {each}.",
+                tuple(dict.fromkeys(r.id for v in told for r in (v.one, v.other))),
+            )
+
+
+def _difference(verdict: Verdict) -> str:
+    """Returns the advantage of the settings found: `+0.02 points [-0.04, 0.08]`, `identical in every seed`."""
+    if verdict.word == "identical":
+        return f"identical in every {unit(verdict.one)}"
+    return amount(verdict, verdict.one)
+
+
+def _tuned_method(untuned: CaseResult) -> str:
+    """Returns the method of the tuned case that a case repeats with the suite's own settings."""
+    return "/".join((untuned.case.optimizer.label, *untuned.case.axes[:-1]))

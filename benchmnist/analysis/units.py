@@ -1,0 +1,96 @@
+"""What counts as one in a verdict: a seed, or a whole search for hyperparameters, which has a luck of its own."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from benchmnist.runs.results import CaseResult, EpochResult, TrialResult, worst
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class JoinedResult(CaseResult):
+    """The cases of a method whose settings were chosen by several searches, as one case.
+
+    Its seeds are the numbers of the searches; each of its trials is the mean over the seeds of one search.
+
+    Attributes:
+        members: The results of the searches.
+    """
+
+    members: tuple[CaseResult, ...]
+
+
+def by_search(results: Sequence[CaseResult]) -> list[CaseResult]:
+    """Returns the results, with those of the searches of one method joined; others are as they were.
+
+    A search, its samples and the seeds that it is judged by are drawn at random, as the seeds of training are. The
+    seeds of one search share its luck, so only searches are independent (Bouthillier et al. 2021, Accounting for
+    Variance in Machine Learning Benchmarks, arXiv 2103.03098).
+    """
+    found: dict[object, list[CaseResult]] = {}
+    for result in results:
+        case = result.case
+        key = id(result) if case.search is None else (case.group, case.searched_method)
+        found.setdefault(key, []).append(result)
+    return [members[0] if members[0].case.search is None else _joined(members) for members in found.values()]
+
+
+def unit(result: CaseResult) -> str:
+    """Returns what the seeds of a result are: `seed` or `search`."""
+    return "search" if isinstance(result, JoinedResult) else "seed"
+
+
+def members(result: CaseResult) -> tuple[CaseResult, ...]:
+    """Returns the results that one was joined from; itself, if it was not."""
+    return result.members if isinstance(result, JoinedResult) else (result,)
+
+
+def _joined(results: Sequence[CaseResult]) -> JoinedResult:
+    first = results[0]
+    numbers = tuple(result.case.search or 0 for result in results)
+    suffix = f"/{first.case.axes[-1]}"
+    case = first.case.model_copy(
+        update={
+            "id": first.case.id.replace(suffix, "", 1),
+            "axes": first.case.axes[:-1],
+            "baseline": first.case.baseline and first.case.baseline.removesuffix(suffix),
+            "compared_with": tuple(
+                dict.fromkeys(other.replace(suffix, "", 1) for other in first.case.compared_with)
+            )
+            if first.case.compared_with is not None
+            else None,
+            "seeds": numbers,
+            "search": None,
+        }
+    )
+    trials = tuple(_mean_trial(result, number) for result, number in zip(results, numbers, strict=True))
+    kept = {name: getattr(first, name) for name in CaseResult.model_fields}
+    status = worst(result.status for result in results)
+    return JoinedResult(**{**kept, "case": case, "status": status, "trials": trials}, members=tuple(results))
+
+
+def _mean_trial(result: CaseResult, number: int) -> TrialResult:
+    """Returns the mean over the seeds of a case; with the worst of their statuses, if one did not complete."""
+    epochs = zip(*(trial.epochs for trial in result.trials), strict=False)
+    missing = len(result.trials) < len(result.case.seeds)
+    status = result.status if missing else worst(trial.status for trial in result.trials)
+    return TrialResult(seed=number, status=status, epochs=tuple(map(_mean_epoch, epochs)))
+
+
+def _mean_epoch(epochs: Sequence[EpochResult]) -> EpochResult:
+    common = set.intersection(*({*epoch.metrics} for epoch in epochs))
+    return epochs[0].model_copy(
+        update={
+            "seconds": _mean([epoch.seconds for epoch in epochs]),
+            "train_loss": _mean([epoch.train_loss for epoch in epochs]),
+            "step_losses": (),
+            "metrics": {key: _mean([epoch.metrics[key] for epoch in epochs]) for key in sorted(common)},
+        }
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
