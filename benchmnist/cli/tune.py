@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def _sampler(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Checks the name of a sampler."""
-    from benchmnist.suites.schema import sampler_name
+    from benchmnist.suites.spaces import sampler_name
 
     try:
         return None if value is None else sampler_name(value)

@@ -7,11 +7,13 @@ import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmnist.errors import BenchmnistError, UnknownNameError, nearest
-from benchmnist.extensions.kinds import IN_SUITES, METRIC, Kind
+from benchmnist.extensions.kinds import IN_SUITES, METRIC, OPTIMIZER, Kind
 from benchmnist.suites.cases import Component
 from benchmnist.suites.messages import without_use
 from benchmnist.suites.parameters import parameters_of
+from benchmnist.suites.points import of_kind, wrong_parameter
 from benchmnist.suites.schema import Configured, ConfiguredOptimizer
+from benchmnist.suites.spaces import SPACE_SETTINGS, SPACE_TABLES
 from benchmnist.suites.values import NOTHING
 
 if TYPE_CHECKING:
@@ -110,8 +112,8 @@ class Components:
             *(((key,), takes.problem(key, value)) for key, value in table.params.items()),
             *((("sweep", key), takes.problem_in_list(key, values)) for key, values in table.sweep.items()),
             *(
-                (("space", key), takes.problem_in_list(key, space.values or (space.low,)))
-                for key, space in searched.items()
+                (("space", key), wrong_parameter(takes, key, space, (*SPACE_SETTINGS, *SPACE_TABLES)))
+                for key, space in of_kind(searched, OPTIMIZER.name).items()
             ),
             *(
                 ((), f"{spec.name!r} needs the parameter {name!r}")

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.errors import BenchmnistError, Problem, UnknownNameError, unknown
-from benchmnist.extensions.kinds import AXES, DATASET, METRIC, OPTIMIZER, SETTINGS, TASK, Kind
+from benchmnist.extensions.kinds import AXES, DATASET, METRIC, OPTIMIZER, SCHEDULE, SETTINGS, TASK, Kind
 from benchmnist.metrics import PRIMARY, find_metric
 from benchmnist.suites.cases import Case, Component
 from benchmnist.suites.components import Components
 from benchmnist.suites.options import RunOptions
+from benchmnist.suites.points import planned_points, wrong_in_space
 from benchmnist.suites.schema import ENGINES, SearchScope
 from benchmnist.suites.values import NOTHING
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 CONTROL = "control"
 """How the baseline is called that is trained once more."""
-UNTUNED = "untuned"
-"""How a tuned case is called that is trained with the suite's own settings."""
 
 
 @dataclass(frozen=True)
@@ -47,32 +46,6 @@ class Plan:
         """The same plan with only the cases of those ids."""
         wanted = set(ids)
         return replace(self, cases=tuple(case for case in self.cases if case.id in wanted))
-
-
-@dataclass(frozen=True)
-class _Beside:
-    """What distinguishes a case from others of the same combination in a suite that is tuned.
-
-    Attributes:
-        search: As of Case.
-        untuned: As of Case.
-    """
-
-    search: int | None = None
-    untuned: bool = False
-
-    @property
-    def axes(self) -> tuple[str, ...]:
-        """What its id and its row say of it."""
-        return (*((UNTUNED,) if self.untuned else ()), *((f"search-{self.search}",) if self.search else ()))
-
-    def settings(self, case: Case) -> dict[str, Any]:
-        """The seeds and the baseline of the case: each search has its own."""
-        if self.search is None:
-            return {}
-        first = (self.search - 1) * (max(case.seeds) + 1)
-        baseline = case.baseline and f"{case.baseline}/search-{self.search}"
-        return {"seeds": tuple(first + seed for seed in case.seeds), "baseline": baseline}
 
 
 def make_plan(suite: Suite, registry: Registry, options: RunOptions | None = None) -> Plan:
@@ -170,35 +143,43 @@ class _Planner:
                 evaluated = self.evaluation(block, path, chosen[DATASET.name], settled[TASK.name])
                 if evaluated is None:
                     continue
-                for optimizer, beside in self.at_points(configured, scope):
-                    parts: dict[str, Any] = {**chosen, OPTIMIZER.name: optimizer}
-                    names = [part.name for part in parts.values()]
-                    axes = (*scoped, *beside.axes)
-                    variants = (*(part.variant for part in parts.values()), *axes, block.label)
+                combination = {**chosen, **settled, TASK.name: evaluated[TASK.name]}
+                self.check_space(block, configured, combination)
+                for planned in planned_points(self.suite, self.suite.points.get(scope, ())):
+                    parts = planned.parts(combination, self.schedule)
+                    axes = (*scoped, *planned.axes)
+                    variants = (*(parts[kind.name].variant for kind in AXES), *axes, block.label)
                     case = Case(
-                        id="/".join([*names, *filter(None, variants)]),
-                        **{**parts, **settled, **evaluated},
+                        id="/".join([*(parts[kind.name].name for kind in AXES), *filter(None, variants)]),
+                        **{**parts, **evaluated},
                         engine=engine,
                         axes=axes,
                         clip_grad_norm=clipped.get(configured.name) or block.clip_grad_norm,
-                        tuned=self.suite.tuned and scope in self.suite.points and not beside.untuned,
-                        untuned=beside.untuned,
-                        search=beside.search,
+                        tuned=self.suite.tuned and planned.point is not None,
+                        untuned=planned.untuned,
+                        search=planned.search,
                         **settings,
                     )
-                    case = case.model_copy(update={"expect": self.expected(case, block), **beside.settings(case)})
+                    changed = {"expect": self.expected(case, block), **planned.settings(case)}
+                    case = case.model_copy(update=changed)
                     self.check_expected(case, path)
                     yield case
 
-    def at_points(self, optimizer: Component, scope: SearchScope) -> Iterator[tuple[Component, _Beside]]:
-        """The optimizer with each of the parameters that were chosen for it there; itself, if none were."""
-        numbers = [*range(1, self.suite.searches + 1)] if self.suite.searches > 1 else [None]
-        points = self.suite.points.get(scope, ())
-        for point in points:
-            changed = {"params": {**optimizer.params, **point.params}, "variant": point.variant}
-            yield optimizer.model_copy(update=changed), _Beside(point.search if len(numbers) > 1 else None)
-        if not points or (self.suite.tuned and self.suite.tune.untuned):
-            yield from ((optimizer, _Beside(number, untuned=bool(points))) for number in numbers)
+    def check_space(self, block: Block, optimizer: Component, parts: Mapping[str, Any]) -> None:
+        """Reports what a case cannot tune of the space of its optimizer, beside the optimizer's own parameters."""
+        table = self.suite.optimizers.get(optimizer.name)
+        searched, own = table.space if table else {}, (OPTIMIZER.plural, optimizer.name, "space")
+        for keys, message in wrong_in_space(searched, parts, self.registry):
+            if message:
+                self.report(message, *own, *keys)
+        if names := searched.get(SCHEDULE.name):
+            self.components.of(SCHEDULE, [n for n in names.values if isinstance(n, str)], (*own, SCHEDULE.name))
+            if block.lists(SCHEDULE):
+                self.report("the cases list schedules already; remove one of both", *own, SCHEDULE.name)
+
+    def schedule(self, name: str) -> Component | None:
+        """The schedule of that name, which a search has chosen."""
+        return next(iter(self.components.of(SCHEDULE, [name], ())), None)
 
     def engines(self, block: Block) -> list[str]:
         """The engines of a block; the command line's word is the only one."""

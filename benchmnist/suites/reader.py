@@ -222,7 +222,7 @@ class _Reader:
         except ValidationError as error:
             wrong = error.errors(include_url=False)
         for mistake in wrong:  # "[key]": the mistake is in the key itself
-            where = (*path, *(part for part in mistake["loc"] if part != "[key]"))
+            where = (*path, *_location(mistake["loc"]))
             self.report(explain(mistake, model, where), *where)
         if is_list_of_tables(raw) and isinstance(raw, list):
             return self.read(model, raw[0], *path)
@@ -236,6 +236,14 @@ class _Reader:
 
     def report(self, message: str, *path: str | int) -> None:
         self.problems.append(problem_at(message, path, self.file, self.lines, self.assigned))
+
+
+def _location(loc: TomlPath) -> TomlPath:
+    """Returns the keys of a mistake; `model.dropout` of a space is two of them."""
+    keys = [part for part in loc if part != "[key]"]
+    if keys[:1] == ["space"] and len(keys) > 1:
+        keys[1:2] = str(keys[1]).split(".", 1)
+    return tuple(keys)
 
 
 def _tables(raw: dict[str, Any], key: str) -> list[tuple[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from benchmnist.errors import nearest
 from benchmnist.extensions.kinds import AXES, OPTIMIZER, PARTS, SETS, Kind
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.cases import Space
+from benchmnist.suites.spaces import flat_space, read_space, sampler_name
 from benchmnist.suites.toml_lines import TomlPath, problem_at
-from benchmnist.suites.values import not_this, shown, toml_text, unquoted
-from benchmnist.text import alternatives
+from benchmnist.suites.values import each_once, not_this, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,10 +26,6 @@ COMPARISON = re.compile(r"(>=|<=|>|<) *(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 Order = Literal["suite", "interleaved"]
 """Order of the trials: case by case, or seed by seed (every other seed in the reverse order of the cases)."""
 ENGINES = ("auto", "dataloader", "resident", "graph", "stacked")
-SAMPLERS = ("random", "tpe", "grid")
-OWN_SAMPLERS = {"RandomSampler": "random", "TPESampler": "tpe", "GridSampler": "grid"}
-"""The samplers of optuna that have a name of ours."""
-SAMPLER_CLASS = re.compile(r"[A-Z][A-Za-z0-9]*Sampler")
 SUITE_NAME = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
 
 
@@ -78,33 +72,8 @@ def _comparison(value: object) -> str:
     return value
 
 
-def _each_once(values: list[Any]) -> list[Any]:
-    """A list as it is.
-
-    Raises:
-        ValueError: if it has an entry twice.
-    """
-    for at, value in enumerate(values):
-        if any(type(value) is type(other) and value == other for other in values[:at]):
-            raise ValueError(f"duplicate {shown(value)}; remove one")
-    return values
-
-
-def sampler_name(value: object) -> str:
-    """The name of a sampler: `random`, `tpe`, `grid`, or a class of optuna.samplers, which is not imported here.
-
-    Raises:
-        ValueError: if it cannot be one.
-    """
-    if isinstance(value, str) and (value in SAMPLERS or SAMPLER_CLASS.fullmatch(value)):
-        return OWN_SAMPLERS.get(value, value)
-    near = nearest(value, SAMPLERS) if isinstance(value, str) else ""
-    must = f'{alternatives(map(toml_text, SAMPLERS))}, or a sampler of optuna, such as "GPSampler"'
-    raise ValueError(not_this(must, value) + (f".{near}" if near else ""))
-
-
 Comparison = Annotated[str, BeforeValidator(_comparison)]
-Once = AfterValidator(_each_once)
+Once = AfterValidator(each_once)
 Names = Annotated[list[str], Field(min_length=1), Once]
 Positive = Annotated[int, Field(gt=0)]
 Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -204,38 +173,17 @@ class Configured(BaseModel):
         return dict(self.model_extra or {})
 
 
-def _space(value: object) -> Space:
-    """`{ low = 1e-4, high = 1, log = true }`, or a list of values.
-
-    Raises:
-        ValueError: if it is neither, or a list with a value twice.
-    """
-    if isinstance(value, Space):
-        return value
-    if isinstance(value, list) and value:
-        return Space(values=tuple(_each_once(value)))
-    if not isinstance(value, dict) or not {"low", "high"} <= {*value} <= {"low", "high", "log"}:
-        raise ValueError("must be a range, { low = 1e-4, high = 1.0, log = true }, or a list of values")
-    low, high, log = value["low"], value["high"], value.get("log", False)
-    if not all(type(end) in (int, float) and math.isfinite(end) for end in (low, high)) or type(log) is not bool:
-        raise ValueError("low and high must be numbers, and log true or false")
-    if low >= high:
-        raise ValueError(f"low must be less than high; here low is {low:g} and high is {high:g}")
-    if log and low <= 0:
-        raise ValueError(f"low must be greater than 0 with log = true, not {low:g}")
-    return Space(low=low, high=high, log=log)
-
-
 class ConfiguredOptimizer(Configured):
     """[optimizers.NAME], which may have a schedule and a clipping of its own, instead of its cases'.
 
     Attributes:
-        space: What `benchmnist tune` chooses parameters from; `benchmnist run` passes it over.
+        space: What `benchmnist tune` chooses from, and `benchmnist run` ignores: its parameters, with those of the
+            schedule and the model (`schedule.warmup`, `model.dropout`), the schedule, and SPACE_SETTINGS.
     """
 
     schedule: str | None = None
     clip_grad_norm: Norm | None = None
-    space: dict[str, Annotated[Space, BeforeValidator(_space)]] = {}
+    space: Annotated[dict[str, Annotated[Space, BeforeValidator(read_space)]], BeforeValidator(flat_space)] = {}
 
 
 class Tune(_Strict):

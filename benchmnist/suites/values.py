@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 MAX_TIMEOUT = 365 * 24 * 3600
 """Seconds, a year: the longest `timeout` of a case."""
@@ -58,3 +59,15 @@ def unquoted(value: object, *, boolean: bool = False) -> str:
     except ValueError:
         return ""
     return "remove the quotes"
+
+
+def each_once(values: list[Any]) -> list[Any]:
+    """A list as it is.
+
+    Raises:
+        ValueError: if it has an entry twice.
+    """
+    for at, value in enumerate(values):
+        if any(type(value) is type(other) and value == other for other in values[:at]):
+            raise ValueError(f"duplicate {shown(value)}; remove one")
+    return values
