@@ -95,18 +95,21 @@ def tune(
     if plan.problems:
         raise SuiteError([*plan.problems])
     planned = _searches(suite, plan)
+    # The seeds of the final run, then those of the search, then the next search: however many there are.
+    step = max(seed for case in plan.cases for seed in case.seeds) + 1 + suite.tune.seeds
+    suite = replace(suite, searches=suite.tune.searches, seed_step=step)
     if suite.tune.sampler not in ("random", "grid"):
         for each in planned:
             if each.number == 1:
                 rehearse(each.space, suite.tune.sampler)
     run = _Runner(replace(options, set=()), watch)  # they are in the suite by now
-    search = run.search(_search_suite(suite, plan), planned, resume=bool(options.resume))
+    search = run.search(_search_suite(suite), planned, resume=bool(options.resume))
     found = tuple(each.outcome(search) for each in planned)
     chosen: dict[SearchScope, tuple[Point, ...]] = {}
     for each, outcome in zip(planned, found, strict=True):
         point = Point(_best(outcome).params, search=each.number)
         chosen[each.scope] = (*chosen.get(each.scope, ()), point)
-    final = replace(suite, points=chosen, tuned=True, searches=suite.tune.searches)
+    final = replace(suite, points=chosen, tuned=True)
     before = _followed(options.out, suite.name, found) if options.resume else None
     return Tuned(search, run.run(final, found, resume=before or False))
 
@@ -230,11 +233,11 @@ def _searches(suite: Suite, plan: Plan) -> list[OptimizerSearch]:
     ]
 
 
-def _search_suite(suite: Suite, plan: Plan) -> Suite:
+def _search_suite(suite: Suite) -> Suite:
     """The suite that a search runs: what is tuned, on held-out examples, with seeds that the suite has not."""
     searched = {name for name, table in suite.optimizers.items() if table.space}
     how = suite.tune
-    first = how.searches * (max(seed for case in plan.cases for seed in case.seeds) + 1)
+    first = suite.seed_step - how.seeds  # the last of those of one step
     kept = [(index, block) for index, block in enumerate(suite.blocks) if searched & {*block.names(OPTIMIZER)}]
     blocks = tuple(
         block.model_copy(
@@ -255,7 +258,6 @@ def _search_suite(suite: Suite, plan: Plan) -> Suite:
         suite,
         name=f"{suite.name}-search",
         title=f"{suite.title}: {how.trials} points each ({how.sampler})",
-        searches=how.searches,
         order="suite",
         blocks=blocks,
         block_indices=tuple(suite.block_indices[index] for index, _ in kept),

@@ -215,6 +215,11 @@ def test_a_repeated_search_has_other_points_and_other_seeds(tmp_path: Path) -> N
     assert {picture.draw()[:4] for picture in pictures(Analysis(done.final))} == {b"\x89PNG"}
     again = tuned(path, searches=2, resume=True)
     assert again.final.path == done.final.path
+    counting = Counting()
+    more = tuned(path, searches=3, resume=True, watch=counting.watch)
+    assert more.search.path == done.search.path  # only the third search is trained
+    assert counting.trained.total() == 2 * 3 + 5 * 3 * 3 * 2
+    assert more.final["mnist/logistic/sgd/search-2"].case == done.final["mnist/logistic/sgd/search-2"].case
 
 
 def test_what_diverges_is_lost_and_told_and_not_chosen(tmp_path: Path) -> None:

@@ -160,7 +160,10 @@ class _Planner:
                         search=planned.search,
                         **settings,
                     )
-                    changed = {"expect": self.expected(case, block), **planned.settings(case)}
+                    changed = {
+                        "expect": self.expected(case, block),
+                        **planned.settings(case, self.suite.seed_step),
+                    }
                     case = case.model_copy(update=changed)
                     self.check_expected(case, path)
                     yield case

@@ -69,13 +69,17 @@ class PlannedPoint:
         found[OPTIMIZER.name] = optimizer.model_copy(update={"variant": self.point.variant or optimizer.variant})
         return found
 
-    def settings(self, case: Case) -> dict[str, Any]:
-        """Returns the other fields of the case at this point; each search has its own seeds and baseline."""
+    def settings(self, case: Case, seed_step: int) -> dict[str, Any]:
+        """Returns the other fields of the case at this point; each search has its own seeds and baseline.
+
+        Args:
+            case: The case of the first search.
+            seed_step: As of Suite.
+        """
         chosen = self.point.params if self.point else {}
         found = {key: chosen[key] for key in SPACE_SETTINGS if key in chosen}
         if self.search is not None:
-            first = (self.search - 1) * (max(case.seeds) + 1)
-            found["seeds"] = tuple(first + seed for seed in case.seeds)
+            found["seeds"] = tuple(seed + (self.search - 1) * seed_step for seed in case.seeds)
             found["baseline"] = case.baseline and f"{case.baseline}/search-{self.search}"
         return found
 

@@ -255,6 +255,7 @@ class Suite:
         points: Parameters that were chosen for a scope: a case for each, instead of one.
         tuned: Whether those points are the outcome of a search.
         searches: How many searches there are; with more than one, each case is planned once for each of them.
+        seed_step: The difference between the seeds of one search and those of the next.
     """
 
     name: str
@@ -273,6 +274,7 @@ class Suite:
     points: Mapping[SearchScope, tuple[Point, ...]] = field(default_factory=dict)
     tuned: bool = False
     searches: int = 1
+    seed_step: int = 0
 
     @property
     def optimizers(self) -> Mapping[str, ConfiguredOptimizer]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.findings.words import Finding, amount, case_name, listed
+from benchmnist.analysis.findings.words import Finding, amount, case_name, listed, shortened
 from benchmnist.analysis.searches import at_the_edge
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.units import unit
@@ -41,7 +41,7 @@ def tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterator
         yield Finding(
             "best at the edge",
             f"The best attempt has the outermost value that was tried, so a better one may lie beyond it: "
-            f"{listed(edges)}. Widen the space, and tune again.",
+            f"{shortened(edges)}. Widen the space, and tune again.",
         )
     tuned = {result.case.group for result in results if result.case.tuned}
     untuned = [result for result in results if result.case.group in tuned and not result.case.tuned]
