@@ -103,6 +103,7 @@ def _between(one: Case, other: Case, ours: Mapping[str, Any], theirs: Mapping[st
         meant = {"optimizer", "schedule"} | ({"engine"} if one.axes != other.axes else set())
     elif one.tuned and other.tuned:
         meant |= {"optimizer"}  # by one rule: each its own settings
+    meant |= {*one.chosen, *other.chosen}
     return [
         f"{name.replace('_', ' ')} ({_shown(ours.get(name))} and {_shown(theirs.get(name))})"
         for name in dict.fromkeys([*ours, *theirs])

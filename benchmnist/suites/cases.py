@@ -90,6 +90,7 @@ NOT_DECIDING = {
     "tuned",
     "untuned",
     "search",
+    "chosen",
 }
 
 
@@ -148,6 +149,8 @@ class Case(Frozen):
         control: Whether it is the baseline once more, with other seeds, to see what differences are noise.
         tuned: Whether its settings were chosen by a search, on a validation split.
         untuned: Whether it is a tuned case once more, with the suite's own settings, to see what tuning gains.
+        chosen: The fields that a search chose with the parameters of the optimizer, such as `label_smoothing`, or
+            `model` for a parameter of the model. They belong to the method.
         search: Number of the search that chose its settings, from 1; None if the suite has only one. Its seeds
             are those of this search, also if its settings were not tuned.
         marks: The pytest marks of its item.
@@ -186,6 +189,7 @@ class Case(Frozen):
     tuned: bool = False
     untuned: bool = False
     search: int | None = None
+    chosen: tuple[str, ...] = ()
     label: str = ""
     marks: tuple[str, ...] = ()
     expect: dict[str, str] = Field(default_factory=dict)

@@ -77,7 +77,9 @@ class PlannedPoint:
             seed_step: As of Suite.
         """
         chosen = self.point.params if self.point else {}
-        found = {key: chosen[key] for key in SPACE_SETTINGS if key in chosen}
+        found: dict[str, Any] = {key: chosen[key] for key in SPACE_SETTINGS if key in chosen}
+        tables = dict.fromkeys(key.partition(".")[0] for key in chosen)
+        found["chosen"] = tuple(table for table in tables if table in (*SPACE_SETTINGS, *SPACE_TABLES))
         if self.search is not None:
             found["seeds"] = tuple(seed + (self.search - 1) * seed_step for seed in case.seeds)
             found["baseline"] = case.baseline and f"{case.baseline}/search-{self.search}"

@@ -79,7 +79,7 @@ def test_every_field_of_a_case_either_decides_or_does_not() -> None:
     }  # fmt: skip
     assert {*type(CASE).model_fields} == decides | {
         "id", "label", "line", "marks", "expect", "baseline", "axes", "resources", "target_accuracy", "margin",
-        "control", "tuned", "untuned", "search", "evaluates",
+        "control", "tuned", "untuned", "search", "chosen", "compared_with", "evaluates",
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmnist.analysis.pairs import differences
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
@@ -70,6 +71,10 @@ def test_a_joint_space_is_read_and_its_points_are_applied(write_suite: Callable[
     assert adam.schedule is not None
     assert (adam.schedule.params["warmup"], adam.model.params["dropout"]) == (0.2, 0.3)
     assert adam.group == own.group == sgd.group
+    assert (adam.chosen, own.chosen) == (("schedule", "model", "label_smoothing", "clip_grad_norm"), ())
+    assert differences(adam, sgd) == ()  # what was chosen belongs to the method
+    batch = sgd.model_copy(update={"batch_size": 7})
+    assert differences(adam, batch) == ("batch size (100 and 7)",)
     for other in (own, sgd):
         assert (other.label_smoothing, other.clip_grad_norm) == (0.1, None)
         assert other.schedule is not None
