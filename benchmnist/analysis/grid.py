@@ -55,7 +55,7 @@ def full_grid(results: Sequence[CaseResult]) -> Grid | None:
 
     A case counts as tried if a seed of it completed or was lost. Controls are left out.
     """
-    tried = by_group(result for result in results if not result.case.control and _was_tried(result))
+    tried = by_group(result for result in results if not result.case.aside and _was_tried(result))
     large = {group: members for group, members in tried.items() if len(members) >= LEAST_METHODS}
     counts = Counter(result.case.method for members in large.values() for result in members)
     everywhere = [method for method, count in counts.items() if count == len(large)]

@@ -11,13 +11,14 @@ from tabulate import tabulate
 from benchmnist.analysis.searches import NEAR, share_near_best
 from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.summary import group_title
+from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import main_verdicts
 from benchmnist.reports.chances_table import chances_table
 from benchmnist.reports.extra_table import NOTHING, ExtraTable, namer
 from benchmnist.reports.rank_table import rank_table
 from benchmnist.reports.tables import escape_markdown
 from benchmnist.reports.target_tables import profile_table, target_table
-from benchmnist.text import counted, plain_table
+from benchmnist.text import PLURALS, counted, plain_table
 
 if TYPE_CHECKING:
     import re
@@ -46,11 +47,13 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
         members = [v for v in shown if v.family == family]
         if not members:
             continue
-        name = namer(analysis.run)
+        name, paired_by = namer(analysis.run), " or ".join(sorted({unit(v.one) for v in members}))
+        counts = PLURALS.get(paired_by, "seeds")
         differing = " or ".join(dict.fromkeys(f"the {v.metric.says}, {_in(v.metric)}" for v in members))
+        confidence = _confidence(members[0])
         about = (
-            f"difference: mean difference in {differing}, paired by seed; interval: {_confidence(members[0])}; "
-            f"each verdict is read off its interval; p: p value of the paired t test, times {members[0].of}"
+            f"difference: mean difference in {differing}, paired by {paired_by}; interval: {confidence}; each "
+            f"verdict is read off its interval; p: p value of the paired t test, times {members[0].of}"
         )
         if any(v.margin is not None for v in members):
             about += "; equivalent: the whole interval is within the suite's margin"
@@ -60,7 +63,7 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
             about += "; nobody named these comparisons before the results: take them as suggestions"
         rows = tuple((name(v.one), name(v.other), *_verdict_row(v)) for v in members)
         tables.append(
-            ExtraTable(title, ("case", "vs", "verdict", "difference", "interval", "p", "seeds"), 3, rows, about)
+            ExtraTable(title, ("case", "vs", "verdict", "difference", "interval", "p", counts), 3, rows, about)
         )
         if family == "primary" and (chances := chances_table(members, name)) is not None:
             tables.append(chances)
@@ -83,7 +86,7 @@ def _verdict_row(v: Verdict) -> tuple[str, ...]:
         word = f"equivalent within {v.margin:g}"
     elif word == "lost seeds":
         word = " and ".join(
-            f"{who} lost {counted(len(seeds), 'seed')}"
+            f"{who} lost {counted(len(seeds), unit(v.one))}"
             for who, seeds in zip((v.one.case.method, v.other.case.method), v.lost, strict=True)
             if seeds
         )

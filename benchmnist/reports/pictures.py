@@ -83,7 +83,7 @@ def pictures(analysis: Analysis) -> Iterator[Picture]:
 def all_pictures(analysis: Analysis) -> Iterator[Picture]:
     """Yields the pictures of the curves of each group, then every other picture."""
     run = analysis.run
-    styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
+    styles = optimizer_styles(dict.fromkeys(case.searched_method for case in run.record.plan))
     for group, results in groups_of(run).items():
         title = group_title(group)
         curves = [Curve(r.case.method, r, styles[r.case.method]) for r in results]
@@ -117,7 +117,7 @@ def learning_rate_picture(shown: Sequence[Search], title: str) -> bytes:
     """Draws the validation result against learning rate, with a line per optimizer, for searches over both."""
     figure, axes = _axes()
     metric = shown[0].metric
-    for method, style in optimizer_styles([search.method for search in shown]).items():
+    for method, style in optimizer_styles(dict.fromkeys(search.method for search in shown)).items():
         attempts = [a for search in shown if search.method == method for a in search.attempts]
         points = sorted((float(a.params["lr"]), a.value) for a in attempts if a.value is not None)
         rates, values = [lr for lr, _ in points], [value for _, value in points]
@@ -145,7 +145,7 @@ def attempts_picture(searches: Sequence[Search], title: str) -> bytes:
     figure, axes = _axes()
     random = all(search.sampler == "random" for search in searches)
     metric, lowest = searches[0].metric, 100.0
-    for method, style in optimizer_styles([search.method for search in searches]).items():
+    for method, style in optimizer_styles(dict.fromkeys(search.method for search in searches)).items():
         found = best_of_attempts([search for search in searches if search.method == method])
         counts, means = [each.attempts for each in found], [each.mean for each in found]
         if random:

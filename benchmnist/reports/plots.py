@@ -11,7 +11,9 @@ from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxN
 
 from benchmnist.analysis.figures import drawn_metrics, mean_curve
 from benchmnist.analysis.summary import by_group, group_title
+from benchmnist.analysis.units import by_search, unit
 from benchmnist.runs.store import PLOTS, write_file
+from benchmnist.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +61,7 @@ def draw_plots(run: RunResult) -> Plots:
     Raises:
         StoreError: if a file cannot be written.
     """
-    styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
+    styles = optimizer_styles(dict.fromkeys(case.searched_method for case in run.record.plan))
     drawn = [result for result in run.cases if result.has_epochs]
     metrics = drawn_metrics(drawn)
     groups: dict[Group, dict[str, str]] = {}
@@ -73,14 +75,14 @@ def draw_plots(run: RunResult) -> Plots:
     cases = {}
     for result in drawn:
         file = f"{PLOTS}/{result.case.file_stem}.png"
-        write_file(run.path / file, single(result, styles[result.case.method], metrics))
+        write_file(run.path / file, single(result, styles[result.case.searched_method], metrics))
         cases[result.id] = file
     return Plots(groups, cases)
 
 
 def groups_of(run: RunResult) -> dict[Group, list[CaseResult]]:
-    """Returns the results of each group that have epochs to draw."""
-    return by_group(result for result in run.cases if result.has_epochs)
+    """Returns the results of each group that have epochs to draw; those of repeated searches are one."""
+    return by_group(result for result in by_search(run.cases) if result.has_epochs)
 
 
 def group_file(group: Group, metric: Metric) -> str:
@@ -131,7 +133,8 @@ def single(result: CaseResult, style: Style, metrics: Sequence[Metric]) -> bytes
 
 def _seeds(results: Sequence[CaseResult]) -> str:
     most = max(len(result.trials) for result in results)
-    return f"mean of {most} seeds, band: ± sample std" if most > 1 else "one seed"
+    each = unit(results[0])
+    return f"mean of {counted(most, each)}, band: ± sample std" if most > 1 else f"one {each}"
 
 
 def _curve(axes: Axes, result: CaseResult, metric: Metric, style: Style, label: str) -> None:

@@ -13,6 +13,7 @@ from made_up import made_up_run, seeds_result
 from benchmnist.analysis.analysis import Analysis
 from benchmnist.analysis.units import by_search, members, unit
 from benchmnist.analysis.verdicts import judge
+from benchmnist.reports.extra_tables import EXTRA_TABLES
 from benchmnist.suites.cases import Space
 from benchmnist.suites.sampling import random_points
 
@@ -100,6 +101,8 @@ def test_too_few_searches_are_told_as_such() -> None:
     said = " ".join(each.text for each in Analysis(made_up_run(results)).findings)
     assert "2 searches are too few to show which case is better" in said
     assert "--searches 5" in said
+    (table,) = EXTRA_TABLES["verdicts"](Analysis(made_up_run(results)))
+    assert (table.heads[-1], table.rows[0][-1], "paired by search" in table.about) == ("searches", "2", True)
 
 
 def found_by(method: str, seed: int, random: np.random.Generator) -> float:
