@@ -99,7 +99,7 @@ def reproduction(
         metric=metric,
         word=word,
         reason=reason,
-        reported=seed_figure(reported, metric) if reported.status == "completed" else None,
+        reported=seed_figure(reported, metric, result.case) if reported.status == "completed" else None,
         again=seed_figure(found, metric) if found is not None and found.status == "completed" else None,
         expected=expected,
         status=reported.status,
