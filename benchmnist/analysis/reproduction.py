@@ -100,7 +100,9 @@ def reproduction(
         word=word,
         reason=reason,
         reported=seed_figure(reported, metric, result.case) if reported.status == "completed" else None,
-        again=seed_figure(found, metric) if found is not None and found.status == "completed" else None,
+        again=seed_figure(found, metric, result.case)
+        if found is not None and found.status == "completed"
+        else None,
         expected=expected,
         status=reported.status,
         status_again=found.status if found else again.status if again else "",
@@ -162,7 +164,7 @@ def _within_the_spread(
     if found.status == "diverged":
         return "consistent", f"diverged in the run and here ({others})", None
     metric = result.case.primary
-    values, value = seed_figures(result, metric), seed_figure(found, metric)
+    values, value = seed_figures(result, metric), seed_figure(found, metric, result.case)
     if value is None or reported.seed not in values:
         return "cannot be checked", f"{metric.title} is missing", None
     expected = expected_range(values, reported.seed, of=of, ratio=metric.ratio)
