@@ -17,7 +17,8 @@ from benchmnist.cli.options import NamedPath, debug_option, option
     type=click.FloatRange(min=0.0, max=10.0),
     default=0.15,
     show_default=True,
-    help="Noise threshold: with 0.15, slower means that the whole interval is at least 15 % slower.",
+    help="Noise threshold: with 0.15, slower means that the whole interval is at least 15 % slower, and no change "
+    "that the whole interval is within 15 %.",
 )
 @option("--markdown", is_flag=True, help="Print a Markdown summary for a pull request instead of a table.")
 @debug_option
@@ -25,7 +26,8 @@ def command(baseline: Path, current: Path, *, threshold: float, markdown: bool) 
     """Report the cases that became slower from BASELINE to CURRENT.
 
     Both are JSON files of pytest-benchmark (--benchmark-json). Exit codes: 0, no case is slower; 1, a case is
-    slower; 3, no case is slower but some cannot be compared, such as timings from different machines.
+    slower; 3, no case is slower but some are inconclusive, because their rounds vary too much, or cannot be
+    compared, such as timings from different machines.
     """
     from benchmnist.analysis.gate import compare_benchmarks, exit_code, load_benchmarks
     from benchmnist.cli.console import results_console

@@ -17,34 +17,45 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.gate import GateVerdict
 
-STYLES = {"slower": "bold red", "faster": "bold green", "not comparable": "yellow", "no change": ""}
-SIGNS = {"slower": "🔴", "faster": "🟢", "not comparable": "⚪", "no change": "⚫"}
+STYLES = {
+    "slower": "bold red",
+    "faster": "bold green",
+    "inconclusive": "yellow",
+    "not comparable": "yellow",
+    "no change": "",
+}
+SIGNS = {"slower": "🔴", "faster": "🟢", "inconclusive": "🟡", "not comparable": "⚪", "no change": "⚫"}
+REFERENCE = "ref: times of the reference work that was timed beside each epoch"
+INCONCLUSIVE = (
+    "inconclusive: the interval reaches beyond the threshold, so a change of that size is neither shown nor ruled "
+    "out; measure more epochs, or on a quieter machine"
+)
 
 
 def _row(verdict: GateVerdict) -> list[str]:
     """Returns case, baseline, current, ratio and interval."""
 
-    def seconds(value: float | None) -> str:
-        return "–" if value is None else f"{value:.4g} s"
+    def time(value: float | None) -> str:
+        return "–" if value is None else f"{value:.4g} {verdict.unit}"
 
     ratio = "–" if verdict.ratio is None else f"{verdict.ratio:.3f}"
     interval = "–" if verdict.low is None else f"{verdict.low:.3f} to {verdict.high:.3f}"
     return [
         verdict.name.rpartition("::")[2],
-        seconds(verdict.baseline),
-        seconds(verdict.current),
+        time(verdict.baseline),
+        time(verdict.current),
         ratio,
         interval,
     ]
 
 
 def _notes(verdicts: Sequence[GateVerdict]) -> list[str]:
-    """Returns the reasons why cases are not comparable, and the advice on their rounds."""
-    notes = []
+    """Returns the unit, the reasons why cases are not comparable, and the advice on their rounds."""
+    notes = [REFERENCE] if any(verdict.unit == "ref" for verdict in verdicts) else []
     for verdict in verdicts:
         name = verdict.name.rpartition("::")[2]
         notes += [f"{name}: {note}" for note in (verdict.reason, *verdict.advice) if note]
-    return notes
+    return [*notes, INCONCLUSIVE] if any(verdict.word == "inconclusive" for verdict in verdicts) else notes
 
 
 def _summary(verdicts: Sequence[GateVerdict]) -> str:
@@ -79,9 +90,8 @@ def markdown_summary(verdicts: Sequence[GateVerdict], threshold: float) -> str:
     table = tabulate(rows, headers, "github", disable_numparse=True, colalign=align if rows else None)
     notes = "".join(f"- {escape_markdown(note)}\n" for note in _notes(verdicts))
     about = (
-        "Median seconds per epoch. A ratio above 1 is slower; it is in units of the reference work timed with "
-        "each epoch, if the suite enables that. A case is slower or faster if the whole interval is beyond "
-        f"{threshold:.0%} and a rank test on the rounds agrees (p < 0.01)."
+        "Median time of an epoch. A ratio above 1 is slower. A case is slower or faster if the whole 99 % "
+        f"interval is beyond {100 * threshold:.3g} %, and has no change if the whole interval is within."
     )
     return f"### Training throughput: {_summary(verdicts)}\n\n{table}\n\n{about}\n" + (
         f"\n{notes}" if notes else ""
