@@ -261,6 +261,7 @@ def _search_suite(suite: Suite) -> Suite:
         order="suite",
         blocks=blocks,
         block_indices=tuple(suite.block_indices[index] for index, _ in kept),
+        comparisons={},
         expect={},
         tables={
             kind: {name: table.model_copy(update={"expect": {}}) for name, table in tables.items()}

@@ -300,8 +300,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_reference_names_every_key_of_a_suite() -> None:
-    from benchmnist.suites.schema import CASES, Header, Tune
+    from benchmnist.suites.schema import CASES, COMPARE, Header, Tune
 
     text = (ROOT / "docs" / "suites.md").read_text("utf-8")
-    for key in {**Header.model_fields, **CASES.model_fields, **Tune.model_fields}:
+    for key in {**Header.model_fields, **CASES.model_fields, **COMPARE.model_fields, **Tune.model_fields}:
         assert f"`{key}`" in text

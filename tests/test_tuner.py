@@ -52,6 +52,10 @@ space.lr = { low = 1e-3, high = 1.0, log = true }
 [optimizers.adam]
 lr = 1e-3
 
+[[compare]]
+optimizers = ["momentum"]
+with = "sgd"
+
 [[cases]]
 models = ["logistic", "fc"]
 optimizers = ["sgd", "momentum", "adam"]
@@ -106,7 +110,7 @@ def test_what_is_chosen_is_chosen_without_the_test_set(whole: Tuned) -> None:
     for result in whole.search.cases:
         case = result.case
         assert (case.validation_size, case.epochs, case.seeds) == (300, 1, (5,))
-        assert (case.baseline, case.expect, case.tuned) == (None, {}, False)
+        assert (case.baseline, case.compared_with, case.expect, case.tuned) == (None, None, {}, False)
     for search in whole.final.record.searches:
         assert search.best is not None
         assert search.best.value == max(attempt.value or 0 for attempt in search.attempts)
@@ -134,6 +138,7 @@ def test_the_suite_is_then_run_as_it_is_with_what_was_chosen(whole: Tuned) -> No
     assert final["mnist/fc/momentum"].case.optimizer.params["momentum"] == 0.9
     assert final["mnist/fc/adam"].case.optimizer.params == {"lr": 1e-3}
     assert final["mnist/fc/sgd"].case.expect == {"accuracy": "<= 100"}
+    assert final["mnist/fc/momentum"].case.compared_with == ("mnist/fc/sgd",)
     assert (whole.search.path.parent.name, final.path.parent.name) == ("tuned-search", "tuned")
 
 

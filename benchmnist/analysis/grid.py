@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import has_metric, lost_seeds, seed_figures
-from benchmnist.analysis.pairs import differences
 from benchmnist.analysis.summary import by_group
+from benchmnist.suites.differences import differences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

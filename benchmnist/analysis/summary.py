@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import MeanStd, case_figure, compared_figures, has_metric, mean, seed_figures
-from benchmnist.analysis.pairs import differences
 from benchmnist.metrics import EPOCH_SECONDS, find_metric
+from benchmnist.suites.differences import differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

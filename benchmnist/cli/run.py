@@ -14,9 +14,12 @@ from benchmnist.cli.training import FAILED, INTERRUPTED, TERMINATED, terminated_
 from benchmnist.text import plain_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmnist.cli.display import Display
     from benchmnist.runner import PlannedRun
     from benchmnist.runs.results import RunResult
+    from benchmnist.suites.cases import Case
 
 
 def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int, ...] | None:
@@ -191,6 +194,8 @@ def _dry_run(planned: PlannedRun) -> Any:
     if cases:
         order = "seed by seed" if planned.interleaved else "case by case"
         parts = [table, Text(summary, style="bold"), Text(f"order: {order}")]
+    if compared := _comparisons(planned.plan.cases):
+        parts.append(Text(compared))
     if planned.known:
         parts.append(Text(f"reused: {counted(len(planned.known), 'result')}"))
         for case_id, (_, run) in planned.known.items():
@@ -199,3 +204,13 @@ def _dry_run(planned: PlannedRun) -> Any:
     if planned.begun is not None:
         parts.append(Text(f"continues in {planned.path}"))
     return Group(*parts)
+
+
+def _comparisons(cases: Sequence[Case]) -> str:
+    """Counts the comparisons that the report will make, `comparisons: 9 primary, 12 exploratory`, if any."""
+    from benchmnist.analysis.pairs import compared_cases
+
+    pairs = compared_cases(cases)
+    primary = sum(pair.family == "primary" for pair in pairs)
+    exploratory = f", {len(pairs) - primary} exploratory" if len(pairs) > primary else ""
+    return f"comparisons: {primary} primary{exploratory}" if pairs else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.errors import closest, nearest
 from benchmnist.extensions.kinds import IN_SUITES, MODEL, OPTIMIZER
-from benchmnist.suites.schema import CASES, DEFAULTS, ENGINES, Header, Tune
+from benchmnist.suites.schema import CASES, COMPARE, DEFAULTS, ENGINES, Header, Tune
 from benchmnist.suites.values import OPTION_SYNONYMS, not_this, shown, toml_text, unquoted
 from benchmnist.text import alternatives, with_article
 
@@ -23,7 +23,7 @@ OPTIMIZER_PARAMETERS = (
 """Parameters that people look for in [defaults] or [[cases]], though they belong to an optimizer."""
 MODEL_PARAMETERS = ("hidden_size", "hidden", "dropout", "width", "depth", "layers", "channels")
 """The same of a model."""
-TABLES = ("suite", "defaults", "cases", *(kind.plural for kind in IN_SUITES), "tune")
+TABLES = ("suite", "defaults", "cases", "compare", *(kind.plural for kind in IN_SUITES), "tune")
 """The tables of a suite."""
 OPTIONS = {
     **{name: name for name in ("device", "jobs", "executor", "timeout", "out", "resume", "reuse", "control")},
@@ -36,12 +36,23 @@ _PRECISIONS = {
     **dict.fromkeys(("fp32", "f32", "single", "full", "torch.float32", "32"), "float32"),
 }
 """Other names of precisions."""
-_HEADERS = {"suite": "[suite]", "defaults": "[defaults]", "cases": "[[cases]]", "tune": "[tune]"}
+_WITH = ("baseline", "against", "versus", "vs", "to", "reference", "other")
+"""Other names of `with` in [[compare]]."""
+_HEADERS = {
+    "suite": "[suite]",
+    "defaults": "[defaults]",
+    "cases": "[[cases]]",
+    "compare": "[[compare]]",
+    "tune": "[tune]",
+}
+LISTS = tuple(name for name, header in _HEADERS.items() if header.startswith("[["))
+"""The tables that a suite has several of."""
 _HOMES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[suite]", Header),
     ("[defaults]", DEFAULTS),
     ("[[cases]]", CASES),
     ("[tune]", Tune),
+    ("[[compare]]", COMPARE),
 )
 _BOUNDS = {
     "greater_than": ("gt", "greater than"),
@@ -66,6 +77,7 @@ _EXAMPLES = {
     "resources": "resources.num_gpus = 1",
     "models": 'models = ["fc"]',
     "optimizers": 'optimizers = ["adam"]',
+    "with": 'with = "sgd"',
     "name": 'name = "my-suite"',
 }
 
@@ -104,9 +116,10 @@ def explain(mistake: ErrorDetails, model: type[BaseModel], path: tuple[str | int
 def wrong_table(value: object, path: tuple[str | int, ...], *, typed: bool = False) -> str:
     """A table was expected at `path`; `typed` if --set put something else there."""
     if typed:
-        return not_this("a list of tables", value, "override one key, such as cases.0.epochs=2")
-    if path[0] == "cases":
-        return not_this("a table", value, "write [[cases]] with double brackets")
+        one = "cases.0.epochs=2" if path[0] == "cases" else 'compare.0.with="sgd"'
+        return not_this("a list of tables", value, f"override one key, such as {one}")
+    if path[0] in LISTS:
+        return not_this("a table", value, f"write [[{path[0]}]] with double brackets")
     header = ".".join(part for part in path if isinstance(part, str))
     if _parameter(str(path[-1])) and not isinstance(value, (dict, list)):  # [optimizers] with lr = 0.1
         header = f"{path[0]}.NAME"
@@ -152,6 +165,8 @@ def _name_expected(key: str) -> str:
         return alternatives(map(toml_text, ENGINES))
     kind = next((kind.name for kind in IN_SUITES if key in (kind.name, kind.plural)), "")
     kind = OPTIMIZER.name if key == "baseline" else kind
+    if key in ("with", "on"):
+        return "the name of an optimizer or of a model in quotes"
     if key == "use":
         return "a name in quotes"
     return f"the name of {with_article(kind)} in quotes" if kind else ""
@@ -180,6 +195,8 @@ def unknown_key(key: str, value: object, model: type[BaseModel]) -> str:
     if model in (CASES, DEFAULTS) and f"{name}s" not in DEFAULTS.model_fields and f"{name}s" in CASES.model_fields:
         listed = shown(value if isinstance(value, list) else [value])
         return f"unknown key; write {name}s = {listed}{'' if model is CASES else ' in [[cases]]'}"
+    if model is COMPARE and (meant := meant_in_compare(name)):
+        return f"unknown key; write {meant} = {shown(value_in_compare(meant, value))}"
     if said := _elsewhere(name, value, model):
         return said
     if home := next((header for header, table in _HOMES if table is not model and key in table.model_fields), ""):
@@ -189,6 +206,18 @@ def unknown_key(key: str, value: object, model: type[BaseModel]) -> str:
     near = nearest(key, model.model_fields)
     choose = f" Choose from: {', '.join(model.model_fields)}" if model in (Header, Tune) and not near else ""
     return f"unknown key.{near}{choose}".removesuffix(".")
+
+
+def meant_in_compare(key: str) -> str:
+    """The key of [[compare]] that another key is meant to be, `with` for `baseline`; empty for any other."""
+    if f"{key}s" in COMPARE.model_fields:
+        return f"{key}s"
+    return "with" if key in _WITH else ""
+
+
+def value_in_compare(key: str, value: object) -> object:
+    """A value of [[compare]] as its key takes it: one name as a list of it, but for `with`."""
+    return [value] if key != "with" and isinstance(value, str) else value
 
 
 def _elsewhere(name: str, value: object, model: type[BaseModel]) -> str:

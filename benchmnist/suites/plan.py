@@ -10,11 +10,11 @@ from benchmnist.errors import BenchmnistError, Problem, UnknownNameError, unknow
 from benchmnist.extensions.kinds import AXES, DATASET, METRIC, OPTIMIZER, SCHEDULE, SETTINGS, TASK, Kind
 from benchmnist.metrics import PRIMARY, find_metric
 from benchmnist.suites.cases import Case, Component
+from benchmnist.suites.comparisons import unknown_baselines, with_comparisons
 from benchmnist.suites.components import Components
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.points import planned_points, wrong_in_space
 from benchmnist.suites.schema import ENGINES, SearchScope
-from benchmnist.suites.values import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -82,10 +82,20 @@ class _Planner:
                         *self.suite.block_path(index),
                     )
                 cases.setdefault(case.id, case)
-        self.check_baselines(cases.values())
+        if self.is_whole:
+            for at, message in unknown_baselines(self.suite, cases.values()):
+                self.report(message, *self.where(self.suite.block_path(at), "baseline"))
         self.components.report_unused()
         planned = self.with_controls(cases.values()) if self.options.control else tuple(cases.values())
+        if self.is_whole:
+            planned = with_comparisons(self.suite, planned, self.report)
         return Plan(self.suite, planned, tuple(self.problems))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no case was refused, so that a name which is missing is missing in the suite."""
+        read = len(self.suite.blocks) == self.suite.written_blocks
+        return read and not (self.refused or self.components.refused)
 
     def with_controls(self, cases: Iterable[Case]) -> tuple[Case, ...]:
         """The cases, and after each that is a baseline the same with as many other seeds."""
@@ -284,22 +294,6 @@ class _Planner:
             table = self.suite.tables[kind.plural].get(component.name)
             expected |= table.expect if table else {}
         return expected | block.expect
-
-    def check_baselines(self, cases: Iterable[Case]) -> None:
-        """A baseline has to be the label of an optimizer in the suite."""
-        if self.refused or self.components.refused or len(self.suite.blocks) < self.suite.written_blocks:
-            return  # something was refused, and reported; the baseline may be among what is missing
-        labels = {case.searched_method for case in cases}
-        for index, block in enumerate(self.suite.blocks):
-            if block.baseline is None or block.baseline in labels:
-                continue
-            nothing = block.baseline.lower() in NOTHING
-            self.report(
-                f"no optimizer of this suite named {block.baseline!r}; remove the line"
-                if nothing
-                else unknown("optimizer of this suite", block.baseline, sorted(labels)),
-                *self.where(self.suite.block_path(index), "baseline"),
-            )
 
     def where(self, block: TomlPath, key: str) -> TomlPath:
         """Returns the path of a block's setting: in the block, or else in [defaults]."""

@@ -14,20 +14,25 @@ from benchmnist.extensions.specs import NAME
 from benchmnist.suites.assignments import assign, parse_assignment
 from benchmnist.suites.files import EMPTY, other_format, read_text
 from benchmnist.suites.messages import (
+    LISTS,
     TABLES,
     explain,
     is_list_of_tables,
+    meant_in_compare,
     not_a_suite,
     unknown_assignment,
     unknown_key,
     unknown_table,
+    value_in_compare,
     wrong_table,
     wrong_tables,
 )
 from benchmnist.suites.schema import (
     CASES,
+    COMPARE,
     DEFAULTS,
     Block,
+    Compare,
     Configured,
     ConfiguredOptimizer,
     Header,
@@ -109,12 +114,13 @@ class _Reader:
                 said = unknown_assignment(key, typed, listed) if typed else ""
                 self.report(said or unknown_table(key, self.raw[key], listed), *(assigned if typed else (key,)))
                 self.rename(key, closest(key, TABLES))
-        blocks = self.blocks()
+        blocks, comparing = self.blocks(), self.tables("compare")
         header = self.read(Header, self.raw.get("suite", {}), "suite")
         defaults = self.read(DEFAULTS, self.raw.get("defaults", {}), "defaults") or DEFAULTS()
         given = defaults.model_dump(exclude_unset=True, exclude={"expect"})
         read = {index: self.block(block, given, index) for index, block in enumerate(blocks)}
         whole = {index: block for index, block in read.items() if block}
+        compared = {index: self.comparison(entry, index) for index, entry in enumerate(comparing)}
         name = header.name if header else "suite"
         return Suite(
             name=name,
@@ -129,27 +135,35 @@ class _Reader:
             lines=self.lines,
             assigned=self.assigned,
             block_indices=tuple(whole),
+            comparisons={index: entry for index, entry in compared.items() if entry},
             problems=tuple(self.problems),  # the last, when all has been read
         )
 
     def blocks(self) -> list[Any]:
         """The [[cases]]."""
-        blocks = self.raw.get("cases", [])
-        if isinstance(blocks, dict):
-            self.report("must be a list of tables; write [[cases]] with double brackets", "cases")
-            if not all(part.isdecimal() and isinstance(block, dict) for part, block in blocks.items()):
-                return [blocks]
-            for index, part in enumerate(blocks):  # [cases.0], [cases.1]
-                self.move(("cases", part), ("cases", index))
-            return [*blocks.values()]
-        if not isinstance(blocks, list):
-            self.report(wrong_table(blocks, ("cases",), typed=("cases",) in self.assigned), "cases")
-            return []
+        blocks = self.tables("cases")
+        if not isinstance(self.raw.get("cases", []), list):
+            return blocks
         if not blocks and (found := self.headless()):
             return [found]
         if not blocks and not any(isinstance(self.raw.get(kind.plural), list) for kind in AXES):
             self.report("the suite has no cases; add [[cases]] with models and optimizers", "cases")
         return blocks
+
+    def tables(self, key: str) -> list[Any]:
+        """The tables of [[key]]."""
+        tables = self.raw.get(key, [])
+        if isinstance(tables, dict):
+            self.report(f"must be a list of tables; write [[{key}]] with double brackets", key)
+            if not all(part.isdecimal() and isinstance(table, dict) for part, table in tables.items()):
+                return [tables]
+            for index, part in enumerate(tables):  # [cases.0], [cases.1]
+                self.move((key, part), (key, index))
+            return [*tables.values()]
+        if not isinstance(tables, list):
+            self.report(wrong_table(tables, (key,), typed=(key,) in self.assigned), key)
+            return []
+        return tables
 
     def raw_blocks(self) -> list[Any]:
         """What [[cases]] have, as far as it can be told."""
@@ -184,12 +198,23 @@ class _Reader:
                 block[plural] = one if isinstance(one, list) else [one]
         return self.read(CASES, {**given, **block}, "cases", index)
 
+    def comparison(self, entry: Any, index: int) -> Compare | None:
+        """One of [[compare]]; `baseline = "sgd"` is read as the `with` that is meant."""
+        found = dict(entry) if isinstance(entry, dict) else {}
+        for key in [*found]:
+            meant = "" if key in COMPARE.model_fields else meant_in_compare(key)
+            if meant and meant not in found:
+                value = found.pop(key)
+                self.report(unknown_key(key, value, COMPARE), "compare", index, key)
+                found[meant] = value_in_compare(meant, value)
+        return self.read(COMPARE, found or entry, "compare", index)
+
     def rename(self, key: str, name: str) -> None:
         """Reads a top-level table as the one that it is meant to be, so that no more is reported for its name."""
         if not name or name in self.raw:
             return
         self.raw[name] = self.raw.pop(key)
-        if name == "cases" and isinstance(self.raw[name], dict):
+        if name in LISTS and isinstance(self.raw[name], dict):
             self.raw[name] = [self.raw[name]]
         self.move((key,), (name,))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
 from benchmnist.extensions.kinds import AXES, OPTIMIZER, PARTS, SETS, Kind
 from benchmnist.extensions.specs import NAME
@@ -158,6 +158,40 @@ CASES: type[Block] = _with_lists(_with_settings(Block))
 """What each of [[cases]] is read as."""
 
 
+class Compare(_Strict):
+    """One of [[compare]]: comparisons that are named before there are results. Read as a COMPARE.
+
+    Attributes:
+        optimizers: Each of these optimizers or methods is compared with `other`; or
+        models: each of these models is.
+        on: Only on these models, or with these optimizers; None for all.
+    """
+
+    optimizers: Names | None = None
+    models: Names | None = None
+    on: Names | None = None
+
+    @model_validator(mode="after")
+    def _has_one_list(self) -> Self:
+        """Refuses both lists, and none.
+
+        Raises:
+            ValueError: if it has both or none.
+        """
+        if bool(self.optimizers) == bool(self.models):
+            raise ValueError("must have either optimizers or models, a list of what is compared")
+        return self
+
+    @property
+    def other(self) -> str:
+        """The name of what each is compared with: the suite's `with`, a word that Python reserves."""
+        return str(getattr(self, "with"))
+
+
+COMPARE: type[Compare] = create_model("Compare", __base__=Compare, __doc__=Compare.__doc__, **{"with": (str, ...)})  # type: ignore[call-overload]
+"""What each of [[compare]] is read as."""
+
+
 class Configured(BaseModel):
     """A named configuration, as [models.wide]; what is no field of it is a parameter."""
 
@@ -251,6 +285,7 @@ class Suite:
         problems: What is wrong with it; a suite with problems is never run.
         lines: Where each of its tables and keys begins.
         block_indices: Which of [[cases]] each of `blocks` is.
+        comparisons: Its [[compare]], by their index in the file.
         assigned: The paths of values that override the file's, each with its `KEY=VALUE`.
         points: Parameters that were chosen for a scope: a case for each, instead of one.
         tuned: Whether those points are the outcome of a search.
@@ -270,6 +305,7 @@ class Suite:
     problems: tuple[Problem, ...]
     lines: Mapping[TomlPath, int] = field(repr=False)
     block_indices: tuple[int, ...]
+    comparisons: Mapping[int, Compare] = field(default_factory=dict)
     assigned: Mapping[TomlPath, str] = field(default_factory=dict)
     points: Mapping[SearchScope, tuple[Point, ...]] = field(default_factory=dict)
     tuned: bool = False

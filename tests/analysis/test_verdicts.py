@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from made_up import seeds_result
 
-from benchmnist.analysis.pairs import compared, differences, unequal
+from benchmnist.analysis.pairs import compared, unequal
 from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.verdicts import judge, judge_pair, main_verdicts, rank
+from benchmnist.suites.differences import differences
 
 if TYPE_CHECKING:
     from benchmnist.runs.results import CaseResult

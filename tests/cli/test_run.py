@@ -115,7 +115,18 @@ def test_a_dry_run_lists_the_cases_and_the_work(
     )
     in_order = invoke("run", write_suite(), "--dry-run", "--device", "cpu", "--order", "suite")
     assert "order: case by case\n" in in_order.stdout
+    assert done.stdout.splitlines()[-1] == "comparisons: 1 primary"
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_counts_the_comparisons(invoke: Callable[..., Result], write_suite: Callable[..., Path]) -> None:
+    named = '[[compare]]\nmodels = ["fc-bn"]\nwith = "fc"\n'
+    small = write_suite().read_text("utf-8")
+    path = write_suite(small.replace('models = ["fc"]', 'models = ["fc", "fc-bn"]') + named)
+    done = invoke("run", path, "--dry-run")
+    assert done.stdout.splitlines()[-1] == "comparisons: 2 primary, 2 exploratory"
+    assert invoke("run", path, "--dry-run", "-k", "sgd").stdout.endswith("comparisons: 1 primary\n")
+    assert "comparisons" not in invoke("run", path, "--dry-run", "-k", "fc-bn and sgd").stdout
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,7 @@ def test_every_field_of_a_case_either_decides_or_does_not() -> None:
             "marks": st.lists(st.text()).map(tuple),
             "baseline": st.text() | st.none(),
             "axes": st.lists(st.text()).map(tuple),
+            "compared_with": st.lists(st.text()).map(tuple) | st.none(),
             "optimizer": st.builds(
                 lambda name, variant: CASE.optimizer.model_copy(update={"name": name, "variant": variant}),
                 st.text(),

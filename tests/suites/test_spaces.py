@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmnist.analysis.pairs import differences
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.suites.differences import differences
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
 from benchmnist.suites.schema import Point, SearchScope

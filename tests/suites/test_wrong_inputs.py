@@ -18,7 +18,7 @@ from benchmnist.suites.options import RunOptions
 from benchmnist.suites.parameters import parameters_of
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
-from benchmnist.suites.schema import CASES, DEFAULTS, Header, Tune
+from benchmnist.suites.schema import CASES, COMPARE, DEFAULTS, Header, Tune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 REGISTRY = find_plugins()
 SUITE = '[suite]\nname = "x"\n'
 CASE = '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n'
+COMPARED = 'optimizers = ["adam"]\nwith = "sgd"\n'
 A_SUITE = "a suite is TOML: [suite] with a name, and [[cases]] with models and optimizers"
 
 
@@ -206,7 +207,7 @@ def test_tabs_windows_newlines_and_a_byte_order_mark_are_fine(text: str) -> None
         (
             f"{SUITE}[plots]\nx = 1\n{CASE}",
             (
-                "x.toml:3: plots: unknown table. Choose from: suite, defaults, cases, "
+                "x.toml:3: plots: unknown table. Choose from: suite, defaults, cases, compare, "
                 "datasets, models, optimizers, schedules, tasks, metrics, tune"
             ),
         ),
@@ -624,6 +625,130 @@ def test_wrong_assignments(assignment: str, expected: str) -> None:
 WRONG = ('"a b"', "true", "-3.5", "[[1]]", "{ a = 1 }", "1979-05-27")
 
 
+def with_comparison(lines: str) -> str:
+    """A suite in which each of two models is trained with two optimizers, and one [[compare]] on line 3."""
+    cases = CASE.replace('"fc"', '"fc", "fc-bn"').replace('"sgd"', '"sgd", "adam"')
+    return f"{SUITE}[[compare]]\n{lines}\n{cases}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("", '3: compare.with: is missing; write with = "sgd"'),
+        ('with = "sgd"', "3: compare: must have either optimizers or models, a list of what is compared"),
+        (
+            f'{COMPARED}models = ["fc"]',
+            "3: compare: must have either optimizers or models, a list of what is compared",
+        ),
+        ('optimizers = ["adam"]', '3: compare.with: is missing; write with = "sgd"'),
+        ('optimizer = "adam"\nwith = "sgd"', '4: compare.optimizer: unknown key; write optimizers = ["adam"]'),
+        ('optimizers = ["adam"]\nbaseline = "sgd"', '5: compare.baseline: unknown key; write with = "sgd"'),
+        ('optimizers = "adam"\nwith = "sgd"', '4: compare.optimizers: must be a list, not "adam"; write ["adam"]'),
+        (
+            'optimizers = ["adam"]\nwith = ["sgd"]',
+            (
+                "5: compare.with: must be the name of an optimizer or of a model in quotes, not "
+                '["sgd"]; write with = "sgd"'
+            ),
+        ),
+        (f"{COMPARED}epochs = 3", "6: compare.epochs: unknown key; move it to [defaults]"),
+        (f"{COMPARED}lr = 3", "6: compare.lr: is a parameter of an optimizer; move it to [optimizers.NAME]"),
+        (f"{COMPARED}wiht = 3", "6: compare.wiht: unknown key. Did you mean 'with'?"),
+        (
+            'optimizers = ["adma"]\nwith = "sgd"',
+            (
+                "4: compare.optimizers: no optimizer of this suite named 'adma'. Did you mean 'adam'? "
+                "Choose from: adam, sgd"
+            ),
+        ),
+        (
+            'models = ["fc-bn"]\nwith = "fcc"',
+            "5: compare.with: no model of this suite named 'fcc'. Did you mean 'fc'? Choose from: fc, fc-bn",
+        ),
+        (f'{COMPARED}on = ["cnn"]', "6: compare.on: no model of this suite named 'cnn'. Choose from: fc, fc-bn"),
+        (f'{COMPARED}on = ["adam"]', "6: compare.on: must be the name of a model; 'adam' is an optimizer"),
+        (
+            'optimizers = ["sgd"]\nwith = "sgd"',
+            "4: compare.optimizers: mnist/fc/sgd would be compared with itself; name another case",
+        ),
+        ('optimizers = ["adam", "adam"]\nwith = "sgd"', '4: compare.optimizers: duplicate "adam"; remove one'),
+        (
+            f'{COMPARED}[[compare]]\noptimizers = ["sgd"]\nwith = "adam"\non = ["fc-bn"]',
+            "6: compare: mnist/fc-bn/sgd and mnist/fc-bn/adam are compared twice, first on line 3; remove one",
+        ),
+    ],
+)
+def test_wrong_comparisons(lines: str, expected: str) -> None:
+    assert problems(with_comparison(lines)) == [f"x.toml:{expected}"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "cases", "expected"),
+    [
+        (
+            'models = ["fc-bn"]\nwith = "fc"',
+            [("fc", "sgd", "epochs = 5"), ("fc-bn", "sgd", "epochs = 1\nbatch_size = 50")],
+            (
+                "4: compare.models: mnist/fc-bn/sgd and mnist/fc/sgd also differ in epochs (1 and 5), "
+                "batch size (50 and 100); make these equal, or remove 'fc-bn'"
+            ),
+        ),
+        (
+            COMPARED,
+            [("fc", "sgd", 'schedules = ["constant"]'), ("fc", "adam", 'schedules = ["cosine"]')],
+            (
+                "4: compare.optimizers: mnist/fc/adam/cosine and mnist/fc/sgd/constant also differ in "
+                "schedule or engine (cosine and constant); make these equal, or remove 'adam'"
+            ),
+        ),
+        (
+            COMPARED,
+            [("fc", "sgd", ""), ("fc-bn", "adam", "")],
+            (
+                "4: compare.optimizers: no model has a case with 'adam' and one with 'sgd'; "
+                "add them to [[cases]], or remove 'adam'"
+            ),
+        ),
+        (
+            f'{COMPARED}on = ["fc", "cnn"]',
+            [("fc", "sgd", ""), ("fc", "adam", ""), ("cnn", "adam", "")],
+            "6: compare.on: no two cases to compare on 'cnn'; remove it",
+        ),
+    ],
+)
+def test_comparisons_of_cases_that_the_suite_does_not_have(
+    lines: str, cases: list[tuple[str, str, str]], expected: str
+) -> None:
+    blocks = "".join(f'[[cases]]\nmodels = ["{m}"]\noptimizers = ["{o}"]\n{more}\n' for m, o, more in cases)
+    assert problems(f"{SUITE}[[compare]]\n{lines}\n{blocks}") == [f"x.toml:{expected}"]
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("[compare]", "x.toml:3: compare: must be a list of tables; write [[compare]] with double brackets"),
+        ("[[comparison]]", "x.toml:3: comparison: unknown table; write [[compare]]"),
+        ("[compares]", "x.toml:3: compares: unknown table; write [[compare]]"),
+    ],
+)
+def test_a_wrong_header_of_comparisons(header: str, expected: str) -> None:
+    assert problems(with_comparison(COMPARED).replace("[[compare]]", header)) == [expected]
+
+
+def test_a_comparison_of_what_was_refused_is_not_reported_beside_it() -> None:
+    (problem,) = problems(with_comparison(COMPARED).replace('"sgd", "adam"]', '"sgd", "adamm"]'))
+    assert "no optimizer named 'adamm'" in problem
+
+
+def test_a_key_of_a_comparison_that_is_set_by_the_command_line() -> None:
+    text = with_comparison(COMPARED)
+    assert problems(text, ['compare.0.with="adam"', 'compare.0.optimizers=["sgd"]']) == []
+    (problem,) = problems(text, ['compare.0.with="fc"'])
+    assert problem == "--set compare.0.with=\"fc\": must be the name of an optimizer; 'fc' is a model"
+    (problem,) = problems(text, ["compare=3"])
+    assert problem.endswith('must be a list of tables, not 3; override one key, such as compare.0.with="sgd"')
+
+
 @pytest.mark.parametrize("value", WRONG)
 @pytest.mark.parametrize(
     ("head", "model"),
@@ -632,8 +757,12 @@ WRONG = ('"a b"', "true", "-3.5", "[[1]]", "{ a = 1 }", "1979-05-27")
         (f"{SUITE}{CASE}[tune]\n", Tune),
         (f"{SUITE}{CASE}[defaults]\n", DEFAULTS),
         (SUITE + CASE, CASES),
+        (
+            f'cases = [{{ models = ["fc"], optimizers = ["sgd", "adam"] }}]\n{SUITE}[[compare]]\n{COMPARED}',
+            COMPARE,
+        ),
     ],
-    ids=["suite", "tune", "defaults", "cases"],
+    ids=["suite", "tune", "defaults", "cases", "compare"],
 )
 def test_every_key_of_every_table_with_a_value_of_a_wrong_type(head: str, model: Any, value: str) -> None:
     """In words, on its line, and never in pydantic's."""

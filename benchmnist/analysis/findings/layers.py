@@ -17,9 +17,9 @@ from benchmnist.analysis.findings.words import (
     value_of,
     were,
 )
-from benchmnist.analysis.pairs import differences
 from benchmnist.analysis.verdicts import judge_pair, rank
 from benchmnist.metrics import EPOCH_SECONDS
+from benchmnist.suites.differences import differences
 from benchmnist.text import counted
 
 if TYPE_CHECKING:

@@ -1,0 +1,60 @@
+"""What decides two cases, and in what they differ besides the part that is meant to vary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmnist.metrics import TARGET_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmnist.metrics import Metric
+    from benchmnist.suites.cases import Case
+
+NOT_LEARNING = frozenset({"engine", "reference"})
+"""Fields of a case that change its times only."""
+
+
+def differences(one: Case, other: Case, metric: Metric | None = None) -> tuple[str, ...]:
+    """Returns what else decides two cases that are meant to differ in one thing: `epochs (5 and 1)`.
+
+    Meant to differ are the methods of cases of one group; of other cases, the models. The seeds do not count: only
+    common ones are compared.
+
+    Args:
+        one: A case.
+        other: The case that it is compared with.
+        metric: The metric that they are compared by; those that are no times ignore NOT_LEARNING.
+    """
+    return tuple(between(one, other, deciding(one, metric), deciding(other, metric)))
+
+
+def deciding(case: Case, metric: Metric | None = None) -> dict[str, Any]:
+    """Returns what decides the values of a metric for a case, but for its seeds."""
+    times = metric is not None and metric.ratio
+    ignored = {"seeds", "metrics"} | (set() if times else NOT_LEARNING)
+    found = {name: value for name, value in case.deciding().items() if name not in ignored}
+    return found | ({"target_accuracy": case.target_accuracy} if metric == TARGET_SECONDS else {})
+
+
+def between(one: Case, other: Case, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """Returns the `differences` of two cases, given what is `deciding` for each."""
+    meant = {"model"}
+    if one.model.label == other.model.label:
+        meant = {"optimizer", "schedule"} | ({"engine"} if one.axes != other.axes else set())
+    elif one.tuned and other.tuned:
+        meant |= {"optimizer"}  # by one rule: each its own settings
+    meant |= {*one.chosen, *other.chosen}
+    return [
+        f"{name.replace('_', ' ')} ({_shown(ours.get(name))} and {_shown(theirs.get(name))})"
+        for name in dict.fromkeys([*ours, *theirs])
+        if name not in meant and ours.get(name) != theirs.get(name)
+    ]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict) and "use" in value:
+        params = ", ".join(f"{name}={given}" for name, given in value["params"].items())
+        return f"{value['use']}({params})" if params else str(value["use"])
+    return "none" if value is None else str(value)
