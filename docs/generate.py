@@ -41,8 +41,8 @@ FIGURES = "optimizer,accuracy,train_loss,epoch_seconds,speedup,accuracy_gain,sta
 BLOCKS: dict[str, dict[str, list[str]]] = {
     "README.md": {
         "": ["report", A4],
-        "findings": _shown(A4, "findings", r"fc-bn,|dropout \("),
-        "tuned": _shown(TUNED, "findings", "has the highest mean"),
+        "findings": _shown(A4, "findings", r"(?i)on mnist · fc-bn, (compared|.*mean\.)|dropout \("),
+        "tuned": _shown(TUNED, "findings", "compared with|has the highest mean"),
     },
     "docs/assignment4.md": {
         **{f"{q}-model": _shown(A4, "models", f"^{model} on") for q, model in QUESTIONS.items()},
@@ -51,10 +51,10 @@ BLOCKS: dict[str, dict[str, list[str]]] = {
             f"{q}-table": ["report", A4, "--about", f"^mnist/{model}/", "--columns", FIGURES]
             for q, model in QUESTIONS.items()
         },
-        "q1-findings": _shown(A4, "findings", "^On mnist · fc,|learning rate only"),
+        "q1-findings": _shown(A4, "findings", r"(?i)on mnist · fc, (compared|.*mean\.)|learning rate only"),
         "q1-verdicts": _shown(A4, "verdicts", "^fc/"),
-        "q2-findings": _shown(A4, "findings", "^On mnist · fc-bn,|batch normalisation"),
-        "q3-findings": _shown(A4, "findings", "^On mnist · fc-bn-dropout,|dropout \\("),
+        "q2-findings": _shown(A4, "findings", r"(?i)on mnist · fc-bn, (compared|.*mean\.)|, batch normalisation"),
+        "q3-findings": _shown(A4, "findings", r"(?i)on mnist · fc-bn-dropout, (compared|.*mean\.)|dropout \("),
         "q4-findings": _shown(A4, "findings", "convolutions"),
         "targets": _shown(A4, "targets"),
         "target-findings": _shown(A4, "findings", "reaches 97 %|shortest time"),

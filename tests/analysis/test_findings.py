@@ -165,7 +165,7 @@ def test_what_cannot_be_told_apart_is_not_ranked() -> None:
 
 def test_a_tie_within_the_margin_is_called_one() -> None:
     cases = [seeds_result("fc", name, around(97, s), margin=0.5) for name, s in (("adam", SPREAD), ("sgd", OTHER))]
-    assert "equivalent within 0.5 points" in said("rules", cases)[0]
+    assert "equivalent, within 0.5 points, to sgd" in said("rules", cases)[0]
 
 
 @pytest.mark.parametrize("seeds", [1, 2])

@@ -91,11 +91,13 @@ def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> 
         new = [(r, v) for r, v in wide if not _told(v)]
         by_words = {
             "": [f"{method_figure(r)}, by {amount(v, best)}" for r, v in new if v.beats(best)],
-            "not": [f"{method_figure(r)} ({_tie(v, best)})" for r, v in new if _level(v, best)],
+            "within": [f"{method_figure(r)} ({amount(v, best)})" for r, v in new if v.word == "equivalent"],
+            "same": [method_figure(r) for r, v in new if v.word == "identical"],
+            "not": [f"{method_figure(r)} ({amount(v, best)})" for r, v in new if v.word == "no difference shown"],
             "worse": [f"{method_figure(r)}, by {amount(v, r)}" for r, v in new if v.beats(r)],
             "lost": [method_figure(r) for r, v in new if v.word == "lost seeds"],
         }
-        text += "".join(_sentences(by_words, best))
+        text += "".join(_sentences(by_words, wide[0][1], best))
         yield Finding("rules", text, tuple(r.id for r in [best, *(r for r, _ in beside)]))
 
 
@@ -114,8 +116,13 @@ def _claim(best: CaseResult, beside: Sequence[tuple[CaseResult, Verdict]], ranke
     return f"{method_figure(best)} has the {most} mean{among if lost else ''}."
 
 
-def _sentences(by_words: Mapping[str, list[str]], best: CaseResult) -> Iterator[str]:
+def _sentences(by_words: Mapping[str, list[str]], verdict: Verdict, best: CaseResult) -> Iterator[str]:
     who = best.case.method
+    if by_words["same"]:
+        yield f" Every seed of it is identical to that of {shortened(by_words['same'])}."
+    if by_words["within"]:
+        within = f"{best.case.margin or 0:g} {verdict.metric.points}"
+        yield f" It is equivalent, within {within}, to {shortened(by_words['within'])}."
     if by_words["not"]:
         yield f" It is not shown to differ from {shortened(by_words['not'])}."
     if by_words[""]:
@@ -124,19 +131,6 @@ def _sentences(by_words: Mapping[str, list[str]], best: CaseResult) -> Iterator[
         yield f" Better than it: {shortened(by_words['worse'])}."
     if by_words["lost"]:
         yield f" Not judged, since seeds were lost that {who} completed: {shortened(by_words['lost'])}."
-
-
-def _level(v: Verdict, best: CaseResult) -> bool:
-    return not v.beats(best) and not v.beats(v.other if v.one is best else v.one) and v.word != "lost seeds"
-
-
-def _tie(v: Verdict, best: CaseResult) -> str:
-    """Returns the difference of the best from another that is not shown to be worse."""
-    if v.word == "identical":
-        return "identical in every seed"
-    if v.word == "equivalent":
-        return f"equivalent within {v.margin:g} {v.metric.points}: {amount(v, best)}"
-    return amount(v, best)
 
 
 def _pair(verdicts: Mapping[tuple[str, str], Verdict], one: CaseResult, other: CaseResult) -> Verdict | None:
