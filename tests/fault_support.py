@@ -46,7 +46,7 @@ class Log(benchmnist.Observer):
             die()
 
     def case_ended(self, result: CaseResult) -> None:
-        self.say(f"ended {result.id}")
+        self.say(f"{'cut short' if result.status == 'interrupted' else 'ended'} {result.id}")
 
 
 def train(folder: Path, *, resume: bool = False, jobs: int = 1, last_part: int | None = None) -> None:

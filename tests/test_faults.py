@@ -75,10 +75,11 @@ def told(folder: Path, word: str) -> list[str]:
 
 
 def stored(folder: Path) -> dict[str, str]:
-    """Every case that is there, by its id: all are whole."""
+    """Every case that has ended, by its id: all files are whole. Those that were cut short are done again."""
     files = folder.glob("runs/faulty/*/cases/*.json")
     texts = [file.read_text("utf-8") for file in files]
-    return {CaseResult.model_validate_json(text).id: text for text in texts}
+    results = [(CaseResult.model_validate_json(text), text) for text in texts]
+    return {result.id: text for result, text in results if result.status != "interrupted"}
 
 
 def figures(folder: Path) -> dict[str, list[tuple[float, float | None]]]:
