@@ -70,31 +70,33 @@ def test_the_suites_ask_for_the_notebooks_thirteen_trainings(name: str) -> None:
         assert (case.train_size, case.test_size) == (None, None)
 
 
-@pytest.mark.parametrize(("name", "reference"), [("assignment4", EVAL), ("assignment4-as-published", TRAIN)])
-def test_the_stored_runs_are_near_the_reference(name: str, reference: dict[str, float]) -> None:
-    """The runs that docs/assignment4.md shows: all thirteen cases with five seeds."""
+@pytest.mark.parametrize(
+    ("name", "reference", "seeds"), [("assignment4", EVAL, 10), ("assignment4-as-published", TRAIN, 5)]
+)
+def test_the_stored_runs_are_near_the_reference(name: str, reference: dict[str, float], seeds: int) -> None:
+    """The runs that docs/assignment4.md shows: all thirteen cases with so many seeds."""
     run = benchmnist.load_run(ROOT / "docs" / "runs" / name)
     assert [case.id for case in run.cases] == list(EVAL)
     for case in run.cases:
         accuracies = [trial.epochs[-1].test_accuracy or 0.0 for trial in case.trials]
-        assert len(accuracies) == 5
+        assert len(accuracies) == seeds
         # Plain SGD at this learning rate is far from done, and its seeds spread.
         distance = 3.0 if case.id == "mnist/fc/sgd" else 0.5
-        assert sum(accuracies) / 5 == pytest.approx(reference[case.id], abs=distance)
+        assert sum(accuracies) / seeds == pytest.approx(reference[case.id], abs=distance)
 
 
 def test_tested_otherwise_the_trainings_are_the_same() -> None:
     """What docs/assignment4.md says of dropout rests on it."""
     runs = [benchmnist.load_run(ROOT / "docs" / "runs" / f"assignment4{which}") for which in ("", "-as-published")]
     for one, other in zip(*(run.cases for run in runs), strict=True):
-        losses = [[[e.train_loss for e in trial.epochs] for trial in case.trials] for case in (one, other)]
-        assert losses[0] == losses[1]
+        losses = [{trial.seed: [e.train_loss for e in trial.epochs] for trial in c.trials} for c in (one, other)]
+        assert losses[1].items() <= losses[0].items()
 
 
 def test_with_its_own_learning_rate_no_rule_is_shown_to_be_better() -> None:
     run = benchmnist.load_run(ROOT / "docs" / "runs" / "assignment4-tuned")
     assert run["mnist/fc/sgd"].case.optimizer.params["lr"] > 100 * 1e-3
-    assert {verdict.word for verdict in judge(run.cases)} == {"equivalent"}
+    assert {verdict.word for verdict in judge(run.cases)} == {"equivalent", "no difference shown"}
 
 
 # At least five standard deviations of a seed, as docs/runs/assignment4 has five of each case. In eval() mode they
