@@ -300,3 +300,4 @@ EPOCH_SECONDS = find_metric("epoch_seconds")
 TARGET_SECONDS = find_metric("target_seconds")
 """Has a value for each seed that reaches the `target_accuracy` of its case; the other seeds are lost."""
 IMAGES_PER_SECOND = find_metric("images_per_second")
+PEAK_MEMORY = find_metric("peak_memory")

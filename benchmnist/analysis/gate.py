@@ -25,6 +25,12 @@ PARTS = 8
 """Parts that the rounds of a file are cut into: few, so that each is long and nearly independent of the others."""
 LEAST_SEEDS = 5
 """Fewest seeds of a file whose seeds are its parts."""
+MACHINE = (
+    *("device", "device_name", "system", "cores", "threads"),
+    *("python", "torch", "cuda", "cudnn", "driver"),
+    *("tf32", "cudnn_tf32", "deterministic"),
+)
+"""Properties of an environment that times and memory depend on."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ def load_benchmarks(path: Path) -> dict[str, Benchmark]:
         raise StoreError(f"{path}: does not exist; create it with pytest SUITE --benchmark-json={path}") from None
     except OSError as error:
         what = (
-            "is a folder; name a JSON file in it"
+            "is a folder; name a JSON file in it, or pass --on METRIC to compare two runs"
             if path.is_dir()
             else f"cannot be read: {error.strerror or error}"
         )
@@ -144,20 +150,7 @@ def _machine(info: Mapping[str, Any], benchmark: Mapping[str, Any]) -> dict[str,
     ours = info.get("benchmnist")
     measured = benchmark["extra_info"].get("measured", "alone")
     if ours and "fingerprint" in benchmark["extra_info"]:
-        told = (
-            "device",
-            "device_name",
-            "system",
-            "cores",
-            "threads",
-            "python",
-            "torch",
-            "cuda",
-            "cudnn",
-            "driver",
-        )
-        flags = ("tf32", "cudnn_tf32", "deterministic", "fingerprint")
-        known = {key: ours.get(key) for key in (*told, *flags)}
+        known = {key: ours.get(key) for key in (*MACHINE, "fingerprint")}
         extra = {key: benchmark["extra_info"].get(key) for key in ("engine", "precision", "batch_size")}
         return {**known, **extra, "measured": measured}
     cpu = info.get("cpu", {})

@@ -181,3 +181,79 @@ def test_a_run_with_a_control_is_interleaved_and_has_a_floor(
     assert ["seed 0" in first[0], "seed 2" in first[1], "seed 0" in first[2]] == [True] * 3
     dry = invoke("run", suite, "--control", "--dry-run", "--device", "cpu").output
     assert "mnist/fc/sgd/control" in dry
+
+
+def test_two_runs_are_gated_by_what_they_learn_and_need(
+    invoke: Callable[..., Result], small_run: benchmnist.RunResult
+) -> None:
+    done = invoke("gate", "--on", "accuracy", "--margin", "0.2", small_run.path, small_run.path)
+    lines = done.stdout.splitlines()
+    assert (done.exit_code, lines[-1]) == (0, "identical: 2")
+    assert "test accuracy after the last epoch, %, margin 0.2 points, 2 seeds" in lines
+    assert "baseline and current are the same run" in lines
+    assert max(map(len, lines)) <= 80 + len(str(small_run.path))
+    by_name = invoke(
+        "gate",
+        "--on",
+        "test_loss",
+        small_run.path.name,
+        "small",
+        "--margin",
+        "0.01",
+        "--out",
+        small_run.path.parents[1],
+    )
+    assert by_name.exit_code == 2  # the folder has no run of that name, and says which it may be
+    assert "Did you mean" in by_name.stderr
+    markdown = invoke(
+        "gate", "--on", "peak_memory", "--margin", "5%", small_run.path, small_run.path, "--markdown"
+    )
+    assert markdown.exit_code == 0
+    assert markdown.stdout.startswith(
+        "### Peak memory, margin 5 %, 2 seeds: needs no more: 2\n\n- Baseline: small/"
+    )
+    assert "| 🟢 needs no more |" in markdown.stdout
+    assert "it has no interval" in markdown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--on", "accuracy"],
+            "mnist/fc/sgd has no margin for accuracy; pass --margin, such as --margin 0.2, or set",
+        ),
+        (
+            ["--on", "accuracy", "--margin", "5%"],
+            "--margin of accuracy must be a number of points, such as 5, not '5%'",
+        ),
+        (
+            ["--on", "peak_memory", "--margin", "5"],
+            "--margin of peak_memory must be a percentage, such as 5%, not '5'",
+        ),
+        (["--on", "acuracy", "--margin", "1"], "no metric named 'acuracy'. Did you mean 'accuracy'?"),
+        (
+            ["--on", "epoch_seconds", "--margin", "5%"],
+            "benchmnist gate BASELINE/benchmark.json CURRENT/benchmark.json",
+        ),
+    ],
+)
+def test_what_two_runs_cannot_be_gated_by(
+    invoke: Callable[..., Result], small_run: benchmnist.RunResult, arguments: list[str], said: str
+) -> None:
+    done = invoke("gate", *arguments, small_run.path, small_run.path)
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
+
+
+def test_the_margin_of_the_gate_may_be_in_pyproject(
+    invoke: Callable[..., Result], small_run: benchmnist.RunResult, tmp_path: Path
+) -> None:
+    file = tmp_path / "pyproject.toml"
+    for value, code in (("0.2", 0), ('"0.2"', 0), ("true", 2), ("-1", 2)):
+        file.write_text(f"[tool.benchmnist.gate]\nmargin = {value}\n", "utf-8")
+        done = invoke("gate", "--on", "accuracy", small_run.path, small_run.path)
+        assert done.exit_code == code, done.output
+    file.write_text("[tool.benchmnist.gate]\nmargin = 0.2\n", "utf-8")  # it is no option of a gate on times
+    assert "is a folder" in invoke("gate", small_run.path, small_run.path).stderr

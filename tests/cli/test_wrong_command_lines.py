@@ -166,7 +166,18 @@ def test_every_option_with_a_wrong_value(invoke: Callable[..., Result], name: st
         ("runs rm nope", "no run named 'nope' in runs; `benchmnist run SUITE` makes one"),
         ("runs prune", "pass --keep N, --older-than DAYS or --unfinished"),
         ("gate a.json b.json", "a.json: does not exist; create it with pytest SUITE --benchmark-json=a.json"),
-        ("gate . b.json", ". is a folder; name a JSON file in it"),
+        ("gate . b.json", ". is a folder; name a JSON file in it, or pass --on METRIC to compare two runs"),
+        ("gate a b --margin 0.2", "--margin needs --on METRIC"),
+        ("gate a b --on accuracy --threshold 0.2", "--threshold is for times; with --on, pass --margin"),
+        (
+            "gate a b --on accuracy --margin x",
+            "--margin: must be a number above 0, such as 0.2 or 5%, not 'x'",
+        ),
+        (
+            "gate a b --on accuracy --margin 0",
+            "--margin: must be a number above 0, such as 0.2 or 5%, not '0'",
+        ),
+        ("gate a b --on accuracy", "no run named 'a' in runs; `benchmnist run SUITE` makes one"),
         (
             "describe nope",
             "no model named 'nope'. Choose from: 2c2d, cnn, fc, fc-bn, fc-bn-dropout, lenet5, logistic",
