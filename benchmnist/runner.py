@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from benchmnist.errors import BenchmnistError
+from benchmnist.analysis.looks import standing
+from benchmnist.analysis.verdicts import judge
 from benchmnist.execution.dispatch import Dispatcher, Observer, called
 from benchmnist.execution.estimates import epoch_seconds
 from benchmnist.execution.recorder import Recorder
 from benchmnist.executors import Workplace, build_executor
 from benchmnist.extensions.hookspecs import HOOK_API
-from benchmnist.preflight.prepare import prepare
-from benchmnist.pytest_support.embedded import collect, train
+from benchmnist.planned_run import plan_run
+from benchmnist.pytest_support.embedded import train
 from benchmnist.pytest_support.harness import Harness
 from benchmnist.runs import store
-from benchmnist.runs.index import earlier_results, taken_over
+from benchmnist.runs.index import taken_over
 from benchmnist.runs.results import RunRecord, now
 from benchmnist.suites.options import RunOptions
-from benchmnist.suites.plan import Plan
-from benchmnist.suites.reader import read_suite
-from benchmnist.suites.schema import Suite
 from benchmnist.training.environment import public_version
 
 if TYPE_CHECKING:
@@ -30,50 +28,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmnist.executors import Executor
+    from benchmnist.planned_run import PlannedRun
     from benchmnist.preflight.prepare import Prepared
     from benchmnist.runs.results import CaseResult, RunResult
     from benchmnist.runs.searches import Search
-    from benchmnist.suites.cases import Case
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """A run before its training: what would be trained, and which results need not be.
-
-    Attributes:
-        prepared: The cases that are selected, checked.
-        options: What it is asked for; where a run is resumed, what that was asked for when it began.
-        path: Its folder, which need not exist yet.
-        begun: The record of the run that is resumed; None for a new one.
-        known: The results of cases that need not be trained, by case id, each with the folder of its run.
-        parts: What there is of cases that were interrupted, by case id: whole trials of some of their seeds.
-    """
-
-    prepared: Prepared
-    options: RunOptions
-    path: Path
-    begun: RunRecord | None = None
-    known: Mapping[str, tuple[CaseResult, Path]] = field(default_factory=dict)
-    parts: Mapping[str, Sequence[CaseResult]] = field(default_factory=dict)
-
-    @property
-    def plan(self) -> Plan:
-        """The cases, in order."""
-        return self.prepared.plan
-
-    @property
-    def interleaved(self) -> bool:
-        """Whether the trials are executed seed by seed, and not case by case."""
-        options = self.options
-        order = options.order or ("interleaved" if options.control else self.plan.suite.order)
-        return order != "suite"
-
-    def seeds_left(self, case: Case) -> tuple[int, ...]:
-        """The seeds of a case that would be trained."""
-        if case.id in self.known:
-            return ()
-        done = {trial.seed for part in self.parts.get(case.id, ()) for trial in part.trials}
-        return tuple(seed for seed in case.seeds if seed not in done)
+    from benchmnist.suites.looks import Reason
+    from benchmnist.suites.plan import Plan
+    from benchmnist.suites.schema import Suite
 
 
 def run(
@@ -109,74 +70,61 @@ def run(
             folder.make()
         stack.enter_context(folder.lock())
         record = _record(planned, executing, searches)
-        recorder = Recorder(folder, record, observer or Observer(), planned.prepared.keys)
+        recorder = Recorder(folder, record, observer or Observer())
         recorder.run_started(planned.plan, planned.prepared.work, planned.path)
-        known = _taken_over(planned, folder)
-        for result in known.values():
-            recorder.known(result)
-        dispatcher = _dispatcher(planned, executing, recorder, known)
-        interrupted = train(Harness(planned.plan, dispatcher), recorder, planned.path)
+        interrupted = _trained_until_told(planned, executing, recorder)
         recorder.run_ended(interrupted=interrupted)
     if interrupted:
         raise KeyboardInterrupt
     return store.load_run(planned.path)
 
 
-def plan_run(suite: str | Path | Suite | Plan, options: RunOptions | None = None) -> PlannedRun:
-    """Does all of a run that comes before its training: what `--dry-run` shows. Writes nothing.
+def _trained(planned: PlannedRun, executing: Executor, recorder: Recorder) -> bool:
+    """Trains the cases of a plan; returns whether it was interrupted."""
+    recorder.begin(planned.plan, planned.prepared.keys)
+    known = _taken_over(planned, recorder.folder)
+    for result in known.values():
+        recorder.known(result)
+    dispatcher = _dispatcher(planned, executing, recorder, known)
+    return train(Harness(planned.plan, dispatcher), recorder, planned.path)
 
-    Raises:
-        SuiteError, BenchmnistError: as `run` does.
-        ValueError: if a suite that was read already has to be read again, to override values in it; or a plan has
-            to be made again.
+
+def _trained_until_told(planned: PlannedRun, executing: Executor, recorder: Recorder) -> bool:
+    """Trains the cases, and all of them again with more seeds until a look is the last; as `_trained`."""
+    while True:
+        if _trained(planned, executing, recorder):
+            return True
+        try:
+            following = _next_look(planned, recorder)
+        except KeyboardInterrupt:
+            return True
+        if following is None:
+            return False
+        planned = following
+
+
+def _next_look(planned: PlannedRun, recorder: Recorder) -> PlannedRun | None:
+    """The same run with the seeds of the next look; None if there is none, which is recorded.
+
+    What was trained becomes a part of the larger cases, on disk too, where an interruption cannot replace it. A
+    case that failed is not trained further.
     """
-    options = options or RunOptions()
-    if isinstance(suite, Plan):
-        return _as_planned(suite, options)
-    file = None if isinstance(suite, Suite) else suite
-    if isinstance(suite, Suite):
-        if options.set:
-            raise ValueError("set: the suite is already read; pass `set` to load_suite, or pass the suite's path")
-        options = replace(options, set=tuple(suite.assigned.values()))
-    else:
-        suite = read_suite(suite, options.set)
-    path, begun = store.new_run_path(options.out, suite.name), None
-    if options.resume:
-        named, out = options.resume, options.out
-        path = store.newest_run(out, suite.name) if named is True else store.find_run(named, out)
-        begun = store.load_record(path)
-        asked, options = options.set, _as_asked_before(begun, options)
-        if options.set != asked:
-            if file is None:
-                raise BenchmnistError(
-                    f"the run was begun with set = {[*options.set]}; pass that to load_suite, too"
-                )
-            suite = read_suite(file, options.set)
-    prepared = select(prepare(suite, options), options.keyword)
-    folder = store.RunFolder(path)
-    parts = folder.parts() if begun else {}
-    keys = {case.id: prepared.keys[case.id] for case in prepared.plan.cases if case.id in prepared.keys}
-    return PlannedRun(
-        prepared,
-        options,
-        path,
-        begun,
-        known=_known(folder, keys, options),
-        parts={case_id: parts[key] for case_id, key in keys.items() if key in parts},
-    )
-
-
-def _as_planned(plan: Plan, options: RunOptions) -> PlannedRun:
-    """Returns a new run of the cases of a plan.
-
-    Raises:
-        ValueError: if an option would change the cases.
-    """
-    default = RunOptions()
-    for name in ("seeds", "epochs", "keyword", "engine", "control", "set", "resume", "reuse"):
-        if getattr(options, name) != getattr(default, name):
-            raise ValueError(f"{name}: the suite is already planned; pass the suite instead of its plan")
-    return PlannedRun(prepare(plan, options), options, store.new_run_path(options.out, plan.suite.name))
+    looks = planned.plan.looks
+    if looks is None:
+        return None
+    results = store.load_run(planned.path).cases
+    found = standing(judge(results, looks=looks.number), looks)
+    reason: Reason | None = "settled" if found.settled else "all seeds" if looks.last else None
+    looks = looks.model_copy(update={"stopped": reason, "reached": looks.reached + (reason is None)})
+    recorder.looked(looks, found)
+    if reason:
+        return None
+    prepared = planned.prepared.at(looks)
+    known = {result.id: (result, planned.path) for result in results if result.failed}
+    parts = {result.id: [(result, planned.path)] for result in results if result.id not in known}
+    for case_id, [(result, _)] in parts.items():
+        recorder.folder.write_part(result.model_copy(update={"key": prepared.keys.get(case_id, "")}))
+    return replace(planned, prepared=prepared, known=known, parts=parts)
 
 
 def _workplace(planned: PlannedRun) -> Workplace:
@@ -190,7 +138,7 @@ def _workplace(planned: PlannedRun) -> Workplace:
         options.block,
         jobs=options.jobs,
         timeout=options.timeout,
-        trials=sum(len(case.seeds) for case in planned.plan.cases),
+        trials=sum(len((planned.plan.looks or case).seeds) for case in planned.plan.cases),
         gpus=prepared.gpus,
         threads=options.threads,
         versions=tuple((name, public_version(name)) for name in ("benchmnist", "torch")),
@@ -213,11 +161,13 @@ def _record(planned: PlannedRun, executing: Executor, searches: Sequence[Search]
         models=prepared.models,
         data=dict(prepared.data),
         searches=tuple(searches),
+        looks=planned.plan.looks,
         options={
             "device": prepared.device,
             "executor": options.executor,
             "reuse": options.reuse,
             **options.cases,
+            **({"max_seeds": len(planned.plan.looks.seeds)} if planned.plan.looks else {}),
             "order": "interleaved" if planned.interleaved else "suite",
         },
         started=planned.begun.started if planned.begun else now(),
@@ -240,7 +190,7 @@ def _dispatcher(
         executing,
         recorder,
         known,
-        parts=planned.parts,
+        parts=_parts_taken_over(planned),
         seconds=seconds,
         interleaved=planned.interleaved,
     )
@@ -251,18 +201,6 @@ def _sharing(prepared: Prepared, executing: Executor) -> str:
     from benchmnist.executors.cores import taking_turns
 
     return "" if prepared.executor.remote else taking_turns(prepared.device, executing.slots, prepared.gpus)
-
-
-def _known(
-    folder: store.RunFolder, keys: Mapping[str, str], options: RunOptions
-) -> dict[str, tuple[CaseResult, Path]]:
-    """The results that need not be computed again, by case id: of the run itself, and of earlier ones."""
-    whole: dict[str, tuple[CaseResult, Path]] = {}
-    if options.resume:
-        whole = {key: (result, folder.path) for key, result in folder.whole_cases().items()}
-    if options.reuse:
-        whole = earlier_results(options.out, {*keys.values()} - {*whole}) | whole
-    return {case_id: whole[key] for case_id, key in keys.items() if key in whole}
 
 
 def _taken_over(planned: PlannedRun, folder: store.RunFolder) -> dict[str, CaseResult]:
@@ -277,29 +215,14 @@ def _taken_over(planned: PlannedRun, folder: store.RunFolder) -> dict[str, CaseR
     return known
 
 
-def _as_asked_before(record: RunRecord, options: RunOptions) -> RunOptions:
-    """The options of a run that goes on: those that decide its cases are as they were when it began.
-
-    Raises:
-        BenchmnistError: if it is asked for something else now.
-    """
-    default = RunOptions().cases
-    before = {name: record.options.get(name, value) for name, value in default.items()} | {"order": record.order}
-    for name, value in options.cases.items():
-        if value not in (before[name], default[name]):
-            raise BenchmnistError(
-                f"the run was begun with {name} = {before[name]!r}, and cannot go on with {value!r}; "
-                "remove the option, or begin a new run"
-            )
-    return replace(options, **before)
-
-
-def select(prepared: Prepared, keyword: str) -> Prepared:
-    """The same with only the cases that pytest's own `-k` selects; all of them if the keyword is empty.
-
-    Raises:
-        BenchmnistError: if it selects none, or is no such expression.
-    """
-    if not keyword:
-        return prepared
-    return replace(prepared, plan=prepared.plan.only(collect(prepared.plan, keyword)))
+def _parts_taken_over(planned: PlannedRun) -> dict[str, list[CaseResult]]:
+    """The parts of cases as those of this run's cases."""
+    folder = store.RunFolder(planned.path)
+    return {
+        case.id: [
+            part if run == folder.path else taken_over(part, case, folder, run)
+            for part, run in planned.parts[case.id]
+        ]
+        for case in planned.plan.cases
+        if case.id in planned.parts
+    }

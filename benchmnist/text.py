@@ -19,10 +19,10 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else PLURALS.get(noun, f'{noun}s')}"
 
 
-def alternatives(names: Iterable[str]) -> str:
-    """`auto`, `auto or cpu`, `auto, cpu or cuda`."""
+def alternatives(names: Iterable[str], word: str = "or") -> str:
+    """`auto`, `auto or cpu`, `auto, cpu or cuda`; with another word than `or`, too."""
     *others, last = names
-    return f"{', '.join(others)} or {last}" if others else last
+    return f"{', '.join(others)} {word} {last}" if others else last
 
 
 def first_line_of(text: str) -> str:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from benchmnist.suites.cases import Case, Space
     from benchmnist.suites.plan import Plan
 
-NOT_TUNED = ("seeds", "epochs", "keyword", "engine", "order", "control", "reuse")
+NOT_TUNED = ("seeds", "epochs", "keyword", "engine", "order", "control", "until_told", "max_seeds", "reuse")
 """Options of a run that a search does not have."""
 
 
@@ -249,6 +249,7 @@ def _search_suite(suite: Suite) -> Suite:
                 "baseline": None,
                 "target_accuracy": None,
                 "margin": None,
+                "spread": None,
                 "expect": {},
             }
         )

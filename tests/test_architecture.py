@@ -32,6 +32,7 @@ ORDER = (
     "runs.index",  # a list of runs has figures
     "execution",
     "pytest_support",
+    "planned_run",
     "runner",
     "tuner",
     "retraining",

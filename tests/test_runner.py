@@ -17,8 +17,8 @@ from processes import HANGS
 
 import benchmnist
 from benchmnist.errors import BenchmnistError, PluginError, StoreError, SuiteError, UnknownNameError
+from benchmnist.planned_run import select
 from benchmnist.preflight.prepare import prepare
-from benchmnist.runner import select
 from benchmnist.suites.options import RunOptions
 
 if TYPE_CHECKING:

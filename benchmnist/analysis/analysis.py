@@ -57,7 +57,7 @@ class Analysis:
             BenchmnistError: if the metric is unknown, or has no value for each seed.
         """
         if metric not in self._verdicts:
-            self._verdicts[metric] = judge(self.units, metric)
+            self._verdicts[metric] = judge(self.units, metric, looks=self.run.record.number_of_looks)
         return self._verdicts[metric]
 
     def unbeaten(self, metric: Metric) -> frozenset[str]:

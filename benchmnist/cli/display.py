@@ -11,13 +11,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.segment import Segment, Segments
 from rich.text import Text
 
+from benchmnist.analysis.sensitivity import expected, sentences
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.cli.console import progress_console
 from benchmnist.execution.dispatch import Observer
 from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.reports.columns import mean_and_std
 from benchmnist.reports.tables import ComparisonTable, legend
-from benchmnist.text import plain_table
+from benchmnist.text import counted, plain_table
 
 if TYPE_CHECKING:
     import re
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from benchmnist.analysis.analysis import Analysis
+    from benchmnist.analysis.looks import Standing
     from benchmnist.analysis.summary import Summary
     from benchmnist.preflight.check import Work
     from benchmnist.reports.columns import View
     from benchmnist.runs.results import CaseResult, EpochResult
     from benchmnist.suites.cases import Case
+    from benchmnist.suites.looks import Looks
     from benchmnist.suites.plan import Plan
 
 
@@ -71,6 +74,14 @@ def show_findings(analysis: Analysis, console: Console, about: re.Pattern[str] |
     console.print(table)
 
 
+def before_training(plan: Plan, out: Path) -> list[str]:
+    """Returns the looks that a run announces, and the differences that it finds, given the runs in `out`."""
+    looks = plan.looks
+    number = looks.number if looks else 1
+    announced = [f"Looks at {looks} of each case. The intervals allow for {counted(number, 'look')}."]
+    return [*(announced if looks else []), *sentences(expected(plan.cases, out, looks), number)]
+
+
 def make_display(*, verbose: bool) -> Display:
     """Returns a live display if standard error is a terminal, else plain lines."""
     console = progress_console()
@@ -102,6 +113,17 @@ class Display(Observer):
         """See Observer."""
         self.path, self.cases = path, plan.cases
         self.console.print(f"{plan.suite.title}: {len(plan.cases)} cases, in {path}", soft_wrap=True)
+        for line in before_training(plan, path.parents[1]):
+            self.say(line)
+
+    def look_started(self, plan: Plan, looks: Looks) -> None:
+        """See Observer."""
+        self.cases, self.started, self.ended = plan.cases, 0, []
+        self.say(f"look {looks.reached} of {looks.number}: {counted(len(looks.now), 'seed')} of each case")
+
+    def look_ended(self, looks: Looks, standing: Standing) -> None:
+        """See Observer."""
+        self.say(f"{standing}{'; no other look is needed' if looks.stopped == 'settled' else ''}")
 
     def case_started(self, case: Case) -> None:
         """See Observer."""
@@ -161,6 +183,7 @@ class LiveDisplay(Display):
         self.weights: dict[str, float] = {}
         self.counted: Counter[str] = Counter()  # epochs, by case
         self.trials: Counter[str] = Counter()  # those that ended, by case
+        self.look = ""
         self.shown: object = None
         self.drawn: RenderableType = ""
         self.live = Live(
@@ -186,8 +209,20 @@ class LiveDisplay(Display):
         known = {case.id: work[case.id].flop for case in plan.cases if case.id in work}
         average = sum(known.values()) / len(known) if known else 1.0
         self.weights = {case.id: known.get(case.id, average) for case in plan.cases}
-        total = sum(self.weights[case.id] * case.rounds for case in plan.cases)
-        self.progress.update(self.overall, total=total)
+        self.begin()
+
+    def look_started(self, plan: Plan, looks: Looks) -> None:
+        """See Observer."""
+        super().look_started(plan, looks)
+        self.begin(f"look {looks.reached} of {looks.number}, ", len(looks.before))
+
+    def begin(self, look: str = "", seeds: int = 0) -> None:
+        """Begins the progress of the cases, of which so many seeds were trained at an earlier look."""
+        self.look, self.shown = look, None
+        self.trials = Counter({case.id: seeds for case in self.cases})
+        self.counted = Counter({case.id: case.epochs * seeds for case in self.cases})
+        total = sum(self.weights[case.id] * (case.rounds - self.counted[case.id]) for case in self.cases)
+        self.progress.update(self.overall, total=total, completed=0)
         self.describe()
         self.draw()
 
@@ -223,7 +258,7 @@ class LiveDisplay(Display):
     def describe(self) -> None:
         """Counts the ended cases and trials: seed by seed, the cases end last and together."""
         trials = sum(len(case.seeds) for case in self.cases)
-        cases = f"{len(self.ended)}/{len(self.cases)} cases"
+        cases = f"{self.look}{len(self.ended)}/{len(self.cases)} cases"
         self.progress.update(self.overall, description=f"{cases}, {self.trials.total()}/{trials} trials")
 
     def count(self, case: Case, epochs: int) -> None:

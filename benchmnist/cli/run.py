@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmnist.cli.display import Display
-    from benchmnist.runner import PlannedRun
+    from benchmnist.planned_run import PlannedRun
     from benchmnist.runs.results import RunResult
     from benchmnist.suites.cases import Case
 
@@ -76,6 +76,17 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
     help="Train the baselines again with other seeds, to measure the noise.",
 )
 @option(
+    "--until-told",
+    is_flag=True,
+    help="Add seeds, in looks announced before, until every comparison is told or hopeless.",
+)
+@option(
+    "--max-seeds",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Seeds of the last look of --until-told.  [default: 30]",
+)
+@option(
     "--resume",
     is_flag=False,
     flag_value="",
@@ -95,13 +106,14 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
     from benchmnist import runner
     from benchmnist.cli.console import results_console
     from benchmnist.cli.display import make_display
+    from benchmnist.planned_run import plan_run
     from benchmnist.runs.store import load_run
     from benchmnist.suites.options import RunOptions
 
     options["executor_options"] = taken_out(click.get_current_context(), options)
     asked = RunOptions(**options)
     if dry_run:
-        results_console().print(_dry_run(runner.plan_run(suite, asked)))
+        results_console().print(_dry_run(plan_run(suite, asked)))
         return
     display: Display | None = None
     with terminated_as_interrupted() as terminated:
@@ -152,6 +164,7 @@ def _dry_run(planned: PlannedRun) -> Any:
     from rich.console import Group
     from rich.text import Text
 
+    from benchmnist.cli.display import before_training
     from benchmnist.extensions.kinds import SETTINGS
     from benchmnist.extensions.specs import CLASSIFICATION
     from benchmnist.text import counted
@@ -201,6 +214,7 @@ def _dry_run(planned: PlannedRun) -> Any:
         for case_id, (_, run) in planned.known.items():
             whose = "this run" if run == planned.path else f"{run.parent.name}/{run.name}"
             parts.append(Text(f"  {case_id}: of {whose}"))
+    parts += [Text(line) for line in before_training(planned.plan, planned.options.out)]
     if planned.begun is not None:
         parts.append(Text(f"continues in {planned.path}"))
     return Group(*parts)

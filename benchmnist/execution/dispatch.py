@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from benchmnist.analysis.looks import Standing
     from benchmnist.executors import Epoch, Executor
     from benchmnist.preflight.check import Work
     from benchmnist.runs.results import EpochResult
     from benchmnist.suites.cases import Case
+    from benchmnist.suites.looks import Looks
     from benchmnist.suites.plan import Plan
 
 
@@ -33,6 +35,15 @@ class Observer:
 
     def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:
         """Called when a run of a plan begins, in the folder `path`; `work` is by case id."""
+
+    def look_started(self, plan: Plan, looks: Looks) -> None:
+        """Called before each look of a run that adds seeds until its comparisons are told.
+
+        All cases start and end again, with the seeds of the look; only those that are new are trained.
+        """
+
+    def look_ended(self, looks: Looks, standing: Standing) -> None:
+        """Called after each look; `looks` has the next one, or the reason why none follows."""
 
     def case_started(self, case: Case) -> None:
         """Called before the training of a case."""

@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from benchmnist.runs.results import CaseResult, MeasuredEpoch, TrialResult, worst
+from benchmnist.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,14 +89,24 @@ class Ledger:
                 "trials": self._trials(status),
                 "remarks": (
                     *dict.fromkeys(remark for part in self.parts for remark in part.remarks),
+                    *self._reused(),
                     *self._where(),
                 ),
                 "peak_memory": max(part.peak_memory for part in self.parts),
                 "side_by_side": side_by_side,
                 "error": next((part.error for part in self.parts if part.error), None),
+                "reused_from": None,  # a part of it is
                 "started": self.started,
                 "wall_seconds": self.seconds,
             }
+        )
+
+    def _reused(self) -> tuple[str, ...]:
+        """Returns a remark for each earlier run that trials were taken from."""
+        return tuple(
+            f"reused from {part.reused_from}: {counted(len(part.trials), 'seed')}"
+            for part in self.parts
+            if part.reused_from
         )
 
     def _where(self) -> tuple[str, ...]:

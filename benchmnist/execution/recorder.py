@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from benchmnist.analysis.looks import Standing
     from benchmnist.preflight.check import Work
     from benchmnist.runs.results import CaseResult, EpochResult, RunRecord
     from benchmnist.runs.store import RunFolder
     from benchmnist.suites.cases import Case
+    from benchmnist.suites.looks import Looks
     from benchmnist.suites.plan import Plan
 
 
@@ -24,12 +26,14 @@ class Recorder(Observer):
 
     Attributes:
         environment: Machine and versions of the last ended case.
-        ended: Results of the ended cases.
+        ended: Results of the ended cases, of the look that was begun last.
+        keys: Key of each case, by its id.
         error: Reason why a result could not be written, which makes further training useless.
     """
 
-    def __init__(self, folder: RunFolder, record: RunRecord, observer: Observer, keys: Mapping[str, str]) -> None:
-        self.folder, self.record, self.observer, self.keys = folder, record, observer, keys
+    def __init__(self, folder: RunFolder, record: RunRecord, observer: Observer) -> None:
+        self.folder, self.record, self.observer = folder, record, observer
+        self.keys: Mapping[str, str] = {}
         self.environment: dict[str, Any] = {}
         self.ended: list[CaseResult] = []
         self.error: StoreError | None = None
@@ -38,6 +42,19 @@ class Recorder(Observer):
         """See Observer."""
         self.folder.write_record(self.record)
         self.observer.run_started(plan, work, path)
+
+    def begin(self, plan: Plan, keys: Mapping[str, str]) -> None:
+        """Records what is trained from now on, by the keys of its cases."""
+        self.keys, self.ended = keys, []
+        if plan.looks is not None:
+            self.record = self.record.model_copy(update={"plan": plan.cases, "looks": plan.looks})
+            self.folder.write_record(self.record)
+            self.observer.look_started(plan, plan.looks)
+
+    def looked(self, looks: Looks, found: Standing) -> None:
+        """Records the outcome of a look: the next one, or why none follows."""
+        self.record = self.record.model_copy(update={"looks": looks})
+        self.observer.look_ended(looks, found)
 
     def known(self, result: CaseResult) -> None:
         """Records the result of a case that needs no training."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from benchmnist.errors import DataError, SuiteError
 from benchmnist.extensions.isolation import contained
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from benchmnist.extensions.specs import ExecutorSpec
     from benchmnist.preflight.check import Work
     from benchmnist.runs.models import ModelDescription
+    from benchmnist.suites.cases import Case
+    from benchmnist.suites.looks import Looks
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class Prepared:
         data_root: Where datasets are kept.
         registry: The plugins that it was planned with.
         models: What the models are made of.
-        keys: The key of each case, by its id; those that have one have the same result.
         data: The digest of the contents of each dataset, by its label.
+        platform: What else decides results: the device, the versions of torch and of BenchMNIST.
         notes: What plugins did, when they were loaded and tried, that they should not do; all of it undone.
     """
 
@@ -52,10 +55,23 @@ class Prepared:
     executor: ExecutorSpec
     data_root: Path
     registry: Registry
-    keys: Mapping[str, str]
     data: Mapping[str, str]
+    platform: Mapping[str, Any]
     models: tuple[ModelDescription, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        """The key of each case, by its id; those that have the same have the same result."""
+        return {case.id: self.key_of(case) for case in self.plan.cases if case.dataset.label in self.data}
+
+    def key_of(self, case: Case) -> str:
+        """The key of a case of the plan, which may have other seeds here."""
+        return case_key(case, self.data[case.dataset.label], self.platform)
+
+    def at(self, looks: Looks) -> Prepared:
+        """The same with the seeds of a look."""
+        return replace(self, plan=self.plan.at(looks))
 
 
 def prepare(suite: str | Path | Suite | Plan, options: RunOptions | None = None) -> Prepared:
@@ -81,8 +97,6 @@ def prepare(suite: str | Path | Suite | Plan, options: RunOptions | None = None)
         raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
     notes = [f"{plugin} {note}" for plugin in registry.plugins for note in plugin.notes]
     notes += [f"what this suite builds {note}" for note in noticed]
-    platform = platform_of(there, elsewhere=executing.remote)
-    keys = {case.id: case_key(case, tried.data[case.id], platform) for case in plan.cases if case.id in tried.data}
     return Prepared(
         plan=plan,
         work=tried.work,
@@ -91,8 +105,8 @@ def prepare(suite: str | Path | Suite | Plan, options: RunOptions | None = None)
         executor=executing,
         data_root=root,
         registry=registry,
-        keys=keys,
         data={case.dataset.label: tried.data[case.id] for case in plan.cases if case.id in tried.data},
+        platform=platform_of(there, elsewhere=executing.remote),
         models=tried.models,
         notes=(*notes, *tried.notes),
     )

@@ -21,7 +21,7 @@ from benchmnist.runs.store import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from benchmnist.runs.results import CaseResult
@@ -84,6 +84,35 @@ def earlier_results(out: Path, keys: Collection[str]) -> dict[str, tuple[CaseRes
         for _, result in readable_cases(run):
             if result.key in keys and result.status in WITH_FIGURES:
                 found.setdefault(result.key, (result, run))
+    return found
+
+
+def with_other_seeds(
+    cases: Sequence[Case], runs: Sequence[Path], key_of: Callable[[Case], str]
+) -> dict[str, tuple[CaseResult, Path]]:
+    """Returns results of the same cases with other seeds, reduced to the trials that the cases ask for.
+
+    Of several, it is the one that has most of these trials, the newest of those.
+
+    Args:
+        cases: The cases.
+        runs: Where to look, the oldest first.
+        key_of: The key of a case, whatever its seeds are.
+    """
+    by_key: dict[tuple[int, ...], dict[str, Case]] = {}
+    found: dict[str, tuple[CaseResult, Path]] = {}
+    for run in reversed(runs):
+        for _, result in readable_cases(run):
+            seeds = result.case.seeds
+            if seeds not in by_key:
+                by_key[seeds] = {key_of(case.model_copy(update={"seeds": seeds})): case for case in cases}
+            case = by_key[seeds].get(result.key)
+            if case is None or result.status not in WITH_FIGURES:
+                continue
+            trials = tuple(trial for trial in result.trials if trial.seed in case.seeds)
+            if trials and (case.id not in found or len(trials) > len(found[case.id][0].trials)):
+                share = result.wall_seconds * len(trials) / len(result.trials)
+                found[case.id] = result.model_copy(update={"trials": trials, "wall_seconds": share}), run
     return found
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from benchmnist.runs.models import ModelDescription
 from benchmnist.runs.searches import Search
 from benchmnist.suites.cases import Case, Frozen
+from benchmnist.suites.looks import Looks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -199,6 +200,8 @@ class RunRecord(Frozen):
         models: Layers of the models of the plan, on their datasets.
         data: Hash of the contents of each dataset, by its label; none in runs that did not record it.
         searches: Searches of `benchmnist tune` for the hyperparameters of the optimizers.
+        looks: The looks that the run announced; None if it has one number of seeds. `plan` has the seeds of the
+            look that was begun last.
         status: `running` until it ends; a run with this status and no process was killed.
         started, ended: UTC, ISO 8601.
     """
@@ -216,6 +219,7 @@ class RunRecord(Frozen):
     models: tuple[ModelDescription, ...] = ()
     data: dict[str, str] = Field(default_factory=dict)
     searches: tuple[Search, ...] = ()
+    looks: Looks | None = None
     status: Literal["running", "completed", "failed", "interrupted"] = "running"
     started: str
     ended: str | None = None
@@ -224,6 +228,11 @@ class RunRecord(Frozen):
     def order(self) -> Literal["suite", "interleaved"]:
         """Order of the trials: case by case, or seed by seed. Earlier versions did not write the first of them."""
         return "interleaved" if self.options.get("order") == "interleaved" else "suite"
+
+    @property
+    def number_of_looks(self) -> int:
+        """How many looks share the chance of a wrong verdict; 1 if the run has one number of seeds."""
+        return self.looks.number if self.looks else 1
 
 
 class RunResult(Frozen):

@@ -86,6 +86,7 @@ NOT_DECIDING = {
     "resources",
     "target_accuracy",
     "margin",
+    "spread",
     "control",
     "tuned",
     "untuned",
@@ -146,6 +147,8 @@ class Case(Frozen):
             all.
         target_accuracy: The test accuracy, in %, that it is timed to.
         margin: What difference of two accuracies is called none, in points; None does not say.
+        spread: The standard deviation of its differences from another case over the seeds, in points, as its suite
+            expects it: to say what a run can find.
         control: Whether it is the baseline once more, with other seeds, to see what differences are noise.
         tuned: Whether its settings were chosen by a search, on a validation split.
         untuned: Whether it is a tuned case once more, with the suite's own settings, to see what tuning gains.
@@ -185,6 +188,7 @@ class Case(Frozen):
     compared_with: tuple[str, ...] | None = None
     target_accuracy: float | None = None
     margin: float | None = None
+    spread: float | None = None
     control: bool = False
     tuned: bool = False
     untuned: bool = False

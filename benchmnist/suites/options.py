@@ -47,6 +47,9 @@ class RunOptions:
         order: Override the suite's: `interleaved` (seed by seed) or `suite` (case by case); None is the suite's,
             which is `interleaved` by default, and always with `control`.
         control: Train the baseline of each model once more, with other seeds, to see what differences are noise.
+        until_told: Train more seeds, in looks that are announced before, until every primary comparison is told or
+            hopeless.
+        max_seeds: Seeds of the last look, with `until_told`; 30 by default.
         set: Override anything in the suite: `("optimizers.adam.lr=0.01", "defaults.epochs=2")`, typed as TOML.
         executor: Where the cases are executed.
         executor_options: The options of that executor, by their names: `{"num_gpus": 0.5}` of `ray`.
@@ -74,6 +77,8 @@ class RunOptions:
     engine: str | None = None
     order: Order | None = None
     control: bool = False
+    until_told: bool = False
+    max_seeds: int | None = None
     set: tuple[str, ...] = ()
     executor: str = "local"
     executor_options: Mapping[str, Any] = field(default_factory=dict)
@@ -99,7 +104,7 @@ class RunOptions:
         for name, form in kept.items():
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else form(given))
-        for name in ("epochs", "jobs", "threads"):
+        for name in ("epochs", "jobs", "threads", "max_seeds"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be greater than 0, not {value}")
@@ -127,6 +132,8 @@ class RunOptions:
             "engine": self.engine,
             "order": self.order,
             "control": self.control,
+            "until_told": self.until_told,
+            "max_seeds": self.max_seeds,
             "keyword": self.keyword,
             "checkpoints": self.checkpoints,
             "set": [*self.set],

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from benchmnist.extensions.registry import Registry
     from benchmnist.metrics import Metric
+    from benchmnist.suites.looks import Looks
     from benchmnist.suites.schema import Block, Suite
     from benchmnist.suites.toml_lines import TomlPath
 
@@ -36,16 +37,29 @@ class Plan:
         suite: What they were planned from.
         cases: The cases, each with an id of its own.
         problems: Why it cannot be run, if it cannot: the suite's own mistakes, and those found here.
+        looks: The looks at a growing number of seeds, of which these cases are one; None if it is the only one.
     """
 
     suite: Suite
     cases: tuple[Case, ...]
     problems: tuple[Problem, ...] = ()
+    looks: Looks | None = None
 
     def only(self, ids: Sequence[str]) -> Plan:
         """The same plan with only the cases of those ids."""
         wanted = set(ids)
         return replace(self, cases=tuple(case for case in self.cases if case.id in wanted))
+
+    def at(self, looks: Looks) -> Plan:
+        """The same plan with the seeds of a look; those of controls are others at every look."""
+        now = {False: looks.now, True: control_seeds(looks.seeds)[: len(looks.now)]}
+        cases = (case.model_copy(update={"seeds": now[case.control]}) for case in self.cases)
+        return replace(self, cases=tuple(cases), looks=looks)
+
+
+def control_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """As many other seeds, for a case that is trained once more."""
+    return tuple(seed + max(seeds) + 1 for seed in seeds)
 
 
 def make_plan(suite: Suite, registry: Registry, options: RunOptions | None = None) -> Plan:
@@ -103,7 +117,7 @@ class _Planner:
         for case in cases:
             found.append(case)
             if case.method == case.baseline:
-                others = tuple(seed + max(case.seeds) + 1 for seed in case.seeds)
+                others = control_seeds(case.seeds)
                 axes, id_ = (*case.axes, CONTROL), f"{case.id}/{CONTROL}"
                 found.append(case.model_copy(update={"id": id_, "seeds": others, "axes": axes, "control": True}))
         if not self.problems and not any(case.control for case in found):
@@ -132,6 +146,7 @@ class _Planner:
             "validation_size": block.validation_size,
             "target_accuracy": block.target_accuracy,
             "margin": block.margin,
+            "spread": block.spread,
             "reference": block.reference,
             "resources": block.resources,
             "baseline": block.baseline,

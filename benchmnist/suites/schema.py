@@ -113,6 +113,7 @@ class Settings(_Strict):
     validation_size: Positive | None = None
     target_accuracy: Annotated[float, Field(gt=0, le=100)] | None = None
     margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    spread: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     reference: bool = False
     resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     marks: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], ...] = Field(default=(), strict=False)

@@ -35,9 +35,9 @@ def test_a_whole_report_computes_each_conclusion_once(monkeypatch: pytest.Monkey
     def counting(name: str) -> Callable[..., Any]:
         original = getattr(module, name)
 
-        def counted(*arguments: Any) -> Any:
+        def counted(*arguments: Any, **options: Any) -> Any:
             seen[f"{name} {metric(arguments)}".strip()] += 1
-            return original(*arguments)
+            return original(*arguments, **options)
 
         return counted
 

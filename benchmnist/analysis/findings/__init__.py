@@ -24,6 +24,7 @@ from benchmnist.analysis.findings.doubts import (
 from benchmnist.analysis.findings.layers import effects_of_layers, gain_of_convolutions, tested_in_train_mode
 from benchmnist.analysis.findings.methods import against_the_baseline, best_methods
 from benchmnist.analysis.findings.ranks import best_mean_rank
+from benchmnist.analysis.findings.seeds import detectable_differences, last_look
 from benchmnist.analysis.findings.times import first_at_target, trained_in_order
 from benchmnist.analysis.findings.tuning import not_better_tuned, tuned
 from benchmnist.analysis.findings.words import Finding
@@ -45,13 +46,15 @@ def findings(analysis: Analysis) -> list[Finding]:
         *failed(rows),
         *diverged(rows),
         *too_few_seeds(verdicts),
+        *last_look(verdicts, run.record.looks),
         *not_compared(results),
         *against_the_baseline(verdicts),
         *undecided(verdicts),
         *best_methods(results, verdicts),
         *(best_mean_rank(analysis.grid, analysis.ranks) if analysis.grid and analysis.ranks else ()),
+        *detectable_differences(verdicts, run.record.looks),
         *effects_of_layers(run.record.models, verdicts),
-        *gain_of_convolutions(run.record.models, results),
+        *gain_of_convolutions(run.record.models, results, run.record.number_of_looks),
         *first_at_target(analysis.times_to_target, analysis.time_verdicts),
         *trained_in_order(run.record, results),
         *apart(rows),

@@ -87,7 +87,9 @@ def effects_of_layers(models: Sequence[ModelDescription], verdicts: Sequence[Ver
         )
 
 
-def gain_of_convolutions(models: Sequence[ModelDescription], results: Sequence[CaseResult]) -> Iterator[Finding]:
+def gain_of_convolutions(
+    models: Sequence[ModelDescription], results: Sequence[CaseResult], looks: int = 1
+) -> Iterator[Finding]:
     """Compares gain and cost of the best case with convolutions and the best without."""
     convolves = {(m.dataset, m.model): any(kind.startswith("Conv") for kind in m.kinds) for m in models}
     for dataset in dict.fromkeys(r.case.dataset.label for r in results):
@@ -103,8 +105,9 @@ def gain_of_convolutions(models: Sequence[ModelDescription], results: Sequence[C
             continue
         with_and_without = Counter(convolves.get((dataset, r.case.model.label)) for r in here)
         chosen_from = with_and_without[True] * with_and_without[False]
-        # Two intervals each, of a pair that was chosen from these by its means.
-        accuracy, seconds = (judge_pair(one, other, of=2 * chosen_from, metric=m) for m in (None, EPOCH_SECONDS))
+        # Two intervals each, of a pair that was chosen from these by its means, at any look.
+        of = 2 * chosen_from * looks
+        accuracy, seconds = (judge_pair(one, other, of=of, metric=m) for m in (None, EPOCH_SECONDS))
         if not accuracy.paired.says_something:
             continue
         shown = {

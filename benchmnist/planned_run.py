@@ -1,0 +1,235 @@
+"""A run before its training: its cases, and which results need not be computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from benchmnist.analysis.looks import primary
+from benchmnist.errors import BenchmnistError
+from benchmnist.preflight.prepare import prepare
+from benchmnist.pytest_support.embedded import collect
+from benchmnist.runs import store
+from benchmnist.runs.index import earlier_results, with_other_seeds
+from benchmnist.suites.looks import MOST_SEEDS, announce
+from benchmnist.suites.options import RunOptions
+from benchmnist.suites.plan import Plan
+from benchmnist.suites.reader import read_suite
+from benchmnist.suites.schema import Suite
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from benchmnist.preflight.prepare import Prepared
+    from benchmnist.runs.results import CaseResult, RunRecord
+    from benchmnist.suites.cases import Case
+    from benchmnist.suites.looks import Looks
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run before its training: what would be trained, and which results need not be.
+
+    Attributes:
+        prepared: The cases that are selected, checked.
+        options: What it is asked for; where a run is resumed, what that was asked for when it began.
+        path: Its folder, which need not exist yet.
+        begun: The record of the run that is resumed; None for a new one.
+        known: The results of cases that need not be trained, by case id, each with the folder of its run.
+        parts: What there is of other cases, by case id: whole trials of some of their seeds, each part with the
+            folder of its run.
+    """
+
+    prepared: Prepared
+    options: RunOptions
+    path: Path
+    begun: RunRecord | None = None
+    known: Mapping[str, tuple[CaseResult, Path]] = field(default_factory=dict)
+    parts: Mapping[str, Sequence[tuple[CaseResult, Path]]] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> Plan:
+        """The cases, in order."""
+        return self.prepared.plan
+
+    @property
+    def interleaved(self) -> bool:
+        """Whether the trials are executed seed by seed, and not case by case."""
+        options = self.options
+        order = options.order or ("interleaved" if options.control else self.plan.suite.order)
+        return order != "suite"
+
+    def seeds_left(self, case: Case) -> tuple[int, ...]:
+        """The seeds of a case that would be trained."""
+        if case.id in self.known:
+            return ()
+        done = {trial.seed for part, _ in self.parts.get(case.id, ()) for trial in part.trials}
+        return tuple(seed for seed in case.seeds if seed not in done)
+
+
+def plan_run(suite: str | Path | Suite | Plan, options: RunOptions | None = None) -> PlannedRun:
+    """Does all of a run that comes before its training: what `--dry-run` shows. Writes nothing.
+
+    Raises:
+        SuiteError, BenchmnistError: as `run` does.
+        ValueError: if a suite that was read already has to be read again, to override values in it; or a plan has
+            to be made again.
+    """
+    options = options or RunOptions()
+    if isinstance(suite, Plan):
+        return _as_planned(suite, options)
+    file = None if isinstance(suite, Suite) else suite
+    if isinstance(suite, Suite):
+        if options.set:
+            raise ValueError("set: the suite is already read; pass `set` to load_suite, or pass the suite's path")
+        options = replace(options, set=tuple(suite.assigned.values()))
+    else:
+        suite = read_suite(suite, options.set)
+    path, begun = store.new_run_path(options.out, suite.name), None
+    if options.resume:
+        named, out = options.resume, options.out
+        path = store.newest_run(out, suite.name) if named is True else store.find_run(named, out)
+        begun = store.load_record(path)
+        asked, options = options.set, _as_asked_before(begun, options)
+        if options.set != asked:
+            if file is None:
+                raise BenchmnistError(
+                    f"the run was begun with set = {[*options.set]}; pass that to load_suite, too"
+                )
+            suite = read_suite(file, options.set)
+    prepared = select(prepare(suite, options), options.keyword)
+    looks = _looks(prepared.plan, options, begun)
+    prepared = prepared.at(looks) if looks else prepared
+    folder = store.RunFolder(path)
+    known = _known(folder, prepared.keys, options)
+    return PlannedRun(
+        prepared,
+        options,
+        path,
+        begun,
+        known=known,
+        parts=_parts(folder, prepared, {*prepared.keys} - {*known}, options),
+    )
+
+
+def _as_planned(plan: Plan, options: RunOptions) -> PlannedRun:
+    """Returns a new run of the cases of a plan.
+
+    Raises:
+        ValueError: if an option would change the cases.
+    """
+    default = RunOptions()
+    for name in (
+        "seeds",
+        "epochs",
+        "keyword",
+        "engine",
+        "control",
+        "until_told",
+        "max_seeds",
+        "set",
+        "resume",
+        "reuse",
+    ):
+        if getattr(options, name) != getattr(default, name):
+            raise ValueError(f"{name}: the suite is already planned; pass the suite instead of its plan")
+    return PlannedRun(prepare(plan, options), options, store.new_run_path(options.out, plan.suite.name))
+
+
+def _looks(plan: Plan, options: RunOptions, begun: RunRecord | None) -> Looks | None:
+    """The looks that a run announces, or has announced; None without `until_told`.
+
+    Raises:
+        BenchmnistError: if there is nothing to be told, or the looks would be others than were announced.
+    """
+    if not options.until_told:
+        if options.max_seeds is not None:
+            raise BenchmnistError("--max-seeds needs --until-told, which adds seeds up to that number")
+        return None
+    if not primary(plan.cases):
+        raise BenchmnistError(
+            "--until-told needs cases to compare, and these are not compared with each other: add methods, or a "
+            "baseline"
+        )
+    seeds = {case.seeds for case in plan.cases if not case.control}
+    if len(seeds) > 1:
+        raise BenchmnistError(
+            "--until-told needs the same seeds for every case; remove `seeds` from [[cases]], or pass --seeds"
+        )
+    (first,) = seeds
+    try:
+        looks = announce(first, options.max_seeds or MOST_SEEDS)
+    except ValueError as error:
+        raise BenchmnistError(f"--max-seeds {error}") from None
+    if begun is None or begun.looks is None:
+        return looks
+    if (begun.looks.seeds, begun.looks.counts) != (looks.seeds, looks.counts):
+        raise BenchmnistError(
+            f"the run announced looks at {begun.looks}, and the suite's seeds now make them {looks}; set the "
+            "seeds as they were, or begin a new run"
+        )
+    return begun.looks.model_copy(update={"stopped": None})
+
+
+def _known(
+    folder: store.RunFolder, keys: Mapping[str, str], options: RunOptions
+) -> dict[str, tuple[CaseResult, Path]]:
+    """The results that need not be computed again, by case id: of the run itself, and of earlier ones."""
+    whole: dict[str, tuple[CaseResult, Path]] = {}
+    if options.resume:
+        whole = {key: (result, folder.path) for key, result in folder.whole_cases().items()}
+    if options.reuse:
+        whole = earlier_results(options.out, {*keys.values()} - {*whole}) | whole
+    return {case_id: whole[key] for case_id, key in keys.items() if key in whole}
+
+
+def _parts(
+    folder: store.RunFolder, prepared: Prepared, wanted: Collection[str], options: RunOptions
+) -> dict[str, list[tuple[CaseResult, Path]]]:
+    """Trials that need not be trained again, of cases that are not known, by case id.
+
+    They are those of cases that were interrupted, or of the same cases with other seeds.
+    """
+    parts: dict[str, list[tuple[CaseResult, Path]]] = {}
+    if options.resume:
+        there = folder.parts()
+        for case_id, key in prepared.keys.items():
+            if case_id in wanted and key in there:
+                parts[case_id] = [(part, folder.path) for part in there[key]]
+    cases = [case for case in prepared.plan.cases if case.id in wanted and case.id not in parts]
+    runs = store.runs_in(options.out) if options.reuse else []
+    own = [folder.path] if options.resume else []
+    for case_id, part in with_other_seeds(
+        cases, [*(run for run in runs if run not in own), *own], prepared.key_of
+    ).items():
+        parts[case_id] = [part]
+    return parts
+
+
+def _as_asked_before(record: RunRecord, options: RunOptions) -> RunOptions:
+    """The options of a run that goes on: those that decide its cases are as they were when it began.
+
+    Raises:
+        BenchmnistError: if it is asked for something else now.
+    """
+    default = RunOptions().cases
+    before = {name: record.options.get(name, value) for name, value in default.items()} | {"order": record.order}
+    for name, value in options.cases.items():
+        if value not in (before[name], default[name]):
+            raise BenchmnistError(
+                f"the run was begun with {name} = {before[name]!r}, and cannot go on with {value!r}; "
+                "remove the option, or begin a new run"
+            )
+    return replace(options, **before)
+
+
+def select(prepared: Prepared, keyword: str) -> Prepared:
+    """The same with only the cases that pytest's own `-k` selects; all of them if the keyword is empty.
+
+    Raises:
+        BenchmnistError: if it selects none, or is no such expression.
+    """
+    if not keyword:
+        return prepared
+    return replace(prepared, plan=prepared.plan.only(collect(prepared.plan, keyword)))
