@@ -105,9 +105,9 @@ def command(
     slower; 3, no case is slower but some are inconclusive, because their rounds vary too much, or cannot be
     compared, such as timings from different machines.
 
-    With --on, both are runs, and their cases are compared seed by seed. Exit codes: 0, every case learns the same
-    (or needs no more memory) within the margin; 1, a case is worse, or lost seeds; 3, no case is worse, but some
-    are inconclusive or cannot be compared.
+    With --on, both are runs, and their cases are compared seed by seed. Exit codes: 0, every case learns the same,
+    or its memory is within the margin; 1, a case is worse, or lost seeds; 3, no case is worse, but some are
+    inconclusive or cannot be compared.
     """
     ctx = click.get_current_context()
     typed = {ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT}

@@ -57,7 +57,7 @@ ABOUT_PROCESS = (
 def _said(verdict: NonInferiority) -> str:
     """Returns the word of a verdict for people."""
     if verdict.word == "no worse":
-        return "needs no more" if verdict.metric == PEAK_MEMORY else "learns the same"
+        return "within the margin" if verdict.metric == PEAK_MEMORY else "learns the same"
     return verdict.word
 
 

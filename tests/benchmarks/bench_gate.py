@@ -1,7 +1,8 @@
-"""How often the interval of the gate holds, how often its words are wrong, and what it finds.
+"""How often the intervals of the gate hold, how often its words are wrong, and what it finds.
 
-Not part of the tests: `python -m pytest -n 0 tests/benchmarks/bench_gate.py` writes the table of
-docs/how-to-track-throughput.md anew (a minute). Made-up rounds go through `benchmnist.analysis.gate`.
+Not part of the tests: `python -m pytest -n 0 tests/benchmarks/bench_gate.py` writes the tables of
+docs/how-to-track-throughput.md anew (some minutes). Made-up rounds go through `benchmnist.analysis.gate`, and
+made-up runs through `benchmnist.analysis.non_inferiority`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from made_up import made_up_run, seeds_result
 from noise_of_rounds import NOISES, seeds_of
 from tabulate import tabulate
 
 from benchmnist.analysis.gate import Benchmark, compare_benchmarks
+from benchmnist.analysis.non_inferiority import non_inferior
+from benchmnist.analysis.statistics import detectable
 from benchmnist.reports.document_blocks import read_document, replaced
 
 if TYPE_CHECKING:
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to-track-throughput.md"
 FILES = 2000
+RUNS = 500
+SPREAD = 0.1
 
 
 def judged(noise: Noise, seeds: int, rounds: int, factor: float) -> list[GateVerdict]:
@@ -68,3 +74,40 @@ def test_what_the_gate_says() -> None:
     ]
     table = tabulate(rows, heads, "github", disable_numparse=True, colalign=["left", *["right"] * 4])
     PAGE.write_text(replaced(read_document(PAGE), table, "gate-rates", PAGE), "utf-8")
+
+
+def words(change: float, margin: float, cases: int, seeds: int) -> list[list[str]]:
+    """Returns the words of RUNS pairs of runs; each case of the second has that change, in points of accuracy."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(RUNS):
+        before = 97 + 3 * SPREAD * rng.normal(0, 1, (cases, seeds))
+        after = before + change + SPREAD * rng.normal(0, 1, (cases, seeds))
+        runs = (
+            made_up_run([seeds_result("fc", f"m{i}", row) for i, row in enumerate(each)])
+            for each in (before.tolist(), after.tolist())
+        )
+        found.append([verdict.word for verdict in non_inferior(*runs, "accuracy", margin)])
+    return found
+
+
+@pytest.mark.benchmark(group="gate")
+def test_what_is_shown_to_learn_the_same() -> None:
+    rows = []
+    for cases in (1, 4, 13):
+        for seeds in (3, 5, 10, 20, 30):
+            margin = detectable(seeds, cases, SPREAD)
+            same = [word for run in words(0, margin, cases, seeds) for word in run]
+            edge = words(-margin, margin, cases, seeds)
+            shown = 100 * same.count("no worse") / len(same)
+            wrong = 100 * sum("no worse" in run for run in edge) / RUNS
+            rows.append([str(cases), str(seeds), f"{margin / SPREAD:.2f}", f"{shown:.0f}", f"{wrong:.1f}"])
+    heads = [
+        "cases",
+        "seeds",
+        "margin ÷ spread",
+        "no change: learns the same",
+        "worse by the margin: learns the same",
+    ]
+    table = tabulate(rows, heads, "github", disable_numparse=True, colalign=["right"] * 5)
+    PAGE.write_text(replaced(read_document(PAGE), table, "same-margins", PAGE), "utf-8")

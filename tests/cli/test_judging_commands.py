@@ -210,9 +210,9 @@ def test_two_runs_are_gated_by_what_they_learn_and_need(
     )
     assert markdown.exit_code == 0
     assert markdown.stdout.startswith(
-        "### Peak memory, margin 5 %, 2 seeds: needs no more: 2\n\n- Baseline: small/"
+        "### Peak memory, margin 5 %, 2 seeds: within the margin: 2\n\n- Baseline: small/"
     )
-    assert "| 🟢 needs no more |" in markdown.stdout
+    assert "| 🟢 within the margin |" in markdown.stdout
     assert "it has no interval" in markdown.stdout
 
 
