@@ -83,7 +83,7 @@ def non_inferior(
     is wholly worse. With a chance of 0.975 or more, no case is wrongly called `no worse`, and likewise `worse`, if
     the differences are normally distributed. `identical` training, bit for bit, needs no statistics. `lost seeds`
     precedes all but `worse`: the current run diverged or failed with seeds that the baseline completed. Seeds that
-    only the baseline lost do not count.
+    only the baseline lost do not count. A run that added seeds until its comparisons were told pays for its looks.
 
     Peak memory is measured once per case, so it has no interval: the case is `worse` if the ratio of the two
     figures is above 1 + `margin`. That is a fact about these two runs, and no claim about others.
@@ -100,7 +100,7 @@ def non_inferior(
     """
     metric = gated_metric((baseline, current), wanted if isinstance(wanted, str) else wanted.key)
     before, after = _cases(baseline), _cases(current)
-    both = [case_id for case_id in before if case_id in after]
+    of = len(before.keys() & after.keys()) * _looks(baseline, current)
     verdicts = []
     for case_id in {**before, **after}:
         if case_id not in after:
@@ -116,7 +116,7 @@ def non_inferior(
             elif metric == PEAK_MEMORY:
                 verdicts.append(_memory(*pair, allowed))
             else:
-                verdicts.append(_judged(*pair, metric, allowed, len(both)))
+                verdicts.append(_judged(*pair, metric, allowed, of))
     return verdicts
 
 
@@ -126,6 +126,12 @@ def exit_code(verdicts: Sequence[NonInferiority]) -> int:
     if words & {"worse", "lost seeds"}:
         return 1
     return 3 if words & {"inconclusive", "not comparable"} or not words else 0
+
+
+def _looks(baseline: RunResult, current: RunResult) -> int:
+    """Returns how many numbers of common seeds are possible, if the runs chose theirs by looking at results."""
+    ours, theirs = current.record.number_of_looks, baseline.record.number_of_looks
+    return 1 if ours == theirs == 1 else ours + theirs
 
 
 def _cases(run: RunResult) -> dict[str, CaseResult]:

@@ -15,6 +15,7 @@ from benchmnist.analysis.non_inferiority import NonInferiority, exit_code, non_i
 from benchmnist.analysis.statistics import detectable
 from benchmnist.errors import BenchmnistError
 from benchmnist.metrics import METRICS, find_metric
+from benchmnist.suites.looks import Looks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,6 +106,21 @@ def test_a_change_beyond_the_margin_is_worse_and_one_for_the_better_is_not() -> 
         assert each == ["worse"] * 3
     for each in simulated(normal, 1, runs=20, cases=3, seeds=10):
         assert each == ["no worse"] * 3
+
+
+def test_a_run_that_looked_at_its_results_before_it_added_seeds_pays_for_that() -> None:
+    rng = np.random.default_rng(0)
+    before = 97 + rng.normal(0, 0.1, (1, 8))
+    once, after = run_of(before.tolist()), run_of((before + rng.normal(0, 0.1, (1, 8))).tolist())
+    looks = Looks(seeds=tuple(range(16)), counts=(4, 8, 16), reached=1)
+    looked = after.model_copy(update={"record": after.record.model_copy(update={"looks": looks})})
+    widths = []
+    for run in (after, looked):
+        (found,) = non_inferior(once, run, "accuracy", MARGIN)
+        assert found.interval is not None
+        widths.append(found.interval[1] - found.interval[0])
+    quantiles = [float(stats.t.ppf(1 - 0.025 / of, 7)) for of in (1, 3 + 1)]
+    assert widths[1] / widths[0] == pytest.approx(quantiles[1] / quantiles[0])
 
 
 def test_for_a_loss_lower_is_better() -> None:

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from noise_of_rounds import Noise
+    from numpy.typing import NDArray
 
     from benchmnist.analysis.gate import GateVerdict
+    from benchmnist.runs.results import RunResult
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to-track-throughput.md"
 FILES = 2000
@@ -79,15 +81,15 @@ def test_what_the_gate_says() -> None:
 def words(change: float, margin: float, cases: int, seeds: int) -> list[list[str]]:
     """Returns the words of RUNS pairs of runs; each case of the second has that change, in points of accuracy."""
     rng = np.random.default_rng(0)
-    found = []
+    found: list[list[str]] = []
+
+    def run(accuracies: NDArray[np.float64]) -> RunResult:
+        return made_up_run([seeds_result("fc", f"m{i}", row) for i, row in enumerate(accuracies.tolist())])
+
     for _ in range(RUNS):
         before = 97 + 3 * SPREAD * rng.normal(0, 1, (cases, seeds))
         after = before + change + SPREAD * rng.normal(0, 1, (cases, seeds))
-        runs = (
-            made_up_run([seeds_result("fc", f"m{i}", row) for i, row in enumerate(each)])
-            for each in (before.tolist(), after.tolist())
-        )
-        found.append([verdict.word for verdict in non_inferior(*runs, "accuracy", margin)])
+        found.append([verdict.word for verdict in non_inferior(run(before), run(after), "accuracy", margin)])
     return found
 
 
