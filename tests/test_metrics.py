@@ -106,7 +106,7 @@ def test_comparisons_and_verdicts_have_a_new_metric(changed: Changed) -> None:
     compared = changed.command("compare", changed.run, changed.run)
     assert "top-5 test accuracy after the last epoch, %" in compared
     only = changed.command("compare", changed.run, changed.run, "--metrics", "top5_accuracy")
-    assert only.count("+0.00 same") == 2
+    assert only.count("+0.00 identical") == 2
     verdicts = changed.command("report", changed.run, "--show", "verdicts", "--metric", "top5_accuracy")
     assert "difference: mean difference in the top-5 test accuracy after the last epoch, in points" in " ".join(
         verdicts.split()

@@ -74,6 +74,21 @@ def seed_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:
     }
 
 
+def in_reference_work(result: CaseResult) -> dict[int, float] | None:
+    """Returns the median time of an epoch for each seed that completed, in units of the reference work beside it.
+
+    None if it was not measured beside every epoch.
+    """
+    completed = [trial for trial in result.trials if trial.status == "completed" and trial.epochs]
+    found = {
+        trial.seed: [epoch.seconds / epoch.reference_seconds for epoch in trial.epochs if epoch.reference_seconds]
+        for trial in completed
+    }
+    if any(len(found[trial.seed]) < len(trial.epochs) for trial in completed):
+        return None
+    return {seed: statistics.median(values) for seed, values in found.items()}
+
+
 def lost_seeds(result: CaseResult, metric: Metric) -> frozenset[int]:
     """Returns the seeds of a case that ended without a finite value of a metric: they diverged or failed.
 

@@ -36,7 +36,7 @@ from benchmnist.cli.options import NamedPath, debug_option, listed, option, out_
 def command(runs: tuple[str, ...], format: str | None, plots: Path | None, out: Path, **options: Any) -> None:  # noqa: A002
     """Compare runs with the first: metrics, versions, parameters.
 
-    Cases are matched by id. Each difference is compared with the spread between seeds.
+    Cases are matched by id, and each is judged against the first run seed by seed.
     """
     from benchmnist.analysis.comparison import compare_runs
     from benchmnist.cli.console import results_console

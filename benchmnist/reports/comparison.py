@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from tabulate import tabulate
 
+from benchmnist.analysis.comparison import is_time
 from benchmnist.analysis.figures import drawn_metrics
+from benchmnist.analysis.statistics import LEAST_PAIRS
 from benchmnist.analysis.summary import group_title
+from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.reports.columns import mean_and_std, three_figures
 from benchmnist.reports.html import page
 from benchmnist.reports.plots import DASHES, MARKERS, Curve, group_file, optimizer_styles, overlay
 from benchmnist.reports.tables import escape_markdown
 from benchmnist.runs.store import write_file
-from benchmnist.text import plain_table
+from benchmnist.text import alternatives, counted, plain_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
 
     from benchmnist.analysis.comparison import Change, Comparison, Figure
     from benchmnist.metrics import Metric
@@ -28,11 +32,10 @@ if TYPE_CHECKING:
 STYLES = {"better": "green", "worse": "red"}
 SPOKEN = {"better": "faster", "worse": "slower"}
 """Words for changes of times."""
-ABOUT = (
-    "Each run is compared with A, the first, case by case. A difference is better or worse if the two ranges, "
-    "mean ± sample standard deviation over the seeds, do not overlap; otherwise it is within the spread of the "
-    "seeds."
-)
+WIDEST_ID = 36
+"""Columns that a table leaves to the ids of cases before it folds them."""
+UNLIMITED = 10_000
+"""Columns of a terminal that no table fills."""
 
 
 def _letters(comparison: Comparison) -> list[str]:
@@ -55,16 +58,76 @@ def _figure(metric: Metric, figure: Figure | None) -> str:
     return mean_and_std(f".{decimals}f")((figure.mean, figure.std))
 
 
-def _change(metric: Metric, change: Change | None) -> str:
+def _amount(metric: Metric, value: float) -> str:
+    return metric.change(value if metric.ratio else round(value, metric.digits) + 0.0)  # no -0.00
+
+
+def _change(metric: Metric, change: Change | None, *, intervals: bool = True) -> str:
+    """Returns `+0.32 [+0.10, +0.54] better`; a change that is not judged has no word."""
     if change is None:
         return "–"
-    word = SPOKEN.get(change.word, change.word) if metric.unit == "s" else change.word
-    return f"{metric.change(change.difference)} {word}"
+    parts = [] if math.isnan(change.difference) else [_amount(metric, change.difference)]
+    if intervals and change.interval is not None and change.word != "identical":
+        parts.append(f"[{', '.join(_amount(metric, end) for end in change.interval)}]")
+    return " ".join([*parts, *filter(None, (_words(metric, change),))])
 
 
-def _title(metric: Metric) -> str:
+def _words(metric: Metric, change: Change) -> str:
+    if change.word == "not judged":
+        return ""
+    if change.word == "lost seeds":
+        both = zip(change.lost, ("lost", "lost in A"), strict=True)
+        return ", ".join(f"{counted(len(seeds), 'seed')} {whose}" for seeds, whose in both if seeds)
+    word = change.word.replace("no difference", "no change")
+    return SPOKEN.get(word, word) if is_time(metric) else word
+
+
+def _title(comparison: Comparison, metric: Metric) -> str:
     """Returns `test accuracy after the last epoch, %`."""
+    if comparison.in_reference_work and metric == EPOCH_SECONDS:
+        return f"{metric.says}, in units of the reference work"
     return f"{metric.says}, {metric.unit}" if metric.unit else metric.says
+
+
+def about(comparison: Comparison, *, intervals: bool = True) -> str:
+    """Describes how the tables are read.
+
+    Args:
+        comparison: The comparison.
+        intervals: Whether the tables show the interval of each change.
+    """
+    words = {change.word for change in comparison.changes}
+    times = [metric for metric in comparison.metrics if is_time(metric)]
+    said = ["Each run is compared with A, the first, case by case."]
+    if any(change.verdict for change in comparison.changes):
+        said.append("A change is the mean difference of equal seeds, over those that completed in both.")
+    if comparison.of:
+        where = "the interval in brackets" if intervals else "its interval (--format markdown shows it)"
+        held = f"All {comparison.of} intervals hold at once" if comparison.of > 1 else "The interval holds"
+        said.append(f"It is better or worse if {where} excludes 0. {held} with 95 % confidence.")
+    if "equivalent" in words:
+        margins = dict.fromkeys(
+            c.verdict.margin for c in comparison.changes if c.verdict and c.word == "equivalent"
+        )
+        within = alternatives(f"{margin:g}" for margin in margins)
+        said.append(f"Equivalent: the whole interval is within the suite's margin, {within}.")
+    if "lost seeds" in words:
+        said.append("A seed that diverged or failed in one run counts against that run.")
+    if "too few seeds" in words:
+        said.append(f"A verdict needs {LEAST_PAIRS} common seeds.")
+    if "no common seeds" in words:
+        said.append("Runs with other seeds have no pairs: train them with the same seeds to compare them.")
+    if comparison.in_reference_work and EPOCH_SECONDS in times:
+        said.append(
+            "Times of epochs are in units of the reference work beside them, which a slower machine slows down as "
+            "well; their change is a ratio, and the interval excludes 1. `benchmnist gate` judges speed alone."
+        )
+    elif times:
+        said.append(
+            "Times have a ratio and no verdict, because a machine can be slower during a whole run. With "
+            "`reference = true` in the suite, the times of epochs have one; `benchmnist gate` judges speed alone."
+        )
+    return " ".join(said)
 
 
 class ComparisonCell(NamedTuple):
@@ -75,17 +138,17 @@ class ComparisonCell(NamedTuple):
     word: str = ""
 
 
-def _rows(comparison: Comparison, metric: Metric) -> list[list[ComparisonCell]]:
+def _rows(comparison: Comparison, metric: Metric, *, intervals: bool = True) -> list[list[ComparisonCell]]:
     """Returns the rows: the case, a figure per run, and a change per run but the first."""
     rows = []
     for row in comparison.rows:
         cells = [ComparisonCell(row.id, row.id)]
         cells += [ComparisonCell(_figure(metric, f), None if f is None else f.mean) for f in row.figures(metric)]
         for change in row.changes(metric):
-            text = _change(metric, change)
-            cells.append(
-                ComparisonCell(text, change.difference, change.word) if change else ComparisonCell(text, None)
-            )
+            text = _change(metric, change, intervals=intervals)
+            known = change is not None and not math.isnan(change.difference)
+            word = change.word if change else ""
+            cells.append(ComparisonCell(text, change.difference if change and known else None, word))
         rows.append(cells)
     return rows
 
@@ -114,19 +177,41 @@ def _remarks(comparison: Comparison) -> list[str]:
 
 
 def rich_comparison(comparison: Comparison) -> RenderableType:
-    """Renders a comparison for a terminal."""
+    """Renders a comparison for a terminal; with the intervals, if they fit into its width."""
+    return _Widest((_rich(comparison, intervals=True), _rich(comparison, intervals=False)))
+
+
+class _Widest(NamedTuple):
+    """What is rendered: the first of two that fits into the width of the console, or else the second."""
+
+    forms: tuple[RenderableType, RenderableType]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        from rich.console import Group
+        from rich.measure import Measurement
+        from rich.table import Table
+
+        wide, narrow = self.forms
+        tables = [part for part in wide.renderables if isinstance(part, Table)] if isinstance(wide, Group) else []
+        unlimited = options.update(max_width=UNLIMITED)
+        needed = max((Measurement.get(console, unlimited, table).maximum for table in tables), default=0)
+        yield wide if needed <= options.max_width else narrow
+
+
+def _rich(comparison: Comparison, *, intervals: bool) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
     parts: list[RenderableType] = [Text(f"{name}  {title}") for name, title in _titles(comparison).items()]
     for metric in comparison.metrics:
         table = plain_table(gap=2)
-        table.add_column("case", overflow="fold")
+        longest = max((len(row.id) for row in comparison.rows), default=0)
+        table.add_column("case", overflow="fold", min_width=min(longest, WIDEST_ID))
         for head in _heads(comparison)[1:]:
             table.add_column(head, justify="left" if "→" in head else "right", no_wrap="→" not in head)
-        for row in _rows(comparison, metric):
+        for row in _rows(comparison, metric, intervals=intervals):
             table.add_row(*(Text.assemble((cell.text, STYLES.get(cell.word, ""))) for cell in row))
-        parts += [Text(f"\n{_title(metric)}", style="bold cyan"), table]
+        parts += [Text(f"\n{_title(comparison, metric)}", style="bold cyan"), table]
     if comparison.surroundings:
         table = plain_table(gap=2)
         for head in ("", *_letters(comparison)):
@@ -135,7 +220,7 @@ def rich_comparison(comparison: Comparison) -> RenderableType:
             table.add_row(*map(Text, (name, *values)))
         parts += [Text("\nother differences", style="bold cyan"), table]
     parts += [Text(remark, style="yellow") for remark in _remarks(comparison)]
-    return Group(*parts, Text(f"\n{ABOUT}", style="dim"))
+    return Group(*parts, Text(f"\n{about(comparison, intervals=intervals)}", style="dim"))
 
 
 def markdown_comparison(comparison: Comparison, plots: Mapping[str, str] | None = None) -> str:
@@ -149,7 +234,8 @@ def markdown_comparison(comparison: Comparison, plots: Mapping[str, str] | None 
             for row in _rows(comparison, metric)
         ]
         table = tabulate(rows, heads, "github", disable_numparse=True, colalign=align if rows else None)
-        parts += [f"### {_title(metric)[0].upper()}{_title(metric)[1:]}", table]
+        title = _title(comparison, metric)
+        parts += [f"### {title[0].upper()}{title[1:]}", table]
     if comparison.surroundings:
         rows = [
             [escape_markdown(text) for text in (name, *values)] for name, values in comparison.surroundings.items()
@@ -159,7 +245,7 @@ def markdown_comparison(comparison: Comparison, plots: Mapping[str, str] | None 
     if remarks := _remarks(comparison):
         parts.append("\n".join(f"- {escape_markdown(remark)}" for remark in remarks))
     parts += [f"![{escape_markdown(title)}]({file})" for title, file in (plots or {}).items()]
-    return "\n\n".join([*parts, ABOUT]) + "\n"
+    return "\n\n".join([*parts, about(comparison)]) + "\n"
 
 
 def _curves(comparison: Comparison) -> dict[tuple[str, str, str], list[Curve]]:
@@ -201,9 +287,12 @@ def comparison_page(comparison: Comparison) -> str:
         groups,
         title=f"{comparison.runs[0].record.title}: {len(comparison.runs)} runs compared",
         subtitle="; ".join(f"{name}: {title}" for name, title in _titles(comparison).items()),
-        about=ABOUT,
+        about=about(comparison),
         heads=_heads(comparison),
-        tables=[{"title": _title(metric), "rows": _rows(comparison, metric)} for metric in comparison.metrics],
+        tables=[
+            {"title": _title(comparison, metric), "rows": _rows(comparison, metric)}
+            for metric in comparison.metrics
+        ],
         names=_letters(comparison),
         surroundings=comparison.surroundings,
         remarks=_remarks(comparison),

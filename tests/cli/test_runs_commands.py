@@ -197,7 +197,7 @@ def test_a_report_is_written_to_a_file(invoke: Invoke, runs: Path, tmp_path: Pat
 def test_runs_are_compared(invoke: Invoke, runs: Path, tmp_path: Path) -> None:  # noqa: ARG001
     shown = invoke("compare", "aaaa", "bbbb")
     assert shown.exit_code == 0
-    assert shown.stdout.count("+0.00 same") == 2
+    assert shown.stdout.count("+0.00 identical") == 2
     assert invoke("compare", "aaaa").exit_code == 2
     page = tmp_path / "docs" / "compare.md"
     done = invoke(

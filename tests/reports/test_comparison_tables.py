@@ -1,0 +1,139 @@
+"""The tables of `compare`: their words, intervals and legend, in each format."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from made_up import made_up_run, seeds_result
+from rich.console import Console
+
+from benchmnist.analysis.comparison import compare_runs
+from benchmnist.reports.comparison import comparison_page, markdown_comparison, rich_comparison
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmnist.analysis.comparison import Comparison
+    from benchmnist.runs.results import CaseResult
+
+SEEDS: list[float | None] = [90.0, 90.4, 89.8, 90.2]
+BETTER: list[float | None] = [90.31, 90.69, 90.12, 90.48]
+NOTE = "Times have a ratio and no verdict"
+
+
+def compared(
+    before: Sequence[float | None] = SEEDS,
+    after: Sequence[float | None] = BETTER,
+    *,
+    method: str = "sgd",
+    metrics: Sequence[str] = ("accuracy",),
+    margin: float | None = None,
+) -> Comparison:
+    one = [seeds_result("fc", method, before, margin=margin), seeds_result("fc", "adam", SEEDS)]
+    other = [seeds_result("fc", method, after, margin=margin), seeds_result("fc", "adam", SEEDS)]
+    runs = [made_up_run(one), made_up_run(other)]
+    return compare_runs(runs, metrics)
+
+
+def on_terminal(comparison: Comparison, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(rich_comparison(comparison))
+    written = console.file
+    assert isinstance(written, io.StringIO)
+    return " ".join(written.getvalue().split())
+
+
+def test_the_interval_stands_beside_the_change_where_it_fits() -> None:
+    short, long = compared(), compared(method="a-method-with-a-name-that-leaves-no-room")
+    assert "+0.30 [+0.27, +0.33] better" in on_terminal(short)
+    assert "if the interval in brackets excludes 0" in on_terminal(short)
+    assert "+0.30 better" in on_terminal(long)
+    assert "if its interval (--format markdown shows it) excludes 0" in on_terminal(long)
+    assert "+0.30 [+0.27, +0.33] better" in on_terminal(long, width=120)
+    assert "**+0.30 \\[+0.27, +0.33] better**" in markdown_comparison(long)
+    assert "+0.30 [+0.27, +0.33] better" in comparison_page(long)
+
+
+def test_no_line_is_wider_than_the_terminal_and_no_id_is_folded() -> None:
+    runs = [
+        made_up_run([seeds_result("fc-bn-dropout", name, values) for name in ("momentum", "rmsprop")])
+        for values in (SEEDS, [90.3, 90.1, 90.0, 90.2])
+    ]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(rich_comparison(compare_runs(runs, ["accuracy"])))
+    written = console.file
+    assert isinstance(written, io.StringIO)
+    assert max(map(len, written.getvalue().splitlines())) <= 80
+    assert "mnist/fc-bn-dropout/momentum" in written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ([90.1, 90.3, None, None], "+0.00 2 seeds lost"),
+        (SEEDS, "+0.00 identical"),
+        ([90.3, 90.1, 90.0, 90.2], "no change shown"),
+    ],
+)
+def test_each_word(after: list[float | None], expected: str) -> None:
+    assert expected in on_terminal(compared(after=after))
+
+
+def test_whose_seeds_were_lost_is_said() -> None:
+    text = on_terminal(compared([None, 90.4, 89.8, 90.2], [90.0, None, None, None]))
+    assert "90.00 3 seeds lost" in text  # there is no common seed, and so no change
+    assert "3 seeds lost, 1 seed lost in A" in text
+    assert "A seed that diverged or failed in one run counts against that run." in text
+
+
+def test_the_margin_is_named_where_it_decides() -> None:
+    text = on_terminal(compared(margin=0.5))
+    assert "+0.30 [+0.27, +0.33] equivalent" in text
+    assert "Equivalent: the whole interval is within the suite's margin, 0.5." in text
+    assert "margin" not in on_terminal(compared())
+
+
+def test_runs_without_common_seeds_say_what_to_do() -> None:
+    runs = [made_up_run([seeds_result("fc", "sgd", SEEDS, first_seed=first)]) for first in (0, 4)]
+    text = on_terminal(compare_runs(runs, ["accuracy"]))
+    assert "+0.00 no common seeds" in text
+    assert "train them with the same seeds" in text
+
+
+def test_times_have_no_word_without_the_reference_work() -> None:
+    text = on_terminal(compared(metrics=("epoch_seconds",)))
+    assert "1.00×" in text
+    assert NOTE in text
+    assert "1.00× better" not in text
+    assert "interval" not in text
+    assert NOTE not in on_terminal(compared())
+
+
+def test_times_in_units_of_the_reference_work_are_faster_or_slower() -> None:
+    def timed(takes: Sequence[float]) -> CaseResult:
+        result = seeds_result("fc", "sgd", SEEDS, seconds=takes)
+        beside = (0.5, 0.51, 0.49, 0.5)
+        trials = tuple(
+            trial.model_copy(
+                update={"epochs": tuple(e.model_copy(update={"reference_seconds": r}) for e in trial.epochs)}
+            )
+            for trial, r in zip(result.trials, beside, strict=True)
+        )
+        return result.model_copy(update={"trials": trials})
+
+    runs = [made_up_run([timed(takes)]) for takes in ((1.0, 1.01, 0.99, 1.0), (2.0, 2.0, 2.01, 1.99))]
+    text = on_terminal(compare_runs(runs, ["epoch_seconds"]))
+    assert "median training time of an epoch, in units of the reference work" in text
+    assert "2.00× [1.97×, 2.03×] slower" in text
+    assert "`benchmnist gate` judges speed alone" in text
+    back = on_terminal(compare_runs(runs[::-1], ["epoch_seconds"]))
+    assert "faster" in back
+
+
+def test_the_page_colours_what_is_shown() -> None:
+    page = comparison_page(compared(metrics=("accuracy", "epoch_seconds")))
+    assert page.count(' better">') == 1
+    assert ' worse">' not in page
+    assert NOTE in page
