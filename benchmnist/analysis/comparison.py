@@ -81,6 +81,12 @@ class Change:
         return self.verdict.word
 
     @property
+    def has_fewer_seeds(self) -> bool:
+        """Whether one of the runs has seeds that the other was not asked for."""
+        seeds = [{*result.case.seeds} for result in (self.verdict.one, self.verdict.other)] if self.verdict else []
+        return any(one != other and not one.isdisjoint(other) for one, other in itertools.pairwise(seeds))
+
+    @property
     def interval(self) -> tuple[float, float] | None:
         """Interval of the difference, in the same unit: all of a comparison hold at once. None without verdict."""
         if self.verdict is None or self.verdict.interval is None:

@@ -101,10 +101,12 @@ def about(comparison: Comparison, *, intervals: bool = True) -> str:
     said = ["Each run is compared with A, the first, case by case."]
     if any(change.verdict for change in comparison.changes):
         said.append("A change is the mean difference of equal seeds, over those that completed in both.")
+    if any(change.verdict and change.has_fewer_seeds for change in comparison.changes):
+        said.append("Some runs have other seeds as well, which count in the figures of these runs only.")
     if comparison.of:
         where = "the interval in brackets" if intervals else "its interval (--format markdown shows it)"
         held = f"All {comparison.of} intervals hold at once" if comparison.of > 1 else "The interval holds"
-        said.append(f"It is better or worse if {where} excludes 0. {held} with 95 % confidence.")
+        said.append(f"A change is better or worse if {where} excludes 0. {held} with 95 % confidence.")
     if "equivalent" in words:
         margins = dict.fromkeys(
             c.verdict.margin for c in comparison.changes if c.verdict and c.word == "equivalent"
@@ -113,19 +115,17 @@ def about(comparison: Comparison, *, intervals: bool = True) -> str:
         said.append(f"Equivalent: the whole interval is within the suite's margin, {within}.")
     if "lost seeds" in words:
         said.append("A seed that diverged or failed in one run counts against that run.")
-    if "too few seeds" in words:
-        said.append(f"A verdict needs {LEAST_PAIRS} common seeds.")
-    if "no common seeds" in words:
-        said.append("Runs with other seeds have no pairs: train them with the same seeds to compare them.")
+    if {"too few seeds", "no common seeds"} & words:
+        said.append(f"A verdict needs {LEAST_PAIRS} common seeds: train both runs with the same seeds.")
     if comparison.in_reference_work and EPOCH_SECONDS in times:
         said.append(
             "Times of epochs are in units of the reference work beside them, which a slower machine slows down as "
-            "well; their change is a ratio, and the interval excludes 1. `benchmnist gate` judges speed alone."
+            "well; their change is a ratio, and the interval excludes 1. `benchmnist gate` judges speed."
         )
     elif times:
         said.append(
             "Times have a ratio and no verdict, because a machine can be slower during a whole run. With "
-            "`reference = true` in the suite, the times of epochs have one; `benchmnist gate` judges speed alone."
+            "`reference = true` in the suite, the times of epochs have one; `benchmnist gate` judges speed."
         )
     return " ".join(said)
 
@@ -206,7 +206,8 @@ def _rich(comparison: Comparison, *, intervals: bool) -> RenderableType:
     for metric in comparison.metrics:
         table = plain_table(gap=2)
         longest = max((len(row.id) for row in comparison.rows), default=0)
-        table.add_column("case", overflow="fold", min_width=min(longest, WIDEST_ID))
+        whole = longest <= WIDEST_ID and len(comparison.runs) == 2  # noqa: PLR2004 - with more there is no room
+        table.add_column("case", overflow="fold", no_wrap=whole)
         for head in _heads(comparison)[1:]:
             table.add_column(head, justify="left" if "→" in head else "right", no_wrap="→" not in head)
         for row in _rows(comparison, metric, intervals=intervals):
@@ -287,7 +288,7 @@ def comparison_page(comparison: Comparison) -> str:
         groups,
         title=f"{comparison.runs[0].record.title}: {len(comparison.runs)} runs compared",
         subtitle="; ".join(f"{name}: {title}" for name, title in _titles(comparison).items()),
-        about=about(comparison),
+        about=about(comparison).replace("`", ""),
         heads=_heads(comparison),
         tables=[
             {"title": _title(comparison, metric), "rows": _rows(comparison, metric)}

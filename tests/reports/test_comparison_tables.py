@@ -58,15 +58,19 @@ def test_the_interval_stands_beside_the_change_where_it_fits() -> None:
 
 def test_no_line_is_wider_than_the_terminal_and_no_id_is_folded() -> None:
     runs = [
-        made_up_run([seeds_result("fc-bn-dropout", name, values) for name in ("momentum", "rmsprop")])
+        made_up_run(
+            [seeds_result("fc-bn-dropout", name, values, steps=3) for name in ("momentum", "a-longer-name")]
+        )
         for values in (SEEDS, [90.3, 90.1, 90.0, 90.2])
     ]
     console = Console(file=io.StringIO(), width=80)
     console.print(rich_comparison(compare_runs(runs, ["accuracy"])))
     written = console.file
     assert isinstance(written, io.StringIO)
-    assert max(map(len, written.getvalue().splitlines())) <= 80
-    assert "mnist/fc-bn-dropout/momentum" in written.getvalue()
+    lines = [line.rstrip() for line in written.getvalue().splitlines()]
+    assert max(map(len, lines)) <= 80
+    (row,) = [line for line in lines if line.startswith("mnist/fc-bn-dropout/a-longer-name ")]
+    assert "no change shown" in " ".join([row, lines[lines.index(row) + 1].strip()])
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,13 @@ def test_runs_without_common_seeds_say_what_to_do() -> None:
     runs = [made_up_run([seeds_result("fc", "sgd", SEEDS, first_seed=first)]) for first in (0, 4)]
     text = on_terminal(compare_runs(runs, ["accuracy"]))
     assert "+0.00 no common seeds" in text
-    assert "train them with the same seeds" in text
+    assert "train both runs with the same seeds" in text
+
+
+def test_seeds_that_only_one_run_has_are_said_to_count_in_its_figures_only() -> None:
+    note = "Some runs have other seeds as well"
+    assert note in on_terminal(compared(after=[*BETTER, 99.0]))
+    assert note not in on_terminal(compared())
 
 
 def test_times_have_no_word_without_the_reference_work() -> None:
@@ -127,7 +137,7 @@ def test_times_in_units_of_the_reference_work_are_faster_or_slower() -> None:
     text = on_terminal(compare_runs(runs, ["epoch_seconds"]))
     assert "median training time of an epoch, in units of the reference work" in text
     assert "2.00× [1.97×, 2.03×] slower" in text
-    assert "`benchmnist gate` judges speed alone" in text
+    assert "`benchmnist gate` judges speed" in text
     back = on_terminal(compare_runs(runs[::-1], ["epoch_seconds"]))
     assert "faster" in back
 
