@@ -86,6 +86,8 @@ def sentences(comparisons: Iterable[Comparison], looks: int = 1) -> Iterator[str
         by_metric[comparison.metric.key].append(comparison)
     for each in by_metric.values():
         pairs = sorted({c.pairs for c in each})
+        if pairs[-1] == 0:  # no seed is common: nothing was meant to be compared
+            continue
         if pairs[-1] < LEAST_PAIRS:
             few = counted(pairs[-1], "seed")
             yield f"With {few}, this run finds no difference, however large: that takes {LEAST_PAIRS} or more."
