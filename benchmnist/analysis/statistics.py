@@ -19,6 +19,8 @@ LEVEL = 0.05
 POWER = 0.8
 LEAST_PAIRS = 3
 """Fewest pairs for a verdict: with two, the interval of a difference is 13 times as wide as its basis."""
+ROUNDING = 1e-12
+"""What two equal figures may differ by after some arithmetic; all of ours have fewer than ten digits that count."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,12 @@ class Paired:
     @property
     def varies(self) -> bool:
         """Whether the differences are not all the same (but for rounding)."""
-        return self.n > 1 and self.std > 1e-9 * max(map(abs, self.values))
+        return self.n > 1 and self.std > max(ROUNDING, 1e-9 * max(map(abs, self.values)))
 
     @property
     def identical(self) -> bool:
         """Whether there are pairs, and no pair differs."""
-        return bool(self.values) and not any(self.values)
+        return bool(self.values) and all(abs(value) <= ROUNDING for value in self.values)
 
     def interval(self, of: int = 1) -> tuple[float, float] | None:
         """Returns the interval of the mean difference in a family of so many comparisons: Student's.

@@ -94,6 +94,9 @@ def test_differences_that_are_all_the_same_are_counted_by_their_sign() -> None:
     assert Paired((0.5,) * 6).interval() == (0.5, 0.5)
     assert Paired((0.5,) * 6).interval(of=2) is None
     assert Paired((0.0,) * 3).interval() == (0.0, 0.0)
+    rounded = Paired((0.0, 1e-17, 2e-17, 1e-17))
+    assert rounded.identical
+    assert not rounded.varies
 
 
 DRAWN = {
