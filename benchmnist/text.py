@@ -14,9 +14,14 @@ PLURALS = {"search": "searches"}
 """Plurals that do not end in the noun and s."""
 
 
+def plural(noun: str) -> str:
+    """`cases`, `searches`."""
+    return PLURALS.get(noun, f"{noun}s")
+
+
 def counted(number: int, noun: str) -> str:
     """`1 case`, `1,200 steps`, `3 searches`."""
-    return f"{number:,} {noun if number == 1 else PLURALS.get(noun, f'{noun}s')}"
+    return f"{number:,} {noun if number == 1 else plural(noun)}"
 
 
 def alternatives(names: Iterable[str], word: str = "or") -> str:

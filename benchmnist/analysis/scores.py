@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import lost_seeds, seed_figures
-from benchmnist.analysis.reached import reached
+from benchmnist.analysis.profiles import unit_seconds
 from benchmnist.analysis.statistics import LEVEL
+from benchmnist.metrics import TARGET_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,10 +55,10 @@ class Scores:
 def scores(grid: Grid) -> Scores | None:
     """Scores the methods of a grid; None if their groups have no common measure.
 
-    The effort of a seed is its time to the target, in units of the reference's whole training in that group; the
-    reference is the baseline, or the first case of the group that completed a seed. If not all groups have one
-    target, the effort is what the primary metric leaves to be gained after the training (the error for a share,
-    the loss for a metric of which less is better), in units of the reference's mean. A lost seed, and one that
+    The effort of a seed is its time to the target, in the unit of the group's profiles (`profiles.unit_seconds`):
+    the whole training of the baseline. If not all groups have one target, the effort is what the primary metric
+    leaves to be gained after the training (the error for a share, the loss for a metric of which less is better),
+    in units of the mean of the baseline, or of the first case that completed a seed. A lost seed, and one that
     never reaches the target, has an infinite effort.
 
     The score is the area under the profile of these efforts from 0 to HORIZON, divided by HORIZON. So a seed
@@ -77,32 +78,25 @@ def scores(grid: Grid) -> Scores | None:
 
 
 def _group_scores(row: Sequence[CaseResult], *, of_time: bool) -> list[list[float]] | None:
-    """Returns the scores of the seeds of each case of a group; None without a reference."""
+    """Returns the scores of the seeds of each case of a group; None if its effort cannot be measured."""
     efforts = [_seconds(result) if of_time else _shortfalls(result) for result in row]
-    references = sorted(range(len(row)), key=lambda i: row[i].case.method != row[i].case.baseline)
-    for i in references:
-        whole = _whole_training(row[i]) if of_time else [each for each in efforts[i] or () if math.isfinite(each)]
-        if whole:
-            unit = statistics.median(whole) if of_time else statistics.fmean(whole)
-            break
-    else:
-        return None
-    if unit <= 0 or any(found is None for found in efforts):
+    unit = unit_seconds(row) if of_time else _mean_shortfall(row)
+    if not unit or any(found is None for found in efforts):
         return None
     return [[max(0.0, 1 - each / unit / HORIZON) for each in found or ()] for found in efforts]
 
 
-def _whole_training(result: CaseResult) -> list[float]:
-    """Returns the seconds of training of each completed seed."""
-    return [sum(e.seconds for e in trial.epochs) for trial in result.trials if trial.status == "completed"]
-
-
 def _seconds(result: CaseResult) -> list[float]:
-    """Returns the seconds of training to the target of each seed that ended."""
-    target = result.case.target_accuracy or 0.0
-    lost = lost_seeds(result, result.case.primary)
-    ended = [trial for trial in result.trials if trial.status == "completed" and trial.seed not in lost]
-    return [reached(trial, target).seconds for trial in ended] + [math.inf] * len(lost)
+    """Returns the seconds of training to the target of each seed that ended; infinite if it did not get there."""
+    return [*seed_figures(result, TARGET_SECONDS).values()] + [math.inf] * len(lost_seeds(result, TARGET_SECONDS))
+
+
+def _mean_shortfall(row: Sequence[CaseResult]) -> float | None:
+    """Returns the mean shortfall of the baseline, or of the first case that completed a seed; None without one."""
+    for result in sorted(row, key=lambda result: result.case.method != result.case.baseline):
+        if found := [each for each in _shortfalls(result) or () if math.isfinite(each)]:
+            return statistics.fmean(found)
+    return None
 
 
 def _shortfalls(result: CaseResult) -> list[float] | None:

@@ -49,7 +49,7 @@ def rank_picture(analysis: Analysis, grid: Grid, ranks: Ranks) -> bytes:
     axes.set_ylim(bottom, top)
     axes.set_axis_off()
     _axis(axes, ranks)
-    styles = optimizer_styles(dict.fromkeys(case.method for case in analysis.run.record.plan))
+    styles = optimizer_styles(dict.fromkeys(case.searched_method for case in analysis.run.record.plan))
     for i, (method, mean) in enumerate(zip(ranks.methods, ranks.means, strict=True)):
         left = i < half
         edge = 0.5 if left else len(ranks.methods) + 0.5

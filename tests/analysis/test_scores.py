@@ -77,14 +77,19 @@ def test_every_group_counts_the_same_whatever_its_seeds_and_its_seconds() -> Non
     assert scored(rows)["adam"].mean == pytest.approx((0.5 + 0.5 + 0.8) / 3)
 
 
+def test_where_every_seed_is_lost_every_method_scores_nothing() -> None:
+    rows = [[timed(m, method, [None, None]) for method in ("sgd", "adam", "lion")] for m in MODELS]
+    assert {(score.mean, score.interval) for score in scored(rows).values()} == {(0.0, None)}
+    untimed = [[seeds_result(m, method, [None]) for method in ("sgd", "adam", "lion")] for m in MODELS]
+    assert scores(grid(untimed)) is None  # there is no error to measure by
+
+
 def test_a_baseline_without_a_completed_seed_is_no_reference() -> None:
     rows = [
         [timed(m, "sgd", [None, None]), timed(m, "adam", [2.0, 2.0]), timed(m, "lion", [1.0, 1.0])] for m in MODELS
     ]
     found = scored(rows)
     assert [found[method].mean for method in ("sgd", "adam", "lion")] == pytest.approx([0.0, 0.5, 0.75])
-    lost = [[timed(m, method, [None]) for method in ("sgd", "adam", "lion")] for m in MODELS]
-    assert scores(grid(lost)) is None
 
 
 def test_without_a_target_the_error_is_measured_by_that_of_the_baseline() -> None:

@@ -143,6 +143,32 @@ def test_two_models_have_no_ranks() -> None:
     assert not [picture for picture in pictures(analysis) if "ranks" in picture.title]
 
 
+def test_the_searches_of_a_method_are_one_method_of_the_ranks_and_the_unit_of_the_chances() -> None:
+    cases = [
+        seeds_result(
+            model,
+            method,
+            [mean + 0.1 * number * len(method), mean + 0.3 * (number % 2)],
+            id=f"mnist/{model}/{method}/search-{number}",
+            axes=(f"search-{number}",),
+            first_seed=2 * number,
+            search=number,
+            tuned=True,
+            margin=0.5,
+            baseline=f"sgd/search-{number}",
+        )
+        for model in MODELS[:3]
+        for method, mean in (("sgd", 90.0), ("adam", 90.3), ("lion", 90.6))
+        for number in (1, 2, 3)
+    ]
+    analysis = Analysis(made_up_run(cases))
+    assert {row[0] for row in table(analysis).rows} == {"sgd", "adam", "lion"}
+    (picture,) = (found for found in pictures(analysis) if found.title == "Mean ranks over 3 models")
+    assert picture.draw().startswith(b"\x89PNG")
+    chances = next(found for found in extra_tables(analysis, "verdicts") if found.title.startswith("Chances"))
+    assert "given the searches that both completed" in chances.about
+
+
 @pytest.mark.parametrize("methods", [3, 12])
 def test_the_diagram_has_room_for_its_names(methods: int) -> None:
     cases = [

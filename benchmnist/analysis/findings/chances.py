@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.chances import chances_of, percent
 from benchmnist.analysis.findings.words import MOST_LISTED, Finding, case_name
+from benchmnist.analysis.units import unit
+from benchmnist.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,8 +35,8 @@ def undecided(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
         others = f" ({more} more in the table of verdicts)" if more else ""
         yield Finding(
             "undecided",
-            f"Not decided beside {case_name(first.other)}: given these seeds, {'; '.join(each)}{others}. Each "
-            "chance is about one pair alone, and supposes that before the run every difference was as likely as "
-            "any other.",
+            f"Not decided beside {case_name(first.other)}: given these {plural(unit(first.one))}, "
+            f"{'; '.join(each)}{others}. Each chance is about one pair alone, and supposes that before the run "
+            "every difference was as likely as any other.",
             (first.other.id, *(v.one.id for v, _ in members)),
         )
