@@ -20,7 +20,7 @@ POWER = 0.8
 LEAST_PAIRS = 3
 """Fewest pairs for a verdict: with two, the interval of a difference is 13 times as wide as its basis."""
 ROUNDING = 1e-12
-"""What two equal figures may differ by after some arithmetic; all of ours have fewer than ten digits that count."""
+"""What two equal figures may differ by after some arithmetic; of ours, fewer than ten digits count."""
 
 
 @dataclass(frozen=True)
