@@ -207,6 +207,7 @@ def _dry_run(planned: PlannedRun) -> Any:
     if cases:
         order = "seed by seed" if planned.interleaved else "case by case"
         parts = [table, Text(summary, style="bold"), Text(f"order: {order}")]
+    parts += [Text(line) for line in before_training(planned.plan, planned.options.out)]
     if compared := _comparisons(planned.plan.cases):
         parts.append(Text(compared))
     if planned.known:
@@ -214,7 +215,6 @@ def _dry_run(planned: PlannedRun) -> Any:
         for case_id, (_, run) in planned.known.items():
             whose = "this run" if run == planned.path else f"{run.parent.name}/{run.name}"
             parts.append(Text(f"  {case_id}: of {whose}"))
-    parts += [Text(line) for line in before_training(planned.plan, planned.options.out)]
     if planned.begun is not None:
         parts.append(Text(f"continues in {planned.path}"))
     return Group(*parts)

@@ -40,15 +40,16 @@ def test_a_run_shows_plain_lines_and_the_table(
     assert ANSI not in done.output
     lines = done.stderr.splitlines()
     assert re.fullmatch(r"A small suite: 2 cases, in runs/small/\S+", lines[0])
-    assert lines[1] == "[1/2] mnist/fc/sgd"
-    assert re.fullmatch(r"  seed 0, epoch 1/2: loss \d\.\d{4}, accuracy \d+\.\d\d %, \S+ s", lines[2])
-    assert [line.partition(",")[0] for line in lines[2:9]] == [
+    assert lines[1] == "With 2 seeds, this run finds no difference, however large: that takes 3 or more."
+    assert lines[2] == "[1/2] mnist/fc/sgd"
+    assert re.fullmatch(r"  seed 0, epoch 1/2: loss \d\.\d{4}, accuracy \d+\.\d\d %, \S+ s", lines[3])
+    assert [line.partition(",")[0] for line in lines[3:10]] == [
         *["  seed 0"] * 2,
         "[2/2] mnist/fc/adam",
         *["  mnist/fc/adam: seed 0"] * 2,
         *["  mnist/fc/adam: seed 1"] * 2,
     ]
-    assert re.fullmatch(r"  mnist/fc/adam: ok: accuracy \d+\.\d\d ± \d+\.\d\d %, \S+ s/epoch", lines[9])
+    assert re.fullmatch(r"  mnist/fc/adam: ok: accuracy \d+\.\d\d ± \d+\.\d\d %, \S+ s/epoch", lines[10])
     assert lines[-1].startswith("report, plots, checkpoints and results: runs/small/")
     table = done.stdout.splitlines()
     assert table[0] == "A small suite"
