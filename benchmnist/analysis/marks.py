@@ -22,8 +22,9 @@ LEVEL_WORDS = frozenset({"identical", "equivalent", "no difference shown"})
 def unbeaten(results: Sequence[CaseResult], verdicts: Sequence[Verdict], metric: Metric) -> frozenset[str]:
     """Returns the ids of the cases that are not shown to be worse than any other of their group.
 
-    With a chance of 0.95, the best case of every group is among them. A group in which nothing is shown has none.
-    Of the points of a sweep, which are not compared with each other, only the first in the ranking can be one.
+    With a chance of 0.95 in each family, the best case of every group is among them. A group in which nothing is
+    shown has none. Of the points of a sweep, which are not compared with each other, only the first in the ranking
+    can be one.
 
     Args:
         results: The results of a run.
@@ -32,7 +33,8 @@ def unbeaten(results: Sequence[CaseResult], verdicts: Sequence[Verdict], metric:
     """
     every = max((v.of for v in verdicts), default=1)
     wide = [replace(v, of=every) for v in verdicts if v.one.case.group == v.other.case.group]
-    beaten = {(v.other if v.beats(v.one) else v.one).id for v in wide if v.word in ("better", "worse")}
+    shown = [v for v in (*wide, *verdicts) if v.one.case.group == v.other.case.group]
+    beaten = {(v.other if v.beats(v.one) else v.one).id for v in shown if v.word in ("better", "worse")}
     level = {frozenset((v.one.id, v.other.id)) for v in wide if v.word in LEVEL_WORDS}
     found = set()
     for members in by_group(results).values():

@@ -68,7 +68,7 @@ class Verdict:
         """
         ours, theirs = self.lost
         if not self.paired.says_something:
-            if self.paired.identical and not (ours or theirs):
+            if self.paired.identical and not (ours or theirs) and _same_trainings(self.one, self.other):
                 return "identical"
             return "lost seeds" if self.paired.n + len(ours | theirs) >= LEAST_PAIRS else "too few seeds"
         word = self._shown
@@ -169,6 +169,14 @@ def rank(result: CaseResult, metric: Metric | None = None) -> tuple[bool, int, f
     if not values:
         return True, lost, 0.0
     return False, lost, statistics.fmean(values) * (-1 if metric.better == "higher" else 1)
+
+
+def _same_trainings(one: CaseResult, other: CaseResult) -> bool:
+    """Whether every loss and every figure of every common seed is the same, which is no chance of one figure."""
+    ours, theirs = (
+        {t.seed: [(e.train_loss, e.metrics) for e in t.epochs] for t in r.trials} for r in (one, other)
+    )
+    return all(ours[seed] == theirs[seed] for seed in ours.keys() & theirs.keys())
 
 
 class _Seeds(NamedTuple):

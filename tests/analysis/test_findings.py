@@ -149,6 +149,24 @@ def test_a_seed_that_is_stuck_is_named_with_what_it_does_to_the_mean() -> None:
     assert said("seeds apart", [seeds_result("fc", "adam", around(98))]) == []
 
 
+def test_what_the_suite_names_is_said_first_and_from_its_own_family() -> None:
+    cases = [
+        seeds_result("fc", "sgd", around(90, OTHER), compared_with=()),
+        seeds_result("fc", "adam", around(97), compared_with=("mnist/fc/momentum",)),
+        seeds_result("fc", "momentum", around(95, OTHER), compared_with=()),
+        seeds_result("wide", "adam", around(98, OTHER), compared_with=("mnist/fc/adam",)),
+    ]
+    (text,) = said("baseline", cases)
+    assert text.startswith(
+        "On mnist · fc, compared with momentum (95.00 %): better: adam (97.00 %), +2.00 points ["
+    )
+    (text,) = said("models", cases)
+    assert text.startswith("On mnist, wide instead of fc helps adam (+1.00 points [")
+    (text,) = said("rules", cases)
+    assert text.startswith("Exploratory: ")
+    assert "momentum" not in text
+
+
 def test_what_cannot_be_told_apart_is_not_ranked() -> None:
     cases = [
         seeds_result("fc", "sgd", around(90)),

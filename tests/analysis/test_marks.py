@@ -41,3 +41,15 @@ def test_the_verdict_against_the_baseline_is_by_case() -> None:
     assert {case: v.other.case.method for case, v in against_baseline(judge(cases)).items()} == {
         "mnist/fc/a": "sgd"
     }
+
+
+def test_what_is_shown_to_be_worse_than_the_baseline_is_never_marked() -> None:
+    """Against the baseline fewer comparisons share the chance of a mistake, so more is shown there."""
+    cases = [
+        seeds_result("fc", "sgd", [90.0, 90.2, 90.1, 89.9], baseline="sgd"),
+        seeds_result("fc", "adam", [91.0, 91.1, 91.2, 90.6], baseline="sgd"),
+        *(seeds_result("fc", f"m{i}", [90.5, 90.9, 90.1, 90.4 + i / 10], baseline="sgd") for i in range(9)),
+    ]
+    verdicts = judge(cases)
+    worse = {(v.other if v.beats(v.one) else v.one).id for v in verdicts if v.word in ("better", "worse")}
+    assert not worse & unbeaten(cases, verdicts, PRIMARY)

@@ -34,6 +34,13 @@ def test_each_word_wants_its_evidence() -> None:
     assert word(around(90), around(90)) == "identical"
     assert word([91.0, 91.1], [90.0, 90.1]) == "too few seeds"
     assert word([91.0, 90.0], [91.0, 90.0]) == "identical"
+    other = seeds_result("fc", "b", [91.0, 90.0])
+    trials = [
+        t.model_copy(update={"epochs": tuple(e.model_copy(update={"train_loss": 2.0}) for e in t.epochs)})
+        for t in other.trials
+    ]
+    lucky = other.model_copy(update={"trials": tuple(trials)})  # the accuracies of two may agree by chance
+    assert judge_pair(seeds_result("fc", "a", [91.0, 90.0]), lucky).word == "too few seeds"
 
 
 def test_a_sure_difference_that_is_less_than_the_margin_is_none() -> None:

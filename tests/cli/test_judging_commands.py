@@ -158,7 +158,7 @@ def test_a_comparison_is_kept_in_a_document(
     assert invoke(*arguments, "--check").exit_code == 1
     assert invoke(*arguments).exit_code == 0
     assert invoke(*arguments, "--check").exit_code == 0
-    assert "+0.00 same" in document.read_text("utf-8")
+    assert "+0.00 identical" in document.read_text("utf-8")
     assert invoke(*arguments, "--format", "html").exit_code == 2
 
 

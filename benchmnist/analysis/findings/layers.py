@@ -49,7 +49,7 @@ def tested_in_train_mode(models: Sequence[ModelDescription], results: Sequence[C
 
 
 def effects_of_layers(models: Sequence[ModelDescription], verdicts: Sequence[Verdict]) -> Iterator[Finding]:
-    """Compares, for each method, two models that differ by an added layer."""
+    """Compares, for each method, two models that differ by an added layer, or that the suite names."""
     described = {(m.dataset, m.model): m for m in models}
     by_models: dict[tuple[str, str, str, str], list[Verdict]] = {}
     for v in verdicts:
@@ -63,28 +63,37 @@ def effects_of_layers(models: Sequence[ModelDescription], verdicts: Sequence[Ver
         larger, smaller, sign = one_model, other_model, 1
         if not added:  # the suite may have them the other way round
             added, larger, smaller, sign = _added_layers(without, with_it), other_model, one_model, -1
-        if not added:
+        named = all(v.family == "primary" for v in members)
+        if not added and not named:
             continue
-        told: dict[str, list[str]] = {"helps": [], "hurts": []}
-        for v in members:
-            subject = v.one if sign > 0 else v.other
-            if v.word == "equivalent":
-                verb = f"has an effect of less than {v.margin:g} {v.metric.points} on"
-            elif v.word in ("better", "worse"):
-                verb = "helps" if (v.word == "better") == (sign > 0) else "hurts"
-            elif v.word == "lost seeds":
-                verb = "cannot be judged, because of lost seeds, with"
-            else:
-                verb = "has no effect that is shown on"
-            beside = ", ".join(filter(None, (amount(v, subject), lost_note(v))))
-            told.setdefault(verb, []).append(f"{v.one.case.method} ({beside})")
-        said = "; it ".join(f"{verb} {listed(whom)}" for verb, whom in told.items() if whom)
-        where = f"{EXPLORATORY}on" if any(v.family == "exploratory" for v in members) else "On"
+        if not added:
+            larger, smaller, sign = one_model, other_model, 1
+        said = _said(members, sign)
+        where = "On" if named else f"{EXPLORATORY}on"
+        what = f"{added} ({larger} vs {smaller})" if added else f"{larger} instead of {smaller}"
         yield Finding(
-            "layers",
-            f"{where} {dataset}, {added} ({larger} vs {smaller}) {said}.",
+            "layers" if added else "models",
+            f"{where} {dataset}, {what} {said}.",
             tuple(case for v in members for case in (v.other.id, v.one.id)),
         )
+
+
+def _said(members: Sequence[Verdict], sign: int) -> str:
+    """Returns what the change does with each method: `helps sgd (+1.00 points [0.90, 1.10]); it hurts …`."""
+    told: dict[str, list[str]] = {"helps": [], "hurts": []}
+    for v in members:
+        subject = v.one if sign > 0 else v.other
+        if v.word == "equivalent":
+            verb = f"has an effect of less than {v.margin:g} {v.metric.points} on"
+        elif v.word in ("better", "worse"):
+            verb = "helps" if (v.word == "better") == (sign > 0) else "hurts"
+        elif v.word == "lost seeds":
+            verb = "cannot be judged, because of lost seeds, with"
+        else:
+            verb = "has no effect that is shown on"
+        beside = ", ".join(filter(None, (amount(v, subject), lost_note(v))))
+        told.setdefault(verb, []).append(f"{v.one.case.method} ({beside})")
+    return "; it ".join(f"{verb} {listed(whom)}" for verb, whom in told.items() if whom)
 
 
 def gain_of_convolutions(

@@ -31,7 +31,7 @@ Between = dict[tuple[str, str], "Verdict"]
 
 
 def against_the_baseline(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
-    """Says of each baseline which methods are better, worse, equivalent or not shown to differ."""
+    """Says of each baseline, and of what else the suite names, which methods are better, worse, and so on."""
     beside: dict[str, list[Verdict]] = {}
     for v in verdicts:
         if _told(v) and v.word != "too few seeds":
@@ -51,9 +51,10 @@ def against_the_baseline(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
         }
         said = "; ".join(f"{spoken.get(word, word)}: {listed(whom)}" for word, whom in told.items() if whom)
         title = _scope(members)
+        the = "the baseline " if baseline.case.method == members[0].one.case.baseline else ""
         yield Finding(
             "baseline",
-            f"On {title}, compared with the baseline {method_figure(baseline)}: {said}.",
+            f"On {title}, compared with {the}{method_figure(baseline)}: {said}.",
             (baseline.id, *(v.one.id for v in members)),
         )
 
@@ -102,9 +103,10 @@ def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> 
 
 
 def _told(v: Verdict) -> bool:
-    """Whether the sentence on the baseline says all of it."""
+    """Whether the sentence on the baseline, or on what the suite names, says all of it."""
     one, other = v.one.case, v.other.case
-    return v.family == "primary" and one.group == other.group and other.method == one.baseline
+    named = other.method == one.baseline or other.id in (one.compared_with or ())
+    return v.family == "primary" and one.group == other.group and named
 
 
 def _claim(best: CaseResult, beside: Sequence[tuple[CaseResult, Verdict]], ranked: Sequence[CaseResult]) -> str:

@@ -68,6 +68,8 @@ def amount(verdict: Verdict, subject: CaseResult) -> str:
 def lost_note(verdict: Verdict) -> str:
     """Returns `in the 3 of 5 seeds that both completed`, where one of the two lost seeds."""
     lost = len(frozenset().union(*verdict.lost))
+    if not verdict.paired.n:
+        return ""
     return (
         f"in the {verdict.paired.n} of {counted(verdict.paired.n + lost, unit(verdict.one))} that both completed"
         if lost
