@@ -37,6 +37,7 @@ class Analysis:
         self.run = run
         self._verdicts: dict[Metric | str | None, list[Verdict]] = {}
         self._unbeaten: dict[Metric, frozenset[str]] = {}
+        self._against_baseline: dict[Metric, dict[str, Verdict]] = {}
 
     @cached_property
     def summaries(self) -> list[Summary]:
@@ -63,19 +64,24 @@ class Analysis:
     def unbeaten(self, metric: Metric) -> frozenset[str]:
         """The ids of the cases that are not shown to be worse than any other of their group, by a metric."""
         if metric not in self._unbeaten:
-            self._unbeaten[metric] = frozenset(self._rows(unbeaten(self.units, self.verdicts(metric), metric)))
+            self._unbeaten[metric] = frozenset(self.rows(unbeaten(self.units, self.verdicts(metric), metric)))
         return self._unbeaten[metric]
 
     def against_baseline(self, metric: Metric) -> dict[str, Verdict]:
         """The verdict on each case vs its baseline, by case id."""
-        found = against_baseline(self.verdicts(metric))
-        return {row: verdict for case_id, verdict in found.items() for row in self._rows([case_id])}
+        if metric not in self._against_baseline:
+            found = against_baseline(self.verdicts(metric))
+            self._against_baseline[metric] = {row: found[unit] for unit in found for row in self.rows([unit])}
+        return self._against_baseline[metric]
 
-    def _rows(self, ids: Iterable[str]) -> Iterator[str]:
+    def rows(self, ids: Iterable[str]) -> Iterator[str]:
         """Yields the ids of the cases that those with these ids were joined from; see `units`."""
-        rows = {each.id: [member.id for member in members(each)] for each in self.units}
         for case_id in ids:
-            yield from rows.get(case_id, [case_id])
+            yield from self._members.get(case_id, [case_id])
+
+    @cached_property
+    def _members(self) -> dict[str, list[str]]:
+        return {each.id: [member.id for member in members(each)] for each in self.units}
 
     @cached_property
     def findings(self) -> list[Finding]:

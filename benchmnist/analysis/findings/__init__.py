@@ -28,7 +28,6 @@ from benchmnist.analysis.findings.seeds import detectable_differences, last_look
 from benchmnist.analysis.findings.times import first_at_target, trained_in_order
 from benchmnist.analysis.findings.tuning import not_better_tuned, tuned
 from benchmnist.analysis.findings.words import Finding
-from benchmnist.analysis.units import members
 
 if TYPE_CHECKING:
     from benchmnist.analysis.analysis import Analysis
@@ -63,5 +62,4 @@ def findings(analysis: Analysis) -> list[Finding]:
         *one_learning_rate(results),
         *noise_floor(run.cases, analysis.floors),
     ]
-    ids = {result.id: [member.id for member in members(result)] for result in cases}
-    return [replace(f, cases=tuple(row for case in f.cases for row in ids.get(case, [case]))) for f in found]
+    return [replace(f, cases=tuple(analysis.rows(f.cases))) for f in found]
