@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import has_metric, seed_figures
 from benchmnist.analysis.summary import by_group
-from benchmnist.analysis.verdicts import rank
+from benchmnist.analysis.verdicts import on_all_pairs, rank
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +30,11 @@ def unbeaten(results: Sequence[CaseResult], verdicts: Sequence[Verdict], metric:
         verdicts: All verdicts by that metric.
         metric: The metric.
     """
-    every = max((v.of for v in verdicts), default=1)
-    wide = [replace(v, of=every) for v in verdicts if v.one.case.group == v.other.case.group]
-    shown = [v for v in (*wide, *verdicts) if v.one.case.group == v.other.case.group]
+    within = [v for v in verdicts if v.one.case.group == v.other.case.group]
+    wide = on_all_pairs(verdicts)
+    shown = [*within, *(wide[frozenset((v.one.id, v.other.id))] for v in within)]
     beaten = {(v.other if v.beats(v.one) else v.one).id for v in shown if v.word in ("better", "worse")}
-    level = {frozenset((v.one.id, v.other.id)) for v in wide if v.word in LEVEL_WORDS}
+    level = {pair for pair, v in wide.items() if v.word in LEVEL_WORDS}
     found = set()
     for members in by_group(results).values():
         there = [r for r in members if not r.case.aside and has_metric(r, metric) and seed_figures(r, metric)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import median_seconds
+from benchmnist.analysis.targets import by_target
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -70,11 +71,8 @@ def profiles(every: Sequence[TimeToTarget]) -> Profiles:
     Of the sets of problems that several methods share, it is the one with the most trials: methods times
     problems. Without such a set, it is that of one method.
     """
-    groups: dict[tuple[Group, float], list[TimeToTarget]] = {}
-    for each in every:
-        groups.setdefault((each.result.case.group, each.target), []).append(each)
     times: dict[str, dict[Problem, float]] = {}
-    for (group, target), members in groups.items():
+    for (group, target), members in by_target(every).items():
         unit = unit_seconds([each.result for each in members])
         for each in members:
             solved = times.setdefault(each.result.case.method, {})

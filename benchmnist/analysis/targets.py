@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from benchmnist.runs.results import CaseResult
+    from benchmnist.suites.cases import Group
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,14 @@ def times_to_target(results: Sequence[CaseResult]) -> list[TimeToTarget]:
         for result in results
         if (target := result.case.target_accuracy) is not None and result.has_epochs and not result.case.aside
     ]
+
+
+def by_target(every: Sequence[TimeToTarget]) -> dict[tuple[Group, float], list[TimeToTarget]]:
+    """Groups the times of cases that are compared with each other and have the same target, in order."""
+    groups: dict[tuple[Group, float], list[TimeToTarget]] = {}
+    for each in every:
+        groups.setdefault((each.result.case.group, each.target), []).append(each)
+    return groups
 
 
 def _reached(result: CaseResult, target: float) -> dict[int, Reached]:

@@ -137,6 +137,15 @@ def judge_pair(one: CaseResult, other: CaseResult, metric: Metric | str | None =
     return replace(_compared(pair, judged, _Seeds.of(one, judged), _Seeds.of(other, judged)), of=of)
 
 
+def on_all_pairs(verdicts: Sequence[Verdict]) -> dict[frozenset[str], Verdict]:
+    """Returns the verdicts as those of one family, by the ids of their cases.
+
+    A claim on all pairs, such as which case is the best, needs the wide intervals of the family of all pairs.
+    """
+    every = max((v.of for v in verdicts), default=1)
+    return {frozenset((v.one.id, v.other.id)): replace(v, of=every) for v in verdicts}
+
+
 def main_verdicts(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Returns the verdicts for a table: the primary ones, the next in the ranking, and the previous model."""
     ranks = {id(r): rank(r, v.metric) for v in verdicts for r in (v.one, v.other)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import lost_seeds
@@ -18,7 +17,7 @@ from benchmnist.analysis.findings.words import (
 )
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.units import unit
-from benchmnist.analysis.verdicts import rank
+from benchmnist.analysis.verdicts import on_all_pairs, rank
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -77,19 +76,17 @@ def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> 
 
     It is made from the verdicts on all pairs. They are exploratory where the suite named others beforehand.
     """
-    within = {(v.one.id, v.other.id): v for v in verdicts if v.one.case.group == v.other.case.group}
-    every = max((v.of for v in verdicts), default=1)
+    wide = on_all_pairs(verdicts)
     for members in by_group(results).values():
         ranked = sorted((r for r in members if primary_mean(r) is not None), key=rank)
-        beside = [(r, v) for r in ranked[1:] if (v := _pair(within, ranked[0], r)) and v.word != "too few seeds"]
+        pairs = [(r, wide.get(frozenset((ranked[0].id, r.id)))) for r in ranked[1:]]
+        beside = [(r, v) for r, v in pairs if v is not None and v.word != "too few seeds"]
         if not beside or all(_told(v) for _, v in beside):
             continue
         best, exploratory = ranked[0], any(v.family == "exploratory" for _, v in beside)
         title = _scope([v for _, v in beside])
-        # A claim on all pairs needs the verdicts of the family of all pairs.
-        wide = [(r, replace(v, of=every)) for r, v in beside]
-        text = f"{f'{EXPLORATORY}on' if exploratory else 'On'} {title}, {_claim(best, wide, ranked)}"
-        new = [(r, v) for r, v in wide if not _told(v)]
+        text = f"{f'{EXPLORATORY}on' if exploratory else 'On'} {title}, {_claim(best, beside, ranked)}"
+        new = [(r, v) for r, v in beside if not _told(v)]
         by_words = {
             "": [f"{method_figure(r)}, by {amount(v, best)}" for r, v in new if v.beats(best)],
             "within": [f"{method_figure(r)} ({amount(v, best)})" for r, v in new if v.word == "equivalent"],
@@ -98,7 +95,7 @@ def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> 
             "worse": [f"{method_figure(r)}, by {amount(v, r)}" for r, v in new if v.beats(r)],
             "lost": [method_figure(r) for r, v in new if v.word == "lost seeds"],
         }
-        text += "".join(_sentences(by_words, wide[0][1], best))
+        text += "".join(_sentences(by_words, beside[0][1], best))
         yield Finding("rules", text, tuple(r.id for r in [best, *(r for r, _ in beside)]))
 
 
@@ -133,7 +130,3 @@ def _sentences(by_words: Mapping[str, list[str]], verdict: Verdict, best: CaseRe
         yield f" Better than it: {shortened(by_words['worse'])}."
     if by_words["lost"]:
         yield f" Not judged, since seeds were lost that {who} completed: {shortened(by_words['lost'])}."
-
-
-def _pair(verdicts: Mapping[tuple[str, str], Verdict], one: CaseResult, other: CaseResult) -> Verdict | None:
-    return verdicts.get((one.id, other.id)) or verdicts.get((other.id, one.id))

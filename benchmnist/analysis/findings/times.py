@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.findings.words import EXPLORATORY, Finding, case_name, listed, shortened
 from benchmnist.analysis.summary import group_title
-from benchmnist.analysis.targets import split
-from benchmnist.analysis.verdicts import rank
+from benchmnist.analysis.targets import by_target, split
+from benchmnist.analysis.verdicts import on_all_pairs, rank
 from benchmnist.metrics import TARGET_SECONDS
 from benchmnist.text import counted
 
@@ -32,12 +31,8 @@ def first_at_target(every: Sequence[TimeToTarget], verdicts: Sequence[Verdict]) 
         every: The times of the cases.
         verdicts: All verdicts by TARGET_SECONDS.
     """
-    wide = max((v.of for v in verdicts), default=1)
-    beside = {frozenset((v.one.id, v.other.id)): v for v in verdicts}
-    groups: dict[tuple[object, float], list[TimeToTarget]] = {}
-    for each in every:
-        groups.setdefault((each.result.case.group, each.target), []).append(each)
-    for members in groups.values():
+    wide = on_all_pairs(verdicts)
+    for members in by_target(every).values():
         there = sorted((t for t in members if t.hits), key=lambda t: rank(t.result, TARGET_SECONDS))
         never = [t.result.case.method for t in members if t.reached and not t.hits]
         title, target = group_title(members[0].result.case.group), f"{members[0].target:g} %"
@@ -47,11 +42,9 @@ def first_at_target(every: Sequence[TimeToTarget], verdicts: Sequence[Verdict]) 
             yield Finding("target", f"On {title}, no seed reached {target}.", tuple(t.result.id for t in members))
             continue
         first = there[0]
-        found = ((t, beside.get(frozenset((first.result.id, t.result.id)))) for t in there[1:])
-        judged = [(t, v) for t, v in found if v is not None and v.word != "too few seeds"]
-        # A claim on all pairs needs the verdicts of the family of all pairs.
-        others = [(t, replace(v, of=wide)) for t, v in judged]
-        exploratory = any(v.family == "exploratory" for _, v in judged)
+        found = ((t, wide.get(frozenset((first.result.id, t.result.id)))) for t in there[1:])
+        others = [(t, v) for t, v in found if v is not None and v.word != "too few seeds"]
+        exploratory = any(v.family == "exploratory" for _, v in others)
         claim = _claim(first, others, there, target, alone=len(there) == 1 < len(members))
         text = f"{f'{EXPLORATORY}on' if exploratory else 'On'} {title}, {claim}{''.join(_beside(first, others))}"
         if never:
