@@ -9,6 +9,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchmnist.analysis.statistics import student
 from benchmnist.errors import StoreError
 from benchmnist.text import counted
 
@@ -234,11 +235,9 @@ def _obstacles(baseline: Benchmark, current: Benchmark) -> Iterator[str]:
 
 def _ratio_interval(baseline: Benchmark, current: Benchmark) -> tuple[float, float]:
     """Returns the interval of the ratio of medians: Student's, in logarithms, from the medians of the parts."""
-    from scipy import special
-
     parts = [[math.log(statistics.median(part)) for part in _parts(each)] for each in (baseline, current)]
     error = math.sqrt(sum(statistics.variance(medians) / len(medians) for medians in parts))
-    half = float(special.stdtrit(min(map(len, parts)) - 1, (1 + CONFIDENCE) / 2)) * error
+    half = student(1 - CONFIDENCE, min(map(len, parts)) - 1) * error
     ratio = statistics.median(current.times) / statistics.median(baseline.times)
     return ratio * math.exp(-half), ratio * math.exp(half)
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.statistics import LEVEL
+from benchmnist.analysis.statistics import LEVEL, student
 from benchmnist.analysis.verdicts import judge
 from benchmnist.runs.results import CaseResult
 from benchmnist.text import alternatives, counted
@@ -90,7 +90,6 @@ def chance_to_tell(paired: Paired, number: int, of: int = 1, margin: float | Non
         margin: A mean that is shown to be nearer to 0 is told as well.
     """
     import numpy as np
-    from scipy import special
 
     n, new = paired.n, number - paired.n
     if new < 1:
@@ -103,7 +102,7 @@ def chance_to_tell(paired: Paired, number: int, of: int = 1, margin: float | Non
     within = variance * rng.chisquare(new - 1, DRAWS) if new > 1 else 0.0
     mean = (n * paired.mean + new * added) / number
     squares = (n - 1) * paired.std**2 + within + n * new / number * (paired.mean - added) ** 2
-    half = special.stdtrit(number - 1, 1 - LEVEL / of / 2) * np.sqrt(squares / (number - 1) / number)
+    half = student(LEVEL / of, number - 1) * np.sqrt(squares / (number - 1) / number)
     told = abs(mean) > half
     if margin is not None:
         told |= abs(mean) + half < margin

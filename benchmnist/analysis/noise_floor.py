@@ -37,7 +37,7 @@ def noise_floors(results: Sequence[CaseResult]) -> dict[Group, Floor]:
     The floor is the larger of the difference of the two and half the interval of that difference (Welch): a floor
     from two means that are near each other by chance would let everything pass.
     """
-    baselines = {r.case.group: r for r in results if r.case.method == r.case.baseline}
+    baselines = {r.case.group: r for r in results if r.case.is_baseline}
     floors = {}
     for control in results:
         baseline = baselines.get(control.case.group)

@@ -7,7 +7,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import has_metric, seed_figures
-from benchmnist.analysis.statistics import LEAST_PAIRS, LEVEL
+from benchmnist.analysis.statistics import LEAST_PAIRS, LEVEL, student
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +47,6 @@ def apart(values: Sequence[float], *, of: int = 1, least: float = 0.0) -> tuple[
         of: Number of samples that are looked at: the chance of a false alarm in any is LEVEL at most.
         least: Standard deviation that the rest has at least, since rounded values may all be the same.
     """
-    from scipy import special
-
     n = len(values)
     middle = statistics.median(values) if values else math.nan
     order = sorted(range(n), key=lambda i: abs(values[i] - middle))
@@ -58,7 +56,7 @@ def apart(values: Sequence[float], *, of: int = 1, least: float = 0.0) -> tuple[
         spread = max(statistics.stdev(rest), least) * math.sqrt(1 + 1 / len(rest))
         level = LEVEL / of / most / math.comb(n, k)
         nearest = min(abs(values[i] - statistics.fmean(rest)) for i in order[n - k :])
-        if spread > 0 and nearest / spread > special.stdtrit(len(rest) - 1, 1 - level / 2):
+        if spread > 0 and nearest / spread > student(level, len(rest) - 1):
             return tuple(sorted(order[n - k :]))
     return ()
 

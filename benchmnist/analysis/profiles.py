@@ -107,7 +107,7 @@ def unit_seconds(results: Sequence[CaseResult]) -> float:
     when all diverged, it is that of the first case with such a seed; if there is none, the time of the planned
     epochs at the median time of an epoch.
     """
-    first = sorted(results, key=lambda result: result.case.method != result.case.baseline)
+    first = sorted(results, key=lambda result: not result.case.is_baseline)
     for result in first:
         ended = [trial for trial in result.trials if trial.status == "completed"]
         whole = [math.fsum(epoch.seconds for epoch in trial.epochs) for trial in ended]

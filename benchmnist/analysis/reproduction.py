@@ -7,14 +7,13 @@ the reported seeds.
 
 from __future__ import annotations
 
-import functools
 import math
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from benchmnist.analysis.figures import seed_figure, seed_figures
-from benchmnist.analysis.statistics import LEVEL
+from benchmnist.analysis.statistics import LEVEL, student
 from benchmnist.runs.results import FAILURES
 from benchmnist.text import counted, last_line_of
 
@@ -216,23 +215,15 @@ def expected_range(
         return None
     both = number >= SEEDS_FOR_THE_SAME
     level = LEVEL / of / (2 if both else 1)
-    half = _t(level, number - 1) * statistics.stdev(values.values()) * math.sqrt(1 + 1 / number)
+    half = student(level, number - 1) * statistics.stdev(values.values()) * math.sqrt(1 + 1 / number)
     mean = statistics.fmean(values.values())
     low, high = mean - half, mean + half
     if both:
         spread = statistics.stdev(value for key, value in values.items() if key != seed)
         if spread > 0:  # if only this seed differs, as one that is stuck, it says nothing of how much it may
-            half = _t(level, number - 2) * spread * math.sqrt(2)
+            half = student(level, number - 2) * spread * math.sqrt(2)
             low, high = max(low, values[seed] - half), min(high, values[seed] + half)
     return low, high
-
-
-@functools.cache
-def _t(level: float, freedom: int) -> float:
-    """Returns the two-sided quantile of Student's distribution."""
-    from scipy import stats  # half a second
-
-    return float(stats.t.ppf(1 - level / 2, freedom))
 
 
 def first_difference(reported: TrialResult, again: TrialResult) -> str:

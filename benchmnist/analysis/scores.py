@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import lost_seeds, seed_figures
 from benchmnist.analysis.profiles import unit_seconds
-from benchmnist.analysis.statistics import LEVEL
+from benchmnist.analysis.statistics import LEVEL, student
 from benchmnist.metrics import TARGET_SECONDS
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _seconds(result: CaseResult) -> list[float]:
 
 def _mean_shortfall(row: Sequence[CaseResult]) -> float | None:
     """Returns the mean shortfall of the baseline, or of the first case that completed a seed; None without one."""
-    for result in sorted(row, key=lambda result: result.case.method != result.case.baseline):
+    for result in sorted(row, key=lambda result: not result.case.is_baseline):
         if found := [each for each in _shortfalls(result) or () if math.isfinite(each)]:
             return statistics.fmean(found)
     return None
@@ -117,11 +117,9 @@ def _score(method: str, groups: Sequence[Sequence[float]]) -> Score:
     few groups (as little as 0.66 with three), so the interval uses Student's quantile, and the variance is
     corrected by n / (n - 1).
     """
-    from scipy import special
-
     n = len(groups)
     means = [statistics.fmean(seeds) for seeds in groups]
     within = statistics.fmean(statistics.pvariance(seeds) / len(seeds) for seeds in groups)
     error = math.sqrt((statistics.pvariance(means) + within) / (n - 1))
-    mean, half = statistics.fmean(means), float(special.stdtrit(n - 1, 1 - LEVEL / 2)) * error
+    mean, half = statistics.fmean(means), student(LEVEL, n - 1) * error
     return Score(method, mean, (max(0.0, mean - half), min(1.0, mean + half)) if error > 1e-12 else None)  # noqa: PLR2004 - rounding

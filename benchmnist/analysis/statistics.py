@@ -78,7 +78,7 @@ class Paired:
             return None
         if not self.varies:
             return (self.mean, self.mean) if self.identical or self._p * of <= LEVEL else None
-        half = _student(1 - LEVEL / of / 2, self.n - 1) * self.std / math.sqrt(self.n)
+        half = student(LEVEL / of, self.n - 1) * self.std / math.sqrt(self.n)
         return self.mean - half, self.mean + half
 
     def p(self, of: int = 1) -> float | None:
@@ -113,14 +113,14 @@ def detectable(n: int, of: int = 1, spread: float = 1.0, power: float = POWER) -
     from scipy import special
 
     # The other tail is next to nothing.
-    return float(special.nctdtrinc(n - 1, 1 - power, _student(1 - LEVEL / of / 2, n - 1))) / math.sqrt(n) * spread
+    return float(special.nctdtrinc(n - 1, 1 - power, student(LEVEL / of, n - 1))) / math.sqrt(n) * spread
 
 
-def _student(q: float, freedom: float) -> float:
-    """Returns a quantile of Student's t distribution, by scipy's fast bare function."""
-    from scipy import special
+def student(level: float, freedom: float) -> float:
+    """Returns the value that Student's t exceeds, on either side, with the probability `level` (two-sided)."""
+    from scipy import special  # its bare function is fast; scipy.stats takes half a second to import
 
-    return float(special.stdtrit(freedom, q))
+    return float(special.stdtrit(freedom, 1 - level / 2))
 
 
 class Sample(NamedTuple):
@@ -155,4 +155,4 @@ def welch(one: Sample, other: Sample) -> Unpaired:
     freedom = sum(errors) ** 2 / (errors[0] ** 2 / (one.n - 1) + errors[1] ** 2 / (other.n - 1))
     error = math.sqrt(sum(errors))
     p = 2 * float(special.stdtr(freedom, -abs(difference) / error))
-    return Unpaired(difference, _student(1 - LEVEL / 2, freedom) * error, p)
+    return Unpaired(difference, student(LEVEL, freedom) * error, p)

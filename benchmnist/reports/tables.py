@@ -120,7 +120,7 @@ def _half_interval(result: CaseResult, column: Column, analysis: Analysis | None
 
 
 def _is_baseline(result: CaseResult) -> bool:
-    return result.case.method == result.case.baseline and not result.case.control
+    return result.case.is_baseline and not result.case.control
 
 
 class ComparisonTable:

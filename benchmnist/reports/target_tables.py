@@ -21,7 +21,7 @@ def target_table(analysis: Analysis) -> ExtraTable | None:
     if not times:
         return None
     name = namer(analysis.run)
-    baselines = {t.result.case.group: t for t in times if t.result.case.method == t.result.case.baseline}
+    baselines = {t.result.case.group: t for t in times if t.result.case.is_baseline}
     beside = analysis.against_baseline(TARGET_SECONDS)
     targets = {t.target for t in times}
     several = len(targets) > 1

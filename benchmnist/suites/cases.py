@@ -247,6 +247,11 @@ class Case(Frozen):
         return self.control or self.untuned
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether it is the case that those of its group are compared with."""
+        return self.method == self.baseline
+
+    @property
     def group(self) -> Group:
         """The group within which it is compared: dataset, model and label."""
         return self.dataset.label, self.model.label, self.label

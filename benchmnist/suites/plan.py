@@ -116,7 +116,7 @@ class _Planner:
         found = []
         for case in cases:
             found.append(case)
-            if case.method == case.baseline:
+            if case.is_baseline:
                 others = control_seeds(case.seeds)
                 axes, id_ = (*case.axes, CONTROL), f"{case.id}/{CONTROL}"
                 found.append(case.model_copy(update={"id": id_, "seeds": others, "axes": axes, "control": True}))
