@@ -40,6 +40,22 @@ def last_line_of(text: str) -> str:
     return text.strip().rpartition("\n")[2].lstrip()
 
 
+def each_once(notes: Iterable[tuple[str, str]], everything: str, count: int) -> list[str]:
+    """Returns each note once, after the things that it is about: `a, b: too slow`, or `all cases: too slow`.
+
+    Args:
+        notes: Notes, each with the name of the thing that it is about.
+        everything: What all `count` things together are called, if there are several.
+        count: Number of things.
+    """
+    about: dict[str, list[str]] = {}
+    for note, name in notes:
+        about.setdefault(note, []).append(name)
+    return [
+        f"{everything if len(names) == count > 1 else ', '.join(names)}: {note}" for note, names in about.items()
+    ]
+
+
 def plain_table(*heads: str, gap: int = 1, **options: Any) -> Table:
     """A table of rich without lines, its columns `gap` characters apart; `options` are rich's."""
     from rich.table import Table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from benchmnist.analysis.counterparts import HOW, listed, obstacles
 from benchmnist.analysis.figures import metrics_of, seed_figures
-from benchmnist.analysis.reproduction import first_difference
+from benchmnist.analysis.reproduction import same_trainings
 from benchmnist.analysis.statistics import LEAST_PAIRS, detectable
 from benchmnist.analysis.units import by_search, unit
 from benchmnist.analysis.verdicts import judge_pair
@@ -188,7 +188,7 @@ def _word(found: Verdict, margin: float) -> tuple[Word, str]:
     if lost:
         completed = counted(found.paired.n + len(lost), what)
         return "lost seeds", f"lost {len(lost)} of the {completed} that the baseline completed: {listed(lost)}"
-    if _is_identical(found):
+    if found.paired.n and same_trainings(found.one, found.other):
         return "identical", ""
     if not found.paired.says_something:
         return "inconclusive", f"{counted(found.paired.n, f'common {what}')}; at least {LEAST_PAIRS} are needed"
@@ -197,13 +197,6 @@ def _word(found: Verdict, margin: float) -> tuple[Word, str]:
     if worst_and_best[0] > -margin:
         return "no worse", ""
     return "inconclusive", ""
-
-
-def _is_identical(found: Verdict) -> bool:
-    """Whether every common seed was trained with the same figures in every epoch."""
-    before = {trial.seed: trial for trial in found.other.trials if trial.status == "completed"}
-    common = [(before[trial.seed], trial) for trial in found.one.trials if trial.seed in before]
-    return bool(found.paired.n) and not any(first_difference(*pair) for pair in common)
 
 
 def _notes(found: Verdict, word: Word) -> Iterator[str]:

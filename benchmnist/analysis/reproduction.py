@@ -242,6 +242,13 @@ def first_difference(reported: TrialResult, again: TrialResult) -> str:
     return ""
 
 
+def same_trainings(one: CaseResult, other: CaseResult) -> bool:
+    """Whether all seeds that completed in both were trained with the same bits; false without such a seed."""
+    before = {trial.seed: trial for trial in other.trials if trial.status == "completed"}
+    common = [(before[trial.seed], trial) for trial in one.trials if trial.seed in before]
+    return bool(common) and not any(first_difference(*pair) for pair in common)
+
+
 def _figures(one: EpochResult, other: EpochResult) -> Iterator[tuple[str, float | None, float | None]]:
     """Yields the figures of an epoch in the order in which they come about: name, reported, again."""
     if one.learning_rate is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from benchmnist.analysis.figures import compared_figures, has_metric, lost_seeds, metrics_of, seed_figures
 from benchmnist.analysis.pairs import Pair, compared
+from benchmnist.analysis.reproduction import same_trainings
 from benchmnist.analysis.statistics import LEAST_PAIRS, Paired
 from benchmnist.analysis.units import by_search
 from benchmnist.metrics import comparable, find_metric
@@ -68,7 +69,7 @@ class Verdict:
         """
         ours, theirs = self.lost
         if not self.paired.says_something:
-            if self.paired.identical and not (ours or theirs) and _same_trainings(self.one, self.other):
+            if self.paired.identical and not (ours or theirs) and same_trainings(self.one, self.other):
                 return "identical"
             return "lost seeds" if self.paired.n + len(ours | theirs) >= LEAST_PAIRS else "too few seeds"
         word = self._shown
@@ -178,14 +179,6 @@ def rank(result: CaseResult, metric: Metric | None = None) -> tuple[bool, int, f
     if not values:
         return True, lost, 0.0
     return False, lost, statistics.fmean(values) * (-1 if metric.better == "higher" else 1)
-
-
-def _same_trainings(one: CaseResult, other: CaseResult) -> bool:
-    """Whether every loss and every figure of every common seed is the same, which is no chance of one figure."""
-    ours, theirs = (
-        {t.seed: [(e.train_loss, e.metrics) for e in t.epochs] for t in r.trials} for r in (one, other)
-    )
-    return all(ours[seed] == theirs[seed] for seed in ours.keys() & theirs.keys())
 
 
 class _Seeds(NamedTuple):
