@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from benchmnist.suites.cases import Case
     from benchmnist.suites.looks import Looks
 
+OF_THE_PLAN = (
+    *("seeds", "epochs", "keyword", "engine", "control", "until_told", "max_seeds", "set", "resume", "reuse"),
+)
+"""Options that would change the cases of a plan."""
+
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -119,21 +124,8 @@ def _as_planned(plan: Plan, options: RunOptions) -> PlannedRun:
     Raises:
         ValueError: if an option would change the cases.
     """
-    default = RunOptions()
-    for name in (
-        "seeds",
-        "epochs",
-        "keyword",
-        "engine",
-        "control",
-        "until_told",
-        "max_seeds",
-        "set",
-        "resume",
-        "reuse",
-    ):
-        if getattr(options, name) != getattr(default, name):
-            raise ValueError(f"{name}: the suite is already planned; pass the suite instead of its plan")
+    if name := options.given(OF_THE_PLAN):
+        raise ValueError(f"{name}: the suite is already planned; pass the suite instead of its plan")
     return PlannedRun(prepare(plan, options), options, store.new_run_path(options.out, plan.suite.name))
 
 

@@ -83,9 +83,8 @@ def tune(
         KeyboardInterrupt: after what was done has been saved.
     """
     options = replace(options or RunOptions(), **changes)
-    for name in NOT_TUNED:
-        if getattr(options, name) != getattr(RunOptions(), name):
-            raise ValueError(f"tune has no option {name}: the suite decides it")
+    if name := options.given(NOT_TUNED):
+        raise ValueError(f"tune has no option {name}: the suite decides it")
     if not isinstance(suite, Suite):
         suite = read_suite(suite, options.set)
     options_of_tune = {"trials": trials, "searches": searches, "sampler": sampler}

@@ -95,9 +95,8 @@ def verify(
         KeyboardInterrupt: if it was interrupted; nothing is kept.
     """
     options = replace(options or RunOptions(), **changes)
-    for name in NOT_OPTIONS:
-        if getattr(options, name) != getattr(RunOptions(), name):
-            raise ValueError(f"verify has no option {name}: the run decides it")
+    if name := options.given(NOT_OPTIONS):
+        raise ValueError(f"verify has no option {name}: the run decides it")
     if trials < 1:
         raise ValueError(f"trials must be greater than 0, not {trials}")
     if options.device != "auto":

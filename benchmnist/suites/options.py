@@ -13,7 +13,7 @@ from benchmnist.suites.schema import seed_list
 from benchmnist.suites.values import MAX_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from benchmnist.suites.schema import Order
 
@@ -91,6 +91,11 @@ class RunOptions:
     block: tuple[str, ...] = ()
     resume: bool | str | Path = False
     reuse: bool = False
+
+    def given(self, names: Iterable[str]) -> str:
+        """Returns the first of some attributes that differs from its default; empty if none does."""
+        default = RunOptions()
+        return next((name for name in names if getattr(self, name) != getattr(default, name)), "")
 
     def __post_init__(self) -> None:
         kept: dict[str, Callable[[Any], Any]] = {  # what may be given in more than one form
