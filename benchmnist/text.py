@@ -40,7 +40,7 @@ def last_line_of(text: str) -> str:
     return text.strip().rpartition("\n")[2].lstrip()
 
 
-def each_once(notes: Iterable[tuple[str, str]], everything: str, count: int) -> list[str]:
+def noted_once(notes: Iterable[tuple[str, str]], everything: str, count: int) -> list[str]:
     """Returns each note once, after the things that it is about: `a, b: too slow`, or `all cases: too slow`.
 
     Args:

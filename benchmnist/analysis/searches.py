@@ -8,6 +8,8 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from benchmnist.suites.values import is_number
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -108,7 +110,7 @@ def at_the_edge(search: Search) -> Iterator[str]:
         return
     for name, space in search.space.items():
         tried = [attempt.params.get(name) for attempt in search.attempts]
-        numbers = [v for v in tried if isinstance(v, (int, float)) and not isinstance(v, bool)]
+        numbers = [v for v in tried if is_number(v)]
         value = best.params.get(name)
         if value is None or len(numbers) < len(tried) or len({*numbers}) == 1:
             continue  # of names there is no outermost, and one value was no choice

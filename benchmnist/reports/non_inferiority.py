@@ -11,7 +11,7 @@ from benchmnist.metrics import PEAK_MEMORY
 from benchmnist.reports.columns import size
 from benchmnist.reports.comparison import run_title
 from benchmnist.reports.tables import escape_markdown
-from benchmnist.text import counted, each_once, plain_table
+from benchmnist.text import counted, noted_once, plain_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,7 +115,7 @@ def _row(verdict: NonInferiority) -> dict[str, str]:
 def _notes(verdicts: Sequence[NonInferiority], runs: Sequence[RunResult]) -> list[str]:
     """Returns the reasons of the verdicts and the notes on them, each once with the cases that it is about."""
     said = ((note, v.case_id) for v in verdicts for note in (v.reason, *v.notes) if note)
-    notes = each_once(said, "all cases", len(verdicts))
+    notes = noted_once(said, "all cases", len(verdicts))
     if len({run.path.resolve() for run in runs}) == 1:
         notes.append("baseline and current are the same run")
     return notes

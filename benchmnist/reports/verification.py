@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from benchmnist.reports.columns import three_figures
 from benchmnist.reports.tables import escape_markdown
-from benchmnist.text import counted, each_once, plain_table
+from benchmnist.text import counted, noted_once, plain_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,7 +48,7 @@ def _row(trial: Reproduction, *, ranges: bool) -> list[str]:
 def _notes(verification: Verification) -> list[str]:
     """Returns the reasons of the verdicts, each once with the trials that it is about, and the notes."""
     said = ((trial.reason, f"{trial.case_id} seed {trial.seed}") for trial in verification.trials if trial.reason)
-    notes = each_once(said, "all trials", len(verification.trials))
+    notes = noted_once(said, "all trials", len(verification.trials))
     if any(trial.expected for trial in verification.trials):
         notes.append(
             "expected: where the bits may differ, a trial of an honest run is outside of its range in one "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmnist.errors import nearest
 from benchmnist.suites.schema import DEFAULTS
-from benchmnist.suites.values import not_this, shown, toml_text, unquoted
+from benchmnist.suites.values import is_number, not_this, shown, toml_text, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -80,7 +80,7 @@ class Parameters:
         if wanted == "boolean" and not isinstance(value, bool):
             if isinstance(value, list):
                 return _one(name, "true or false", value)
-            if not _is_number(value) or not _says(parameter.annotation, "int", "float"):
+            if not is_number(value) or not _says(parameter.annotation, "int", "float"):
                 return not_this("true or false", value, unquoted(value, boolean=True))
         elif wanted == "string" and not isinstance(value, str):
             if isinstance(value, list):
@@ -109,20 +109,16 @@ def _type_of(default: object, annotation: object) -> str:
     """`number`, `boolean`, `string` or `numbers`, by the default or else by the annotation; empty if unknown."""
     if isinstance(default, bool):
         return "" if _says(annotation, "str") else "boolean"
-    if _is_number(default):
+    if is_number(default):
         return "" if _says(annotation, "str", "list", "tuple", "Sequence") else "number"
     if isinstance(default, str):
         return "" if _says(annotation, "int", "float", "bool", "list", "Sequence") else "string"
-    if isinstance(default, (tuple, list)) and default and all(map(_is_number, default)):
+    if isinstance(default, (tuple, list)) and default and all(map(is_number, default)):
         return "" if _says(annotation, "str", "None") else "numbers"
     simple = set(re.findall(r"\w+", _text(annotation))) - {"None", "Optional", "typing", "class"}
     if simple and simple <= {"float", "int"}:
         return "number"
     return {frozenset({"bool"}): "boolean", frozenset({"str"}): "string"}.get(frozenset(simple), "")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _text(annotation: object) -> str:
@@ -147,7 +143,7 @@ def _not_a_number(name: str, value: object, annotation: object, default: object)
     """Says what is wrong with a value where a number is expected; empty for a number."""
     whole = _only_whole(annotation, default)
     must = "a whole number" if whole else "a number"
-    if _is_number(value):
+    if is_number(value):
         if not whole or not isinstance(value, float):
             return ""
         return not_this(must, value, f"write {value:.0f}" if value.is_integer() else "")
@@ -176,7 +172,7 @@ def _not_numbers(name: str, value: object, annotation: object, default: Any) -> 
         return not_this(must, value, example)
     if fixed and len(value) != len(default):
         return not_this(must, value, example)
-    wrong = next((entry for entry in value if not _is_number(entry)), None)
+    wrong = next((entry for entry in value if not is_number(entry)), None)
     if wrong is not None:
         return not_this(must, value, unquoted(wrong) or example)
     return ""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from benchmnist.errors import BenchmnistError, first_line, unknown
 from benchmnist.suites.components import variant_of
 from benchmnist.suites.sampling import random_points, rounded, size
+from benchmnist.suites.spaces import OWN_SAMPLERS, SAMPLERS
+from benchmnist.suites.values import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 
 BATCH = 5
 """Points that are asked for before their results are known: always as many, whatever trains them."""
-SHORT = {"tpe": "TPESampler"}
-"""Short names of samplers."""
+SHORT = {ours: name for name, ours in OWN_SAMPLERS.items()}
+"""Samplers of optuna, by the names that we have for them."""
 MOST_ASKED = 20
 """Points that a sampler may ask for again before a random one is taken."""
 REHEARSED = 12
@@ -168,7 +170,7 @@ def _make(name: str, seed: int) -> BaseSampler:
     }
     usable = [each for each, found in classes.items() if _needs_only_a_seed(found)]
     if SHORT.get(name, name) not in usable:
-        known = ["random", "tpe", "grid", *usable]
+        known = [*SAMPLERS, *usable]
         if name in classes:
             raise BenchmnistError(f"the sampler {name} needs more than a seed. Choose from: {', '.join(known)}")
         raise BenchmnistError(unknown("sampler", name, known))
@@ -192,7 +194,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _are_numbers(values: tuple[Any, ...]) -> bool:
-    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+    return all(map(is_number, values))
 
 
 def _ordered(values: tuple[Any, ...]) -> list[Any]:

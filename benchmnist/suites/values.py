@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeGuard
 
 MAX_TIMEOUT = 365 * 24 * 3600
 """Seconds, a year: the longest `timeout` of a case."""
@@ -59,6 +59,11 @@ def unquoted(value: object, *, boolean: bool = False) -> str:
     except ValueError:
         return ""
     return "remove the quotes"
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a number; `true` and `false`, which Python counts among them, are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def each_once(values: list[Any]) -> list[Any]:
