@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from benchmnist.errors import BenchmnistError, unknown
+from benchmnist.text import decimals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,11 +96,18 @@ class Metric:
 
     def text(self, value: float) -> str:
         """A value in a sentence: `97.84 %`."""
-        return f"{value:,.{self.digits}f} {self.unit}".strip()
+        return f"{decimals(value, self.digits, ',')} {self.unit}".strip()
 
-    def change(self, value: float) -> str:
-        """A difference, `+0.12`, or of a `ratio` a factor, `1.25×`."""
-        return f"{value:.2f}×" if self.ratio else f"{value:+.{self.digits}f}"
+    def change(self, value: float, digits: int | None = None) -> str:
+        """A difference, `+0.12`, or of a `ratio` a factor, `1.25×`; with other decimals than its own, if given."""
+        if self.ratio:
+            return f"{decimals(value, 2 if digits is None else digits)}×"
+        return decimals(value, self.digits if digits is None else digits, "+z")
+
+    def margin(self, value: float) -> str:
+        """A margin in words: `0.5 points`, `1 point`."""
+        points = self.points
+        return f"{value:g} {points.removesuffix('s') if value == 1 and points in ('points', 'units') else points}"
 
 
 METRICS = (

@@ -24,6 +24,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plural(noun)}"
 
 
+LARGE = 1e7
+"""From here on a number with decimals is told in powers of ten: nobody counts 29 digits."""
+
+
+def decimals(value: float, digits: int, form: str = "") -> str:
+    """A number with so many decimals, `-0.12`, or if it is large, `3.8e+25`; `form` is the rest of its format."""
+    if abs(value) < LARGE:
+        return f"{value:{form}.{digits}f}"
+    return f"{value:{form.replace(',', '')}.1e}"
+
+
 def alternatives(names: Iterable[str], word: str = "or") -> str:
     """`auto`, `auto or cpu`, `auto, cpu or cuda`; with another word than `or`, too."""
     *others, last = names

@@ -64,7 +64,7 @@ class Analysis:
     def unbeaten(self, metric: Metric) -> frozenset[str]:
         """The ids of the cases that are not shown to be worse than any other of their group, by a metric."""
         if metric not in self._unbeaten:
-            self._unbeaten[metric] = frozenset(self.rows(unbeaten(self.units, self.verdicts(metric), metric)))
+            self._unbeaten[metric] = frozenset(self.rows(unbeaten(self.units, self.verdicts(metric))))
         return self._unbeaten[metric]
 
     def against_baseline(self, metric: Metric) -> dict[str, Verdict]:

@@ -94,8 +94,8 @@ def chance_to_tell(paired: Paired, number: int, of: int = 1, margin: float | Non
     n, new = paired.n, number - paired.n
     if new < 1:
         return 0.0
-    if not paired.varies:  # a matter of the sign test
-        return float(2.0 ** (1 - number) * of <= LEVEL)
+    if not paired.varies:  # more seeds may show a spread, and nobody knows which
+        return 1.0
     rng = np.random.default_rng(0)  # the same pairs have the same chance
     variance = paired.std**2 * (n - 1) / rng.chisquare(n - 1, DRAWS)
     added = rng.normal(paired.mean, np.sqrt(variance * (1 / n + 1 / new)))

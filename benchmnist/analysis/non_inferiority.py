@@ -180,10 +180,13 @@ def _word(found: Verdict, margin: float) -> tuple[Word, str]:
     lost, what = found.lost[0], unit(found.one)
     high_is_better = found.metric.better == "higher"
     worst_and_best = None
-    if found.interval is not None:
-        low, high = found.interval
+    interval = found.paired.interval(found.of)  # of the common seeds: each side may lose its worst ones
+    if interval is not None:
+        low, high = interval
         worst_and_best = (low, high) if high_is_better else (-high, -low)
     if worst_and_best is not None and worst_and_best[1] < -margin:
+        if found.lost[1]:
+            return "inconclusive", "worse in the seeds that both completed, but the baseline lost others"
         return "worse", ""
     if lost:
         completed = counted(found.paired.n + len(lost), what)

@@ -7,7 +7,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import has_metric, seed_figures
-from benchmnist.analysis.statistics import LEAST_PAIRS, LEVEL, student
+from benchmnist.analysis.statistics import LEVEL, student
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def seeds_apart(results: Sequence[CaseResult], metric: Metric | None = None) -> 
 
 
 def apart(values: Sequence[float], *, of: int = 1, least: float = 0.0) -> tuple[int, ...]:
-    """Returns the positions of the values that are far from the rest: fewer than half, three or more remain.
+    """Returns the positions of the values that are far from the rest: fewer than half; of three, one.
 
     The k values farthest from the median are apart if the nearest of them is outside the interval that the rest
     predicts for one more (Student's). Its confidence is corrected for all choices of k values, so the largest such
@@ -50,7 +50,7 @@ def apart(values: Sequence[float], *, of: int = 1, least: float = 0.0) -> tuple[
     n = len(values)
     middle = statistics.median(values) if values else math.nan
     order = sorted(range(n), key=lambda i: abs(values[i] - middle))
-    most = min((n - 1) // 2, n - LEAST_PAIRS)
+    most = (n - 1) // 2
     for k in range(most, 0, -1):
         rest = [values[i] for i in order[: n - k]]
         spread = max(statistics.stdev(rest), least) * math.sqrt(1 + 1 / len(rest))

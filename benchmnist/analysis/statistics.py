@@ -71,31 +71,25 @@ class Paired:
         Its confidence is 1 - LEVEL / of, so all intervals of the family hold at once with a chance of 1 - LEVEL or
         more, whatever their dependence (Bonferroni's inequality).
 
-        None with too few pairs. Differences that are all the same have no spread to make an interval of: it is
-        that one value if a sign test shows that it is no chance, and None otherwise.
+        None with too few pairs, and of differences that are all the same: they have no spread to make one of. On
+        few test examples that happens by chance, and an interval without a width misses in one family of ten.
         """
-        if not self.says_something:
+        if not self.says_something or not self.varies:
             return None
-        if not self.varies:
-            return (self.mean, self.mean) if self.identical or self._p * of <= LEVEL else None
         half = student(LEVEL / of, self.n - 1) * self.std / math.sqrt(self.n)
         return self.mean - half, self.mean + half
 
     def p(self, of: int = 1) -> float | None:
         """Returns the p value of the two-sided paired t test, corrected for a family of so many comparisons.
 
-        It is at most LEVEL where the interval of the same family excludes 0. If all differences are the same, it
-        is that of the sign test. None with too few pairs.
+        It is at most LEVEL where the interval of the same family excludes 0. None where there is no interval.
         """
-        return min(1.0, self._p * of) if self.says_something else None
-
-    @cached_property
-    def _p(self) -> float:
-        if not self.varies:
-            return 1.0 if self.identical else 2.0 ** (1 - self.n)
+        if not self.says_something or not self.varies:
+            return None
         from scipy import special
 
-        return 2 * float(special.stdtr(self.n - 1, -abs(self.mean) / (self.std / math.sqrt(self.n))))
+        p = 2 * float(special.stdtr(self.n - 1, -abs(self.mean) / (self.std / math.sqrt(self.n))))
+        return min(1.0, p * of)
 
 
 def detectable(n: int, of: int = 1, spread: float = 1.0, power: float = POWER) -> float:

@@ -26,7 +26,8 @@ class Summary:
         figures: The figures that the case has, by the key of their metric.
         best: Highest value of the primary metric after any epoch of any seed; the lowest, if lower is better.
         speedup: Median epoch time of the baseline divided by this one's with the same seed, geometric mean over
-            the seeds; above 1 is faster. None if more than the method differs.
+            the seeds; above 1 is faster. None if more than the method differs, and for cases with the
+            suite's own settings beside tuned ones: nobody compares them.
         gain: Mean over the seeds of the primary metric minus the baseline's with the same seed; likewise.
     """
 
@@ -76,7 +77,7 @@ def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary
     reached = [v for trial in result.trials for e in trial.epochs if (v := e.figure(primary)) is not None]
     found = {each.key: case_figure(result, each) for each in result.case.measures if each.level != "step"}
     speedup = gain = None
-    if baseline is not None:
+    if baseline is not None and not result.case.untuned:
         ours = seed_figures(result, primary)
         theirs = seed_figures(baseline, primary) if has_metric(baseline, primary) else {}
         ours_log, theirs_log = (compared_figures(each, EPOCH_SECONDS) for each in (result, baseline))

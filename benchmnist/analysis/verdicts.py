@@ -34,7 +34,8 @@ class Verdict:
         one, other: The results.
         metric: The compared metric; for a `ratio`, such as times, its natural logarithms are compared.
         paired: One figure minus the other, for each seed that completed in both.
-        margin: Largest difference that counts as none, in points; None if the suite gives none.
+        margin: Largest difference that counts as none, in the unit of the metric; the smaller one if the suite
+            gives each of the two another, None if it gives none.
         family: `primary` if the comparison was named beforehand, `exploratory` otherwise.
         of: Number of comparisons that share the chance of a mistake: those of the family, at each look.
         lost: Seeds that only the one lost, and those that only the other lost: they diverged or failed.
@@ -51,13 +52,21 @@ class Verdict:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Interval of the mean difference; all of a family hold at once with a chance of 0.95."""
-        return self.paired.interval(self.of)
+        """Interval of the mean difference; all of a family hold at once with a chance of 0.95.
+
+        None where one of the two lost seeds: what is left was chosen by its results, and its mean is another one.
+        """
+        return None if any(self.lost) else self.paired.interval(self.of)
 
     @property
     def p(self) -> float | None:
-        """P value of the difference, corrected for the family; None with too few seeds."""
-        return self.paired.p(self.of)
+        """P value of the difference, corrected for the family; None where there is no interval."""
+        return None if any(self.lost) else self.paired.p(self.of)
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether a difference is shown, however small: 0 is outside the interval."""
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
     @property
     def word(self) -> Word:
@@ -81,9 +90,10 @@ class Verdict:
         """What the interval shows of the seeds that both completed."""
         if self.paired.identical:
             return "identical"
-        if self.interval is None:
+        interval = self.paired.interval(self.of)
+        if interval is None:
             return "no difference shown"
-        low, high = self.interval
+        low, high = interval
         if self.margin is not None and -self.margin < low and high < self.margin:
             return "equivalent"
         if low <= 0 <= high:
@@ -198,5 +208,6 @@ def _compared(pair: Pair, metric: Metric, ours: _Seeds, theirs: _Seeds) -> Verdi
     both = (seed for seed in ours.values if seed in theirs.values)
     paired = Paired(tuple(ours.values[seed] - theirs.values[seed] for seed in both))
     lost = ours.lost & theirs.values.keys(), theirs.lost & ours.values.keys()
-    margin = pair.one.case.margin if metric == pair.one.case.primary else None
+    margins = [r.case.margin for r in (pair.one, pair.other) if r.case.margin is not None]
+    margin = min(margins, default=None) if metric == pair.one.case.primary else None
     return Verdict(pair.one, pair.other, metric, paired, margin, pair.family, lost=lost)

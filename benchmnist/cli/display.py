@@ -309,7 +309,7 @@ def _verdict(summary: Summary) -> str:
     figure = summary.figures.get(primary.key)
     if figure is None:
         return summary.status
-    shown = mean_and_std(f".{primary.digits}f")(figure)
+    shown = mean_and_std(primary.digits)(figure)
     seconds = summary.mean(EPOCH_SECONDS.key)
     return (
         f"{summary.status}: {primary.name} {f'{shown} {primary.unit}'.strip()}, {seconds:.3g} {EPOCH_SECONDS.name}"

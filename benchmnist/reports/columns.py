@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,7 @@ from benchmnist.analysis.outliers import interquartile_mean
 from benchmnist.errors import BenchmnistError, unknown
 from benchmnist.extensions.kinds import DATASET, SETTINGS, Kind
 from benchmnist.metrics import EPOCH_SECONDS, PRIMARY, comparable
+from benchmnist.text import LARGE, decimals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -56,21 +58,23 @@ def leading(value: Any) -> Any:
     return value[0] if isinstance(value, tuple) else value
 
 
-def mean_and_std(figures: str) -> Callable[[tuple[float, float | None]], str]:
+def mean_and_std(digits: int) -> Callable[[tuple[float, float | None]], str]:
     """Returns a function that shows `97.84 ± 0.17`, or without a deviation `97.84`."""
 
     def show(value: tuple[float, float | None]) -> str:
         mean, std = value
-        return format(mean, figures) if std is None else f"{mean:{figures}} ± {std:{figures}}"
+        return decimals(mean, digits) if std is None else f"{decimals(mean, digits)} ± {decimals(std, digits)}"
 
     return show
 
 
 def three_figures(value: float) -> str:
     """Formats three significant figures: 1.57, 0.907, 42.0, 123."""
+    if value >= LARGE:
+        return f"{value:.2e}"
     rounded = float(f"{value:.3g}")  # 0.9996 is 1.00
-    decimals = 2 - math.floor(math.log10(rounded)) if rounded > 0 else 0
-    return f"{value:.{max(0, decimals)}f}"
+    digits = 2 - math.floor(math.log10(rounded)) if rounded > 0 else 0
+    return f"{value:.{max(0, digits)}f}"
 
 
 def compact(value: float) -> str:
@@ -95,7 +99,7 @@ BEST: dict[str | None, Literal["max", "min"] | None] = {"higher": "max", "lower"
 
 def _columns(metric: Metric, title_of_best: str) -> Iterator[Column]:
     """Yields the column of a metric, and that of its best value if it has a title for it."""
-    plain = FORMS.get(metric.form) or f"{{:.{metric.digits}f}}".format
+    plain = FORMS.get(metric.form) or functools.partial(decimals, digits=metric.digits)
     best = BEST[metric.better]
     if metric.level == "case":
         yield Column(metric.key, metric.head, lambda s: s.mean(metric.key), plain, best)
@@ -104,7 +108,7 @@ def _columns(metric: Metric, title_of_best: str) -> Iterator[Column]:
     def mean_only(value: tuple[float, float | None]) -> str:
         return plain(value[0])
 
-    show = mean_and_std(f".{metric.digits}f") if metric.spread else mean_only
+    show = mean_and_std(metric.digits) if metric.spread else mean_only
     judged = metric if comparable([metric]) else None
     yield Column(
         metric.key,

@@ -55,11 +55,11 @@ def _figure(metric: Metric, figure: Figure | None) -> str:
     decimals = metric.digits
     if metric.form == "figures":
         decimals = len(three_figures(figure.mean).partition(".")[2])
-    return mean_and_std(f".{decimals}f")((figure.mean, figure.std))
+    return mean_and_std(decimals)((figure.mean, figure.std))
 
 
 def _amount(metric: Metric, value: float) -> str:
-    return metric.change(value if metric.ratio else round(value, metric.digits) + 0.0)  # no -0.00
+    return metric.change(value)
 
 
 def _change(metric: Metric, change: Change | None, *, intervals: bool = True) -> str:

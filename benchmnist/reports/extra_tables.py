@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from benchmnist.analysis.amounts import amount_of
 from benchmnist.analysis.searches import NEAR, share_near_best
 from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.summary import group_title
@@ -73,7 +73,10 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
 def _confidence(v: Verdict) -> str:
     if v.of == 1:
         return f"it has a confidence of {1 - LEVEL:.0%}"
-    return f"those of all {v.of} comparisons {KINDS[v.family]} hold at once with a confidence of {1 - LEVEL:.0%}"
+    return (
+        f"those of all {v.of} comparisons {KINDS[v.family]} by this metric hold at once with a confidence of "
+        f"{1 - LEVEL:.0%}; other tables and other metrics have chances of their own"
+    )
 
 
 FAMILIES: dict[Family, str] = {"primary": "Verdicts", "exploratory": "Exploratory comparisons"}
@@ -83,28 +86,24 @@ KINDS: dict[Family, str] = {"primary": "named beforehand", "exploratory": "of th
 def _verdict_row(v: Verdict) -> tuple[str, ...]:
     word: str = v.word
     if word == "equivalent":
-        word = f"equivalent within {v.margin:g}"
+        word = f"equivalent within {v.metric.margin(v.margin or 0.0)}"
     elif word == "lost seeds":
         word = " and ".join(
             f"{who} lost {counted(len(seeds), unit(v.one))}"
             for who, seeds in zip((v.one.case.method, v.other.case.method), v.lost, strict=True)
             if seeds
         )
-    difference = _change(v, v.paired.mean) if v.paired.n else NOTHING
-    p = NOTHING if v.p is None or v.word == "lost seeds" else f"{v.p:.3f}" if v.p >= 0.001 else "<0.001"  # noqa: PLR2004 - three decimals
-    interval = " to ".join(_change(v, end) for end in v.interval) if v.interval else NOTHING
-    return word, difference, interval, p, str(v.paired.n)
+    p = NOTHING if v.p is None else f"{v.p:.3f}" if v.p >= 0.001 else "<0.001"  # noqa: PLR2004 - three decimals
+    if not v.paired.n:
+        return word, NOTHING, NOTHING, p, "0"
+    found = amount_of(v)
+    mean, *ends = (v.metric.change(each, found.digits) for each in (found.mean, *(found.interval or ())))
+    return word, mean, " to ".join(ends) or NOTHING, p, str(v.paired.n)
 
 
 def _in(metric: Metric) -> str:
     """Returns the unit of a difference of the metric, in words."""
     return "as a ratio" if metric.ratio else f"in {metric.points}"
-
-
-def _change(v: Verdict, difference: float) -> str:
-    """Formats a difference; for a `ratio` metric, a difference of logarithms."""
-    rounded = round(difference, v.metric.digits) + 0.0  # no -0.00
-    return v.metric.change(math.exp(difference) if v.metric.ratio else rounded)
 
 
 def tuning_table(analysis: Analysis) -> ExtraTable | None:

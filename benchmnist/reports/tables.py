@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from benchmnist.analysis.amounts import factor
 from benchmnist.reports.columns import IDENTITY, Columns, View
 from benchmnist.text import plain_table
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from benchmnist.runs.results import CaseResult
 
 MARK = "*"
+WIDE = 10
+"""Half of an interval from which on its figures would only widen the table."""
 LEAST_WIDTH = 8  # of a column of words
 
 
@@ -37,8 +39,8 @@ def _meanings(columns: Columns) -> str:
         (
             *said,
             "speed and gain: relative to the suite's baseline, in brackets if no difference is shown",
-            "speed ±: half of its interval",
-            "* not shown to be worse than any other method on the same model",
+            "speed ±: its interval reaches no farther",
+            "* lost no seed, and not shown to be worse than any method that it is compared with on the same model",
         )
     )
 
@@ -105,18 +107,21 @@ def _is_noise(result: CaseResult, column: Column, analysis: Analysis) -> bool:
     if column.beside is None or column.metric is None or _is_baseline(result):
         return False
     verdict = analysis.against_baseline(column.metric).get(result.id)
-    return verdict is None or verdict.word not in ("better", "worse")
+    return verdict is None or not (verdict.excludes_zero or verdict.word in ("better", "worse"))
 
 
 def _half_interval(result: CaseResult, column: Column, analysis: Analysis | None) -> str:
-    """Returns ` ±0.04` for a ratio to the baseline: half of the interval that its verdict is read off."""
+    """Returns ` ±0.04` for a ratio to the baseline: no farther does its interval reach, to either side."""
     if analysis is None or column.beside != "ratio" or column.metric is None or _is_baseline(result):
         return ""
     verdict = analysis.against_baseline(column.metric).get(result.id)
     if verdict is None or verdict.interval is None:
         return ""
-    low, high = map(math.exp, verdict.interval)
-    return f" ±{(1 / low - 1 / high) / 2:.2f}"  # the verdict is on the time, the column shows the speed
+    # The verdict is on the time, the column shows the speed.
+    high, low = (factor(-end) for end in verdict.interval)
+    mean = factor(-verdict.paired.mean)
+    half = max(high - mean, mean - low)
+    return f" ±{half:.2f}" if half < WIDE else f" ±>{WIDE}"
 
 
 def _is_baseline(result: CaseResult) -> bool:

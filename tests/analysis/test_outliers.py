@@ -23,6 +23,12 @@ def test_normal_seeds_hardly_ever_raise_an_alarm(n: int) -> None:
     assert alarms / 1000 <= LEVEL + 5 * 0.007
 
 
+def test_of_three_seeds_a_stuck_one_is_found() -> None:
+    assert apart([98.0, 9.8, 98.1], least=0.1) == (1,)
+    assert apart([98.0, 96.0, 98.1], least=0.1) == ()
+    assert apart([98.0, 9.8], least=0.1) == ()
+
+
 def test_seeds_are_named_by_number() -> None:
     stuck = seeds_result("fc", "adam", [98.0, 98.1, 9.8, 98.0, 97.9], first_seed=7)
     assert seeds_apart([stuck, seeds_result("fc", "sgd", [90.0, 90.1, 90.2, 90.0, 89.9])]) == {stuck.id: (9,)}

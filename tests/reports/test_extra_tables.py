@@ -64,7 +64,7 @@ def test_verdicts(run: RunResult) -> None:
     found = rows(run, "verdicts")
     assert found["fc/adam fc/sgd"] == ["better", "+7.00", "+6.92 to +7.08", "<0.001", "5"]
     assert found["fc/wild fc/sgd"] == ["wild lost 5 seeds", "–", "–", "–", "0"]
-    assert found["fc-bn/sgd fc/sgd"][:2] == ["equivalent within 0.5", "+0.10"]
+    assert found["fc-bn/sgd fc/sgd"][:2] == ["equivalent within 0.5 points", "+0.100"]
     named, chances, others = EXTRA_TABLES["verdicts"](Analysis(run))
     assert [len(table.rows) for table in (named, chances, others)] == [2, 1, 1]
     assert "those of all 2 comparisons named beforehand" in named.about
@@ -166,7 +166,7 @@ def test_a_difference_that_is_not_shown_stands_in_brackets() -> None:
         [Columns().column("accuracy_gain"), Columns().column("speedup")],
         analysis,
     )
-    assert [cell.text for cell in found["mnist/fc/near"]] == ["(+0.06)", "(0.98× ±0.12)"]
+    assert [cell.text for cell in found["mnist/fc/near"]] == ["(+0.06)", "(0.98× ±0.13)"]
     assert [cell.text for cell in found["mnist/fc/sure"]] == [
         "+0.06",
         "(1.00× ±0.13)",

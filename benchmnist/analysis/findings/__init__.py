@@ -16,8 +16,11 @@ from benchmnist.analysis.findings.doubts import (
     apart,
     diverged,
     failed,
+    interrupted,
+    no_common_seeds,
     noise_floor,
     not_compared,
+    not_finite,
     one_learning_rate,
     too_few_seeds,
 )
@@ -27,7 +30,7 @@ from benchmnist.analysis.findings.ranks import best_mean_rank
 from benchmnist.analysis.findings.seeds import detectable_differences, last_look
 from benchmnist.analysis.findings.times import first_at_target, trained_in_order
 from benchmnist.analysis.findings.tuning import not_better_tuned, tuned
-from benchmnist.analysis.findings.words import Finding
+from benchmnist.analysis.findings.words import Finding, names_among
 
 if TYPE_CHECKING:
     from benchmnist.analysis.analysis import Analysis
@@ -40,25 +43,29 @@ def findings(analysis: Analysis) -> list[Finding]:
     run, verdicts = analysis.run, analysis.verdicts()
     cases = analysis.units
     results, rows = ([r for r in found if not r.case.aside] for found in (cases, run.cases))
+    name = names_among(cases)
     found = [
+        *interrupted(run),
         *tested_in_train_mode(run.record.models, results),
-        *failed(rows),
-        *diverged(rows),
+        *failed(rows, name),
+        *diverged(rows, name),
+        *not_finite(rows, name),
         *too_few_seeds(verdicts),
+        *no_common_seeds(verdicts, name),
         *last_look(verdicts, run.record.looks),
-        *not_compared(results),
+        *not_compared(results, name),
         *against_the_baseline(verdicts),
-        *undecided(verdicts),
+        *undecided(verdicts, name),
         *best_methods(results, verdicts),
         *(best_mean_rank(analysis.grid, analysis.ranks) if analysis.grid and analysis.ranks else ()),
         *detectable_differences(verdicts, run.record.looks),
         *effects_of_layers(run.record.models, verdicts),
-        *gain_of_convolutions(run.record.models, results, run.record.number_of_looks),
+        *gain_of_convolutions(run.record.models, results, name, run.record.number_of_looks),
         *first_at_target(analysis.times_to_target, analysis.time_verdicts),
-        *trained_in_order(run.record, results),
-        *apart(rows),
-        *tuned(run.record.searches, results),
-        *not_better_tuned(cases),
+        *trained_in_order(run.record, results, name),
+        *apart(rows, name),
+        *tuned(run.record.searches, results, name),
+        *not_better_tuned(cases, name),
         *one_learning_rate(results),
         *noise_floor(run.cases, analysis.floors),
     ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.figures import seed_figures
-from benchmnist.analysis.findings.words import Finding, case_name, listed
+from benchmnist.analysis.figures import has_metric, seed_figures
+from benchmnist.analysis.findings.words import Finding, listed, shortened
 from benchmnist.analysis.outliers import interquartile_mean, seeds_apart
 from benchmnist.analysis.pairs import unequal
 from benchmnist.analysis.statistics import LEAST_PAIRS
@@ -17,38 +17,78 @@ from benchmnist.text import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from benchmnist.analysis.findings.words import Namer
     from benchmnist.analysis.noise_floor import Floor
     from benchmnist.analysis.verdicts import Verdict
-    from benchmnist.runs.results import CaseResult
+    from benchmnist.runs.results import CaseResult, RunResult
     from benchmnist.suites.cases import Group
 
 
-def diverged(results: Sequence[CaseResult]) -> Iterator[Finding]:
+def interrupted(run: RunResult) -> Iterator[Finding]:
+    """Says how much there is of a run that did not end."""
+    if run.record.status not in ("interrupted", "running"):
+        return
+    planned = sum(len(case.seeds) for case in run.record.plan)
+    whole = sum(not r.failed and len(_ended(r)) == len(r.case.seeds) for r in run.cases)
+    trials = sum(len(_ended(r)) for r in run.cases)
+    yield Finding(
+        "interrupted",
+        f"This run is not complete: {whole} of {counted(len(run.record.plan), 'case')} and {trials} of "
+        f"{counted(planned, 'trial')} have ended. What follows is about these only.",
+        tuple(result.id for result in run.cases),
+    )
+
+
+def _ended(result: CaseResult) -> list[int]:
+    return [trial.seed for trial in result.trials if trial.status != "interrupted"]
+
+
+def not_finite(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
+    """Names the cases with completed seeds that have no finite value to be compared by."""
+    gone = []
+    for result in results:
+        metric = result.case.primary
+        values = seed_figures(result, metric) if has_metric(result, metric) else {}
+        completed = [trial.seed for trial in result.trials if trial.status == "completed"]
+        count = sum(not math.isfinite(values.get(seed, math.nan)) for seed in completed)
+        if count:
+            seeds = counted(len(completed), "seed")
+            gone.append((result.id, f"{name(result)} ({metric.title}, {count} of {seeds})"))
+    if gone:
+        yield Finding(
+            "not finite",
+            f"Trained to the end without a finite value: {listed([said for _, said in gone])}. These seeds count "
+            "against their case.",
+            tuple(case for case, _ in gone),
+        )
+
+
+def diverged(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
     """Names the cases that lost seeds to divergence."""
     gone = [(r, sum(trial.status == "diverged" for trial in r.trials)) for r in results]
     gone = [(result, count) for result, count in gone if count]
     if gone:
-        each = listed([f"{case_name(r)} ({count} of {counted(len(r.trials), 'seed')})" for r, count in gone])
+        each = listed([f"{name(r)} ({count} of {counted(len(r.trials), 'seed')})" for r, count in gone])
         yield Finding("diverged", f"Diverged: {each}.", tuple(r.id for r, _ in gone))
 
 
-def failed(results: Sequence[CaseResult]) -> Iterator[Finding]:
+def failed(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
     """Names the cases that failed, crashed or timed out."""
     gone = [result for result in results if result.failed]
     if gone:
-        each = listed([f"{case_name(r)} ({r.status})" for r in gone])
+        each = listed([f"{name(r)} ({r.status})" for r in gone])
         yield Finding(
             "failed", f"Failed: {each}. The seeds that a case lost count against it.", tuple(r.id for r in gone)
         )
 
 
-def not_compared(results: Sequence[CaseResult]) -> Iterator[Finding]:
+def not_compared(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
     """Names the cases that differ from their baseline in more than the method."""
     found = [*unequal(results)]
     if found:
         each = listed(
             [
-                f"{case_name(pair.one)} and {case_name(pair.other)} also differ in {listed(differing)}"
+                f"{name(pair.one)} and {name(pair.other)} also differ in {listed(differing)}"
                 for pair, differing in found
             ]
         )
@@ -59,7 +99,7 @@ def not_compared(results: Sequence[CaseResult]) -> Iterator[Finding]:
         )
 
 
-def apart(results: Sequence[CaseResult]) -> Iterator[Finding]:
+def apart(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
     """Names the seeds that are far from the others of their case, with the interquartile mean."""
     found = seeds_apart(results)
     for result in results:
@@ -72,10 +112,11 @@ def apart(results: Sequence[CaseResult]) -> Iterator[Finding]:
         each = listed([f"seed {seed} ({metric.text(values[seed])})" for seed in far])
         yield Finding(
             "seeds apart",
-            f"{case_name(result)}: {each} {'is' if len(far) == 1 else 'are'} far from its other seeds "
-            f"({metric.text(min(rest))} to {metric.text(max(rest))}). A mean of few seeds says little there, "
-            f"and no verdict on this case is safe: the mean is {metric.text(mean)}, "
-            f"the interquartile mean {metric.text(interquartile_mean([*values.values()]))}.",
+            f"{name(result)}: {each} {'is' if len(far) == 1 else 'are'} far from its other seeds "
+            f"({metric.text(min(rest))} to {metric.text(max(rest))}). If such seeds are rare and all to one side, "
+            "verdicts on this case are wrong more often than in one run of twenty: look at each seed. The mean "
+            f"is {metric.text(mean)}, the interquartile mean "
+            f"{metric.text(interquartile_mean([*values.values()]))}.",
             (result.id,),
         )
 
@@ -97,6 +138,23 @@ def too_few_seeds(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
 
 def _fewest_seeds(verdict: Verdict) -> int:
     return min(len(verdict.one.case.seeds), len(verdict.other.case.seeds))
+
+
+def no_common_seeds(verdicts: Sequence[Verdict], name: Namer) -> Iterator[Finding]:
+    """Names the pairs that have seeds enough, but too few in common."""
+    apart = []
+    for v in verdicts:
+        common = len({*v.one.case.seeds} & {*v.other.case.seeds})
+        if common < LEAST_PAIRS <= _fewest_seeds(v):
+            few = f"only {counted(common, unit(v.one))}" if common else f"no {unit(v.one)}"
+            apart.append((v, f"{name(v.one)} and {name(v.other)} have {few} in common"))
+    if apart:
+        yield Finding(
+            "no common seeds",
+            f"Not compared: {shortened([said for _, said in apart])}. Differences are paired by seed: give both "
+            "the same seeds.",
+            tuple(dict.fromkeys(r.id for v, _ in apart for r in (v.one, v.other))),
+        )
 
 
 def one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:

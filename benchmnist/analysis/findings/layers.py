@@ -9,9 +9,7 @@ from benchmnist.analysis.findings.words import (
     EXPLORATORY,
     Finding,
     amount,
-    case_name,
     listed,
-    lost_note,
     primary_mean,
     ratio,
     value_of,
@@ -25,6 +23,7 @@ from benchmnist.text import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from benchmnist.analysis.findings.words import Namer
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.runs.models import ModelDescription
     from benchmnist.runs.results import CaseResult
@@ -83,21 +82,23 @@ def _said(members: Sequence[Verdict], sign: int) -> str:
     told: dict[str, list[str]] = {"helps": [], "hurts": []}
     for v in members:
         subject = v.one if sign > 0 else v.other
-        if v.word == "equivalent":
-            verb = f"has an effect of less than {v.margin:g} {v.metric.points} on"
+        if v.word == "identical":
+            verb = "changes nothing in any seed of"
+        elif v.word == "equivalent":
+            verb = f"has an effect of less than {v.metric.margin(v.margin or 0.0)} on"
         elif v.word in ("better", "worse"):
             verb = "helps" if (v.word == "better") == (sign > 0) else "hurts"
         elif v.word == "lost seeds":
             verb = "cannot be judged, because of lost seeds, with"
         else:
             verb = "has no effect that is shown on"
-        beside = ", ".join(filter(None, (amount(v, subject), lost_note(v))))
-        told.setdefault(verb, []).append(f"{v.one.case.method} ({beside})")
+        beside = "" if v.word == "identical" else amount(v, subject)
+        told.setdefault(verb, []).append(f"{v.one.case.method} ({beside})" if beside else v.one.case.method)
     return "; it ".join(f"{verb} {listed(whom)}" for verb, whom in told.items() if whom)
 
 
 def gain_of_convolutions(
-    models: Sequence[ModelDescription], results: Sequence[CaseResult], looks: int = 1
+    models: Sequence[ModelDescription], results: Sequence[CaseResult], name: Namer, looks: int = 1
 ) -> Iterator[Finding]:
     """Compares gain and cost of the best case with convolutions and the best without."""
     convolves = {(m.dataset, m.model): any(kind.startswith("Conv") for kind in m.kinds) for m in models}
@@ -122,17 +123,17 @@ def gain_of_convolutions(
         shown = {
             "better": "is better than",
             "worse": "is worse than",
-            "equivalent": f"is equivalent (within {accuracy.margin or 0:g} {accuracy.metric.points}) to",
+            "identical": "is identical in every seed to",
+            "equivalent": f"is equivalent (within {accuracy.metric.margin(accuracy.margin or 0.0)}) to",
             "lost seeds": "cannot be judged, because of lost seeds, beside",
         }.get(accuracy.word, "is not shown to differ from")
         differing = differences(one.case, other.case)
         also = f" They differ in {listed(differing)}, too." if differing else ""
-        beside = ", ".join(filter(None, (amount(accuracy, one), lost_note(accuracy))))
         yield Finding(
             "convolution",
-            f"{EXPLORATORY}on {dataset}, the best case with convolutions, {case_name(one)} ({value_of(one)}), "
-            f"{shown} the best case without them, {case_name(other)} ({value_of(other)}): {beside}. "
-            f"Its epochs take {ratio(seconds)} as long.{also}",
+            f"{EXPLORATORY}on {dataset}, the best case with convolutions, {name(one)} ({value_of(one)}), "
+            f"{shown} the best case without them, {name(other)} ({value_of(other)}): {amount(accuracy, one)}. "
+            f"{f'Its epochs take {ratio(seconds)} as long.' if seconds.paired.n else ''}{also}",
             (one.id, other.id),
         )
 

@@ -10,7 +10,6 @@ from benchmnist.analysis.findings.words import (
     Finding,
     amount,
     listed,
-    lost_note,
     method_figure,
     primary_mean,
     shortened,
@@ -18,6 +17,7 @@ from benchmnist.analysis.findings.words import (
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import on_all_pairs, rank
+from benchmnist.suites.differences import differences
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -37,18 +37,10 @@ def against_the_baseline(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
             beside.setdefault(v.other.id, []).append(v)
     for members in beside.values():
         baseline = members[0].other
-        told: dict[str, list[str]] = {"better": [], "worse": [], "equivalent": [], "no difference shown": []}
+        told: dict[str, dict[str, list[str]]] = {word: {} for word in ORDER}
         for v in sorted(members, key=lambda v: rank(v.one)):
-            word = v.word if v.word != "lost seeds" else "lost" if v.lost[0] else "baseline lost"
-            told.setdefault(word, []).append(f"{method_figure(v.one)}{_by(v)}")
-        spoken = {
-            "equivalent": f"equivalent within {members[0].margin or 0:g} {members[0].metric.points}",
-            "no difference shown": "not shown to differ",
-            "identical": "identical in every seed",
-            "lost": f"not judged, since seeds were lost that {baseline.case.method} completed",
-            "baseline lost": f"not judged, since {baseline.case.method} lost seeds that others completed",
-        }
-        said = "; ".join(f"{spoken.get(word, word)}: {listed(whom)}" for word, whom in told.items() if whom)
+            told[v.word].setdefault(_spoken(v), []).append(", ".join(filter(None, (method_figure(v.one), _by(v)))))
+        said = "; ".join(f"{word}: {listed(whom)}" for each in told.values() for word, whom in each.items())
         title = _scope(members)
         the = "the baseline " if baseline.case.method == members[0].one.case.baseline else ""
         yield Finding(
@@ -65,10 +57,26 @@ def _scope(verdicts: Sequence[Verdict]) -> str:
     return group_title(compared[0].case.group) + (", with the settings found for each" if one_search else "")
 
 
+ORDER = ("better", "worse", "equivalent", "no difference shown", "identical", "lost seeds")
+"""Words in the order in which they are told."""
+
+
+def _spoken(v: Verdict) -> str:
+    """Returns the word of a verdict for a sentence: `equivalent within 0.5 points`."""
+    if v.word == "lost seeds":
+        method = v.other.case.method
+        if v.lost[0]:
+            return f"not judged, since seeds were lost that {method} completed"
+        return f"not judged, since {method} lost seeds that others completed"
+    if v.word == "equivalent":
+        return f"equivalent within {v.metric.margin(v.margin or 0.0)}"
+    return {"no difference shown": "not shown to differ", "identical": "identical in every seed"}.get(
+        v.word, v.word
+    )
+
+
 def _by(v: Verdict) -> str:
-    """Returns `, +2.00 points [1.94, 2.06]`, with the seeds that are lost."""
-    said = f", {amount(v, v.one)}" if v.paired.n and v.word != "identical" else ""
-    return said + (f", {note}" if (note := lost_note(v)) else "")
+    return "" if v.word == "identical" else amount(v, v.one)
 
 
 def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterator[Finding]:
@@ -81,21 +89,24 @@ def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> 
         ranked = sorted((r for r in members if primary_mean(r) is not None), key=rank)
         pairs = [(r, wide.get(frozenset((ranked[0].id, r.id)))) for r in ranked[1:]]
         beside = [(r, v) for r, v in pairs if v is not None and v.word != "too few seeds"]
+        apart = [r for r, v in pairs if v is None or v.word == "too few seeds"]
         if not beside or all(_told(v) for _, v in beside):
             continue
         best, exploratory = ranked[0], any(v.family == "exploratory" for _, v in beside)
         title = _scope([v for _, v in beside])
         text = f"{f'{EXPLORATORY}on' if exploratory else 'On'} {title}, {_claim(best, beside, ranked)}"
+        tied = [r for r in _tied(ranked) if r is not best]
         new = [(r, v) for r, v in beside if not _told(v)]
         by_words = {
-            "": [f"{method_figure(r)}, by {amount(v, best)}" for r, v in new if v.beats(best)],
-            "within": [f"{method_figure(r)} ({amount(v, best)})" for r, v in new if v.word == "equivalent"],
-            "same": [method_figure(r) for r, v in new if v.word == "identical"],
-            "not": [f"{method_figure(r)} ({amount(v, best)})" for r, v in new if v.word == "no difference shown"],
-            "worse": [f"{method_figure(r)}, by {amount(v, r)}" for r, v in new if v.beats(r)],
-            "lost": [method_figure(r) for r, v in new if v.word == "lost seeds"],
+            "better": [f"{method_figure(r)}, by {amount(v, best)}" for r, v in new if v.beats(best)],
+            "within": [f"{_figure(r, tied)} ({_within(v, best)})" for r, v in new if v.word == "equivalent"],
+            "same": [_figure(r, tied) for r, v in new if v.word == "identical"],
+            "not": [f"{_figure(r, tied)} ({amount(v, best)})" for r, v in new if v.word == "no difference shown"],
+            "worse": [f"{_figure(r, tied)}, by {amount(v, r)}" for r, v in new if v.beats(r)],
+            "lost": [_figure(r, tied) for r, v in new if v.word == "lost seeds"],
+            "apart": [_figure(r, tied) + _why_apart(r, best) for r in apart],
         }
-        text += "".join(_sentences(by_words, beside[0][1], best))
+        text += "".join(_sentences(by_words, best, best.case.method if tied else "It"))
         yield Finding("rules", text, tuple(r.id for r in [best, *(r for r, _ in beside)]))
 
 
@@ -108,25 +119,55 @@ def _told(v: Verdict) -> bool:
 
 def _claim(best: CaseResult, beside: Sequence[tuple[CaseResult, Verdict]], ranked: Sequence[CaseResult]) -> str:
     if all(v.beats(best) for _, v in beside):
-        return f"{method_figure(best)} is the best of {counted(1 + len(beside), 'method')}."
+        compared = " that are compared" if len(beside) < len(ranked) - 1 else ""
+        the = "the " if compared else ""
+        return f"{method_figure(best)} is the best of {the}{counted(1 + len(beside), 'method')}{compared}."
     most = "highest" if best.case.primary.better == "higher" else "lowest"
     lost, fewest = any(lost_seeds(r, r.case.primary) for r in ranked), lost_seeds(best, best.case.primary)
     among = " of the methods that lost the fewest seeds" if fewest else " of the methods that completed every seed"
-    return f"{method_figure(best)} has the {most} mean{among if lost else ''}."
+    tied = _tied(ranked)
+    have = "has" if len(tied) == 1 else "have"
+    return f"{listed([method_figure(r) for r in tied])} {have} the {most} mean{among if lost else ''}."
 
 
-def _sentences(by_words: Mapping[str, list[str]], verdict: Verdict, best: CaseResult) -> Iterator[str]:
+def _tied(ranked: Sequence[CaseResult]) -> list[CaseResult]:
+    """Returns the best case, and those that lost as many seeds and whose mean looks the same."""
+
+    def looks(result: CaseResult) -> tuple[int, str]:
+        metric = result.case.primary
+        return len(lost_seeds(result, metric)), metric.text(primary_mean(result) or 0.0)
+
+    return [result for result in ranked if looks(result) == looks(ranked[0])]
+
+
+def _figure(result: CaseResult, tied: Sequence[CaseResult]) -> str:
+    """Names a method with its mean, unless the sentence has just told it."""
+    return result.case.method if any(result is each for each in tied) else method_figure(result)
+
+
+def _within(v: Verdict, best: CaseResult) -> str:
+    return f"within {v.metric.margin(v.margin or 0.0)}: {amount(v, best)}"
+
+
+def _why_apart(result: CaseResult, best: CaseResult) -> str:
+    """Says why a case is not compared with the best one, as far as the two cases tell."""
+    differing = differences(result.case, best.case)
+    return f" (other {' and '.join(each.partition(' (')[0] for each in differing)})" if differing else ""
+
+
+def _sentences(by_words: Mapping[str, list[str]], best: CaseResult, it: str) -> Iterator[str]:
     who = best.case.method
     if by_words["same"]:
-        yield f" Every seed of it is identical to that of {shortened(by_words['same'])}."
+        yield f" Every seed of {it.replace('It', 'it')} is identical to that of {shortened(by_words['same'])}."
     if by_words["within"]:
-        within = f"{best.case.margin or 0:g} {verdict.metric.points}"
-        yield f" It is equivalent, within {within}, to {shortened(by_words['within'])}."
+        yield f" {it} is equivalent to {shortened(by_words['within'])}."
     if by_words["not"]:
-        yield f" It is not shown to differ from {shortened(by_words['not'])}."
-    if by_words[""]:
-        yield f" It is better than {shortened(by_words[''])}."
+        yield f" {it} is not shown to differ from {shortened(by_words['not'])}."
+    if by_words["better"]:
+        yield f" {it} is better than {shortened(by_words['better'])}."
     if by_words["worse"]:
-        yield f" Better than it: {shortened(by_words['worse'])}."
+        yield f" Better than {who}: {shortened(by_words['worse'])}."
     if by_words["lost"]:
         yield f" Not judged, since seeds were lost that {who} completed: {shortened(by_words['lost'])}."
+    if by_words["apart"]:
+        yield f" Not compared with {who}: {shortened(by_words['apart'])}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.findings.words import Finding, listed
@@ -20,9 +21,11 @@ def best_mean_rank(grid: Grid, ranks: Ranks) -> Iterator[Finding]:
     over, methods = f"Over {grid.title}", f"{len(ranks.methods)} methods"
     named = [f"{method} ({mean:.2f})" for method, mean in zip(ranks.methods, ranks.means, strict=True)]
     if ranks.differ:
-        text = f"{over}, {ranks.methods[0]} has the best mean rank of {methods}: {ranks.means[0]:.2f} ({p})."
+        tied = sum(math.isclose(mean, ranks.means[0]) for mean in ranks.means)  # they come first
+        have = f"{listed(ranks.methods[:tied])} {'has' if tied == 1 else 'have'}"
+        text = f"{over}, {have} the best mean rank of {methods}: {ranks.means[0]:.2f} ({p})."
         worse = [name for i, name in enumerate(named) if ranks.shown(0, i)]
-        level = [name for i, name in enumerate(named) if i and not ranks.shown(0, i)]
+        level = [name for i, name in enumerate(named) if i >= tied and not ranks.shown(0, i)]
         if worse:
             text += f" It is better than the rank of {listed(worse)}."
         if level:

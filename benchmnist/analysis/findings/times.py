@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.findings.words import EXPLORATORY, Finding, case_name, listed, shortened
+from benchmnist.analysis.amounts import amount_of
+from benchmnist.analysis.findings.words import EXPLORATORY, Finding, listed, shortened
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.targets import by_target, split
-from benchmnist.analysis.verdicts import on_all_pairs, rank
-from benchmnist.metrics import TARGET_SECONDS
-from benchmnist.text import counted
+from benchmnist.analysis.verdicts import on_all_pairs
+from benchmnist.text import alternatives, counted, decimals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from benchmnist.analysis.findings.words import Namer
     from benchmnist.analysis.targets import Split, TimeToTarget
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.runs.results import CaseResult, RunRecord
@@ -33,7 +34,7 @@ def first_at_target(every: Sequence[TimeToTarget], verdicts: Sequence[Verdict]) 
     """
     wide = on_all_pairs(verdicts)
     for members in by_target(every).values():
-        there = sorted((t for t in members if t.hits), key=lambda t: rank(t.result, TARGET_SECONDS))
+        there = sorted((t for t in members if t.hits), key=_order)
         never = [t.result.case.method for t in members if t.reached and not t.hits]
         title, target = group_title(members[0].result.case.group), f"{members[0].target:g} %"
         if not there:
@@ -44,22 +45,45 @@ def first_at_target(every: Sequence[TimeToTarget], verdicts: Sequence[Verdict]) 
         first = there[0]
         found = ((t, wide.get(frozenset((first.result.id, t.result.id)))) for t in there[1:])
         others = [(t, v) for t, v in found if v is not None and v.word != "too few seeds"]
+        tied = [t for t in there if _looks(t) == _looks(first)] if others else [first]
+        apart = [t for t in there[1:] if not any(t is other for other, _ in others)]
         exploratory = any(v.family == "exploratory" for _, v in others)
-        claim = _claim(first, others, there, target, alone=len(there) == 1 < len(members))
+        claim = _claim(tied, others, there, target, alone=len(there) == 1 < len(members))
         text = f"{f'{EXPLORATORY}on' if exploratory else 'On'} {title}, {claim}{''.join(_beside(first, others))}"
         if never:
-            text += f" No seed of {listed(never)} reached it."
+            text += f" No seed of {alternatives(never)} reached it."
+        if apart:
+            each = [f"{t.result.case.method} ({_effort(t)})" for t in apart]
+            text += f" Not compared with {first.result.case.method}: {shortened(each)}."
         yield Finding("target", text, tuple(t.result.id for t in [first, *(t for t, _ in others)]))
 
 
+def _order(t: TimeToTarget) -> tuple[int, float]:
+    """Returns a sort key: who misses the fewest seeds first, then who has the shortest median, as is told."""
+    return len(t.reached) - t.hits, math.inf if t.seconds is None else t.seconds
+
+
+def _looks(t: TimeToTarget) -> tuple[int, str]:
+    return len(t.reached) - t.hits, "" if t.seconds is None else f"{t.seconds:.3g}"
+
+
+def _effort(t: TimeToTarget) -> str:
+    """Returns `after 2.14 s of training, 3 epochs, in 5 of 5 seeds`."""
+    if t.seconds is None:
+        return f"in {_hits(t)}"
+    return f"after {t.seconds:.3g} s of training, {counted(t.epochs or 0, 'epoch')}, in {_hits(t)}"
+
+
 def _claim(
-    first: TimeToTarget, others: Sequence[Beside], there: Sequence[TimeToTarget], target: str, *, alone: bool
+    tied: Sequence[TimeToTarget],
+    others: Sequence[Beside],
+    there: Sequence[TimeToTarget],
+    target: str,
+    *,
+    alone: bool,
 ) -> str:
-    method = first.result.case.method
-    if first.seconds is None:
-        effort = f"in {_hits(first)}"
-    else:
-        effort = f"after {first.seconds:.3g} s of training ({counted(first.epochs or 0, 'epoch')}, {_hits(first)})"
+    first = tied[0]
+    method, effort = first.result.case.method, _effort(first)
     if not others:
         return f"{'only ' if alone else ''}{method} reaches {target} {effort}."
     if len(others) == len(there) - 1 and all(v.beats(first.result) for _, v in others):
@@ -69,7 +93,11 @@ def _claim(
         among = ", of the methods that " + (
             "reach it in every seed" if first.hits == len(first.reached) else "miss it in the fewest seeds"
         )
-    return f"{method} has the shortest time to {target}{among}: it reaches it {effort}."
+    methods, have = listed([t.result.case.method for t in tied]), "has" if len(tied) == 1 else "have"
+    who = "it" if len(tied) == 1 else method
+    if first.seconds is None:
+        return f"{methods} {'reaches' if have == 'has' else 'reach'} {target} in the most seeds: {who} {effort}."
+    return f"{methods} {have} the shortest median time to {target}{among}: {who} reaches it {effort}."
 
 
 def _hits(t: TimeToTarget) -> str:
@@ -79,7 +107,7 @@ def _hits(t: TimeToTarget) -> str:
 
 def _beside(first: TimeToTarget, others: Sequence[Beside]) -> Iterator[str]:
     """Yields a sentence on the methods of each verdict: sooner, later, not shown, or not judged."""
-    result = first.result
+    result, who = first.result, first.result.case.method
     sooner = [_takes(first, t, v) for t, v in others if v.beats(result)]
     later = [_takes(first, t, v) for t, v in others if v.beats(t.result)]
     missed = [_takes(first, t, v) for t, v in others if v.word == "lost seeds"]
@@ -89,11 +117,11 @@ def _beside(first: TimeToTarget, others: Sequence[Beside]) -> Iterator[str]:
         if not v.beats(result) and not v.beats(t.result) and v.word != "lost seeds"
     ]
     if sooner:
-        yield f" It is sooner than {shortened(sooner)}."
+        yield f" {who} is sooner than {shortened(sooner)}."
     if level:
-        yield f" It is not shown to be sooner than {shortened(level)}."
+        yield f" {who} is not shown to be sooner than {shortened(level)}."
     if later:
-        yield f" Sooner than it: {shortened(later)}."
+        yield f" Sooner than {who}: {shortened(later)}."
     if missed:
         yield f" Not judged, since seeds missed the target that reached it in the other case: {shortened(missed)}."
 
@@ -103,12 +131,12 @@ def _takes(first: TimeToTarget, t: TimeToTarget, v: Verdict) -> str:
     why = split(first, t)
     if why is None:
         return f"{t.result.case.method} ({_hits(t)})"
-    said = f"{why.time:.2f} times as long"
-    if v.interval is not None:
-        sign = 1 if v.other is first.result else -1
-        low, high = sorted(math.exp(sign * end) for end in v.interval)
-        said += f" [{low:.2f}, {high:.2f}]"
-    steps, cost = factors(why)
+    found = amount_of(v, t.result)
+    said = f"{decimals(why.time, found.digits)} times as long"
+    if found.interval is not None:
+        low, high = (decimals(end, found.digits) for end in found.interval)
+        said += f" [{low}, {high}]"
+    steps, cost = factors(why, found.digits)
     said += f": {steps} times as many steps, each {cost} times as long"
     if t.hits < len(t.reached) or first.hits < len(first.reached):
         known = len(first.reached.keys() & t.reached.keys())
@@ -117,16 +145,16 @@ def _takes(first: TimeToTarget, t: TimeToTarget, v: Verdict) -> str:
     return f"{t.result.case.method} ({said})"
 
 
-def factors(why: Split) -> tuple[str, str]:
-    """Formats the causes with so many decimals that their product is the ratio of the times, as `.2f` shows it."""
-    for digits in (2, 3, 4, 5, 6):
+def factors(why: Split, shown: int = 2) -> tuple[str, str]:
+    """Formats the causes with so many decimals that their product is the ratio of the times, as it is shown."""
+    for digits in range(shown, shown + 5):
         steps, cost = f"{why.steps:.{digits}f}", f"{why.cost:.{digits}f}"
-        if f"{float(steps) * float(cost):.2f}" == f"{why.time:.2f}":
+        if f"{float(steps) * float(cost):.{shown}f}" == f"{why.time:.{shown}f}":
             break
     return steps, cost
 
 
-def trained_in_order(record: RunRecord, results: Sequence[CaseResult]) -> Iterator[Finding]:
+def trained_in_order(record: RunRecord, results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
     """Warns of times that were measured case after case: a drift of the machine is in their differences."""
     timed = [r for r in results if r.has_epochs and (r.case.target_accuracy is not None or r.case.baseline)]
     if len(timed) < 2:  # noqa: PLR2004 - nothing to compare
@@ -141,7 +169,7 @@ def trained_in_order(record: RunRecord, results: Sequence[CaseResult]) -> Iterat
         return
     stacked = [r for r in timed if r.engine == "stacked" and len(r.case.seeds) > 1]
     if stacked:
-        names = listed([case_name(result) for result in stacked])
+        names = listed([name(result) for result in stacked])
         were, whose = ("was", "its") if len(stacked) == 1 else ("were", "their")
         yield Finding(
             "order",

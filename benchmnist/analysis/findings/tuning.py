@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.findings.words import Finding, amount, case_name, listed, shortened
+from benchmnist.analysis.findings.words import Finding, amount, listed, shortened
 from benchmnist.analysis.searches import at_the_edge
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.units import unit
@@ -15,12 +15,13 @@ from benchmnist.text import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from benchmnist.analysis.findings.words import Namer
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.runs.results import CaseResult
     from benchmnist.runs.searches import Search
 
 
-def tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterator[Finding]:
+def tuned(searches: Sequence[Search], results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
     """Reports how hyperparameters were chosen, and reasons to doubt the choice."""
     if not searches:
         return
@@ -49,7 +50,7 @@ def tuned(searches: Sequence[Search], results: Sequence[CaseResult]) -> Iterator
         one = len(untuned) == 1
         yield Finding(
             "not tuned",
-            f"{listed([case_name(result) for result in untuned])} {'was' if one else 'were'} not tuned, but "
+            f"{listed([name(result) for result in untuned])} {'was' if one else 'were'} not tuned, but "
             f"{'is' if one else 'are'} compared with cases that were.",
             tuple(result.id for result in untuned),
         )
@@ -86,7 +87,7 @@ def _luck(searches: Sequence[Search]) -> str:
     )
 
 
-def not_better_tuned(results: Sequence[CaseResult]) -> Iterator[Finding]:
+def not_better_tuned(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
     """Names the cases that are not shown to be better with the settings found than with the suite's own."""
     own = {(r.case.group, _tuned_method(r)): r for r in results if r.case.untuned}
     tuned = [r for r in results if r.case.tuned]
@@ -98,7 +99,7 @@ def not_better_tuned(results: Sequence[CaseResult]) -> Iterator[Finding]:
     ):
         told = [v for v in verdicts if v.word in poor]
         if told:
-            each = listed([f"{case_name(v.one)} ({_difference(v)})" for v in told])
+            each = listed([f"{name(v.one)} ({_difference(v)})" for v in told])
             yield Finding(
                 "tuning gains nothing",
                 f"The settings found by tuning {words} the suite's own: {each}.",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.figures import case_figure, lost_seeds
+from benchmnist.analysis.amounts import amount_of
+from benchmnist.analysis.figures import case_figure, has_metric, seed_figures
 from benchmnist.analysis.units import unit
-from benchmnist.text import counted
+from benchmnist.text import counted, decimals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.runs.results import CaseResult
@@ -46,43 +48,56 @@ def primary_mean(result: CaseResult) -> float | None:
 
 def value_of(result: CaseResult) -> str:
     """`97.84 %`, or `97.84 % in the 3 of 5 seeds that it completed`."""
-    found = primary_mean(result)
-    lost, seeds = len(lost_seeds(result, result.case.primary)), len(result.case.seeds)
+    found, metric = primary_mean(result), result.case.primary
+    seeds = len(result.case.seeds)
+    completed = sum(map(math.isfinite, seed_figures(result, metric).values())) if has_metric(result, metric) else 0
+    if not completed:
+        return f"no {unit(result)} completed"
     if found is None:
-        return f"no {unit(result)} completed" if lost == seeds else "no mean"
-    said = result.case.primary.text(found)
-    return f"{said} in the {seeds - lost} of {counted(seeds, unit(result))} that it completed" if lost else said
+        return "no mean"
+    said = metric.text(found)
+    if completed == seeds:
+        return said
+    return f"{said} in the {completed} of {counted(seeds, unit(result))} that it completed"
 
 
 def amount(verdict: Verdict, subject: CaseResult) -> str:
-    """Formats the subject's advantage with its interval: `+0.20 points [0.08, 0.31]`."""
-    sign = 1 if verdict.one is subject else -1
-    digits, points = f"z.{verdict.metric.digits}f", verdict.metric.points
-    said = f"{sign * verdict.paired.mean:+{digits}} {points}"
-    if verdict.interval is None:
-        return said
-    low, high = sorted(sign * end for end in verdict.interval)
-    return f"{said} [{low:{digits}}, {high:{digits}}]"
+    """Formats the subject's advantage with its interval, and the seeds that it is of, if not all of both.
 
-
-def lost_note(verdict: Verdict) -> str:
-    """Returns `in the 3 of 5 seeds that both completed`, where one of the two lost seeds."""
-    lost = len(frozenset().union(*verdict.lost))
-    if not verdict.paired.n:
+    `+0.20 points [0.08, 0.31]`, `+0.20 points in the 3 of 5 seeds that both completed`; empty without a pair.
+    """
+    paired = verdict.paired
+    if not paired.n:
         return ""
-    return (
-        f"in the {verdict.paired.n} of {counted(verdict.paired.n + lost, unit(verdict.one))} that both completed"
-        if lost
-        else ""
-    )
+    found, metric = amount_of(verdict, subject), verdict.metric
+    said = f"{metric.change(found.mean, found.digits)} {metric.points}"
+    if found.interval is not None:
+        low, high = (decimals(end, found.digits, "z") for end in found.interval)
+        said += f" [{low}, {high}]"
+    elif paired.says_something and not paired.varies:
+        said += f", the same in every {unit(verdict.one)}"
+    return " ".join(filter(None, (said, _of_which(verdict))))
+
+
+def _of_which(verdict: Verdict) -> str:
+    """Returns `in the 3 of 5 seeds that both completed`, or `in the 5 seeds that both have`."""
+    one, other = ({*result.case.seeds} for result in (verdict.one, verdict.other))
+    n, common = verdict.paired.n, len(one & other)
+    if n < common:
+        return f"in the {n} of {counted(common, unit(verdict.one))} that both completed"
+    if one != other:
+        return f"in the {counted(common, unit(verdict.one))} that both have"
+    return ""
 
 
 def ratio(verdict: Verdict) -> str:
-    """Formats a difference of logarithms as a ratio: `4.2 times [4.0, 4.4]`."""
-    if verdict.interval is None:
-        return f"{math.exp(verdict.paired.mean):.1f} times"
-    mean, low, high = map(math.exp, (verdict.paired.mean, *verdict.interval))
-    return f"{mean:.1f} times [{low:.1f}, {high:.1f}]"
+    """Formats a difference of logarithms as a ratio: `4.21 times [4.00, 4.43]`."""
+    found = amount_of(verdict)
+    said = f"{decimals(found.mean, found.digits)} times"
+    if found.interval is None:
+        return said
+    low, high = (decimals(end, found.digits) for end in found.interval)
+    return f"{said} [{low}, {high}]"
 
 
 def method_figure(result: CaseResult) -> str:
@@ -90,9 +105,19 @@ def method_figure(result: CaseResult) -> str:
     return f"{result.case.method} ({value_of(result)})"
 
 
-def case_name(result: CaseResult) -> str:
-    """Names a case among cases of other models."""
-    return " · ".join(filter(None, (result.case.model.label, result.case.method, result.case.label)))
+Namer = Callable[["CaseResult"], str]
+
+
+def names_among(results: Iterable[CaseResult]) -> Namer:
+    """Returns a function that names a case among others: `fc · adam`, with the dataset if there are several."""
+    several = len({result.case.dataset.label for result in results}) > 1
+
+    def name(result: CaseResult) -> str:
+        case = result.case
+        dataset = case.dataset.label if several else ""
+        return " · ".join(filter(None, (dataset, case.model.label, case.method, case.label)))
+
+    return name
 
 
 def were(count: int) -> str:
