@@ -57,7 +57,7 @@ BLOCKS: dict[str, dict[str, list[str]]] = {
         "q3-findings": _shown(A4, "findings", r"(?i)on mnist · fc-bn-dropout, (compared|.*mean\.)|dropout \("),
         "q4-findings": _shown(A4, "findings", "convolutions"),
         "targets": _shown(A4, "targets"),
-        "target-findings": _shown(A4, "findings", "reaches 97 %|shortest time"),
+        "target-findings": _shown(A4, "findings", "reaches 97 %|shortest median time"),
         "profile": _shown(A4, "plots", "Performance"),
         "tuned-tuning": _shown(TUNED, "tuning"),
         "tuned-plots": _shown(TUNED, "plots", "learning rate|attempts"),

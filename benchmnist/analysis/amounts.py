@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.runs.results import CaseResult
 
@@ -36,11 +38,21 @@ def amount_of(verdict: Verdict, subject: CaseResult | None = None) -> Amount:
     mean = of(sign * verdict.paired.mean)
     if verdict.interval is None:
         return Amount(mean, None, digits)
-    ends = sorted(of(sign * end) for end in verdict.interval)
+    low, high = sorted(of(sign * end) for end in verdict.interval)
     bounds = [1.0] if ratio else [0.0] if margin is None else [-margin, 0.0, margin]
-    while digits < MOST_DIGITS and any(_looks_other(end, digits, bound) for end in ends for bound in bounds):
-        digits += 1
-    return Amount(mean, (ends[0], ends[1]), digits)
+    return Amount(mean, (low, high), telling_digits((low, high), bounds, digits))
+
+
+def telling_digits(ends: Iterable[float], bounds: Sequence[float], digits: int) -> int:
+    """Returns so many decimals, `digits` or more, that no rounded end is on another side of a bound, or on it."""
+    return next(
+        (
+            more
+            for more in range(digits, MOST_DIGITS)
+            if not any(_looks_other(end, more, bound) for end in ends for bound in bounds)
+        ),
+        MOST_DIGITS,
+    )
 
 
 def factor(logarithm: float) -> float:

@@ -19,7 +19,7 @@ from benchmnist.analysis.verdicts import Verdict, judge
 from benchmnist.metrics import TARGET_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult, RunResult
@@ -31,18 +31,22 @@ class Analysis:
 
     Args:
         run: The run. Its results must not change: nothing is computed twice.
+        shown: The ids of the cases that tables show, all by default. What is said of them is concluded from all
+            cases of the run: a family of comparisons that was chosen by its results would be too small.
     """
 
-    def __init__(self, run: RunResult) -> None:
+    def __init__(self, run: RunResult, shown: Container[str] | None = None) -> None:
         self.run = run
+        self.cases = [result for result in run.cases if shown is None or result.id in shown]
         self._verdicts: dict[Metric | str | None, list[Verdict]] = {}
         self._unbeaten: dict[Metric, frozenset[str]] = {}
         self._against_baseline: dict[Metric, dict[str, Verdict]] = {}
 
     @cached_property
     def summaries(self) -> list[Summary]:
-        """The figures of each case, in order, compared with its baseline."""
-        return summarise_all(self.run.cases)
+        """The figures of each case that is shown, in order, compared with its baseline."""
+        here = {result.id for result in self.cases}
+        return [each for each in summarise_all(self.run.cases) if each.result.id in here]
 
     @cached_property
     def units(self) -> list[CaseResult]:

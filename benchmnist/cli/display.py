@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 def show_run(analysis: Analysis, console: Console, view: View | None = None) -> None:
     """Prints the comparison table of a run, the last line of each failure, and missed expectations."""
     run = analysis.run
-    table = ComparisonTable(analysis.summaries, view, analysis) if run.cases else "no case has finished"
+    table = ComparisonTable(analysis.summaries, view, analysis) if analysis.cases else "no case has finished"
     console.print(Text(run.record.title, style="bold"))
     console.print(table, crop=False)
-    console.print(Text(legend(run.cases), style="dim"))
-    for result in run.cases:
+    console.print(Text(legend(analysis.cases), style="dim"))
+    for result in analysis.cases:
         if result.error:
             first, *_, last = [*result.error.strip().splitlines()] * 2
             said = last if result.status == "failed" else first  # of a traceback, or of what became of the process
@@ -67,7 +67,7 @@ def show_findings(analysis: Analysis, console: Console, about: re.Pattern[str] |
     if not found:
         console.print("No findings for this run.")
         return
-    console.print(Text("Findings (intervals hold at once with 95 % confidence)", style="bold"))
+    console.print(Text("Findings (intervals have 95 % confidence as a family)", style="bold"))
     table = plain_table(show_header=False)
     for finding in found:
         table.add_row("-", Text(finding.text))

@@ -112,13 +112,13 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
     part = _Part(show, _view(options), options["about"], options["metric"])
     _refuse_what_does_not_go_together(form, part, plots, options)
     result, about = load_run(find_run(run, out)), part.about
+    matching = None
     if about is not None and show == "comparison":
-        matching = tuple(case for case in result.cases if about.search(case.id))
+        matching = {case.id for case in result.cases if about.search(case.id)}
         if result.cases and not matching:
             ids = ", ".join(case.id for case in result.cases)
             raise click.UsageError(f"no case matches {about.pattern!r}; the cases of the run: {ids}")
-        result = result.model_copy(update={"cases": matching})
-    analysis = Analysis(result)
+    analysis = Analysis(result, matching)
     if show == "plots" and plots is not None:
         document.keep(_drawn(analysis, plots, document, about, check=check))
     elif form == "rich" and document.file is None:
@@ -140,6 +140,8 @@ def _refuse_what_does_not_go_together(
     show, view = part.show, part.view
     if options["update"] and form in ("rich", "html"):
         raise click.UsageError("--update writes into a document; use --format markdown, csv, latex or json")
+    if form == "html" and part.about is not None:
+        raise click.UsageError("--format html shows the whole run; remove --about")
     if form == "html" and view is not None:
         raise click.UsageError("--format html chooses its own columns; remove --columns, --sort and --group-by")
     if show != "comparison" and (form not in ("rich", "markdown") or view is not None):

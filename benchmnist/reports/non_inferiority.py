@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from benchmnist.analysis.amounts import telling_digits
 from benchmnist.metrics import PEAK_MEMORY
 from benchmnist.reports.columns import size
 from benchmnist.reports.comparison import run_title
@@ -108,7 +109,9 @@ def _row(verdict: NonInferiority) -> dict[str, str]:
             cells["difference"] = f"{now - before:+.{digits}f}"
     if verdict.interval is not None:
         low, high = verdict.interval
-        cells["interval"] = f"{low:+.{metric.digits}f} to {high:+.{metric.digits}f}"
+        margin = verdict.margin or 0.0
+        digits = telling_digits((low, high), [-margin, margin], metric.digits)
+        cells["interval"] = f"{low:+.{digits}f} to {high:+.{digits}f}"
     return cells
 
 

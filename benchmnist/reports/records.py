@@ -73,7 +73,7 @@ def records(analysis: Analysis, level: Level = "case", view: View | None = None)
     if level == "case" and chosen.columns:
         columns = chosen.shown(ordered)
         return _records((_figures(s, columns) for s in ordered), _keys(columns))
-    columns_of_run = Columns(analysis.run.cases)
+    columns_of_run = Columns(analysis.cases)
     known = (*IDENTITY, *parameters, *COUNTED[level], *_measured(level, columns_of_run))
     header = known
     if chosen.columns:

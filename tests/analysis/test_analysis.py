@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from made_up import made_up_run, seeds_result
 
 from benchmnist.analysis import analysis as module
 from benchmnist.analysis.analysis import Analysis
 from benchmnist.analysis.verdicts import judge
 from benchmnist.reports import write_report
+from benchmnist.reports.columns import Columns
 from benchmnist.reports.extra_tables import EXTRA_TABLES
 from benchmnist.reports.records import records
-from benchmnist.reports.tables import render
+from benchmnist.reports.tables import cells, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,3 +64,16 @@ def test_a_whole_report_computes_each_conclusion_once(monkeypatch: pytest.Monkey
     ]
     assert analysis.verdicts("train_loss")[0].metric.key == "train_loss"
     assert seen == Counter({*NAMES, *asked}) + Counter(["judge"])  # of these asked for by name
+
+
+def test_what_is_shown_of_a_part_is_concluded_from_the_whole() -> None:
+    """A family of comparisons that is chosen after the results is too small."""
+    rng = np.random.default_rng(0)
+    run = made_up_run(
+        [seeds_result("fc", f"m{i}", rng.normal(97, 0.2, 5).tolist(), baseline="m0") for i in range(9)]
+    )
+    whole, part = Analysis(run), Analysis(run, {"mnist/fc/m3"})
+    columns = [*Columns(run.cases)]
+    assert cells(part.summaries, columns, part) == {
+        "mnist/fc/m3": cells(whole.summaries, columns, whole)["mnist/fc/m3"]
+    }

@@ -177,7 +177,7 @@ def test_what_cannot_be_told_apart_is_not_ranked() -> None:
     ]
     (text,) = said("rules", cases)
     assert text.startswith(
-        "On mnist · fc, rmsprop (97.01 %) has the highest mean. It is not shown to differ from adam (97.00 %) ("
+        "On mnist · fc, rmsprop (97.01 %) has the highest mean. It is not shown to differ from adam (97.00 %; "
     )
     assert "best" not in text
     assert "It is better than sgd (90.00 %)" in text
@@ -185,7 +185,7 @@ def test_what_cannot_be_told_apart_is_not_ranked() -> None:
 
 def test_a_tie_within_the_margin_is_called_one() -> None:
     cases = [seeds_result("fc", name, around(97, s), margin=0.5) for name, s in (("adam", SPREAD), ("sgd", OTHER))]
-    assert "adam is equivalent to sgd (within 0.5 points: +0.00 points [" in said("rules", cases)[0]
+    assert "adam is equivalent to sgd (+0.00 points [-0.06, 0.06]; within 0.5 points)." in said("rules", cases)[0]
 
 
 def test_equal_means_are_not_called_the_highest_of_one() -> None:
@@ -205,7 +205,7 @@ def test_who_is_not_compared_with_the_best_is_named_with_what_else_differs() -> 
     ]
     (text,) = said("rules", cases)
     assert text.startswith("On mnist · fc, adam (97.00 %) is the best of the 2 methods that are compared.")
-    assert text.endswith("Not compared with adam: momentum (95.00 %) (other epochs and batch size).")
+    assert text.endswith("Not compared with adam: momentum (95.00 %; other epochs and batch size).")
 
 
 def test_each_equivalence_names_the_margin_that_it_was_judged_by() -> None:

@@ -13,6 +13,7 @@ from benchmnist.analysis.findings.words import (
     method_figure,
     primary_mean,
     shortened,
+    value_of,
 )
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.units import unit
@@ -69,7 +70,7 @@ def _spoken(v: Verdict) -> str:
             return f"not judged, since seeds were lost that {method} completed"
         return f"not judged, since {method} lost seeds that others completed"
     if v.word == "equivalent":
-        return f"equivalent within {v.metric.margin(v.margin or 0.0)}"
+        return f"equivalent {_margin(v)}"
     return {"no difference shown": "not shown to differ", "identical": "identical in every seed"}.get(
         v.word, v.word
     )
@@ -99,12 +100,12 @@ def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> 
         new = [(r, v) for r, v in beside if not _told(v)]
         by_words = {
             "better": [f"{method_figure(r)}, by {amount(v, best)}" for r, v in new if v.beats(best)],
-            "within": [f"{_figure(r, tied)} ({_within(v, best)})" for r, v in new if v.word == "equivalent"],
+            "within": [_figure(r, tied, amount(v, best), _margin(v)) for r, v in new if v.word == "equivalent"],
             "same": [_figure(r, tied) for r, v in new if v.word == "identical"],
-            "not": [f"{_figure(r, tied)} ({amount(v, best)})" for r, v in new if v.word == "no difference shown"],
+            "not": [_figure(r, tied, amount(v, best)) for r, v in new if v.word == "no difference shown"],
             "worse": [f"{_figure(r, tied)}, by {amount(v, r)}" for r, v in new if v.beats(r)],
             "lost": [_figure(r, tied) for r, v in new if v.word == "lost seeds"],
-            "apart": [_figure(r, tied) + _why_apart(r, best) for r in apart],
+            "apart": [_figure(r, tied, *_why_apart(r, best)) for r in apart],
         }
         text += "".join(_sentences(by_words, best, best.case.method if tied else "It"))
         yield Finding("rules", text, tuple(r.id for r in [best, *(r for r, _ in beside)]))
@@ -140,19 +141,22 @@ def _tied(ranked: Sequence[CaseResult]) -> list[CaseResult]:
     return [result for result in ranked if looks(result) == looks(ranked[0])]
 
 
-def _figure(result: CaseResult, tied: Sequence[CaseResult]) -> str:
-    """Names a method with its mean, unless the sentence has just told it."""
-    return result.case.method if any(result is each for each in tied) else method_figure(result)
+def _figure(result: CaseResult, tied: Sequence[CaseResult], *more: str) -> str:
+    """Names a method with its mean, unless the sentence has just told it, and more: `adam (97.86 %; within …)`."""
+    value = () if any(result is each for each in tied) else (value_of(result),)
+    inside = "; ".join((*value, *more))
+    return f"{result.case.method} ({inside})" if inside else result.case.method
 
 
-def _within(v: Verdict, best: CaseResult) -> str:
-    return f"within {v.metric.margin(v.margin or 0.0)}: {amount(v, best)}"
+def _margin(v: Verdict) -> str:
+    return f"within {v.metric.margin(v.margin or 0.0)}"
 
 
-def _why_apart(result: CaseResult, best: CaseResult) -> str:
-    """Says why a case is not compared with the best one, as far as the two cases tell."""
+def _why_apart(result: CaseResult, best: CaseResult) -> Iterator[str]:
+    """Yields why a case is not compared with the best one, as far as the two cases tell."""
     differing = differences(result.case, best.case)
-    return f" (other {' and '.join(each.partition(' (')[0] for each in differing)})" if differing else ""
+    if differing:
+        yield f"other {' and '.join(each.partition(' (')[0] for each in differing)}"
 
 
 def _sentences(by_words: Mapping[str, list[str]], best: CaseResult, it: str) -> Iterator[str]:
