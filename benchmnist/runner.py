@@ -148,7 +148,7 @@ def _workplace(planned: PlannedRun) -> Workplace:
 def _record(planned: PlannedRun, executing: Executor, searches: Sequence[Search]) -> RunRecord:
     """The record of a run that begins, or goes on."""
     prepared, options, suite = planned.prepared, planned.options, planned.plan.suite
-    notes = [*prepared.notes, _sharing(prepared, executing), _overridden(options)]
+    notes = [*prepared.notes, planned.plan.left_out, _sharing(prepared, executing), _overridden(options)]
     return RunRecord(
         benchmnist=version("benchmnist"),
         suite=suite.name,

@@ -75,11 +75,17 @@ def show_findings(analysis: Analysis, console: Console, about: re.Pattern[str] |
 
 
 def before_training(plan: Plan, out: Path) -> list[str]:
-    """Returns the looks that a run announces, and the differences that it finds, given the runs in `out`."""
+    """Returns what a run must say first: named comparisons that -k leaves out, its looks, and what it can find.
+
+    Args:
+        plan: The cases.
+        out: The folder of earlier runs, from which the spread of differences is known.
+    """
     looks = plan.looks
     number = looks.number if looks else 1
     announced = [f"Looks at {looks} of each case. The intervals allow for {counted(number, 'look')}."]
-    return [*(announced if looks else []), *sentences(expected(plan.cases, out, looks), number)]
+    left_out = [f"note: {plan.left_out}"] if plan.left_out else []
+    return [*left_out, *(announced if looks else []), *sentences(expected(plan.cases, out, looks), number)]
 
 
 def make_display(*, verbose: bool) -> Display:

@@ -10,7 +10,7 @@ from benchmnist.errors import BenchmnistError, Problem, UnknownNameError, unknow
 from benchmnist.extensions.kinds import AXES, DATASET, METRIC, OPTIMIZER, SCHEDULE, SETTINGS, TASK, Kind
 from benchmnist.metrics import PRIMARY, find_metric
 from benchmnist.suites.cases import Case, Component
-from benchmnist.suites.comparisons import unknown_baselines, with_comparisons
+from benchmnist.suites.comparisons import left_out, unknown_baselines, with_comparisons
 from benchmnist.suites.components import Components
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.points import planned_points, wrong_in_space
@@ -38,17 +38,20 @@ class Plan:
         cases: The cases, each with an id of its own.
         problems: Why it cannot be run, if it cannot: the suite's own mistakes, and those found here.
         looks: The looks at a growing number of seeds, of which these cases are one; None if it is the only one.
+        left_out: Which comparisons that the suite names lack a case, since only some were selected; empty if none.
     """
 
     suite: Suite
     cases: tuple[Case, ...]
     problems: tuple[Problem, ...] = ()
     looks: Looks | None = None
+    left_out: str = ""
 
     def only(self, ids: Sequence[str]) -> Plan:
         """The same plan with only the cases of those ids."""
         wanted = set(ids)
-        return replace(self, cases=tuple(case for case in self.cases if case.id in wanted))
+        cases = tuple(case for case in self.cases if case.id in wanted)
+        return replace(self, cases=cases, left_out=left_out(self.cases, wanted))
 
     def at(self, looks: Looks) -> Plan:
         """The same plan with the seeds of a look; those of controls are others at every look."""

@@ -83,9 +83,13 @@ def without_figures(text: str) -> list[str]:
 def test_a_run_is_gone_on_with_as_it_was_asked_for(
     invoke: Callable[..., Result], write_suite: Callable[..., Path], tmp_path: Path
 ) -> None:
-    path = write_suite()
-    first = invoke("run", path, *QUICK, "--epochs", "1", "--seeds", "4,2", "-k", "adam or sgd")
+    named = '[[compare]]\nmodels = ["fc-bn"]\nwith = "fc"\n'
+    path = write_suite(write_suite().read_text("utf-8").replace('"fc"]', '"fc", "fc-bn"]') + named)
+    first = invoke("run", path, *QUICK, "--epochs", "1", "--seeds", "4,2", "-k", "not bn")
     assert first.exit_code == 0, first.output
+    left_out = "note: -k leaves out 2 of the 2 comparisons in [[compare]]: mnist/fc-bn/sgd vs mnist/fc/sgd, "
+    assert left_out in first.stderr  # before the training, and in the report
+    assert left_out in first.stdout
     run = Path(first.stderr.split()[-1])
     (run / "cases" / "mnist__fc__adam.json").unlink()
     for named in ([], [str(run)]):
@@ -126,8 +130,12 @@ def test_a_dry_run_counts_the_comparisons(invoke: Callable[..., Result], write_s
     path = write_suite(small.replace('models = ["fc"]', 'models = ["fc", "fc-bn"]') + named)
     done = invoke("run", path, "--dry-run")
     assert done.stdout.splitlines()[-1] == "comparisons: 2 primary, 2 exploratory"
-    assert invoke("run", path, "--dry-run", "-k", "sgd").stdout.endswith("comparisons: 1 primary\n")
-    assert "comparisons" not in invoke("run", path, "--dry-run", "-k", "fc-bn and sgd").stdout
+    selected = invoke("run", path, "--dry-run", "-k", "sgd").stdout
+    assert selected.endswith("comparisons: 1 primary\n")
+    said = " ".join(selected.split())
+    assert "note: -k leaves out 1 of the 2 comparisons in [[compare]]: mnist/fc-bn/adam vs mnist/fc/adam" in said
+    assert "leaves out" not in done.stdout
+    assert "comparisons:" not in invoke("run", path, "--dry-run", "-k", "fc-bn and sgd").stdout
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,58 @@ def test_what_differs_in_more_is_left_out() -> None:
     assert named(plan_of(text + 'label = "short"\n').cases) == [("fc-bn/adam", "fc/adam")]
 
 
+LABELLED = """
+[[cases]]
+models = ["fc"]
+optimizers = ["sgd", "adam"]
+[[cases]]
+models = ["fc", "fc-bn"]
+optimizers = ["sgd", "adam"]
+epochs = 3
+label = "long"
+[[cases]]
+models = ["cnn"]
+optimizers = ["adam"]
+label = "wide"
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (  # without a label: within every label
+            'optimizers = ["adam"]\nwith = "sgd"',
+            [
+                ("fc/adam", "fc/sgd"),
+                ("fc/adam/long", "fc/sgd/long"),
+                ("fc-bn/adam/long", "fc-bn/sgd/long"),
+            ],
+        ),
+        (
+            'optimizers = ["adam/long"]\nwith = "sgd/long"',
+            [("fc/adam/long", "fc/sgd/long"), ("fc-bn/adam/long", "fc-bn/sgd/long")],
+        ),
+        ('optimizers = ["adam"]\nwith = "sgd"\non = ["fc-bn/long"]', [("fc-bn/adam/long", "fc-bn/sgd/long")]),
+        ('models = ["fc-bn/long"]\nwith = "fc/long"\non = ["adam/long"]', [("fc-bn/adam/long", "fc/adam/long")]),
+        ('models = ["cnn/wide"]\nwith = "fc"', [("cnn/adam/wide", "fc/adam")]),  # beside a label: without one
+    ],
+)
+def test_labelled_cases_are_named_with_their_labels(lines: str, expected: list[tuple[str, str]]) -> None:
+    cases = plan_of(f"[[compare]]\n{lines}\n{LABELLED}").cases
+    assert named(cases) == primary(cases) == expected
+
+
+def test_the_points_of_labelled_cases_and_a_label_that_is_called_as_a_schedule() -> None:
+    swept = SWEPT + 'schedules = ["constant", "cosine"]\nlabel = "cosine"\n'
+    text = '[[compare]]\noptimizers = ["sgd/lr-0.1/constant/cosine"]\nwith = "adam/constant/cosine"\n'
+    assert named(plan_of(text + swept).cases) == [("fc/sgd/lr-0.1/constant/cosine", "fc/adam/constant/cosine")]
+    text = '[[compare]]\noptimizers = ["sgd/cosine"]\nwith = "adam/cosine"\n'
+    assert named(plan_of(text + SWEPT + 'label = "cosine"\n').cases) == [
+        ("fc/sgd/lr-0.1/cosine", "fc/adam/cosine"),
+        ("fc/sgd/lr-0.01/cosine", "fc/adam/cosine"),
+    ]
+
+
 def test_times_of_two_engines_are_not_compared_though_the_suite_names_the_pair() -> None:
     one, other = plan_of(WITH_SGD + CASES).cases[:2]
     resident = other.model_copy(update={"engine": "resident"})
@@ -142,6 +194,22 @@ def test_a_control_is_compared_with_nothing() -> None:
 def test_a_selection_has_those_comparisons_of_which_both_cases_are_selected() -> None:
     plan = plan_of(WITH_SGD + CASES).only(["mnist/fc/adam", "mnist/fc/sgd", "mnist/fc-bn/momentum"])
     assert primary(plan.cases) == [("fc/adam", "fc/sgd")]
+    assert plan.left_out == (
+        "-k leaves out 3 of the 4 comparisons in [[compare]]: mnist/fc/momentum vs mnist/fc/sgd, "
+        "mnist/fc-bn/adam vs mnist/fc-bn/sgd, mnist/fc-bn/momentum vs mnist/fc-bn/sgd"
+    )
+
+
+def test_a_selection_that_leaves_out_no_comparison_says_nothing_and_many_are_counted() -> None:
+    assert plan_of(WITH_SGD + CASES).only([case.id for case in plan_of(CASES).cases]).left_out == ""
+    assert plan_of(CASES).only(["mnist/fc/adam"]).left_out == ""
+    rates = ", ".join(str(1 / (n + 2)) for n in range(50))
+    swept = f'[optimizers.adam]\nsweep.lr = [{rates}]\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd", "adam"]\n'
+    plan = plan_of('[[compare]]\noptimizers = ["adam"]\nwith = "sgd"\n' + swept)
+    assert len(named(plan.cases)) == 50
+    assert plan.only(["mnist/fc/sgd"]).left_out.endswith(
+        "adam/lr-0.16666666666666666 vs mnist/fc/sgd, and 45 others"
+    )
 
 
 def test_chosen_parameters_are_compared_as_the_suite_names_them() -> None:

@@ -625,6 +625,9 @@ def test_wrong_assignments(assignment: str, expected: str) -> None:
 WRONG = ('"a b"', "true", "-3.5", "[[1]]", "{ a = 1 }", "1979-05-27")
 
 
+LONG = 'label = "long"'
+
+
 def with_comparison(lines: str) -> str:
     """A suite in which each of two models is trained with two optimizers, and one [[compare]] on line 3."""
     cases = CASE.replace('"fc"', '"fc", "fc-bn"').replace('"sgd"', '"sgd", "adam"')
@@ -714,13 +717,78 @@ def test_wrong_comparisons(lines: str, expected: str) -> None:
             [("fc", "sgd", ""), ("fc", "adam", ""), ("cnn", "adam", "")],
             "6: compare.on: no two cases to compare on 'cnn'; remove it",
         ),
+        (
+            'optimizers = ["adam/lnog"]\nwith = "sgd/long"',
+            [("fc", "sgd", LONG), ("fc", "adam", LONG)],
+            (
+                "4: compare.optimizers: no optimizer of this suite named 'adam/lnog'. Did you mean 'adam/long'? "
+                "Choose from: adam, adam/long, sgd, sgd/long"
+            ),
+        ),
+        (
+            f'{COMPARED}on = ["fc/lnog"]',
+            [("fc", "sgd", LONG), ("fc", "adam", LONG)],
+            (
+                "6: compare.on: no model of this suite named 'fc/lnog'. Did you mean 'fc/long'? "
+                "Choose from: fc, fc/long"
+            ),
+        ),
+        (
+            'optimizers = ["adam/long"]\nwith = "sgd"',
+            [("fc", "sgd", LONG), ("fc", "adam", LONG)],
+            (
+                "4: compare.optimizers: no model has a case with 'adam/long' and one with 'sgd' without a label; "
+                "add them to [[cases]], or remove 'adam/long'"
+            ),
+        ),
+        (
+            'optimizers = ["adam/long"]\nwith = "sgd"',
+            [("fc", "sgd", ""), ("fc", "adam", f"{LONG}\nepochs = 9")],
+            (
+                "4: compare.optimizers: mnist/fc/adam/long and mnist/fc/sgd also differ in epochs (9 and 5); "
+                "make these equal, or remove 'adam/long'"
+            ),
+        ),
+        (
+            'optimizers = ["adam/long"]\nwith = "adam"',
+            [("fc", "adam", ""), ("fc", "adam", f"{LONG}\nlabel_smoothing = 0.1")],
+            (
+                "4: compare.optimizers: mnist/fc/adam/long and mnist/fc/adam have the same model and the same "
+                "method; name cases that differ in one of the two, or remove 'adam/long'"
+            ),
+        ),
+        (
+            'optimizers = ["adam/long"]\nwith = "adam/long"',
+            [("fc", "adam", LONG)],
+            "4: compare.optimizers: mnist/fc/adam/long would be compared with itself; name another case",
+        ),
+        (
+            COMPARED,
+            [("fc", "sgd", "seeds = [0, 1, 2]"), ("fc", "adam", "seeds = [3, 4]")],
+            (
+                "4: compare.optimizers: mnist/fc/adam and mnist/fc/sgd have no seed in common (3, 4 and 0, 1, 2); "
+                "give them the same seeds, or remove 'adam'"
+            ),
+        ),
+        (
+            'optimizers = ["ädam /\\n"]\nwith = "/"',
+            [("fc", "sgd", LONG), ("fc", "adam", "")],
+            [
+                (
+                    "4: compare.optimizers: no optimizer of this suite named 'ädam /\\n'. "
+                    "Choose from: adam, sgd, sgd/long"
+                ),
+                "5: compare.with: no optimizer of this suite named '/'. Choose from: adam, sgd, sgd/long",
+            ],
+        ),
     ],
 )
 def test_comparisons_of_cases_that_the_suite_does_not_have(
-    lines: str, cases: list[tuple[str, str, str]], expected: str
+    lines: str, cases: list[tuple[str, str, str]], expected: str | list[str]
 ) -> None:
     blocks = "".join(f'[[cases]]\nmodels = ["{m}"]\noptimizers = ["{o}"]\n{more}\n' for m, o, more in cases)
-    assert problems(f"{SUITE}[[compare]]\n{lines}\n{blocks}") == [f"x.toml:{expected}"]
+    expected = [expected] if isinstance(expected, str) else expected
+    assert problems(f"{SUITE}[[compare]]\n{lines}\n{blocks}") == [f"x.toml:{each}" for each in expected]
 
 
 @pytest.mark.parametrize(
