@@ -22,6 +22,7 @@ from benchmnist.analysis.verdicts import judge
 from benchmnist.errors import BenchmnistError
 from benchmnist.metrics import METRICS, Metric, find_metric
 from benchmnist.reports.columns import Columns, View
+from benchmnist.reports.conclusions import json_report
 from benchmnist.reports.records import records
 from benchmnist.runs.results import CaseResult, EpochResult, TrialResult
 
@@ -93,11 +94,11 @@ def test_tables_and_files_for_programs_have_a_new_metric(changed: Changed) -> No
     assert "top-5 test accuracy, %" in changed.command("report", changed.run, "--format", "markdown")
     assert "top5_accuracy" in changed.command("report", changed.run, "--format", "csv").partition("\n")[0]
     chosen = ["--columns", "top5_accuracy", "--sort", "top5_accuracy", "--format", "json"]
-    rows = json.loads(changed.command("report", changed.run, *chosen))
+    rows = json.loads(changed.command("report", changed.run, *chosen))["rows"]
     assert [row["top5_accuracy"] for row in rows] == sorted((r["top5_accuracy"] for r in rows), reverse=True)
     assert all(isinstance(row["top5_accuracy_std"], float) for row in rows)
     for level, count in (("case", 2), ("seed", 6), ("epoch", 12)):
-        rows = json.loads(changed.command("report", changed.run, "--format", "json", "--level", level))
+        rows = json.loads(changed.command("report", changed.run, "--format", "json", "--level", level))["rows"]
         assert len(rows) == count
         assert all(0 < row["top5_accuracy"] <= 100 for row in rows)
 
@@ -181,8 +182,8 @@ def rows(run: RunResult, level: Level = "case", **view: Any) -> list[dict[str, s
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
 
-    of_json = json.loads(found.text("json"), parse_constant=refuse)
-    of_csv = list(csv.DictReader(io.StringIO(found.text("csv"))))
+    of_json = json.loads(json_report(Analysis(run), found, level), parse_constant=refuse)["rows"]
+    of_csv = list(csv.DictReader(io.StringIO(found.csv())))
     assert [[*row] for row in of_json] == [[*row] for row in of_csv] == [[*found.header]] * len(found.rows)
     return of_csv
 
@@ -252,7 +253,7 @@ def test_what_is_not_finite_is_nothing() -> None:
 
 @pytest.mark.parametrize("level", ["case", "seed", "epoch", "step"])
 def test_a_run_without_results_has_a_header(level: Level) -> None:
-    header = records(Analysis(made_up_run([])), level).text("csv")
+    header = records(Analysis(made_up_run([])), level).csv()
     assert header.startswith("case,dataset,model,optimizer,")
     assert header.count("\n") == 1
 

@@ -126,9 +126,12 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
 
         _print(analysis, part, results_console())
     elif form in ("csv", "json"):
+        from benchmnist.reports.conclusions import json_report
         from benchmnist.reports.records import records
 
-        document.keep(records(analysis, options["level"] or LEVELS[0], part.view).text(form))
+        level = options["level"] or LEVELS[0]
+        rows = records(analysis, level, part.view)
+        document.keep(rows.csv() if form == "csv" else json_report(analysis, rows, level, about))
     else:
         document.keep(_text(analysis, form, part))
 

@@ -1,4 +1,4 @@
-"""A run as rows for programs: every figure, unrounded, under stable names, as CSV or strict JSON."""
+"""A run as rows for programs: every figure, unrounded, under stable names."""
 
 from __future__ import annotations
 
@@ -47,10 +47,8 @@ class Records:
     header: tuple[str, ...]
     rows: tuple[Mapping[str, Any], ...]
 
-    def text(self, form: str) -> str:
-        """Formats the rows as `csv`, with one header, or as `json`, an array of objects."""
-        if form == "json":
-            return json.dumps(self.rows, indent=1, allow_nan=False) + "\n"
+    def csv(self) -> str:
+        """Formats the rows as CSV, with one header."""
         output = io.StringIO()
         writer = csv.writer(output, lineterminator="\n")
         writer.writerow(self.header)
@@ -82,7 +80,7 @@ def records(analysis: Analysis, level: Level = "case", view: View | None = None)
 
 
 def _records(rows: Iterator[dict[str, Any]], header: Sequence[str]) -> Records:
-    return Records(tuple(header), tuple({key: _plain(row.get(key)) for key in header} for row in rows))
+    return Records(tuple(header), tuple({key: plain(row.get(key)) for key in header} for row in rows))
 
 
 def _known(key: str, known: Sequence[str]) -> str:
@@ -177,13 +175,13 @@ def _figures(s: Summary, columns: Sequence[Column]) -> dict[str, Any]:
     return found
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Replaces numbers that JSON does not have, such as NaN, by None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    return [*map(_plain, value)] if isinstance(value, (list, tuple)) else value
+        return {str(key): plain(each) for key, each in value.items()}
+    return [*map(plain, value)] if isinstance(value, (list, tuple)) else value
 
 
 def _cell(value: Any) -> Any:

@@ -31,7 +31,7 @@ def test_report_prints_the_table_of_the_newest_run(invoke: Callable[..., Result]
 
 
 def test_report_as_json_and_csv_say_the_same(invoke: Callable[..., Result], small_run: RunResult) -> None:
-    records = json.loads(invoke("report", small_run.path, "--format", "json").output)
+    records = json.loads(invoke("report", small_run.path, "--format", "json").output)["rows"]
     rows = list(csv.DictReader(io.StringIO(invoke("report", small_run.path, "--format", "csv").output)))
     assert [
         {key: "" if value is None else str(value) for key, value in record.items()} for record in records

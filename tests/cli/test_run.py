@@ -83,8 +83,8 @@ def without_figures(text: str) -> list[str]:
 def test_a_run_is_gone_on_with_as_it_was_asked_for(
     invoke: Callable[..., Result], write_suite: Callable[..., Path], tmp_path: Path
 ) -> None:
-    named = '[[compare]]\nmodels = ["fc-bn"]\nwith = "fc"\n'
-    path = write_suite(write_suite().read_text("utf-8").replace('"fc"]', '"fc", "fc-bn"]') + named)
+    compared = '[[compare]]\nmodels = ["fc-bn"]\nwith = "fc"\n'
+    path = write_suite(write_suite().read_text("utf-8").replace('"fc"]', '"fc", "fc-bn"]') + compared)
     first = invoke("run", path, *QUICK, "--epochs", "1", "--seeds", "4,2", "-k", "not bn")
     assert first.exit_code == 0, first.output
     left_out = "note: -k leaves out 2 of the 2 comparisons in [[compare]]: mnist/fc-bn/sgd vs mnist/fc/sgd, "

@@ -115,7 +115,7 @@ def test_columns_order_and_groups_are_those_that_are_asked_for(invoke: Invoke, r
     assert r"\paragraph{adam}" in latex
     records = json.loads(
         invoke("report", "cccc", "--format", "json", "--columns", "case,accuracy", "--sort", "case").stdout
-    )
+    )["rows"]
     assert [[*record] for record in records] == [["case", "accuracy", "accuracy_std"]] * 2
     assert [record["case"] for record in records] == ["mnist/fc/adam", "mnist/fc/sgd"]
     shown = invoke("report", "cccc", "--columns", "case,weights,peak_memory,status", "--group-by", "model").stdout

@@ -120,7 +120,7 @@ def test_a_mistake_in_a_new_kind_is_found_before_any_training(
 def test_a_run_keeps_and_shows_a_new_kind(command: Callable[..., str], tmp_path: Path) -> None:
     command("run", "suite.toml", "--executor", "inline", "--no-checkpoints", "--out", tmp_path)
     (run,) = (tmp_path / "small").iterdir()
-    rows = json.loads(command("report", run, "--format", "json"))
+    rows = json.loads(command("report", run, "--format", "json"))["rows"]
     assert [row["augmentation"] for row in rows] == ["flip", "often/probability-0.8", "often/probability-0.9"]
     assert rows[1]["augmentation.probability"] == 0.8
     assert len({row["key"] for row in rows}) == 3

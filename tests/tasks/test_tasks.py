@@ -236,7 +236,7 @@ def test_a_regression_is_trained_and_reported_by_its_own_metric(
     (row, _) = csv.DictReader(io.StringIO(invoke("report", done.path, "--format", "csv").stdout))
     assert float(row["mse"]) == pytest.approx(sum(t.epochs[-1].metrics["mse"] for t in sgd.trials) / 3)
     assert (row["task"], float(row["mae"]) > 0, "accuracy" in row) == ("regression", True, False)
-    rows = json.loads(invoke("report", done.path, "--sort", "mse", "--format", "json").stdout)
+    rows = json.loads(invoke("report", done.path, "--sort", "mse", "--format", "json").stdout)["rows"]
     assert [each["optimizer"] for each in rows] == ["adam", "sgd"]
     compared = invoke("compare", done.path, done.path).stdout
     assert "mean squared error after the last epoch" in compared

@@ -1,0 +1,157 @@
+"""What a run allows one to conclude, for programs: the JSON of a report, with its rows."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from benchmnist.analysis.amounts import factor
+from benchmnist.analysis.chances import chances_of
+from benchmnist.analysis.units import unit
+from benchmnist.reports.records import plain
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterator
+
+    from benchmnist.analysis.analysis import Analysis
+    from benchmnist.analysis.verdicts import Verdict
+    from benchmnist.metrics import Level
+    from benchmnist.reports.records import Records
+    from benchmnist.suites.cases import Group
+
+SCHEMA = 1
+"""Number of the format of `benchmnist report --format json`. It grows when a key gets another meaning."""
+
+
+def json_report(
+    analysis: Analysis, rows: Records, level: Level = "case", about: re.Pattern[str] | None = None
+) -> str:
+    """Renders rows of a run as strict JSON; those of cases with the conclusions beside them.
+
+    Args:
+        analysis: The whole run: the comparisons of a family are those of all its cases.
+        rows: The rows.
+        level: What a row is about.
+        about: Keeps the findings that match, and of comparisons and targets those whose case ids match.
+    """
+    record = analysis.run.record
+    found: dict[str, Any] = {
+        "schema_version": SCHEMA,
+        "run": {
+            "suite": record.suite,
+            "title": record.title,
+            "status": record.status,
+            "started": record.started,
+            "benchmnist": record.benchmnist,
+            "notes": record.notes,
+        },
+        "level": level,
+        "rows": rows.rows,
+    }
+    if level == "case":
+        found |= _conclusions(analysis, about)
+    return json.dumps(plain(found), indent=1, allow_nan=False) + "\n"
+
+
+def _conclusions(analysis: Analysis, about: re.Pattern[str] | None) -> dict[str, Any]:
+    def matches(*texts: str) -> bool:
+        return about is None or all(about.search(text) for text in texts)
+
+    return {
+        "findings": [
+            {"kind": each.kind, "text": each.text, "cases": each.cases}
+            for each in analysis.findings
+            if matches(each.text)
+        ],
+        "verdicts": [
+            _verdict(v) for v in (*analysis.verdicts(), *analysis.time_verdicts) if matches(v.one.id, v.other.id)
+        ],
+        "unbeaten": {
+            metric.key: [r.id for r in analysis.run.cases if r.id in analysis.unbeaten(metric)]
+            for metric in dict.fromkeys(r.case.primary for r in analysis.run.cases)
+        },
+        "ranks": _ranks(analysis),
+        "scores": _scores(analysis),
+        "targets": [each for each in _targets(analysis) if matches(each["case"])],
+        "profiles": [
+            {"method": each.method, "problems": each.problems, "points": each.points}
+            for each in analysis.profiles.compared
+        ],
+        "noise_floors": [
+            {**_group(group), "difference": floor.primary, "epoch_seconds_ratio": floor.ratio}
+            for group, floor in analysis.floors.items()
+        ],
+    }
+
+
+def _verdict(v: Verdict) -> dict[str, Any]:
+    def shown(value: float) -> float:
+        return factor(value) if v.metric.ratio else value
+
+    chances = chances_of(v) if v.family == "primary" else None
+    return {
+        "case": v.one.id,
+        "vs": v.other.id,
+        "metric": v.metric.key,
+        "verdict": v.word,
+        "family": v.family,
+        "comparisons": v.of,
+        "paired_by": unit(v.one),
+        "n": v.paired.n,
+        "lost": {"case": sorted(v.lost[0]), "vs": sorted(v.lost[1])},
+        "is_ratio": v.metric.ratio,
+        "difference": shown(v.paired.mean),
+        "interval": v.interval and [*map(shown, v.interval)],
+        "p": v.p,
+        "margin": v.margin,
+        "chances": chances and chances._asdict(),
+    }
+
+
+def _ranks(analysis: Analysis) -> dict[str, Any] | None:
+    grid, ranks = analysis.grid, analysis.ranks
+    if grid is None or ranks is None:
+        return None
+    return {
+        "methods": [
+            {"method": method, "rank": mean} for method, mean in zip(ranks.methods, ranks.means, strict=True)
+        ],
+        "groups": [*map(_group, grid.groups)],
+        "friedman_p": ranks.p,
+        "critical_difference": ranks.critical,
+        "alike": [ranks.methods[first : last + 1] for first, last in ranks.bars],
+        "methods_left_out": grid.methods_left_out,
+        "groups_left_out": [*map(_group, grid.groups_left_out)],
+    }
+
+
+def _scores(analysis: Analysis) -> dict[str, Any] | None:
+    scores = analysis.scores
+    if scores is None:
+        return None
+    return {
+        "of": "target_seconds" if scores.of_time else "primary metric",
+        "methods": [
+            {"method": each.method, "score": each.mean, "interval": each.interval} for each in scores.methods
+        ],
+    }
+
+
+def _targets(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    for each in analysis.times_to_target:
+        yield {
+            "case": each.result.id,
+            "target_accuracy": each.target,
+            "reached": each.hits,
+            "n": len(each.reached),
+            "seconds": each.seconds,
+            "epochs": each.epochs,
+            "steps": each.steps,
+            "step_seconds": each.step_seconds,
+        }
+
+
+def _group(group: Group) -> dict[str, str | None]:
+    dataset, model, label = group
+    return {"dataset": dataset, "model": model, "label": label or None}
