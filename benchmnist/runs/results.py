@@ -91,7 +91,7 @@ class TrialResult(Frozen):
 
     Attributes:
         seed: The seed.
-        status: `diverged` if a loss was not finite; that epoch is the last.
+        status: `diverged` if a loss of training, or a figure of the test, was not finite; that epoch is the last.
         epochs: Epochs in their order.
         setup_seconds: Time to build model, optimizer and engine, and to warm up; not part of any epoch.
         checkpoint: File of the weights, relative to the run folder.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import random
 import time
 import traceback
@@ -28,7 +29,7 @@ from benchmnist.training.reference import Reference
 from benchmnist.training.trial import steps_per_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from torch import Tensor
 
@@ -242,9 +243,11 @@ def train_trial(
                     step_losses=_every_hundredth(losses),
                     reference_seconds=(before + after) / 2 if reference else None,
                 )
+                metrics: dict[str, float] | None = None
                 if losses.isfinite().all():
                     with not_exiting():
                         metrics = evaluate(trial.alone(index), test_images, test_labels, case)
+                if metrics is not None and _are_finite(metrics, case):
                     result = result.model_copy(update={"metrics": metrics})
                 else:
                     statuses[seed] = "diverged"
@@ -300,6 +303,15 @@ def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> dict[s
     if lost := {metric.field for metric in case.evaluates} - {*sums}:
         raise TrialError(f"the evaluation of the task has no {' and no '.join(sorted(lost))}")
     return {name: torch.stack(each).cpu().double().sum().item() / len(labels) for name, each in sums.items()}
+
+
+def _are_finite(metrics: Mapping[str, float], case: Case) -> bool:
+    """Whether the task's own figures of a test are finite: the last step may have broken the weights.
+
+    Those of metrics that a suite lists beside them may be undefined, such as a precision without a positive.
+    """
+    beside = {each.name for each in case.metrics}
+    return all(math.isfinite(value) for name, value in metrics.items() if name not in beside)
 
 
 def _every_hundredth(losses: Tensor) -> tuple[tuple[int, float], ...]:

@@ -198,6 +198,40 @@ def test_divergence_is_a_result_and_ends_its_trial_only() -> None:
         assert trial.epochs[0].test_accuracy is None
 
 
+@pytest.mark.parametrize("engine", ["dataloader", "resident", "stacked"])
+def test_weights_that_the_last_step_broke_are_no_completed_training(engine: str) -> None:
+    """The loss of the only step is that of the first weights: it is finite, and the test is not."""
+    wild = component("sgd", lr=1e38)
+    options = {"model": "logistic", "optimizer": wild, "train_size": 100, "batch_size": 100, "seeds": (0, 1)}
+    result = result_of(make_case(engine=engine, target_accuracy=1.0, **options))
+    assert [trial.status for trial in result.trials] == ["diverged"] * 2
+    assert math.isfinite(result.trials[0].epochs[0].train_loss)
+    assert result.trials[0].epochs[0].metrics == {}
+
+
+def test_a_model_that_fails_in_eval_only_diverges(install_plugin: Callable[..., None]) -> None:
+    install_plugin(
+        "brittle",
+        """
+        import torch
+        from torch import nn
+        from benchmnist import ModelSpec, hookimpl
+
+        class Brittle(nn.Sequential):
+            def forward(self, images):
+                return super().forward(images) * (1.0 if self.training else torch.nan)
+
+        def build(*, input_shape, num_classes):
+            return Brittle(nn.Flatten(), nn.Linear(784, num_classes))
+
+        @hookimpl
+        def benchmnist_models():
+            return [ModelSpec(name="brittle", summary="", build=build)]
+        """,
+    )
+    assert result_of(make_case(model="brittle")).status == "diverged"
+
+
 def test_what_raises_is_a_result_with_its_traceback_and_what_came_before(
     install_plugin: Callable[..., None],
 ) -> None:
@@ -214,7 +248,7 @@ def test_what_raises_is_a_result_with_its_traceback_and_what_came_before(
 def test_evaluation_leaves_the_training_as_it_was(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case = make_case(model="fc-bn-dropout", epochs=3, evaluate_in=mode)
     tested = result_of(case)
-    monkeypatch.setattr(loop, "evaluate", lambda *_: (0.0, 0.0))
+    monkeypatch.setattr(loop, "evaluate", lambda *_: {"test_loss": 0.0, "test_accuracy": 0.0})
     untested = result_of(case)
     assert [e.train_loss for e in tested.trials[0].epochs] == [e.train_loss for e in untested.trials[0].epochs]
 
