@@ -40,12 +40,8 @@ def command(runs: tuple[str, ...], format: str | None, plots: Path | None, out: 
     """
     from benchmnist.analysis.comparison import compare_runs
     from benchmnist.cli.console import results_console
-    from benchmnist.reports.comparison import (
-        comparison_page,
-        draw_comparison,
-        markdown_comparison,
-        rich_comparison,
-    )
+    from benchmnist.reports.comparison import comparison_page, draw_comparison, markdown_comparison
+    from benchmnist.reports.comparison_on_terminal import ComparisonOnTerminal
     from benchmnist.runs.store import find_run, load_run
 
     document = Document(options["output"], options["update"], options["name"], check=options["check"])
@@ -59,7 +55,7 @@ def command(runs: tuple[str, ...], format: str | None, plots: Path | None, out: 
     if form == "rich":
         if document.file:
             raise click.UsageError("--output needs --format markdown or html")
-        results_console().print(rich_comparison(comparison))
+        results_console().print(ComparisonOnTerminal(comparison))
     elif form == "html":
         document.keep(comparison_page(comparison))
     else:

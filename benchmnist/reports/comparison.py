@@ -1,4 +1,4 @@
-"""Changes between runs, for a terminal, as markdown and as a page."""
+"""Changes between runs, as the texts of tables, as markdown and as a page."""
 
 from __future__ import annotations
 
@@ -17,28 +17,23 @@ from benchmnist.reports.html import page
 from benchmnist.reports.plots import DASHES, MARKERS, Curve, group_file, optimizer_styles, overlay
 from benchmnist.reports.tables import escape_markdown
 from benchmnist.runs.store import write_file
-from benchmnist.text import alternatives, counted, plain_table
+from benchmnist.text import alternatives, counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
-
-    from rich.console import Console, ConsoleOptions, RenderableType
 
     from benchmnist.analysis.comparison import Change, Comparison, Figure
     from benchmnist.metrics import Metric
     from benchmnist.runs.results import RunResult
 
-STYLES = {"better": "green", "worse": "red"}
+MARKED = frozenset({"better", "worse"})
+"""Words of changes that a table emphasises."""
 SPOKEN = {"better": "faster", "worse": "slower"}
 """Words for changes of times."""
-WIDEST_ID = 36
-"""Columns that a table leaves to the ids of cases before it folds them."""
-UNLIMITED = 10_000
-"""Columns of a terminal that no table fills."""
 
 
-def _letters(comparison: Comparison) -> list[str]:
+def letters(comparison: Comparison) -> list[str]:
     """Returns the names of the runs: A, B, C and so on."""
     return [chr(ord("A") + i) if i < 26 else f"A{i}" for i in range(len(comparison.runs))]  # noqa: PLR2004 - A to Z
 
@@ -82,7 +77,7 @@ def _words(metric: Metric, change: Change) -> str:
     return SPOKEN.get(word, word) if is_time(metric) else word
 
 
-def _title(comparison: Comparison, metric: Metric) -> str:
+def metric_title(comparison: Comparison, metric: Metric) -> str:
     """Returns `test accuracy after the last epoch, %`."""
     if comparison.in_reference_work and metric == EPOCH_SECONDS:
         return f"{metric.says}, in units of the reference work"
@@ -138,7 +133,7 @@ class ComparisonCell(NamedTuple):
     word: str = ""
 
 
-def _rows(comparison: Comparison, metric: Metric, *, intervals: bool = True) -> list[list[ComparisonCell]]:
+def table_rows(comparison: Comparison, metric: Metric, *, intervals: bool = True) -> list[list[ComparisonCell]]:
     """Returns the rows: the case, a figure per run, and a change per run but the first."""
     rows = []
     for row in comparison.rows:
@@ -153,19 +148,20 @@ def _rows(comparison: Comparison, metric: Metric, *, intervals: bool = True) -> 
     return rows
 
 
-def _heads(comparison: Comparison) -> list[str]:
-    first, *others = _letters(comparison)
+def heads(comparison: Comparison) -> list[str]:
+    """Returns the titles of the columns: case, A, B, A → B."""
+    first, *others = letters(comparison)
     return ["case", first, *others, *(f"{first} → {other}" for other in others)]
 
 
-def _titles(comparison: Comparison) -> dict[str, str]:
+def titles(comparison: Comparison) -> dict[str, str]:
     """Returns the titles of the runs, by letter."""
-    return dict(zip(_letters(comparison), map(run_title, comparison.runs), strict=True))
+    return dict(zip(letters(comparison), map(run_title, comparison.runs), strict=True))
 
 
-def _remarks(comparison: Comparison) -> list[str]:
+def remarks(comparison: Comparison) -> list[str]:
     """Describes differences of the cases themselves, and cases that some run lacks."""
-    names = _letters(comparison)
+    names = letters(comparison)
     said: dict[str, list[str]] = {}
     for row in comparison.rows:
         for what in row.altered:
@@ -176,75 +172,27 @@ def _remarks(comparison: Comparison) -> list[str]:
     return [f"{what} ({'all cases' if len(ids) == everywhere else ', '.join(ids)})" for what, ids in said.items()]
 
 
-def rich_comparison(comparison: Comparison) -> RenderableType:
-    """Renders a comparison for a terminal; with the intervals, if they fit into its width."""
-    return _Widest((_rich(comparison, intervals=True), _rich(comparison, intervals=False)))
-
-
-class _Widest(NamedTuple):
-    """What is rendered: the first of two that fits into the width of the console, or else the second."""
-
-    forms: tuple[RenderableType, RenderableType]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        from rich.console import Group
-        from rich.measure import Measurement
-        from rich.table import Table
-
-        wide, narrow = self.forms
-        tables = [part for part in wide.renderables if isinstance(part, Table)] if isinstance(wide, Group) else []
-        unlimited = options.update(max_width=UNLIMITED)
-        needed = max((Measurement.get(console, unlimited, table).maximum for table in tables), default=0)
-        yield wide if needed <= options.max_width else narrow
-
-
-def _rich(comparison: Comparison, *, intervals: bool) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    parts: list[RenderableType] = [Text(f"{name}  {title}") for name, title in _titles(comparison).items()]
-    for metric in comparison.metrics:
-        table = plain_table(gap=2)
-        longest = max((len(row.id) for row in comparison.rows), default=0)
-        whole = longest <= WIDEST_ID and len(comparison.runs) == 2  # noqa: PLR2004 - with more there is no room
-        table.add_column("case", overflow="fold", no_wrap=whole)
-        for head in _heads(comparison)[1:]:
-            table.add_column(head, justify="left" if "→" in head else "right", no_wrap="→" not in head)
-        for row in _rows(comparison, metric, intervals=intervals):
-            table.add_row(*(Text.assemble((cell.text, STYLES.get(cell.word, ""))) for cell in row))
-        parts += [Text(f"\n{_title(comparison, metric)}", style="bold cyan"), table]
-    if comparison.surroundings:
-        table = plain_table(gap=2)
-        for head in ("", *_letters(comparison)):
-            table.add_column(head, overflow="fold")
-        for name, values in comparison.surroundings.items():
-            table.add_row(*map(Text, (name, *values)))
-        parts += [Text("\nother differences", style="bold cyan"), table]
-    parts += [Text(remark, style="yellow") for remark in _remarks(comparison)]
-    return Group(*parts, Text(f"\n{about(comparison, intervals=intervals)}", style="dim"))
-
-
 def markdown_comparison(comparison: Comparison, plots: Mapping[str, str] | None = None) -> str:
     """Renders a comparison for a document, with links to `plots`, files by title."""
-    heads = [escape_markdown(head) for head in _heads(comparison)]
-    align = ["left", *("left" if "→" in head else "right" for head in heads[1:])]
-    parts = ["\n".join(f"- {name}: {escape_markdown(title)}" for name, title in _titles(comparison).items())]
+    titled = [escape_markdown(head) for head in heads(comparison)]
+    align = ["left", *("left" if "→" in head else "right" for head in titled[1:])]
+    parts = ["\n".join(f"- {name}: {escape_markdown(title)}" for name, title in titles(comparison).items())]
     for metric in comparison.metrics:
         rows = [
-            [("**{}**" if cell.word in STYLES else "{}").format(escape_markdown(cell.text)) for cell in row]
-            for row in _rows(comparison, metric)
+            [("**{}**" if cell.word in MARKED else "{}").format(escape_markdown(cell.text)) for cell in row]
+            for row in table_rows(comparison, metric)
         ]
-        table = tabulate(rows, heads, "github", disable_numparse=True, colalign=align if rows else None)
-        title = _title(comparison, metric)
+        table = tabulate(rows, titled, "github", disable_numparse=True, colalign=align if rows else None)
+        title = metric_title(comparison, metric)
         parts += [f"### {title[0].upper()}{title[1:]}", table]
     if comparison.surroundings:
         rows = [
             [escape_markdown(text) for text in (name, *values)] for name, values in comparison.surroundings.items()
         ]
-        table = tabulate(rows, ["", *_letters(comparison)], "github", disable_numparse=True)
+        table = tabulate(rows, ["", *letters(comparison)], "github", disable_numparse=True)
         parts += ["### Other differences", table]
-    if remarks := _remarks(comparison):
-        parts.append("\n".join(f"- {escape_markdown(remark)}" for remark in remarks))
+    if said := remarks(comparison):
+        parts.append("\n".join(f"- {escape_markdown(remark)}" for remark in said))
     parts += [f"![{escape_markdown(title)}]({file})" for title, file in (plots or {}).items()]
     return "\n\n".join([*parts, about(comparison)]) + "\n"
 
@@ -255,7 +203,7 @@ def _curves(comparison: Comparison) -> dict[tuple[str, str, str], list[Curve]]:
         dict.fromkeys(result.case.method for run in comparison.runs for result in run.cases)
     )
     groups: dict[tuple[str, str, str], list[Curve]] = {}
-    for number, (letter, run) in enumerate(zip(_letters(comparison), comparison.runs, strict=True)):
+    for number, (letter, run) in enumerate(zip(letters(comparison), comparison.runs, strict=True)):
         look = {"marker": MARKERS[number % len(MARKERS)], "linestyle": DASHES[number % len(DASHES)]}
         for result in run.cases:
             style = colours[result.case.method]._replace(**look)
@@ -287,14 +235,14 @@ def comparison_page(comparison: Comparison) -> str:
         "compare.html",
         groups,
         title=f"{comparison.runs[0].record.title}: {len(comparison.runs)} runs compared",
-        subtitle="; ".join(f"{name}: {title}" for name, title in _titles(comparison).items()),
+        subtitle="; ".join(f"{name}: {title}" for name, title in titles(comparison).items()),
         about=about(comparison).replace("`", ""),
-        heads=_heads(comparison),
+        heads=heads(comparison),
         tables=[
-            {"title": _title(comparison, metric), "rows": _rows(comparison, metric)}
+            {"title": metric_title(comparison, metric), "rows": table_rows(comparison, metric)}
             for metric in comparison.metrics
         ],
-        names=_letters(comparison),
+        names=letters(comparison),
         surroundings=comparison.surroundings,
-        remarks=_remarks(comparison),
+        remarks=remarks(comparison),
     )

@@ -10,13 +10,14 @@ from made_up import made_up_run, seeds_result
 from rich.console import Console
 
 from benchmnist.analysis.comparison import compare_runs
-from benchmnist.reports.comparison import comparison_page, markdown_comparison, rich_comparison
+from benchmnist.reports.comparison import comparison_page, markdown_comparison
+from benchmnist.reports.comparison_on_terminal import ComparisonOnTerminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmnist.analysis.comparison import Comparison
-    from benchmnist.runs.results import CaseResult
+    from benchmnist.runs.results import CaseResult, RunResult
 
 SEEDS: list[float | None] = [90.0, 90.4, 89.8, 90.2]
 BETTER: list[float | None] = [90.31, 90.69, 90.12, 90.48]
@@ -37,12 +38,16 @@ def compared(
     return compare_runs(runs, metrics)
 
 
-def on_terminal(comparison: Comparison, width: int = 80) -> str:
+def lines_of(comparison: Comparison, width: int = 80) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    console.print(rich_comparison(comparison))
+    console.print(ComparisonOnTerminal(comparison))
     written = console.file
     assert isinstance(written, io.StringIO)
-    return " ".join(written.getvalue().split())
+    return [line.rstrip() for line in written.getvalue().splitlines()]
+
+
+def on_terminal(comparison: Comparison, width: int = 80) -> str:
+    return " ".join(" ".join(lines_of(comparison, width)).split())
 
 
 def test_the_interval_stands_beside_the_change_where_it_fits() -> None:
@@ -63,14 +68,48 @@ def test_no_line_is_wider_than_the_terminal_and_no_id_is_folded() -> None:
         )
         for values in (SEEDS, [90.3, 90.1, 90.0, 90.2])
     ]
-    console = Console(file=io.StringIO(), width=80)
-    console.print(rich_comparison(compare_runs(runs, ["accuracy"])))
-    written = console.file
-    assert isinstance(written, io.StringIO)
-    lines = [line.rstrip() for line in written.getvalue().splitlines()]
+    lines = lines_of(compare_runs(runs, ["accuracy"]))
     assert max(map(len, lines)) <= 80
     (row,) = [line for line in lines if line.startswith("mnist/fc-bn-dropout/a-longer-name ")]
     assert "no change shown" in " ".join([row, lines[lines.index(row) + 1].strip()])
+
+
+LONG = "a-method-with-a-name-that-is-longer-than-a-line-has-room-for"
+
+
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize("count", range(2, 9))
+def test_every_case_and_every_figure_can_be_read_however_many_runs_there_are(count: int, width: int) -> None:
+    def run(number: int) -> RunResult:
+        results = [
+            seeds_result("fc-bn-dropout", name, [89 + number + seed * number / 7 for seed in range(4)])
+            for name in ("sgd", LONG)
+        ]
+        return made_up_run(
+            [result.model_copy(update={"environment": {"torch": f"2.{number}"}}) for result in results]
+        )
+
+    found = compare_runs([run(number) for number in range(count)], ["accuracy", "train_loss", "epoch_seconds"])
+    lines = lines_of(found, width)
+    assert max(map(len, lines)) <= width
+    said, folded = "\n".join(lines), "".join("".join(lines).split())
+    assert "…" not in said
+    assert lines[lines.index("mnist/fc-bn-dropout/sgd") + 2].startswith("  B  90.21 ± 0.18  +")
+    assert folded.count(f"mnist/fc-bn-dropout/{LONG}") == 3  # one for each metric, whole or folded
+    for row in found.rows:
+        for figure in row.figures(found.metrics[0]):
+            assert figure is not None
+            assert f"{figure.mean:.2f} ± {figure.std:.2f}" in said
+    below = lines[lines.index("other differences") + 1 :]
+    assert below[: count + 1] == ["torch", *(f"  {chr(65 + n)}  2.{n}" for n in range(count))]
+
+
+def test_the_runs_are_beside_each_other_if_there_is_room() -> None:
+    runs = [made_up_run([seeds_result("fc", "sgd", values)]) for values in (SEEDS, BETTER, SEEDS)]
+    lines = lines_of(compare_runs(runs, ["accuracy"]))
+    assert [line.split()[:4] for line in lines if line.startswith("case")] == [["case", "A", "B", "C"]]
+    (row,) = [line for line in lines if line.startswith("mnist/fc/sgd  90.10")]
+    assert "+0.30 better" in row
 
 
 @pytest.mark.parametrize(
