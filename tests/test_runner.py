@@ -520,8 +520,13 @@ def test_an_interruption_keeps_what_was_done(
     }
     trials = {name: [("completed", 2)] * count for name, count in others.items()}
     assert kept == trials | {"adam": [("completed", 2), ("interrupted", 1)]}
-    replayed = ["mnist/fc/sgd"] if order == "suite" else []  # pytest was still at the first
-    assert [b["name"] for b in strict_json(result.path / "benchmark.json")["benchmarks"]] == replayed
+    benchmarks = strict_json(result.path / "benchmark.json")["benchmarks"]
+    timed = {b["extra_info"]["optimizer"]: (b["extra_info"]["status"], b["stats"]["data"]) for b in benchmarks}
+    assert timed == {  # also of the cases that pytest had not come to
+        case.case.optimizer.name: (case.status, [e.seconds for trial in case.trials for e in trial.epochs])
+        for case in result.cases
+    }
+    assert {b["fullname"] for b in benchmarks} == {f"{path.name}::{case.id}" for case in result.cases}
     seen: list[tuple[str, int, int]] = []
 
     class Listener(benchmnist.Observer):

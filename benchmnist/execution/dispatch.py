@@ -96,6 +96,7 @@ class Dispatcher:
         self._ahead: list[Case] = []
         self._queue = Queue()
         self._ledgers: dict[str, Ledger] = {}
+        self._requested: set[str] = set()
         self._stream: Iterator[tuple[Case, Epoch | CaseResult]] = iter(())
         self._unreported: tuple[Ledger, Epoch] | None = None
         self._in_session = False  # whether the session runs the epochs of the case that is trained
@@ -110,6 +111,7 @@ class Dispatcher:
 
         If they are trained elsewhere, the epochs of several seeds come in the order of their ends.
         """
+        self._requested.add(case.id)
         if case.id in self.known:
             for trial in self.known[case.id].trials:
                 yield from (MeasuredEpoch(trial.seed, epoch) for epoch in trial.epochs)
@@ -126,15 +128,21 @@ class Dispatcher:
                 return ledger.result
             self._next()
 
-    def interrupt(self) -> None:
-        """Stops all training, and reports the ended epochs of the unfinished cases."""
-        unfinished = [ledger for ledger in self._ledgers.values() if ledger.started and ledger.result is None]
+    def interrupt(self) -> list[CaseResult]:
+        """Stops all training, and reports the ended epochs of the unfinished cases.
+
+        Returns these, and the results that no session has requested.
+        """
+        begun = [ledger for ledger in self._ledgers.values() if ledger.started]
         self._stream, self._unreported = iter(()), None
         self._queue = Queue()
         self._ledgers.clear()
-        for ledger in unfinished:
-            ledger.result = ledger.interrupted()
-            self.observer.case_ended(ledger.result)
+        for ledger in begun:
+            if ledger.result is None:
+                ledger.result = ledger.interrupted(self.executor.slots)
+                self.observer.case_ended(ledger.result)
+        known = [result for case_id, result in self.known.items() if case_id not in self._requested]
+        return known + [ledger.result for ledger in begun if ledger.result is not None]
 
     def _enqueue(self, case: Case) -> Ledger:
         ledger = self._ledgers[case.id] = Ledger(case, self.parts.get(case.id, ()))

@@ -117,10 +117,19 @@ class Ledger:
         names = [f"{e['device_name']} ({e['threads']} threads, torch {e['torch']})" for e in there.values()]
         return (f"trained on different machines: {'; '.join(sorted(names))}",)
 
-    def interrupted(self) -> CaseResult:
+    def interrupted(self, side_by_side: int) -> CaseResult:
         """Returns the result of the training before an interruption."""
-        trials = self._trials("interrupted")
-        return CaseResult(case=self.case, status="interrupted", trials=trials, started=self.started)
+        trials, about = self._trials("interrupted"), CaseResult(case=self.case, status="interrupted")
+        if self.parts:  # which say where and how they were trained
+            about = self.joined(side_by_side)
+        changed = {
+            "case": self.case,
+            "status": "interrupted",
+            "error": None,
+            "trials": trials,
+            "started": self.started,
+        }
+        return about.model_copy(update=changed)
 
     def _trials(self, cut_short: Status) -> tuple[TrialResult, ...]:
         """Returns the ended trials, and the others with their ended epochs."""

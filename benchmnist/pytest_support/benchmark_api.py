@@ -18,6 +18,11 @@ def name(benchmark: Any, param: str, params: dict[str, str]) -> None:
     benchmark.param, benchmark.params = param, params
 
 
+def full_name(benchmark: Any) -> str:
+    """Returns the full name of a benchmark: the path of its file, and its name."""
+    return str(benchmark.fullname)
+
+
 def mark_error(benchmark: Any, *, failed: bool = True) -> None:
     """Marks a benchmark as failed, which keeps it out of the results, or as fine.
 
@@ -45,8 +50,15 @@ class _Node:
         self.nodeid, self.name = nodeid, nodeid.partition("::")[2]
 
 
-def replay(config: pytest.Config, nodeid: str, measured: dict[str, Any]) -> None:
-    """Feeds measured epochs to pytest-benchmark through its own fixture, with a clock that replays them."""
+def replay(config: pytest.Config, nodeid: str, measured: dict[str, Any], remark: str = "") -> None:
+    """Feeds measured epochs to pytest-benchmark through its own fixture, with a clock that replays them.
+
+    Args:
+        config: The configuration of the session.
+        nodeid: The full name of the case.
+        measured: Its rounds, and what is kept beside them.
+        remark: How they were measured, if that sets them apart from others.
+    """
     from pytest_benchmark.fixture import BenchmarkFixture
     from pytest_benchmark.utils import NameWrapper
 
@@ -70,9 +82,9 @@ def replay(config: pytest.Config, nodeid: str, measured: dict[str, Any]) -> None
         warner=config.issue_config_time_warning,
         disabled=False,
         **{**session.options, "timer": NameWrapper(clock), "cprofile": False},
-        group=f"{measured['group']} (measured in parallel)",
+        group=f"{measured['group']} ({remark})" if remark else measured["group"],
     )
     fixture.param, fixture.params = node.name, measured["params"]
     seconds = iter(measured["seconds"])
     fixture.pedantic(run, setup=lambda: ((next(seconds),), {}), rounds=len(measured["seconds"]))
-    fixture.extra_info.update(measured["extra_info"], measured="in parallel")
+    fixture.extra_info.update(measured["extra_info"])

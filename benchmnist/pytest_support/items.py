@@ -10,7 +10,7 @@ from benchmnist.pytest_support import benchmark_api
 from benchmnist.pytest_support.harness import ENVIRONMENT, HARNESS, Harness, own_harness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from benchmnist.execution.dispatch import Dispatcher
@@ -92,26 +92,19 @@ class CaseTraining:
         from benchmnist.errors import ExpectationError, TrialError
 
         assert self.harness.dispatcher is not None  # noqa: S101 - the session was not started to collect only
-        params = _params(self.case)
-        benchmark_api.name(benchmark, self.case.id, params)
+        benchmark_api.name(benchmark, self.case.id, _params(self.case))
         try:
             result, rounds = self._train(benchmark, self.harness.dispatcher)
         except BaseException:  # Ctrl-C among them, which pytest-benchmark does not notice
             benchmark_api.mark_error(benchmark)
-            self.harness.dispatcher.interrupt()
+            self._keep(benchmark, self.harness.dispatcher.interrupt())
             raise
         failed = result.failed or not rounds
         benchmark_api.mark_error(benchmark, failed=failed)
         benchmark.extra_info.update(_extra_info(result, rounds))
         self.config.stash[ENVIRONMENT] = result.environment
         if not failed:
-            self.measured = {
-                "params": params,
-                "seconds": [epoch.seconds for _, epoch in rounds],
-                "extra_info": benchmark.extra_info,
-                "group": self.case.model.label,
-                "environment": result.environment,
-            }
+            self.measured = _measured(result, rounds)
         if result.failed:
             raise TrialError(result.error)
         if result.misses:
@@ -156,6 +149,17 @@ class CaseTraining:
             benchmark_api.keep_rounds(benchmark, [epoch.seconds for epoch in last if epoch.result is not None])
         return result, [(epoch.seed, epoch.result) for epoch in last if epoch.result is not None]
 
+    def _keep(self, benchmark: Any, interrupted: list[CaseResult]) -> None:
+        """Adds the rounds of an interrupted session: of this case, and of those that it has not come to."""
+        if hasattr(self.config, "workerinput"):  # the main process of xdist writes the file
+            return
+        suite = benchmark_api.full_name(benchmark).removesuffix(self.case.id)
+        for result in interrupted:
+            rounds = [(trial.seed, epoch) for trial in result.trials for epoch in trial.epochs]
+            if rounds and not result.failed:
+                self.config.stash[ENVIRONMENT] = result.environment or self.config.stash.get(ENVIRONMENT, {})
+                benchmark_api.replay(self.config, f"{suite}{result.id}", _measured(result, rounds))
+
     def _run(self, epoch: Epoch) -> None:
         epoch.run()
         self.trained_seconds += epoch.seconds
@@ -170,7 +174,18 @@ def _params(case: Case) -> dict[str, str]:
     }
 
 
-def _extra_info(result: CaseResult, rounds: list[tuple[int, EpochResult]]) -> dict[str, Any]:
+def _measured(result: CaseResult, rounds: Sequence[tuple[int, EpochResult]]) -> dict[str, Any]:
+    """Returns the rounds of a case as `benchmark_api.replay` needs them, also in another process."""
+    return {
+        "params": _params(result.case),
+        "seconds": [epoch.seconds for _, epoch in rounds],
+        "extra_info": _extra_info(result, rounds),
+        "group": result.case.model.label,
+        "environment": result.environment,
+    }
+
+
+def _extra_info(result: CaseResult, rounds: Sequence[tuple[int, EpochResult]]) -> dict[str, Any]:
     """Returns the figures to track beside the times; None for one that is not finite, as JSON has no NaN."""
     from benchmnist.analysis.summary import summarise
     from benchmnist.metrics import judged

@@ -27,7 +27,8 @@ class Controller:
         measured = getattr(report, "benchmnist", None)
         if report.when == "call" and measured:
             self.config.stash[ENVIRONMENT] = measured["environment"]
-            replay(self.config, report.nodeid, measured)
+            measured["extra_info"]["measured"] = "in parallel"
+            replay(self.config, report.nodeid, measured, "measured in parallel")
             self.replayed += 1
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

@@ -214,8 +214,30 @@ def test_an_interruption_keeps_what_was_seen_last_of_a_trial() -> None:
     dispatcher = Dispatcher(Scripted(2, say), told)
     with pytest.raises(KeyboardInterrupt):
         next(dispatcher.epochs(make_case(epochs=3)))
-    dispatcher.interrupt()
+    assert dispatcher.interrupt() == told.ended
     assert [epoch.seconds for epoch in told.ended[0].trials[0].epochs] == [1.0, 1.0]
+
+
+def test_an_interruption_returns_what_was_begun_or_known_and_not_requested_and_where_it_was_trained() -> None:
+    def say(task: Case) -> Iterator[Epoch | CaseResult]:
+        if task.id == "c":
+            raise KeyboardInterrupt
+        yield result_of(task, task.seeds[0], epochs(1)).model_copy(update={"environment": {"torch": "2"}})
+
+    a, b, c, d, known, requested = (make_case(id=name, seeds=(0, 1)) for name in ("a", "b", "c", "d", "k", "r"))
+    there = {case.id: CaseResult(case=case, status="completed") for case in (known, requested)}
+    dispatcher = Dispatcher(Scripted(1, say), Told(), known=there, interleaved=True)
+    dispatcher.expect([a, b, c, d])
+    assert [*dispatcher.epochs(requested)] == []
+    with pytest.raises(KeyboardInterrupt):
+        [*dispatcher.epochs(a)]
+    found = {result.id: result for result in dispatcher.interrupt()}
+    assert {name: result.status for name, result in found.items()} == {
+        "k": "completed",
+        **dict.fromkeys("abc", "interrupted"),
+    }
+    assert (found["b"].environment, found["b"].case, found["b"].remarks) == ({"torch": "2"}, b, ())
+    assert [trial.seed for trial in found["b"].trials] == [0]
 
 
 @pytest.mark.parametrize("slots", [1, 2])
