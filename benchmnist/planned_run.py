@@ -15,7 +15,7 @@ from benchmnist.suites.looks import MOST_SEEDS, announce
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import Plan
 from benchmnist.suites.reader import read_suite
-from benchmnist.suites.schema import Suite
+from benchmnist.suites.suite import Suite
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

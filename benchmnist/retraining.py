@@ -15,7 +15,8 @@ from benchmnist.extensions.kinds import IN_SUITES, PARTS, SETS, Kind
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.pytest_support.embedded import collect
 from benchmnist.suites.plan import Plan
-from benchmnist.suites.schema import ENGINES, Suite, Tune
+from benchmnist.suites.schema import ENGINES, Tune
+from benchmnist.suites.suite import Suite
 from benchmnist.training.environment import available_threads, cpu_capability
 
 if TYPE_CHECKING:

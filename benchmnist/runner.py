@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from benchmnist.runs.searches import Search
     from benchmnist.suites.looks import Reason
     from benchmnist.suites.plan import Plan
-    from benchmnist.suites.schema import Suite
+    from benchmnist.suites.suite import Suite
 
 
 def run(

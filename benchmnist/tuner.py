@@ -28,7 +28,8 @@ from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
 from benchmnist.suites.samplers import GuidedSearch, rehearse
 from benchmnist.suites.sampling import grid, random_points
-from benchmnist.suites.schema import Point, SearchScope, Suite, Tune
+from benchmnist.suites.schema import Tune
+from benchmnist.suites.suite import Point, SearchScope, Suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

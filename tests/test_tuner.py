@@ -12,7 +12,8 @@ from benchmnist.analysis.analysis import Analysis
 from benchmnist.errors import BenchmnistError, SuiteError
 from benchmnist.execution.dispatch import Observer
 from benchmnist.reports.pictures import pictures
-from benchmnist.suites.schema import SearchScope, Tune
+from benchmnist.suites.schema import Tune
+from benchmnist.suites.suite import SearchScope
 from benchmnist.tuner import OptimizerSearch, Tuned, tune
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from benchmnist.suites.keys import case_key
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import Plan, make_plan
 from benchmnist.suites.reader import read_suite
-from benchmnist.suites.schema import Suite
+from benchmnist.suites.suite import Suite
 from benchmnist.training.data import default_data_root
 from benchmnist.training.environment import gpus_of, platform_of, resolve_device
 

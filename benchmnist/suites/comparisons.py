@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from benchmnist.suites.cases import Case
     from benchmnist.suites.components import ReportMistake
-    from benchmnist.suites.schema import Compare, Suite
+    from benchmnist.suites.schema import Compare
+    from benchmnist.suites.suite import Suite
 
 Pair = tuple["Case", "Case"]
 MOST_LEFT_OUT = 6

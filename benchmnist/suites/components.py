@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from benchmnist.extensions.registry import Registry
     from benchmnist.extensions.specs import Spec
-    from benchmnist.suites.schema import Suite
+    from benchmnist.suites.suite import Suite
     from benchmnist.suites.toml_lines import TomlPath
 
 

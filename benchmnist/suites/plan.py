@@ -14,7 +14,8 @@ from benchmnist.suites.comparisons import left_out, unknown_baselines, with_comp
 from benchmnist.suites.components import Components
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.points import planned_points, wrong_in_space
-from benchmnist.suites.schema import ENGINES, SearchScope
+from benchmnist.suites.schema import ENGINES
+from benchmnist.suites.suite import SearchScope
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from benchmnist.extensions.registry import Registry
     from benchmnist.metrics import Metric
     from benchmnist.suites.looks import Looks
-    from benchmnist.suites.schema import Block, Suite
+    from benchmnist.suites.schema import Block
+    from benchmnist.suites.suite import Suite
     from benchmnist.suites.toml_lines import TomlPath
 
 CONTROL = "control"

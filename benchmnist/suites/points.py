@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchmnist.extensions.registry import Registry
     from benchmnist.suites.cases import Case, Component, Space
     from benchmnist.suites.parameters import Parameters
-    from benchmnist.suites.schema import Point, Suite
+    from benchmnist.suites.suite import Point, Suite
     from benchmnist.suites.toml_lines import TomlPath
 
 UNTUNED = "untuned"

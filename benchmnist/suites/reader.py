@@ -36,9 +36,9 @@ from benchmnist.suites.schema import (
     Configured,
     ConfiguredOptimizer,
     Header,
-    Suite,
     Tune,
 )
+from benchmnist.suites.suite import Suite
 from benchmnist.suites.toml_lines import TomlPath, line_numbers, problem_at
 from benchmnist.suites.toml_slips import find_slip
 

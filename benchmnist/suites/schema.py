@@ -1,25 +1,18 @@
-"""The schema of a suite: its TOML as pydantic models, and Suite, the result of reading one."""
+"""The schema of a suite: its TOML as pydantic models. What is read is a Suite, in suite.py."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, cast
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
-from benchmnist.extensions.kinds import AXES, OPTIMIZER, PARTS, SETS, Kind
+from benchmnist.extensions.kinds import AXES, PARTS, SETS, Kind
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.cases import Space
 from benchmnist.suites.spaces import flat_space, read_space, sampler_name
-from benchmnist.suites.toml_lines import TomlPath, problem_at
 from benchmnist.suites.values import each_once, not_this, unquoted
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from benchmnist.errors import Problem
 
 COMPARISON = re.compile(r"(>=|<=|>|<) *(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 """A comparison with a number that is not negative, which none of our figures is."""
@@ -243,94 +236,3 @@ class Tune(_Strict):
     validation_size: Positive = 10_000
     epochs: Positive | None = None
     untuned: bool = True
-
-
-class SearchScope(NamedTuple):
-    """The scope of one search: the labels of a dataset, a model and a block of cases, and the method."""
-
-    dataset: str
-    model: str
-    label: str
-    method: str
-
-
-@dataclass(frozen=True)
-class Point:
-    """Parameters of an optimizer that were chosen for it, on one model.
-
-    Attributes:
-        params: Instead of those that the suite says.
-        variant: What tells the case apart from those with other points.
-        search: Number of the search, from 1.
-    """
-
-    params: Mapping[str, Any]
-    variant: str = ""
-    search: int = 1
-
-
-@dataclass(frozen=True)
-class Suite:
-    """A suite, as read.
-
-    Attributes:
-        name: Names the folder of its runs.
-        title: For people.
-        order: Order of the trials; None if the suite does not set it: then `benchmnist run` trains seed by seed.
-        blocks: Its [[cases]], with the defaults filled in.
-        tables: Its named configurations, by the key of their tables and by name: `tables["models"]["wide"]`.
-        tune: What `benchmnist tune` does with it.
-        expect: What its [defaults] expect of every case; `blocks` have only what they say themselves.
-        file: Where it was read from.
-        text: The TOML, as read.
-        problems: What is wrong with it; a suite with problems is never run.
-        lines: Where each of its tables and keys begins.
-        block_indices: Which of [[cases]] each of `blocks` is.
-        comparisons: Its [[compare]], by their index in the file.
-        assigned: The paths of values that override the file's, each with its `KEY=VALUE`.
-        points: Parameters that were chosen for a scope: a case for each, instead of one.
-        tuned: Whether those points are the outcome of a search.
-        searches: How many searches there are; with more than one, each case is planned once for each of them.
-        seed_step: The difference between the seeds of one search and those of the next.
-    """
-
-    name: str
-    title: str
-    order: Order | None
-    blocks: tuple[Block, ...]
-    tables: Mapping[str, Mapping[str, Configured]]
-    tune: Tune
-    expect: Expect
-    file: str
-    text: str
-    problems: tuple[Problem, ...]
-    lines: Mapping[TomlPath, int] = field(repr=False)
-    block_indices: tuple[int, ...]
-    comparisons: Mapping[int, Compare] = field(default_factory=dict)
-    assigned: Mapping[TomlPath, str] = field(default_factory=dict)
-    points: Mapping[SearchScope, tuple[Point, ...]] = field(default_factory=dict)
-    tuned: bool = False
-    searches: int = 1
-    seed_step: int = 0
-
-    @property
-    def optimizers(self) -> Mapping[str, ConfiguredOptimizer]:
-        """Its [optimizers.NAME], by name."""
-        return cast("Mapping[str, ConfiguredOptimizer]", self.tables[OPTIMIZER.plural])
-
-    def problem(self, message: str, *path: str | int) -> Problem:
-        """Returns the problem at `path`, `("optimizers", "sgd", "lr")`."""
-        return problem_at(message, path, self.file, self.lines, self.assigned)
-
-    @property
-    def written_blocks(self) -> int:
-        """How many [[cases]] it has, those that could not be read too."""
-        return len({path[:2] for path in self.lines if path[0] == "cases" and len(path) > 1})
-
-    def block_path(self, block: int) -> TomlPath:
-        """Returns the path of the block with that index in `blocks`."""
-        return ("cases", self.block_indices[block])
-
-    def block_line(self, block: int) -> int | None:
-        """The line of the block of that index in `blocks`, counted from 1."""
-        return self.lines.get(self.block_path(block))

@@ -12,7 +12,7 @@ from benchmnist.extensions.registry import find_plugins
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import Plan, make_plan
 from benchmnist.suites.reader import read_suite
-from benchmnist.suites.schema import Point, SearchScope
+from benchmnist.suites.suite import Point, SearchScope
 
 if TYPE_CHECKING:
     from collections.abc import Callable

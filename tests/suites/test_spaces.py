@@ -11,7 +11,7 @@ from benchmnist.extensions.registry import find_plugins
 from benchmnist.suites.differences import differences
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
-from benchmnist.suites.schema import Point, SearchScope
+from benchmnist.suites.suite import Point, SearchScope
 from benchmnist.tuner import tune
 
 if TYPE_CHECKING:
