@@ -99,6 +99,11 @@ class Retrainer:
         )
         return Plan(suite, tuple(cases))
 
+    def trained_here(self) -> bool:
+        """Whether the machine that planned the run trained it: its keys have the name of that one."""
+        executors, name = self.registry.executors, str(self.run.record.options.get("executor"))
+        return name in executors and not executors[name].spec.remote
+
     def train(self, drawn: Iterable[Drawn]) -> tuple[dict[Drawn, CaseResult], dict[Drawn, str]]:
         """Trains trials; returns their results, and the reasons why others cannot be trained."""
         why_not: dict[Drawn, str] = {}
@@ -183,6 +188,8 @@ class Retrainer:
                 return f"the {kind.name} {component.use!r} is of {there} in the run, of {here} here"
             if component.version != offered.version and there != OURS:
                 return f"{there} {component.version} in the run, {offered.version} here; install that version"
+        if case.task and case.primary != (ours := self.registry.tasks[case.task.use].spec.metrics[0]):
+            return f"it is judged by {case.primary.title} in the run, by {ours.title} here"
         return ""
 
     def _where(self, result: CaseResult) -> _Place:

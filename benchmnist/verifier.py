@@ -1,5 +1,7 @@
 """Verification of a run: trains some of its trials again, and compares them with what the run reports.
 
+A run that contradicts itself is not trained again.
+
 The cases are those of the run's record, as they were planned: neither the suite file is needed, nor a search that
 chose hyperparameters. They are trained as `run` trains any plan, in a temporary folder.
 """
@@ -15,8 +17,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchmnist.analysis.contradictions import contradictions
 from benchmnist.analysis.reproduction import Reproduction, must_repeat, reproduction
 from benchmnist.errors import BenchmnistError
+from benchmnist.planned_run import OF_THE_PLAN
 from benchmnist.retraining import Drawn, Retrainer
 from benchmnist.runs.results import RunResult
 from benchmnist.runs.store import load_run
@@ -25,6 +29,7 @@ from benchmnist.text import counted
 from benchmnist.training.environment import resolve_device
 
 if TYPE_CHECKING:
+    from benchmnist.analysis.contradictions import Contradiction
     from benchmnist.retraining import Watch
 
 TRIALS = 5
@@ -33,7 +38,7 @@ TRIALS = 5
 DRAWN = ("completed", "diverged", "failed")
 """Statuses of trials that are drawn: a process that crashed, or was stopped, says nothing of the training."""
 
-NOT_OPTIONS = ("seeds", "epochs", "keyword", "engine", "order", "control", "set", "resume", "reuse", "out")
+NOT_OPTIONS = (*OF_THE_PLAN, "order", "out")
 """Options of a run that a verification does not have."""
 
 
@@ -45,7 +50,8 @@ class Verification:
         run: Folder of the run.
         seed: Seed of the draw: with it, the same trials are drawn again.
         pool: Number of trials that could be drawn.
-        trials: The drawn trials, in the order of the run.
+        trials: The drawn trials, in the order of the run; none if the run contradicts itself.
+        contradictions: What cannot be true of the run, whatever was trained.
         notes: What else a reader must know: the run is not complete, trials that were not drawn.
     """
 
@@ -53,13 +59,14 @@ class Verification:
     seed: int
     pool: int
     trials: tuple[Reproduction, ...]
+    contradictions: tuple[Contradiction, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def word(self) -> Literal["consistent", "not consistent", "inconclusive"]:
-        """The verdict on all trials; inconclusive if one could not be checked, and no other is not consistent."""
+        """The verdict on the run; inconclusive if one could not be checked, and nothing is inconsistent."""
         words = {trial.word for trial in self.trials}
-        if "not consistent" in words:
+        if self.contradictions or "not consistent" in words:
             return "not consistent"
         return "inconclusive" if "cannot be checked" in words or not words else "consistent"
 
@@ -105,9 +112,14 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="benchmnist-verify-") as folder:
         options = replace(options, out=Path(folder) / "runs", checkpoints=False)
         trainer = Retrainer(run, options, watch or nullcontext)
-        pool, notes = _pool(run, trainer.selected(keyword))
+        selected = trainer.selected(keyword)
+        pool, notes = _pool(run, selected)
         if seed is None:
             seed = secrets.randbelow(1_000_000)
+        if wrong := contradictions(run, selected, keys=trainer.trained_here()):
+            return Verification(run.path, seed, len(pool), (), tuple(wrong), tuple(notes))
+        if not pool:
+            raise BenchmnistError(f"{run.path} has no trial to verify" + "".join(f"; {note}" for note in notes))
         chosen = sorted(random.Random(seed).sample(range(len(pool)), min(trials, len(pool))))  # noqa: S311
         drawn = [pool[index] for index in chosen]
         again, why_not = trainer.train(drawn)
@@ -128,15 +140,11 @@ def verify(
     )
     if not run.record.data and any(trial.word in ("consistent", "not consistent") for trial in found):
         notes.append("the run did not record the contents of its datasets; they may be others here")
-    return Verification(run.path, seed, len(pool), found, tuple(notes))
+    return Verification(run.path, seed, len(pool), found, notes=tuple(notes))
 
 
 def _pool(run: RunResult, selected: set[str]) -> tuple[list[Drawn], list[str]]:
-    """Returns the trials that can be drawn, in the order of the run, and notes on the others.
-
-    Raises:
-        BenchmnistError: if there is none.
-    """
+    """Returns the trials that can be drawn, in the order of the run, and notes on the others."""
     results = [result for result in run.cases if result.id in selected]
     pool = [Drawn(r.id, trial.seed) for r in results for trial in r.trials if trial.status in DRAWN]
     left_out = Counter(trial.status for r in results for trial in r.trials if trial.status not in DRAWN)
@@ -146,6 +154,4 @@ def _pool(run: RunResult, selected: set[str]) -> tuple[list[Drawn], list[str]]:
     missing = len(selected) - len(results)
     if missing:
         notes.append(f"not drawn: {counted(missing, 'case')} without a result; the run is {run.record.status}")
-    if not pool:
-        raise BenchmnistError(f"{run.path} has no trial to verify" + "".join(f"; {note}" for note in notes))
     return pool, notes

@@ -6,9 +6,9 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from benchmnist.analysis.bits import same_trainings
 from benchmnist.analysis.counterparts import HOW, listed, obstacles
 from benchmnist.analysis.figures import metrics_of, seed_figures
-from benchmnist.analysis.reproduction import same_trainings
 from benchmnist.analysis.statistics import LEAST_PAIRS, detectable
 from benchmnist.analysis.units import by_search, unit
 from benchmnist.analysis.verdicts import judge_pair

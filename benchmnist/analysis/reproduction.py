@@ -1,8 +1,8 @@
 """Judges whether a trial that was trained again is consistent with what a run reports of it.
 
 The same bits are always consistent. Other bits are not, where everything that decides the bits is the same and the
-training repeats its own bits here. Elsewhere, the figure of the new trial must be within a prediction interval of
-the reported seeds.
+training repeats its own bits here. Elsewhere, the reported figure must be within what the other seeds and the new
+trial predict, and the new one within what the reported seeds predict.
 """
 
 from __future__ import annotations
@@ -12,27 +12,25 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from benchmnist.analysis.bits import differences, first_difference
 from benchmnist.analysis.figures import seed_figure, seed_figures
 from benchmnist.analysis.statistics import LEVEL, student
 from benchmnist.runs.results import FAILURES
 from benchmnist.text import counted, last_line_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
     from benchmnist.metrics import Metric
-    from benchmnist.runs.results import CaseResult, EpochResult, TrialResult
+    from benchmnist.runs.results import CaseResult, TrialResult
 
 Word = Literal["the same, bit for bit", "consistent", "not consistent", "cannot be checked"]
 
 LEAST_SEEDS = 3
 """Fewer seeds say nothing of their spread."""
 
-SEEDS_FOR_THE_SAME = 5
-"""With fewer seeds, the comparison with the same seed could find nothing: the other takes all of the level."""
-
-NOT_DECIDING = frozenset({"device", "cores", "python", "torchvision", "driver", "fingerprint"})
-"""Properties of an environment that do not decide the bits of a result; of the device, its name does."""
+Range = tuple[float, float]
+"""From, to."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Reproduction:
         metric: The metric that the case is judged by.
         reported: Its reported value after the last epoch; None if the trial has none.
         again: Its value in the new trial; None if that has none.
-        expected: The values that count as consistent, where the bits need not be the same: from, to.
+        expected: The reported values that count as consistent, where the bits need not be the same: from, to.
         word: The verdict.
         reason: What the verdict is based on; empty if the bits are the same.
         status: Status of the reported trial.
@@ -61,7 +59,7 @@ class Reproduction:
     reason: str = ""
     reported: float | None = None
     again: float | None = None
-    expected: tuple[float, float] | None = None
+    expected: Range | None = None
     status: str = ""
     status_again: str = ""
     seconds: float | None = None
@@ -130,7 +128,7 @@ def _verdict(
     repeated: CaseResult | None,
     of: int,
     why_not: str,
-) -> tuple[Word, str, tuple[float, float] | None]:
+) -> tuple[Word, str, Range | None]:
     """Returns the word, the reason and the expected range."""
     found = _trial(again, reported.seed)
     if again is None:
@@ -142,6 +140,10 @@ def _verdict(
         return "cannot be checked", f"{again.status} here: {said}", None
     if reported.status in FAILURES:
         return "cannot be checked", f"{reported.status} in the run, {found.status} here", None
+    for name in ("parameters", "train_size", "steps"):  # whatever the machine
+        before, now = getattr(result, name), getattr(again, name)
+        if before and before != now:  # the first versions recorded none
+            return "not consistent", f"{name.replace('_', ' ')} {before} in the run, {now} here", None
     difference = first_difference(reported, found)
     if not difference:
         return "the same, bit for bit", "", None
@@ -151,35 +153,58 @@ def _verdict(
         if once_more is not None and not first_difference(found, once_more):
             return "not consistent", f"{difference}; trained twice here, with the same bits", None
         others = ["the training does not repeat its bits here"]
-    return _within_the_spread(result, reported, found, of, "; ".join(others))
+    return _by_the_spread(result, reported, again, found, of=of, others="; ".join(others))
 
 
-def _within_the_spread(
-    result: CaseResult, reported: TrialResult, found: TrialResult, of: int, others: str
-) -> tuple[Word, str, tuple[float, float] | None]:
+def _by_the_spread(
+    result: CaseResult, reported: TrialResult, again: CaseResult, found: TrialResult, *, of: int, others: str
+) -> tuple[Word, str, Range | None]:
     """Judges a trial whose bits need not be those that are reported."""
     if found.status != reported.status:
-        return (*_of_another_status(result, reported, found, of), None)
+        word, said = _of_another_status(result, reported, found, of)
+        return word, f"{said} ({others})", None
     if found.status == "diverged":
         return "consistent", f"diverged in the run and here ({others})", None
-    metric = result.case.primary
-    values, value = seed_figures(result, metric), seed_figure(found, metric, result.case)
-    if value is None or reported.seed not in values:
+    metric, seed = result.case.primary, reported.seed
+    there, here = seed_figures(result, metric), seed_figures(again, metric)
+    if seed not in there or seed not in here:
         return "cannot be checked", f"{metric.title} is missing", None
-    expected = expected_range(values, reported.seed, of=of, ratio=metric.ratio)
-    if expected is None:
-        if value == values[reported.seed]:
-            return "consistent", f"the same {metric.title} ({others})", None
-        few = len(values) < LEAST_SEEDS
-        no = f"{counted(len(values), 'seed')} reported" if few else "no differences between the reported seeds"
-        return "cannot be checked", f"no spread to compare with: {no} ({others})", None
-    low, high = expected
-    word: Word = "consistent" if low <= value <= high else "not consistent"
-    return word, others, expected
+    if not all(map(math.isfinite, (*there.values(), *here.values()))):
+        return "cannot be checked", f"{metric.title} is not finite ({others})", None
+    if len(there) < LEAST_SEEDS:
+        few = counted(len(there), "seed")
+        return "cannot be checked", f"no spread to compare with: {few} reported ({others})", None
+    return _of_values(metric, there, here, seed, of=of, others=others)
+
+
+def _of_values(
+    metric: Metric, there: Mapping[int, float], here: Mapping[int, float], seed: int, *, of: int, others: str
+) -> tuple[Word, str, Range | None]:
+    """Judges the reported value of a seed by the new ones and those of the other seeds."""
+    if {*there.values()} == {here[seed]}:
+        return "consistent", f"the same {metric.title} ({others})", None
+    of_reported, of_new = expected_ranges(there, here, seed, of=of, ratio=metric.ratio)
+    wrong = []
+    if of_reported and not of_reported[0] <= there[seed] <= of_reported[1]:
+        wrong.append(
+            f"{_outside(metric, there[seed], of_reported)} that the other seeds and the new results predict"
+        )
+    if of_new and not of_new[0] <= here[seed] <= of_new[1]:
+        wrong.append(f"{_outside(metric, here[seed], of_new)} that the reported seeds predict")
+    if wrong:
+        return "not consistent", f"{'; '.join(wrong)} ({others})", of_reported
+    if of_reported is None or of_new is None:
+        said = "no spread to compare with: no differences between the reported seeds"
+        return "cannot be checked", f"{said}{'' if of_new is None else ' but this one'} ({others})", None
+    return "consistent", others, of_reported
+
+
+def _outside(metric: Metric, value: float, expected: Range) -> str:
+    return f"{metric.text(value)} is outside of the {metric.text(expected[0])} to {metric.text(expected[1])}"
 
 
 def _of_another_status(result: CaseResult, reported: TrialResult, found: TrialResult, of: int) -> tuple[Word, str]:
-    """Judges a trial that diverged in one of the two trainings.
+    """Judges a trial that diverged in one of the two trainings: its figures have nothing to be compared with.
 
     If the seeds of the run and the new trial are alike, each trial of those with the status of the new one is the
     new one with the same probability.
@@ -188,108 +213,60 @@ def _of_another_status(result: CaseResult, reported: TrialResult, found: TrialRe
     there = statuses.count(found.status)
     said = f"{reported.status} in the run, {found.status} here"
     said += f"; {there} of the {counted(len(statuses), 'reported seed')} {found.status}"
-    if (there + 1) / (len(statuses) + 1) <= LEVEL / of:
-        return "not consistent", said
-    return ("consistent" if there else "cannot be checked"), said
+    unlikely = (there + 1) / (len(statuses) + 1) <= LEVEL / of
+    return ("not consistent" if unlikely else "cannot be checked"), said
 
 
-def expected_range(
-    values: Mapping[int, float], seed: int, *, of: int = 1, ratio: bool = False
-) -> tuple[float, float] | None:
-    """Returns the range of one more value of a seed, given the reported values of all seeds, by seed.
+def expected_ranges(
+    there: Mapping[int, float], here: Mapping[int, float], seed: int, *, of: int = 1, ratio: bool = False
+) -> tuple[Range | None, Range | None]:
+    """Returns the ranges of the reported and of the new value of a seed.
 
-    Normal values are outside of it with a probability of LEVEL / `of` at most, if they are alike, and the new one
-    is either independent of the reported one of its seed or positively correlated with it. It is the prediction
-    interval of one more value (Geisser 1993, Predictive Inference, 1.1); from SEEDS_FOR_THE_SAME seeds on, each
-    takes half of the level, it is that interval and the one about the reported value of the same seed together, as
-    wide as sqrt(2) spreads of the other seeds. Values of a `ratio` are compared by their logarithms.
+    No value is judged by a range that it widened itself. The reported one is judged by the other reported ones
+    together with the new one; and by the new ones alone, from LEAST_SEEDS on, where no number of false reports can
+    hide another. The new one is judged by all reported ones, which finds a case whose seeds are all reported too
+    high. If all values are normal and alike, and the new ones independent of the reported ones, one of the two is
+    outside of its range with a probability of LEVEL / `of` at most; if they are positively correlated, less often.
+
+    Args:
+        there: Reported values, by seed.
+        here: New values, by seed.
+        seed: The seed to judge, which has both.
+        of: Number of trials that are judged together: the level is shared among them.
+        ratio: Whether the values are compared by their logarithms.
 
     Returns:
-        From, to; None if there are fewer than LEAST_SEEDS seeds, or they do not differ.
+        The two ranges, from and to. One is None if the values that it is predicted from do not differ.
     """
-    if ratio and min(values.values(), default=0.0) > 0:
-        found = expected_range({key: math.log(value) for key, value in values.items()}, seed, of=of)
-        return found and (math.exp(found[0]), math.exp(found[1]))
-    number = len(values)
-    if number < LEAST_SEEDS or len({*values.values()}) == 1:
+    if ratio and min(*there.values(), *here.values()) > 0:
+        logs = ({key: math.log(value) for key, value in each.items()} for each in (there, here))
+        found = expected_ranges(next(logs), next(logs), seed, of=of)
+        of_reported, of_new = (each and (math.exp(each[0]), math.exp(each[1])) for each in found)
+        return of_reported, of_new
+    judged_by = [[here[seed], *(value for key, value in there.items() if key != seed)]]
+    if len(here) >= LEAST_SEEDS:
+        judged_by.append([*here.values()])
+    level = LEVEL / of / (len(judged_by) + 1)
+    ranges = [each for values in judged_by if (each := _range_of_one_more(values, level, near=here[seed]))]
+    narrowest = (max(low for low, _ in ranges), min(high for _, high in ranges)) if ranges else None
+    return narrowest, _range_of_one_more([*there.values()], level, near=there[seed])
+
+
+def _range_of_one_more(values: Sequence[float], level: float, near: float) -> Range | None:
+    """Returns the prediction interval of one more value (Geisser 1993, Predictive Inference, 1.1).
+
+    It also has what is as near to the other value of the seed: one that is stuck in both trainings is no error.
+    """
+    spread = statistics.stdev(values)
+    if not spread > 0:
         return None
-    both = number >= SEEDS_FOR_THE_SAME
-    level = LEVEL / of / (2 if both else 1)
-    half = student(level, number - 1) * statistics.stdev(values.values()) * math.sqrt(1 + 1 / number)
-    mean = statistics.fmean(values.values())
-    low, high = mean - half, mean + half
-    if both:
-        spread = statistics.stdev(value for key, value in values.items() if key != seed)
-        if spread > 0:  # if only this seed differs, as one that is stuck, it says nothing of how much it may
-            half = student(level, number - 2) * spread * math.sqrt(2)
-            low, high = max(low, values[seed] - half), min(high, values[seed] + half)
-    return low, high
+    half, mean = spread_factor(len(values), level) * spread, statistics.fmean(values)
+    return min(mean, near) - half, max(mean, near) + half
 
 
-def first_difference(reported: TrialResult, again: TrialResult) -> str:
-    """Describes the first difference in the bits of two trials, times apart; empty if there is none.
-
-    Only what is reported is compared: an earlier version may have measured less.
-    """
-    for one, other in zip(reported.epochs, again.epochs, strict=False):
-        for name, before, now in _figures(one, other):
-            if not _same(before, now):
-                return f"epoch {one.epoch}: {name} {_text(before)} in the run, {_text(now)} here"
-    if len(reported.epochs) != len(again.epochs):
-        return f"{counted(len(reported.epochs), 'epoch')} in the run, {len(again.epochs)} here"
-    if reported.status != again.status:
-        return f"{reported.status} in the run, {again.status} here"
-    return ""
-
-
-def same_trainings(one: CaseResult, other: CaseResult) -> bool:
-    """Whether all seeds that completed in both were trained with the same bits; false without such a seed."""
-    before = {trial.seed: trial for trial in other.trials if trial.status == "completed"}
-    common = [(before[trial.seed], trial) for trial in one.trials if trial.seed in before]
-    return bool(common) and not any(first_difference(*pair) for pair in common)
-
-
-def _figures(one: EpochResult, other: EpochResult) -> Iterator[tuple[str, float | None, float | None]]:
-    """Yields the figures of an epoch in the order in which they come about: name, reported, again."""
-    if one.learning_rate is not None:
-        yield "learning_rate", one.learning_rate, other.learning_rate
-    steps = dict(other.step_losses)
-    for step, loss in one.step_losses:
-        yield f"loss of step {step}", loss, steps.get(step)
-    yield "train_loss", one.train_loss, other.train_loss
-    for name, value in one.metrics.items():
-        yield name, value, other.metrics.get(name)
-
-
-def _same(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return one == other or (math.isnan(one) and math.isnan(other))
-
-
-def _text(value: float | None) -> str:
-    return "missing" if value is None else repr(value)
-
-
-def differences(result: CaseResult, again: CaseResult) -> list[str]:
-    """Names everything that decides the bits of a result and differs, or that the run did not record."""
-    there, here = result.environment, again.environment
-    found = []
-    if (one := str(there.get("device", "")).partition(":")[0]) != (other := str(here["device"]).partition(":")[0]):
-        found.append(f"device {one or 'not recorded'} in the run, {other} here")
-    for name in sorted({*there, *here} - NOT_DECIDING):
-        if there.get(name) == here.get(name):
-            continue
-        words = name.replace("_", " ")
-        if name not in there:
-            found.append(f"{words} not recorded in the run")
-        else:
-            found.append(f"{words} {there[name]} in the run, {here.get(name, 'none')} here")
-    if result.engine != again.engine:
-        found.append(f"engine {result.engine or 'not recorded'} in the run, {again.engine} here")
-    elif {*result.remarks} != {*again.remarks}:
-        found.append("executed in another way")
-    return found
+def spread_factor(number: int, level: float) -> float:
+    """Returns how many standard deviations of so many values one more is away from their mean, at that level."""
+    return student(level, number - 1) * math.sqrt(1 + 1 / number)
 
 
 def _trial(result: CaseResult | None, seed: int) -> TrialResult | None:

@@ -7,9 +7,9 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from benchmnist.analysis.bits import same_trainings
 from benchmnist.analysis.figures import compared_figures, has_metric, lost_seeds, metrics_of, seed_figures
 from benchmnist.analysis.pairs import Pair, compared
-from benchmnist.analysis.reproduction import same_trainings
 from benchmnist.analysis.statistics import LEAST_PAIRS, Paired
 from benchmnist.analysis.units import by_search
 from benchmnist.metrics import comparable, find_metric

@@ -67,9 +67,9 @@ def command(run: str, *, format: str, out: Path, **options: Any) -> None:  # noq
     """Train some trials of RUN again, and compare.
 
     The trials are drawn at random, and compared with what the run reports. On the same machine with the same
-    software, the results must be the same, bit for bit; elsewhere, they must be within the spread of the reported
-    seeds. Exit codes: 0, all drawn trials are consistent; 1, one is not; 3, none is inconsistent, but some could
-    not be checked.
+    software, the results must be the same, bit for bit; elsewhere, they must be within the spread of the seeds. A
+    run that contradicts itself is not trained again. Exit codes: 0, all drawn trials are consistent; 1, one is
+    not, or the run contradicts itself; 3, nothing is inconsistent, but some trials could not be checked.
     """
     from benchmnist.cli.console import results_console
     from benchmnist.cli.display import make_display

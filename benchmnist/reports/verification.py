@@ -45,14 +45,23 @@ def _row(trial: Reproduction, *, ranges: bool) -> list[str]:
     return [*cells, figure(trial.again, trial.status_again), *([low_high] if ranges else [])]
 
 
+def _name(case_id: str, seed: int | None) -> str:
+    return case_id if seed is None else f"{case_id} seed {seed}"
+
+
+def _contradictions(verification: Verification) -> list[str]:
+    """Returns what the run contradicts itself in, each once with the cases and trials that it is about."""
+    return noted_once(((each.text, _name(each.case_id, each.seed)) for each in verification.contradictions), "", 0)
+
+
 def _notes(verification: Verification) -> list[str]:
     """Returns the reasons of the verdicts, each once with the trials that it is about, and the notes."""
-    said = ((trial.reason, f"{trial.case_id} seed {trial.seed}") for trial in verification.trials if trial.reason)
+    said = ((trial.reason, _name(trial.case_id, trial.seed)) for trial in verification.trials if trial.reason)
     notes = noted_once(said, "all trials", len(verification.trials))
     if any(trial.expected for trial in verification.trials):
         notes.append(
-            "expected: where the bits may differ, a trial of an honest run is outside of its range in one "
-            "verification of twenty at most, over all of its trials"
+            "expected: where the bits may differ, an honest run has a trial that is called not consistent in one "
+            "verification of twenty at most"
         )
     notes += verification.notes
     trained = [trial for trial in verification.trials if trial.seconds and trial.seconds_again]
@@ -65,6 +74,9 @@ def _notes(verification: Verification) -> list[str]:
 
 def summary(verification: Verification) -> str:
     """Returns `consistent: 3 of 39 trials (3 the same, bit for bit), drawn with --seed 7`."""
+    if wrong := verification.contradictions:
+        times = counted(len(wrong), "time")
+        return f"{verification.word}: the run contradicts itself ({times}); nothing was trained"
     counts: Counter[Word] = Counter(trial.word for trial in verification.trials)
     each = "; ".join(f"{counts[word]} {word}" for word in STYLES if counts[word])
     drawn = f"{len(verification.trials)} of {counted(verification.pool, 'trial')}"
@@ -76,6 +88,10 @@ def rich_verification(verification: Verification) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
+    last = Text(summary(verification), style=SUMMARY_STYLES[verification.word])
+    notes = [Text(note, style="dim") for note in _notes(verification)]
+    if wrong := _contradictions(verification):
+        return Group(*(Text(text, style="red") for text in wrong), *notes, last)
     head = _head(verification)
     table = plain_table()
     for title in head:
@@ -84,8 +100,7 @@ def rich_verification(verification: Verification) -> RenderableType:
     for trial in verification.trials:
         row = _row(trial, ranges="expected" in head)
         table.add_row(*row, Text(trial.word, style=STYLES[trial.word]))
-    notes = [Text(note, style="dim") for note in _notes(verification)]
-    return Group(table, *notes, Text(summary(verification), style=SUMMARY_STYLES[verification.word]))
+    return Group(table, *notes, last)
 
 
 def markdown_verification(verification: Verification) -> str:
@@ -96,9 +111,10 @@ def markdown_verification(verification: Verification) -> str:
         for trial in verification.trials
     ]
     align = ["left" if title in ("case", "verdict") else "right" for title in head]
-    table = tabulate(rows, head, "github", disable_numparse=True, colalign=align)
-    notes = "".join(f"- {escape_markdown(note)}\n" for note in _notes(verification))
-    return f"### Verification: {summary(verification)}\n\n{table}\n" + (f"\n{notes}" if notes else "")
+    table = f"\n{tabulate(rows, head, 'github', disable_numparse=True, colalign=align)}\n" if rows else ""
+    said = (*_contradictions(verification), *_notes(verification))
+    notes = "".join(f"- {escape_markdown(note)}\n" for note in said)
+    return f"### Verification: {summary(verification)}\n{table}" + (f"\n{notes}" if notes else "")
 
 
 def json_verification(verification: Verification) -> str:
@@ -126,6 +142,7 @@ def json_verification(verification: Verification) -> str:
         "seed": verification.seed,
         "pool": verification.pool,
         "trials": trials,
+        "contradictions": [each._asdict() for each in verification.contradictions],
         "notes": list(verification.notes),
     }
     return json.dumps(found, indent=1, allow_nan=False) + "\n"

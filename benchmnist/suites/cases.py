@@ -222,9 +222,12 @@ class Case(Frozen):
         found = [(kind, parts[kind.name]) for kind in PARTS if kind.name in parts]
         return found + [(kind, part) for kind in SETS for part in getattr(self, kind.plural)]
 
-    def deciding(self) -> dict[str, Any]:
-        """Its fields as JSON, without what it is called, where it stands and what is made of its result."""
-        return self.model_dump(mode="json", exclude=NOT_DECIDING)
+    def deciding(self, *, stored: bool = False) -> dict[str, Any]:
+        """Its fields as JSON, without what it is called, where it stands and what is made of its result.
+
+        With `stored`, only those that were in the file that it was read from.
+        """
+        return self.model_dump(mode="json", exclude=NOT_DECIDING, exclude_unset=stored)
 
     @property
     def rounds(self) -> int:

@@ -12,16 +12,18 @@ if TYPE_CHECKING:
     from benchmnist.suites.cases import Case
 
 
-def case_key(case: Case, data: str, platform: Mapping[str, Any]) -> str:
+def case_key(case: Case, data: str, platform: Mapping[str, Any], *, stored: bool = False) -> str:
     """The key of a case, of 32 characters.
 
     Args:
         case: What is to be trained.
         data: The digest of its dataset's contents.
         platform: What else decides what comes out: the device, the versions of torch and of BenchMNIST.
+        stored: Whether the case was read from a file, and has the key of the version that wrote it: without the
+            fields that were added later.
     """
-    decides = case.deciding()
+    decides = case.deciding(stored=stored)
     for kind, component in case.parts.items():
-        decides[kind] = component.model_dump(mode="json", exclude={"name", "variant"})
+        decides[kind] = component.model_dump(mode="json", exclude={"name", "variant"}, exclude_unset=stored)
     content = json.dumps({"case": decides, "data": data, "platform": dict(platform)}, sort_keys=True)
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
