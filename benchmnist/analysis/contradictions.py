@@ -150,8 +150,8 @@ def _key_fits(run: RunResult, result: CaseResult) -> bool:
         return True  # they were numbers when the key was computed
     platform = {name: environment[name] for name in OF_THE_KEY}
     platform["device"] = str(environment["device"]).partition(":")[0]
-    # The key is that of the process that planned: another GPU of its machine may have trained, and a worker does not
-    # inherit torch's switch.
+    # The key is that of the process that planned: another GPU of its machine may have trained, and a worker does
+    # not inherit torch's switch.
     near = [result] if platform["device"] == "cpu" else run.cases
     names = {each.environment["device_name"] for each in near if "device_name" in each.environment}
     possible = [platform | {"device_name": n, "deterministic": switch} for n in names for switch in (False, True)]
