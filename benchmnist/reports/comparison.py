@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tabulate import tabulate
 
+from benchmnist.analysis.amounts import amount_of
 from benchmnist.analysis.comparison import is_time
 from benchmnist.analysis.figures import drawn_metrics
 from benchmnist.analysis.statistics import LEAST_PAIRS
@@ -53,17 +54,14 @@ def _figure(metric: Metric, figure: Figure | None) -> str:
     return mean_and_std(decimals)((figure.mean, figure.std))
 
 
-def _amount(metric: Metric, value: float) -> str:
-    return metric.change(value)
-
-
 def _change(metric: Metric, change: Change | None, *, intervals: bool = True) -> str:
     """Returns `+0.32 [+0.10, +0.54] better`; a change that is not judged has no word."""
     if change is None:
         return "–"
-    parts = [] if math.isnan(change.difference) else [_amount(metric, change.difference)]
+    digits = amount_of(change.verdict).digits if change.verdict else None
+    parts = [] if math.isnan(change.difference) else [metric.change(change.difference, digits)]
     if intervals and change.interval is not None and change.word != "identical":
-        parts.append(f"[{', '.join(_amount(metric, end) for end in change.interval)}]")
+        parts.append(f"[{', '.join(metric.change(end, digits) for end in change.interval)}]")
     return " ".join([*parts, *filter(None, (_words(metric, change),))])
 
 
