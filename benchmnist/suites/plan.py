@@ -6,22 +6,21 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmnist.errors import BenchmnistError, Problem, UnknownNameError, unknown
-from benchmnist.extensions.kinds import AXES, DATASET, METRIC, OPTIMIZER, SCHEDULE, SETTINGS, TASK, Kind
-from benchmnist.metrics import PRIMARY, find_metric
+from benchmnist.errors import Problem, UnknownNameError, unknown
+from benchmnist.extensions.kinds import AXES, DATASET, OPTIMIZER, SCHEDULE, SETTINGS, TASK, Kind
 from benchmnist.suites.cases import Case, Component
 from benchmnist.suites.comparisons import left_out, unknown_baselines, with_comparisons
 from benchmnist.suites.components import Components
+from benchmnist.suites.evaluation import Evaluation
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.points import planned_points, wrong_in_space
 from benchmnist.suites.schema import ENGINES
 from benchmnist.suites.suite import SearchScope
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from benchmnist.extensions.registry import Registry
-    from benchmnist.metrics import Metric
     from benchmnist.suites.looks import Looks
     from benchmnist.suites.schema import Block
     from benchmnist.suites.suite import Suite
@@ -87,8 +86,8 @@ class _Planner:
     def __init__(self, suite: Suite, registry: Registry, options: RunOptions) -> None:
         self.suite, self.registry, self.options = suite, registry, options
         self.problems = list(suite.problems)
-        self.refused = False  # whether any case was, so that its method may be missing
         self.components = Components(suite, registry, self.report)
+        self.evaluation = Evaluation(suite, registry, self.components, self.report)
 
     def plan(self) -> Plan:
         cases: dict[str, Case] = {}
@@ -103,7 +102,7 @@ class _Planner:
                 cases.setdefault(case.id, case)
         if self.is_whole:
             for at, message in unknown_baselines(self.suite, cases.values()):
-                self.report(message, *self.where(self.suite.block_path(at), "baseline"))
+                self.report(message, *self.suite.setting_path(self.suite.block_path(at), "baseline"))
         self.components.report_unused()
         planned = self.with_controls(cases.values()) if self.options.control else tuple(cases.values())
         if self.is_whole:
@@ -114,7 +113,7 @@ class _Planner:
     def is_whole(self) -> bool:
         """Whether no case was refused, so that a name which is missing is missing in the suite."""
         read = len(self.suite.blocks) == self.suite.written_blocks
-        return read and not (self.refused or self.components.refused)
+        return read and not (self.evaluation.refused or self.components.refused)
 
     def with_controls(self, cases: Iterable[Case]) -> tuple[Case, ...]:
         """The cases, and after each that is a baseline the same with as many other seeds."""
@@ -133,9 +132,11 @@ class _Planner:
         path = self.suite.block_path(index)
         for engine in block.engines or [block.engine]:
             if engine not in ENGINES:
-                where = (*path, "engines") if block.engines else self.where(path, "engine")
+                where = (*path, "engines") if block.engines else self.suite.setting_path(path, "engine")
                 self.report(_no_engine(engine), *where)
-        of_axes = [self.components.of(kind, block.names(kind), self.listed(kind, block, path)) for kind in AXES]
+        of_axes = [
+            self.components.of(kind, block.names(kind), self.suite.listed_path(kind, block, path)) for kind in AXES
+        ]
         # What an optimizer's own table says of its training holds for it wherever it is used.
         clipped = {name: table.clip_grad_norm for name, table in self.suite.optimizers.items()}
         settings: dict[str, Any] = {
@@ -170,7 +171,7 @@ class _Planner:
                     block.label,
                     "/".join((configured.label, *scoped)),
                 )
-                evaluated = self.evaluation(block, path, chosen[DATASET.name], settled[TASK.name])
+                evaluated = self.evaluation.of(block, path, chosen[DATASET.name], settled[TASK.name])
                 if evaluated is None:
                     continue
                 combination = {**chosen, **settled, TASK.name: evaluated[TASK.name]}
@@ -191,11 +192,11 @@ class _Planner:
                         **settings,
                     )
                     changed = {
-                        "expect": self.expected(case, block),
+                        "expect": self.evaluation.expected(case, block),
                         **planned.settings(case, self.suite.seed_step),
                     }
                     case = case.model_copy(update=changed)
-                    self.check_expected(case, path)
+                    self.evaluation.check_expected(case, path)
                     yield case
 
     def check_space(self, block: Block, optimizer: Component, parts: Mapping[str, Any]) -> None:
@@ -235,89 +236,7 @@ class _Planner:
             )
         elif own:
             return self.components.of(kind, [own], (OPTIMIZER.plural, optimizer, kind.name))
-        return self.components.of(kind, block.names(kind), self.listed(kind, block, path)) or [None]
-
-    def evaluation(
-        self, block: Block, path: TomlPath, dataset: Component, task: Component | None
-    ) -> dict[str, Any] | None:
-        """The task of a case and all that it evaluates; None where that is refused, and reported."""
-        if task is None:  # the one that the dataset is made for
-            made_for = self.registry.datasets[dataset.use].spec.task
-            if made_for not in self.registry.tasks and not self.suite.tables[TASK.plural].get(made_for):
-                self.refused = True
-                self.report(
-                    f"{dataset.use!r} is made for the task {made_for!r}, which no installed plugin offers",
-                    *self.listed(DATASET, block, path),
-                )
-                return None
-            found = self.components.of(TASK, [made_for], self.listed(DATASET, block, path))
-            if not found:
-                self.refused = True
-                return None
-            task = found[0]
-        spec = self.registry.tasks[task.use].spec
-        before = len(self.problems)
-        metrics = self.components.of(METRIC, block.names(METRIC), self.listed(METRIC, block, path))
-        evaluates = {metric.key: metric for metric in spec.metrics}
-        for each in metrics:
-            named = each.name in self.suite.tables[METRIC.plural]
-            listed = (METRIC.plural, each.name) if named else self.listed(METRIC, block, path)
-            try:
-                evaluates[each.name] = self.measured(each, task, evaluates)
-            except ValueError as error:
-                self.report(str(error), *listed)
-        if block.label_smoothing and not spec.takes_label_smoothing():
-            self.report(f"the task {task.use!r} takes no label_smoothing", *self.where(path, "label_smoothing"))
-        if block.target_accuracy is not None and PRIMARY.key not in evaluates:
-            self.report(f"the task {task.use!r} has no accuracy", *self.where(path, "target_accuracy"))
-        if len(self.problems) > before:
-            self.refused = True
-            return None
-        return {TASK.name: task, METRIC.plural: tuple(metrics), "evaluates": tuple(evaluates.values())}
-
-    def measured(self, metric: Component, task: Component, others: Collection[str]) -> Metric:
-        """Returns the metric that a component of the suite measures.
-
-        Raises:
-            ValueError: if it is of another task, or there is one of its name.
-        """
-        spec = self.registry.metrics[metric.use].spec
-        if spec.task != task.use:
-            raise ValueError(f"{metric.use!r} is a metric of the task {spec.task!r}, not of {task.use!r}")
-        if metric.variant:
-            raise ValueError("a metric cannot be swept; give each configuration a table of its own")
-        if metric.name in others:
-            raise ValueError(f"{metric.name!r} is evaluated already; remove it here")
-        return spec.metric(metric.name)
-
-    def check_expected(self, case: Case, path: TomlPath) -> None:
-        """Reports expectations of metrics that a case does not have."""
-        judged = [metric for metric in case.measures if metric.better is not None]
-        for key in case.expect:
-            try:
-                find_metric(key, judged)
-            except BenchmnistError as error:
-                tables = [(kind.plural, component.name, "expect", key) for kind, component in case.components]
-                paths = [(*path, "expect", key), *tables, ("defaults", "expect", key)]
-                self.report(str(error), *next((p for p in paths if p in self.suite.lines), paths[-1]))
-
-    def listed(self, kind: Kind, block: Block, path: TomlPath) -> TomlPath:
-        """Returns the path of a block's models, or of its schedule."""
-        if kind.has_setting and not block.lists(kind):
-            return self.where(path, kind.name)
-        return self.where(path, kind.plural) if kind.role == "set" else (*path, kind.plural)
-
-    def expected(self, case: Case, block: Block) -> dict[str, str]:
-        """Returns what is expected of a case: its block overrides its tables, and these override the defaults."""
-        expected = dict(self.suite.expect)
-        for kind, component in case.components:
-            table = self.suite.tables[kind.plural].get(component.name)
-            expected |= table.expect if table else {}
-        return expected | block.expect
-
-    def where(self, block: TomlPath, key: str) -> TomlPath:
-        """Returns the path of a block's setting: in the block, or else in [defaults]."""
-        return (*block, key) if (*block, key) in self.suite.lines else ("defaults", key)
+        return self.components.of(kind, block.names(kind), self.suite.listed_path(kind, block, path)) or [None]
 
     def report(self, message: str, *path: str | int) -> None:
         problem = self.suite.problem(message, *path)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from benchmnist.errors import Problem
+    from benchmnist.extensions.kinds import Kind
     from benchmnist.suites.schema import Block, Compare, Configured, ConfiguredOptimizer, Expect, Order, Tune
 
 
@@ -104,3 +105,13 @@ class Suite:
     def block_line(self, block: int) -> int | None:
         """The line of the block of that index in `blocks`, counted from 1."""
         return self.lines.get(self.block_path(block))
+
+    def setting_path(self, block: TomlPath, key: str) -> TomlPath:
+        """Returns the path of a block's setting: in the block, or else in [defaults]."""
+        return (*block, key) if (*block, key) in self.lines else ("defaults", key)
+
+    def listed_path(self, kind: Kind, block: Block, path: TomlPath) -> TomlPath:
+        """Returns the path of a block's models, or of its schedule."""
+        if kind.has_setting and not block.lists(kind):
+            return self.setting_path(path, kind.name)
+        return self.setting_path(path, kind.plural) if kind.role == "set" else (*path, kind.plural)
