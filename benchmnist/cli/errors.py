@@ -275,8 +275,8 @@ def _options(ctx: click.Context) -> Iterator[str]:
 
 def _as_assignment(name: str) -> str:
     """How `--set` says what was meant to be an option; empty where a suite has no such setting."""
-    from benchmnist.suites.messages import OPTIMIZER_PARAMETERS
     from benchmnist.suites.schema import Settings
+    from benchmnist.suites.unknown_keys import OPTIMIZER_PARAMETERS
 
     key = name.removeprefix("--").replace("-", "_")
     if key in Settings.model_fields:

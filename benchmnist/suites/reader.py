@@ -14,16 +14,8 @@ from benchmnist.extensions.specs import NAME
 from benchmnist.suites.assignments import assign, parse_assignment
 from benchmnist.suites.files import EMPTY, other_format, read_text
 from benchmnist.suites.messages import (
-    LISTS,
-    TABLES,
     explain,
-    is_list_of_tables,
-    meant_in_compare,
     not_a_suite,
-    unknown_assignment,
-    unknown_key,
-    unknown_table,
-    value_in_compare,
     wrong_table,
     wrong_tables,
 )
@@ -41,6 +33,16 @@ from benchmnist.suites.schema import (
 from benchmnist.suites.suite import Suite
 from benchmnist.suites.toml_lines import TomlPath, line_numbers, problem_at
 from benchmnist.suites.toml_slips import find_slip
+from benchmnist.suites.unknown_keys import (
+    LISTS,
+    TABLES,
+    meant_in_compare,
+    unknown_assignment,
+    unknown_key,
+    unknown_table,
+    value_in_compare,
+)
+from benchmnist.suites.values import is_list_of_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -76,3 +76,8 @@ def each_once(values: list[Any]) -> list[Any]:
         if any(type(value) is type(other) and value == other for other in values[:at]):
             raise ValueError(f"duplicate {shown(value)}; remove one")
     return values
+
+
+def is_list_of_tables(value: object) -> bool:
+    """True for what [[double brackets]] make."""
+    return isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)

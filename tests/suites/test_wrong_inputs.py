@@ -13,12 +13,12 @@ from benchmnist.extensions.kinds import PARTS
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.extensions.specs import ModelSpec
 from benchmnist.preflight.prepare import prepare
-from benchmnist.suites.messages import OPTIMIZER_PARAMETERS
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.parameters import parameters_of
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
 from benchmnist.suites.schema import CASES, COMPARE, DEFAULTS, Header, Tune
+from benchmnist.suites.unknown_keys import OPTIMIZER_PARAMETERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
