@@ -17,61 +17,22 @@ from benchmnist.cli.console import progress_console
 from benchmnist.execution.dispatch import Observer
 from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.reports.columns import mean_and_std
-from benchmnist.reports.tables import ComparisonTable, legend
-from benchmnist.text import counted, plain_table
+from benchmnist.reports.tables import ComparisonTable
+from benchmnist.text import counted
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Mapping
     from pathlib import Path
 
     from rich.console import Console, RenderableType
 
-    from benchmnist.analysis.analysis import Analysis
     from benchmnist.analysis.looks import Standing
     from benchmnist.analysis.summary import Summary
     from benchmnist.preflight.check import Work
-    from benchmnist.reports.columns import View
     from benchmnist.runs.results import CaseResult, EpochResult
     from benchmnist.suites.cases import Case
     from benchmnist.suites.looks import Looks
     from benchmnist.suites.plan import Plan
-
-
-def show_run(analysis: Analysis, console: Console, view: View | None = None) -> None:
-    """Prints the comparison table of a run, the last line of each failure, and missed expectations."""
-    run = analysis.run
-    table = ComparisonTable(analysis.summaries, view, analysis) if analysis.cases else "no case has finished"
-    console.print(Text(run.record.title, style="bold"))
-    console.print(table, crop=False)
-    console.print(Text(legend(analysis.cases), style="dim"))
-    for result in analysis.cases:
-        if result.error:
-            first, *_, last = [*result.error.strip().splitlines()] * 2
-            said = last if result.status == "failed" else first  # of a traceback, or of what became of the process
-            console.print(Text(f"{result.id} {result.status}: {said}", style="red"), soft_wrap=True)
-        if result.reused_from:
-            console.print(Text(f"{result.id} was reused from {result.reused_from}", style="dim"), soft_wrap=True)
-        for miss in result.misses:
-            console.print(Text(f"{result.id} missed: {miss}", style="red"), soft_wrap=True)
-        for remark in result.remarks:
-            if result.case.engine not in ("auto", result.engine) and remark.startswith("not "):
-                console.print(Text(f"note: {result.id} is {remark}", style="yellow"), soft_wrap=True)
-    for note in run.record.notes:
-        console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
-
-
-def show_findings(analysis: Analysis, console: Console, about: re.Pattern[str] | None = None) -> None:
-    """Prints the findings of a run; with `about`, only those that match."""
-    found = [finding for finding in analysis.findings if about is None or about.search(finding.text)]
-    if not found:
-        console.print("No findings for this run.")
-        return
-    console.print(Text("Findings (intervals have 95 % confidence as a family)", style="bold"))
-    table = plain_table(show_header=False)
-    for finding in found:
-        table.add_row("-", Text(finding.text))
-    console.print(table)
 
 
 def before_training(plan: Plan, out: Path) -> list[str]:

@@ -178,7 +178,7 @@ def _drawn(
 
 def _print(analysis: Analysis, part: _Part, console: Console) -> None:
     """Prints the part on a terminal."""
-    from benchmnist.cli.display import show_findings, show_run
+    from benchmnist.cli.results import show_findings, show_run
     from benchmnist.reports.extra_tables import extra_tables, rich_table
 
     if part.show == "comparison":

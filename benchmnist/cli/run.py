@@ -137,7 +137,7 @@ def show_result(result: RunResult) -> None:
     """The table, what failed and why, and where everything is."""
     from benchmnist.analysis.analysis import Analysis
     from benchmnist.cli.console import progress_console, results_console
-    from benchmnist.cli.display import show_findings, show_run
+    from benchmnist.cli.results import show_findings, show_run
     from benchmnist.reports import write_report
 
     analysis = Analysis(result)

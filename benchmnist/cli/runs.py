@@ -42,7 +42,7 @@ def command(ctx: click.Context, out: Path) -> None:
 def show(run: str, out: Path) -> None:
     """Show the table of a run, and the options it was started with."""
     from benchmnist.cli.console import results_console
-    from benchmnist.cli.display import show_run
+    from benchmnist.cli.results import show_run
     from benchmnist.reports.columns import size
     from benchmnist.reports.facts import run_facts
     from benchmnist.runs.index import size_of

@@ -1,0 +1,54 @@
+"""The results of a run on a terminal: its table, its failures and its findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from benchmnist.reports.tables import ComparisonTable, legend
+from benchmnist.text import plain_table
+
+if TYPE_CHECKING:
+    import re
+
+    from rich.console import Console
+
+    from benchmnist.analysis.analysis import Analysis
+    from benchmnist.reports.columns import View
+
+
+def show_run(analysis: Analysis, console: Console, view: View | None = None) -> None:
+    """Prints the comparison table of a run, the last line of each failure, and missed expectations."""
+    run = analysis.run
+    table = ComparisonTable(analysis.summaries, view, analysis) if analysis.cases else "no case has finished"
+    console.print(Text(run.record.title, style="bold"))
+    console.print(table, crop=False)
+    console.print(Text(legend(analysis.cases), style="dim"))
+    for result in analysis.cases:
+        if result.error:
+            first, *_, last = [*result.error.strip().splitlines()] * 2
+            said = last if result.status == "failed" else first  # of a traceback, or of what became of the process
+            console.print(Text(f"{result.id} {result.status}: {said}", style="red"), soft_wrap=True)
+        if result.reused_from:
+            console.print(Text(f"{result.id} was reused from {result.reused_from}", style="dim"), soft_wrap=True)
+        for miss in result.misses:
+            console.print(Text(f"{result.id} missed: {miss}", style="red"), soft_wrap=True)
+        for remark in result.remarks:
+            if result.case.engine not in ("auto", result.engine) and remark.startswith("not "):
+                console.print(Text(f"note: {result.id} is {remark}", style="yellow"), soft_wrap=True)
+    for note in run.record.notes:
+        console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
+
+
+def show_findings(analysis: Analysis, console: Console, about: re.Pattern[str] | None = None) -> None:
+    """Prints the findings of a run; with `about`, only those that match."""
+    found = [finding for finding in analysis.findings if about is None or about.search(finding.text)]
+    if not found:
+        console.print("No findings for this run.")
+        return
+    console.print(Text("Findings (intervals have 95 % confidence as a family)", style="bold"))
+    table = plain_table(show_header=False)
+    for finding in found:
+        table.add_row("-", Text(finding.text))
+    console.print(table)
