@@ -147,7 +147,7 @@ def _no_choice(expected: str, value: object) -> str:
 def _not_a_name(value: object, path: tuple[str | int, ...], model: type[BaseModel]) -> str:
     """A name has characters that it must not have."""
     if "marks" in path:
-        return f"{shown(value)} cannot be the name of a pytest mark; use letters, digits and _"
+        return f"{shown(value)} cannot be the name of a pytest mark; use letters, digits and _, a letter first"
     letters = "letters and digits" if model is Header else "lower-case letters and digits"
     return not_this(f"{letters}, joined by single - _ or .", value)
 

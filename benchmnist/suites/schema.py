@@ -65,7 +65,25 @@ def _comparison(value: object) -> str:
     return value
 
 
+PYTESTS_OWN = frozenset(
+    {"benchmark", "filterwarnings", "parametrize", "skip", "skipif", "tryfirst", "trylast", "usefixtures", "xfail"}
+)
+"""Marks that pytest and pytest-benchmark act on: a case with one would not be trained, or not as it says."""
+
+
+def _mark(name: str) -> str:
+    """Returns the name of a mark that only selects.
+
+    Raises:
+        ValueError: if the mark would change what becomes of the case.
+    """
+    if name in PYTESTS_OWN:
+        raise ValueError(f'"{name}" means something to pytest itself; choose another name')
+    return name
+
+
 Comparison = Annotated[str, BeforeValidator(_comparison)]
+Mark = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$"), AfterValidator(_mark)]
 Once = AfterValidator(each_once)
 Names = Annotated[list[str], Field(min_length=1), Once]
 Positive = Annotated[int, Field(gt=0)]
@@ -109,7 +127,7 @@ class Settings(_Strict):
     spread: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     reference: bool = False
     resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
-    marks: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], ...] = Field(default=(), strict=False)
+    marks: tuple[Mark, ...] = Field(default=(), strict=False)
     expect: Expect = {}
 
 

@@ -281,7 +281,15 @@ def test_wrong_tables(text: str, expected: str) -> None:
             'precision: must be "float32", "tf32" or "bf16", not "float23". Did you mean \'float32\'?',
         ),
         ('marks = "slow"', 'marks: must be a list, not "slow"; write ["slow"]'),
-        ('marks = ["a b"]', 'marks: "a b" cannot be the name of a pytest mark; use letters, digits and _'),
+        (
+            'marks = ["a b"]',
+            'marks: "a b" cannot be the name of a pytest mark; use letters, digits and _, a letter first',
+        ),
+        (
+            'marks = ["_x"]',
+            'marks: "_x" cannot be the name of a pytest mark; use letters, digits and _, a letter first',
+        ),
+        ('marks = ["slow", "skip"]', 'marks: "skip" means something to pytest itself; choose another name'),
         ("expect = 97", 'expect: must be a table, not 97; write expect.accuracy = ">= 97.0"'),
         (
             "expect.accuracy = 97",
