@@ -58,6 +58,8 @@ def unknown_key(key: str, value: object, model: type[BaseModel]) -> str:
         return f"unknown key; write {name}s = {listed}{'' if model is CASES else ' in [[cases]]'}"
     if model is COMPARE and (meant := meant_in_compare(name)):
         return f"unknown key; write {meant} = {shown(value_in_compare(meant, value))}"
+    if model is COMPARE and name in ("label", "labels"):
+        return 'unknown key; write the label after a name, such as "adam/long"'
     if said := _elsewhere(name, value, model):
         return said
     if home := next((header for header, table in _HOMES if table is not model and key in table.model_fields), ""):

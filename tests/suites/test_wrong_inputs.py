@@ -664,6 +664,10 @@ def with_comparison(lines: str) -> str:
         ),
         (f"{COMPARED}epochs = 3", "6: compare.epochs: unknown key; move it to [defaults]"),
         (f"{COMPARED}lr = 3", "6: compare.lr: is a parameter of an optimizer; move it to [optimizers.NAME]"),
+        (
+            f'{COMPARED}label = "long"',
+            '6: compare.label: unknown key; write the label after a name, such as "adam/long"',
+        ),
         (f"{COMPARED}wiht = 3", "6: compare.wiht: unknown key. Did you mean 'with'?"),
         (
             'optimizers = ["adma"]\nwith = "sgd"',
