@@ -11,6 +11,7 @@ from benchmnist.analysis.looks import standing
 from benchmnist.analysis.verdicts import judge
 from benchmnist.execution.dispatch import Dispatcher, Observer, called
 from benchmnist.execution.estimates import epoch_seconds
+from benchmnist.execution.interruption import interrupted_once
 from benchmnist.execution.recorder import Recorder
 from benchmnist.executors import Workplace, build_executor
 from benchmnist.extensions.hookspecs import HOOK_API
@@ -65,6 +66,7 @@ def run(
     executing = build_executor(planned.prepared.executor, _workplace(planned), planned.options.executor_options)
     folder = store.RunFolder(planned.path)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(interrupted_once())
         stack.enter_context(executing)  # before there is a folder: it may say that it cannot
         if planned.begun is None:
             folder.make()

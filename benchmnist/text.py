@@ -26,13 +26,18 @@ def counted(number: int, noun: str) -> str:
 
 LARGE = 1e7
 """From here on a number with decimals is told in powers of ten: nobody counts 29 digits."""
+MANY = 8
+"""So many decimals are not told, but powers of ten."""
 
 
 def decimals(value: float, digits: int, form: str = "") -> str:
-    """A number with so many decimals, `-0.12`, or if it is large, `3.8e+25`; `form` is the rest of its format."""
-    if abs(value) < LARGE:
+    """A number with so many decimals, `-0.12`, or `3.8e+25` if it is large, or if these are MANY.
+
+    `form` is the rest of its format.
+    """
+    if abs(value) < LARGE and digits < MANY:
         return f"{value:{form}.{digits}f}"
-    return f"{value:{form.replace(',', '')}.1e}"
+    return f"{value:{form.replace(',', '').replace('z', '')}.2e}"
 
 
 def alternatives(names: Iterable[str], word: str = "or") -> str:

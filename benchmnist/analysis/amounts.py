@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from benchmnist.text import MANY
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.runs.results import CaseResult
-
-MOST_DIGITS = 8
 
 
 class Amount(NamedTuple):
@@ -43,15 +43,16 @@ def amount_of(verdict: Verdict, subject: CaseResult | None = None) -> Amount:
     return Amount(mean, (low, high), telling_digits((low, high), bounds, digits))
 
 
-def telling_digits(ends: Iterable[float], bounds: Sequence[float], digits: int) -> int:
-    """Returns so many decimals, `digits` or more, that no rounded end is on another side of a bound, or on it."""
+def telling_digits(ends: Sequence[float], bounds: Sequence[float], digits: int) -> int:
+    """Returns so many decimals, at least `digits`, that no rounded end is on a bound, beyond it or the other."""
     return next(
         (
             more
-            for more in range(digits, MOST_DIGITS)
+            for more in range(digits, MANY)
             if not any(_looks_other(end, more, bound) for end in ends for bound in bounds)
+            and len({round(end, more) for end in ends}) == len({*ends})
         ),
-        MOST_DIGITS,
+        MANY,
     )
 
 

@@ -66,22 +66,30 @@ class Analysis:
         return self._verdicts[metric]
 
     def unbeaten(self, metric: Metric) -> frozenset[str]:
-        """The ids of the cases that are not shown to be worse than any other of their group, by a metric."""
+        """The ids of the cases that are not shown to be worse than any other of their group, by a metric.
+
+        No verdict is about one of several searches: such a case is not among them.
+        """
         if metric not in self._unbeaten:
-            self._unbeaten[metric] = frozenset(self.rows(unbeaten(self.units, self.verdicts(metric))))
+            found = unbeaten(self.units, self.verdicts(metric))
+            self._unbeaten[metric] = frozenset(case_id for case_id in found if self._is_row(case_id))
         return self._unbeaten[metric]
 
     def against_baseline(self, metric: Metric) -> dict[str, Verdict]:
-        """The verdict on each case vs its baseline, by case id."""
+        """The verdict on each case vs its baseline, by case id; none on one of several searches."""
         if metric not in self._against_baseline:
             found = against_baseline(self.verdicts(metric))
-            self._against_baseline[metric] = {row: found[unit] for unit in found for row in self.rows([unit])}
+            self._against_baseline[metric] = {each: v for each, v in found.items() if self._is_row(each)}
         return self._against_baseline[metric]
 
     def rows(self, ids: Iterable[str]) -> Iterator[str]:
         """Yields the ids of the cases that those with these ids were joined from; see `units`."""
         for case_id in ids:
             yield from self._members.get(case_id, [case_id])
+
+    def _is_row(self, case_id: str) -> bool:
+        """Whether a unit is a case of the run, and not several."""
+        return self._members.get(case_id, [case_id]) == [case_id]
 
     @cached_property
     def _members(self) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmnist.analysis.reached import censored_median, reached
+from benchmnist.analysis.statistics import robust_mean
 from benchmnist.metrics import (
     EPOCH_SECONDS,
     IMAGES_PER_SECOND,
@@ -155,7 +156,7 @@ def images_per_second(result: CaseResult) -> float | None:
 
 def mean(values: Sequence[float]) -> float | None:
     """Returns the mean; None without values, or if one is not finite."""
-    return math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else None
+    return robust_mean(values) if values and all(map(math.isfinite, values)) else None
 
 
 def trial_curve(trial: TrialResult, metric: Metric) -> list[float]:

@@ -46,4 +46,5 @@ def unbeaten(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> froz
 def against_baseline(verdicts: Sequence[Verdict]) -> dict[str, Verdict]:
     """Returns the verdict on each case vs its baseline, by case id."""
     within = [v for v in verdicts if v.one.case.group == v.other.case.group]
-    return {v.one.id: v for v in within if v.other.case.method == v.one.case.baseline}
+    both_ways = (each for v in within for each in (v, v.turned))  # a suite may name a pair the other way round
+    return {v.one.id: v for v in both_ways if v.other.case.method == v.one.case.baseline}

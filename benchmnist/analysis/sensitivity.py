@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.looks import primary
 from benchmnist.analysis.statistics import LEAST_PAIRS, detectable
+from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import judge_pair
 from benchmnist.runs.store import runs_in, stored_case
 from benchmnist.text import alternatives, counted
@@ -44,6 +45,7 @@ class Comparison:
         of: Number of comparisons that share the chance of a mistake, at each look.
         spread: Standard deviation of the differences over the seeds; None if it is not known.
         known_from: Where the spread is from, in words.
+        unit: What is paired: `seed`, or `search`.
     """
 
     metric: Metric
@@ -51,13 +53,14 @@ class Comparison:
     of: int
     spread: float | None = None
     known_from: str = ""
+    unit: str = "seed"
 
 
 def seen(verdicts: Iterable[Verdict]) -> Iterator[Comparison]:
     """Yields the primary comparisons of a run that have a spread."""
     for v in verdicts:
         if v.family == "primary" and v.paired.says_something and v.paired.varies:
-            yield Comparison(v.metric, v.paired.n, v.of, v.paired.std, "here")
+            yield Comparison(v.metric, v.paired.n, v.of, v.paired.std, "here", unit(v.one))
 
 
 def expected(cases: Sequence[Case], out: Path, looks: Looks | None = None) -> list[Comparison]:
@@ -89,11 +92,13 @@ def sentences(comparisons: Iterable[Comparison], looks: int = 1) -> Iterator[str
         if pairs[-1] == 0:  # no seed is common: nothing was meant to be compared
             continue
         if pairs[-1] < LEAST_PAIRS:
-            few = counted(pairs[-1], "seed")
+            few = counted(pairs[-1], each[0].unit)
             yield f"With {few}, this run finds no difference, however large: that takes {LEAST_PAIRS} or more."
             continue
         given = [
-            f"{pairs[0]} to {counted(pairs[-1], 'seed')}" if len(pairs) > 1 else counted(pairs[0], "seed"),
+            f"{pairs[0]} to {counted(pairs[-1], each[0].unit)}"
+            if len(pairs) > 1
+            else counted(pairs[0], each[0].unit),
             counted(each[0].of // looks, "comparison"),
             *([f"{looks} looks"] if looks > 1 else []),
         ]

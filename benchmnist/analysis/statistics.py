@@ -20,7 +20,7 @@ POWER = 0.8
 LEAST_PAIRS = 3
 """Fewest pairs for a verdict: with two, the interval of a difference is 13 times as wide as its basis."""
 ROUNDING = 1e-12
-"""What two equal figures may differ by after some arithmetic; of ours, fewer than ten digits count."""
+"""Share by which two equal figures may differ after some arithmetic; of ours, fewer than ten digits count."""
 
 
 @dataclass(frozen=True)
@@ -46,24 +46,29 @@ class Paired:
     @cached_property
     def mean(self) -> float:
         """Mean difference; NaN without pairs."""
-        return math.fsum(self.values) / self.n if self.values else math.nan
+        return robust_mean(self.values)
 
     @cached_property
     def std(self) -> float:
         """Sample standard deviation of the differences; NaN with fewer than two pairs."""
         if self.n < 2:  # noqa: PLR2004 - one value has none
             return math.nan
-        return math.sqrt(math.fsum((value - self.mean) ** 2 for value in self.values) / (self.n - 1))
+        largest = max(abs(value - self.mean) for value in self.values)
+        if largest == 0 or not math.isfinite(largest):
+            return largest
+        # In units of the largest: squares of very large and very small numbers are no numbers.
+        squares = math.fsum(((value - self.mean) / largest) ** 2 for value in self.values)
+        return largest * math.sqrt(squares / (self.n - 1))
 
     @property
     def varies(self) -> bool:
         """Whether the differences are not all the same (but for rounding)."""
-        return self.n > 1 and self.std > max(ROUNDING, 1e-9 * max(map(abs, self.values)))
+        return self.n > 1 and self.std > 1e-9 * max(map(abs, self.values))
 
     @property
     def identical(self) -> bool:
         """Whether there are pairs, and no pair differs."""
-        return bool(self.values) and all(abs(value) <= ROUNDING for value in self.values)
+        return bool(self.values) and not any(self.values)
 
     def interval(self, of: int = 1) -> tuple[float, float] | None:
         """Returns the interval of the mean difference in a family of so many comparisons: Student's.
@@ -90,6 +95,21 @@ class Paired:
 
         p = 2 * float(special.stdtr(self.n - 1, -abs(self.mean) / (self.std / math.sqrt(self.n))))
         return min(1.0, p * of)
+
+
+def difference(one: float, other: float) -> float:
+    """Returns one figure minus the other; 0 if they differ by rounding only."""
+    return 0.0 if math.isclose(one, other, rel_tol=ROUNDING) else one - other
+
+
+def robust_mean(values: Sequence[float]) -> float:
+    """Returns the mean of any finite numbers, also of such whose sum is none; NaN without any."""
+    if not values:
+        return math.nan
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
 
 
 def detectable(n: int, of: int = 1, spread: float = 1.0, power: float = POWER) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from benchmnist.analysis.bits import same_trainings
 from benchmnist.analysis.figures import compared_figures, has_metric, lost_seeds, metrics_of, seed_figures
 from benchmnist.analysis.pairs import Pair, compared
-from benchmnist.analysis.statistics import LEAST_PAIRS, Paired
+from benchmnist.analysis.statistics import LEAST_PAIRS, Paired, difference
 from benchmnist.analysis.units import by_search
 from benchmnist.metrics import comparable, find_metric
 
@@ -70,35 +70,34 @@ class Verdict:
 
     @property
     def word(self) -> Word:
-        """The verdict: what the interval shows, unless seeds that one of the two lost could have changed it.
+        """The verdict: what the interval shows, and nothing where there are too few seeds, or one lost some.
 
         `equivalent` precedes `better` and `worse`: a difference shown to be smaller than the suite's margin
-        counts as none, however certain it is. A case that lost seeds which the other completed is neither better
-        nor equivalent: those seeds count against it.
+        counts as none, however certain it is. Seeds that were lost could have changed any word: what a case is
+        without its worst seeds, or beside one without its best, is not what was asked.
         """
-        ours, theirs = self.lost
+        lost = self.lost[0] | self.lost[1]
+        if lost:
+            return "lost seeds" if self.paired.n + len(lost) >= LEAST_PAIRS else "too few seeds"
         if not self.paired.says_something:
-            if self.paired.identical and not (ours or theirs) and same_trainings(self.one, self.other):
-                return "identical"
-            return "lost seeds" if self.paired.n + len(ours | theirs) >= LEAST_PAIRS else "too few seeds"
-        word = self._shown
-        against = {"better": bool(ours), "worse": bool(theirs), "no difference shown": False}
-        return "lost seeds" if against.get(word, bool(ours or theirs)) else word
-
-    @property
-    def _shown(self) -> Word:
-        """What the interval shows of the seeds that both completed."""
+            same = self.paired.identical and same_trainings(self.one, self.other)
+            return "identical" if same else "too few seeds"
         if self.paired.identical:
             return "identical"
-        interval = self.paired.interval(self.of)
-        if interval is None:
+        if self.interval is None:
             return "no difference shown"
-        low, high = interval
+        low, high = self.interval
         if self.margin is not None and -self.margin < low and high < self.margin:
             return "equivalent"
         if low <= 0 <= high:
             return "no difference shown"
         return "better" if (low > 0) == (self.metric.better == "higher") else "worse"
+
+    @property
+    def turned(self) -> Verdict:
+        """The same verdict with the cases in the other order."""
+        paired = Paired(tuple(-value for value in self.paired.values))
+        return replace(self, one=self.other, other=self.one, paired=paired, lost=self.lost[::-1])
 
     def beats(self, subject: CaseResult) -> bool:
         """Whether this shows that `subject`, one of the two, is better."""
@@ -206,7 +205,7 @@ class _Seeds(NamedTuple):
 
 def _compared(pair: Pair, metric: Metric, ours: _Seeds, theirs: _Seeds) -> Verdict:
     both = (seed for seed in ours.values if seed in theirs.values)
-    paired = Paired(tuple(ours.values[seed] - theirs.values[seed] for seed in both))
+    paired = Paired(tuple(difference(ours.values[seed], theirs.values[seed]) for seed in both))
     lost = ours.lost & theirs.values.keys(), theirs.lost & ours.values.keys()
     margins = [r.case.margin for r in (pair.one, pair.other) if r.case.margin is not None]
     margin = min(margins, default=None) if metric == pair.one.case.primary else None

@@ -116,6 +116,7 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
         results_console().print(_dry_run(plan_run(suite, asked)))
         return
     display: Display | None = None
+    interrupted = False
     with terminated_as_interrupted() as terminated:
         try:
             with make_display(verbose=verbose) as display:
@@ -125,9 +126,10 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
                 if terminated:
                     click.get_current_context().exit(TERMINATED)
                 raise
+            interrupted = True
             result = load_run(display.path)
     show_result(result)
-    if result.record.status == "interrupted":
+    if interrupted or result.record.status == "interrupted":
         click.get_current_context().exit(TERMINATED if terminated else INTERRUPTED)
     if result.record.status == "failed":
         click.get_current_context().exit(FAILED)

@@ -68,9 +68,12 @@ def mean_and_std(digits: int) -> Callable[[tuple[float, float | None]], str]:
     return show
 
 
+SMALL = 1e-6
+
+
 def three_figures(value: float) -> str:
     """Formats three significant figures: 1.57, 0.907, 42.0, 123."""
-    if value >= LARGE:
+    if value >= LARGE or 0 < value < SMALL:
         return f"{value:.2e}"
     rounded = float(f"{value:.3g}")  # 0.9996 is 1.00
     digits = 2 - math.floor(math.log10(rounded)) if rounded > 0 else 0

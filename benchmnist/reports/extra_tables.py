@@ -18,7 +18,7 @@ from benchmnist.reports.extra_table import NOTHING, ExtraTable, namer
 from benchmnist.reports.rank_table import rank_table
 from benchmnist.reports.tables import escape_markdown
 from benchmnist.reports.target_tables import profile_table, target_table
-from benchmnist.text import PLURALS, counted, plain_table
+from benchmnist.text import PLURALS, counted, plain_table, plural
 
 if TYPE_CHECKING:
     import re
@@ -58,7 +58,7 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
         if any(v.margin is not None for v in members):
             about += "; equivalent: the whole interval is within the suite's margin"
         if any(v.word == "lost seeds" for v in members):
-            about += "; lost seeds: those that diverged or failed count against their case"
+            about += "; lost seeds: those that diverged or failed could have changed any verdict, so there is none"
         if family == "exploratory":
             about += "; nobody named these comparisons before the results: take them as suggestions"
         rows = tuple((name(v.one), name(v.other), *_verdict_row(v)) for v in members)
@@ -93,6 +93,8 @@ def _verdict_row(v: Verdict) -> tuple[str, ...]:
             for who, seeds in zip((v.one.case.method, v.other.case.method), v.lost, strict=True)
             if seeds
         )
+    elif word == "too few seeds":
+        word = f"too few {plural(unit(v.one))}"
     p = NOTHING if v.p is None else f"{v.p:.3f}" if v.p >= 0.001 else "<0.001"  # noqa: PLR2004 - three decimals
     if not v.paired.n:
         return word, NOTHING, NOTHING, p, "0"

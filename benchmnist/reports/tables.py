@@ -40,7 +40,7 @@ def _meanings(columns: Columns) -> str:
             *said,
             "speed and gain: relative to the suite's baseline, in brackets if no difference is shown",
             "speed ±: its interval reaches no farther",
-            "* lost no seed, and not shown to be worse than any method that it is compared with on the same model",
+            "* not shown to be worse than what it is compared with, and lost no seed that another completed",
         )
     )
 

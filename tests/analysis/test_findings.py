@@ -197,6 +197,24 @@ def test_equal_means_are_not_called_the_highest_of_one() -> None:
     assert "to differ from adam (+0.00 points [" in text
 
 
+def test_what_only_looks_equal_is_not_called_a_tie() -> None:
+    first = [97.2, 97.3, 97.1, 97.2]
+    cases = [
+        seeds_result("fc", "sgd", [v + d for v, d in zip(first, (0.002, 0.0021, 0.0022, 0.002), strict=True)]),
+        seeds_result("fc", "adam", list(first)),
+        seeds_result("fc", "wide", [97.0, 98.0, 96.0, 97.0]),
+    ]
+    (text,) = said("rules", cases)
+    assert text.startswith("On mnist · fc, sgd (97.20 %) has the highest mean.")
+    assert "better than adam (97.20 %), by +0.002" in text
+
+
+def test_who_has_the_highest_mean_of_other_seeds_is_not_said_without_that() -> None:
+    cases = [seeds_result("fc", "sgd", around(97)), seeds_result("fc", "adam", around(96, (*OTHER, 9.0, 9.0)))]
+    (text,) = said("rules", cases)
+    assert "adam (98.57 %) has the highest mean, each over its own seeds." in text
+
+
 def test_who_is_not_compared_with_the_best_is_named_with_what_else_differs() -> None:
     cases = [
         seeds_result("fc", "sgd", around(90)),

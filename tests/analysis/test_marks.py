@@ -63,6 +63,17 @@ def test_the_verdict_against_the_baseline_is_by_case() -> None:
     }
 
 
+def test_a_pair_that_is_named_the_other_way_round_is_held_against_the_baseline_all_the_same() -> None:
+    cases = [
+        seeds_result("fc", "sgd", [90.0, 90.2, 90.1], baseline="sgd", compared_with=("mnist/fc/adam",)),
+        seeds_result("fc", "adam", [91.0, 91.4, 91.3], baseline="sgd", compared_with=()),
+    ]
+    (verdict,) = judge(cases)
+    found = against_baseline([verdict])["mnist/fc/adam"]
+    assert (verdict.word, found.word) == ("worse", "better")
+    assert found.paired.mean == -verdict.paired.mean
+
+
 def test_what_is_shown_to_be_worse_than_the_baseline_is_never_marked() -> None:
     """Against the baseline fewer comparisons share the chance of a mistake, so more is shown there."""
     cases = [

@@ -19,6 +19,7 @@ from benchmnist.analysis.statistics import (
     Paired,
     Sample,
     detectable,
+    difference,
     welch,
 )
 
@@ -88,9 +89,19 @@ def test_differences_that_are_all_the_same_have_no_interval() -> None:
     """A t test would be sure of them, whatever they are: on a small test set three seeds agree by chance."""
     for same in ((0.5,) * 3, (0.1 + 0.2, 0.3, 0.3), (0.5,) * 30, (0.0,) * 6):
         assert (Paired(same).interval(), Paired(same).p()) == (None, None)
-    rounded = Paired((0.0, 1e-17, 2e-17, 1e-17))
-    assert rounded.identical
-    assert not rounded.varies
+    assert Paired((0.0,) * 6).identical
+
+
+def test_figures_of_any_size_have_a_difference() -> None:
+    """Only rounding is none: a metric may have values of 1e-13 or 1e160."""
+    assert difference(0.1 + 0.2, 0.3) == 0.0
+    assert difference(5e-13, 1e-14) == pytest.approx(4.9e-13)
+    small, large = (Paired((5 * size, 6 * size, 7 * size)) for size in (1e-200, 1e200))
+    assert small.std == pytest.approx(1e-200)
+    assert large.std == pytest.approx(1e200)
+    assert small.p() == pytest.approx(large.p())
+    assert Paired((1.7e308, 1.7e308, 1.7e308)).mean == pytest.approx(1.7e308)
+    assert not math.isfinite(Paired((1.7e308, -1.7e308, 1.7e308)).std)
 
 
 DRAWN = {

@@ -78,13 +78,18 @@ def test_verdicts_pair_by_search_and_say_which_rows_they_are_about() -> None:
     assert rules.text.startswith("On mnist · fc, with the settings found for each, adam (95.00 %)")
 
 
-def test_every_row_of_the_best_method_is_marked() -> None:
+def test_no_verdict_is_about_one_of_several_searches() -> None:
+    """The table has a row for each: their marks, brackets and intervals would be those of all together."""
     rules = (("sgd", 90.0, 1), ("adam", 95.0, 2))
     results = [one_search(m, k, [v + k**power / 10, v]) for k in (1, 2, 3, 4) for m, v, power in rules]
-    results.append(seeds_result("fc", "adam/untuned", [99.0, 99.0], axes=("untuned",), untuned=True))
+    for i, result in enumerate(results):
+        baseline = f"sgd/search-{result.case.search}"
+        results[i] = result.model_copy(update={"case": result.case.model_copy(update={"baseline": baseline})})
     analysis = Analysis(made_up_run(results))
-    best = analysis.unbeaten(results[0].case.primary)
-    assert best == {f"mnist/fc/adam/search-{k}" for k in (1, 2, 3, 4)}
+    (verdict,) = analysis.verdicts()
+    assert verdict.word == "better"
+    assert analysis.unbeaten(results[0].case.primary) == frozenset()
+    assert analysis.against_baseline(results[0].case.primary) == {}
 
 
 def test_a_search_that_lost_a_seed_counts_against_its_method() -> None:

@@ -490,6 +490,8 @@ def test_ctrl_c_saves_and_shows_what_was_done(start: Start, write_suite: Callabl
     process = start(write_suite(LONG))
     read_until(process, "epoch 3/100000")
     process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)  # an impatient user
     assert_saved_and_shown(process, 130)
 
 
@@ -500,6 +502,8 @@ def test_a_background_job_leaves_ctrl_c_ignored_and_is_terminated(
     read_until(process, "epoch 3/100000")
     process.send_signal(signal.SIGINT)
     read_until(process, "epoch 6/100000")  # it goes on
+    process.terminate()
+    time.sleep(0.3)
     process.terminate()
     assert_saved_and_shown(process, 143)
 

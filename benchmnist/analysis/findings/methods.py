@@ -19,7 +19,7 @@ from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import on_all_pairs, rank
 from benchmnist.suites.differences import differences
-from benchmnist.text import counted
+from benchmnist.text import counted, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -93,10 +93,11 @@ def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> 
         apart = [r for r, v in pairs if v is None or v.word == "too few seeds"]
         if not beside or all(_told(v) for _, v in beside):
             continue
+        level = _level(ranked, {id(r): v for r, v in beside})
         best, exploratory = ranked[0], any(v.family == "exploratory" for _, v in beside)
         title = _scope([v for _, v in beside])
-        text = f"{f'{EXPLORATORY}on' if exploratory else 'On'} {title}, {_claim(best, beside, ranked)}"
-        tied = [r for r in _tied(ranked) if r is not best]
+        text = f"{f'{EXPLORATORY}on' if exploratory else 'On'} {title}, {_claim(best, beside, ranked, level)}"
+        tied = [r for r in level if r is not best]
         new = [(r, v) for r, v in beside if not _told(v)]
         by_words = {
             "better": [f"{method_figure(r)}, by {amount(v, best)}" for r, v in new if v.beats(best)],
@@ -118,7 +119,12 @@ def _told(v: Verdict) -> bool:
     return v.family == "primary" and one.group == other.group and named
 
 
-def _claim(best: CaseResult, beside: Sequence[tuple[CaseResult, Verdict]], ranked: Sequence[CaseResult]) -> str:
+def _claim(
+    best: CaseResult,
+    beside: Sequence[tuple[CaseResult, Verdict]],
+    ranked: Sequence[CaseResult],
+    level: Sequence[CaseResult],
+) -> str:
     if all(v.beats(best) for _, v in beside):
         compared = " that are compared" if len(beside) < len(ranked) - 1 else ""
         the = "the " if compared else ""
@@ -126,19 +132,30 @@ def _claim(best: CaseResult, beside: Sequence[tuple[CaseResult, Verdict]], ranke
     most = "highest" if best.case.primary.better == "higher" else "lowest"
     lost, fewest = any(lost_seeds(r, r.case.primary) for r in ranked), lost_seeds(best, best.case.primary)
     among = " of the methods that lost the fewest seeds" if fewest else " of the methods that completed every seed"
-    tied = _tied(ranked)
-    have = "has" if len(tied) == 1 else "have"
-    return f"{listed([method_figure(r) for r in tied])} {have} the {most} mean{among if lost else ''}."
+    have = "has" if len(level) == 1 else "have"
+    own = len({r.case.seeds for r in ranked}) > 1
+    over = f", each over its own {plural(unit(best))}" if own else ""
+    return f"{listed([method_figure(r) for r in level])} {have} the {most} mean{among if lost else ''}{over}."
 
 
-def _tied(ranked: Sequence[CaseResult]) -> list[CaseResult]:
-    """Returns the best case, and those that lost as many seeds and whose mean looks the same."""
+def _level(ranked: Sequence[CaseResult], verdicts: Mapping[int, Verdict]) -> list[CaseResult]:
+    """Returns the best case, and those whose lost seeds and mean look the same, and are not shown to differ.
+
+    Args:
+        ranked: The cases, the best first.
+        verdicts: The verdicts on the best and another case, by the id of the other object.
+    """
 
     def looks(result: CaseResult) -> tuple[int, str]:
         metric = result.case.primary
         return len(lost_seeds(result, metric)), metric.text(primary_mean(result) or 0.0)
 
-    return [result for result in ranked if looks(result) == looks(ranked[0])]
+    return [
+        result
+        for result in ranked
+        if looks(result) == looks(ranked[0])
+        and not ((v := verdicts.get(id(result))) and v.word in ("better", "worse"))
+    ]
 
 
 def _figure(result: CaseResult, tied: Sequence[CaseResult], *more: str) -> str:

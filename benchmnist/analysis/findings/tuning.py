@@ -96,6 +96,7 @@ def not_better_tuned(results: Sequence[CaseResult], name: Namer) -> Iterator[Fin
     for poor, words in (
         (("equivalent", "identical", "no difference shown"), "are not shown to be better than"),
         (("worse",), "are worse than"),
+        (("lost seeds",), "cannot be judged, because of lost seeds, beside"),
     ):
         told = [v for v in verdicts if v.word in poor]
         if told:
