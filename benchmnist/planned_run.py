@@ -11,6 +11,7 @@ from benchmnist.preflight.prepare import prepare
 from benchmnist.pytest_support.embedded import collect
 from benchmnist.runs import store
 from benchmnist.runs.index import earlier_results, with_other_seeds
+from benchmnist.runs.resumption import as_asked_before, refuse_another_plan
 from benchmnist.suites.looks import MOST_SEEDS, announce
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import Plan
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from benchmnist.preflight.prepare import Prepared
     from benchmnist.runs.results import CaseResult, RunRecord
+    from benchmnist.runs.searches import Search
     from benchmnist.suites.cases import Case
     from benchmnist.suites.looks import Looks
 
@@ -73,8 +75,15 @@ class PlannedRun:
         return tuple(seed for seed in case.seeds if seed not in done)
 
 
-def plan_run(suite: str | Path | Suite | Plan, options: RunOptions | None = None) -> PlannedRun:
+def plan_run(
+    suite: str | Path | Suite | Plan, options: RunOptions | None = None, searches: Sequence[Search] = ()
+) -> PlannedRun:
     """Does all of a run that comes before its training: what `--dry-run` shows. Writes nothing.
+
+    Args:
+        suite: As of `run`.
+        options: As of `run`.
+        searches: As of `run`.
 
     Raises:
         SuiteError, BenchmnistError: as `run` does.
@@ -96,16 +105,18 @@ def plan_run(suite: str | Path | Suite | Plan, options: RunOptions | None = None
         named, out = options.resume, options.out
         path = store.newest_run(out, suite.name) if named is True else store.find_run(named, out)
         begun = store.load_record(path)
-        asked, options = options.set, _as_asked_before(begun, options)
+        asked, options = options.set, as_asked_before(begun, options)
         if options.set != asked:
             if file is None:
                 raise BenchmnistError(
-                    f"the run was begun with set = {[*options.set]}; pass that to load_suite, too"
+                    f"the run was begun with set = {[*options.set]}; set the same (--set, load_suite(set=…))"
                 )
             suite = read_suite(file, options.set)
     prepared = select(prepare(suite, options), options.keyword)
     looks = _looks(prepared.plan, options, begun)
     prepared = prepared.at(looks) if looks else prepared
+    if begun is not None:
+        refuse_another_plan(path, begun, prepared.plan.cases, searches)
     folder = store.RunFolder(path)
     known = _known(folder, prepared.keys, options)
     return PlannedRun(
@@ -197,23 +208,6 @@ def _parts(
     ).items():
         parts[case_id] = [part]
     return parts
-
-
-def _as_asked_before(record: RunRecord, options: RunOptions) -> RunOptions:
-    """The options of a run that goes on: those that decide its cases are as they were when it began.
-
-    Raises:
-        BenchmnistError: if it is asked for something else now.
-    """
-    default = RunOptions().cases
-    before = {name: record.options.get(name, value) for name, value in default.items()} | {"order": record.order}
-    for name, value in options.cases.items():
-        if value not in (before[name], default[name]):
-            raise BenchmnistError(
-                f"the run was begun with {name} = {before[name]!r}, and cannot go on with {value!r}; "
-                "remove the option, or begin a new run"
-            )
-    return replace(options, **before)
 
 
 def select(prepared: Prepared, keyword: str) -> Prepared:

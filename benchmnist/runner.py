@@ -62,7 +62,7 @@ def run(
         TypeError: if RunOptions has no such attribute.
         KeyboardInterrupt: after what was done has been saved.
     """
-    planned = plan_run(suite, replace(options or RunOptions(), **changes))
+    planned = plan_run(suite, replace(options or RunOptions(), **changes), searches)
     executing = build_executor(planned.prepared.executor, _workplace(planned), planned.options.executor_options)
     folder = store.RunFolder(planned.path)
     with contextlib.ExitStack() as stack:

@@ -8,37 +8,32 @@ chosen, with seeds that the search has not seen, on the test set.
 from __future__ import annotations
 
 import contextlib
-import itertools
-import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmnist import runner
-from benchmnist.analysis.figures import seed_figures
-from benchmnist.analysis.searches import values_of
 from benchmnist.errors import BenchmnistError, Problem, SuiteError
 from benchmnist.extensions.kinds import OPTIMIZER
 from benchmnist.extensions.registry import find_plugins
-from benchmnist.metrics import PRIMARY
+from benchmnist.optimizer_search import OptimizerSearch
 from benchmnist.runs import store
-from benchmnist.runs.searches import Attempt, Search
-from benchmnist.suites.components import variant_of
+from benchmnist.runs.results import RunResult
+from benchmnist.runs.resumption import lost_cases
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
-from benchmnist.suites.samplers import GuidedSearch, rehearse
-from benchmnist.suites.sampling import grid, random_points
+from benchmnist.suites.samplers import rehearse
 from benchmnist.suites.schema import Tune
 from benchmnist.suites.suite import Point, SearchScope, Suite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from benchmnist.execution.dispatch import Observer
     from benchmnist.metrics import Metric
-    from benchmnist.runs.results import RunResult
+    from benchmnist.runs.searches import Attempt, Search
     from benchmnist.suites.cases import Case, Space
     from benchmnist.suites.plan import Plan
 
@@ -86,6 +81,8 @@ def tune(
     options = replace(options or RunOptions(), **changes)
     if name := options.given(NOT_TUNED):
         raise ValueError(f"tune has no option {name}: the suite decides it")
+    if options.resume not in (True, False):
+        raise ValueError("tune resumes the newest search of the suite; pass resume=True")
     if not isinstance(suite, Suite):
         suite = read_suite(suite, options.set)
     options_of_tune = {"trials": trials, "searches": searches, "sampler": sampler}
@@ -103,14 +100,17 @@ def tune(
             if each.number == 1:
                 rehearse(each.space, suite.tune.sampler)
     run = _Runner(replace(options, set=()), watch)  # they are in the suite by now
-    search = run.search(_search_suite(suite), planned, resume=bool(options.resume))
+    search_suite = _search_suite(suite)
+    begun = _begun(options.out, search_suite.name) if options.resume else None
+    search = run.search(search_suite, planned, begun)
     found = tuple(each.outcome(search) for each in planned)
     chosen: dict[SearchScope, tuple[Point, ...]] = {}
     for each, outcome in zip(planned, found, strict=True):
         point = Point(_best(outcome).params, search=each.number)
         chosen[each.scope] = (*chosen.get(each.scope, ()), point)
     final = replace(suite, points=chosen, tuned=True)
-    before = _followed(options.out, suite.name, found) if options.resume else None
+    cases = make_plan(final, find_plugins(options.block)).cases
+    before = _followed(options.out, suite.name, found, cases) if options.resume else None
     return Tuned(search, run.run(final, found, resume=before or False))
 
 
@@ -126,89 +126,29 @@ class _Runner:
         with self.watch() as observer:
             return runner.run(suite, self.options, observer=observer, searches=searches, **changes)
 
-    def search(self, suite: Suite, searches: Sequence[OptimizerSearch], *, resume: bool) -> RunResult:
-        """Asks for points and trains them, until the budget is used up: a random search asks once."""
-        going_on: bool | Path = resume
-        found: RunResult | None = None
-        while True:
-            more = [each.ask(found) for each in searches]  # whether or not another had more
-            if found is not None and not any(more):
-                return found
-            points: dict[SearchScope, tuple[Point, ...]] = {}
+    def search(self, suite: Suite, searches: Sequence[OptimizerSearch], begun: RunResult | None) -> RunResult:
+        """Asks for points and trains them, until the budget is used up: a random search asks once.
+
+        Args:
+            suite: The suite of the search, without points.
+            searches: The searches.
+            begun: The run that is resumed: as long as it has the results of what is asked for, nothing is trained.
+        """
+        found = begun
+        points: dict[SearchScope, tuple[Point, ...]] = {}
+        while sum(each.ask(found) for each in searches):  # all of them, whether or not another had more
+            points = {}
             for each in searches:
                 points[each.scope] = (*points.get(each.scope, ()), *each.points)
-            found = self.run(replace(suite, points=points), resume=going_on, checkpoints=False)
-            going_on = found.path
+            if found is None or found is not begun or not all(each.ended(found) for each in searches):
+                found = self._search(suite, points, found)
+        return self._search(suite, points, begun) if found is None or found is begun else found
 
-
-class OptimizerSearch:
-    """One search for one optimizer on one model.
-
-    Attributes:
-        scope: The dataset, model, label and method that it tunes for.
-        number: Which search for them it is, from 1; each has a seed of its own.
-        asked: The points that were asked for, in order.
-    """
-
-    def __init__(
-        self,
-        scope: SearchScope,
-        space: Mapping[str, Space],
-        how: Tune,
-        metric: Metric = PRIMARY,
-        number: int = 1,
-    ) -> None:
-        self.scope, self.space, self.how, self.metric, self.number = scope, space, how, metric, number
-        self.seed = how.seed + number - 1
-        self.asked: list[dict[str, Any]] = []
-        self._asking = self._points()
-        self._told: dict[str, float] = {}
-
-    @property
-    def points(self) -> tuple[Point, ...]:
-        """The points asked for."""
-        return tuple(Point(params, variant_of(params), self.number) for params in self.asked)
-
-    def ask(self, found: RunResult | None) -> bool:
-        """Asks for more points, by what came of those before; returns whether there are more."""
-        if found is not None:
-            outcome = self.outcome(found)
-            values = zip(outcome.attempts, values_of(outcome), strict=True)
-            self._told.update({variant_of(attempt.params): value for attempt, value in values})
-        before = len(self.asked)
-        self.asked += next(self._asking, [])
-        return len(self.asked) > before
-
-    def outcome(self, run: RunResult) -> Search:
-        """Returns the search with the value of each attempt."""
-        found: dict[str, float | None] = {}
-        for result in run.cases:
-            case = result.case
-            tuned_for = SearchScope(case.dataset.label, case.model.label, case.label, _without_point(case))
-            if tuned_for == self.scope and (case.search or 1) == self.number:
-                values = [*seed_figures(result, self.metric).values()]
-                whole = len(values) == len(case.seeds)  # one seed that diverged is one too many
-                found[case.optimizer.variant] = statistics.fmean(values) if whole else None
-        return Search(
-            **self.scope._asdict(),
-            metric=self.metric,
-            sampler=self.how.sampler,
-            space=dict(self.space),
-            attempts=tuple(Attempt(params=params, value=found.get(variant_of(params))) for params in self.asked),
-            run=f"{run.path.parent.name}/{run.path.name}",
-            number=self.number if self.how.searches > 1 else None,
-        )
-
-    def _points(self) -> Iterator[list[dict[str, Any]]]:
-        how = self.how
-        if how.sampler == "grid":
-            yield grid(self.space, how.trials, self.seed)
-        elif how.sampler == "random":
-            yield [*itertools.islice(random_points(self.space, self.seed), how.trials)]
-        else:
-            higher = self.metric.better == "higher"
-            guided = GuidedSearch(self.space, how.sampler, self.seed, maximize=higher)
-            yield from guided.batches(how.trials, self._told.get)
+    def _search(
+        self, suite: Suite, points: Mapping[SearchScope, tuple[Point, ...]], before: RunResult | None
+    ) -> RunResult:
+        suite = replace(suite, points=points)
+        return self.run(suite, resume=before.path if before else False, checkpoints=False)
 
 
 def _searches(suite: Suite, plan: Plan) -> list[OptimizerSearch]:
@@ -271,11 +211,6 @@ def _search_suite(suite: Suite) -> Suite:
     )
 
 
-def _without_point(case: Case) -> str:
-    """Returns the method of a case of a search, without its point and its number."""
-    return "/".join((case.optimizer.name, *(case.axes if case.search is None else case.axes[:-1])))
-
-
 def _best(search: Search) -> Attempt:
     if search.best is None:
         raise BenchmnistError(
@@ -285,9 +220,24 @@ def _best(search: Search) -> Attempt:
     return search.best
 
 
-def _followed(out: Path, suite: str, searches: Sequence[Search]) -> Path | None:
-    """The newest run of the suite that used what these searches found."""
+def _begun(out: Path, suite: str) -> RunResult:
+    """Returns the newest run of the suite, without damaged results.
+
+    Raises:
+        StoreError: if there is none.
+    """
+    path = store.newest_run(out, suite)
+    return RunResult(
+        path=path,
+        record=store.load_record(path),
+        cases=tuple(result for _, result in store.readable_cases(path)),
+    )
+
+
+def _followed(out: Path, suite: str, searches: Sequence[Search], cases: Sequence[Case]) -> Path | None:
+    """Returns the newest run of the suite that used what these searches found and has no other cases."""
     for run in reversed(store.runs_in(out / suite)):
-        if store.load_record(run).searches == tuple(searches):
+        record = store.load_record(run)
+        if record.searches == tuple(searches) and not lost_cases(run, record, cases):
             return run
     return None

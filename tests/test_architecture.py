@@ -34,6 +34,7 @@ ORDER = (
     "pytest_support",
     "planned_run",
     "runner",
+    "optimizer_search",
     "tuner",
     "retraining",
     "verifier",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,11 @@ import benchmnist
 from benchmnist.analysis.analysis import Analysis
 from benchmnist.errors import BenchmnistError, SuiteError
 from benchmnist.execution.dispatch import Observer
+from benchmnist.optimizer_search import OptimizerSearch
 from benchmnist.reports.pictures import pictures
 from benchmnist.suites.schema import Tune
 from benchmnist.suites.suite import SearchScope
-from benchmnist.tuner import OptimizerSearch, Tuned, tune
+from benchmnist.tuner import Tuned, tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -174,6 +176,26 @@ def test_a_finished_one_is_not_trained_again(whole: Tuned) -> None:
     assert again.final.record.searches == whole.final.record.searches
 
 
+def test_a_run_of_the_suite_is_not_resumed_in_that_of_what_was_chosen(whole: Tuned) -> None:
+    suite = whole.final.path.parents[2] / "suite.toml"
+    with pytest.raises(
+        BenchmnistError, match=r"`benchmnist tune` chose its settings; pass --resume to `benchmnist tune`"
+    ):
+        benchmnist.run(suite, device="cpu", out=whole.final.path.parents[1], resume=True)
+
+
+def test_another_final_run_gets_a_folder_of_its_own(whole: Tuned, tmp_path: Path) -> None:
+    """The search has epochs of its own, so it is as before; the run that followed is not."""
+    runs = tmp_path / "runs"
+    shutil.copytree(whole.search.path.parents[1], runs)
+    path = tmp_path / "suite.toml"
+    path.write_text(SUITE.replace("epochs = 2\n", "epochs = 1\n", 1), "utf-8")
+    again = tuned(path, resume=True)
+    assert again.search.path == runs / "tuned-search" / whole.search.path.name
+    assert again.final.path.name != whole.final.path.name
+    assert benchmnist.load_run(runs / "tuned" / whole.final.path.name).record.plan == whole.final.record.plan
+
+
 def test_a_guided_search_asks_by_what_came_of_it(tmp_path: Path) -> None:
     path = tmp_path / "suite.toml"
     path.write_text(SUITE.replace('"logistic", "fc"', '"logistic"'), "utf-8")
@@ -189,6 +211,17 @@ def test_a_guided_search_asks_by_what_came_of_it(tmp_path: Path) -> None:
     rates = [[attempt.params["lr"] for attempt in search.attempts] for search in (sgd, momentum)]
     assert rates[0][:10] == rates[1][:10]  # TPE's first ten are random
     assert rates[0][10:] != rates[1][10:]  # the others are not
+    files = [run.path / "run.json" for run in (found.search, found.final)]
+    before = [file.read_bytes() for file in files]
+    for other in ({"sampler": "random"}, {"trials": 7}, {"set": "tune.epochs=2"}):
+        with pytest.raises(BenchmnistError, match=r"cannot be resumed: |begun with set"):
+            tuned(path, **{"sampler": "tpe", "trials": 12, **other}, resume=True)  # type: ignore[arg-type]
+    assert [file.read_bytes() for file in files] == before  # what was chosen is still there to be reported
+    counting = Counting()
+    again = tuned(path, sampler="tpe", trials=12, resume=True, watch=counting.watch)
+    assert counting.trained.total() == 0
+    assert again.final.path == found.final.path
+    assert again.search.record.plan == found.search.record.plan
 
 
 def test_a_repeated_search_has_other_points_and_other_seeds(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def command(
             )
         except KeyboardInterrupt:
             if any(display.path for display in displays):
-                click.echo("interrupted: what was done is kept; go on with --resume", err=True)
+                click.echo("interrupted: what was done is kept; repeat the command with --resume", err=True)
             click.get_current_context().exit(TERMINATED if terminated else INTERRUPTED)
     show_result(tuned.final)
     if tuned.final.record.status == "failed":

@@ -47,13 +47,14 @@ def between(one: Case, other: Case, ours: Mapping[str, Any], theirs: Mapping[str
         meant |= {"optimizer"}  # by one rule: each its own settings
     meant |= {*one.chosen, *other.chosen}
     return [
-        f"{name.replace('_', ' ')} ({_shown(ours.get(name))} and {_shown(theirs.get(name))})"
+        f"{name.replace('_', ' ')} ({shown(ours.get(name))} and {shown(theirs.get(name))})"
         for name in dict.fromkeys([*ours, *theirs])
         if name not in meant and ours.get(name) != theirs.get(name)
     ]
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Formats a part or a setting of a case for people: `sgd(lr=0.1)`, `none`."""
     if isinstance(value, dict) and "use" in value:
         params = ", ".join(f"{name}={given}" for name, given in value["params"].items())
         return f"{value['use']}({params})" if params else str(value["use"])

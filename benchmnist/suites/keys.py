@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from benchmnist.extensions.kinds import SETS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,3 +29,14 @@ def case_key(case: Case, data: str, platform: Mapping[str, Any], *, stored: bool
         decides[kind] = component.model_dump(mode="json", exclude={"name", "variant"}, exclude_unset=stored)
     content = json.dumps({"case": decides, "data": data, "platform": dict(platform)}, sort_keys=True)
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+
+def lasting(case: Case) -> dict[str, Any]:
+    """Returns what determines a case, without its seeds, names, and the versions of what it is made of."""
+    built = {"use", "params"}
+    found = {name: value for name, value in case.deciding().items() if name != "seeds"}
+    found |= {kind: part.model_dump(mode="json", include=built) for kind, part in case.parts.items()}
+    for kind in SETS:
+        each = [part.model_dump(mode="json", include={"name", *built}) for part in getattr(case, kind.plural)]
+        found[kind.plural] = each
+    return found

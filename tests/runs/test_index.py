@@ -109,20 +109,22 @@ def assert_same(result: CaseResult, run: RunResult, expected: CaseResult, of: Ru
 def test_cases_that_change_names_keep_their_weights(write_suite: Callable[..., Path], how: str) -> None:
     """One is called as another was, which has a third one's parameters now."""
 
-    def run(a: float, b: float, **options: Any) -> RunResult:
+    def run(*rates: float, **options: Any) -> RunResult:
         text = SUITE.partition("[optimizers.sgd]")[0]
-        for name, lr in (("a", a), ("b", b)):
+        names = [*"abc"[: len(rates)]]
+        for name, lr in zip(names, rates, strict=True):
             text += f'[optimizers.{name}]\nuse = "sgd"\nlr = {lr}\n'
-        text += '[[cases]]\nmodels = ["logistic"]\noptimizers = ["a", "b"]\n'
+        text += f'[[cases]]\nmodels = ["logistic"]\noptimizers = {names}\n'
         return benchmnist.run(write_suite(text), device="cpu", executor="inline", **options)
 
     first = run(0.1, 0.2)
     kept = {name: first.path.parent / f"kept-{name}" for name in "ab"}
     for name, path in kept.items():
         shutil.copyfile(first.path / str(first[f"mnist/logistic/{name}"].trials[0].checkpoint), path)
-    changed = run(0.3, 0.1, **({"resume": first.path} if how == "resume" else {"reuse": True}))
+    changed = run(0.3, 0.1, 0.2, **({"resume": first.path} if how == "resume" else {"reuse": True}))
     weights = [changed.path / str(case.trials[0].checkpoint) for case in changed.cases]
     assert weights[1].read_bytes() == kept["a"].read_bytes()
+    assert weights[2].read_bytes() == kept["b"].read_bytes()
     assert weights[0].read_bytes() not in [path.read_bytes() for path in kept.values()]
     assert changed["mnist/logistic/b"].trials[0].epochs == first["mnist/logistic/a"].trials[0].epochs
 

@@ -1,0 +1,111 @@
+"""OptimizerSearch: the points that one optimizer tries on one model, and what comes of them."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from benchmnist.analysis.figures import seed_figures
+from benchmnist.analysis.searches import values_of
+from benchmnist.metrics import PRIMARY
+from benchmnist.runs.searches import Attempt, Search
+from benchmnist.suites.components import variant_of
+from benchmnist.suites.samplers import GuidedSearch
+from benchmnist.suites.sampling import grid, random_points
+from benchmnist.suites.suite import Point, SearchScope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from benchmnist.metrics import Metric
+    from benchmnist.runs.results import CaseResult, RunResult
+    from benchmnist.suites.cases import Case, Space
+    from benchmnist.suites.schema import Tune
+
+
+class OptimizerSearch:
+    """One search for one optimizer on one model.
+
+    Attributes:
+        scope: The dataset, model, label and method that it tunes for.
+        number: Which search for them it is, from 1; each has a seed of its own.
+        asked: The points that were asked for, in order.
+    """
+
+    def __init__(
+        self,
+        scope: SearchScope,
+        space: Mapping[str, Space],
+        how: Tune,
+        metric: Metric = PRIMARY,
+        number: int = 1,
+    ) -> None:
+        self.scope, self.space, self.how, self.metric, self.number = scope, space, how, metric, number
+        self.seed = how.seed + number - 1
+        self.asked: list[dict[str, Any]] = []
+        self._asking = self._points()
+        self._told: dict[str, float] = {}
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """The points asked for."""
+        return tuple(Point(params, variant_of(params), self.number) for params in self.asked)
+
+    def ask(self, found: RunResult | None) -> bool:
+        """Asks for more points, by what came of those before; returns whether there are more."""
+        if found is not None:
+            outcome = self.outcome(found)
+            values = zip(outcome.attempts, values_of(outcome), strict=True)
+            self._told.update({variant_of(attempt.params): value for attempt, value in values})
+        before = len(self.asked)
+        self.asked += next(self._asking, [])
+        return len(self.asked) > before
+
+    def ended(self, run: RunResult) -> bool:
+        """Tells whether a run has the result of each point that was asked for."""
+        ended = {variant for variant, result in self._results(run).items() if result.status != "interrupted"}
+        return {variant_of(params) for params in self.asked} <= ended
+
+    def outcome(self, run: RunResult) -> Search:
+        """Returns the search with the value of each attempt."""
+        found: dict[str, float | None] = {}
+        for variant, result in self._results(run).items():
+            values = [*seed_figures(result, self.metric).values()]
+            whole = len(values) == len(result.case.seeds)  # one seed that diverged is one too many
+            found[variant] = statistics.fmean(values) if whole else None
+        return Search(
+            **self.scope._asdict(),
+            metric=self.metric,
+            sampler=self.how.sampler,
+            space=dict(self.space),
+            attempts=tuple(Attempt(params=params, value=found.get(variant_of(params))) for params in self.asked),
+            run=f"{run.path.parent.name}/{run.path.name}",
+            number=self.number if self.how.searches > 1 else None,
+        )
+
+    def _results(self, run: RunResult) -> dict[str, CaseResult]:
+        """Returns the results of its cases, by the variants of their points."""
+        found = {}
+        for result in run.cases:
+            case = result.case
+            tuned_for = SearchScope(case.dataset.label, case.model.label, case.label, _without_point(case))
+            if tuned_for == self.scope and (case.search or 1) == self.number:
+                found[case.optimizer.variant] = result
+        return found
+
+    def _points(self) -> Iterator[list[dict[str, Any]]]:
+        how = self.how
+        if how.sampler == "grid":
+            yield grid(self.space, how.trials, self.seed)
+        elif how.sampler == "random":
+            yield [*itertools.islice(random_points(self.space, self.seed), how.trials)]
+        else:
+            higher = self.metric.better == "higher"
+            guided = GuidedSearch(self.space, how.sampler, self.seed, maximize=higher)
+            yield from guided.batches(how.trials, self._told.get)
+
+
+def _without_point(case: Case) -> str:
+    """Returns the method of a case of a search, without its point and its number."""
+    return "/".join((case.optimizer.name, *(case.axes if case.search is None else case.axes[:-1])))
