@@ -170,7 +170,7 @@ def _make(name: str, seed: int) -> BaseSampler:
     }
     usable = [each for each, found in classes.items() if _needs_only_a_seed(found)]
     if SHORT.get(name, name) not in usable:
-        known = [*SAMPLERS, *usable]
+        known = [*SAMPLERS, *OWN_SAMPLERS, *(each for each in usable if each not in OWN_SAMPLERS)]
         if name in classes:
             raise BenchmnistError(f"the sampler {name} needs more than a seed. Choose from: {', '.join(known)}")
         raise BenchmnistError(unknown("sampler", name, known))

@@ -129,13 +129,25 @@ def _twice(lines: list[str], at: int) -> str:
             return (
                 f"[{name}]{first} and [[{name}]] cannot both be in a file; write [[{name}]] with double brackets"
             )
+        if path in before and _is_value(lines[before[path] - 1], path[-1]):
+            return f"{name} has a value already{first}, so it cannot be a table; remove one"
         return f"duplicate table [{name}]{f', first{first}' if first else ''}; merge the two"
     key = line.partition("=")[0].strip()
     name = tuple(part.strip().strip("\"'") for part in key.split("."))
     opened = max((n for n, each in enumerate(lines[: at - 1], 1) if each.lstrip().startswith("[")), default=0)
     table = max((path for path, number in before.items() if number == opened), key=len, default=())
     number_of_first = before.get((*table, *name))
+    for path in ((*table, *name[:n]) for n in range(1, len(name))):
+        if number_of_first is None and path in before and _is_value(lines[before[path] - 1], path[-1]):
+            outer = ".".join(map(str, path[len(table) :]))
+            return f"{outer} has a value already on line {before[path]}, so it cannot be a table; remove one"
     return f"duplicate key {key}{f', first on line {number_of_first}' if number_of_first else ''}; remove one"
+
+
+def _is_value(line: str, name: str | int) -> bool:
+    """Tells whether a line gives a key of that name a value that is no table."""
+    key, _, value = line.partition("=")
+    return key.rpartition(".")[2].strip().strip("\"'") == name and not value.lstrip().startswith("{")
 
 
 def _odd_character(character: str, line: str) -> str:

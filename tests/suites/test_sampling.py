@@ -123,7 +123,11 @@ def test_a_guided_search_goes_where_results_are_better(maximize: bool, best: flo
 @pytest.mark.parametrize(
     ("sampler", "message"),
     [
-        ("GPSamplr", "no sampler named 'GPSamplr'. Did you mean 'GPSampler'? Choose from: random, tpe, grid, "),
+        (
+            "GPSamplr",
+            "no sampler named 'GPSamplr'. Did you mean 'GPSampler'? Choose from: random, tpe, grid, RandomSampler, ",
+        ),
+        ("GirdSampler", "no sampler named 'GirdSampler'. Did you mean 'GridSampler'? Choose from: "),
         ("PartialFixedSampler", "the sampler PartialFixedSampler needs more than a seed. Choose from: random, "),
         ("BruteForceSampler", "the sampler BruteForceSampler cannot search the space of lr, momentum: "),
     ],
@@ -147,5 +151,6 @@ def test_the_package_that_a_sampler_lacks_is_named(monkeypatch: pytest.MonkeyPat
 def test_the_name_of_a_sampler_is_checked_without_optuna() -> None:
     assert Tune.model_validate({"sampler": "GPSampler"}).sampler == "GPSampler"
     assert Tune.model_validate({"sampler": "TPESampler"}).sampler == "tpe"
+    assert Tune.model_validate({"sampler": "GridSampler"}).sampler == "grid"
     with pytest.raises(ValueError, match=r'such as "GPSampler", not "rando"\. Did you mean .random.\?'):
         Tune.model_validate({"sampler": "rando"})
