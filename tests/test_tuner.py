@@ -215,7 +215,7 @@ def test_a_guided_search_asks_by_what_came_of_it(tmp_path: Path) -> None:
     before = [file.read_bytes() for file in files]
     for other in ({"sampler": "random"}, {"trials": 7}, {"set": "tune.epochs=2"}):
         with pytest.raises(BenchmnistError, match=r"cannot be resumed: |begun with set"):
-            tuned(path, **{"sampler": "tpe", "trials": 12, **other}, resume=True)  # type: ignore[arg-type]
+            tuned(path, **{"sampler": "tpe", "trials": 12, **other}, resume=True)
     assert [file.read_bytes() for file in files] == before  # what was chosen is still there to be reported
     counting = Counting()
     again = tuned(path, sampler="tpe", trials=12, resume=True, watch=counting.watch)

@@ -14,11 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmnist.runs.searches import Search
+    from benchmnist.suites.cases import Space
 
 Direction = Literal["higher", "lower"]
 BAND = (0.25, 0.75)
 NEAR = 1.0
 """Points of a share, in %, within which an attempt counts as near the best."""
+FEWEST_LISTED = 3
+"""Values of a list that has one between its ends."""
+END = 0.01
+"""Share of a range within which a value counts as its end."""
 CHANCE = 0.0
 """Share, in %, of an attempt that diverged or failed: that of no other is lower."""
 
@@ -99,11 +104,25 @@ def share_near_best(search: Search) -> float | None:
     return sum(value >= max(values) - NEAR for value in values) / len(values)
 
 
-def at_the_edge(search: Search) -> Iterator[str]:
-    """Yields each hyperparameter whose best value is the outermost tried: `lr = 0.98, tried 0.002 to 0.98`.
+@dataclass(frozen=True)
+class Edge:
+    """A hyperparameter whose best value is the outermost tried.
 
-    No attempt shows that a value further out is worse. This is so of ranges and of lists of numbers; 0 turns a
-    hyperparameter off, so nothing is missed below it. An attempt that diverged was tried, too.
+    Attributes:
+        text: `lr = 0.98, tried 0.002 to 0.98, range 0.001 to 10`.
+        at_end: Whether that is an end of its space, so that more attempts cannot find a value further out.
+    """
+
+    text: str
+    at_end: bool
+
+
+def at_the_edge(search: Search) -> Iterator[Edge]:
+    """Yields each hyperparameter whose best value is the outermost tried.
+
+    No attempt shows that a value further out is worse. This is so of ranges, and of lists of FEWEST_LISTED numbers
+    or more. Nothing is missed beyond an end at 0, which turns a hyperparameter off. An attempt that diverged was
+    tried, too.
     """
     best = search.best
     if best is None:
@@ -114,7 +133,24 @@ def at_the_edge(search: Search) -> Iterator[str]:
         value = best.params.get(name)
         if value is None or len(numbers) < len(tried) or len({*numbers}) == 1:
             continue  # of names there is no outermost, and one value was no choice
+        if not space.is_range and len(space.values) < FEWEST_LISTED:
+            continue
         low, high = min(numbers), max(numbers)
-        if value == high or (value == low and low != 0):
-            limits = f", range {space.low:g} to {space.high:g}" if space.is_range else ""
-            yield f"{name} = {value:.4g}, tried {low:.4g} to {high:.4g}{limits}"
+        ends = [v for v in (space.values or (space.low, space.high)) if is_number(v)]
+        end = max(ends) if value == high else min(ends) if value == low else None
+        if end is None:
+            continue
+        at_end = _share(space, value, end) <= END
+        if not (at_end and end == 0):
+            limits = f", {'range' if space.is_range else 'list'} {min(ends):g} to {max(ends):g}"
+            whole = not space.is_range and (low, high) == (min(ends), max(ends))
+            yield Edge(f"{name} = {value:.4g}, tried {low:.4g} to {high:.4g}{'' if whole else limits}", at_end)
+
+
+def _share(space: Space, value: float, end: float) -> float:
+    """Returns how far a value is from an end, as a share of its range; of a list, whether it is another value."""
+    if not space.is_range:
+        return float(value != end)
+    scale = math.log if space.log else float
+    low, high = space.low or 0.0, space.high or 0.0
+    return abs(scale(value) - scale(end)) / (scale(high) - scale(low))

@@ -436,6 +436,12 @@ def test_what_was_tuned_says_how_and_what_to_doubt() -> None:
     assert said("best at the edge", [tuned], searches=inside) == []
     (text,) = said("best at the edge", [tuned], searches=edge)
     assert "lr = 0.9, tried 0.01 to 0.9, range 0.001 to 1 (sgd on mnist · fc)" in text
+    assert text.endswith("Tune with more attempts (--trials).")
+    ended = [searched(0.01, 0.1, 1.0, method=name) for name in "abcde"]
+    inside_too, at_end = said("best at the edge", [tuned], searches=[*edge, *ended])
+    assert inside_too == text
+    assert "lr = 1, tried 0.01 to 1, range 0.001 to 1 (a on mnist · fc); " in at_end
+    assert at_end.endswith("(c on mnist · fc) and 2 others. Widen the space, and tune again.")
     assert said("not tuned", [tuned], searches=inside) == []
     assert said("not tuned", [tuned, untuned], searches=inside) == [
         "fc · adam was not tuned, but is compared with cases that were."

@@ -60,6 +60,7 @@ def search(space: Space, values: Sequence[object], accuracies: Sequence[float | 
 
 
 LOG = Space(low=1e-4, high=1.0, log=True)
+LINEAR = Space(low=0.0, high=0.5)
 
 
 def test_where_lower_is_better_all_is_the_other_way_round() -> None:
@@ -105,14 +106,21 @@ def listed(*values: object) -> Space:
 @pytest.mark.parametrize(
     ("space", "values", "accuracies", "edge"),
     [
+        (LOG, [1e-3, 0.01, 1.0], [50, 60, 97], "lr = 1, tried 0.001 to 1, range 0.0001 to 1; the end"),
+        (LOG, [1e-4, 0.01, 0.4], [97, 60, 50], "lr = 0.0001, tried 0.0001 to 0.4, range 0.0001 to 1; the end"),
+        (LINEAR, [0.0, 0.2, 0.4], [97, 60, 50], ""),  # 0 turns it off
+        (LINEAR, [0.003, 0.2, 0.4], [97, 60, 50], ""),
+        (LINEAR, [0.1, 0.2, 0.4], [97, 60, 50], "lr = 0.1, tried 0.1 to 0.4, range 0 to 0.5"),
+        (LINEAR, [0.1, 0.2, 0.5], [60, 60, 97], "lr = 0.5, tried 0.1 to 0.5, range 0 to 0.5; the end"),
+        (listed(0.01, 0.1, 1.0), [0.01, 0.1], [50, 97], "lr = 0.1, tried 0.01 to 0.1, list 0.01 to 1"),
         (LOG, [1e-3, 0.01, 0.4], [50, 60, 97], "lr = 0.4, tried 0.001 to 0.4, range 0.0001 to 1"),
         (LOG, [1e-3, 0.01, 0.4], [97, 60, 50], "lr = 0.001, tried 0.001 to 0.4, range 0.0001 to 1"),
         (LOG, [1e-3, 0.01, 0.4], [50, 97, 60], ""),
         (LOG, [1e-3, 0.9, 0.99], [50, 97, None], ""),  # further out it diverged
         (LOG, [0.5], [97], ""),  # the only one
-        (listed(0.01, 0.1, 1.0), [0.1, 1.0, 0.01], [50, 97, 60], "lr = 1, tried 0.01 to 1"),
+        (listed(0.01, 0.1, 1.0), [0.1, 1.0, 0.01], [50, 97, 60], "lr = 1, tried 0.01 to 1; the end"),
         (listed(0.01, 0.1, 1.0), [0.1, 1.0, 0.01], [97, 50, 60], ""),
-        (listed(1, 2), [2, 1], [97, 50], "lr = 2, tried 1 to 2"),
+        (listed(1, 2), [2, 1], [97, 50], ""),  # each of two is an end
         (listed(0.0, 0.5, 0.9), [0.0, 0.5, 0.9], [97, 60, 50], ""),  # 0 turns it off
         (BOTH, [True, False], [97, 60], ""),
         (listed("a", "b", "c"), ["a", "b", "c"], [97, 60, 50], ""),
@@ -121,7 +129,8 @@ def listed(*values: object) -> Space:
 def test_the_best_at_the_outermost_value_that_was_tried(
     space: Space, values: list[object], accuracies: list[float | None], edge: str
 ) -> None:
-    assert ", ".join(at_the_edge(search(space, values, accuracies))) == edge
+    found = [f"{each.text}{'; the end' * each.at_end}" for each in at_the_edge(search(space, values, accuracies))]
+    assert ", ".join(found) == edge
 
 
 @pytest.mark.parametrize("tries", [4, 8, 16])

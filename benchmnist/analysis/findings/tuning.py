@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from benchmnist.runs.results import CaseResult
     from benchmnist.runs.searches import Search
 
+MOST_EDGES = 3
+"""Values that a sentence lists at most; each is long."""
+
 
 def tuned(searches: Sequence[Search], results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
     """Reports how hyperparameters were chosen, and reasons to doubt the choice."""
@@ -33,17 +36,7 @@ def tuned(searches: Sequence[Search], results: Sequence[CaseResult], name: Namer
         f"test set. {_luck(searches)}",
         tuple(result.id for result in results if result.case.tuned),
     )
-    edges = [
-        f"{edge} ({search.row} on {group_title((search.dataset, search.model, search.label))})"
-        for search in searches
-        for edge in at_the_edge(search)
-    ]
-    if edges:
-        yield Finding(
-            "best at the edge",
-            f"The best attempt has the outermost value that was tried, so a better one may lie beyond it: "
-            f"{shortened(edges)}. Widen the space, and tune again.",
-        )
+    yield from _edges(searches)
     tuned = {result.case.group for result in results if result.case.tuned}
     untuned = [result for result in results if result.case.group in tuned and not result.case.tuned]
     if untuned:
@@ -54,6 +47,23 @@ def tuned(searches: Sequence[Search], results: Sequence[CaseResult], name: Namer
             f"{'is' if one else 'are'} compared with cases that were.",
             tuple(result.id for result in untuned),
         )
+
+
+def _edges(searches: Sequence[Search]) -> Iterator[Finding]:
+    """Names the values beyond which nothing was tried: inside their spaces, and at the ends of these."""
+    found: dict[bool, list[str]] = {}
+    for search in searches:
+        where = f"({search.row} on {group_title((search.dataset, search.model, search.label))})"
+        for edge in at_the_edge(search):
+            found.setdefault(edge.at_end, []).append(f"{edge.text} {where}")
+    for at_end, edges in found.items():
+        if at_end:
+            begins = "The best attempt has a value at the end of its space, so a better one may lie beyond it"
+            remedy = "Widen the space, and tune again."
+        else:
+            begins = "The best attempt has the outermost value that was tried, but its space goes further"
+            remedy = "Tune with more attempts (--trials)."
+        yield Finding("best at the edge", f"{begins}: {shortened(edges, MOST_EDGES)}. {remedy}")
 
 
 def _budgets(searches: Sequence[Search]) -> str:

@@ -132,7 +132,7 @@ def listed(words: Sequence[str]) -> str:
     )
 
 
-def shortened(words: Sequence[str]) -> str:
+def shortened(words: Sequence[str], most: int = MOST_LISTED) -> str:
     """Joins words like `listed`, and shortens a long list to its first words and a count."""
-    more = len(words) - MOST_LISTED
-    return listed(words) if more < 2 else listed([*words[:MOST_LISTED], f"{more} others"])  # noqa: PLR2004
+    more = len(words) - most
+    return listed(words) if more < 2 else listed([*words[:most], f"{more} others"])  # noqa: PLR2004
