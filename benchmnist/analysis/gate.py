@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import statistics
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,7 @@ LEAST_ROUNDS = 8
 CONFIDENCE = 0.99
 PARTS = 8
 """Parts that the rounds of a file are cut into: few, so that each is long and nearly independent of the others."""
+ONLY_BASELINE, ONLY_CURRENT = "only in the baseline", "only in the current file"
 LEAST_SEEDS = 5
 """Fewest seeds of a file whose seeds are its parts."""
 MACHINE = (
@@ -44,6 +46,7 @@ class Benchmark:
         machine: Properties that must be equal for two timings to be comparable.
         reference: Seconds of the reference work beside each round; empty if it was not timed.
         seeds: Seed of each round; empty if unknown.
+        case: Id of its case, whatever the file of its suite is called; empty if it is none of our benchmarks.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Benchmark:
     machine: Mapping[str, Any]
     reference: tuple[float, ...] = ()
     seeds: tuple[int, ...] = ()
+    case: str = ""
 
     @property
     def times(self) -> tuple[float, ...]:
@@ -143,6 +147,7 @@ def _benchmark(info: Mapping[str, Any], benchmark: Mapping[str, Any]) -> Benchma
         _machine(info, benchmark),
         tuple(map(float, extra.get("reference_seconds", ()))),
         tuple(seed for seed, _ in trained) if len(trained) == len(seconds) else (),
+        benchmark["fullname"].rpartition("::")[2] if "fingerprint" in extra else "",
     )
 
 
@@ -168,6 +173,8 @@ def compare_benchmarks(
 ) -> list[GateVerdict]:
     """Compares each case of either file, in the order of the baseline.
 
+    Cases are the same if their full names are, or if they have the same id in suites of different file names.
+
     Rounds are in units of the reference work beside them, if both files have it, so that the change of the machine
     cancels and the change of the code remains. The word follows from the interval of the ratio of medians:
     `slower` if it is wholly above 1 + `threshold`, `faster` if wholly below 1 / (1 + `threshold`), `no change` if
@@ -182,15 +189,27 @@ def compare_benchmarks(
     of a file apart, such as the memory layout of its process, is in no interval made from its rounds: the
     threshold is for that.
     """
+    same = _same(baseline, current)
     verdicts = []
-    for name in {**baseline, **current}:
-        if name not in current:
-            verdicts.append(GateVerdict(name, "not comparable", "only in the baseline"))
-        elif name not in baseline:
-            verdicts.append(GateVerdict(name, "not comparable", "only in the current file"))
+    for name, before in baseline.items():
+        if name in same:
+            verdicts.append(_compare(before, current[same[name]], threshold))
         else:
-            verdicts.append(_compare(baseline[name], current[name], threshold))
-    return verdicts
+            verdicts.append(GateVerdict(name, "not comparable", ONLY_BASELINE))
+    new = [name for name in current if name not in same.values()]
+    return verdicts + [GateVerdict(name, "not comparable", ONLY_CURRENT) for name in new]
+
+
+def _same(baseline: Mapping[str, Benchmark], current: Mapping[str, Benchmark]) -> dict[str, str]:
+    """Returns the names in the baseline of the benchmarks of both files, each with that in the current file."""
+    same = {name: name for name in baseline if name in current}
+    before, now = (
+        [(each.case, name) for name, each in file.items() if each.case and name not in same]
+        for file in (baseline, current)
+    )
+    counts = [Counter(case for case, _ in file) for file in (before, now)]
+    names = dict(now)
+    return same | {name: names[case] for case, name in before if counts[0][case] == counts[1][case] == 1}
 
 
 def _compare(baseline: Benchmark, current: Benchmark, threshold: float) -> GateVerdict:
@@ -275,5 +294,5 @@ def _advice(which: str, rounds: Sequence[float]) -> list[str]:
 
 def exit_code(verdicts: Sequence[GateVerdict]) -> int:
     """Returns 1 if a case is slower; else 3 if one is inconclusive, or is not comparable and not new; else 0."""
-    words = {v.word for v in verdicts if v.reason != "only in the current file"}
+    words = {v.word for v in verdicts if v.reason != ONLY_CURRENT}
     return 1 if "slower" in words else 3 if words & {"inconclusive", "not comparable"} or not verdicts else 0

@@ -123,12 +123,22 @@ def command(
 
 
 def _gate_files(ctx: click.Context, baseline: Path, current: Path, threshold: float, *, markdown: bool) -> None:
-    from benchmnist.analysis.gate import compare_benchmarks, exit_code, load_benchmarks
+    from benchmnist.analysis.gate import (
+        ONLY_BASELINE,
+        ONLY_CURRENT,
+        compare_benchmarks,
+        exit_code,
+        load_benchmarks,
+    )
     from benchmnist.cli.console import results_console
     from benchmnist.reports.gate import markdown_summary, rich_verdicts
 
     verdicts = compare_benchmarks(load_benchmarks(baseline), load_benchmarks(current), threshold=threshold)
-    if markdown:
+    if {verdict.reason for verdict in verdicts} == {ONLY_BASELINE, ONLY_CURRENT}:
+        cases = ", ".join(verdict.name for verdict in verdicts if verdict.reason == ONLY_CURRENT)
+        line = f"nothing to compare: no case of {baseline} is in {current}, which has {cases}"
+        click.echo(f"### Training throughput: {line}" if markdown else line)
+    elif markdown:
         click.echo(markdown_summary(verdicts, threshold), nl=False)
     else:
         results_console().print(rich_verdicts(verdicts))

@@ -69,9 +69,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 )
 @option(
     "--show",
-    type=click.Choice(
-        ["comparison", "findings", "verdicts", "ranks", "targets", "profiles", "tuning", "models", "plots"]
-    ),
+    type=click.Choice(PARTS),
     default="comparison",
     show_default=True,
     help="Part of the report to show; all but comparison need rich or markdown.",
@@ -119,6 +117,11 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
             ids = ", ".join(case.id for case in result.cases)
             raise click.UsageError(f"no case matches {about.pattern!r}; the cases of the run: {ids}")
     analysis = Analysis(result, matching)
+    there = _texts(analysis, part) if about is not None and matching is None else []
+    if about is not None and there and not any(map(about.search, there)):
+        raise click.UsageError(
+            f"nothing in --show {show} matches {about.pattern!r}; remove --about to see all of it"
+        )
     if show == "plots" and plots is not None:
         document.keep(_drawn(analysis, plots, document, about, check=check))
     elif form == "rich" and document.file is None:
@@ -193,9 +196,26 @@ def _print(analysis: Analysis, part: _Part, console: Console) -> None:
             console.print(_missing(part.show))
 
 
+def _texts(analysis: Analysis, part: _Part) -> list[str]:
+    """Returns the texts of a part that --about searches: sentences, rows, or the titles of models and plots."""
+    from benchmnist.reports.extra_tables import extra_tables
+    from benchmnist.reports.pictures import all_pictures
+
+    if part.show == "findings":
+        return [finding.text for finding in analysis.findings]
+    if part.show == "plots":
+        return [picture.title for picture in all_pictures(analysis)]
+    if part.show == "models":
+        return [table.title for table in extra_tables(analysis, "models")]
+    tables = extra_tables(analysis, part.show, metric=part.metric)
+    return [" ".join(row) for table in tables for row in table.rows]
+
+
 def _missing(show: str) -> str:
-    """Returns the reason why there is nothing to show."""
+    """Returns the reason why a run has nothing to show."""
     return {
+        "findings": "No findings for this run.",
+        "profiles": "Profiles need a target_accuracy that a case reached.",
         "tuning": "This run was not tuned; see benchmnist tune.",
         "ranks": "Ranks need 3 methods or more that were all tried in the same 3 models or datasets or more.",
         "verdicts": "No two cases of this run can be compared.",

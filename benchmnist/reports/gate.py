@@ -32,7 +32,13 @@ INCONCLUSIVE = (
 )
 
 
-def _row(verdict: GateVerdict) -> list[str]:
+def _names(verdicts: Sequence[GateVerdict]) -> list[str]:
+    """Returns the ids of the cases; their full names where several have the same id."""
+    ids = [verdict.name.rpartition("::")[2] for verdict in verdicts]
+    return [id_ if ids.count(id_) == 1 else verdict.name for id_, verdict in zip(ids, verdicts, strict=True)]
+
+
+def _row(name: str, verdict: GateVerdict) -> list[str]:
     """Returns case, baseline, current, ratio and interval."""
 
     def time(value: float | None) -> str:
@@ -41,7 +47,7 @@ def _row(verdict: GateVerdict) -> list[str]:
     ratio = "–" if verdict.ratio is None else f"{verdict.ratio:.3f}"
     interval = "–" if verdict.low is None else f"{verdict.low:.3f} to {verdict.high:.3f}"
     return [
-        verdict.name.rpartition("::")[2],
+        name,
         time(verdict.baseline),
         time(verdict.current),
         ratio,
@@ -52,8 +58,7 @@ def _row(verdict: GateVerdict) -> list[str]:
 def _notes(verdicts: Sequence[GateVerdict]) -> list[str]:
     """Returns the unit, the reasons why cases are not comparable, and the advice on their rounds."""
     notes = [REFERENCE] if any(verdict.unit == "ref" for verdict in verdicts) else []
-    for verdict in verdicts:
-        name = verdict.name.rpartition("::")[2]
+    for name, verdict in zip(_names(verdicts), verdicts, strict=True):
         notes += [f"{name}: {note}" for note in (verdict.reason, *verdict.advice) if note]
     return [*notes, INCONCLUSIVE] if any(verdict.word == "inconclusive" for verdict in verdicts) else notes
 
@@ -74,8 +79,8 @@ def rich_verdicts(verdicts: Sequence[GateVerdict]) -> RenderableType:
     for title in ("baseline", "current", "ratio", "99 % interval"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
-    for verdict in verdicts:
-        table.add_row(*_row(verdict), Text(verdict.word, style=STYLES[verdict.word]))
+    for name, verdict in zip(_names(verdicts), verdicts, strict=True):
+        table.add_row(*_row(name, verdict), Text(verdict.word, style=STYLES[verdict.word]))
     notes = [Text(note, style="dim") for note in _notes(verdicts)]
     return Group(table, *notes, Text(_summary(verdicts), style="bold"))
 
@@ -83,7 +88,8 @@ def rich_verdicts(verdicts: Sequence[GateVerdict]) -> RenderableType:
 def markdown_summary(verdicts: Sequence[GateVerdict], threshold: float) -> str:
     """Renders a summary for a pull request."""
     rows = [
-        [*map(escape_markdown, _row(verdict)), f"{SIGNS[verdict.word]} {verdict.word}"] for verdict in verdicts
+        [*map(escape_markdown, _row(name, verdict)), f"{SIGNS[verdict.word]} {verdict.word}"]
+        for name, verdict in zip(_names(verdicts), verdicts, strict=True)
     ]
     headers = ["case", "baseline", "current", "ratio", "99 % interval", "verdict"]
     align = ["left", "right", "right", "right", "right", "left"]

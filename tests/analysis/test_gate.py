@@ -261,13 +261,13 @@ def write(path: Path, content: Any) -> Path:
     return path
 
 
-def file_of(seconds: list[float], **extra: Any) -> dict[str, Any]:
+def file_of(seconds: list[float], *, name: str = "suites/x.toml::mnist/fc/adam", **extra: Any) -> dict[str, Any]:
     machine = {"device": "cpu", "fingerprint": "abc", **extra}
     return {
         "machine_info": {"benchmnist": machine, "cpu": {"brand_raw": "x"}},
         "benchmarks": [
             {
-                "fullname": "suites/x.toml::mnist/fc/adam",
+                "fullname": name,
                 "stats": {"data": seconds},
                 "extra_info": {"fingerprint": machine["fingerprint"]},
             }
@@ -297,6 +297,35 @@ def test_the_command_says_it_in_a_table_and_by_its_exit_code(
     assert markdown.exit_code == 1
     assert markdown.stdout.startswith("### Training throughput: 1 slower\n\n| case ")
     assert "🔴 slower" in markdown.stdout
+
+
+def test_the_same_case_of_a_suite_with_another_file_name_is_the_same(
+    invoke: Callable[..., Result], tmp_path: Path
+) -> None:
+    seconds = list(rounds(np.random.default_rng(6)))
+    one, copied, other = (
+        write(tmp_path / f"{number}.json", file_of(seconds, name=name))
+        for number, name in enumerate(("a.toml::mnist/fc/adam", "b.toml::mnist/fc/adam", "b.toml::mnist/fc/sgd"))
+    )
+    same = invoke("gate", one, copied)
+    assert (same.exit_code, same.stdout.splitlines()[-1]) == (0, "1 no change")
+    line = f"nothing to compare: no case of {one} is in {other}, which has b.toml::mnist/fc/sgd"
+    for more, start in ((), ""), (("--markdown",), "### Training throughput: "):
+        none = invoke("gate", one, other, *more)
+        assert (none.exit_code, none.stdout.splitlines()) == (3, [start + line])
+
+
+def test_two_suites_with_the_same_cases_are_told_apart(invoke: Callable[..., Result], tmp_path: Path) -> None:
+    seconds = list(rounds(np.random.default_rng(6)))
+    both = file_of(seconds, name="a.toml::mnist/fc/adam")
+    both["benchmarks"] += file_of(seconds, name="b.toml::mnist/fc/adam")["benchmarks"]
+    file = write(tmp_path / "both.json", both)
+    done = invoke("gate", file, file)
+    assert done.stdout.splitlines()[-1] == "2 no change"
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:3]] == [
+        "a.toml::mnist/fc/adam",
+        "b.toml::mnist/fc/adam",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -301,6 +301,16 @@ def test_what_matches_no_case(
 ) -> None:
     said = line(invoke("report", small_run.path, "--about", "nosuch"))
     assert said.startswith("no case matches 'nosuch'; the cases of the run: mnist/")
+    for part in ("findings", "verdicts", "models", "plots"):
+        plots = ("--plots", "images", "--format", "markdown") if part == "plots" else ()
+        said = line(invoke("report", small_run.path, "--show", part, *plots, "--about", "nosuch"))
+        assert said == f"nothing in --show {part} matches 'nosuch'; remove --about to see all of it"
+    for part, cause in (
+        ("ranks", "Ranks need 3 methods"),
+        ("tuning", "not tuned"),
+        ("targets", "no target_accuracy"),
+    ):
+        assert cause in invoke("report", small_run.path, "--show", part, "--about", "nosuch").stdout
     said = line(invoke("run", write_suite(), "--dry-run", "--device=cpu", "-k", "fc and"))
     assert said == "-k 'fc and': must be names joined by and, or and not (at column 7)"
 
