@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import importlib.util
-import io
-import os
 import sys
 import traceback
 from typing import Any
@@ -21,6 +19,7 @@ import click
 
 from benchmnist.cli.errors import COMMAND_ALIASES, USAGE_ERROR, Group, complain, one_line_each, with_source
 from benchmnist.cli.options import DEBUG, pyproject_defaults
+from benchmnist.cli.streams import run_with_streams_that_may_fail
 from benchmnist.errors import BenchmnistError, SuiteError, first_line
 
 COMMANDS = (
@@ -114,14 +113,10 @@ def _of_torch(error: BaseException) -> bool:
 
 def main() -> None:
     """The entry point `benchmnist`."""
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # standard error is closed
+    run_with_streams_that_may_fail(_main)
+
+
+def _main() -> None:
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # standard error is somebody's own
         faulthandler.enable()  # a plugin in C may crash: it is then said in which line of whose code
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without our signs costs signs, not results
-    try:
-        cli(prog_name="benchmnist")
-    except BrokenPipeError:
-        # `benchmnist report | head`: nobody reads on, which is no error; Python must not try to flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    cli(prog_name="benchmnist")

@@ -1,0 +1,76 @@
+"""Standard output and error that may fail, which never reaches the training or what is saved of it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Buffer
+
+
+class _Raw(io.RawIOBase):
+    """A file descriptor; what cannot be written is lost, and the first reason is kept."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.error: OSError | None = None
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return os.write(self.descriptor, data)
+        except OSError as error:
+            self.error = self.error or error
+            return memoryview(data).nbytes
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self.descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self.descriptor)
+
+
+def run_with_streams_that_may_fail(command: Callable[[], None]) -> None:
+    """Runs a command, and then says if standard output or error could not be written, with exit code 1.
+
+    A pipe that nobody reads on, as in `benchmnist report | head`, is no error. A terminal without our signs costs
+    signs, not results.
+
+    Raises:
+        SystemExit: of the command; with code 1 if it has 0, and the output was lost.
+    """
+    raws: dict[str, _Raw] = {}
+    for number, name, title in ((1, "stdout", "standard output"), (2, "stderr", "standard error")):
+        if getattr(sys, name) is None:  # closed: the next file that is opened would have its number
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):  # not somebody's own
+            stream.flush()
+            raws[title] = raw = _Raw(stream.fileno())
+            buffered = io.BufferedWriter(raw)
+            text = io.TextIOWrapper(buffered, stream.encoding, "replace", line_buffering=True)
+            setattr(sys, name, text)
+    code: object = 0
+    try:
+        command()
+    except SystemExit as ended:
+        code = ended.code
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):  # there is none, or it is closed
+            stream.flush()
+    for title, raw in raws.items():
+        if raw.error is not None and raw.error.errno != errno.EPIPE:
+            with contextlib.suppress(AttributeError, ValueError):
+                print(f"error: {title} could not be written: {raw.error.strerror}", file=sys.stderr)  # noqa: T201
+            code = code or 1
+    sys.exit(code)  # type: ignore[arg-type]

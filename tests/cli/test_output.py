@@ -1,0 +1,74 @@
+"""Output that cannot be written costs the output, and nothing of the training."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmnist.runs.store import load_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
+
+SUITE = """
+[suite]
+name = "small"
+[defaults]
+epochs = 1
+train_size = 100
+test_size = 100
+[[cases]]
+models = ["logistic"]
+optimizers = ["sgd"]
+"""
+
+
+def run(*arguments: str, close: tuple[int, ...] = (), **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmnist", *arguments]
+    if close:
+        shut = " ".join(f"{number}>&-" for number in close)
+        command = ["bash", "-c", f'exec "$@" {shut}', "bash", *command]
+    return subprocess.run(command, text=True, check=False, timeout=300, **options)
+
+
+@needs_full
+def test_a_full_disk_for_the_output_is_said_and_costs_no_result(
+    write_suite: Callable[..., Path], tmp_path: Path
+) -> None:
+    suite = write_suite(SUITE)
+    with FULL.open("w") as full:
+        done = run("run", str(suite), "--device", "cpu", "-v", cwd=tmp_path, stdout=full, stderr=full)
+    assert done.returncode == 1
+    (path,) = (tmp_path / "runs" / "small").iterdir()
+    assert load_run(path).record.status == "completed"
+    assert {"report.md", "report.html"} <= {file.name for file in path.iterdir()}
+
+
+@needs_full
+def test_whichever_can_still_be_written_says_so() -> None:
+    with FULL.open("w") as full:
+        done = run("--help", stdout=full, stderr=subprocess.PIPE)
+        assert done.returncode == 1
+        assert done.stderr == "error: standard output could not be written: No space left on device\n"
+        assert run("report", "nosuch", stderr=full, stdout=subprocess.PIPE).returncode == 2
+
+
+@pytest.mark.parametrize("close", [(1,), (2,), (1, 2)])
+def test_closed_streams_are_as_good_as_any(close: tuple[int, ...]) -> None:
+    assert run("--help", close=close).returncode == 0
+
+
+def test_a_pipe_that_nobody_reads_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        done = run("--help", stdout=pipe, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, "")
