@@ -286,6 +286,8 @@ def test_a_suite_in_which_nothing_can_be_tuned(tmp_path: Path, write_suite: Call
     path.write_text(SUITE.replace('"fc"]', '"fcc"]'), "utf-8")
     with pytest.raises(SuiteError, match="no model named 'fcc'"):
         tuned(path)
+    with pytest.raises(ValueError, match="tune resumes the newest search of the suite; pass resume=True"):
+        tuned(path, resume="ab12")
     assert not (tmp_path / "runs").exists()
 
 

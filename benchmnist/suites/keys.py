@@ -6,7 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from benchmnist.extensions.kinds import SETS
+from benchmnist.extensions.kinds import PARTS, SETS
+from benchmnist.suites.cases import NOT_DECIDING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,11 +33,15 @@ def case_key(case: Case, data: str, platform: Mapping[str, Any], *, stored: bool
 
 
 def lasting(case: Case) -> dict[str, Any]:
-    """Returns what determines a case, without its seeds, names, and the versions of what it is made of."""
-    built = {"use", "params"}
-    found = {name: value for name, value in case.deciding().items() if name != "seeds"}
-    found |= {kind: part.model_dump(mode="json", include=built) for kind, part in case.parts.items()}
+    """Returns what determines a case, without its seeds, names, and the versions of what it is made of.
+
+    A case that was stored and read again has the same.
+    """
+    # Not model_dump: it keeps the infinities, which a stored case has as strings.
+    found: dict[str, Any] = json.loads(case.model_dump_json(exclude=NOT_DECIDING | {"seeds"}))
+    for kind in PARTS:
+        if part := found[kind.name]:
+            found[kind.name] = {"use": part["use"], "params": part["params"]}
     for kind in SETS:
-        each = [part.model_dump(mode="json", include={"name", *built}) for part in getattr(case, kind.plural)]
-        found[kind.plural] = each
+        found[kind.plural] = [{key: part[key] for key in ("name", "use", "params")} for part in found[kind.plural]]
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +12,7 @@ from made_up import made_up_run, seeds_result
 from benchmnist.errors import BenchmnistError
 from benchmnist.runs.resumption import lost_cases, refuse_another_plan
 from benchmnist.runs.searches import Search
-from benchmnist.runs.store import RunFolder
+from benchmnist.runs.store import RunFolder, load_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +60,14 @@ def test_more_cases_more_seeds_and_other_names_go_on(tmp_path: Path) -> None:
         [renamed],
     ):
         refuse_another_plan(run.path, run.record, cases)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan, (1, (2,)), 1.0, date(2026, 1, 1), None])
+def test_any_parameter_is_the_same_when_it_is_read_again(tmp_path: Path, value: object) -> None:
+    optimizer = SGD.case.optimizer.model_copy(update={"params": {"x": value}})
+    case = changed(SGD, optimizer=optimizer)
+    run = stored(tmp_path / "run", SGD.model_copy(update={"case": case}))
+    refuse_another_plan(run.path, load_record(run.path), [case])
 
 
 @pytest.mark.parametrize(
