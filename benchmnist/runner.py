@@ -115,6 +115,8 @@ def _next_look(planned: PlannedRun, recorder: Recorder) -> PlannedRun | None:
     if looks is None:
         return None
     results = store.load_run(planned.path).cases
+    if _lacking(planned, results):  # something of ours went wrong: this is no look that was announced
+        return None
     found = standing(judge(results, looks=looks.number), looks)
     reason: Reason | None = "settled" if found.settled else "all seeds" if looks.last else None
     looks = looks.model_copy(update={"stopped": reason, "reached": looks.reached + (reason is None)})
@@ -127,6 +129,15 @@ def _next_look(planned: PlannedRun, recorder: Recorder) -> PlannedRun | None:
     for case_id, [(result, _)] in parts.items():
         recorder.folder.write_part(result.model_copy(update={"key": prepared.keys.get(case_id, "")}))
     return replace(planned, prepared=prepared, known=known, parts=parts)
+
+
+def _lacking(planned: PlannedRun, results: Sequence[CaseResult]) -> bool:
+    """Whether a planned seed has not ended, of a case that did not fail."""
+    ended = {r.id: {t.seed for t in r.trials if t.status != "interrupted"} for r in results if not r.failed}
+    failed = {result.id for result in results if result.failed}
+    return any(
+        not ended.get(case.id, set()) >= {*case.seeds} for case in planned.plan.cases if case.id not in failed
+    )
 
 
 def _workplace(planned: PlannedRun) -> Workplace:

@@ -93,7 +93,8 @@ def _settings(case: Case) -> dict[str, Any]:
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     for name in {**before, **now}:
         if before.get(name) != now.get(name):
-            yield f"{name.replace('_', ' ')} was {before.get(name)}, is now {now.get(name)}"
+            former, current = (each.get(name, "not given") for each in (before, now))
+            yield f"{name.replace('_', ' ')} was {former}, is now {current}"
 
 
 def listed(seeds: Iterable[int]) -> str:

@@ -78,7 +78,8 @@ class Verdict:
         """
         lost = self.lost[0] | self.lost[1]
         if lost:
-            return "lost seeds" if self.paired.n + len(lost) >= LEAST_PAIRS else "too few seeds"
+            common = {*self.one.case.seeds} & {*self.other.case.seeds}
+            return "lost seeds" if len(common) >= LEAST_PAIRS else "too few seeds"
         if not self.paired.says_something:
             same = self.paired.identical and same_trainings(self.one, self.other)
             return "identical" if same else "too few seeds"

@@ -45,7 +45,7 @@ def command(names: tuple[str, ...], block: tuple[str, ...]) -> None:
     console = results_console()
     missed = False
     for subject in chosen:
-        console.print(f"[bold]{subject}[/bold]", soft_wrap=True)
+        console.print(str(subject), style="bold", soft_wrap=True)
         states = []
         with not_ended():
             for outcome in examine(subject):

@@ -182,7 +182,7 @@ def _drawn(
 def _print(analysis: Analysis, part: _Part, console: Console) -> None:
     """Prints the part on a terminal."""
     from benchmnist.cli.results import show_findings, show_run
-    from benchmnist.reports.extra_tables import extra_tables, rich_table
+    from benchmnist.reports.extra_tables import RichTable, extra_tables
 
     if part.show == "comparison":
         show_run(analysis, console, part.view)
@@ -191,7 +191,7 @@ def _print(analysis: Analysis, part: _Part, console: Console) -> None:
     else:
         there = extra_tables(analysis, part.show, part.about, part.metric)
         for table in there:
-            console.print(rich_table(table))
+            console.print(RichTable(table))
         if not there:
             console.print(_missing(part.show))
 
@@ -239,7 +239,7 @@ def _text(analysis: Analysis, form: str, part: _Part) -> str:
     if form == "rich":
         from rich.console import Console
 
-        console = Console(width=80, no_color=True)
+        console = Console(width=80, no_color=True, markup=False, emoji=False)
         with console.capture() as captured:
             _print(analysis, part, console)
         return captured.get()

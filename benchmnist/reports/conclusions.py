@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmnist.analysis.amounts import factor
 from benchmnist.analysis.chances import chances_of
+from benchmnist.analysis.figures import metrics_of
 from benchmnist.analysis.units import unit
+from benchmnist.metrics import comparable
 from benchmnist.reports.records import plain
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def _conclusions(analysis: Analysis, about: re.Pattern[str] | None) -> dict[str,
         ],
         "unbeaten": {
             metric.key: [r.id for r in analysis.run.cases if r.id in analysis.unbeaten(metric)]
-            for metric in dict.fromkeys(r.case.primary for r in analysis.run.cases)
+            for metric in comparable(metrics_of(analysis.run.cases))
         },
         "ranks": _ranks(analysis),
         "scores": _scores(analysis),

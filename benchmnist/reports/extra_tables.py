@@ -13,10 +13,11 @@ from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import main_verdicts
+from benchmnist.metrics import TARGET_SECONDS
 from benchmnist.reports.chances_table import chances_table
 from benchmnist.reports.extra_table import NOTHING, ExtraTable, namer
 from benchmnist.reports.rank_table import rank_table
-from benchmnist.reports.tables import escape_markdown
+from benchmnist.reports.tables import LEAST_WIDTH, escape_markdown
 from benchmnist.reports.target_tables import profile_table, target_table
 from benchmnist.text import PLURALS, counted, plain_table, plural
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Sequence
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderResult
 
     from benchmnist.analysis.analysis import Analysis
     from benchmnist.analysis.pairs import Family
@@ -49,16 +50,17 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
             continue
         name, paired_by = namer(analysis.run), " or ".join(sorted({unit(v.one) for v in members}))
         counts = PLURALS.get(paired_by, "seeds")
-        differing = " or ".join(dict.fromkeys(f"the {v.metric.says}, {_in(v.metric)}" for v in members))
+        differing = " or ".join(dict.fromkeys(_differing(v.metric) for v in members))
         confidence = _confidence(members[0])
         about = (
-            f"difference: mean difference in {differing}, paired by {paired_by}; interval: {confidence}; each "
+            f"difference: {differing}, paired by {paired_by}; interval: {confidence}; each "
             f"verdict is read off its interval; p: p value of the paired t test, times {members[0].of}"
         )
         if any(v.margin is not None for v in members):
             about += "; equivalent: the whole interval is within the suite's margin"
         if any(v.word == "lost seeds" for v in members):
-            about += "; lost seeds: those that diverged or failed could have changed any verdict, so there is none"
+            how = "missed the target, diverged" if members[0].metric == TARGET_SECONDS else "diverged"
+            about += f"; lost seeds: those that {how} or failed could have changed any verdict, so there is none"
         if family == "exploratory":
             about += "; nobody named these comparisons before the results: take them as suggestions"
         rows = tuple((name(v.one), name(v.other), *_verdict_row(v)) for v in members)
@@ -103,9 +105,11 @@ def _verdict_row(v: Verdict) -> tuple[str, ...]:
     return word, mean, " to ".join(ends) or NOTHING, p, str(v.paired.n)
 
 
-def _in(metric: Metric) -> str:
-    """Returns the unit of a difference of the metric, in words."""
-    return "as a ratio" if metric.ratio else f"in {metric.points}"
+def _differing(metric: Metric) -> str:
+    """Returns what the difference is, in words: `mean difference in the test accuracy …, in points`."""
+    if metric.ratio:
+        return f"geometric mean of the ratios of the {metric.title}"
+    return f"mean difference in the {metric.says}, in {metric.points}"
 
 
 def tuning_table(analysis: Analysis) -> ExtraTable | None:
@@ -222,15 +226,31 @@ def markdown_table(table: ExtraTable) -> str:
     )
 
 
-def rich_table(extra: ExtraTable) -> RenderableType:
-    """Renders a table for a terminal; words are folded if the room is short."""
-    from rich.console import Group
-    from rich.text import Text
+class RichTable:
+    """A table for a terminal; words are folded if the room is short, and figures are never cut."""
 
-    table = plain_table()
-    for index, head in enumerate(extra.heads):
-        words = index < extra.words
-        table.add_column(head, justify="left" if words else "right", no_wrap=not words, overflow="fold")
-    for row in extra.rows:
-        table.add_row(*map(Text, row))
-    return Group(Text(extra.title, style="bold cyan"), table, Text(extra.about, style="dim"))
+    def __init__(self, extra: ExtraTable) -> None:
+        self.extra = extra
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Renders the table, for rich."""
+        from rich.text import Text
+
+        extra, table, needed = self.extra, plain_table(), 0
+        for index, head in enumerate(extra.heads):
+            words = index < extra.words
+            longest = max(map(len, (head, *(row[index] for row in extra.rows))))
+            least = min(longest, LEAST_WIDTH) if words else longest
+            needed += least + 1
+            table.add_column(
+                head,
+                justify="left" if words else "right",
+                no_wrap=not words,
+                overflow="fold",
+                min_width=least,
+            )
+        for row in extra.rows:
+            table.add_row(*map(Text, row))
+        yield Text(extra.title, style="bold cyan")
+        yield from console.render(table, options.update(width=max(options.max_width, needed)))
+        yield Text(extra.about, style="dim")

@@ -266,13 +266,12 @@ def test_an_interrupted_run_says_first_how_much_of_it_there_is() -> None:
     cut = part.trials[4].model_copy(update={"status": "interrupted"})
     part = part.model_copy(update={"status": "interrupted", "trials": (*part.trials[:4], cut)})
     run = made_up_run([whole, part, rest])
-    record = run.record.model_copy(update={"status": "interrupted"})
-    found = Analysis(run.model_copy(update={"record": record, "cases": (whole, part)})).findings
+    found = Analysis(run.model_copy(update={"cases": (whole, part)})).findings
     assert found[0].text.startswith(
-        "This run is not complete: 1 of 3 cases and 9 of 15 trials have ended. What follows is about these only."
+        "This run is not complete: 1 of 3 cases and 9 of 15 trials have ended and are in it. What follows is about"
     )
     assert "adam (90.01 % in the 4 of 5 seeds that it completed)" in "".join(each.text for each in found)
-    assert not said("interrupted", [whole])
+    assert not said("incomplete", [whole])
 
 
 def test_a_seed_without_a_finite_value_is_named() -> None:

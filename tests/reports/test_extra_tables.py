@@ -10,7 +10,7 @@ from rich.console import Console
 from benchmnist.analysis.analysis import Analysis
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.reports.columns import Columns
-from benchmnist.reports.extra_tables import EXTRA_TABLES, model_tables, rich_table
+from benchmnist.reports.extra_tables import EXTRA_TABLES, RichTable, model_tables
 from benchmnist.reports.html import report_page
 from benchmnist.reports.markdown import part_of_report, report
 from benchmnist.reports.pictures import pictures
@@ -106,7 +106,7 @@ def test_every_table_fits_80_columns(run: RunResult) -> None:
     for table in [*(t for make in EXTRA_TABLES.values() for t in make(Analysis(run))), *model_tables(run)]:
         console = Console(width=80)
         with console.capture() as captured:
-            console.print(rich_table(table))
+            console.print(RichTable(table))
         assert max(map(len, captured.get().splitlines())) <= 80
         for row in table.rows:
             for figure in row[table.words :]:
@@ -179,3 +179,16 @@ def test_a_difference_that_is_not_shown_stands_in_brackets() -> None:
     assert re.search(r"\x1b\[2m *\(\+0.06\)", captured.get())  # dim
     assert 'class="number noise"' in report_page(Analysis(made_up_run(results)))
     assert "(+0.06)" in report(Analysis(made_up_run(results)), Plots({}, {}))
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+@pytest.mark.parametrize("name", ["verdicts", "targets", "profiles", "tuning"])
+def test_no_figure_is_cut_and_no_row_without_its_name(run: RunResult, name: str, width: int) -> None:
+    for table in EXTRA_TABLES[name](Analysis(run)):
+        console = Console(width=width)
+        with console.capture() as captured:
+            console.print(RichTable(table), crop=False)
+        text, printed = captured.get(), captured.get().split()
+        for row in table.rows:
+            assert all(word in printed for figure in row[table.words :] for word in figure.split()), row
+            assert all(words[:8] in text for words in row[: table.words]), row

@@ -10,7 +10,7 @@ from made_up import made_up_run, seeds_result
 from rich.console import Console
 
 from benchmnist.analysis.analysis import Analysis
-from benchmnist.reports.extra_tables import extra_tables, rich_table
+from benchmnist.reports.extra_tables import RichTable, extra_tables
 from benchmnist.reports.html import report_page
 from benchmnist.reports.markdown import report
 from benchmnist.reports.pictures import pictures
@@ -186,7 +186,7 @@ def test_the_diagram_has_room_for_its_names(methods: int) -> None:
 def test_every_method_of_a_long_table_fits_80_columns() -> None:
     console = Console(width=80)
     with console.capture() as captured:
-        console.print(rich_table(table(made_up(baseline="sgd"))))
+        console.print(RichTable(table(made_up(baseline="sgd"))))
     assert max(map(len, captured.get().splitlines())) <= 80
 
 

@@ -16,7 +16,7 @@ from benchmnist.analysis.findings.doubts import (
     apart,
     diverged,
     failed,
-    interrupted,
+    incomplete,
     no_common_seeds,
     noise_floor,
     not_compared,
@@ -45,7 +45,7 @@ def findings(analysis: Analysis) -> list[Finding]:
     results, rows = ([r for r in found if not r.case.aside] for found in (cases, run.cases))
     name = names_among(cases)
     found = [
-        *interrupted(run),
+        *incomplete(run),
         *tested_in_train_mode(run.record.models, results),
         *failed(rows, name),
         *diverged(rows, name),

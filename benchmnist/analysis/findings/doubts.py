@@ -24,23 +24,25 @@ if TYPE_CHECKING:
     from benchmnist.suites.cases import Group
 
 
-def interrupted(run: RunResult) -> Iterator[Finding]:
+def incomplete(run: RunResult) -> Iterator[Finding]:
     """Says how much there is of a run that did not end."""
-    if run.record.status not in ("interrupted", "running"):
+    results = {result.id: result for result in run.cases}
+    planned = whole = there = 0
+    for case in run.record.plan:
+        result = results.get(case.id)
+        trials = () if result is None else result.trials
+        ended = {trial.seed for trial in trials if trial.status != "interrupted"} & {*case.seeds}
+        all_of_it = ended == {*case.seeds} or (result is not None and result.failed)
+        planned, whole = planned + len(case.seeds), whole + all_of_it
+        there += len(case.seeds) if all_of_it else len(ended)
+    if there == planned:
         return
-    planned = sum(len(case.seeds) for case in run.record.plan)
-    whole = sum(not r.failed and len(_ended(r)) == len(r.case.seeds) for r in run.cases)
-    trials = sum(len(_ended(r)) for r in run.cases)
     yield Finding(
-        "interrupted",
-        f"This run is not complete: {whole} of {counted(len(run.record.plan), 'case')} and {trials} of "
-        f"{counted(planned, 'trial')} have ended. What follows is about these only.",
-        tuple(result.id for result in run.cases),
+        "incomplete",
+        f"This run is not complete: {whole} of {counted(len(run.record.plan), 'case')} and {there} of "
+        f"{counted(planned, 'trial')} have ended and are in it. What follows is about these only.",
+        tuple(results),
     )
-
-
-def _ended(result: CaseResult) -> list[int]:
-    return [trial.seed for trial in result.trials if trial.status != "interrupted"]
 
 
 def not_finite(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:

@@ -34,7 +34,7 @@ def last_look(verdicts: Sequence[Verdict], looks: Looks | None) -> Iterator[Find
     else:
         why = "no comparison was open" if looks.stopped == "settled" else f"all {most} were trained"
         text = f"The run stopped after {when}, because {why}: {found}."
-    if found.hopeless:
+    if found.hopeless and looks.stopped is not None:
         text += f" Hopeless: the chance that all {most} would tell it is less than {HOPELESS:.0%}."
     yield Finding(
         "looks",
