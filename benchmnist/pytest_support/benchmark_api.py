@@ -5,6 +5,8 @@ Other modules use documented parts: `pedantic`, the marker's `timer`, `group` an
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,6 +43,19 @@ def keep_rounds(benchmark: Any, seconds: Sequence[float]) -> None:
     """Replaces the measured rounds of a benchmark, which has none with --benchmark-disable."""
     if benchmark.stats is not None:
         benchmark.stats.stats.data[:] = seconds
+
+
+def machine_info() -> dict[str, Any]:
+    """Returns what pytest-benchmark knows of the machine; it starts a process to find out, only once here."""
+    return deepcopy(_machine_info())
+
+
+@cache
+def _machine_info() -> dict[str, Any]:
+    from pytest_benchmark import plugin
+
+    found: dict[str, Any] = plugin.pytest_benchmark_generate_machine_info()
+    return found
 
 
 class _Node:

@@ -14,6 +14,7 @@ import pytest
 
 from benchmnist.errors import BenchmnistError
 from benchmnist.pytest_support import hooks
+from benchmnist.pytest_support.benchmark_api import machine_info
 from benchmnist.pytest_support.harness import HARNESS, Harness
 from benchmnist.runs import store
 from benchmnist.text import last_line_of
@@ -79,6 +80,7 @@ def _pytest(plan: Plan, bridge: _Bridge, output: io.TextIOBase, *arguments: str)
         "--disable-plugin-autoload",
         "-ppytest_benchmark.plugin",
         "-pno:cacheprovider",
+        "-pno:unraisableexception",  # at the end it collects garbage five times; Python reports to the log, too
         "--capture=no",  # the redirection below does
         "-q",
     ]
@@ -122,6 +124,11 @@ class _Bridge:
         """Ends the session if a result cannot be stored, which makes further training useless."""
         if self.recorder is not None and self.recorder.error is not None:
             raise pytest.exit.Exception(str(self.recorder.error))
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_benchmark_generate_machine_info(self) -> dict[str, Any]:
+        """Asks for the processor, in a process of its own, once for all sessions of this process."""
+        return machine_info()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
