@@ -6,6 +6,7 @@ import contextlib
 import json
 import multiprocessing.util
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -30,46 +31,72 @@ tempfile.tempdir = kept
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["benchmnist.runner", "benchmnist.training.loop"])
 
-OURS = {"benchmnist", "pytest_benchmark", "xdist"}
+OTHERS = {"pytest_benchmark", "xdist"}
 """What a pytest session has to import itself: it rewrites the assertions of plugins."""
-NOT_OURS = ("-p", "no:hypothesispytest", "-p", "no:anyio")
-"""Plugins that are there by chance, and take two seconds of every session."""
+NOT_OURS = ("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:unraisableexception")
+"""Plugins that are there by chance and take two seconds of every session; the last only collects garbage here."""
+OURS = ("-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning")
+"""Half a second of every session is saved where it need not import benchmnist again to rewrite its assertions."""
 
 
 def pytest_in_a_process(arguments: Sequence[str], environment: Mapping[str, str], output: Path) -> int:
     """`python -m pytest` in the current folder; what it says goes to a file. Returns its exit code."""
-    process = PROCESSES.Process(target=_pytest, args=([*arguments], {**environment}, str(Path.cwd()), str(output)))
+    return _in_a_process(["-m", "pytest", *NOT_OURS, *arguments, *OURS], environment, output, output)
+
+
+def python_in_a_process(
+    *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`python -m MODULE …` or `python -c PROGRAM` in the current folder, where torch is imported already."""
+    with tempfile.TemporaryDirectory() as folder:
+        output, errors = Path(folder, "output"), Path(folder, "errors")
+        code = _in_a_process(arguments, os.environ if environment is None else environment, output, errors)
+        said = (file.read_text("utf-8") if file.exists() else "" for file in (output, errors))
+        return subprocess.CompletedProcess(arguments, code, *said)
+
+
+def _in_a_process(arguments: Sequence[str], environment: Mapping[str, str], output: Path, errors: Path) -> int:
+    given = ([*arguments], {**environment}, str(Path.cwd()), str(output), str(errors))
+    process = PROCESSES.Process(target=_python, args=given)
     process.start()
     process.join()
     assert process.exitcode is not None
     return process.exitcode
 
 
-def _pytest(arguments: list[str], environment: dict[str, str], folder: str, output: str) -> None:
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for stream in (1, 2):
-        os.dup2(descriptor, stream)
-    sys.stdout, sys.stderr = (os.fdopen(os.dup(stream), "w", buffering=1) for stream in (1, 2))
+def _python(arguments: list[str], environment: dict[str, str], folder: str, output: str, errors: str) -> None:
+    for stream, file in ((1, output), (2, errors)):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND), stream)
+    encoding = environment.get("PYTHONIOENCODING")
+    sys.stdout, sys.stderr = (
+        os.fdopen(os.dup(stream), "w", buffering=1, encoding=encoding, errors=errors)
+        for stream, errors in ((1, "strict"), (2, "backslashreplace"))
+    )
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:0] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
-    for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in OTHERS]:
         del sys.modules[name]
-    arguments = [*NOT_OURS, *arguments]
-    sys.argv = ["pytest", *arguments]
-    import pytest
     import torch
 
     torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", 1)))  # it was read before
+    how, what, *rest = arguments
+    sys.argv = [what if how == "-m" else how, *rest]
+    code: object = 0
     try:
-        code = int(pytest.main(arguments))
+        if how == "-m":
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            exec(what, {"__name__": "__main__"})  # noqa: S102 - a test's own program
+    except SystemExit as end:
+        code = end.code
     except BaseException:  # noqa: BLE001 - as the interpreter does
         traceback.print_exc()
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 @contextlib.contextmanager

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from processes import pytest_in_a_process, python_in_a_process
 
 from benchmnist.cli.new_plugin import TEMPLATES
 from benchmnist.extensions.hookspecs import HOOK_API
@@ -137,11 +136,7 @@ def benchmnist_models():
     return [ModelSpec(name="crashing", summary="", build=tread_on_nothing)]
 """,
     )
-    program = [sys.executable, "-m", "benchmnist", "check", "crashing"]
-    paths = os.pathsep.join(path for path in sys.path if path)
-    done = subprocess.run(
-        program, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False
-    )
+    done = python_in_a_process("-m", "benchmnist", "check", "crashing")
     assert done.returncode != 0
     assert "model crashing, of benchmnist-crashing 1.0" in done.stdout
     assert "tread_on_nothing" in done.stderr
@@ -151,7 +146,11 @@ def benchmnist_models():
     "kind", [kind for kind in TEMPLATES if kind != "optimizer"]
 )  # the tutorial makes that one
 def test_a_new_plugin_passes_the_tests_that_come_with_it(
-    invoke: Callable[..., Result], pip_install: Callable[[Path], Path], tmp_path: Path, kind: str
+    invoke: Callable[..., Result],
+    pip_install: Callable[[Path], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
 ) -> None:
     name = "2-of.mine"
     done = invoke("new-plugin", name, "--kind", kind, "--out", "new")
@@ -159,20 +158,16 @@ def test_a_new_plugin_passes_the_tests_that_come_with_it(
     folder = tmp_path / "new" / f"benchmnist-{name}"
     assert f"    cd new/benchmnist-{name}\n" in done.stdout
     environment = {**os.environ, "PYTHONPATH": f"{pip_install(folder)}:{os.environ.get('PYTHONPATH', '')}"}
-    for arguments, said in (
-        (("pytest", "-q", "-p", "no:cacheprovider", "tests"), " passed"),
-        (("benchmnist", "run", f"{name}.toml", "--dry-run", "--device", "cpu"), "2 cases, 6 trials"),
-    ):
-        ran = subprocess.run(
-            [sys.executable, "-m", *arguments],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        assert said in ran.stdout
+    monkeypatch.chdir(folder)
+    output = tmp_path / "output.txt"
+    code = pytest_in_a_process(["-q", "-p", "no:cacheprovider", "tests"], environment, output)
+    said = output.read_text("utf-8")
+    assert code == 0, said
+    assert " passed" in said
+    command = ("-m", "benchmnist", "run", f"{name}.toml", "--dry-run", "--device", "cpu")
+    ran = python_in_a_process(*command, environment=environment)
+    assert ran.returncode == 0, ran.stderr
+    assert "2 cases, 6 trials" in ran.stdout
 
 
 def test_a_new_plugin_takes_nobodys_place(invoke: Callable[..., Result], tmp_path: Path) -> None:
