@@ -29,7 +29,7 @@ kept, tempfile.tempdir = tempfile.gettempdir(), "/tmp"  # noqa: S108
 multiprocessing.util.get_temp_dir()
 tempfile.tempdir = kept
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["benchmnist.runner", "benchmnist.training.loop"])
+PROCESSES.set_forkserver_preload(["torch._dynamo", "benchmnist.runner", "benchmnist.training.loop"])
 
 OTHERS = {"pytest_benchmark", "xdist"}
 """What a pytest session has to import itself: it rewrites the assertions of plugins."""

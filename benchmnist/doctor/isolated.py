@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 MARK = "BENCHMNIST_DOCTOR_MARK"
 """Environment variable of the nursery and its descendants."""
-MODULES = ("benchmnist.runner",)
-"""Modules that are slow to import."""
+MODULES = ("torch._dynamo", "benchmnist.runner")
+"""Modules that are slow to import; torch imports the first for the first optimizer of a process."""
 LATE = "late"
 INTERROGATION = 5.0
 """Seconds in which a hanging process must print its stack."""

@@ -15,7 +15,6 @@ from benchmnist.runs.models import Layer, ModelDescription
 from benchmnist.suites.cases import Component
 from benchmnist.suites.parameters import parameters_of
 from benchmnist.training.data import Datasets, default_data_root
-from benchmnist.training.torch_internals import spare_compiler
 from benchmnist.training.trial import make_model
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ def describe(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Layer
         model: The model, on the CPU; it is left in eval() mode.
         input_shape: (channels, height, width) of an image.
     """
-    spare_compiler()
     layers: list[Layer] = []
     counter = FlopCounterMode(display=False)
     before: list[int] = []

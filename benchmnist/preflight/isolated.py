@@ -66,6 +66,8 @@ def _tried(task: PreflightFunction) -> Preflight | tuple[str, str]:
     """Returns the result; or what was being tried when the process died, and how it died."""
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)
+    # The first optimizer of a process has torch import its compiler, two seconds: once, before there are two.
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)])
     process = fork.Process(target=_child, args=(theirs, task), daemon=True)
     with warnings.catch_warnings():
         # Of threads that are not there after a fork: ours draw, and torch is told to do without its own.

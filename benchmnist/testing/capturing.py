@@ -19,7 +19,7 @@ from benchmnist.testing.checks import DoesNotApply, Miss, Subject
 from benchmnist.text import last_line_of
 from benchmnist.training.data import default_data_root
 from benchmnist.training.engines.trace import Trace, difference
-from benchmnist.training.torch_internals import DataDependentOutputException, FakeTensorMode, spare_compiler
+from benchmnist.training.torch_internals import DataDependentOutputException, FakeTensorMode
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,6 @@ STEPS = 60
 def build_subject(subject: Subject, model: nn.Module, **params: Any) -> torch.optim.Optimizer:
     """Builds the optimizer as a suite would, with these parameters over its defaults."""
     build = subject.offer.spec.load()
-    spare_compiler()
     told = {"total_steps": STEPS} if "total_steps" in inspect.signature(build).parameters else {}
     made: torch.optim.Optimizer = build(model, **told, **{**subject.offer.spec.defaults, **params})
     return made

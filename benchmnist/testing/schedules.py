@@ -12,7 +12,6 @@ from torch.optim.lr_scheduler import LRScheduler
 from benchmnist.extensions.kinds import SCHEDULE
 from benchmnist.testing import parameters
 from benchmnist.testing.checks import Check, Miss, Subject, check
-from benchmnist.training.torch_internals import spare_compiler
 
 LENGTHS = (1, 2, 7, 100)
 LR = 0.1
@@ -20,7 +19,6 @@ LR = 0.1
 
 def _rates(subject: Subject, total_steps: int, **params: Any) -> list[float]:
     """Returns the learning rate of each step of a training of that length."""
-    spare_compiler()
     parameter = torch.nn.Parameter(torch.ones(3))
     optimizer = torch.optim.SGD([parameter], lr=LR)
     build = subject.offer.spec.load()

@@ -5,10 +5,7 @@ A test holds all other modules to what torch documents.
 
 from __future__ import annotations
 
-import functools
 import importlib
-import sys
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
@@ -17,9 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._python_dispatch import _disable_current_modes as without_modes
 from torch.utils._pytree import tree_leaves
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
 __all__ = [
     "DataDependentOutputException",
     "FakeTensor",
@@ -27,14 +21,12 @@ __all__ = [
     "TorchDispatchMode",
     "hooks_of",
     "leftovers",
-    "spare_compiler",
     "tree_leaves",
     "without_modes",
     "writes_of",
 ]
 
 MODULES, OPTIMIZERS = "torch.nn.modules.module", "torch.optim.optimizer"
-COMPILER = "torch._dynamo"
 
 
 def leftovers() -> dict[str, object]:
@@ -72,54 +64,3 @@ def hooks_of(tensor: torch.Tensor) -> tuple[object, object]:
 def writes_of(tensor: torch.Tensor) -> int:
     """Returns how often the tensor was written in place; not of one that was made in inference mode."""
     return int(tensor._version)
-
-
-def spare_compiler() -> None:
-    """Keeps optimizers and modes from importing torch's compiler, which takes as long as importing torch itself.
-
-    They import it only to mark what it has to leave alone. Once something else has imported it (`torch.compile`),
-    they use it. A method that another version of torch marks in another way stays as it is, and imports it.
-    """
-    if COMPILER in sys.modules:
-        return
-    for found in (*_with_subclasses(torch.optim.Optimizer), *_with_subclasses(TorchDispatchMode)):
-        for name, method in [*vars(found).items()]:
-            plain = _without_marks(method)
-            if plain is not None:
-                setattr(found, name, _marked_if_compiling(method, plain))
-
-
-def _with_subclasses(kind: type[Any]) -> Iterator[type[Any]]:
-    yield kind
-    for each in kind.__subclasses__():
-        yield from _with_subclasses(each)
-
-
-def _code_of(decorator: Callable[..., Any] | None) -> object:
-    """Returns the code of what a decorator makes of a function; None if this version of torch has no such one."""
-    return decorator and decorator(lambda: None).__code__
-
-
-_NOT_COMPILED = _code_of(getattr(torch, "_disable_dynamo", None))
-_STEP = _code_of(getattr(importlib.import_module(OPTIMIZERS), "_use_grad_for_differentiable", None))
-
-
-def _without_marks(method: Any) -> Callable[..., Any] | None:
-    """Returns what a method does without the marks for the compiler; None if it has none."""
-    code, marked = getattr(method, "__code__", None), getattr(method, "__wrapped__", None)
-    if marked is None or code not in (_NOT_COMPILED, _STEP):
-        return None
-
-    def step(self: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
-        with torch.set_grad_enabled(self.defaults["differentiable"]):
-            return marked(self, *args, **kwargs)
-
-    return step if code is _STEP else marked
-
-
-def _marked_if_compiling(method: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return (method if COMPILER in sys.modules else plain)(*args, **kwargs)
-
-    return call

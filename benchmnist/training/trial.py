@@ -16,7 +16,6 @@ from torch.nn.utils import clip_grad_norm_
 from benchmnist.errors import TrialError
 from benchmnist.tasks import Classification, build_task, require_scalar
 from benchmnist.training.data import epoch_order, seed_everything, seed_for
-from benchmnist.training.torch_internals import spare_compiler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -236,7 +235,6 @@ def build_optimizer(
     """The optimizer of a case for a model that is on its device already."""
     spec = registry.optimizers[case.optimizer.use].spec
     build = spec.load()
-    spare_compiler()
     takes = inspect.signature(build).parameters
     told: dict[str, Any] = {}
     if "total_steps" in takes:

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from processes import PROCESSES
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_full_backward_hook
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -123,47 +122,3 @@ def test_a_fake_tensor_is_on_a_gpu_that_is_not_there_and_has_no_values() -> None
 
 def test_leaves_are_found_in_nested_containers() -> None:
     assert tree_leaves({"a": [1, (2, {"b": 3})], "c": 4}) == [1, 2, 3, 4]
-
-
-WITHOUT_THE_COMPILER = """
-import sys
-import torch
-from torch import nn
-from training_support import make_case, result_of
-from benchmnist.preflight.describe import describe
-
-kinds = [getattr(torch.optim, name) for name in torch.optim.__all__ if name in dir(torch.optim)]
-kinds = [kind for kind in kinds if isinstance(kind, type) and kind.__name__ not in ("Optimizer", "SparseAdam")]
-assert torch.optim.SGD in kinds and torch.optim.LBFGS in kinds
-
-def weights():
-    for kind in kinds:
-        weight = nn.Parameter(torch.ones(2, 2))
-        optimizer = kind([weight], lr=0.1)
-        def loss():
-            assert torch.is_grad_enabled()
-            optimizer.zero_grad()
-            loss = (weight**2).sum()
-            loss.backward()
-            return loss
-        for _ in range(2):
-            loss()
-            optimizer.step(loss)
-            optimizer.load_state_dict(optimizer.state_dict())
-        yield weight.tolist()
-
-result_of(make_case(train_size=100))
-describe(nn.Linear(28, 10), (1, 28, 28))
-before = [*weights()]
-assert "torch._dynamo" not in sys.modules
-import torch._dynamo
-assert [*weights()] == before
-torch.compile(lambda: torch.optim.SGD([nn.Parameter(torch.ones(2))]).step(), backend="eager")()
-"""
-
-
-def test_training_does_not_import_the_compiler_and_is_the_same_with_it() -> None:
-    process = PROCESSES.Process(target=exec, args=(WITHOUT_THE_COMPILER, {}))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
