@@ -83,14 +83,19 @@ class TryContext:
 
 
 def small_case(
-    model: str = "fc", optimizer: str = "adam", *, params: Mapping[str, Any] | None = None, **changes: Any
+    model: str | Component = "fc",
+    optimizer: str = "adam",
+    *,
+    params: Mapping[str, Any] | None = None,
+    **changes: Any,
 ) -> Case:
     """Returns a case of 32 steps, in which the last step of each epoch is smaller."""
     default = {"lr": 2e-3} if optimizer == "adam" else {}
+    trained = component(model) if isinstance(model, str) else model
     return Case(
-        id=f"doctor/{model}/{optimizer}",
+        id=f"doctor/{trained.name}/{optimizer}",
         dataset=component("mnist"),
-        model=component(model),
+        model=trained,
         optimizer=component(optimizer, **(default if params is None else params)),
         **{"epochs": 2, "batch_size": 64, "seeds": (0,), "train_size": 1000, "test_size": 500, **changes},
     )

@@ -106,10 +106,13 @@ def model(context: TryContext, name: str) -> Line:
     return correct(seen, largest_difference(seen, expected, TOLERANCE), learned(seen))
 
 
-def optimizer(context: TryContext, name: str, params: Mapping[str, Any], capturable: bool) -> Line:
+def optimizer(
+    context: TryContext, name: str, params: Mapping[str, Any], hidden_size: int, capturable: bool
+) -> Line:
     """Trains with an optimizer on the device, and like the reference."""
-    (seen,) = context.train(small_case("fc", name, params=params))
-    (expected,) = context.train(small_case("fc", name, params=params, engine="dataloader"), device="cpu")
+    fc = component("fc", hidden_size=hidden_size)
+    (seen,) = context.train(small_case(fc, name, params=params))
+    (expected,) = context.train(small_case(fc, name, params=params, engine="dataloader"), device="cpu")
     return correct(seen, largest_difference(seen, expected, TOLERANCE), learned(seen), capturable=capturable)
 
 

@@ -62,6 +62,9 @@ PARAMS: Mapping[str, Mapping[str, Any]] = {
     "sgd": {"lr": 0.1},
 }
 """Parameters with which the optimizers learn in 32 steps without magnifying roundings."""
+HIDDEN_SIZES = {"muon": 64}
+"""Widths of the network that optimizers train, if not 500: Muon multiplies its weights in bfloat16,
+which takes minutes on processors without instructions for that."""
 SHORT = ("fc-bn-dropout", "cnn", "adam", "muon", "linear-warmup-cosine", "bf16", "asserts-inline", "hoards-inline")
 """Models, optimizers, schedules, precisions and misbehaving models of the short form."""
 GRAPHS = (
@@ -102,6 +105,7 @@ def _components() -> Iterator[Try]:
         arguments = {
             "name": name,
             "params": dict(PARAMS.get(name, offered.defaults)),
+            "hidden_size": HIDDEN_SIZES.get(name, 500),
             "capturable": offered.capturable and not offered.needs_closure,
         }
         yield Try(

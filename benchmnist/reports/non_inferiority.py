@@ -69,7 +69,7 @@ def _margins(verdicts: Sequence[NonInferiority]) -> str:
         return ""
     metric = verdicts[0].metric
     texts = [
-        f"{100 * margin:g} %" if metric == PEAK_MEMORY else f"{margin:g} {metric.points}" for margin in margins
+        f"{100 * margin:g} %" if metric == PEAK_MEMORY else metric.margin(margin) for margin in margins
     ]
     return f", margin {' or '.join(texts)}"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from standin_support import standin
-from training_support import losses, make_case, result_of
+from training_support import component, losses, make_case, result_of
 
 OPTIMIZERS = (
     *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "lbfgs", "momentum", "muon", "nadam"),
@@ -35,7 +35,8 @@ def test_models(model: str) -> None:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_optimizers(optimizer: str) -> None:
-    the_same_on_a_card(optimizer=optimizer, engine="resident", train_size=200)
+    small = component("fc", hidden_size=50)
+    the_same_on_a_card(model=small, optimizer=optimizer, engine="resident", train_size=200)
 
 
 @pytest.mark.parametrize("model", ["fc", "fc-bn-dropout", "cnn"])
