@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from benchmnist.errors import BenchmnistError, unknown
-from benchmnist.text import decimals
+from benchmnist.text import decimals, with_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,8 +106,7 @@ class Metric:
 
     def margin(self, value: float) -> str:
         """A margin in words: `0.5 points`, `1 point`."""
-        points = self.points
-        return f"{value:g} {points.removesuffix('s') if value == 1 and points in ('points', 'units') else points}"
+        return with_unit(f"{value:g}", self.points)
 
 
 METRICS = (

@@ -11,17 +11,21 @@ from benchmnist.analysis.searches import values_of
 from benchmnist.metrics import PRIMARY
 from benchmnist.runs.searches import Attempt, Search
 from benchmnist.suites.components import variant_of
+from benchmnist.suites.points import point_of
 from benchmnist.suites.samplers import GuidedSearch
 from benchmnist.suites.sampling import grid, random_points
 from benchmnist.suites.suite import Point, SearchScope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult, RunResult
     from benchmnist.suites.cases import Case, Space
     from benchmnist.suites.schema import Tune
+
+UNGUIDED = ("random", "grid")
+"""Samplers whose points do not depend on results: they are all asked for at once."""
 
 
 class OptimizerSearch:
@@ -48,6 +52,11 @@ class OptimizerSearch:
         self._told: dict[str, float] = {}
 
     @property
+    def guided(self) -> bool:
+        """Whether it asks for points by the results of others."""
+        return self.how.sampler not in UNGUIDED
+
+    @property
     def points(self) -> tuple[Point, ...]:
         """The points asked for."""
         return tuple(Point(params, variant_of(params), self.number) for params in self.asked)
@@ -61,6 +70,13 @@ class OptimizerSearch:
         before = len(self.asked)
         self.asked += next(self._asking, [])
         return len(self.asked) > before
+
+    def planned(self, cases: Sequence[Case]) -> tuple[Point, ...]:
+        """Returns the points of this search among the cases of a run, without those of another space."""
+        there = [(case.optimizer.variant, point_of(case, self.space)) for case in cases if self._has(case)]
+        return tuple(
+            Point(params, variant, self.number) for variant, params in there if variant_of(params) == variant
+        )
 
     def ended(self, run: RunResult) -> bool:
         """Tells whether a run has the result of each point that was asked for."""
@@ -86,13 +102,12 @@ class OptimizerSearch:
 
     def _results(self, run: RunResult) -> dict[str, CaseResult]:
         """Returns the results of its cases, by the variants of their points."""
-        found = {}
-        for result in run.cases:
-            case = result.case
-            tuned_for = SearchScope(case.dataset.label, case.model.label, case.label, _without_point(case))
-            if tuned_for == self.scope and (case.search or 1) == self.number:
-                found[case.optimizer.variant] = result
-        return found
+        return {result.case.optimizer.variant: result for result in run.cases if self._has(result.case)}
+
+    def _has(self, case: Case) -> bool:
+        """Tells whether a case is at a point of this search."""
+        tuned_for = SearchScope(case.dataset.label, case.model.label, case.label, _without_point(case))
+        return tuned_for == self.scope and (case.search or 1) == self.number
 
     def _points(self) -> Iterator[list[dict[str, Any]]]:
         how = self.how

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 PLURALS = {"search": "searches"}
 """Plurals that do not end in the noun and s."""
+PLURAL_UNITS = ("points", "units", "nats", "spreads")
+"""Units that are words in the plural; others are signs, such as s for seconds."""
 
 
 def plural(noun: str) -> str:
@@ -38,6 +40,11 @@ def decimals(value: float, digits: int, form: str = "") -> str:
     if abs(value) < LARGE and digits < MANY:
         return f"{value:{form}.{digits}f}"
     return f"{value:{form.replace(',', '').replace('z', '')}.2e}"
+
+
+def with_unit(number: str, unit: str) -> str:
+    """`0.5 points`, `1 point`, `1 s`: one of a unit that is a word in the plural is in the singular."""
+    return f"{number} {unit.removesuffix('s') if number == '1' and unit in PLURAL_UNITS else unit}".rstrip()
 
 
 def alternatives(names: Iterable[str], word: str = "or") -> str:

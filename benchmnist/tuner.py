@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmnist import runner
-from benchmnist.errors import BenchmnistError, Problem, SuiteError
+from benchmnist.errors import BenchmnistError, Problem, StoreError, SuiteError
 from benchmnist.extensions.kinds import OPTIMIZER
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.optimizer_search import OptimizerSearch
@@ -25,6 +25,7 @@ from benchmnist.suites.reader import read_suite
 from benchmnist.suites.samplers import rehearse
 from benchmnist.suites.schema import Tune
 from benchmnist.suites.suite import Point, SearchScope, Suite
+from benchmnist.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -95,20 +96,17 @@ def tune(
     # The seeds of the final run, then those of the search, then the next search: however many there are.
     step = max(seed for case in plan.cases for seed in case.seeds) + 1 + suite.tune.seeds
     suite = replace(suite, searches=suite.tune.searches, seed_step=step)
-    if suite.tune.sampler not in ("random", "grid"):
-        for each in planned:
-            if each.number == 1:
-                rehearse(each.space, suite.tune.sampler)
+    for each in planned:
+        if each.guided and each.number == 1:
+            rehearse(each.space, suite.tune.sampler)
     run = _Runner(replace(options, set=()), watch)  # they are in the suite by now
     search_suite = _search_suite(suite)
     begun = _begun(options.out, search_suite.name) if options.resume else None
     search = run.search(search_suite, planned, begun)
     found = tuple(each.outcome(search) for each in planned)
-    chosen: dict[SearchScope, tuple[Point, ...]] = {}
-    for each, outcome in zip(planned, found, strict=True):
-        point = Point(_best(outcome).params, search=each.number)
-        chosen[each.scope] = (*chosen.get(each.scope, ()), point)
-    final = replace(suite, points=chosen, tuned=True)
+    best = [Point(_best(outcome).params, search=outcome.number or 1) for outcome in found]
+    chosen = [(each.scope, (point,)) for each, point in zip(planned, best, strict=True)]
+    final = replace(_at(suite, chosen), tuned=True)
     cases = make_plan(final, find_plugins(options.block)).cases
     before = _followed(options.out, suite.name, found, cases) if options.resume else None
     return Tuned(search, run.run(final, found, resume=before or False))
@@ -132,23 +130,47 @@ class _Runner:
         Args:
             suite: The suite of the search, without points.
             searches: The searches.
-            begun: The run that is resumed: as long as it has the results of what is asked for, nothing is trained.
+            begun: The run that is resumed; a guided search asks again by its results.
         """
-        found = begun
-        points: dict[SearchScope, tuple[Point, ...]] = {}
-        while sum(each.ask(found) for each in searches):  # all of them, whether or not another had more
-            points = {}
+        path = begun.path if begun else None
+        for each in searches:
+            each.ask(None)
+        if begun is not None and any(each.guided for each in searches):
+            found = self._completed(begun, suite, searches)
             for each in searches:
-                points[each.scope] = (*points.get(each.scope, ()), *each.points)
-            if found is None or found is not begun or not all(each.ended(found) for each in searches):
-                found = self._search(suite, points, found)
-        return self._search(suite, points, begun) if found is None or found is begun else found
+                while each.ended(found) and each.ask(found):
+                    pass
+        while True:
+            found = self._search(suite, [(each.scope, each.points) for each in searches], path)
+            path = found.path
+            more = [each.ask(found) for each in searches]  # whether or not another had more
+            if not any(more):
+                return found
+
+    def _completed(self, begun: RunResult, suite: Suite, searches: Sequence[OptimizerSearch]) -> RunResult:
+        """Returns the results of all points that a run planned, after training those that it lacks.
+
+        So it asks for what comes next by all results, and no plan of it has fewer points than it had.
+        """
+        planned = [each.planned(begun.record.plan) for each in searches]
+        ended = {result.id for result in begun.cases if result.status != "interrupted"}
+        if all(planned) and ended >= {case.id for case in begun.record.plan}:
+            return begun
+        points = [(each.scope, there or each.points) for each, there in zip(searches, planned, strict=True)]
+        return self._search(replace(suite, title=begun.record.title), points, begun.path)
 
     def _search(
-        self, suite: Suite, points: Mapping[SearchScope, tuple[Point, ...]], before: RunResult | None
+        self, suite: Suite, points: Sequence[tuple[SearchScope, tuple[Point, ...]]], path: Path | None
     ) -> RunResult:
-        suite = replace(suite, points=points)
-        return self.run(suite, resume=before.path if before else False, checkpoints=False)
+        return self.run(_at(suite, points), resume=path or False, checkpoints=False)
+
+
+def _at(suite: Suite, points: Sequence[tuple[SearchScope, tuple[Point, ...]]]) -> Suite:
+    """Returns a suite with these points, of which several searches may have some of one scope."""
+    found: dict[SearchScope, tuple[Point, ...]] = {}
+    for scope, more in points:
+        found[scope] = (*found.get(scope, ()), *more)
+    return replace(suite, points=found)
 
 
 def _searches(suite: Suite, plan: Plan) -> list[OptimizerSearch]:
@@ -198,7 +220,7 @@ def _search_suite(suite: Suite) -> Suite:
     return replace(
         suite,
         name=f"{suite.name}-search",
-        title=f"{suite.title}: {how.trials} points each ({how.sampler})",
+        title=f"{suite.title}: {counted(how.trials, 'point')} each ({how.sampler})",
         order="suite",
         blocks=blocks,
         block_indices=tuple(suite.block_indices[index] for index, _ in kept),
@@ -237,7 +259,8 @@ def _begun(out: Path, suite: str) -> RunResult:
 def _followed(out: Path, suite: str, searches: Sequence[Search], cases: Sequence[Case]) -> Path | None:
     """Returns the newest run of the suite that used what these searches found and has no other cases."""
     for run in reversed(store.runs_in(out / suite)):
-        record = store.load_record(run)
-        if record.searches == tuple(searches) and not lost_cases(run, record, cases):
-            return run
+        with contextlib.suppress(StoreError):  # of a damaged run, which is not gone on with
+            record = store.load_record(run)
+            if record.searches == tuple(searches) and not lost_cases(run, record, cases):
+                return run
     return None

@@ -154,6 +154,12 @@ def test_an_unknown_metric_is_refused_with_those_that_there_are(
     assert LISTED in done.stderr
 
 
+def test_a_margin_of_one_is_in_the_singular() -> None:
+    units = [find_metric(key) for key in ("accuracy", "test_loss", "epoch_seconds")]
+    assert [each.margin(1.0) for each in units] == ["1 point", "1 nat", "1 s"]
+    assert [each.margin(0.5) for each in units] == ["0.5 points", "0.5 nats", "0.5 s"]
+
+
 def test_no_part_takes_an_unknown_metric_for_another() -> None:
     result = made_up_result("fc", "sgd", 90.0)
     unknown = Metric("nonsense", "nonsense", better="higher")

@@ -214,14 +214,26 @@ def test_a_guided_search_asks_by_what_came_of_it(tmp_path: Path) -> None:
     files = [run.path / "run.json" for run in (found.search, found.final)]
     before = [file.read_bytes() for file in files]
     for other in ({"sampler": "random"}, {"trials": 7}, {"set": "tune.epochs=2"}):
-        with pytest.raises(BenchmnistError, match=r"cannot be resumed: |begun with set"):
+        with pytest.raises(BenchmnistError, match=r"cannot be resumed: |begun without set"):
             tuned(path, **{"sampler": "tpe", "trials": 12, **other}, resume=True)
     assert [file.read_bytes() for file in files] == before  # what was chosen is still there to be reported
+    damaged, gone, *_ = sorted((found.search.path / "cases").iterdir())
+    damaged.write_text("{", "utf-8")
+    gone.unlink()
+    later = found.final.path.with_name("20990101-000000-0000")
+    later.mkdir()
+    (later / "run.json").write_text("{", "utf-8")  # a damaged run is not gone on with, and in nobody's way
     counting = Counting()
     again = tuned(path, sampler="tpe", trials=12, resume=True, watch=counting.watch)
-    assert counting.trained.total() == 0
+    assert counting.trained.total() == 2  # what is missing is trained before anything is asked for
     assert again.final.path == found.final.path
     assert again.search.record.plan == found.search.record.plan
+    adam = "[optimizers.adam]\nlr = 1e-3\n"
+    path.write_text(path.read_text("utf-8").replace(adam, f"{adam}space.lr = [1e-3, 1e-2]\n"), "utf-8")
+    more = tuned(path, sampler="tpe", trials=12, resume=True)
+    assert more.search.path == found.search.path
+    assert len(more.search.record.plan) == 12 + 12 + 2
+    assert more.final.record.searches[:2] == (sgd, momentum)
 
 
 def test_a_repeated_search_has_other_points_and_other_seeds(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from benchmnist.analysis.statistics import LEAST_PAIRS, detectable
 from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import judge_pair
 from benchmnist.runs.store import runs_in, stored_case
-from benchmnist.text import alternatives, counted
+from benchmnist.text import alternatives, counted, with_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -132,7 +132,7 @@ def _range(values: Sequence[float], unit: str, noun: str = "difference") -> str:
     """Formats `a difference of 0.6 points`, or `differences of 0.3 to 1.6 points, depending on …,`."""
     low, high = (f"{float(f'{value:.2g}'):,g}" for value in (min(values), max(values)))
     if low == high:
-        return f"a {noun} of {low} {unit}".rstrip()
+        return f"a {noun} of {with_unit(low, unit)}"
     return f"{noun}s of {low} to {high} {unit}".rstrip() + ", depending on the comparison,"
 
 

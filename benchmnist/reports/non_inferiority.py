@@ -68,9 +68,7 @@ def _margins(verdicts: Sequence[NonInferiority]) -> str:
     if not margins:
         return ""
     metric = verdicts[0].metric
-    texts = [
-        f"{100 * margin:g} %" if metric == PEAK_MEMORY else metric.margin(margin) for margin in margins
-    ]
+    texts = [f"{100 * margin:g} %" if metric == PEAK_MEMORY else metric.margin(margin) for margin in margins]
     return f", margin {' or '.join(texts)}"
 
 

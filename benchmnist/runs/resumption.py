@@ -33,9 +33,9 @@ def as_asked_before(record: RunRecord, options: RunOptions) -> RunOptions:
     before = {name: record.options.get(name, value) for name, value in default.items()} | {"order": record.order}
     for name, value in options.cases.items():
         if value not in (before[name], default[name]):
+            begun = f"with {name} = {before[name]!r}" if before[name] not in (None, "", []) else f"without {name}"
             raise BenchmnistError(
-                f"the run was begun with {name} = {before[name]!r}, and cannot go on with {value!r}; "
-                "remove the option, or begin a new run"
+                f"the run was begun {begun}, and cannot go on with {value!r}; remove it, or begin a new run"
             )
     return replace(options, **before)
 

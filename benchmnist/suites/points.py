@@ -15,7 +15,7 @@ from benchmnist.suites.schema import DEFAULTS
 from benchmnist.suites.spaces import SPACE_SETTINGS, SPACE_TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from benchmnist.extensions.registry import Registry
     from benchmnist.suites.cases import Case, Component, Space
@@ -86,6 +86,22 @@ class PlannedPoint:
         return found
 
 
+def point_of(case: Case, space: Iterable[str]) -> dict[str, Any]:
+    """Returns the values that a case has for the hyperparameters of a space; None for those that it lacks."""
+    found: dict[str, Any] = {}
+    for key in space:
+        table, _, name = key.partition(".")
+        if key == SCHEDULE.name:
+            found[key] = case.schedule and case.schedule.name
+        elif key in SPACE_SETTINGS:
+            found[key] = getattr(case, key)
+        else:
+            kind, name = (table, name) if table in SPACE_TABLES else (OPTIMIZER.name, key)
+            part = case.parts.get(kind)
+            found[key] = part and part.params.get(name)
+    return found
+
+
 def planned_points(suite: Suite, points: tuple[Point, ...]) -> Iterator[PlannedPoint]:
     """Yields each case of a combination with those points; one with the suite's own settings if it has none."""
     numbers = [*range(1, suite.searches + 1)] if suite.searches > 1 else [None]
@@ -133,7 +149,9 @@ def wrong_in_space(
     """
     if (names := searched.get(SCHEDULE.name)) and not all(isinstance(name, str) for name in names.values or (0,)):
         yield (SCHEDULE.name,), 'must be a list of the names of schedules, such as ["constant", "cosine"]'
-    for kind in (SCHEDULE, MODEL):
+    if names and (own := ", ".join(of_kind(searched, SCHEDULE.name))):
+        yield (SCHEDULE.name,), f"a space has a list of schedules or parameters of one ({own}); remove one of both"
+    for kind in (MODEL,) if names else (SCHEDULE, MODEL):
         for name, space in of_kind(searched, kind.name).items():
             if (part := parts[kind.name]) is None:
                 message = f'the optimizer is trained without a {kind.name}; set {kind.name} = "…" in [defaults]'

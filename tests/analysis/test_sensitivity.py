@@ -98,6 +98,8 @@ def test_before_a_run_the_spread_is_stated_or_that_of_an_earlier_run_or_unknown(
     stated = before(tmp_path, cases(around(1.0, 0.2), spread=0.4))
     assert f"a difference of {detectable(5, 1, 0.4):.2g} points" in stated
     assert "if the differences spread as stated" in stated
+    one = before(tmp_path, cases(around(1.0, 0.2), spread=1 / detectable(5, 1)))
+    assert "finds a difference of 1 point four times out of five, if" in one
 
 
 def test_the_spread_of_a_case_does_not_depend_on_how_many_seeds_it_has(tmp_path: Path) -> None:

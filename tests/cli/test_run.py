@@ -391,6 +391,10 @@ def test_set_overrides_anything_in_a_suite(
         assert "no case to train" in again.stdout, again.output
     other = invoke("run", path, *QUICK, "--resume", "--set", "optimizers.adam.lr=0.5")
     assert "the run was begun with set = ['optimizers.adam.lr=0.02'" in other.stderr
+    other = invoke("run", path, *QUICK, "--resume", "--epochs", "3")
+    assert "begun with epochs = 1, and cannot go on with 3; remove it, or begin a new run" in other.stderr
+    other = invoke("run", path, *QUICK, "--resume", "-k", "adam")
+    assert "begun without keyword, and cannot go on with 'adam'" in other.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.suites.differences import differences
 from benchmnist.suites.plan import make_plan
+from benchmnist.suites.points import point_of
 from benchmnist.suites.reader import read_suite
 from benchmnist.suites.suite import Point, SearchScope
 from benchmnist.tuner import tune
@@ -70,6 +71,7 @@ def test_a_joint_space_is_read_and_its_points_are_applied(write_suite: Callable[
     assert (adam.optimizer.params["lr"], adam.label_smoothing, adam.clip_grad_norm) == (0.02, 0.05, 2.0)
     assert adam.schedule is not None
     assert (adam.schedule.params["warmup"], adam.model.params["dropout"]) == (0.2, 0.3)
+    assert point_of(adam, params) == params
     assert adam.group == own.group == sgd.group
     assert (adam.chosen, own.chosen) == (("schedule", "model", "label_smoothing", "clip_grad_norm"), ())
     assert differences(adam, sgd) == ()  # what was chosen belongs to the method
@@ -88,6 +90,7 @@ def test_the_schedule_itself_can_be_chosen(write_suite: Callable[..., Path]) -> 
     points = tuple(Point({"schedule": name}, f"schedule-{name}") for name in ("constant", "cosine"))
     plan = make_plan(replace(suite, points={SCOPE: points}), REGISTRY)
     assert plan.problems == ()
+    assert [point_of(case, ["schedule"]) for case in plan.cases[:2]] == [point.params for point in points]
     assert [(case.id, case.schedule and case.schedule.use) for case in plan.cases] == [
         ("mnist/fc-bn-dropout/adam/schedule-constant", "constant"),
         ("mnist/fc-bn-dropout/adam/schedule-cosine", "cosine"),
@@ -160,6 +163,13 @@ def test_a_joint_space_is_searched(write_suite: Callable[..., Path], tmp_path: P
             (
                 "18: optimizers.adam.space.schedule: no schedule named 'cosin'. Did you mean 'cosine'? "
                 "Choose from: constant, cosine, linear-warmup-cosine, onecycle, step"
+            ),
+        ),
+        (
+            'schedule = ["cosine"]\n"schedule.eta_min" = [0.1]',
+            (
+                "18: optimizers.adam.space.schedule: a space has a list of schedules or parameters of one "
+                "(eta_min); remove one of both"
             ),
         ),
         (
