@@ -195,6 +195,8 @@ def _word(found: Verdict, margin: float) -> tuple[Word, str]:
         return "identical", ""
     if not found.paired.says_something:
         return "inconclusive", f"{counted(found.paired.n, f'common {what}')}; at least {LEAST_PAIRS} are needed"
+    if found.paired.identical:
+        return "no worse", ""
     if worst_and_best is None:
         return "inconclusive", f"the difference is the same for each {what}, which may be chance; add {what}s"
     if worst_and_best[0] > -margin:

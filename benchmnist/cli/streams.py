@@ -49,6 +49,7 @@ def run_with_streams_that_may_fail(command: Callable[[], None]) -> None:
         SystemExit: of the command; with code 1 if it has 0, and the output was lost.
     """
     raws: dict[str, _Raw] = {}
+    former = sys.stdout, sys.stderr  # kept: whoever else has no name for them would see their files closed
     for number, name, title in ((1, "stdout", "standard output"), (2, "stderr", "standard error")):
         if getattr(sys, name) is None:  # closed: the next file that is opened would have its number
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
@@ -73,4 +74,5 @@ def run_with_streams_that_may_fail(command: Callable[[], None]) -> None:
             with contextlib.suppress(AttributeError, ValueError):
                 print(f"error: {title} could not be written: {raw.error.strerror}", file=sys.stderr)  # noqa: T201
             code = code or 1
+    del former
     sys.exit(code)  # type: ignore[arg-type]
