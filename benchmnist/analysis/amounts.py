@@ -39,7 +39,7 @@ def amount_of(verdict: Verdict, subject: CaseResult | None = None) -> Amount:
     if verdict.interval is None:
         return Amount(mean, None, digits)
     low, high = sorted(of(sign * end) for end in verdict.interval)
-    bounds = [1.0] if ratio else [0.0] if margin is None else [-margin, 0.0, margin]
+    bounds = [0.0, 1.0] if ratio else [0.0] if margin is None else [-margin, 0.0, margin]
     return Amount(mean, (low, high), telling_digits((low, high), bounds, digits))
 
 
