@@ -53,7 +53,7 @@ class OptimizerSearch:
 
     @property
     def guided(self) -> bool:
-        """Whether it asks for points by the results of others."""
+        """Whether the results of its points decide which it asks for next."""
         return self.how.sampler not in UNGUIDED
 
     @property

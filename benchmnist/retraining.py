@@ -100,7 +100,7 @@ class Retrainer:
         return Plan(suite, tuple(cases))
 
     def trained_here(self) -> bool:
-        """Whether the machine that planned the run trained it: its keys have the name of that one."""
+        """Whether the run was trained on the machine that planned it, which its keys name."""
         executors, name = self.registry.executors, str(self.run.record.options.get("executor"))
         return name in executors and not executors[name].spec.remote
 

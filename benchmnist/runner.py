@@ -132,11 +132,11 @@ def _next_look(planned: PlannedRun, recorder: Recorder) -> PlannedRun | None:
 
 
 def _lacking(planned: PlannedRun, results: Sequence[CaseResult]) -> bool:
-    """Whether a planned seed has not ended, of a case that did not fail."""
-    ended = {r.id: {t.seed for t in r.trials if t.status != "interrupted"} for r in results if not r.failed}
-    failed = {result.id for result in results if result.failed}
+    """Whether a seed is missing that this look planned; a case that failed has no more of them."""
+    there = {result.id: result for result in results}
     return any(
-        not ended.get(case.id, set()) >= {*case.seeds} for case in planned.plan.cases if case.id not in failed
+        case.id not in there or not (there[case.id].failed or there[case.id].ended_seeds >= {*case.seeds})
+        for case in planned.plan.cases
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmnist.text import MANY
+from benchmnist.text import MANY, decimals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,14 @@ class Amount(NamedTuple):
     mean: float
     interval: tuple[float, float] | None
     digits: int
+
+    @property
+    def brackets(self) -> str:
+        """The interval after a blank, ` [0.08, 0.31]`; empty without one."""
+        if self.interval is None:
+            return ""
+        low, high = (decimals(end, self.digits, "z") for end in self.interval)
+        return f" [{low}, {high}]"
 
 
 def amount_of(verdict: Verdict, subject: CaseResult | None = None) -> Amount:

@@ -96,10 +96,7 @@ def lost_seeds(result: CaseResult, metric: Metric) -> frozenset[int]:
     A seed that was not trained yet, or was interrupted, is not lost.
     """
     values = seed_figures(result, metric)
-    ended = {trial.seed for trial in result.trials if trial.status != "interrupted"}
-    if result.failed:  # no seed of it was trained after the failure
-        ended |= {*result.case.seeds} - {trial.seed for trial in result.trials}
-    return frozenset(seed for seed in ended if not math.isfinite(values.get(seed, math.nan)))
+    return frozenset(seed for seed in result.ended_seeds if not math.isfinite(values.get(seed, math.nan)))
 
 
 def compared_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:

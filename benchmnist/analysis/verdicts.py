@@ -78,8 +78,7 @@ class Verdict:
         """
         lost = self.lost[0] | self.lost[1]
         if lost:
-            common = {*self.one.case.seeds} & {*self.other.case.seeds}
-            return "lost seeds" if len(common) >= LEAST_PAIRS else "too few seeds"
+            return "lost seeds" if len(self.common_seeds) >= LEAST_PAIRS else "too few seeds"
         if not self.paired.says_something:
             same = self.paired.identical and same_trainings(self.one, self.other)
             return "identical" if same else "too few seeds"
@@ -90,9 +89,19 @@ class Verdict:
         low, high = self.interval
         if self.margin is not None and -self.margin < low and high < self.margin:
             return "equivalent"
-        if low <= 0 <= high:
+        if not self.excludes_zero:
             return "no difference shown"
         return "better" if (low > 0) == (self.metric.better == "higher") else "worse"
+
+    @property
+    def common_seeds(self) -> frozenset[int]:
+        """The seeds that both cases were to be trained with."""
+        return frozenset(self.one.case.seeds) & frozenset(self.other.case.seeds)
+
+    @property
+    def margin_text(self) -> str:
+        """The margin in words, `0.5 points`; only where there is one."""
+        return self.metric.margin(self.margin or 0.0)
 
     @property
     def turned(self) -> Verdict:

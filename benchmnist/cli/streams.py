@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 
 class _Raw(io.RawIOBase):
-    """A file descriptor; what cannot be written is lost, and the first reason is kept."""
+    """The file of a stream; what cannot be written is lost, and the first reason is kept.
 
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
+    The stream itself is kept, too: if nobody else did, its file would be closed.
+    """
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        self.stream, self.descriptor = stream, stream.fileno()
         self.error: OSError | None = None
 
     def write(self, data: Buffer, /) -> int:
@@ -49,7 +52,6 @@ def run_with_streams_that_may_fail(command: Callable[[], None]) -> None:
         SystemExit: of the command; with code 1 if it has 0, and the output was lost.
     """
     raws: dict[str, _Raw] = {}
-    former = sys.stdout, sys.stderr  # kept: whoever else has no name for them would see their files closed
     for number, name, title in ((1, "stdout", "standard output"), (2, "stderr", "standard error")):
         if getattr(sys, name) is None:  # closed: the next file that is opened would have its number
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
@@ -57,7 +59,7 @@ def run_with_streams_that_may_fail(command: Callable[[], None]) -> None:
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):  # not somebody's own
             stream.flush()
-            raws[title] = raw = _Raw(stream.fileno())
+            raws[title] = raw = _Raw(stream)
             buffered = io.BufferedWriter(raw)
             text = io.TextIOWrapper(buffered, stream.encoding, "replace", line_buffering=True)
             setattr(sys, name, text)
@@ -74,5 +76,4 @@ def run_with_streams_that_may_fail(command: Callable[[], None]) -> None:
             with contextlib.suppress(AttributeError, ValueError):
                 print(f"error: {title} could not be written: {raw.error.strerror}", file=sys.stderr)  # noqa: T201
             code = code or 1
-    del former
     sys.exit(code)  # type: ignore[arg-type]

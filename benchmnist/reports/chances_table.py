@@ -27,7 +27,7 @@ def chances_table(verdicts: Sequence[Verdict], name: Callable[[CaseResult], str]
     if not shown:
         return None
     counts = plural(unit(shown[0][0].one))
-    margins = {v.metric.margin(v.margin or 0.0) for v, _ in shown}
+    margins = {v.margin_text for v, _ in shown}
     margin = f"the margin of {margins.pop()}" if len(margins) == 1 else "the margin"
     return ExtraTable(
         f"Chances of a difference of more than {margin}",

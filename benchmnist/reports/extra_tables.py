@@ -88,7 +88,7 @@ KINDS: dict[Family, str] = {"primary": "named beforehand", "exploratory": "of th
 def _verdict_row(v: Verdict) -> tuple[str, ...]:
     word: str = v.word
     if word == "equivalent":
-        word = f"equivalent within {v.metric.margin(v.margin or 0.0)}"
+        word = f"equivalent within {v.margin_text}"
     elif word == "lost seeds":
         word = " and ".join(
             f"{who} lost {counted(len(seeds), unit(v.one))}"

@@ -107,7 +107,7 @@ def _is_noise(result: CaseResult, column: Column, analysis: Analysis) -> bool:
     if column.beside is None or column.metric is None or _is_baseline(result):
         return False
     verdict = analysis.against_baseline(column.metric).get(result.id)
-    return verdict is None or not (verdict.excludes_zero or verdict.word in ("better", "worse"))
+    return verdict is None or not verdict.excludes_zero
 
 
 def _half_interval(result: CaseResult, column: Column, analysis: Analysis | None) -> str:

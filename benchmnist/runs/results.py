@@ -173,6 +173,13 @@ class CaseResult(Frozen):
         return self.status in FAILURES
 
     @property
+    def ended_seeds(self) -> frozenset[int]:
+        """The seeds whose training has ended, also by a failure: after it, no other seed was trained."""
+        ended = {trial.seed for trial in self.trials if trial.status != "interrupted"}
+        never_begun = {*self.case.seeds} - {trial.seed for trial in self.trials} if self.failed else set()
+        return frozenset(ended | never_begun)
+
+    @property
     def has_epochs(self) -> bool:
         """Whether any of its epochs ended, so that it can be drawn."""
         return any(trial.epochs for trial in self.trials)

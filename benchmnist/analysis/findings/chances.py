@@ -32,7 +32,7 @@ def undecided(verdicts: Sequence[Verdict], name: Namer) -> Iterator[Finding]:
             beside.setdefault((v.other.id, v.margin), []).append((v, found))
     for index, members in enumerate(beside.values()):
         first = members[0][0]
-        margin = first.metric.margin(first.margin or 0.0)
+        margin = first.margin_text
         each = [
             f"{name(v.one)} is better by more than {margin} with a chance of {percent(found.better)} %, "
             f"within {margin} with {percent(found.within)} %, and worse by more with {percent(found.worse)} %"

@@ -30,8 +30,7 @@ def incomplete(run: RunResult) -> Iterator[Finding]:
     planned = whole = there = 0
     for case in run.record.plan:
         result = results.get(case.id)
-        trials = () if result is None else result.trials
-        ended = {trial.seed for trial in trials if trial.status != "interrupted"} & {*case.seeds}
+        ended = {*case.seeds} & (result.ended_seeds if result else set())
         all_of_it = ended == {*case.seeds} or (result is not None and result.failed)
         planned, whole = planned + len(case.seeds), whole + all_of_it
         there += len(case.seeds) if all_of_it else len(ended)
@@ -146,7 +145,7 @@ def no_common_seeds(verdicts: Sequence[Verdict], name: Namer) -> Iterator[Findin
     """Names the pairs that have seeds enough, but too few in common."""
     apart = []
     for v in verdicts:
-        common = len({*v.one.case.seeds} & {*v.other.case.seeds})
+        common = len(v.common_seeds)
         if common < LEAST_PAIRS <= _fewest_seeds(v):
             few = f"only {counted(common, unit(v.one))}" if common else f"no {unit(v.one)}"
             apart.append((v, f"{name(v.one)} and {name(v.other)} have {few} in common"))

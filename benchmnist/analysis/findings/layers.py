@@ -85,7 +85,7 @@ def _said(members: Sequence[Verdict], sign: int) -> str:
         if v.word == "identical":
             verb = "changes nothing in any seed of"
         elif v.word == "equivalent":
-            verb = f"has an effect of less than {v.metric.margin(v.margin or 0.0)} on"
+            verb = f"has an effect of less than {v.margin_text} on"
         elif v.word in ("better", "worse"):
             verb = "helps" if (v.word == "better") == (sign > 0) else "hurts"
         elif v.word == "lost seeds":
@@ -124,7 +124,7 @@ def gain_of_convolutions(
             "better": "is better than",
             "worse": "is worse than",
             "identical": "is identical in every seed to",
-            "equivalent": f"is equivalent (within {accuracy.metric.margin(accuracy.margin or 0.0)}) to",
+            "equivalent": f"is equivalent (within {accuracy.margin_text}) to",
             "lost seeds": "cannot be judged, because of lost seeds, beside",
         }.get(accuracy.word, "is not shown to differ from")
         differing = differences(one.case, other.case)

@@ -70,7 +70,7 @@ def _spoken(v: Verdict) -> str:
             return f"not judged, since seeds were lost that {method} completed"
         return f"not judged, since {method} lost seeds that others completed"
     if v.word == "equivalent":
-        return f"equivalent {_margin(v)}"
+        return f"equivalent within {v.margin_text}"
     return {"no difference shown": "not shown to differ", "identical": "identical in every seed"}.get(
         v.word, v.word
     )
@@ -101,7 +101,11 @@ def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> 
         new = [(r, v) for r, v in beside if not _told(v)]
         by_words = {
             "better": [f"{method_figure(r)}, by {amount(v, best)}" for r, v in new if v.beats(best)],
-            "within": [_figure(r, tied, amount(v, best), _margin(v)) for r, v in new if v.word == "equivalent"],
+            "within": [
+                _figure(r, tied, amount(v, best), f"within {v.margin_text}")
+                for r, v in new
+                if v.word == "equivalent"
+            ],
             "same": [_figure(r, tied) for r, v in new if v.word == "identical"],
             "not": [_figure(r, tied, amount(v, best)) for r, v in new if v.word == "no difference shown"],
             "worse": [f"{_figure(r, tied)}, by {amount(v, r)}" for r, v in new if v.beats(r)],
@@ -163,10 +167,6 @@ def _figure(result: CaseResult, tied: Sequence[CaseResult], *more: str) -> str:
     value = () if any(result is each for each in tied) else (value_of(result),)
     inside = "; ".join((*value, *more))
     return f"{result.case.method} ({inside})" if inside else result.case.method
-
-
-def _margin(v: Verdict) -> str:
-    return f"within {v.metric.margin(v.margin or 0.0)}"
 
 
 def _why_apart(result: CaseResult, best: CaseResult) -> Iterator[str]:

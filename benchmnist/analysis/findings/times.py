@@ -132,10 +132,7 @@ def _takes(first: TimeToTarget, t: TimeToTarget, v: Verdict) -> str:
     if why is None:
         return f"{t.result.case.method} ({_hits(t)})"
     found = amount_of(v, t.result)
-    said = f"{decimals(why.time, found.digits)} times as long"
-    if found.interval is not None:
-        low, high = (decimals(end, found.digits) for end in found.interval)
-        said += f" [{low}, {high}]"
+    said = f"{decimals(why.time, found.digits)} times as long{found.brackets}"
     steps, cost = factors(why, found.digits)
     said += f": {steps} times as many steps, each {cost} times as long"
     if t.hits < len(t.reached) or first.hits < len(first.reached):

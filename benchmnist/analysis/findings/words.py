@@ -70,22 +70,18 @@ def amount(verdict: Verdict, subject: CaseResult) -> str:
     if not paired.n:
         return ""
     found, metric = amount_of(verdict, subject), verdict.metric
-    said = f"{metric.change(found.mean, found.digits)} {metric.points}"
-    if found.interval is not None:
-        low, high = (decimals(end, found.digits, "z") for end in found.interval)
-        said += f" [{low}, {high}]"
-    elif paired.says_something and not paired.varies:
+    said = f"{metric.change(found.mean, found.digits)} {metric.points}{found.brackets}"
+    if paired.says_something and not paired.varies:
         said += f", the same in every {unit(verdict.one)}"
     return " ".join(filter(None, (said, _of_which(verdict))))
 
 
 def _of_which(verdict: Verdict) -> str:
     """Returns `in the 3 of 5 seeds that both completed`, or `in the 5 seeds that both have`."""
-    one, other = ({*result.case.seeds} for result in (verdict.one, verdict.other))
-    n, common = verdict.paired.n, len(one & other)
+    n, common = verdict.paired.n, len(verdict.common_seeds)
     if n < common:
         return f"in the {n} of {counted(common, unit(verdict.one))} that both completed"
-    if one != other:
+    if {*verdict.one.case.seeds} != {*verdict.other.case.seeds}:
         return f"in the {counted(common, unit(verdict.one))} that both have"
     return ""
 
@@ -93,11 +89,7 @@ def _of_which(verdict: Verdict) -> str:
 def ratio(verdict: Verdict) -> str:
     """Formats a difference of logarithms as a ratio: `4.21 times [4.00, 4.43]`."""
     found = amount_of(verdict)
-    said = f"{decimals(found.mean, found.digits)} times"
-    if found.interval is None:
-        return said
-    low, high = (decimals(end, found.digits) for end in found.interval)
-    return f"{said} [{low}, {high}]"
+    return f"{decimals(found.mean, found.digits)} times{found.brackets}"
 
 
 def method_figure(result: CaseResult) -> str:
