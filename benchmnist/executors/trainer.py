@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import traceback
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmnist.errors import BenchmnistError, PluginError
+from benchmnist.executors.checkpoints import Checkpoints
 from benchmnist.extensions.registry import find_plugins
-from benchmnist.runs import store
 from benchmnist.runs.results import CaseResult, MeasuredEpoch
 from benchmnist.training.data import Datasets
 from benchmnist.training.device import DeviceSession
@@ -22,8 +21,6 @@ from benchmnist.training.torch_internals import leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from torch import Tensor
 
     from benchmnist.executors import Epoch, Workplace
     from benchmnist.suites.cases import Case
@@ -89,13 +86,14 @@ class Trainer:
             yield CaseResult(case=case, status="failed", error=traceback.format_exc()).printable()
         else:
             folder = _current_folder()
-            keep = partial(self._save, case) if self.workplace.checkpoints else None
+            checkpoints = Checkpoints(case, self.workplace.run_folder)
+            keep = checkpoints.save if self.workplace.checkpoints else None
             refused = {"graph": no_graph} if no_graph else {}
             result = yield from train_case(Setting(case, self.registry, dataset, session, refused), keep)
             if result.failed:
                 self.broken = session.broken()
             moved, left = _moved_back(folder), self._left_behind()
-            remarks = [*result.remarks, *filter(None, [moved])]
+            remarks = [*result.remarks, *checkpoints.remarks, *filter(None, [moved])]
             if left:
                 self.broken = self.broken or f"{left} is in its way"
                 remarks.append(f"the case left {left} behind: the next cases are trained in another process")
@@ -146,12 +144,3 @@ class Trainer:
                     f"{platform.node()} has {name} {here[name]}, but the run was planned with {name} {wanted}; "
                     "install the same version on every machine"
                 )
-
-    def _save(self, case: Case, seed: int, weights: dict[str, Tensor]) -> str:
-        """Writes a checkpoint; returns its path within the run folder."""
-        import safetensors.torch
-
-        file = f"{store.CHECKPOINTS}/{case.file_stem}__seed-{seed}.safetensors"
-        content = safetensors.torch.save({name: value.contiguous() for name, value in weights.items()})
-        store.write_file(self.workplace.run_folder / file, content)
-        return file

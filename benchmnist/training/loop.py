@@ -12,6 +12,7 @@ import math
 import random
 import time
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from benchmnist.training.fast_paths import FastPath, Setting
     from benchmnist.training.trial import Trial
 
-    Keep = Callable[[int, dict[str, Tensor]], str | None]
+    Keep = Callable[[int, Callable[[], Mapping[str, Any]]], str | None]
 
 STEP_INTERVAL = 100  # the notebook prints the loss of every hundredth step
 # In eval() mode the size of a batch changes nothing but the speed: a CPU wants what fits its caches.
@@ -121,7 +122,7 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingE
 
     Yields each epoch, which the caller has to `run` before it asks for the next; returns the result.
     An exception in a model, an optimizer or an engine ends the case as `failed`, with its traceback.
-    `keep` is given the weights of each trial that ends.
+    `keep` is given the seed of each trial that ends, with a function that returns its `state_dict`.
 
     Raises:
         CaptureError: if a step could not be captured, and that was not noticed before: the case has to be trained
@@ -257,9 +258,7 @@ def train_trial(
                 break
         for index, seed in enumerate(seeds):
             if keep is not None:
-                with not_exiting():
-                    weights = trial.alone(index).model.state_dict()
-                checkpoints[seed] = keep(seed, weights)
+                checkpoints[seed] = keep(seed, partial(_weights, trial, index))
             statuses[seed] = "diverged" if statuses[seed] == "diverged" else "completed"
     except CaptureError:
         raise
@@ -278,6 +277,10 @@ def train_trial(
         for seed in seeds
     ]
     return results, error
+
+
+def _weights(trial: Trial, index: int) -> Mapping[str, Any]:
+    return trial.alone(index).model.state_dict()
 
 
 def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> dict[str, float]:

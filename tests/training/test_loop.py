@@ -18,7 +18,7 @@ from benchmnist.training.data import epoch_order
 from benchmnist.training.trial import build_trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from benchmnist.runs.results import CaseResult
 
@@ -392,8 +392,8 @@ def test_training_leaves_the_callers_generators_alone() -> None:
 def test_the_weights_are_handed_over_after_each_trial() -> None:
     kept: dict[int, dict[str, torch.Tensor]] = {}
 
-    def keep(seed: int, weights: dict[str, torch.Tensor]) -> str:
-        kept[seed] = weights
+    def keep(seed: int, weights: Callable[[], Mapping[str, torch.Tensor]]) -> str:
+        kept[seed] = dict(weights())
         return f"{seed}.file"
 
     result = result_of(make_case(model="fc-bn", seeds=(3, 5)), keep=keep)
