@@ -71,6 +71,7 @@ def run(
         if planned.begun is None:
             folder.make()
         stack.enter_context(folder.lock())
+        folder.set_aside(planned.plan.cases)
         record = _record(planned, executing, searches)
         recorder = Recorder(folder, record, observer or Observer())
         recorder.run_started(planned.plan, planned.prepared.work, planned.path)

@@ -15,7 +15,7 @@ from urllib.error import URLError
 
 from benchmnist.errors import DataError, StoreError
 from benchmnist.extensions.specs import Dataset
-from benchmnist.runs.store import write_file
+from benchmnist.runs.files import write_file
 from benchmnist.text import last_line_of
 from benchmnist.training.torchvision_repair import import_torchvision
 

@@ -69,7 +69,7 @@ class Document:
     def keep(self, text: str) -> None:
         """Writes the text, or only looks whether it is there already, or prints it."""
         from benchmnist.reports.document_blocks import read_document, replaced
-        from benchmnist.runs.store import write_file
+        from benchmnist.runs.files import write_file
 
         if self.file is None:
             click.echo(text, nl=False)

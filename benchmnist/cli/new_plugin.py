@@ -40,7 +40,7 @@ def command(name: str, kind: str, out: Path) -> None:
     from benchmnist.cli.console import results_console
     from benchmnist.extensions.registry import find_plugins
     from benchmnist.extensions.specs import NAME
-    from benchmnist.runs.store import write_file
+    from benchmnist.runs.files import write_file
 
     if not NAME.fullmatch(name):
         raise click.BadParameter(

@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from benchmnist.cli.errors import Option, long_name
 from benchmnist.errors import nearest
+from benchmnist.suites.values import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,11 +44,17 @@ class NamedPath(click.Path):
         if value == "":
             self.fail("must not be empty", param, ctx)
         path = Path(value)
-        if not self.file_okay and path.exists() and not path.is_dir():
+        try:
+            exists = path.exists()
+        except (OSError, ValueError) as error:  # longer than a name may be, or with a NUL
+            self.fail(
+                f"{shown(str(value))} cannot be a path: {getattr(error, 'strerror', None) or error}", param, ctx
+            )
+        if not self.file_okay and exists and not path.is_dir():
             self.fail(f"{value} is a file; name a folder", param, ctx)
         if not self.dir_okay and path.is_dir():
             self.fail(f"{value} is a folder; name a file", param, ctx)
-        if self.exists and not path.exists():
+        if self.exists and not exists:
             self.fail(f"{value} does not exist", param, ctx)
         return super().convert(value, param, ctx)
 

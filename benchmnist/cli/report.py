@@ -167,7 +167,7 @@ def _drawn(
 ) -> str:
     """The pictures, drawn into the folder unless only looked at, as links."""
     from benchmnist.reports.pictures import all_pictures
-    from benchmnist.runs.store import write_file
+    from benchmnist.runs.files import write_file
 
     links = []
     for picture in all_pictures(analysis):

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from benchmnist.doctor.lines import Line, NotHere, TryFailed
 from benchmnist.errors import BenchmnistError, first_line
 from benchmnist.extensions.isolation import import_path
-from benchmnist.runs.store import write_file
+from benchmnist.runs.files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from benchmnist.runs.files import write_file
 from benchmnist.runs.results import now
-from benchmnist.runs.store import write_file
 from benchmnist.suites.cases import Frozen
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmnist.errors import BenchmnistError, PluginError
-from benchmnist.executors.checkpoints import Checkpoints
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.runs.results import CaseResult, MeasuredEpoch
+from benchmnist.training.checkpoints import Checkpoints
 from benchmnist.training.data import Datasets
 from benchmnist.training.device import DeviceSession
 from benchmnist.training.environment import public_version, resolve_device

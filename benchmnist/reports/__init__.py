@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmnist.runs.store import PLOTS, write_file
+from benchmnist.runs.files import write_file
+from benchmnist.runs.store import PLOTS, refuse_links
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ def write_report(run: RunResult | Analysis) -> Path:
     """Writes report.md, report.html and the plots of a run into its folder; returns the path of report.md.
 
     Raises:
-        StoreError: if a file cannot be written.
+        StoreError: if a file cannot be written, or the folder has a link, which may lead elsewhere.
     """
     from benchmnist.analysis.analysis import Analysis
     from benchmnist.reports.html import report_page
@@ -29,6 +30,7 @@ def write_report(run: RunResult | Analysis) -> Path:
 
     analysis = run if isinstance(run, Analysis) else Analysis(run)
     run = analysis.run
+    refuse_links(run.path)
     drawn = [(picture, picture.draw()) for picture in pictures(analysis)]
     for picture, content in drawn:
         write_file(run.path / PLOTS / picture.file, content)

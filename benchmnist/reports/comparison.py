@@ -17,7 +17,7 @@ from benchmnist.reports.columns import mean_and_std, three_figures
 from benchmnist.reports.html import page
 from benchmnist.reports.plots import DASHES, MARKERS, Curve, group_file, optimizer_styles, overlay
 from benchmnist.reports.tables import escape_markdown
-from benchmnist.runs.store import write_file
+from benchmnist.runs.files import write_file
 from benchmnist.text import alternatives, counted
 
 if TYPE_CHECKING:

@@ -12,7 +12,9 @@ from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxN
 from benchmnist.analysis.figures import drawn_metrics, mean_curve
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.units import by_search, unit
-from benchmnist.runs.store import PLOTS, write_file
+from benchmnist.runs.files import write_file
+from benchmnist.runs.store import PLOTS
+from benchmnist.suites.cases import stem_of
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -87,12 +89,12 @@ def groups_of(run: RunResult) -> dict[Group, list[CaseResult]]:
 
 def group_file(group: Group, metric: Metric) -> str:
     """Returns the file name of the picture of a group's curves."""
-    return f"{group_stem(group)}.{metric.field}.png"
+    return f"{stem_of(f'{group_stem(group)}.{metric.field}')}.png"
 
 
 def group_stem(group: Group) -> str:
     """Returns the common start of the file names of a group."""
-    return "__".join(filter(None, group)).replace("/", "_")
+    return stem_of("__".join(filter(None, group)).replace("/", "_"))
 
 
 def optimizer_styles(labels: Sequence[str] | dict[str, None]) -> dict[str, Style]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import case_figure
 from benchmnist.errors import StoreError
+from benchmnist.runs.files import read_file, write_file
 from benchmnist.runs.store import (
     CHECKPOINTS,
     LOCK,
@@ -17,12 +21,10 @@ from benchmnist.runs.store import (
     load_record,
     readable_cases,
     runs_in,
-    write_file,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-    from pathlib import Path
 
     from benchmnist.runs.results import CaseResult
     from benchmnist.suites.cases import Case
@@ -127,9 +129,9 @@ def taken_over(result: CaseResult, case: Case, folder: RunFolder, source: Path) 
     """
     trials = []
     for trial in result.trials:
-        if trial.checkpoint is not None and (source / trial.checkpoint).is_file():
+        if trial.checkpoint is not None and (weights := _own_file(source, trial.checkpoint)):
             file = f"{CHECKPOINTS}/{case.file_stem}__seed-{trial.seed}.{result.key[:8]}.safetensors"
-            write_file(folder.path / file, (source / trial.checkpoint).read_bytes())
+            write_file(folder.path / file, read_file(weights))
             trials.append(trial.model_copy(update={"checkpoint": file}))
         else:
             trials.append(trial)
@@ -139,9 +141,20 @@ def taken_over(result: CaseResult, case: Case, folder: RunFolder, source: Path) 
     return result.model_copy(update=update)
 
 
+def _own_file(run: Path, name: str) -> Path | None:
+    """Returns a file of a run by its name within the folder; None if it is missing, or a link leads elsewhere."""
+    path = (run / name).resolve()
+    return path if path.is_file() and path.is_relative_to(run.resolve()) else None
+
+
 def size_of(path: Path) -> int:
-    """Returns the total size of the files in a folder, in bytes."""
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    """Returns the total size of the files in a folder, in bytes; files that vanish meanwhile do not count."""
+    total = 0
+    for folder, _, files in os.walk(path):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.lstat(Path(folder, name)).st_size
+    return total
 
 
 def remove_run(path: Path) -> None:
@@ -154,7 +167,7 @@ def remove_run(path: Path) -> None:
         with RunFolder(path).lock():
             (path / RUN_FILE).unlink()
             for part in path.iterdir():
-                if part.is_dir():
+                if part.is_dir() and not part.is_symlink():
                     shutil.rmtree(part)
                 elif part.name != LOCK:
                     part.unlink()

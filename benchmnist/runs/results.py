@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from benchmnist.runs.models import ModelDescription
 from benchmnist.runs.searches import Search
@@ -101,7 +102,7 @@ class TrialResult(Frozen):
     status: Status
     epochs: tuple[EpochResult, ...]
     setup_seconds: float = 0.0
-    checkpoint: str | None = None
+    checkpoint: str | None = Field(default=None, pattern=r"^checkpoints/[^/\\\x00]+$")
 
 
 @dataclass
@@ -230,6 +231,13 @@ class RunRecord(Frozen):
     status: Literal["running", "completed", "failed", "interrupted"] = "running"
     started: str
     ended: str | None = None
+
+    @field_validator("plan")
+    @classmethod
+    def _one_file_each(cls, plan: tuple[Case, ...]) -> tuple[Case, ...]:
+        if twice := [stem for stem, times in Counter(case.file_stem for case in plan).items() if times > 1]:
+            raise ValueError(f"two cases have the file {twice[0]}.json")
+        return plan
 
     @property
     def order(self) -> Literal["suite", "interleaved"]:

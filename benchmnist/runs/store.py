@@ -1,25 +1,24 @@
-"""Creates, writes and reads run folders; files are written whole or not at all."""
+"""Creates, writes and reads run folders."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import re
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
 from benchmnist.errors import StoreError, closest
-from benchmnist.runs.results import SCHEMA, CaseResult, RunRecord, RunResult
+from benchmnist.runs.files import damaged, encoded, read_value, write_file
+from benchmnist.runs.results import CaseResult, RunRecord, RunResult
+from benchmnist.suites.keys import lasting
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from benchmnist.suites.cases import Case
 
@@ -34,46 +33,25 @@ LOCK = ".lock"
 WITH_FIGURES = ("completed", "diverged")
 """Statuses of results that need not be computed again."""
 
-T = TypeVar("T", RunRecord, CaseResult)
-
-
-def write_file(path: Path, content: bytes | str) -> None:
-    """Writes a file whole or not at all: a temporary file beside it is flushed, then replaces it.
-
-    Raises:
-        StoreError: if it cannot be written; the previous file remains.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a replaced name survive a power loss; Windows, which cannot open folders, needs nothing."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
 
 def new_run_path(out: Path, suite: str) -> Path:
     """Returns an unused path `out/suite/<UTC time>-<short id>`, without creating it."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return out / suite / f"{stamp}-{secrets.token_hex(2)}"
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuses to write into a folder with a link in it: the files of a run would end up elsewhere.
+
+    Raises:
+        StoreError: names the link; or if the folder cannot be read.
+    """
+    try:
+        links = [entry.name for entry in os.scandir(folder) if entry.is_symlink()]
+    except OSError as error:
+        raise StoreError(f"cannot write in {folder}: {error.strerror or error}") from error
+    if links:
+        raise StoreError(f"{folder / min(links)} is a link, and a run folder has none; remove it")
 
 
 class RunFolder:
@@ -102,8 +80,9 @@ class RunFolder:
         """Locks the folder against other writers; the lock of an ended process is released.
 
         Raises:
-            StoreError: if another process holds the lock, or the folder is not writable.
+            StoreError: if another process holds the lock, the folder is not writable, or has links.
         """
+        refuse_links(self.path)
         lock = FileLock(self.path / LOCK)
         try:
             lock.acquire(timeout=0)
@@ -119,14 +98,27 @@ class RunFolder:
             lock.release()
 
     def whole_cases(self) -> dict[str, CaseResult]:
-        """Returns the results that need not be computed again, those that ended with a figure, by key.
+        """Returns the results that need not be computed again, those that ended with a figure, by key."""
+        return {r.key: r for _, r in readable_cases(self.path) if r.key and r.status in WITH_FIGURES}
 
-        A damaged file is renamed to `NAME.json.damaged`.
+    def set_aside(self, plan: Iterable[Case]) -> None:
+        """Renames a file in cases/ that is damaged, or is not what is planned under its name.
+
+        The first becomes NAME.json.damaged, the second NAME.json.replaced.
+
+        Raises:
+            StoreError: if it cannot be renamed.
         """
-        whole = dict(readable_cases(self.path))
-        for file in {*(self.path / CASES).glob("*.json")} - {*whole}:
-            file.replace(file.with_name(f"{file.name}.damaged"))
-        return {r.key: r for r in whole.values() if r.key and r.status in WITH_FIGURES}
+        planned = {f"{case.file_stem}.json": case for case in plan}
+        readable = dict(readable_cases(self.path))
+        try:
+            for file in sorted((self.path / CASES).glob("*.json")):
+                if file not in readable:
+                    file.replace(file.with_name(f"{file.name}.damaged"))
+                elif file.name in planned and _not_of(readable[file], planned[file.name]):
+                    file.replace(file.with_name(f"{file.name}.replaced"))
+        except OSError as error:
+            raise StoreError(f"cannot rename {error.filename}: {error.strerror}") from error
 
     def parts(self) -> dict[str, list[CaseResult]]:
         """Returns the ended trials of unfinished cases, by the key of the case, without damaged files."""
@@ -145,11 +137,11 @@ class RunFolder:
 
     def write_record(self, record: RunRecord) -> None:
         """Writes run.json."""
-        write_file(self.path / RUN_FILE, _json(record))
+        write_file(self.path / RUN_FILE, encoded(record))
 
     def write_case(self, result: CaseResult) -> None:
         """Writes cases/<case>.json as soon as the case ends, and removes its files in trials/."""
-        write_file(self.path / CASES / f"{result.case.file_stem}.json", _json(result))
+        write_file(self.path / CASES / f"{result.case.file_stem}.json", encoded(result))
         if result.status in WITH_FIGURES:
             for seed in result.case.seeds:
                 with contextlib.suppress(OSError):  # what is left there is in nobody's way
@@ -157,55 +149,10 @@ class RunFolder:
 
     def write_part(self, part: CaseResult) -> None:
         """Writes trials/<case>__seed-<first seed>.json as soon as a trial of an unfinished case ends."""
-        write_file(self._part(part.case, part.case.seeds[0]), _json(part))
+        write_file(self._part(part.case, part.case.seeds[0]), encoded(part))
 
     def _part(self, case: Case, seed: int) -> Path:
         return self.path / TRIALS / f"{case.file_stem}__seed-{seed}.json"
-
-
-CHECKSUM = re.compile(r',\n "checksum": "(\w+)"\n\}\n\Z')
-FIRST_WITH_CHECKSUM = 2  # of the formats
-
-
-def _json(value: RunRecord | CaseResult) -> str:
-    """Returns a value as JSON whose last member is a checksum of the rest."""
-    # What was read from an earlier format is written in this one.
-    text = value.model_copy(update={"schema_version": SCHEMA}).model_dump_json(indent=1)
-    return f'{text[:-2]},\n "checksum": "{_checksum(text)}"\n}}\n'
-
-
-def _checksum(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _read(path: Path, model: type[T]) -> T:
-    try:
-        text = path.read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise StoreError(f"cannot read {path}: {why}") from error
-    version = re.search(r'"schema_version":\s*(\d+)', text)
-    if version and int(version[1]) > SCHEMA:
-        raise StoreError(
-            f"{path} was written by a later BenchMNIST (format {version[1]}, this one reads up to {SCHEMA}); "
-            "install a newer version"
-        )
-    checksum = CHECKSUM.search(text)
-    if checksum and _checksum(f"{text[: checksum.start()]}\n}}") != checksum[1]:
-        raise _damaged(path, "its checksum does not match")
-    try:
-        value = model.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise _damaged(path, f"{where + ': ' if where else ''}{first['msg']}") from error
-    if not checksum and value.schema_version >= FIRST_WITH_CHECKSUM:
-        raise _damaged(path, "it has no checksum")
-    return value
-
-
-def _damaged(path: Path, why: str) -> StoreError:
-    return StoreError(f"{path} is damaged ({why}); move it elsewhere to read the rest of the run")
 
 
 def load_record(path: Path) -> RunRecord:
@@ -214,21 +161,41 @@ def load_record(path: Path) -> RunRecord:
     Raises:
         StoreError: if it is missing, damaged, or was written by a later version.
     """
-    return _read(path / RUN_FILE, RunRecord)
+    return read_value(path / RUN_FILE, RunRecord)
 
 
 def load_run(path: str | Path) -> RunResult:
     """Reads a run folder; a folder of runs stands for its newest run.
 
     Raises:
-        StoreError: if the path has no run, a file is damaged, or it was written by a later version.
+        StoreError: if the path has no run, a file is damaged or of another case than planned, or it was written
+            by a later version.
     """
     folder = find_run(path)
     record = load_record(folder)
-    files = {stem.name: stem for stem in sorted((folder / CASES).glob("*.json"))}
-    planned = [f"{case.file_stem}.json" for case in record.plan]
-    cases = tuple(_read(files[name], CaseResult) for name in planned if name in files)
+    there = {file.name for file in (folder / CASES).glob("*.json")}
+    planned = [(case, f"{case.file_stem}.json") for case in record.plan]
+    cases = tuple(_read_planned(folder / CASES / name, case) for case, name in planned if name in there)
     return RunResult(path=folder, record=record, cases=cases)
+
+
+def _read_planned(file: Path, case: Case) -> CaseResult:
+    result = read_value(file, CaseResult)
+    if why := _not_of(result, case):
+        raise damaged(file, why)
+    return result
+
+
+def _not_of(result: CaseResult, case: Case) -> str:
+    """Says why a result is not of a planned case; empty if it is. It may lack seeds, such as before a look."""
+    if result.id != case.id:
+        return f"it is of the case {result.id}, and should be of {case.id}"
+    there, planned = lasting(result.case), lasting(case)
+    if differing := [name for name in planned if there.get(name) != planned[name]]:
+        return f"it is of another {case.id}: {', '.join(differing)} differ from the plan in {RUN_FILE}"
+    if other := [seed for seed in result.case.seeds if seed not in case.seeds]:
+        return f"it has the seed {other[0]}, which {RUN_FILE} does not plan"
+    return ""
 
 
 def readable_cases(path: Path) -> Iterator[tuple[Path, CaseResult]]:
@@ -239,14 +206,14 @@ def readable_cases(path: Path) -> Iterator[tuple[Path, CaseResult]]:
 def _readable(folder: Path) -> Iterator[tuple[Path, CaseResult]]:
     for file in sorted(folder.glob("*.json")):
         with contextlib.suppress(StoreError):
-            yield file, _read(file, CaseResult)
+            yield file, read_value(file, CaseResult)
 
 
 def stored_case(path: Path, case: Case) -> CaseResult | None:
     """Returns the result that a run has under the name of a case; None if it is missing or unreadable."""
     file = path / CASES / f"{case.file_stem}.json"
     with contextlib.suppress(StoreError):
-        return _read(file, CaseResult) if file.is_file() else None
+        return read_value(file, CaseResult) if file.exists() else None
     return None
 
 
@@ -264,14 +231,20 @@ def newest_run(out: Path, suite: str) -> Path:
 
 def runs_in(folder: Path) -> list[Path]:
     """Returns the runs in a folder, of one suite or of several, the oldest first."""
-    files = [*folder.glob(f"*/{RUN_FILE}"), *folder.glob(f"*/*/{RUN_FILE}")]
+    try:
+        files = [*folder.glob(f"*/{RUN_FILE}"), *folder.glob(f"*/*/{RUN_FILE}")]
+    except (OSError, ValueError):  # a name that no folder can have
+        return []
     return sorted((file.parent for file in files), key=_age)
 
 
 def _age(run: Path) -> tuple[str, int, str]:
     """Returns a sort key: the second in the name of a run, then the time when it was locked."""
-    lock = run / LOCK
-    return run.name[:15], lock.stat().st_mtime_ns if lock.exists() else 0, run.name
+    try:
+        locked = (run / LOCK).stat().st_mtime_ns
+    except OSError:  # it was never locked, or is being removed
+        locked = 0
+    return run.name[:15], locked, run.name
 
 
 def find_run(name: str | Path, out: Path | None = None, *, newest: bool = True) -> Path:
@@ -286,8 +259,11 @@ def find_run(name: str | Path, out: Path | None = None, *, newest: bool = True) 
         StoreError: if no run matches, or several do.
     """
     path = Path(name)
-    if (path / RUN_FILE).is_file():
-        return path
+    try:
+        if (path / RUN_FILE).is_file():
+            return path
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from error
     if runs := runs_in(path):
         if newest:
             return runs[-1]

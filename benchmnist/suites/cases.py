@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,6 +36,22 @@ def _escaped(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_escaped(item) for item in value]
     return value
+
+
+LONGEST_STEM = 200
+"""Bytes of a stem: a file name has up to 255, and some go to the seed, the key and the type of the file."""
+
+
+def stem_of(name: str) -> str:
+    """Returns the start of a file name for a name: no part of it leads elsewhere, and a long one is cut.
+
+    A name that the harness made stays as it is, unless it is long.
+    """
+    plain = re.sub(r"[\x00-\x1f\x7f/\\]", "_", name)
+    if len(plain.encode()) <= LONGEST_STEM:
+        return plain
+    digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+    return f"{plain.encode()[: LONGEST_STEM - len(digest) - 1].decode(errors='ignore')}-{digest}"
 
 
 Group = tuple[str, str, str]
@@ -261,5 +279,5 @@ class Case(Frozen):
 
     @property
     def file_stem(self) -> str:
-        """The id as a file name. No id has `__` in it, so no two stems are the same."""
-        return self.id.replace("/", "__")
+        """The start of the names of its files. No id has `__` in it, so no two stems are the same."""
+        return stem_of(self.id.replace("/", "__"))

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmnist.errors import StoreError
+from benchmnist.runs.files import write_file
 from benchmnist.runs.results import SCHEMA
-from benchmnist.runs.store import RunFolder, load_run, new_run_path, write_file
+from benchmnist.runs.store import RunFolder, load_run, new_run_path
 
 if TYPE_CHECKING:
     from benchmnist.runs.results import RunResult

@@ -20,8 +20,8 @@ from ray.exceptions import RayError, RayTaskError
 
 from benchmnist.errors import BenchmnistError, StoreError
 from benchmnist.executors import Deadlines
+from benchmnist.runs.files import write_file
 from benchmnist.runs.results import CaseResult, MeasuredEpoch
-from benchmnist.runs.store import write_file
 from benchmnist_ray.worker import File, Started, train
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Deadlines
+from benchmnist.runs.files import write_file
 from benchmnist.runs.results import CaseResult, MeasuredEpoch
-from benchmnist.runs.store import write_file
 from benchmnist.suites.cases import Case, Frozen
 from benchmnist_slurm.job import Attempt, Words, train
 

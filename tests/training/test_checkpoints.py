@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from training_support import make_case
 
-from benchmnist.executors.checkpoints import Checkpoints
+from benchmnist.training.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ class WithMore(nn.Linear):
 
 
 class Raises(nn.Linear):
-    def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
+    def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:  # type: ignore[override]
         raise SystemExit(3)
 
 

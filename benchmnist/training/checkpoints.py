@@ -5,8 +5,12 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING, Any
 
+import safetensors.torch
+import torch
+
 from benchmnist.extensions.isolation import not_exiting
-from benchmnist.runs import store
+from benchmnist.runs.files import write_file
+from benchmnist.runs.store import CHECKPOINTS
 from benchmnist.text import first_line_of
 
 if TYPE_CHECKING:
@@ -29,11 +33,11 @@ class Checkpoints:
 
     def save(self, seed: int, state_dict: Callable[[], Mapping[str, Any]]) -> str | None:
         """Writes the tensors of a state_dict; returns the file within the run folder, or None if that failed."""
-        file = f"{store.CHECKPOINTS}/{self.case.file_stem}__seed-{seed}.safetensors"
+        file = f"{CHECKPOINTS}/{self.case.file_stem}__seed-{seed}.safetensors"
         try:
             with not_exiting():
                 content = self._content(seed, state_dict())
-            store.write_file(self.run_folder / file, content)
+            write_file(self.run_folder / file, content)
         except Exception as error:  # noqa: BLE001 - a model's state_dict, and a full disk, may raise anything
             why = "".join(traceback.format_exception_only(error)).strip()
             self.remarks.append(f"the weights of seed {seed} are not saved: {first_line_of(why)}")
@@ -41,8 +45,6 @@ class Checkpoints:
         return file
 
     def _content(self, seed: int, state: Mapping[str, Any]) -> bytes:
-        import safetensors.torch
-
         tensors = {name: value for name, value in state.items() if _is_dense(value)}
         if others := [str(name) for name in state if name not in tensors]:
             self.remarks.append(
@@ -54,6 +56,4 @@ class Checkpoints:
 
 
 def _is_dense(value: object) -> bool:
-    import torch
-
     return isinstance(value, torch.Tensor) and value.layout == torch.strided

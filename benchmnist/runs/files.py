@@ -1,0 +1,131 @@
+"""Reads and writes the files of a run: written whole or not at all, and checked when they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import stat
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import ValidationError
+
+from benchmnist.errors import StoreError
+from benchmnist.runs.results import SCHEMA, CaseResult, RunRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+T = TypeVar("T", RunRecord, CaseResult)
+
+CHECKSUM = re.compile(r',\n "checksum": "(\w+)"\n\}\n\Z')
+FIRST_WITH_CHECKSUM = 2
+"""The first format with a checksum."""
+VERSION = re.compile(r'"schema_version":\s*([0-9]+)')
+LARGEST = 2**30
+"""Bytes of a JSON file that is still read."""
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Writes a file whole or not at all: a temporary file beside it is flushed, then replaces it.
+
+    Raises:
+        StoreError: if it cannot be written; the previous file remains.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a replaced name survive a power loss; Windows, which cannot open folders, needs nothing."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def read_file(path: Path, largest: int | None = None) -> bytes:
+    """Returns the content of a regular file; a device or a pipe, which may never end, is not read.
+
+    Args:
+        path: The file, or a link to one.
+        largest: Number of bytes of the largest file to read; None for no limit.
+
+    Raises:
+        StoreError: if it is missing, is no such file or cannot be read.
+    """
+    try:
+        # Without O_NONBLOCK the opening of a pipe waits for somebody to write to it.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise StoreError(f"cannot read {path}: not a regular file")
+            if largest is not None and found.st_size > largest:
+                raise StoreError(f"cannot read {path}: larger than {largest:,} bytes")
+            return file.read()
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        raise StoreError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def encoded(value: RunRecord | CaseResult) -> str:
+    """Returns a value as JSON whose last member is a checksum of the rest."""
+    # What was read from an earlier format is written in this one.
+    text = value.model_copy(update={"schema_version": SCHEMA}).model_dump_json(indent=1)
+    return f'{text[:-2]},\n "checksum": "{checksum_of(text)}"\n}}\n'
+
+
+def checksum_of(text: str) -> str:
+    """Returns the checksum of the JSON text of a value, without its checksum."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def read_value(path: Path, model: type[T]) -> T:
+    """Reads a value that `encoded` wrote.
+
+    Raises:
+        StoreError: if the file cannot be read, is damaged, or was written by a later version.
+    """
+    try:
+        text = read_file(path, LARGEST).decode()
+    except UnicodeDecodeError as error:
+        raise damaged(path, f"not UTF-8: {error.reason} at byte {error.start}") from error
+    version = VERSION.search(text)
+    if version and (len(version[1]) > len(str(SCHEMA)) or int(version[1]) > SCHEMA):
+        raise StoreError(
+            f"{path} was written by a later BenchMNIST (format {version[1][:8]}, this one reads up to {SCHEMA}); "
+            "install a newer version"
+        )
+    checksum = CHECKSUM.search(text)
+    if checksum and checksum_of(f"{text[: checksum.start()]}\n}}") != checksum[1]:
+        raise damaged(path, "its checksum does not match")
+    try:
+        value = model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise damaged(path, f"{where + ': ' if where else ''}{first['msg']}") from error
+    if not checksum and value.schema_version >= FIRST_WITH_CHECKSUM:
+        raise damaged(path, "it has no checksum")
+    return value
+
+
+def damaged(path: Path, why: str) -> StoreError:
+    """Returns the error of a file that is not what was written."""
+    return StoreError(f"{path} is damaged ({why}); move it elsewhere to read the rest of the run")
