@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.core import ParameterSource
 
+from benchmnist.cli.errors import complain
 from benchmnist.cli.executors import RunCommand, taken_out
-from benchmnist.cli.options import NamedPath, option
+from benchmnist.cli.options import DEBUG, NamedPath, option
 from benchmnist.cli.training import FAILED, INTERRUPTED, TERMINATED, terminated_as_interrupted, training_options
+from benchmnist.errors import BenchmnistError
 from benchmnist.text import plain_table
 
 if TYPE_CHECKING:
@@ -128,15 +130,34 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
                 raise
             interrupted = True
             result = load_run(display.path)
-    show_result(result)
+        except (BenchmnistError, OSError) as error:
+            if display is None or display.path is None:
+                raise
+            cut_off(display.path, error)
+    code = show_result(result)
     if interrupted or result.record.status == "interrupted":
-        click.get_current_context().exit(TERMINATED if terminated else INTERRUPTED)
-    if result.record.status == "failed":
-        click.get_current_context().exit(FAILED)
+        code = TERMINATED if terminated else INTERRUPTED
+    click.get_current_context().exit(code)
 
 
-def show_result(result: RunResult) -> None:
-    """The table, what failed and why, and where everything is."""
+def cut_off(path: Path, error: BenchmnistError | OSError) -> NoReturn:
+    """Ends the command after a run that could not go on: says why, and what it has trained until then."""
+    from benchmnist.runs.store import load_run
+
+    if click.get_current_context().meta.get(DEBUG):
+        raise error
+    complain(f"the run was cut off: {error}")
+    try:
+        result = load_run(path)
+    except BenchmnistError as unreadable:
+        complain(f"{unreadable}; the run is in {path}")
+    else:
+        click.echo(f"{_ended(result)}, in {path}; mend the cause, and pass --resume to go on", err=True)
+    click.get_current_context().exit(FAILED)
+
+
+def show_result(result: RunResult) -> int:
+    """Shows the table, what failed and why, and where everything is; returns the exit code."""
     from benchmnist.analysis.analysis import Analysis
     from benchmnist.cli.console import progress_console, results_console
     from benchmnist.cli.results import show_findings, show_run
@@ -148,8 +169,13 @@ def show_result(result: RunResult) -> None:
     console = progress_console()
     if result.record.status == "interrupted":
         console.print(f"interrupted: {_ended(result)}")
-    report = write_report(analysis)
-    console.print(f"report, plots, checkpoints and results: {report.parent}", soft_wrap=True)
+    try:
+        write_report(analysis)
+    except (BenchmnistError, OSError) as error:  # which costs no result
+        complain(f"{error}; the results are in {result.path}, and `benchmnist report` shows them")
+        return FAILED
+    console.print(f"report, plots, checkpoints and results: {result.path}", soft_wrap=True)
+    return FAILED if result.record.status == "failed" else 0
 
 
 def _ended(result: RunResult) -> str:

@@ -10,7 +10,8 @@ import click
 
 from benchmnist.cli.executors import RunCommand, taken_out
 from benchmnist.cli.options import NamedPath, option
-from benchmnist.cli.training import FAILED, INTERRUPTED, TERMINATED, terminated_as_interrupted, training_options
+from benchmnist.cli.training import INTERRUPTED, TERMINATED, terminated_as_interrupted, training_options
+from benchmnist.errors import BenchmnistError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,7 @@ def command(
     held-out training examples. The best point is trained again with other seeds and evaluated on the test set.
     """
     from benchmnist.cli.display import make_display
-    from benchmnist.cli.run import show_result
+    from benchmnist.cli.run import cut_off, show_result
     from benchmnist.suites.options import RunOptions
     from benchmnist.tuner import tune
 
@@ -85,6 +86,9 @@ def command(
             if any(display.path for display in displays):
                 click.echo("interrupted: what was done is kept; repeat the command with --resume", err=True)
             click.get_current_context().exit(TERMINATED if terminated else INTERRUPTED)
-    show_result(tuned.final)
-    if tuned.final.record.status == "failed":
-        click.get_current_context().exit(FAILED)
+        except (BenchmnistError, OSError) as error:
+            begun = [display.path for display in displays if display.path]
+            if not begun:
+                raise
+            cut_off(begun[-1], error)
+    click.get_current_context().exit(show_result(tuned.final))

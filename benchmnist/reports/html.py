@@ -51,7 +51,7 @@ DIGITS = 6  # of a figure in the page
 
 
 def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) -> str:
-    """Returns report.html of a run; `drawn` are its pictures by title, if they have been drawn already."""
+    """Returns report.html of a run; `drawn` are its pictures by title, None to draw them."""
     run, summaries = analysis.run, analysis.summaries
     columns = _columns(summaries)
     rows = cells(summaries, columns, analysis)
@@ -100,6 +100,7 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) ->
                 "source": _embedded(picture.draw() if drawn is None else drawn[picture.title]),
             }
             for picture in pictures(analysis)
+            if drawn is None or picture.title in drawn
         ],
         notes=run.record.notes,
         cases=[

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from benchmnist.runs.results import RunResult
 
 
-def report(analysis: Analysis, plots: Plots) -> str:
-    """Returns the whole document; links to pictures are relative to the run folder."""
+def report(analysis: Analysis, plots: Plots | None) -> str:
+    """Returns the whole document; links to pictures are relative to the run folder, and plots may be missing."""
     run, record = analysis.run, analysis.run.record
     sections = [
         f"# {escape_markdown(record.title)}",
@@ -32,8 +32,7 @@ def report(analysis: Analysis, plots: Plots) -> str:
         _sentence(legend(run.cases).replace("*", "bold:")),
         *(f"`{r.id}` was reused from `{r.reused_from}`." for r in run.cases if r.reused_from),
         *_titled(analysis, *EXTRA_TABLES),
-        "## Plots",
-        *_pictures(plots),
+        *(["## Plots", *_pictures(plots)] if plots else []),
         *_titled(analysis, "models"),
         "## Cases",
         _cases(run),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from matplotlib.figure import Figure
-
 from benchmnist.analysis.figures import drawn_metrics
 from benchmnist.analysis.searches import best_of_attempts
 from benchmnist.analysis.summary import group_title
+from benchmnist.reports.drawing import Figure
 from benchmnist.reports.plots import (
     Curve,
     group_file,

@@ -6,12 +6,11 @@ import io
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
 from benchmnist.analysis.figures import drawn_metrics, mean_curve
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.units import by_search, unit
+from benchmnist.reports.drawing import Figure, ticker
 from benchmnist.runs.files import write_file
 from benchmnist.runs.store import PLOTS
 from benchmnist.suites.cases import stem_of
@@ -157,7 +156,7 @@ def _finish(axes: Axes, metric: Metric, *, stretch: bool) -> None:
     """Adds labels, whole epochs and a grid; to compare optimizers, stretches the axis where the good ones are."""
     axes.set_xlabel("epoch")
     axes.set_ylabel(metric.label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     shown = [y for line in axes.get_lines() for y in np.asarray(line.get_ydata(), float).tolist()]
@@ -168,9 +167,9 @@ def _finish(axes: Axes, metric: Metric, *, stretch: bool) -> None:
         axes.set_yticks([])
     elif stretch and metric.better == "lower" and min(shown) > 0 and max(shown) > 10 * min(shown):
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
-        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        axes.yaxis.set_minor_locator(ticker.NullLocator())
         axes.set_ylabel(f"{metric.label}, log scale")
     elif stretch and metric.is_share and max(shown) > 90 and min(shown) < 90:  # noqa: PLR2004
         _error_axis(axes, min(shown), max(shown))
@@ -189,9 +188,9 @@ def _error_axis(axes: Axes, lowest: float, highest: float) -> None:
     axes.set_yscale("function", functions=(forward, inverse))
     ticks = [t for t in (0, 20, 40, 60, 70, 80, 85, 90, 95, 97, 98, 99, 99.5, 100) if t <= highest + 1]
     axes.set_ylim(max(0.0, lowest - 3), min(100.0, highest + (100 - highest) / 3))
-    axes.yaxis.set_major_locator(FixedLocator(ticks))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.yaxis.set_major_locator(ticker.FixedLocator(ticks))
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
+    axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
 
 
 def to_png(figure: Figure) -> bytes:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
 from benchmnist.analysis.findings.words import listed
+from benchmnist.reports.drawing import Figure
 from benchmnist.reports.plots import optimizer_styles, to_png
 
 if TYPE_CHECKING:
