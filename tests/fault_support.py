@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import benchmnist
 from benchmnist.errors import StoreError
+from benchmnist.runs.store import WITH_FIGURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,11 +47,11 @@ class Log(benchmnist.Observer):
             die()
 
     def case_ended(self, result: CaseResult) -> None:
-        self.say(f"{'cut short' if result.status == 'interrupted' else 'ended'} {result.id}")
+        self.say(f"{'ended' if result.status in WITH_FIGURES else 'cut short'} {result.id}")
 
 
-def train(folder: Path, *, resume: bool = False, jobs: int = 1, last_part: int | None = None) -> None:
-    """A run of the suite in a folder, or the rest of it; with several jobs its trials side by side.
+def train(folder: Path, *, resume: bool = False, jobs: int = 0, last_part: int | None = None) -> None:
+    """A run of the suite in a folder, or the rest of it: without jobs in this process, else in so many workers.
 
     With a last part it is killed as soon as it is told of so many.
     """
@@ -59,8 +60,8 @@ def train(folder: Path, *, resume: bool = False, jobs: int = 1, last_part: int |
         benchmnist.run(
             folder / "suite.toml",
             device="cpu",
-            executor="inline" if jobs == 1 else "local",
-            jobs=jobs,
+            executor="local" if jobs else "inline",
+            jobs=jobs or None,
             out=folder / "runs",
             resume=resume,
             observer=Log(folder / "log", last_part),

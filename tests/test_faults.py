@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,35 +17,27 @@ from fault_support import (
     train_until_power_fails,
     train_until_the,
 )
-from processes import HANGS, PROCESSES
+from killed_runs import (
+    SUITE,
+    Figures,
+    begin,
+    code_of,
+    figures,
+    finish,
+    fresh,
+    kill_at_random,
+    stored,
+    told,
+    undisturbed_run,
+)
+from processes import HANGS
 
-from benchmnist.runs.results import CaseResult
 from benchmnist.runs.store import load_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="faults are made as Linux has them")
-
-SUITE = """
-[suite]
-name = "faulty"
-[defaults]
-epochs = 2
-seeds = 2
-train_size = 200
-test_size = 100
-[[cases]]
-models = ["logistic"]
-optimizers = ["sgd", "adam", "momentum"]
-"""
-
-
-def fresh(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "suite.toml").write_text(SUITE, "utf-8")
-    return folder
 
 
 @pytest.fixture
@@ -55,61 +45,9 @@ def folder(tmp_path: Path) -> Path:
     return fresh(tmp_path)
 
 
-def begin(function: Callable[..., None], *args: Any, **kwargs: Any) -> Any:
-    process = PROCESSES.Process(target=function, args=args, kwargs=kwargs)
-    process.start()
-    return process
-
-
-def code_of(function: Callable[..., None], *args: Any, **kwargs: Any) -> int:
-    process = begin(function, *args, **kwargs)
-    process.join(HANGS)
-    assert process.exitcode is not None
-    return int(process.exitcode)
-
-
-def told(folder: Path, word: str) -> list[str]:
-    log = folder / "log"
-    lines = log.read_text("utf-8").splitlines() if log.is_file() else []
-    return [line.partition(" ")[2] for line in lines if line.startswith(f"{word} ")]
-
-
-def stored(folder: Path) -> dict[str, str]:
-    """Every case that has ended, by its id: all files are whole. Those that were cut short are done again."""
-    files = folder.glob("runs/faulty/*/cases/*.json")
-    texts = [file.read_text("utf-8") for file in files]
-    results = [(CaseResult.model_validate_json(text), text) for text in texts]
-    return {result.id: text for result, text in results if result.status != "interrupted"}
-
-
-def figures(folder: Path) -> dict[str, list[tuple[float, float | None]]]:
-    """Of a run, or of the newest in a folder's `runs`."""
-    run = load_run(folder / "runs" if (folder / "runs").is_dir() else folder)
-    assert run.record.status == "completed"
-    return {
-        case.id: [(epoch.train_loss, epoch.test_accuracy) for trial in case.trials for epoch in trial.epochs]
-        for case in run.cases
-    }
-
-
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[float, float | None]]]:
-    folder = fresh(tmp_path_factory.mktemp("undisturbed"))
-    assert code_of(train, folder) == 0
-    return figures(folder)
-
-
-def finish(folder: Path, undisturbed: object) -> None:
-    """What had ended is there, and stays as it is when the rest is done; the rest comes out as without faults."""
-    before = stored(folder)
-    assert {*told(folder, "ended")} <= {*before}
-    started = len(told(folder, "started"))
-    begun = any(folder.glob("runs/faulty/*/run.json"))
-    assert code_of(train, folder, resume=begun) == 0, told(folder, "refused")
-    assert figures(folder) == undisturbed
-    after = stored(folder)
-    assert {case: after[case] for case in before} == before
-    assert len(told(folder, "started")) - started == 3 - len(before)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Figures:
+    return undisturbed_run(tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.faults)])
@@ -143,17 +81,10 @@ def test_a_disk_that_cannot_be_written_to(folder: Path, undisturbed: object, num
     finish(folder, undisturbed)
 
 
-def kill_at_random(folder: Path, undisturbed: object, seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311 - no secret
-    for _ in range(4):
-        process = begin(train, folder, resume=any(folder.glob("runs/faulty/*/run.json")))
-        time.sleep(chance.uniform(0.3, 2.5))
-        process.kill()
-        process.join()
-        assert {*told(folder, "ended")} <= {*stored(folder)}
-        if process.exitcode == 0:
-            break
-    finish(folder, undisturbed)
+@pytest.mark.parametrize(("jobs", "seed"), [(0, 0), (2, 1)])
+def test_killed_at_random(tmp_path: Path, jobs: int, seed: int) -> None:
+    """The long form is `python tests/killed_runs.py 1000`."""
+    kill_at_random(fresh(tmp_path / "killed"), undisturbed_run(tmp_path / "whole", jobs), seed, jobs)
 
 
 def fail_power(folder: Path, undisturbed: object, seed: int) -> None:
@@ -165,21 +96,9 @@ def fail_power(folder: Path, undisturbed: object, seed: int) -> None:
     finish(folder, undisturbed)
 
 
-@pytest.mark.parametrize("seed", range(1))
-def test_killed_at_random(folder: Path, undisturbed: object, seed: int) -> None:
-    kill_at_random(folder, undisturbed, seed)
-
-
 @pytest.mark.parametrize("seed", range(2))
 def test_power_loss(folder: Path, undisturbed: object, seed: int) -> None:
     fail_power(folder, undisturbed, seed)
-
-
-@pytest.mark.faults
-@pytest.mark.parametrize("tens", range(10))
-def test_killed_at_random_a_hundred_times(tmp_path: Path, undisturbed: object, tens: int) -> None:
-    for seed in range(10 * tens, 10 * tens + 10):
-        kill_at_random(fresh(tmp_path / str(seed)), undisturbed, seed)
 
 
 @pytest.mark.faults

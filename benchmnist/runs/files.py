@@ -23,6 +23,8 @@ CHECKSUM = re.compile(r',\n "checksum": "(\w+)"\n\}\n\Z')
 FIRST_WITH_CHECKSUM = 2
 """The first format with a checksum."""
 VERSION = re.compile(r'"schema_version":\s*([0-9]+)')
+TEMPORARY = ".*.tmp"
+"""Pattern of the names of files that are being written."""
 LARGEST = 2**30
 """Bytes of a JSON file that is still read."""
 

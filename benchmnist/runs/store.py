@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from benchmnist.errors import StoreError, closest
-from benchmnist.runs.files import damaged, encoded, read_value, write_file
+from benchmnist.runs.files import TEMPORARY, damaged, encoded, read_value, write_file
 from benchmnist.runs.results import CaseResult, RunRecord, RunResult
 from benchmnist.suites.keys import lasting
 from benchmnist.text import counted
@@ -104,7 +104,8 @@ class RunFolder:
     def set_aside(self, plan: Iterable[Case]) -> None:
         """Renames a file in cases/ that is damaged, or is not what is planned under its name.
 
-        The first becomes NAME.json.damaged, the second NAME.json.replaced.
+        The first becomes NAME.json.damaged, the second NAME.json.replaced. What a killed process had begun to write
+        is removed.
 
         Raises:
             StoreError: if it cannot be renamed.
@@ -117,6 +118,8 @@ class RunFolder:
                     file.replace(file.with_name(f"{file.name}.damaged"))
                 elif file.name in planned and _not_of(readable[file], planned[file.name]):
                     file.replace(file.with_name(f"{file.name}.replaced"))
+            for begun in self.path.rglob(TEMPORARY):
+                begun.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"cannot rename {error.filename}: {error.strerror}") from error
 
