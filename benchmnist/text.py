@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import itertools
+import re
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.table import Table
+BREAKS = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+"""What Python, a terminal or a browser takes for the end of a line."""
+HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+"""Control characters of the terminal and of the direction of text, and parts of characters that UTF-8 lacks."""
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    r"""Text in one line, with its control characters shown: `\x1b`; `lines` keeps its lines and tabs."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = BREAKS.sub("\n" if lines else " ", text)
+    text = text if lines else text.replace("\t", " ")
+    return HIDDEN.sub(lambda found: found[0] if found[0] in "\n\t" else _escaped(found[0]), text)
+
+
+def _escaped(character: str) -> str:
+    return ascii(character)[1:-1]
 
 
 PLURALS = {"search": "searches"}
@@ -63,6 +81,32 @@ def last_line_of(text: str) -> str:
     return text.strip().rpartition("\n")[2].lstrip()
 
 
+CHAINED = re.compile(
+    r"^(?:The above exception was the direct cause of the following exception"
+    r"|During handling of the above exception, another exception occurred):$",
+    re.MULTILINE,
+)
+TRACEBACK = re.compile(r"\s*(?:\+ Exception Group )?Traceback \(most recent call last\):$")
+FRAME = re.compile(r"(?:  \| )?+\s")
+"""A line of a traceback before the exception's own."""
+
+
+def cause_of(error: str) -> str:
+    """The first line that says what went wrong: of a traceback `ValueError: …`, else the first line.
+
+    It is in one line, with what follows if the exception begins with a line break; empty without a text.
+    """
+    lines = [*filter(str.strip, BREAKS.split(error))]
+    if lines and TRACEBACK.match(lines[0]):
+        last = [*filter(str.strip, BREAKS.split(CHAINED.split(error)[-1]))]
+        said = itertools.dropwhile(FRAME.match, last[1:])
+        lines = [line.removeprefix("  | ") for line in said] or lines[-1:]
+    if not lines:
+        return ""
+    first, *rest = map(str.strip, lines)
+    return f"{first} {rest[0]}" if rest and re.fullmatch(r"[\w.]+:", first) else first
+
+
 def noted_once(notes: Iterable[tuple[str, str]], everything: str, count: int) -> list[str]:
     """Returns each note once, after the things that it is about: `a, b: too slow`, or `all cases: too slow`.
 
@@ -77,13 +121,6 @@ def noted_once(notes: Iterable[tuple[str, str]], everything: str, count: int) ->
     return [
         f"{everything if len(names) == count > 1 else ', '.join(names)}: {note}" for note, names in about.items()
     ]
-
-
-def plain_table(*heads: str, gap: int = 1, **options: Any) -> Table:
-    """A table of rich without lines, its columns `gap` characters apart; `options` are rich's."""
-    from rich.table import Table
-
-    return Table(*heads, box=None, padding=(0, gap, 0, 0), pad_edge=False, **options)
 
 
 def with_article(noun: str) -> str:

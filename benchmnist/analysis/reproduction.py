@@ -16,7 +16,7 @@ from benchmnist.analysis.bits import differences, first_difference
 from benchmnist.analysis.figures import seed_figure, seed_figures
 from benchmnist.analysis.statistics import LEVEL, student
 from benchmnist.runs.results import FAILURES
-from benchmnist.text import counted, last_line_of
+from benchmnist.text import cause_of, counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,7 +134,7 @@ def _verdict(
     if again is None:
         return "cannot be checked", why_not, None
     if found is None or found.status in FAILURES:
-        said = last_line_of(again.error or "") or "no reason given"
+        said = cause_of(again.error or "") or "no reason given"
         if reported.status in FAILURES:
             return "consistent", f"failed in the run and here: {said}", None
         return "cannot be checked", f"{again.status} here: {said}", None

@@ -9,7 +9,7 @@ import click
 from benchmnist.cli.options import block_option, debug_option
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    from rich.console import RenderableType
 
     from benchmnist.testing import Outcome
 
@@ -38,6 +38,7 @@ def command(names: tuple[str, ...], block: tuple[str, ...]) -> None:
     from benchmnist.cli.console import results_console
     from benchmnist.extensions.isolation import not_ended
     from benchmnist.extensions.registry import find_plugins
+    from benchmnist.reports.terminal import Line
     from benchmnist.testing import examine, subjects
 
     registry = find_plugins(block)
@@ -45,7 +46,7 @@ def command(names: tuple[str, ...], block: tuple[str, ...]) -> None:
     console = results_console()
     missed = False
     for subject in chosen:
-        console.print(str(subject), style="bold", soft_wrap=True)
+        console.print(Line(str(subject)), style="bold", soft_wrap=True)
         states = []
         with not_ended():
             for outcome in examine(subject):
@@ -55,23 +56,23 @@ def command(names: tuple[str, ...], block: tuple[str, ...]) -> None:
         console.print(
             "{} kept, {} missed; {} do not apply".format(*counts),
             style="red" if counts[1] else "green",
-            highlight=False,
         )
         missed = missed or "missed" in states
     click.get_current_context().exit(MISSED if missed else 0)
 
 
-def _line(outcome: Outcome) -> Text:
+def _line(outcome: Outcome) -> RenderableType:
     """A promise and what came of it; and what to do about it, if it is not kept."""
-    from rich.text import Text
+    from benchmnist.reports.terminal import Line, Lines
+    from benchmnist.text import visible
 
     if outcome.state == "kept":
-        return Text.assemble(("  ✓ ", "green"), outcome.check.promise)
+        return Line.assemble(("  ✓ ", "green"), outcome.check.promise)
     if outcome.state == "missed":
-        return Text.assemble(
+        return Lines.assemble(
             ("  ✗ ", "red"),
             outcome.check.promise,
-            (f"\n    {outcome.said}", "red"),
+            (f"\n    {visible(outcome.said)}", "red"),
             f"\n    → {outcome.check.remedy}",
         )
-    return Text.assemble(("  – ", "dim"), (f"{outcome.check.promise} ({outcome.said})", "dim"))
+    return Line.assemble(("  – ", "dim"), (f"{outcome.check.promise} ({outcome.said})", "dim"))

@@ -57,10 +57,10 @@ def command(
     """
     from benchmnist.cli.console import results_console
     from benchmnist.preflight.describe import describe_offer
-    from benchmnist.reports.extra_tables import RichTable, markdown_table, model_table
+    from benchmnist.reports.extra_tables import RichTable, markdown_extra_table, model_table
 
     table = model_table(describe_offer(model, parameters, dataset, data_root, block))
     if format == "markdown":
-        click.echo(markdown_table(table))
+        click.echo(markdown_extra_table(table))
     else:
         results_console().print(RichTable(table))

@@ -9,7 +9,6 @@ from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import Segment, Segments
-from rich.text import Text
 
 from benchmnist.analysis.sensitivity import expected, sentences
 from benchmnist.analysis.summary import summarise_all
@@ -18,6 +17,7 @@ from benchmnist.execution.dispatch import Observer
 from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.reports.columns import mean_and_std
 from benchmnist.reports.tables import ComparisonTable
+from benchmnist.reports.terminal import Line
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Display(Observer):
     def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:  # noqa: ARG002
         """See Observer."""
         self.path, self.cases = path, plan.cases
-        self.console.print(f"{plan.suite.title}: {len(plan.cases)} cases, in {path}", soft_wrap=True)
+        self.say(f"{plan.suite.title}: {len(plan.cases)} cases, in {path}")
         for line in before_training(plan, path.parents[1]):
             self.say(line)
 
@@ -122,7 +122,7 @@ class Display(Observer):
 
     def say(self, line: str) -> None:
         """Prints a line."""
-        self.console.print(Text(line), soft_wrap=True)
+        self.console.print(Line(line), soft_wrap=True)
 
     def summaries(self) -> list[Summary]:
         """Returns the summaries of the ended cases."""
@@ -135,7 +135,7 @@ class LiveDisplay(Display):
     def __init__(self, console: Console, *, verbose: bool) -> None:
         super().__init__(console, verbose=verbose)
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
@@ -237,7 +237,7 @@ class LiveDisplay(Display):
         """Updates the screen; of a long table, it shows the last rows that fit."""
         parts: list[RenderableType] = [self.progress]
         lines = self.workers(max(2, self.console.height // 3)) or [""]
-        parts += [Text(line, style="cyan", no_wrap=True, overflow="ellipsis") for line in lines]
+        parts += [Line(line, style="cyan", no_wrap=True, overflow="ellipsis") for line in lines]
         if self.ended:
             parts.append(self.table(len(lines)))
         self.live.update(Group(*parts), refresh=True)

@@ -19,14 +19,15 @@ from benchmnist.cli.options import (
     option,
     out_option,
 )
+from benchmnist.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rich.console import Console
-    from rich.text import Text
+    from rich.console import RenderableType
 
     from benchmnist.doctor import Chart, Line, Options
+    from benchmnist.reports.terminal import Console, Lines
 
 SICK = 1
 TITLES = {"found": "On this machine", "tried": "Tried on {device}", "speed": "How fast it is"}
@@ -145,24 +146,24 @@ def _show(chart: Chart, lines: Iterator[Line], console: Console) -> None:
         chart.add(line)
         if line.part != part:
             title = TITLES[line.part].format(device=chart.report.device)
-            console.print(f"{chr(10) if part else ''}{title}", style="bold", highlight=False)
+            console.print(f"{chr(10) if part else ''}{title}", style="bold")
             part = line.part
         console.print(_line(line, console.width), soft_wrap=True)
 
 
-def _line(line: Line, width: int) -> Text:
+def _line(line: Line, width: int) -> RenderableType:
     """A line: its mark and word, then what it says; then the remedy, and the last words of a process."""
-    from rich.text import Text
+    from benchmnist.reports.terminal import Lines
 
     mark, style = MARKS[line.state]
     words = {"ok": "passed", "problem": "failed"} if line.part == "tried" else {}
-    shown = Text.assemble((f"{mark} {words.get(line.state, line.state):<8} ", style))
+    shown = Lines.assemble((f"{mark} {words.get(line.state, line.state):<8} ", style))
     said = f"{line.promise}: {line.said}" if line.promise and line.said else line.promise or line.said
     took = f" ({line.seconds:.1f} s)" if line.part != "found" and line.seconds is not None else ""
     shown.append(_wrapped(f"{line.name}: {said}{took}", width), "dim" if line.state == "not here" else "")
     if line.remedy:
         shown.append(f"\n{INDENT}{_wrapped(f'→ {line.remedy}', width)}")
-    for words_ in line.last_words.splitlines():
+    for words_ in visible(line.last_words, lines=True).splitlines():
         shown.append(f"\n{INDENT}│ {words_}", "dim")
     return shown
 
@@ -179,15 +180,15 @@ def _spinner(console: Console) -> Iterator[Callable[[str], None]]:
     if not console.is_terminal:
         yield lambda _: None
         return
-    from rich.text import Text
+    from benchmnist.reports.terminal import Line
 
     with console.status("") as status:
-        yield lambda promise: status.update(Text(promise, overflow="ellipsis", no_wrap=True))
+        yield lambda promise: status.update(Line(promise, overflow="ellipsis", no_wrap=True))
 
 
-def _summary(chart: Chart, *, interrupted: bool) -> Text:
+def _summary(chart: Chart, *, interrupted: bool) -> Lines:
     """Returns the number of lines in each state, and the verdict."""
-    from rich.text import Text
+    from benchmnist.reports.terminal import Lines
 
     lines = chart.report.lines
     counts = {state: sum(line.state == state for line in lines) for state in MARKS}
@@ -199,4 +200,4 @@ def _summary(chart: Chart, *, interrupted: bool) -> Text:
     verdict = (
         "interrupted: " if interrupted else "something is wrong: " if chart.report.sick else "nothing is wrong: "
     )
-    return Text(f"\n{verdict}{said}", style="red" if chart.report.sick else "yellow" if interrupted else "green")
+    return Lines(f"\n{verdict}{said}", style="red" if chart.report.sick else "yellow" if interrupted else "green")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from benchmnist.cli.options import NamedPath, option, together
+from benchmnist.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,10 +78,10 @@ class Document:
         there = read_document(self.file) if self.name is not None or self.file.is_file() else None
         wanted = text if self.name is None or there is None else replaced(there, text, self.name, self.file)
         if there == wanted:
-            click.echo(f"{self.file} is up to date", err=True)
+            click.echo(f"{visible(str(self.file))} is up to date", err=True)
         elif self.check:
-            click.echo(f"{self.file} is out of date; run the same without --check", err=True)
+            click.echo(f"{visible(str(self.file))} is out of date; run the same without --check", err=True)
             click.get_current_context().exit(STALE)
         else:
             write_file(self.file, wanted)
-            click.echo(f"wrote {self.file}", err=True)
+            click.echo(f"wrote {visible(str(self.file))}", err=True)

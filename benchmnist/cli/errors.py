@@ -64,11 +64,11 @@ OPTION_ALIASES = {
 
 def complain(message: str) -> None:
     """Prints one red line on standard error."""
-    from rich.console import Console
-    from rich.text import Text
+    from benchmnist.cli.console import progress_console
+    from benchmnist.reports.terminal import Line
 
     line = " ".join(part for part in map(str.strip, message.splitlines()) if part)
-    Console(stderr=True).print(Text(f"error: {line}", style="red"), soft_wrap=True)
+    progress_console().print(Line(f"error: {line}", style="red"), soft_wrap=True)
 
 
 class Told(click.ClickException):

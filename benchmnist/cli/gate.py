@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from benchmnist.cli.options import NamedPath, debug_option, option, out_option
+from benchmnist.text import visible
 
 if TYPE_CHECKING:
     from benchmnist.metrics import Metric
@@ -131,13 +132,14 @@ def _gate_files(ctx: click.Context, baseline: Path, current: Path, threshold: fl
         load_benchmarks,
     )
     from benchmnist.cli.console import results_console
+    from benchmnist.reports.escaping import heading
     from benchmnist.reports.gate import markdown_summary, rich_verdicts
 
     verdicts = compare_benchmarks(load_benchmarks(baseline), load_benchmarks(current), threshold=threshold)
     if {verdict.reason for verdict in verdicts} == {ONLY_BASELINE, ONLY_CURRENT}:
         cases = ", ".join(verdict.name for verdict in verdicts if verdict.reason == ONLY_CURRENT)
         line = f"nothing to compare: no case of {baseline} is in {current}, which has {cases}"
-        click.echo(f"### Training throughput: {line}" if markdown else line)
+        click.echo(heading(3, f"Training throughput: {line}") if markdown else visible(line))
     elif markdown:
         click.echo(markdown_summary(verdicts, threshold), nl=False)
     else:

@@ -40,6 +40,7 @@ def command(name: str, kind: str, out: Path) -> None:
     from benchmnist.cli.console import results_console
     from benchmnist.extensions.registry import find_plugins
     from benchmnist.extensions.specs import NAME
+    from benchmnist.reports.terminal import Line
     from benchmnist.runs.files import write_file
 
     if not NAME.fullmatch(name):
@@ -54,7 +55,7 @@ def command(name: str, kind: str, out: Path) -> None:
     for path, text in _files(name, TEMPLATES[kind]).items():
         write_file(folder / path, text.encode())
     console = results_console()
-    console.print(f"{folder} is written. To see it at work:", soft_wrap=True)
+    console.print(Line(f"{folder} is written. To see it at work:"), soft_wrap=True)
     for step in (
         f"cd {folder}",
         "python -m pip install -e .",
@@ -62,7 +63,7 @@ def command(name: str, kind: str, out: Path) -> None:
         "python -m pytest",
         f"benchmnist run {name}.toml",
     ):
-        console.print(f"    {step}", soft_wrap=True)
+        console.print(Line(f"    {step}"), soft_wrap=True)
 
 
 def _files(name: str, kind: Kind) -> dict[str, str]:

@@ -9,9 +9,8 @@ import click
 from benchmnist.cli.options import block_option, debug_option
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from benchmnist.extensions.registry import Plugin
+    from benchmnist.reports.terminal import Line
 
 
 @click.command("plugins")
@@ -19,11 +18,9 @@ if TYPE_CHECKING:
 @debug_option
 def command(block: tuple[str, ...]) -> None:
     """List the installed plugins, what they offer, and their errors."""
-    from rich.text import Text
-
     from benchmnist.cli.console import results_console
     from benchmnist.extensions.registry import find_plugins
-    from benchmnist.text import plain_table
+    from benchmnist.reports.terminal import Line, plain_table
 
     registry = find_plugins(block)
     console = results_console()
@@ -37,18 +34,19 @@ def command(block: tuple[str, ...]) -> None:
         for offer in offers:
             table.add_row(offer.spec.name, offer.spec.summary, offer.plugin.distribution)
         for name in offers.contested:
-            table.add_row(name, Text(offers.dispute(name), style="red"), "")
+            table.add_row(name, Line(offers.dispute(name), style="red"), "")
         console.print(table)
 
 
-def _state(plugin: Plugin) -> Text:
+def _state(plugin: Plugin) -> Line:
     """Returns the state of a plugin, and the remedy for it."""
-    from rich.text import Text
+    from benchmnist.reports.terminal import Line, Lines
+    from benchmnist.text import visible
 
     if plugin.blocked:
-        return Text("blocked", style="yellow")
+        return Line("blocked", style="yellow")
     if plugin.error:
-        return Text(f"failed: {plugin.error}\n{plugin.remedy}", style="red")
+        return Lines(f"failed: {visible(plugin.error)}\n{visible(plugin.remedy)}", style="red")
     if plugin.notes:
-        return Text("\n".join(f"it {note}" for note in plugin.notes), style="yellow")
-    return Text("ok", style="green")
+        return Lines("\n".join(f"it {visible(note)}" for note in plugin.notes), style="yellow")
+    return Line("ok", style="green")

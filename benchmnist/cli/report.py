@@ -166,6 +166,7 @@ def _drawn(
     analysis: Analysis, folder: Path, document: Document, about: re.Pattern[str] | None, *, check: bool
 ) -> str:
     """The pictures, drawn into the folder unless only looked at, as links."""
+    from benchmnist.reports.escaping import image
     from benchmnist.reports.pictures import all_pictures
     from benchmnist.runs.files import write_file
 
@@ -175,7 +176,7 @@ def _drawn(
             continue
         if not check:
             write_file(folder / picture.file, picture.draw())
-        links.append(f"![{picture.alt}]({document.link(folder / picture.file)})\n")
+        links.append(f"{image(picture.alt, document.link(folder / picture.file))}\n")
     return "\n".join(links) or "Nothing was trained.\n"
 
 
@@ -237,9 +238,9 @@ def _text(analysis: Analysis, form: str, part: _Part) -> str:
 
         return report_page(analysis)
     if form == "rich":
-        from rich.console import Console
+        from benchmnist.reports.terminal import Console
 
-        console = Console(width=80, no_color=True, markup=False, emoji=False)
+        console = Console(width=80, no_color=True)
         with console.capture() as captured:
             _print(analysis, part, console)
         return captured.get()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from benchmnist.reports.tables import ComparisonTable, legend
-from benchmnist.text import plain_table
+from benchmnist.reports.terminal import Line, plain_table
+from benchmnist.text import cause_of
 
 if TYPE_CHECKING:
     import re
@@ -19,26 +18,26 @@ if TYPE_CHECKING:
 
 
 def show_run(analysis: Analysis, console: Console, view: View | None = None) -> None:
-    """Prints the comparison table of a run, the last line of each failure, and missed expectations."""
+    """Prints the comparison table of a run, the cause of each failure, and missed expectations."""
     run = analysis.run
     table = ComparisonTable(analysis.summaries, view, analysis) if analysis.cases else "no case has finished"
-    console.print(Text(run.record.title, style="bold"))
+    console.print(Line(run.record.title, style="bold"))
     console.print(table, crop=False)
-    console.print(Text(legend(analysis.cases), style="dim"))
+    console.print(Line(legend(analysis.cases), style="dim"))
     for result in analysis.cases:
         if result.error:
-            first, *_, last = [*result.error.strip().splitlines()] * 2
-            said = last if result.status == "failed" else first  # of a traceback, or of what became of the process
-            console.print(Text(f"{result.id} {result.status}: {said}", style="red"), soft_wrap=True)
+            console.print(
+                Line(f"{result.id} {result.status}: {cause_of(result.error)}", style="red"), soft_wrap=True
+            )
         if result.reused_from:
-            console.print(Text(f"{result.id} was reused from {result.reused_from}", style="dim"), soft_wrap=True)
+            console.print(Line(f"{result.id} was reused from {result.reused_from}", style="dim"), soft_wrap=True)
         for miss in result.misses:
-            console.print(Text(f"{result.id} missed: {miss}", style="red"), soft_wrap=True)
+            console.print(Line(f"{result.id} missed: {miss}", style="red"), soft_wrap=True)
         for remark in result.remarks:
             if result.case.engine not in ("auto", result.engine) and remark.startswith("not "):
-                console.print(Text(f"note: {result.id} is {remark}", style="yellow"), soft_wrap=True)
+                console.print(Line(f"note: {result.id} is {remark}", style="yellow"), soft_wrap=True)
     for note in run.record.notes:
-        console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
+        console.print(Line(f"note: {note}", style="yellow"), soft_wrap=True)
 
 
 def show_findings(analysis: Analysis, console: Console, about: re.Pattern[str] | None = None) -> None:
@@ -47,8 +46,8 @@ def show_findings(analysis: Analysis, console: Console, about: re.Pattern[str] |
     if not found:
         console.print("No findings for this run.")
         return
-    console.print(Text("Findings (intervals have 95 % confidence as a family)", style="bold"))
+    console.print(Line("Findings (intervals have 95 % confidence as a family)", style="bold"))
     table = plain_table(show_header=False)
     for finding in found:
-        table.add_row("-", Text(finding.text))
+        table.add_row("-", Line(finding.text))
     console.print(table)

@@ -13,7 +13,7 @@ from benchmnist.cli.executors import RunCommand, taken_out
 from benchmnist.cli.options import DEBUG, NamedPath, option
 from benchmnist.cli.training import FAILED, INTERRUPTED, TERMINATED, terminated_as_interrupted, training_options
 from benchmnist.errors import BenchmnistError
-from benchmnist.text import plain_table
+from benchmnist.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,7 +152,7 @@ def cut_off(path: Path, error: BenchmnistError | OSError) -> NoReturn:
     except BenchmnistError as unreadable:
         complain(f"{unreadable}; the run is in {path}")
     else:
-        click.echo(f"{_ended(result)}, in {path}; mend the cause, and pass --resume to go on", err=True)
+        click.echo(visible(f"{_ended(result)}, in {path}; mend the cause, and pass --resume to go on"), err=True)
     click.get_current_context().exit(FAILED)
 
 
@@ -162,6 +162,7 @@ def show_result(result: RunResult) -> int:
     from benchmnist.cli.console import progress_console, results_console
     from benchmnist.cli.results import show_findings, show_run
     from benchmnist.reports import write_report
+    from benchmnist.reports.terminal import Line
 
     analysis = Analysis(result)
     show_run(analysis, results_console())
@@ -174,7 +175,7 @@ def show_result(result: RunResult) -> int:
     except (BenchmnistError, OSError) as error:  # which costs no result
         complain(f"{error}; the results are in {result.path}, and `benchmnist report` shows them")
         return FAILED
-    console.print(f"report, plots, checkpoints and results: {result.path}", soft_wrap=True)
+    console.print(Line(f"report, plots, checkpoints and results: {result.path}"), soft_wrap=True)
     return FAILED if result.record.status == "failed" else 0
 
 
@@ -190,11 +191,11 @@ def _ended(result: RunResult) -> str:
 def _dry_run(planned: PlannedRun) -> Any:
     """The cases that would be trained with their parameters and their work, and those that would not."""
     from rich.console import Group
-    from rich.text import Text
 
     from benchmnist.cli.display import before_training
     from benchmnist.extensions.kinds import SETTINGS
     from benchmnist.extensions.specs import CLASSIFICATION
+    from benchmnist.reports.terminal import Line, plain_table
     from benchmnist.text import counted
 
     table = plain_table()
@@ -231,20 +232,20 @@ def _dry_run(planned: PlannedRun) -> Any:
         f"{counted(len(cases), 'case')}, {counted(trials, 'trial')}, {counted(steps, 'step')}, "
         f"about {total:,.3g} TFLOP of training on {planned.prepared.device}"
     )
-    parts: list[Any] = [Text("no case to train", style="bold")]
+    parts: list[Any] = [Line("no case to train", style="bold")]
     if cases:
         order = "seed by seed" if planned.interleaved else "case by case"
-        parts = [table, Text(summary, style="bold"), Text(f"order: {order}")]
-    parts += [Text(line) for line in before_training(planned.plan, planned.options.out)]
+        parts = [table, Line(summary, style="bold"), Line(f"order: {order}")]
+    parts += [Line(line) for line in before_training(planned.plan, planned.options.out)]
     if compared := _comparisons(planned.plan.cases):
-        parts.append(Text(compared))
+        parts.append(Line(compared))
     if planned.known:
-        parts.append(Text(f"reused: {counted(len(planned.known), 'result')}"))
+        parts.append(Line(f"reused: {counted(len(planned.known), 'result')}"))
         for case_id, (_, run) in planned.known.items():
             whose = "this run" if run == planned.path else f"{run.parent.name}/{run.name}"
-            parts.append(Text(f"  {case_id}: of {whose}"))
+            parts.append(Line(f"  {case_id}: of {whose}"))
     if planned.begun is not None:
-        parts.append(Text(f"continues in {planned.path}"))
+        parts.append(Line(f"continues in {planned.path}"))
     return Group(*parts)
 
 

@@ -9,7 +9,7 @@ import click
 
 from benchmnist.cli.errors import Group
 from benchmnist.cli.options import debug_option, option, out_option, run_names
-from benchmnist.text import plain_table
+from benchmnist.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +45,7 @@ def show(run: str, out: Path) -> None:
     from benchmnist.cli.results import show_run
     from benchmnist.reports.columns import size
     from benchmnist.reports.facts import run_facts
+    from benchmnist.reports.terminal import Line
     from benchmnist.runs.index import size_of
     from benchmnist.runs.store import find_run, load_run
 
@@ -56,7 +57,7 @@ def show(run: str, out: Path) -> None:
     show_run(Analysis(result), console)
     asked = ", ".join(f"{k}={v}" for k, v in result.record.options.items() if v not in (None, "", False))
     for line in (run_facts(result), f"Asked for: {asked}", f"{path}: {size(size_of(path))}"):
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(Line(line), soft_wrap=True)
 
 
 @command.command("rm")
@@ -106,7 +107,7 @@ def prune(
         going.append(run.path)
     if dry_run:
         for path in going:
-            click.echo(path)
+            click.echo(visible(str(path)))
         return
     _remove(going, yes=yes)
 
@@ -120,23 +121,22 @@ def _remove(paths: Sequence[Path], *, yes: bool) -> None:
         return
     if not yes:
         for path in paths:
-            click.echo(path, err=True)
+            click.echo(visible(str(path)), err=True)
         click.confirm(f"Remove {len(paths)} {'run' if len(paths) == 1 else 'runs'}?", abort=True, err=True)
     for path in paths:
         freed = size_of(path)
         remove_run(path)
-        click.echo(f"removed {path} ({size(freed)})")
+        click.echo(f"removed {visible(str(path))} ({size(freed)})")
 
 
 def _list(runs: Sequence[StoredRun], out: Path) -> None:
-    from rich.text import Text
-
     from benchmnist.cli.console import results_console
     from benchmnist.reports.columns import size
+    from benchmnist.reports.terminal import Line, plain_table
 
     console = results_console()
     if not runs:
-        console.print(f"no runs in {out}", soft_wrap=True, markup=False)
+        console.print(Line(f"no runs in {out}"), soft_wrap=True)
         return
     table = plain_table(gap=2)
     columns: list[tuple[str, dict[str, Any]]] = [
@@ -154,13 +154,13 @@ def _list(runs: Sequence[StoredRun], out: Path) -> None:
     for run in runs:
         style = "" if run.status in ("completed", "running") else "red"
         table.add_row(
-            Text(run.suite),
-            Text(run.path.name.rpartition("-")[2]),
-            Text("–" if run.started is None else run.started[:16].replace("T", " ")),
-            Text(run.status, style=style),
+            Line(run.suite),
+            Line(run.path.name.rpartition("-")[2]),
+            Line("–" if run.started is None else run.started[:16].replace("T", " ")),
+            Line(run.status, style=style),
             f"{run.done}/{run.planned}",
             "–" if run.best is None else f"{run.best[0]:.2f}",
-            Text("–" if run.best is None else run.best[1]),
+            Line("–" if run.best is None else run.best[1]),
             size(run.bytes),
         )
     console.print(table)

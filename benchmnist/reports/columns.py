@@ -12,7 +12,7 @@ from benchmnist.analysis.outliers import interquartile_mean
 from benchmnist.errors import BenchmnistError, unknown
 from benchmnist.extensions.kinds import DATASET, SETTINGS, Kind
 from benchmnist.metrics import EPOCH_SECONDS, PRIMARY, comparable
-from benchmnist.text import LARGE, decimals
+from benchmnist.text import LARGE, decimals, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,6 +47,10 @@ class Column:
     over_seeds: bool = False
     beside: Literal["difference", "ratio"] | None = None
     metric: Metric | None = None
+
+    def __post_init__(self) -> None:
+        """Shows control characters, before anything measures the width of the title."""
+        object.__setattr__(self, "title", visible(self.title))
 
     def figure(self, value: Any) -> str:
         """Returns the text of a value without its deviation: values that look equal are equally good."""

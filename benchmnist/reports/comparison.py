@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from tabulate import tabulate
-
 from benchmnist.analysis.amounts import amount_of
 from benchmnist.analysis.comparison import is_time
 from benchmnist.analysis.figures import drawn_metrics
@@ -14,11 +12,11 @@ from benchmnist.analysis.statistics import LEAST_PAIRS
 from benchmnist.analysis.summary import group_title
 from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.reports.columns import mean_and_std, three_figures
+from benchmnist.reports.escaping import bold, heading, image, item, markdown_table
 from benchmnist.reports.html import page
 from benchmnist.reports.plots import DASHES, MARKERS, Curve, group_file, optimizer_styles, overlay
-from benchmnist.reports.tables import escape_markdown
 from benchmnist.runs.files import write_file
-from benchmnist.text import alternatives, counted
+from benchmnist.text import alternatives, counted, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.comparison import Change, Comparison, Figure
     from benchmnist.metrics import Metric
+    from benchmnist.reports.escaping import Align
     from benchmnist.runs.results import RunResult
 
 MARKED = frozenset({"better", "worse"})
@@ -135,7 +134,7 @@ def table_rows(comparison: Comparison, metric: Metric, *, intervals: bool = True
     """Returns the rows: the case, a figure per run, and a change per run but the first."""
     rows = []
     for row in comparison.rows:
-        cells = [ComparisonCell(row.id, row.id)]
+        cells = [ComparisonCell(visible(row.id), row.id)]
         cells += [ComparisonCell(_figure(metric, f), None if f is None else f.mean) for f in row.figures(metric)]
         for change in row.changes(metric):
             text = _change(metric, change, intervals=intervals)
@@ -172,26 +171,22 @@ def remarks(comparison: Comparison) -> list[str]:
 
 def markdown_comparison(comparison: Comparison, plots: Mapping[str, str] | None = None) -> str:
     """Renders a comparison for a document, with links to `plots`, files by title."""
-    titled = [escape_markdown(head) for head in heads(comparison)]
-    align = ["left", *("left" if "→" in head else "right" for head in titled[1:])]
-    parts = ["\n".join(f"- {name}: {escape_markdown(title)}" for name, title in titles(comparison).items())]
+    titled = heads(comparison)
+    align: list[Align] = ["left", *("left" if "→" in head else "right" for head in titled[1:])]
+    parts = ["\n".join(item(f"{name}: {title}") for name, title in titles(comparison).items())]
     for metric in comparison.metrics:
         rows = [
-            [("**{}**" if cell.word in MARKED else "{}").format(escape_markdown(cell.text)) for cell in row]
+            [bold(cell.text) if cell.word in MARKED else cell.text for cell in row]
             for row in table_rows(comparison, metric)
         ]
-        table = tabulate(rows, titled, "github", disable_numparse=True, colalign=align if rows else None)
         title = metric_title(comparison, metric)
-        parts += [f"### {title[0].upper()}{title[1:]}", table]
+        parts += [heading(3, f"{title[:1].upper()}{title[1:]}"), markdown_table(titled, rows, align)]
     if comparison.surroundings:
-        rows = [
-            [escape_markdown(text) for text in (name, *values)] for name, values in comparison.surroundings.items()
-        ]
-        table = tabulate(rows, ["", *letters(comparison)], "github", disable_numparse=True)
-        parts += ["### Other differences", table]
+        found = [(name, *values) for name, values in comparison.surroundings.items()]
+        parts += ["### Other differences", markdown_table(["", *letters(comparison)], found)]
     if said := remarks(comparison):
-        parts.append("\n".join(f"- {escape_markdown(remark)}" for remark in said))
-    parts += [f"![{escape_markdown(title)}]({file})" for title, file in (plots or {}).items()]
+        parts.append("\n".join(item(remark) for remark in said))
+    parts += [image(title, file) for title, file in (plots or {}).items()]
     return "\n\n".join([*parts, about(comparison)]) + "\n"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
-from rich.text import Text
 
 from benchmnist.reports.comparison import about, heads, letters, metric_title, remarks, table_rows, titles
-from benchmnist.text import plain_table
+from benchmnist.reports.terminal import Line, Lines, plain_table
+from benchmnist.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,18 +44,18 @@ class ComparisonOnTerminal(NamedTuple):
         """Yields the parts."""
         comparison, room = self.comparison, options.max_width
         rows, widths, intervals = _form(comparison, room)
-        yield from (Text(f"{name}  {title}") for name, title in titles(comparison).items())
+        yield from (Line(f"{name}  {title}") for name, title in titles(comparison).items())
         for metric in comparison.metrics:
-            yield Text(f"\n{metric_title(comparison, metric)}", style="bold cyan")
+            yield Lines(f"\n{visible(metric_title(comparison, metric))}", style="bold cyan")
             if widths:
                 yield _beside_each_other(comparison, rows[metric], widths[metric])
             else:
                 yield from _below_each_other(comparison, rows[metric], room)
         if comparison.surroundings:
-            yield Text("\nother differences", style="bold cyan")
+            yield Lines("\nother differences", style="bold cyan")
             yield from _surroundings(comparison, beside=bool(widths))
-        yield from (Text(remark, style="yellow") for remark in remarks(comparison))
-        yield Text(f"\n{about(comparison, intervals=intervals)}", style="dim")
+        yield from (Line(remark, style="yellow") for remark in remarks(comparison))
+        yield Lines(f"\n{visible(about(comparison, intervals=intervals))}", style="dim")
 
 
 def _form(
@@ -119,7 +119,7 @@ def _below_each_other(comparison: Comparison, rows: Rows, room: int) -> Iterator
     """Yields the id of each case, which may fold, and below it a line for each run."""
     names, (letter, figure, change) = letters(comparison), _widths_below(comparison, rows)
     for row in rows:
-        yield Text(row[0].text, overflow="fold")
+        yield Line(row[0].text, overflow="fold")
         table = plain_table(gap=GAP, show_header=False)
         table.add_column(width=letter)
         table.add_column(width=figure, justify="right")
@@ -138,16 +138,16 @@ def _surroundings(comparison: Comparison, *, beside: bool) -> Iterator[Renderabl
         for name in names:
             table.add_column(name, overflow="fold")
         for name, values in comparison.surroundings.items():
-            table.add_row(*map(Text, (name, *values)))
+            table.add_row(*map(Line, (name, *values)))
         yield table
         return
     for name, values in comparison.surroundings.items():
-        yield Text(name)
+        yield Line(name)
         table = plain_table(gap=GAP, show_header=False)
         for letter, value in zip(names, values, strict=True):
-            table.add_row(f"{'':{GAP}}{letter}", Text(value, overflow="fold"))
+            table.add_row(f"{'':{GAP}}{letter}", Line(value, overflow="fold"))
         yield table
 
 
-def _styled(cell: ComparisonCell) -> Text:
-    return Text(cell.text, style=STYLES.get(cell.word, ""))
+def _styled(cell: ComparisonCell) -> Line:
+    return Line(cell.text, style=STYLES.get(cell.word, ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.analysis.amounts import factor
@@ -10,6 +9,7 @@ from benchmnist.analysis.chances import chances_of
 from benchmnist.analysis.figures import metrics_of
 from benchmnist.analysis.units import unit
 from benchmnist.metrics import comparable
+from benchmnist.reports.escaping import json_text
 from benchmnist.reports.records import plain
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def json_report(
     }
     if level == "case":
         found |= _conclusions(analysis, about)
-    return json.dumps(plain(found), indent=1, allow_nan=False) + "\n"
+    return json_text(plain(found))
 
 
 def _conclusions(analysis: Analysis, about: re.Pattern[str] | None) -> dict[str, Any]:

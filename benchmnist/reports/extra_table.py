@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmnist.text import visible
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,8 +33,15 @@ class ExtraTable:
     rows: tuple[tuple[str, ...], ...]
     about: str
 
+    def __post_init__(self) -> None:
+        """Shows control characters, before anything measures the widths of columns."""
+        for name in ("title", "about"):
+            object.__setattr__(self, name, visible(getattr(self, name)))
+        object.__setattr__(self, "heads", tuple(map(visible, self.heads)))
+        object.__setattr__(self, "rows", tuple(tuple(map(visible, row)) for row in self.rows))
+
 
 def namer(run: RunResult) -> Callable[[CaseResult], str]:
     """Returns a function that names a case: its id, without the dataset if the run has only one."""
     one = len({case.dataset.label for case in run.record.plan}) == 1
-    return lambda result: result.id.split("/", 1)[1] if one else result.id
+    return lambda result: (one and result.id.partition("/")[2]) or result.id

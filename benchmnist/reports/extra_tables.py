@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
 from benchmnist.analysis.amounts import amount_of
 from benchmnist.analysis.searches import NEAR, share_near_best
 from benchmnist.analysis.statistics import LEVEL
@@ -15,11 +13,12 @@ from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import main_verdicts
 from benchmnist.metrics import TARGET_SECONDS
 from benchmnist.reports.chances_table import chances_table
+from benchmnist.reports.escaping import markdown_table
 from benchmnist.reports.extra_table import NOTHING, ExtraTable, namer
 from benchmnist.reports.rank_table import rank_table
-from benchmnist.reports.tables import LEAST_WIDTH, escape_markdown
+from benchmnist.reports.tables import LEAST_WIDTH
 from benchmnist.reports.target_tables import profile_table, target_table
-from benchmnist.text import PLURALS, counted, plain_table, plural
+from benchmnist.text import PLURALS, counted, plural
 
 if TYPE_CHECKING:
     import re
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from benchmnist.analysis.pairs import Family
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.metrics import Metric
+    from benchmnist.reports.escaping import Align
     from benchmnist.runs.models import ModelDescription
     from benchmnist.runs.results import RunResult
     from benchmnist.runs.searches import Search
@@ -215,15 +215,10 @@ def extra_tables(
     return [replace(table, rows=rows) for table, rows in matching if rows]
 
 
-def markdown_table(table: ExtraTable) -> str:
+def markdown_extra_table(table: ExtraTable) -> str:
     """Renders a table for a document."""
-    return tabulate(
-        [[*map(escape_markdown, row)] for row in table.rows],
-        [*map(escape_markdown, table.heads)],
-        tablefmt="github",
-        disable_numparse=True,
-        colalign=["left"] * table.words + ["right"] * (len(table.heads) - table.words),
-    )
+    align: list[Align] = ["left" if index < table.words else "right" for index in range(len(table.heads))]
+    return markdown_table(table.heads, table.rows, align)
 
 
 class RichTable:
@@ -234,12 +229,14 @@ class RichTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Renders the table, for rich."""
-        from rich.text import Text
+        from rich.cells import cell_len
+
+        from benchmnist.reports.terminal import Line, plain_table
 
         extra, table, needed = self.extra, plain_table(), 0
         for index, head in enumerate(extra.heads):
             words = index < extra.words
-            longest = max(map(len, (head, *(row[index] for row in extra.rows))))
+            longest = max(map(cell_len, (head, *(row[index] for row in extra.rows))))
             least = min(longest, LEAST_WIDTH) if words else longest
             needed += least + 1
             table.add_column(
@@ -250,7 +247,7 @@ class RichTable:
                 min_width=least,
             )
         for row in extra.rows:
-            table.add_row(*map(Text, row))
-        yield Text(extra.title, style="bold cyan")
+            table.add_row(*map(Line, row))
+        yield Line(extra.title, style="bold cyan")
         yield from console.render(table, options.update(width=max(options.max_width, needed)))
-        yield Text(extra.about, style="dim")
+        yield Line(extra.about, style="dim")

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
-from benchmnist.reports.tables import escape_markdown
-from benchmnist.text import plain_table
+from benchmnist.reports.escaping import heading, item, markdown_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +69,8 @@ def _summary(verdicts: Sequence[GateVerdict]) -> str:
 def rich_verdicts(verdicts: Sequence[GateVerdict]) -> RenderableType:
     """Renders the verdicts for a terminal, with notes."""
     from rich.console import Group
-    from rich.text import Text
+
+    from benchmnist.reports.terminal import Line, plain_table
 
     table = plain_table(gap=2)
     table.add_column("case", overflow="fold")
@@ -80,25 +78,23 @@ def rich_verdicts(verdicts: Sequence[GateVerdict]) -> RenderableType:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
     for name, verdict in zip(_names(verdicts), verdicts, strict=True):
-        table.add_row(*_row(name, verdict), Text(verdict.word, style=STYLES[verdict.word]))
-    notes = [Text(note, style="dim") for note in _notes(verdicts)]
-    return Group(table, *notes, Text(_summary(verdicts), style="bold"))
+        table.add_row(*_row(name, verdict), Line(verdict.word, style=STYLES[verdict.word]))
+    notes = [Line(note, style="dim") for note in _notes(verdicts)]
+    return Group(table, *notes, Line(_summary(verdicts), style="bold"))
 
 
 def markdown_summary(verdicts: Sequence[GateVerdict], threshold: float) -> str:
     """Renders a summary for a pull request."""
     rows = [
-        [*map(escape_markdown, _row(name, verdict)), f"{SIGNS[verdict.word]} {verdict.word}"]
+        [*_row(name, verdict), f"{SIGNS[verdict.word]} {verdict.word}"]
         for name, verdict in zip(_names(verdicts), verdicts, strict=True)
     ]
     headers = ["case", "baseline", "current", "ratio", "99 % interval", "verdict"]
-    align = ["left", "right", "right", "right", "right", "left"]
-    table = tabulate(rows, headers, "github", disable_numparse=True, colalign=align if rows else None)
-    notes = "".join(f"- {escape_markdown(note)}\n" for note in _notes(verdicts))
+    table = markdown_table(headers, rows, ["left", "right", "right", "right", "right", "left"])
+    notes = "".join(f"{item(note)}\n" for note in _notes(verdicts))
     about = (
         "Median time of an epoch. A ratio above 1 is slower. A case is slower or faster if the whole 99 % "
         f"interval is beyond {100 * threshold:.3g} %, and has no change if the whole interval is within."
     )
-    return f"### Training throughput: {_summary(verdicts)}\n\n{table}\n\n{about}\n" + (
-        f"\n{notes}" if notes else ""
-    )
+    title = heading(3, f"Training throughput: {_summary(verdicts)}")
+    return f"{title}\n\n{table}\n\n{about}\n" + (f"\n{notes}" if notes else "")

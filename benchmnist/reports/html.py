@@ -22,6 +22,7 @@ from benchmnist.analysis.figures import drawn_metrics, mean_curve, measured, met
 from benchmnist.analysis.summary import group_title
 from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.reports.columns import Columns, leading
+from benchmnist.reports.escaping import html, in_script
 from benchmnist.reports.extra_tables import EXTRA_TABLES, model_tables
 from benchmnist.reports.facts import case_facts, environments, run_facts
 from benchmnist.reports.pictures import pictures
@@ -189,6 +190,7 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text("utf-8")),
         autoescape=True,
+        finalize=html,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -199,7 +201,7 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
         "img-src data: blob:; base-uri 'none'; form-action 'none'",
         css=Markup((folder / "page.css").read_text("utf-8")),  # noqa: S704 - ours
         script=Markup(script),  # noqa: S704 - ours
-        data=jinja2.utils.htmlsafe_json_dumps(payload, dumps=_compact_json),
+        data=jinja2.utils.htmlsafe_json_dumps(in_script(payload), dumps=_compact_json),
         plotly=_packed(plotly),
         version=version("benchmnist"),
         metrics=metrics,

@@ -5,12 +5,22 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
 from benchmnist.analysis.summary import group_title
-from benchmnist.reports.extra_tables import EXTRA_TABLES, extra_tables, markdown_table
+from benchmnist.reports.escaping import (
+    bold,
+    code,
+    fenced,
+    heading,
+    image,
+    item,
+    link,
+    markdown,
+    markdown_line,
+    markdown_table,
+)
+from benchmnist.reports.extra_tables import EXTRA_TABLES, extra_tables, markdown_extra_table
 from benchmnist.reports.facts import engine_facts, environments, run_facts
-from benchmnist.reports.tables import escape_markdown, legend, render
+from benchmnist.reports.tables import legend, render
 
 if TYPE_CHECKING:
     import re
@@ -24,13 +34,13 @@ def report(analysis: Analysis, plots: Plots | None) -> str:
     """Returns the whole document; links to pictures are relative to the run folder, and plots may be missing."""
     run, record = analysis.run, analysis.run.record
     sections = [
-        f"# {escape_markdown(record.title)}",
-        escape_markdown(run_facts(run)),
+        heading(1, record.title),
+        markdown_line(run_facts(run)),
         *_titled(analysis, "findings"),
         "## Comparison",
         render(analysis, "markdown"),
-        _sentence(legend(run.cases).replace("*", "bold:")),
-        *(f"`{r.id}` was reused from `{r.reused_from}`." for r in run.cases if r.reused_from),
+        markdown_line(_sentence(legend(run.cases).replace("*", "bold:"))),
+        *(f"{code(r.id)} was reused from {code(r.reused_from)}." for r in run.cases if r.reused_from),
         *_titled(analysis, *EXTRA_TABLES),
         *(["## Plots", *_pictures(plots)] if plots else []),
         *_titled(analysis, "models"),
@@ -40,7 +50,7 @@ def report(analysis: Analysis, plots: Plots | None) -> str:
         "## Environment",
         *_environments(run),
         "## Suite",
-        f"```toml\n{record.suite_text.strip()}\n```",
+        fenced(record.suite_text, "toml"),
     ]
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
@@ -54,15 +64,15 @@ def part_of_report(
     """
     if part == "findings":
         texts = [finding.text for finding in analysis.findings if about is None or about.search(finding.text)]
-        return "".join(f"- {escape_markdown(text)}\n" for text in texts)
+        return "".join(f"{item(text)}\n" for text in texts)
     found = extra_tables(analysis, part, about, metric)
     parts = []
     for table in found:
         if part == "models" or table is not found[0]:
-            parts.append(f"**{escape_markdown(table.title)}**\n")
-        parts.append(f"{markdown_table(table)}\n")
+            parts.append(f"{bold(table.title)}\n")
+        parts.append(f"{markdown_extra_table(table)}\n")
         if part != "models" or table is found[-1]:  # what is said of one model holds for all
-            parts.append(f"({escape_markdown(_sentence(table.about))})\n")
+            parts.append(f"({markdown(_sentence(table.about))})\n")
     return "\n".join(parts)
 
 
@@ -75,25 +85,25 @@ def _titled(analysis: Analysis, *parts: str) -> list[str]:
 
 
 def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}."
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _pictures(plots: Plots) -> list[str]:
     parts = []
     for group, files in plots.groups.items():
-        parts.append(f"### {group_title(group)}")
-        parts += [f"![{title} of {group_title(group)}]({file})" for title, file in files.items()]
-    parts += [f"![{title}]({file})" for title, file in plots.others.items()]
-    single = "\n".join(f"- [`{case}`]({file})" for case, file in plots.cases.items())
+        parts.append(heading(3, group_title(group)))
+        parts += [image(f"{title} of {group_title(group)}", file) for title, file in files.items()]
+    parts += [image(title, file) for title, file in plots.others.items()]
+    single = "\n".join(item(link(code(case), file)) for case, file in plots.cases.items())
     return [*parts, f"Plots of single cases:\n\n{single}"] if single else ["Nothing was trained."]
 
 
 def _cases(run: RunResult) -> str:
     rows = [
         [
-            f"`{result.id}`",
-            f"`{json.dumps(result.case.model.params)}`",
-            f"`{json.dumps(result.case.optimizer.params)}`",
+            code(result.id),
+            code(json.dumps(result.case.model.params)),
+            code(json.dumps(result.case.optimizer.params)),
             result.case.epochs,
             result.case.batch_size,
             ", ".join(map(str, result.case.seeds)),
@@ -114,14 +124,14 @@ def _cases(run: RunResult) -> str:
         "engine",
         "optimizer from",
     ]
-    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    return markdown_table(headers, rows)
 
 
 def _failures(run: RunResult) -> list[str]:
     failed = [result for result in run.cases if result.error]
     if not failed:
         return []
-    return ["## Failures", *(f"### `{r.id}`\n\n```text\n{str(r.error).strip()}\n```" for r in failed)]
+    return ["## Failures", *(f"{heading(3, code(r.id))}\n\n{fenced(str(r.error), 'text')}" for r in failed)]
 
 
 def _environments(run: RunResult) -> list[str]:
@@ -129,6 +139,6 @@ def _environments(run: RunResult) -> list[str]:
     found, tables = environments(run.cases), []
     for facts, results in found:
         if len(found) > 1:
-            tables.append(", ".join(f"`{result.id}`" for result in results))
-        tables.append(tabulate(facts, ["", "value"], tablefmt="github", disable_numparse=True))
+            tables.append(", ".join(code(result.id) for result in results))
+        tables.append(markdown_table(["", "value"], facts))
     return tables or ["Nothing was trained."]

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
 from benchmnist.analysis.amounts import telling_digits
 from benchmnist.metrics import PEAK_MEMORY
 from benchmnist.reports.columns import size
 from benchmnist.reports.comparison import run_title
-from benchmnist.reports.tables import escape_markdown
-from benchmnist.text import counted, noted_once, plain_table
+from benchmnist.reports.escaping import heading, item, markdown_table
+from benchmnist.text import counted, noted_once, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from benchmnist.analysis.non_inferiority import NonInferiority, Word
+    from benchmnist.reports.escaping import Align
     from benchmnist.runs.results import RunResult
 
 STYLES: dict[Word, str] = {
@@ -141,13 +140,14 @@ def _summary(verdicts: Sequence[NonInferiority]) -> str:
 def rich_non_inferiority(verdicts: Sequence[NonInferiority], runs: Sequence[RunResult]) -> RenderableType:
     """Renders the verdicts of two runs for a terminal, the older one first; with notes."""
     from rich.console import Group
-    from rich.text import Text
+
+    from benchmnist.reports.terminal import Line, Lines, plain_table
 
     parts: list[RenderableType] = [
-        Text(f"{name:8}  {run_title(run)}") for name, run in zip(("baseline", "current"), runs, strict=True)
+        Line(f"{name:8}  {run_title(run)}") for name, run in zip(("baseline", "current"), runs, strict=True)
     ]
     if not verdicts:
-        return Group(*parts, Text("nothing to compare", style="bold"))
+        return Group(*parts, Line("nothing to compare", style="bold"))
     heads, rows = _table(verdicts)
     table = plain_table()
     table.add_column("case", overflow="fold")
@@ -155,25 +155,29 @@ def rich_non_inferiority(verdicts: Sequence[NonInferiority], runs: Sequence[RunR
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
     for row, verdict in zip(rows, verdicts, strict=True):
-        table.add_row(*row, Text(_said(verdict), style=STYLES[verdict.word]))
-    notes = [Text(note, style="dim") for note in (*_notes(verdicts, runs), _about(verdicts, runs))]
-    parts += [Text(f"\n{_title(verdicts)}", style="bold cyan"), table, *notes]
-    return Group(*parts, Text(_summary(verdicts), style="bold"))
+        table.add_row(*row, Line(_said(verdict), style=STYLES[verdict.word]))
+    notes = [Line(note, style="dim") for note in (*_notes(verdicts, runs), _about(verdicts, runs))]
+    parts += [Lines(f"\n{visible(_title(verdicts))}", style="bold cyan"), table, *notes]
+    return Group(*parts, Line(_summary(verdicts), style="bold"))
 
 
 def markdown_non_inferiority(verdicts: Sequence[NonInferiority], runs: Sequence[RunResult]) -> str:
     """Renders a summary of two runs for a pull request, the older one first."""
     named = zip(("Baseline", "Current"), runs, strict=True)
-    parts = ["\n".join(f"- {name}: {escape_markdown(run_title(run))}" for name, run in named)]
+    parts = ["\n".join(item(f"{name}: {run_title(run)}") for name, run in named)]
     if verdicts:
         heads, cells = _table(verdicts)
         rows = [
-            [*map(escape_markdown, row), f"{SIGNS[verdict.word]} {_said(verdict)}"]
-            for row, verdict in zip(cells, verdicts, strict=True)
+            [*row, f"{SIGNS[verdict.word]} {_said(verdict)}"] for row, verdict in zip(cells, verdicts, strict=True)
         ]
-        align = ["left", *("right" for _ in heads[1:]), "left"]
-        table = tabulate(rows, [*heads, "verdict"], "github", disable_numparse=True, colalign=align)
+        align: list[Align] = ["left", *("left" if head == "case" else "right" for head in heads[1:]), "left"]
+        table = markdown_table([*heads, "verdict"], rows, align)
         title = _title(verdicts)
-        parts = [f"### {title[0].upper()}{title[1:]}: {_summary(verdicts)}", *parts, table, _about(verdicts, runs)]
-        parts += ["\n".join(f"- {escape_markdown(note)}" for note in _notes(verdicts, runs))]
+        parts = [
+            heading(3, f"{title[:1].upper()}{title[1:]}: {_summary(verdicts)}"),
+            *parts,
+            table,
+            _about(verdicts, runs),
+        ]
+        parts += ["\n".join(item(note) for note in _notes(verdicts, runs))]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -9,6 +9,7 @@ from benchmnist.analysis.figures import drawn_metrics
 from benchmnist.analysis.searches import best_of_attempts
 from benchmnist.analysis.summary import group_title
 from benchmnist.reports.drawing import Figure
+from benchmnist.reports.escaping import drawable
 from benchmnist.reports.plots import (
     Curve,
     group_file,
@@ -101,11 +102,20 @@ def profile_picture(analysis: Analysis) -> bytes:
     for profile, style in zip(found, _styles([p.method for p in found]), strict=True):
         times = [0.0, *(time for time, _ in profile.points), last]
         shares = [0.0, *(100 * share for _, share in profile.points), 100 * profile.share(last)]
-        axes.step(times, shares, where="post", label=profile.method, color=style.color, linestyle=style.linestyle)
+        axes.step(
+            times,
+            shares,
+            where="post",
+            label=drawable(profile.method),
+            color=style.color,
+            linestyle=style.linestyle,
+        )
     axes.set_ylim(-3, 103)
     axes.set_xlim(0, last)
     remark = analysis.profiles.remark
-    axes.set_xlabel("time, in units of the baseline's whole training" + (f"\n{remark}" if remark else ""))
+    axes.set_xlabel(
+        "time, in units of the baseline's whole training" + (f"\n{drawable(remark)}" if remark else "")
+    )
     axes.set_ylabel(f"problems solved, % of {found[0].problems}")
     targets = sorted({each.target for each in analysis.times_to_target})
     axes.set_title(f"Performance profiles: time to {' and '.join(f'{t:g} %' for t in targets)}", fontsize=11)
@@ -120,7 +130,7 @@ def learning_rate_picture(shown: Sequence[Search], title: str) -> bytes:
         attempts = [a for search in shown if search.method == method for a in search.attempts]
         points = sorted((float(a.params["lr"]), a.value) for a in attempts if a.value is not None)
         rates, values = [lr for lr, _ in points], [value for _, value in points]
-        axes.plot(rates, values, label=method, markersize=5, **style._asdict())
+        axes.plot(rates, values, label=drawable(method), markersize=5, **style._asdict())
         gone = [float(a.params["lr"]) for a in attempts if a.value is None]
         axes.plot(
             gone,
@@ -133,9 +143,9 @@ def learning_rate_picture(shown: Sequence[Search], title: str) -> bytes:
     if any(search.space["lr"].log for search in shown):
         axes.set_xscale("log")
     axes.set_xlabel("learning rate")
-    axes.set_ylabel(_validation(metric))
+    axes.set_ylabel(drawable(_validation(metric)))
     about = f"{metric.name.capitalize()} against learning rate: {title}"
-    axes.set_title(f"{about}\n× at the bottom: diverged or failed", fontsize=11)
+    axes.set_title(f"{drawable(about)}\n× at the bottom: diverged or failed", fontsize=11)
     return _finished(figure, axes)
 
 
@@ -150,15 +160,15 @@ def attempts_picture(searches: Sequence[Search], title: str) -> bytes:
         if random:
             band = [each.low for each in found], [each.high for each in found]
             axes.fill_between(counts, *band, color=style.color, alpha=0.15, linewidth=0)
-        axes.plot(counts, means, label=method, markersize=4, **style._asdict())
+        axes.plot(counts, means, label=drawable(method), markersize=4, **style._asdict())
         lowest = min([lowest, *means[len(means) // 4 :]])
     if metric.is_share:
         axes.set_ylim(bottom=max(0.0, lowest - 5))  # the first few attempts would flatten all that follows
     axes.set_xlabel("attempts")
-    axes.set_ylabel(f"best {_validation(metric)}")
+    axes.set_ylabel(drawable(f"best {_validation(metric)}"))
     how = "expected for random attempts, band: quartiles" if random else "in the order of the search"
     about = f"Best {metric.name} against number of attempts: {title}"
-    axes.set_title(f"{about}\n{how}", fontsize=11)
+    axes.set_title(f"{drawable(about)}\n{how}", fontsize=11)
     return _finished(figure, axes)
 
 

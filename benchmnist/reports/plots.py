@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from benchmnist.analysis.figures import drawn_metrics, mean_curve
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.units import by_search, unit
 from benchmnist.reports.drawing import Figure, ticker
+from benchmnist.reports.escaping import drawable
 from benchmnist.runs.files import write_file
 from benchmnist.runs.store import PLOTS
 from benchmnist.suites.cases import stem_of
@@ -116,7 +118,7 @@ def overlay(title: str, curves: Sequence[Curve], metric: Metric) -> bytes:
         _curve(axes, result, metric, style, name)
     _finish(axes, metric, stretch=True)
     seeds = _seeds([curve.result for curve in curves])
-    axes.set_title(f"{metric.title.capitalize()} over epochs: {title}\n{seeds}", fontsize=11)
+    axes.set_title(f"{drawable(f'{metric.title.capitalize()} over epochs: {title}')}\n{seeds}", fontsize=11)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return to_png(figure)
 
@@ -127,8 +129,8 @@ def single(result: CaseResult, style: Style, metrics: Sequence[Metric]) -> bytes
     for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
         _curve(axes, result, metric, style, result.case.method)
         _finish(axes, metric, stretch=False)
-        axes.set_title(f"{metric.title.capitalize()} over epochs", fontsize=10)
-    figure.suptitle(f"{result.id}\n{_seeds([result])}", fontsize=11)
+        axes.set_title(drawable(f"{metric.title.capitalize()} over epochs"), fontsize=10)
+    figure.suptitle(f"{drawable(result.id)}\n{_seeds([result])}", fontsize=11)
     return to_png(figure)
 
 
@@ -145,7 +147,7 @@ def _curve(axes: Axes, result: CaseResult, metric: Metric, style: Style, label: 
     low, high = ([mean + sign * std for mean, std in points.values()] for sign in (-1, 1))
     if any(trial.status == "diverged" for trial in result.trials):
         label += " (diverged)"
-    axes.plot(epochs, means, label=label, markersize=5, linewidth=1.8, **style._asdict())
+    axes.plot(epochs, means, label=drawable(label), markersize=5, linewidth=1.8, **style._asdict())
     if len(result.trials) > 1:
         axes.fill_between(epochs, low, high, color=style.color, alpha=0.2, linewidth=0)
         if len(epochs) == 1:  # a band of one epoch has no width
@@ -155,7 +157,7 @@ def _curve(axes: Axes, result: CaseResult, metric: Metric, style: Style, label: 
 def _finish(axes: Axes, metric: Metric, *, stretch: bool) -> None:
     """Adds labels, whole epochs and a grid; to compare optimizers, stretches the axis where the good ones are."""
     axes.set_xlabel("epoch")
-    axes.set_ylabel(metric.label)
+    axes.set_ylabel(drawable(metric.label))
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
@@ -170,10 +172,10 @@ def _finish(axes: Axes, metric: Metric, *, stretch: bool) -> None:
         axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
         axes.yaxis.set_minor_locator(ticker.NullLocator())
-        axes.set_ylabel(f"{metric.label}, log scale")
+        axes.set_ylabel(drawable(f"{metric.label}, log scale"))
     elif stretch and metric.is_share and max(shown) > 90 and min(shown) < 90:  # noqa: PLR2004
         _error_axis(axes, min(shown), max(shown))
-        axes.set_ylabel(f"{metric.label}, stretched towards 100")
+        axes.set_ylabel(drawable(f"{metric.label}, stretched towards 100"))
 
 
 def _error_axis(axes: Axes, lowest: float, highest: float) -> None:
@@ -194,7 +196,9 @@ def _error_axis(axes: Axes, lowest: float, highest: float) -> None:
 
 
 def to_png(figure: Figure) -> bytes:
-    """Returns a figure as PNG."""
+    """Returns a figure as PNG; nobody is warned of characters that its font lacks, or of a title too long."""
     output = io.BytesIO()
-    figure.savefig(output, format="png", dpi=120)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        figure.savefig(output, format="png", dpi=120)
     return output.getvalue()

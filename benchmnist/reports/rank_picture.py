@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.findings.words import listed
 from benchmnist.reports.drawing import Figure
+from benchmnist.reports.escaping import drawable
 from benchmnist.reports.plots import optimizer_styles, to_png
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def rank_picture(analysis: Analysis, grid: Grid, ranks: Ranks) -> bytes:
             clip_on=False,
         )
         axes.annotate(
-            f"{method}  {mean:.2f}",
+            f"{drawable(method)}  {mean:.2f}",
             (edge, y),
             xytext=(-6 if left else 6, 0),
             textcoords="offset points",
@@ -74,7 +75,9 @@ def rank_picture(analysis: Analysis, grid: Grid, ranks: Ranks) -> bytes:
         y = -(0.16 + BAR * j)
         ends = [ranks.means[first] - 0.03, ranks.means[last] + 0.03]
         axes.plot(ends, [y, y], color="black", linewidth=4, solid_capstyle="butt")
-    axes.set_title(f"{rank_title(grid)}: 1 is the best\njoined by a bar: not shown to differ", fontsize=11)
+    axes.set_title(
+        f"{drawable(rank_title(grid))}: 1 is the best\njoined by a bar: not shown to differ", fontsize=11
+    )
     return to_png(figure)
 
 

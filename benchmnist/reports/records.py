@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from benchmnist.analysis.figures import MeanStd, seed_figure
 from benchmnist.errors import BenchmnistError, unknown
 from benchmnist.extensions.kinds import SETTINGS
 from benchmnist.reports.columns import Columns, View
+from benchmnist.reports.escaping import csv_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,8 +51,8 @@ class Records:
         """Formats the rows as CSV, with one header."""
         output = io.StringIO()
         writer = csv.writer(output, lineterminator="\n")
-        writer.writerow(self.header)
-        writer.writerows([_cell(row[key]) for key in self.header] for row in self.rows)
+        writer.writerow(map(csv_cell, self.header))
+        writer.writerows([csv_cell(row[key]) for key in self.header] for row in self.rows)
         return output.getvalue()
 
 
@@ -182,8 +182,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): plain(each) for key, each in value.items()}
     return [*map(plain, value)] if isinstance(value, (list, tuple)) else value
-
-
-def _cell(value: Any) -> Any:
-    """Fits a value into one cell of a CSV file."""
-    return json.dumps(value) if isinstance(value, (list, dict)) else value

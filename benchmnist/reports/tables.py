@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
 from benchmnist.analysis.amounts import factor
 from benchmnist.reports.columns import IDENTITY, Columns, View
-from benchmnist.text import plain_table
+from benchmnist.reports.escaping import bold, latex, latex_table, markdown_table
+from benchmnist.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from benchmnist.analysis.analysis import Analysis
     from benchmnist.analysis.summary import Summary
     from benchmnist.reports.columns import Column
+    from benchmnist.reports.escaping import Align
     from benchmnist.runs.results import CaseResult
 
 MARK = "*"
@@ -92,7 +92,7 @@ def cells(
                 continue
             noise = analysis is not None and _is_noise(s.result, column, analysis)
             best = analysis is not None and _is_best(s.result, column, analysis)
-            text = column.show(value) + _half_interval(s.result, column, analysis)
+            text = visible(column.show(value)) + _half_interval(s.result, column, analysis)
             row.append(Cell(value, f"({text})" if noise else text, best, noise))
     return rows
 
@@ -141,10 +141,13 @@ class ComparisonTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Renders the table, for rich."""
-        from rich.text import Text
+        from rich.cells import cell_len
+
+        from benchmnist.reports.terminal import Line
 
         widths = [
-            max([len(column.title), *(len(row[i].text) for row in self.rows.values())]) + (not column.words)
+            max([cell_len(column.title), *(cell_len(row[i].text) for row in self.rows.values())])
+            + (not column.words)
             for i, column in enumerate(self.columns)
         ]
         # Only words may take a second line: the status first, as `diverged 1/3`, then the optimizer's name.
@@ -155,20 +158,22 @@ class ComparisonTable:
         yield from console.render(self._table(widths, header=True), options.update(width=wide))
         for group, members in self.groups.items():
             if group:
-                yield Text(group, style="bold cyan")
+                yield Line(group, style="bold cyan")
             table = self._table(widths, header=False)
             for s in members:
                 texts = []
                 for column, cell in zip(self.columns, self.rows[s.result.id], strict=True):
                     mark = "" if column.words else MARK if cell.best else " "
                     style = "dim" if cell.noise else "bold green" if cell.best else ""
-                    texts.append(Text(cell.text + mark, style=style))
+                    texts.append(Line(cell.text + mark, style=style))
                     if column.key == "status" and not s.is_fine:
                         texts[-1].stylize("red")
                 table.add_row(*texts)
             yield from console.render(table, options.update(width=wide))
 
     def _table(self, widths: Sequence[int], *, header: bool) -> Table:
+        from benchmnist.reports.terminal import plain_table
+
         table = plain_table(show_header=header)
         for column, width in zip(self.columns, widths, strict=True):
             if column.words:
@@ -189,36 +194,16 @@ def render(analysis: Analysis, form: str, view: View | None = None) -> str:
     groups = chosen.groups(summaries)
     columns = chosen.shown(summaries)
     rows = cells(summaries, columns, analysis)
+    heads = [column.title for column in columns]
+    align: list[Align] = ["left" if column.words else "right" for column in columns]
     parts = []
     for title, members in groups.items() or {"": []}.items():
-        escaped = _latex(title) if form == "latex" else escape_markdown(title)
         if title:
-            parts.append({"markdown": f"**{escaped}**\n", "latex": f"\\paragraph{{{escaped}}}"}[form])
-        parts.append(_table(form, columns, [rows[s.result.id] for s in members]))
+            parts.append(f"\\paragraph{{{latex(title)}}}" if form == "latex" else f"{bold(title)}\n")
+        shown = [rows[s.result.id] for s in members]
+        if form == "latex":
+            parts.append(latex_table(heads, [[(cell.text, cell.best) for cell in row] for row in shown], align))
+        else:
+            marked = [[bold(cell.text) if cell.best else cell.text for cell in row] for row in shown]
+            parts.append(markdown_table(heads, marked, align))
     return "\n".join(parts) + "\n"
-
-
-def _table(form: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
-    bold = {"markdown": "**{}**", "latex": "\\textbf{{{}}}"}[form]
-    escape = _latex if form == "latex" else escape_markdown
-    return tabulate(
-        [[bold.format(escape(cell.text)) if cell.best else escape(cell.text) for cell in row] for row in rows],
-        [escape(column.title) for column in columns],
-        tablefmt="latex_raw" if form == "latex" else "github",
-        disable_numparse=True,
-        colalign=["left" if column.words else "right" for column in columns] if rows else None,
-    )
-
-
-def escape_markdown(text: str) -> str:
-    """Escapes text for markdown."""
-    for character in "\\|*_`<[":
-        text = text.replace(character, f"\\{character}")
-    return text
-
-
-def _latex(text: str) -> str:
-    """Escapes text for LaTeX."""
-    known = {"\\": r"\textbackslash{}", "±": r"$\pm$", "×": r"$\times$", "–": "--", "·": r"$\cdot$"}
-    known |= {character: f"\\{character}" for character in "%&_#$"}
-    return "".join(known.get(character, character) for character in text)

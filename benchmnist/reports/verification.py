@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
 from benchmnist.reports.columns import three_figures
-from benchmnist.reports.tables import escape_markdown
-from benchmnist.text import counted, noted_once, plain_table
+from benchmnist.reports.escaping import heading, item, json_text, markdown_table
+from benchmnist.text import counted, noted_once
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from benchmnist.analysis.reproduction import Reproduction, Word
+    from benchmnist.reports.escaping import Align
     from benchmnist.verifier import Verification
 
 STYLES: dict[Word, str] = {
@@ -86,12 +84,13 @@ def summary(verification: Verification) -> str:
 def rich_verification(verification: Verification) -> RenderableType:
     """Renders the trials for a terminal, with reasons and notes."""
     from rich.console import Group
-    from rich.text import Text
 
-    last = Text(summary(verification), style=SUMMARY_STYLES[verification.word])
-    notes = [Text(note, style="dim") for note in _notes(verification)]
+    from benchmnist.reports.terminal import Line, plain_table
+
+    last = Line(summary(verification), style=SUMMARY_STYLES[verification.word])
+    notes = [Line(note, style="dim") for note in _notes(verification)]
     if wrong := _contradictions(verification):
-        return Group(*(Text(text, style="red") for text in wrong), *notes, last)
+        return Group(*(Line(text, style="red") for text in wrong), *notes, last)
     head = _head(verification)
     table = plain_table()
     for title in head:
@@ -99,22 +98,19 @@ def rich_verification(verification: Verification) -> RenderableType:
         table.add_column(title, justify="right" if right else "left", no_wrap=right, overflow="fold")
     for trial in verification.trials:
         row = _row(trial, ranges="expected" in head)
-        table.add_row(*row, Text(trial.word, style=STYLES[trial.word]))
+        table.add_row(*row, Line(trial.word, style=STYLES[trial.word]))
     return Group(table, *notes, last)
 
 
 def markdown_verification(verification: Verification) -> str:
     """Renders the trials as markdown, with reasons and notes."""
     head = _head(verification)
-    rows = [
-        [*map(escape_markdown, _row(trial, ranges="expected" in head)), trial.word]
-        for trial in verification.trials
-    ]
-    align = ["left" if title in ("case", "verdict") else "right" for title in head]
-    table = f"\n{tabulate(rows, head, 'github', disable_numparse=True, colalign=align)}\n" if rows else ""
+    rows = [[*_row(trial, ranges="expected" in head), trial.word] for trial in verification.trials]
+    align: list[Align] = ["left" if title in ("case", "verdict") else "right" for title in head]
+    table = f"\n{markdown_table(head, rows, align)}\n" if rows else ""
     said = (*_contradictions(verification), *_notes(verification))
-    notes = "".join(f"- {escape_markdown(note)}\n" for note in said)
-    return f"### Verification: {summary(verification)}\n{table}" + (f"\n{notes}" if notes else "")
+    notes = "".join(f"{item(note)}\n" for note in said)
+    return f"{heading(3, f'Verification: {summary(verification)}')}\n{table}" + (f"\n{notes}" if notes else "")
 
 
 def json_verification(verification: Verification) -> str:
@@ -145,7 +141,7 @@ def json_verification(verification: Verification) -> str:
         "contradictions": [each._asdict() for each in verification.contradictions],
         "notes": list(verification.notes),
     }
-    return json.dumps(found, indent=1, allow_nan=False) + "\n"
+    return json_text(found)
 
 
 def _finite(value: float | None) -> float | None:

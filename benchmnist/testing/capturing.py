@@ -16,7 +16,7 @@ from benchmnist.executors.local import LocalExecutor
 from benchmnist.runs.results import CaseResult
 from benchmnist.testing import problem
 from benchmnist.testing.checks import DoesNotApply, Miss, Subject
-from benchmnist.text import last_line_of
+from benchmnist.text import cause_of
 from benchmnist.training.data import default_data_root
 from benchmnist.training.engines.trace import Trace, difference
 from benchmnist.training.torch_internals import DataDependentOutputException, FakeTensorMode
@@ -140,7 +140,7 @@ def trained_on_gpu(subject: Subject, *engines: str, **settings: Any) -> list[Cas
             results = [step for _, step in executor.execute(iter(cases)) if isinstance(step, CaseResult)]
     for result in results:
         if result.failed:
-            why = last_line_of(result.error or "")
+            why = cause_of(result.error or "")
             if "cannot be used" in why:  # another process has it, and this may be one (EXCLUSIVE_PROCESS)
                 raise DoesNotApply(why)
             raise Miss(why)

@@ -22,7 +22,7 @@ from benchmnist.runs.results import CaseResult, MeasuredEpoch
 from benchmnist.suites.cases import Case
 from benchmnist.testing.checks import DoesNotApply, Miss, Subject, check
 from benchmnist.testing.problem import component
-from benchmnist.text import last_line_of
+from benchmnist.text import cause_of
 from benchmnist.training.data import default_data_root
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def figures(result: CaseResult) -> list[tuple[int, float, float]]:
         Miss: if the case did not end as it should.
     """
     if result.error or result.status != "completed":
-        raise Miss(f"{result.id} {result.status}: {last_line_of(result.error or 'without a word')}")
+        raise Miss(f"{result.id} {result.status}: {cause_of(result.error or 'without a word')}")
     return [
         (epoch.epoch, epoch.train_loss, epoch.test_accuracy or 0.0)
         for trial in result.trials

@@ -15,6 +15,7 @@ from benchmnist.analysis.summary import summarise_all
 from benchmnist.metrics import curves
 from benchmnist.reports import write_report
 from benchmnist.reports.columns import Columns, View
+from benchmnist.reports.escaping import latex, markdown
 from benchmnist.reports.plots import optimizer_styles
 from benchmnist.reports.tables import ComparisonTable, cells, render
 from benchmnist.runs.results import CaseResult, EpochResult, RunResult
@@ -104,13 +105,11 @@ def test_a_markdown_table_has_a_row_for_each_case(tmp_path: Path, small_run: Run
 
 
 def test_names_do_not_break_out_of_a_table(tmp_path: Path, small_run: RunResult) -> None:
-    from benchmnist.reports.tables import _latex, escape_markdown
-
-    assert escape_markdown("a|b_*<`") == r"a\|b\_\*\<\`"
-    assert _latex("50% & a_b ±") == r"50\% \& a\_b $\pm$"
-    latex = render(Analysis(run_of(tmp_path, MANY, small_run)), "latex")
-    assert r"\textbf{91.05 $\pm$ 0.13}" in latex
-    assert latex.count(r"\\") == 5
+    assert markdown("a|b_*<`") == r"a\|b\_\*\<\`"
+    assert latex("50% & a_b ±") == r"50\% \& a\_b $\pm$"
+    table = render(Analysis(run_of(tmp_path, MANY, small_run)), "latex")
+    assert r"\textbf{91.05 $\pm$ 0.13}" in table
+    assert table.count(r"\\") == 5
 
 
 @pytest.mark.parametrize("form", ["markdown", "latex"])

@@ -1,0 +1,180 @@
+"""The ways out to files: all text of others goes through these functions, each for one format.
+
+`benchmnist/reports/terminal.py` is the way to the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from tabulate import tabulate
+
+from benchmnist.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Align = Literal["left", "right"]
+
+
+class Markdown(str):
+    """Text that is markdown already; every other string is escaped where it is put into a document."""
+
+    __slots__ = ()
+
+
+class _Code(Markdown):
+    """A code span: a table has another way to escape the bars in it."""
+
+    __slots__ = ()
+
+
+def markdown(text: str) -> Markdown:
+    """Escapes text for a place within a line of markdown."""
+    if isinstance(text, Markdown):
+        return text
+    text = re.sub(r"[\\|*_`<\[$]|~(?=~)|&(?=#?\w+;)", r"\\\g<0>", visible(text).strip())
+    return Markdown(text)
+
+
+BEGINS_A_BLOCK = re.compile(r"^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=>|=|#+(?:\s|$)|[-+](?:[\s-]|$)))")
+"""A place in front of what would be a heading, a list or a quotation at the beginning of a line."""
+
+
+def markdown_line(text: str) -> Markdown:
+    """Escapes text for a line of its own."""
+    if isinstance(text, Markdown):
+        return text
+    return Markdown(BEGINS_A_BLOCK.sub(r"\1\\", markdown(text)))
+
+
+def item(text: str) -> Markdown:
+    """An item of a list."""
+    return Markdown(f"- {markdown_line(text)}")
+
+
+def heading(level: int, text: str) -> Markdown:
+    """A heading; # at its end are part of it."""
+    said = re.sub(r"(?<![#\\])#+$", r"\\\g<0>", markdown_line(text))
+    return Markdown(f"{'#' * level} {said}")
+
+
+def code(text: str) -> Markdown:
+    """A code span."""
+    text = visible(text)
+    if not text.strip():
+        return Markdown("")
+    ticks = "`" * (_longest_run("`", text) + 1)
+    pad = " " if "`" in (text[0], text[-1]) else ""
+    return _Code(f"{ticks}{pad}{text}{pad}{ticks}")
+
+
+def fenced(text: str, language: str = "") -> Markdown:
+    """A block of code, in a fence that the text does not close."""
+    text = visible(text, lines=True)
+    fence = "`" * max(3, _longest_run("`", text) + 1)
+    return Markdown(f"{fence}{language}\n{text.strip()}\n{fence}")
+
+
+def _longest_run(character: str, text: str) -> int:
+    return max(map(len, re.findall(f"{character}+", text)), default=0)
+
+
+def link(text: str, file: str) -> Markdown:
+    """A link to a file, relative to the document."""
+    said = text if isinstance(text, Markdown) else markdown(text).replace("]", "\\]")
+    return Markdown(f"[{said}]({quote(visible(file), safe='/+,=@~')})")
+
+
+def image(text: str, file: str) -> Markdown:
+    """A picture in a file, relative to the document."""
+    return Markdown(f"!{link(text, file)}")
+
+
+def markdown_table(
+    heads: Iterable[str], rows: Iterable[Iterable[object]], align: Sequence[Align] | None = None
+) -> Markdown:
+    """A table of markdown; by default, its columns are left-aligned."""
+    cells = [[*map(_markdown_cell, row)] for row in rows]
+    titles = [*map(_markdown_cell, heads)]
+    return Markdown(tabulate(cells, titles, "github", disable_numparse=True, colalign=align if cells else None))
+
+
+def _markdown_cell(value: object) -> str:
+    if isinstance(value, _Code):
+        return value.replace("|", "\\|")
+    return markdown(value if isinstance(value, str) else str(value))
+
+
+def bold(text: str) -> Markdown:
+    """Emphasises text strongly."""
+    said = markdown(text)
+    return Markdown(f"**{said}**" if said else "")
+
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "`": r"\textasciigrave{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "–": "--",
+    "·": r"$\cdot$",
+    **{character: f"\\{character}" for character in "%&_#${}"},
+}
+
+
+def latex(text: str) -> str:
+    r"""Escapes text for LaTeX, also for the beginning of a row, where `\\` would take `[` and `*` for its own."""
+    escaped = "".join(LATEX.get(character, character) for character in visible(text))
+    return f"{{{escaped[0]}}}{escaped[1:]}" if escaped[:1] in ("[", "*") else escaped
+
+
+def latex_table(
+    heads: Iterable[str], rows: Iterable[Iterable[tuple[str, bool]]], align: Sequence[Align] | None = None
+) -> str:
+    """A table of LaTeX; a cell is its text, and whether it is emphasised."""
+    cells = [[rf"\textbf{{{latex(text)}}}" if strong else latex(text) for text, strong in row] for row in rows]
+    titles = [*map(latex, heads)]
+    return tabulate(cells, titles, "latex_raw", disable_numparse=True, colalign=align if cells else None)
+
+
+def csv_cell(value: Any) -> Any:
+    """Fits a value into one cell of a CSV file: text that would be a formula begins with a quote."""
+    if isinstance(value, (list, dict)):
+        value = json.dumps(value)
+    if not isinstance(value, str):
+        return value
+    return ("'" if value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else "") + visible(value, lines=True)
+
+
+def json_text(value: Any) -> str:
+    """Strict JSON in ASCII; it can be printed on a terminal as it is."""
+    return json.dumps(value, indent=1, allow_nan=False).replace("\x7f", "\\u007f") + "\n"
+
+
+def html(value: Any) -> Any:
+    """What is put into a page: its control characters are shown, and jinja2 escapes it afterwards."""
+    from markupsafe import Markup
+
+    return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value, lines=True)
+
+
+def in_script(value: Any) -> Any:
+    """The same for what a script of a page reads: of all strings in it, keys too."""
+    if isinstance(value, dict):
+        return {html(key): in_script(each) for key, each in value.items()}
+    return [*map(in_script, value)] if isinstance(value, (list, tuple)) else html(value)
+
+
+def drawable(text: str) -> str:
+    """Text in a picture of matplotlib: its dollars are no formula, and its legend does not leave it out."""
+    text = visible(text).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
