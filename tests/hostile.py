@@ -28,8 +28,9 @@ EVIL = (
     "@SUM(1)\t[x]*\\\\{}~^$%&_#`$\\frac{$\\end{tabular}\\input{x}",
     "[x]*a",
 )
-KEPT = {"lr", "order", "interleaved", "accuracy", "test_accuracy", "%"}
-"""Text that decides what is drawn."""
+KEPT = {"lr", "order", "interleaved", "accuracy", "test_accuracy", "%", ">= 99"}
+KEPT |= {"2026-11-24T00:00:00+00:00", "2026-11-24T01:00:00+00:00"}
+"""Text that decides what is drawn, and that is refused if it is not what it should be."""
 
 
 def spoiled(value: Any, evil: str, *, at_end: bool) -> Any:
@@ -60,7 +61,7 @@ TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in f\n  
 
 def _evaluated(trial: TrialResult) -> TrialResult:
     epochs = tuple(e.model_copy(update={"metrics": {**e.metrics, "cal": 0.1 * e.epoch}}) for e in trial.epochs)
-    return trial.model_copy(update={"checkpoint": "x.pt", "epochs": epochs})
+    return trial.model_copy(update={"checkpoint": "checkpoints/x.pt", "epochs": epochs})
 
 
 def run_with_everything() -> RunResult:

@@ -110,6 +110,25 @@ def test_only_the_command_line_prints(file: Path) -> None:
     assert calls == []
 
 
+WAYS_OUT = {
+    "rich.text": "reports/terminal.py",
+    "rich.console.Console": "reports/terminal.py",
+    "rich.table": "reports/terminal.py",
+    "rich.markup": "reports/terminal.py",
+    "tabulate": "reports/escaping.py",
+    "csv": "reports/records.py",
+    "jinja2": "reports/html.py",
+}
+"""The one module that brings text of others into a format."""
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_text_leaves_by_one_way(file: Path) -> None:
+    found = imports(file.read_text("utf-8"), typing=False)
+    for way, home in WAYS_OUT.items():
+        assert file == PACKAGE / home or not any(f"{name}.".startswith(f"{way}.") for name in found), way
+
+
 INTERNALS = {
     "torch": "training/torch_internals.py",
     "pytest_benchmark": "pytest_support/benchmark_api.py",

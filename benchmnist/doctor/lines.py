@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from benchmnist.reports.escaping import json_text
 from benchmnist.runs.files import write_file
 from benchmnist.runs.results import now
 from benchmnist.suites.cases import Frozen
@@ -77,7 +79,7 @@ class Report(Frozen):
 
     def json_text(self) -> str:
         """Returns the report as strict JSON."""
-        return f"{self.model_dump_json(indent=1)}\n"
+        return json_text(json.loads(self.printable().model_dump_json()))
 
     @property
     def sick(self) -> bool:

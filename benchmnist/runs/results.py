@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from benchmnist.runs.models import ModelDescription
 from benchmnist.runs.searches import Search
@@ -191,6 +191,21 @@ class CaseResult(Frozen):
         return self.case.id
 
 
+def _moment(text: str) -> str:
+    """Returns a moment as it is.
+
+    Raises:
+        ValueError: if it is none, or has no time zone.
+    """
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("has no time zone")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
+"""UTC, ISO 8601."""
+
+
 class RunRecord(Frozen):
     """Content of run.json: the run without the results of its cases.
 
@@ -229,8 +244,8 @@ class RunRecord(Frozen):
     searches: tuple[Search, ...] = ()
     looks: Looks | None = None
     status: Literal["running", "completed", "failed", "interrupted"] = "running"
-    started: str
-    ended: str | None = None
+    started: Moment
+    ended: Moment | None = None
 
     @field_validator("plan")
     @classmethod

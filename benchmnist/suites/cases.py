@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticSerializationError
 
 from benchmnist.extensions.kinds import PARTS, SETS, Kind
 from benchmnist.metrics import OF_CLASSIFICATION, Metric, metrics_with
+from benchmnist.suites.values import not_this
 
 
 class Frozen(BaseModel):
@@ -54,6 +55,23 @@ def stem_of(name: str) -> str:
     return f"{plain.encode()[: LONGEST_STEM - len(digest) - 1].decode(errors='ignore')}-{digest}"
 
 
+COMPARISON = re.compile(r"(>=|<=|>|<) *(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
+"""A comparison with a number that is not negative, which none of our figures is."""
+
+
+def _comparison(value: object) -> str:
+    """`">= 97.0"`: what a figure has to be.
+
+    Raises:
+        ValueError: if it is no such thing.
+    """
+    if not isinstance(value, str) or not COMPARISON.fullmatch(value):
+        raise ValueError(not_this('a comparison, such as ">= 97.0"', value))
+    return value
+
+
+Comparison = Annotated[str, BeforeValidator(_comparison)]
+"""`>= 97.0`: what a suite asserts of a figure."""
 Group = tuple[str, str, str]
 """What cases are compared within: dataset, model and label."""
 
@@ -214,7 +232,7 @@ class Case(Frozen):
     chosen: tuple[str, ...] = ()
     label: str = ""
     marks: tuple[str, ...] = ()
-    expect: dict[str, str] = Field(default_factory=dict)
+    expect: dict[str, Comparison] = Field(default_factory=dict)
     line: int | None = None
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Annotated, Any, Literal, Self
 
@@ -10,12 +9,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from benchmnist.extensions.kinds import AXES, PARTS, SETS, Kind
 from benchmnist.extensions.specs import NAME
-from benchmnist.suites.cases import Space
+from benchmnist.suites.cases import Comparison, Space
 from benchmnist.suites.spaces import flat_space, read_space, sampler_name
 from benchmnist.suites.values import each_once, not_this, unquoted
 
-COMPARISON = re.compile(r"(>=|<=|>|<) *(\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
-"""A comparison with a number that is not negative, which none of our figures is."""
 Order = Literal["suite", "interleaved"]
 """Order of the trials: case by case, or seed by seed (every other seed in the reverse order of the cases)."""
 ENGINES = ("auto", "dataloader", "resident", "graph", "stacked")
@@ -54,17 +51,6 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return seed_list([int(part) for part in parts] if len(parts) > 1 else int(text))
 
 
-def _comparison(value: object) -> str:
-    """`">= 97.0"`: what a figure has to be.
-
-    Raises:
-        ValueError: if it is no such thing.
-    """
-    if not isinstance(value, str) or not COMPARISON.fullmatch(value):
-        raise ValueError(not_this('a comparison, such as ">= 97.0"', value))
-    return value
-
-
 PYTESTS_OWN = frozenset(
     {"benchmark", "filterwarnings", "parametrize", "skip", "skipif", "tryfirst", "trylast", "usefixtures", "xfail"}
 )
@@ -82,7 +68,6 @@ def _mark(name: str) -> str:
     return name
 
 
-Comparison = Annotated[str, BeforeValidator(_comparison)]
 Mark = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$"), AfterValidator(_mark)]
 Once = AfterValidator(each_once)
 Names = Annotated[list[str], Field(min_length=1), Once]
