@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError
 from benchmnist.extensions.kinds import PARTS, SETS, Kind
 from benchmnist.metrics import OF_CLASSIFICATION, Metric, metrics_with
 from benchmnist.suites.values import not_this
+from benchmnist.text import HIDDEN
 
 
 class Frozen(BaseModel):
@@ -48,10 +49,10 @@ def stem_of(name: str) -> str:
 
     A name that the harness made stays as it is, unless it is long.
     """
-    plain = re.sub(r"[\x00-\x1f\x7f/\\]", "_", name)
+    plain = HIDDEN.sub("_", re.sub(r"[/\\]", "_", name))
     if len(plain.encode()) <= LONGEST_STEM:
         return plain
-    digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+    digest = hashlib.blake2b(name.encode(errors="backslashreplace"), digest_size=8).hexdigest()
     return f"{plain.encode()[: LONGEST_STEM - len(digest) - 1].decode(errors='ignore')}-{digest}"
 
 
