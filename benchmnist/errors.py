@@ -17,10 +17,11 @@ The message of each is for the person at the terminal: what is wrong, where, and
 from __future__ import annotations
 
 import difflib
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmnist.text import first_line_of
+from benchmnist.text import first_line_of, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,9 +71,15 @@ class StoreError(BenchmnistError):
     """A run folder cannot be written or read."""
 
 
+LONGEST_KEY = 80
+"""Characters of a key that a message repeats."""
+LONGEST_MESSAGE = 360
+"""Characters of a message: what people write, and what plugins say, may be longer."""
+
+
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in a suite: `file:line: key: message`."""
+    """One mistake in a suite: `file:line: key: message`, a printable line."""
 
     message: str
     file: str = "<suite>"
@@ -81,7 +88,8 @@ class Problem:
 
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}:{self.line}"
-        return ": ".join(part for part in (where, self.key, self.message) if part)
+        said = one_line(self.key, LONGEST_KEY), one_line(self.message, LONGEST_MESSAGE)
+        return ": ".join(part for part in (one_line(where, len(where)), *said) if part)
 
 
 class SuiteError(BenchmnistError):
@@ -102,9 +110,10 @@ LEAST_PREFIX = 3
 def closest(name: str, known: Iterable[str]) -> str:
     """The known name that is nearest in spelling; empty where none is near."""
     names = {each.lower(): each for each in known}
-    match = difflib.get_close_matches(name.lower(), names, n=1)
+    name = name.lower()[:LONGEST_KEY]  # of a long one, difflib would compare every character with all others
+    match = difflib.get_close_matches(name, names, n=1)
     if not match and len(name) >= LEAST_PREFIX:
-        match = [one for one in names if one.startswith(name.lower())]
+        match = [one for one in names if one.startswith(name)]
     return names[match[0]] if match else ""
 
 
@@ -116,14 +125,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 MAX_LISTED = 40
 """How many names a message lists before it says how many there are."""
+LONGEST_LIST = 260
+"""Characters of these names together: of long ones, fewer are listed."""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """`no optimizer named 'adma'. Did you mean 'adam'? Choose from: adam, sgd`."""
     names = [*known]
-    shown = names if len(names) <= MAX_LISTED else [*names[:MAX_LISTED], f"… ({len(names)} in all)"]
+    ends = [*itertools.accumulate(len(each) + 2 for each in names[:MAX_LISTED])]
+    fit = max(1, sum(end <= LONGEST_LIST for end in ends))
+    shown = names if fit >= len(names) else [*names[:fit], f"… ({len(names)} in all)"]
     choose = f"Choose from: {', '.join(shown)}" if names else "None is available"
-    return f"no {what} named {name!r}.{nearest(name, names)} {choose}"
+    return f"no {what} named {name[:LONGEST_KEY]!r}.{nearest(name, names)} {choose}"
 
 
 def first_line(error: BaseException) -> str:

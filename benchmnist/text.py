@@ -65,6 +65,15 @@ def with_unit(number: str, unit: str) -> str:
     return f"{number} {unit.removesuffix('s') if number == '1' and unit in PLURAL_UNITS else unit}".rstrip()
 
 
+def one_line(text: str, longest: int) -> str:
+    """A text as a line for the terminal: what is not printable is escaped, and what is too long is cut."""
+    escaped = (
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text[:longest]
+    )
+    line = "".join(escaped)
+    return line if len(text) <= longest >= len(line) else f"{line[:longest]}…"
+
+
 def alternatives(names: Iterable[str], word: str = "or") -> str:
     """`auto`, `auto or cpu`, `auto, cpu or cuda`; with another word than `or`, too."""
     *others, last = names

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.suites.toml_slips import why_no_value
+from benchmnist.suites.toml_statements import load_toml
 
 if TYPE_CHECKING:
     from benchmnist.suites.toml_lines import TomlPath
@@ -41,7 +42,7 @@ def parse_assignment(text: str) -> Assignment:
     if not path:
         raise ValueError(f"{key.strip()!r} is not a dotted key, such as optimizers.adam.lr")
     try:
-        read = tomllib.loads(f"value = {value}")
+        read = load_toml(f"value = {value}")
     except tomllib.TOMLDecodeError as error:
         why = why_no_value(key.strip(), value.strip(), error)
         raise ValueError(f"{value.strip()!r} is not a TOML value; {why}") from None
@@ -53,7 +54,7 @@ def parse_assignment(text: str) -> Assignment:
 def _keys(dotted: str) -> tuple[str, ...]:
     """`optimizers.adam.lr`, its parts; empty where TOML has no such key."""
     try:
-        table: Any = tomllib.loads(f"{dotted} = 0")
+        table: Any = load_toml(f"{dotted} = 0")
     except tomllib.TOMLDecodeError:
         return ()
     path: list[str] = []

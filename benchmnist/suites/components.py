@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from benchmnist.extensions.specs import Spec
     from benchmnist.suites.suite import Suite
     from benchmnist.suites.toml_lines import TomlPath
+
+
+MOST_CASES = 10_000
+"""Cases of a suite, and points of a sweep."""
 
 
 class ReportMistake(Protocol):
@@ -123,6 +128,12 @@ class Components:
             *(
                 (("sweep", key), "has both a value and a sweep; remove one")
                 for key in sorted({*table.params} & {*table.sweep})
+            ),
+            (
+                ("sweep",),
+                f"has {points:,} points, and a suite has at most {MOST_CASES:,} cases"
+                if (points := math.prod(map(len, table.sweep.values()))) > MOST_CASES
+                else "",
             ),
             (
                 ("space",),

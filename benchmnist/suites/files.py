@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EMPTY = "empty; a suite has [suite] with a name, and [[cases]] with models and optimizers"
+LARGEST_FILE = 1_000_000
+"""Bytes of a suite: what is larger is another file."""
 MAX_NAMED = 5
 """How many suites of a folder a message names."""
 
@@ -23,12 +25,19 @@ def read_text(path: Path) -> str:
         SuiteError: if it cannot be read, or is empty.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited for
+            raise SuiteError([Problem("is not a file; name a TOML file", str(path))])
+        if path.is_file() and (size := path.stat().st_size) > LARGEST_FILE:
+            raise SuiteError([Problem(f"has {size:,} bytes; a suite has at most {LARGEST_FILE:,}", str(path))])
         text = path.read_text("utf-8-sig")  # some editors begin a file with a byte-order mark
     except (FileNotFoundError, NotADirectoryError):
         raise SuiteError([_missing(path)]) from None
     except UnicodeDecodeError as error:
-        byte = f"byte 0x{error.object[error.start]:02x} at position {error.start}"
-        raise SuiteError([Problem(f"not UTF-8 text ({byte}); save the file as UTF-8", str(path))]) from error
+        before = error.object[: error.start]
+        column = error.start - before.rfind(b"\n")
+        byte = f"byte 0x{error.object[error.start]:02x} at position {column}"
+        message = f"not UTF-8 text ({byte} of the line); save the file as UTF-8"
+        raise SuiteError([Problem(message, str(path), before.count(b"\n") + 1)]) from error
     except (OSError, ValueError) as error:
         if path.is_dir():
             raise SuiteError([_folder(path)]) from None

@@ -62,7 +62,8 @@ def explain(mistake: ErrorDetails, model: type[BaseModel], path: tuple[str | int
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        return not_this(f"{words} {context[bound]:,g}", value)
+        limit = context[bound]
+        return not_this(f"{words} {limit:,}" if isinstance(limit, int) else f"{words} {limit:,g}", value)
     if kind.endswith("_type") and kind.partition("_")[0] in _TYPES:
         return _wrong_type(kind.partition("_")[0], value, key, model)
     plain: dict[str, Callable[[], str]] = {

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmnist.errors import nearest
+from benchmnist.errors import LONGEST_KEY, nearest
 from benchmnist.suites.schema import DEFAULTS
 from benchmnist.suites.values import is_number, not_this, shown, toml_text, unquoted
 
@@ -63,6 +63,7 @@ class Parameters:
     def _unknown(self, name: str) -> str:
         takes = [*self.by_name]
         near = nearest(name, (*takes, *OWN_KEYS))
+        name = name[:LONGEST_KEY]
         if (usual := SYNONYMS.get(name)) in takes:
             near = f" Did you mean {usual!r}?"
         if not near and name in DEFAULTS.model_fields:

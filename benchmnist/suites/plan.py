@@ -10,7 +10,7 @@ from benchmnist.errors import Problem, UnknownNameError, unknown
 from benchmnist.extensions.kinds import AXES, DATASET, OPTIMIZER, SCHEDULE, SETTINGS, TASK, Kind
 from benchmnist.suites.cases import Case, Component
 from benchmnist.suites.comparisons import left_out, unknown_baselines, with_comparisons
-from benchmnist.suites.components import Components
+from benchmnist.suites.components import MOST_CASES, Components
 from benchmnist.suites.evaluation import Evaluation
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.points import planned_points, wrong_in_space
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from benchmnist.suites.suite import Suite
     from benchmnist.suites.toml_lines import TomlPath
 
+MOST_TRIALS = 100_000
+"""Trials of a suite: a seed of a case each."""
+MOST_EPOCHS = 10_000_000
+"""Epochs of all trials."""
 CONTROL = "control"
 """How the baseline is called that is trained once more."""
 
@@ -91,8 +95,13 @@ class _Planner:
 
     def plan(self) -> Plan:
         cases: dict[str, Case] = {}
+        epochs = trials = 0
         for index, block in enumerate(self.suite.blocks):
             for case in self.cases(index, block):
+                epochs, trials = epochs + case.rounds, trials + len(case.seeds)
+                if beyond := _beyond_limits(len(cases) + 1, trials, epochs):
+                    self.report(beyond, *self.suite.block_path(index))
+                    return Plan(self.suite, (), tuple(self.problems))
                 if case.id in cases:
                     self.report(
                         f"the case {case.id} is a duplicate of the one on line {cases[case.id].line}; "
@@ -242,6 +251,13 @@ class _Planner:
         problem = self.suite.problem(message, *path)
         if problem not in self.problems:  # what [defaults] says wrongly is wrong in every block
             self.problems.append(problem)
+
+
+def _beyond_limits(cases: int, trials: int, epochs: int) -> str:
+    """Says of which a suite has more than can be planned; empty if of none."""
+    limits = {"case": (cases, MOST_CASES), "trial": (trials, MOST_TRIALS), "epoch": (epochs, MOST_EPOCHS)}
+    beyond = (noun for noun, (number, most) in limits.items() if number > most)
+    return next((f"the suite has more than {limits[noun][1]:,} {noun}s; split it" for noun in beyond), "")
 
 
 def _axes(block: Block, settled: Mapping[str, Component | None], engine: str) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ from benchmnist.suites.schema import (
 from benchmnist.suites.suite import Suite
 from benchmnist.suites.toml_lines import TomlPath, line_numbers, problem_at
 from benchmnist.suites.toml_slips import find_slip
+from benchmnist.suites.toml_statements import load_toml
 from benchmnist.suites.unknown_keys import (
     LISTS,
     TABLES,
@@ -80,7 +81,7 @@ def read_suite(path: str | Path, assignments: Sequence[str] = ()) -> Suite:
     path = Path(path)
     text = read_text(path)
     try:
-        raw = tomllib.loads(text)
+        raw = load_toml(text)
     except tomllib.TOMLDecodeError as error:
         if other := other_format(path, text):
             raise SuiteError([Problem(other, str(path))]) from error
@@ -89,7 +90,7 @@ def read_suite(path: str | Path, assignments: Sequence[str] = ()) -> Suite:
     if not raw:  # nothing but comments
         raise SuiteError([Problem(EMPTY, str(path))])
     if not {*raw} & {*TABLES} and not any(closest(key, TABLES) for key in raw):
-        raise SuiteError([Problem(not_a_suite(raw), str(path))])
+        raise SuiteError([Problem(not_a_suite(raw), str(path), 1)])
     return _Reader(raw, text, str(path), assignments).suite()
 
 

@@ -11,11 +11,15 @@ from benchmnist.extensions.kinds import AXES, PARTS, SETS, Kind
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.cases import Comparison, Space
 from benchmnist.suites.spaces import flat_space, read_space, sampler_name
-from benchmnist.suites.values import each_once, not_this, unquoted
+from benchmnist.suites.values import SHOWN, each_once, not_this, shown, unquoted
 
 Order = Literal["suite", "interleaved"]
 """Order of the trials: case by case, or seed by seed (every other seed in the reverse order of the cases)."""
 ENGINES = ("auto", "dataloader", "resident", "graph", "stacked")
+SEEDS_LIMIT = 10_000
+"""Seeds of a case at most."""
+LARGEST_SEED = 2**32 - 1
+"""The largest seed, of numpy and of optuna's samplers too."""
 SUITE_NAME = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
 
 
@@ -23,16 +27,21 @@ def seed_list(value: object) -> tuple[int, ...]:
     """`3` is 0, 1, 2; a list is itself.
 
     Raises:
-        ValueError: if it is neither, or empty, or has a negative seed, or one twice.
+        ValueError: if it is neither, or empty, or has too many seeds, a negative or large one, or one twice.
     """
     whole = isinstance(value, int) and not isinstance(value, bool)
-    seeds = range(value) if whole and isinstance(value, int) else value
-    if not isinstance(seeds, (range, list, tuple)) or not all(type(seed) is int for seed in seeds):
+    seeds: Any = range(value) if whole and isinstance(value, int) else value
+    several = isinstance(seeds, (range, list, tuple))
+    if several and seeds[SEEDS_LIMIT:]:
+        raise ValueError(f"must be at most {SEEDS_LIMIT:,} seeds")
+    if not several or not all(type(seed) is int for seed in seeds):
         raise ValueError(not_this("a number of seeds or a list of seeds", value, unquoted(value)))
     if (lowest := min(seeds, default=value if isinstance(value, int) else 0)) < 0:
-        raise ValueError(f"must not be negative, as {lowest} is")
+        raise ValueError(f"must not be negative, as {shown(lowest)} is")
     if not seeds:
         raise ValueError("must name at least one seed")
+    if max(seeds) > LARGEST_SEED:
+        raise ValueError(f"must be at most {LARGEST_SEED:,} each")
     for seed, count in Counter(seeds).items():
         if count > 1:
             raise ValueError(f"duplicate seed {seed}")
@@ -47,7 +56,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """
     parts = text.split(",")
     if not all(part.strip().isdecimal() for part in parts):
-        raise ValueError(f"must be a number of seeds or a list such as 0,4,7, not {text!r}")
+        raise ValueError(f"must be a number of seeds or a list such as 0,4,7, not {text[:SHOWN]!r}")
+    if max(map(len, parts)) > len(str(LARGEST_SEED)):  # Python refuses to read one of more than 4,300 digits
+        raise ValueError(f"must be at most {LARGEST_SEED:,} each")
     return seed_list([int(part) for part in parts] if len(parts) > 1 else int(text))
 
 
@@ -71,7 +82,10 @@ def _mark(name: str) -> str:
 Mark = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$"), AfterValidator(_mark)]
 Once = AfterValidator(each_once)
 Names = Annotated[list[str], Field(min_length=1), Once]
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=1_000_000_000)]
+Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
+Count = Annotated[int, Field(gt=0, le=10_000)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -94,12 +108,12 @@ Expect = dict[str, Comparison]
 class Settings(_Strict):
     """The keys of [defaults], any of which [[cases]] may override; those that name plugins are in DEFAULTS."""
 
-    epochs: Positive = 5
+    epochs: Epochs = 5
     batch_size: Positive = 100
     seeds: Annotated[tuple[int, ...], BeforeValidator(seed_list)] = (0, 1, 2)
     clip_grad_norm: Norm | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    init_seed: Annotated[int, Field(ge=0)] | None = None
+    init_seed: Seed | None = None
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     baseline: str | None = None
     evaluate_in: Literal["eval", "train"] = "eval"
@@ -231,11 +245,11 @@ class Tune(_Strict):
         untuned: Whether what is tuned is also trained with the suite's own settings.
     """
 
-    trials: Positive = 20
-    searches: Positive = 1
+    trials: Count = 20
+    searches: Count = 1
     sampler: Annotated[str, BeforeValidator(sampler_name)] = "random"
-    seed: Annotated[int, Field(ge=0)] = 0
-    seeds: Positive = 1
+    seed: Seed = 0
+    seeds: Count = 1
     validation_size: Positive = 10_000
-    epochs: Positive | None = None
+    epochs: Epochs | None = None
     untuned: bool = True

@@ -40,6 +40,8 @@ def read_space(value: object) -> Space:
         raise ValueError(f"low must be less than high; here low is {low:g} and high is {high:g}")
     if log and low <= 0:
         raise ValueError(f"low must be greater than 0 with log = true, not {low:g}")
+    if math.isinf(high / low if log else float(high) - low):
+        raise ValueError(f"low and high are too far apart, {low:g} and {high:g}")
     return Space(low=low, high=high, log=log)
 
 

@@ -6,6 +6,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.errors import Problem
+from benchmnist.suites.toml_statements import statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,22 +26,20 @@ def problem_at(
         within := next((text for at, text in assigned.items() if at[: len(path)] == path), "")
     ):
         return Problem(message, f"--set {within}")  # which made the table there
-    line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+    begun = (lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines)
+    line = next(begun, 1 if lines else None)  # what the file lacks altogether is missing from its first line on
     return Problem(message, file, line, ".".join(part for part in path if isinstance(part, str)))
 
 
 def line_numbers(text: str) -> dict[TomlPath, int]:
     """Returns the line of each table and key of a TOML text, counted from 1: `("cases", 0, "epochs")` -> 12.
 
-    tomllib does not say. But a header by itself is TOML, and so is one `key = value`: the text is cut into
-    these by asking tomllib after each line whether what has gathered is whole, and each is read by itself.
+    tomllib does not say. But a header by itself is TOML, and so is one `key = value`: each is read by itself.
     """
     lines: dict[TomlPath, int] = {}
     arrays: dict[TomlPath, int] = {}  # how many [[tables]] each array has so far
     table: TomlPath = ()
-    gathered, begun = "", 1
-    for number, line in enumerate(text.split("\n"), 1):
-        gathered += f"{line}\n"
+    for begun, _, gathered in statements(text):
         try:
             statement = tomllib.loads(gathered)
         except tomllib.TOMLDecodeError:
@@ -59,7 +58,6 @@ def line_numbers(text: str) -> dict[TomlPath, int]:
             paths = [table + key for key in _keys(statement)]
         for path in paths:
             lines.setdefault(path, begun)
-        gathered, begun = "", number + 1
     return lines
 
 

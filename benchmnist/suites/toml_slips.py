@@ -9,6 +9,7 @@ import unicodedata
 from typing import NamedTuple
 
 from benchmnist.suites.toml_lines import line_numbers
+from benchmnist.suites.toml_statements import BeyondLimits, statements
 from benchmnist.suites.values import toml_text
 
 SMART_QUOTES = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb"
@@ -51,13 +52,15 @@ def find_slip(text: str, error: tomllib.TOMLDecodeError) -> Slip:
         text: The text.
         error: What tomllib raised.
     """
+    if isinstance(error, BeyondLimits):
+        return Slip(error.line, error.what)
     said = re.sub(r" \(at (?:line \d+, column \d+|end of document)\)$", "", str(error))
     position = re.search(r"\(at line (\d+), column (\d+)\)$", str(error))
     lines = text.split("\n")
     last = max((n for n, line in enumerate(lines, 1) if line.strip()), default=1)
     at, column = (int(position[1]), int(position[2])) if position else (last, len(lines[last - 1]) + 1)
     at, column = (at, column) if at <= len(lines) else (last, len(lines[last - 1]) + 1)
-    begun = _statement_at(lines, at)
+    begun = _statement_at(text, at)
     if begun is None:  # each statement is TOML, but not all of them together
         at = at if lines[at - 1].strip() else last
         return Slip(at, _shown(lines[at - 1], _twice(lines, at)))
@@ -103,19 +106,16 @@ def _shown(line: str, why: str) -> str:
     return f"not TOML: {line if len(line) <= SHOWN else f'{line[:SHOWN]}…'}: {why}"
 
 
-def _statement_at(lines: list[str], at: int) -> int | None:
-    """The line on which the statement begins that has line `at`; None if each statement up to there is TOML."""
-    gathered, begun = "", 1
-    for number, line in enumerate(lines[:at], 1):
-        gathered += f"{line}\n"
+def _statement_at(text: str, at: int) -> int | None:
+    """The line on which the first statement begins that is not TOML; None if each one up to line `at` is."""
+    for statement in statements(text):
+        if statement.line > at:
+            break
         try:
-            tomllib.loads(gathered)
+            tomllib.loads(statement.text)
         except tomllib.TOMLDecodeError:
-            if not gathered.strip():
-                begun = number + 1
-            continue
-        gathered, begun = "", number + 1
-    return begun if gathered.strip() else None
+            return statement.line
+    return None
 
 
 def _twice(lines: list[str], at: int) -> str:

@@ -72,9 +72,11 @@ def each_once(values: list[Any]) -> list[Any]:
     Raises:
         ValueError: if it has an entry twice.
     """
-    for at, value in enumerate(values):
-        if any(type(value) is type(other) and value == other for other in values[:at]):
+    seen: set[str] = set()
+    for value in values:
+        if (text := toml_text(value)) in seen:
             raise ValueError(f"duplicate {shown(value)}; remove one")
+        seen.add(text)
     return values
 
 

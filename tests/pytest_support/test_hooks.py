@@ -310,7 +310,7 @@ def test_mistakes_in_a_suite_are_a_line_each() -> None:
     assert 'suite.toml:1: not TOML: dataset = mnist: a string needs quotes; write dataset = "mnist"' in said
     assert "suite.toml: empty; a suite has [suite]" in session("suite.toml", text="\n", code=2)
     Path("suite.toml").write_text(SUITE, "utf-16")
-    assert "suite.toml: not UTF-8 text (byte 0xff at position 0)" in session("suite.toml", text=None, code=2)
+    assert "suite.toml:1: not UTF-8 text (byte 0xff at" in session("suite.toml", text=None, code=2)
 
 
 def test_options_are_told_on_the_command_line_too() -> None:
