@@ -15,6 +15,7 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003 - messages are read by these types
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from benchmnist.errors import BenchmnistError, UnknownNameError, nearest
@@ -22,7 +23,6 @@ from benchmnist.runs.results import CaseResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
     from types import TracebackType
 
     from benchmnist.extensions.specs import ExecutorSpec

@@ -1,25 +1,17 @@
 """The executor `local`: long-lived worker processes train, while this process displays and stores.
 
-They exchange pickles over their standard input and output. A pipe ends with its other side, so neither side waits
-for a dead one: a worker that dies loses its task, and the next task gets a new worker; if the parent dies, its
-workers end at once.
+They exchange lines of JSON over the standard input and output of the worker. A worker that dies loses its task,
+and the next task gets a new worker; if the parent dies, its workers end at once.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pickle
 import queue
-import signal
-import subprocess
-import sys
-import threading
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from benchmnist.executors import Deadlines, Farewell
-from benchmnist.extensions.isolation import import_path
+from benchmnist.executors.worker_process import Inbox, Lost, Worker
 from benchmnist.runs.results import CaseResult, MeasuredEpoch
 
 if TYPE_CHECKING:
@@ -32,12 +24,6 @@ if TYPE_CHECKING:
 
 WORKER_LOG = "worker.log"
 """Log of the output of the first worker, in the run folder; that of the second is `worker-2.log`, and so on."""
-
-
-LAST_WORDS = 2.0
-"""Seconds to wait for the pipe of a dead worker to end; a process that it started may keep it open."""
-
-Inbox = queue.SimpleQueue[tuple["Worker", object]]
 
 
 class LocalExecutor:
@@ -60,6 +46,7 @@ class LocalExecutor:
         self.environment = environment or {}
         self.no_graph: dict[str, str] = {}  # by case id: why its steps must not be captured
         self.again: deque[Case] = deque()  # what another worker has to do again
+        self.before: dict[tuple[str, tuple[int, ...]], str] = {}  # by task: why it was begun anew
         self.slots = 1
         # Several share the processor; one has it as it would have it without us.
         self.shares: list[Share | None] = [None]
@@ -85,7 +72,6 @@ class LocalExecutor:
 
     def execute(self, tasks: Iterator[Case]) -> Iterator[tuple[Case, Epoch | CaseResult]]:
         """See Executor."""
-        self.inbox = queue.SimpleQueue()
         self.deadlines = Deadlines(self.workplace.timeout)
         try:
             while True:
@@ -109,7 +95,7 @@ class LocalExecutor:
             if task is not None:
                 worker = self._worker(slot)
                 self.busy[worker] = task
-                worker.begin(task, self.no_graph.get(task.id, ""), self.inbox)
+                worker.begin(task, self.no_graph.get(task.id, ""))
                 self.deadlines.begin(task)
 
     def _overdue(self) -> Iterator[tuple[Case, CaseResult]]:
@@ -134,18 +120,28 @@ class LocalExecutor:
             yield task, message
         elif isinstance(message, CaseResult):
             self._free(worker)
-            yield task, message
+            yield task, self._ours(message, task)
         elif isinstance(message, Farewell):
             self._end(worker)
             if message.result is not None or worker.no_graph:  # without graphs there is nothing to do again
-                yield task, message.result or CaseResult(case=task, status="failed", error=message.reason)
+                failed = CaseResult(case=task, status="failed", error=message.reason)
+                yield task, self._ours(message.result or failed, task)
             else:
                 self.no_graph[task.id] = message.reason
                 self.again.append(task)
-        else:
-            epitaph = worker.epitaph()
+        elif isinstance(message, Lost):
             self._end(worker)
-            yield task, CaseResult(case=task, status="crashed", error=epitaph)
+            if worker.cases - {task.id}:  # another case may have left what ended it, such as a thread
+                self.before[task.id, task.seeds] = worker.epitaph(message.why).partition("\n")[0]
+                self.again.append(task)
+            else:
+                yield task, CaseResult(case=task, status="crashed", error=worker.epitaph(message.why))
+
+    def _ours(self, result: CaseResult, task: Case) -> CaseResult:
+        """Returns a result as that of our own task, with a remark if the task was begun anew."""
+        why = self.before.pop((task.id, task.seeds), "")
+        anew = (f"begun anew in a fresh worker, since {why}, after other cases",) if why else ()
+        return result.model_copy(update={"case": task, "remarks": (*result.remarks, *anew)})
 
     def _free(self, worker: Worker) -> None:
         self.deadlines.end(self.busy.pop(worker))
@@ -156,91 +152,10 @@ class LocalExecutor:
         worker.kill()
 
     def _worker(self, slot: int) -> Worker:
+        worker = self.workers.get(slot)
+        if worker is not None and not worker.usable:
+            self.workers.pop(slot).kill()
         if slot not in self.workers:
             log = self.log.with_stem(f"{self.log.stem}-{slot + 1}") if slot else self.log
-            self.workers[slot] = Worker(self.workplace, log, self.shares[slot], self.environment)
+            self.workers[slot] = Worker(self.workplace, log, self.shares[slot], self.environment, self.inbox)
         return self.workers[slot]
-
-
-class Worker:
-    """A worker process, with the thread that reads its messages while it has a task."""
-
-    def __init__(self, workplace: Workplace, log: Path, share: Share | None, variables: Mapping[str, str]) -> None:
-        self.log, self.said_before, self.no_graph = log, 0, ""
-        # -P: a file of the current folder named as a module of ours must not be taken for it.
-        command = [sys.executable, "-P", "-X", "faulthandler", "-m", "benchmnist.executors.worker"]
-        environment = {**os.environ, "PYTHONPATH": import_path()}
-        if workplace.device == "cpu":  # some optimizers ask CUDA how it is, which begins it in every worker
-            environment["CUDA_VISIBLE_DEVICES"] = ""
-        if share is not None:
-            environment["OMP_NUM_THREADS"] = str(share.threads)
-            command += [",".join(map(str, share.cpus))] if share.cpus else []
-            environment |= {"CUDA_VISIBLE_DEVICES": share.gpu} if share.gpu is not None else {}
-        environment |= variables
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(  # noqa: S603 - ourselves
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                env=environment,
-                start_new_session=True,  # Ctrl-C is for the parent, which then ends the worker
-            )
-        assert self.process.stdin is not None  # noqa: S101 - it was started with pipes
-        assert self.process.stdout is not None  # noqa: S101
-        self.words, self.answers = self.process.stdin, self.process.stdout
-        self.listener: threading.Thread | None = None
-        self.inbox: Inbox | None = None
-        threading.Thread(target=self._watch, daemon=True).start()
-        self._say(workplace)
-
-    def begin(self, task: Case, no_graph: str, inbox: Inbox) -> None:
-        """Starts a task; messages go to the inbox, the last of them a result, a Farewell, or None if it dies."""
-        self.said_before, self.no_graph, self.inbox = self.log.stat().st_size, no_graph, inbox
-        self._say((task, no_graph))
-
-        def listen() -> None:
-            message: object = self
-            while message is not None and not isinstance(message, (CaseResult, Farewell)):
-                try:
-                    message = pickle.load(self.answers)
-                except (EOFError, OSError, ValueError, pickle.UnpicklingError):
-                    message = None  # it has died, or has been ended
-                inbox.put((self, message))
-
-        self.listener = threading.Thread(target=listen, daemon=True)
-        self.listener.start()
-
-    def _watch(self) -> None:
-        """Notices the death of the worker, even if a process that it started keeps its pipe open."""
-        self.process.wait()
-        if self.listener is not None:
-            self.listener.join(LAST_WORDS)
-        if self.inbox is not None:
-            self.inbox.put((self, None))
-
-    def _say(self, word: object) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it has died; who listens notices
-            pickle.dump(word, self.words)
-            self.words.flush()
-
-    def kill(self) -> None:
-        """Kills the worker at once."""
-        if hasattr(os, "killpg"):  # and whatever it has started
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-        else:
-            self.process.kill()
-        self.process.wait()
-        if self.listener is not None:
-            self.listener.join()  # the pipe has ended
-        self.answers.close()
-        with contextlib.suppress(BrokenPipeError):
-            self.words.close()
-
-    def epitaph(self) -> str:
-        """Describes how the worker died, with the output of its last task."""
-        code = self.process.wait()
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        said = self.log.read_bytes()[self.said_before :].decode("utf-8", "replace").strip()
-        return f"the worker process {how} while it trained this case\n{said}".strip()

@@ -1,21 +1,22 @@
 """A worker process of the executor `local`: `python -m benchmnist.executors.worker [CPU,CPU,...]`.
 
-Reads a pickled Workplace, then tasks, from standard input; writes the epochs and the result of each task. If the
-device is broken in this process, it writes a Farewell and ends.
+Reads messages (see messages.py) from standard input: a Workplace, then tasks. Writes the epochs and the result of
+each task. If the device is broken in this process, it writes a Farewell and ends.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import queue
 import sys
 import threading
 import traceback
-from typing import BinaryIO, NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 from benchmnist.errors import CaptureError
 from benchmnist.executors import Farewell
+from benchmnist.executors.messages import encode, read_messages
 from benchmnist.executors.trainer import Trainer
 from benchmnist.runs.results import CaseResult
 
@@ -24,47 +25,53 @@ def main() -> None:
     """Trains tasks from standard input until it ends."""
     if len(sys.argv) > 1:  # the threads that torch starts later stay where this one is
         os.sched_setaffinity(0, map(int, sys.argv[1].split(",")))
-    # What a model prints must not end up among the pickles: from here on standard output is standard error.
-    answers = os.fdopen(os.dup(1), "wb")
+    # What a model prints must not end up among the messages: from here on standard output is standard error.
+    answers = os.dup(1)
     os.dup2(2, 1)
-    words: queue.SimpleQueue[object] = queue.SimpleQueue()
+    words: queue.SimpleQueue[Any] = queue.SimpleQueue()
     # Not sys.stdin: Python closes that at its end, and cannot while somebody waits for it.
-    threading.Thread(target=_listen, args=(os.fdopen(os.dup(0), "rb"), words), daemon=True).start()
-    trainer = Trainer(words.get())  # type: ignore[arg-type]
+    threading.Thread(target=_listen, args=(os.dup(0), words), daemon=True).start()
+    trainer = Trainer(words.get())
     while True:
+        task = words.get()
         try:
-            for step in trainer.measure(*words.get()):  # type: ignore[misc]
+            for step in trainer.measure(task.case, task.no_graph):
                 if trainer.broken and isinstance(step, CaseResult):
                     _leave(answers, Farewell(trainer.broken, step))
                 _tell(answers, step)
         except CaptureError as error:
             _leave(answers, Farewell(str(error)))
         except BaseException:  # noqa: BLE001 - an orderly end would wait for the threads that a plugin has left
-            traceback.print_exc()
-            sys.stderr.flush()
-            os._exit(1)
+            _end_with_traceback()
 
 
-def _listen(there: BinaryIO, words: queue.SimpleQueue[object]) -> None:
+def _listen(there: int, words: queue.SimpleQueue[Any]) -> None:
     """Reads messages, even during a training; ends the process when its parent has died."""
-    while True:
-        try:
-            words.put(pickle.load(there))
-        except (EOFError, OSError, pickle.UnpicklingError):
-            os._exit(0)
-
-
-def _tell(answers: BinaryIO, message: object) -> None:
     try:
-        pickle.dump(message, answers)
-        answers.flush()
-    except BrokenPipeError:
-        sys.exit(1)  # nobody listens any more
+        for message in read_messages(partial(os.read, there)):
+            words.put(message)
+    finally:
+        os._exit(0)
 
 
-def _leave(answers: BinaryIO, farewell: Farewell) -> NoReturn:
+def _tell(answers: int, message: object) -> None:
+    left = memoryview(encode(message))
+    while left:
+        left = left[os.write(answers, left) :]
+
+
+def _leave(answers: int, farewell: Farewell) -> NoReturn:
     _tell(answers, farewell)
     os._exit(0)  # an orderly end would talk to the device
+
+
+def _end_with_traceback() -> NoReturn:
+    """Ends the process; an exception of a plugin may not even be printable."""
+    try:
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(1)
 
 
 if __name__ == "__main__":

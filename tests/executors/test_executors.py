@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -378,9 +379,8 @@ def test_what_ended_in_time_counts_however_late_it_is_heard(
     with LocalExecutor(replace(workplace, timeout=30)) as executor:
         steps = executor.execute(iter([make_case(epochs=2)]))
         next(steps)
-        worker = next(iter(executor.busy)).listener
-        assert worker is not None
-        worker.join()  # it has heard the result
+        while executor.inbox.qsize() < 2:  # it has heard the second epoch and the result
+            sleep(0.01)
         now = 60.0
         *_, (_, result) = steps
     assert isinstance(result, CaseResult)
@@ -464,7 +464,7 @@ def test_a_parent_that_dies_takes_what_hangs_with_it(
         steps = executor.execute(iter([case]))
         next(steps)
         (worker,) = executor.workers.values()
-        worker.words.close()  # as a process that is killed closes all that it has open
+        worker.words.put(None)  # closes its pipe, as a process that is killed closes all that it has open
         assert worker.process.wait(HANGS) == 0
         _, result = next(steps)
     assert isinstance(result, CaseResult)

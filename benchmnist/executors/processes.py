@@ -1,0 +1,55 @@
+"""Ends a process with all that it has started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+MARK = "BENCHMNIST_MARK_"
+"""Start of the name of an environment variable of a process and its descendants, by which they are found."""
+ROUNDS = 5
+"""How often the processes are listed: one may be started while they are killed."""
+PATIENCE = 10.0
+"""Seconds to wait for the end of a killed process; one in a system call of a broken driver may not end."""
+
+
+def new_mark() -> str:
+    """Returns a mark for a process: the name of an environment variable that no other process has."""
+    return MARK + secrets.token_hex(8)
+
+
+def kill(process: subprocess.Popen[Any], mark: str) -> None:
+    """Kills a process, its group, and on Linux the descendants that left its group; waits for its end, not theirs.
+
+    A descendant that left the group and removed the mark from its environment is not found.
+    """
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    for _ in range(ROUNDS):
+        left = marked(mark)
+        for pid in left:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        if not left:
+            break
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(PATIENCE)
+
+
+def marked(mark: str) -> list[int]:
+    """Returns the ids of the processes with a mark in their environment; none without /proc."""
+    wanted = f"{mark}=".encode()
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            if wanted in file.read_bytes():
+                found.append(int(file.parent.name))
+    return found
