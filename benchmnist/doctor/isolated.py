@@ -12,7 +12,6 @@ import faulthandler
 import importlib
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from benchmnist.doctor.lines import Line, NotHere, TryFailed
 from benchmnist.errors import BenchmnistError, first_line
+from benchmnist.executors.processes import kill, new_mark
 from benchmnist.extensions.isolation import import_path
 from benchmnist.runs.files import write_file
 
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     Tell = Callable[[Line], None]
 
-MARK = "BENCHMNIST_DOCTOR_MARK"
-"""Environment variable of the nursery and its descendants."""
 MODULES = ("torch._dynamo", "benchmnist.runner")
 """Modules that are slow to import; torch imports the first for the first optimizer of a process."""
 LATE = "late"
@@ -85,7 +83,7 @@ class Nursery:
         self.modules, self.environment = modules, environment or {}
 
     def __enter__(self) -> Self:
-        self.mark = secrets.token_hex(8)
+        self.mark = new_mark()
         self.process: subprocess.Popen[str] | None = None
         return self
 
@@ -142,7 +140,7 @@ class Nursery:
         if listener.is_alive():
             self._interrogate(listener)
             return LATE
-        code = int(heard[0]) if heard[0].strip() else process.wait()
+        code = int(heard[0]) if heard[0].strip() else process.wait(INTERROGATION)
         if code < 0:
             return f"the process was killed by {signal.Signals(-code).name}"
         return f"the process ended with exit code {code}" if code else ""
@@ -165,7 +163,7 @@ class Nursery:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=output,
-                    env={**os.environ, **self.environment, "PYTHONPATH": import_path(), MARK: self.mark},
+                    env={**os.environ, **self.environment, "PYTHONPATH": import_path(), self.mark: "1"},
                     text=True,
                     start_new_session=True,  # Ctrl-C is for the parent, which then ends it
                 )
@@ -183,29 +181,11 @@ class Nursery:
         if self.process is None:
             return
         process, self.process = self.process, None
-        if hasattr(os, "killpg"):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-        process.wait()
-        for pid in _marked(self.mark):
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        kill(process, self.mark)
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-
-
-def _marked(mark: str) -> list[int]:
-    """Returns the ids of the processes with our mark in their environment; none without /proc."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if f"{MARK}={mark}\0".encode() in file.read_bytes():
-                found.append(int(file.parent.name))
-    return found
 
 
 def _answer(isolated: IsolatedCall) -> Line | None:

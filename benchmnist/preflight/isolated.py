@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
+import json
 import multiprocessing
-import pickle
+import os
+import select
 import signal
 import sys
+import time
+import traceback
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import TypeAdapter
 
-from benchmnist.errors import BenchmnistError
+from benchmnist import errors
+from benchmnist.errors import BenchmnistError, Problem, SuiteError
 from benchmnist.preflight.check import Preflight, preflight
 from benchmnist.training.data import Datasets
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
+    from collections.abc import Iterator
+    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
     from benchmnist.extensions.registry import Registry
@@ -62,10 +70,27 @@ def preflight_apart(plan: Plan, registry: Registry, root: Path, device: torch.de
 PreflightFunction = Callable[[Callable[[str], None]], Preflight]
 
 
+@dataclass(frozen=True)
+class Raised:
+    """An exception of the process: its class in benchmnist.errors, and what it says."""
+
+    kind: str
+    message: str
+    problems: tuple[Problem, ...]
+
+
+WORD: TypeAdapter[str | Preflight | Raised] = TypeAdapter(str | Preflight | Raised)
+"""What the process says, as lines of JSON: what it tries next, and last its result or its exception."""
+LONGEST = 64 * 2**20
+"""Maximum size of a line, in bytes."""
+SLICE = 0.2
+"""Seconds between two looks whether the process lives: a process that it started may hold its pipe."""
+
+
 def _tried(task: PreflightFunction) -> Preflight | tuple[str, str]:
     """Returns the result; or what was being tried when the process died, and how it died."""
     fork = multiprocessing.get_context("fork")
-    ours, theirs = fork.Pipe(duplex=False)
+    ours, theirs = os.pipe()
     # The first optimizer of a process has torch import its compiler, two seconds: once, before there are two.
     torch.optim.SGD([torch.zeros(1, requires_grad=True)])
     process = fork.Process(target=_child, args=(theirs, task), daemon=True)
@@ -73,34 +98,97 @@ def _tried(task: PreflightFunction) -> Preflight | tuple[str, str]:
         # Of threads that are not there after a fork: ours draw, and torch is told to do without its own.
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
-    theirs.close()
+    os.close(theirs)
     trying = ""
     try:
-        while ours.poll(allowed := patience(trying)):
-            said = ours.recv()
-            if isinstance(said, Preflight):
-                return said
-            if isinstance(said, BaseException):
-                raise said
-            trying = said
-        how = f"took longer than {allowed:g} s"
-    except (EOFError, OSError, pickle.UnpicklingError):  # it has ended, perhaps in the middle of a word
-        process.join()
-        code = process.exitcode or 0
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended its process (exit code {code})"
+        for word in _words(ours, process):
+            if isinstance(word, Preflight):
+                return word
+            if not isinstance(word, str):
+                raise _exception(word)
+            trying = word
+        how = _how_it_ended(process)
+    except TimeoutError:
+        how = f"took longer than {patience(trying):g} s"
+    except (ValueError, RecursionError):
+        how = "wrote what is no result"
     finally:
-        process.kill()
-        process.join()
-        ours.close()
+        _end(process)
+        os.close(ours)
     return trying, how
 
 
-def _child(answers: Connection, task: PreflightFunction) -> None:
+def _words(pipe: int, process: BaseProcess) -> Iterator[str | Preflight | Raised]:
+    """Yields what the process says, until it ends or its pipe does.
+
+    Raises:
+        TimeoutError: if it says nothing for longer than `patience`.
+        ValueError: if it says something else.
+    """
+    said, heard, trying = bytearray(), time.monotonic(), ""
+    while True:
+        alive = process.is_alive()
+        if select.select([pipe], [], [], SLICE if alive else 0.0)[0]:
+            piece = os.read(pipe, 2**16)
+            if not piece:
+                return
+            *lines, rest = piece.split(b"\n")
+            for line in lines:
+                word = WORD.validate_python(json.loads(said + line))
+                trying = word if isinstance(word, str) else trying
+                yield word
+                said, heard = bytearray(), time.monotonic()
+            said += rest
+            if len(said) > LONGEST:
+                raise ValueError("a line that is too long")
+        elif not alive:
+            return
+        elif (allowed := patience(trying)) is not None and time.monotonic() - heard > allowed:
+            raise TimeoutError
+
+
+def _how_it_ended(process: BaseProcess) -> str:
+    process.join(SLICE)
+    code = process.exitcode
+    if code is None:
+        return "closed its pipe"
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended its process (exit code {code})"
+
+
+def _end(process: BaseProcess) -> None:
+    """Kills the process, and what it has started that did not leave its group."""
+    if process.pid is not None:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join(PATIENCE)
+
+
+def _child(answers: int, task: PreflightFunction) -> None:
     faulthandler.disable()  # the descriptor that it writes to may be another file by now: the pipe
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.setsid()
     torch.set_num_threads(1)  # a pool of threads does not survive a fork
+
+    def tell(word: str | Preflight | Raised) -> None:
+        left = memoryview(json.dumps(WORD.dump_python(word)).encode("ascii") + b"\n")
+        while left:
+            left = left[os.write(answers, left) :]
+
     try:
-        answers.send(task(answers.send))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where somebody sees it
-        answers.send(error)
+        tell(task(tell))
+    except BenchmnistError as error:
+        problems = error.problems if isinstance(error, SuiteError) else ()
+        tell(Raised(kind=type(error).__name__, message=str(error), problems=problems))
+    except Exception:  # noqa: BLE001 - whatever it is, it is raised where somebody sees it
+        tell(Raised(kind="", message=traceback.format_exc(), problems=()))
+
+
+def _exception(raised: Raised) -> Exception:
+    """Returns the exception that the process raised; one that is not ours has its traceback as its message."""
+    if raised.problems:
+        return SuiteError(raised.problems)
+    kind: Any = getattr(errors, raised.kind, None)
+    is_ours = isinstance(kind, type) and issubclass(kind, BenchmnistError) and kind is not SuiteError
+    return kind(raised.message) if is_ours else RuntimeError(raised.message)

@@ -99,7 +99,7 @@ def test_a_message_that_cannot_be_about_the_task_is_refused() -> None:
         (RESULT.model_copy(update={"status": "timed out"}), "a result with the status 'timed out'"),
         (trial(epochs=()), "a completed trial that lacks epochs or metrics"),
         (
-            trial(epochs=(EPOCH.model_copy(update={"metrics": {}}),)),
+            trial(epochs=(unmeasured,)),
             "a completed trial that lacks epochs or metrics",
         ),
         (trial(epochs=(EPOCH, EPOCH)), "a trial with the status 'completed' and the epochs [1, 1]"),
