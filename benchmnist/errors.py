@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmnist.text import first_line_of, one_line
+from benchmnist.text import first_line_of, kept, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -141,8 +142,34 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 def first_line(error: BaseException) -> str:
     """The first line of what an exception says, or its type where it says nothing."""
+    return first_line_of(_said(error)) or class_name(error)
+
+
+def described(error: BaseException) -> str:
+    """The class of an exception and what it says: `ValueError: too large`."""
+    return f"{class_name(error)}: {_said(error)}"
+
+
+def _said(error: BaseException) -> str:
     try:
-        said = str(error)
-    except Exception:  # noqa: BLE001 - a stranger's may not be able to say anything
-        said = ""
-    return first_line_of(said) or type(error).__name__
+        return kept(str(error))
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - a stranger's may not be able to say anything
+        return ""
+
+
+def class_name(error: BaseException) -> str:
+    """The name of the class of an exception, whatever its metaclass makes of it."""
+    name: str = type.__dict__["__name__"].__get__(type(error))
+    return name
+
+
+def formatted_traceback(error: BaseException) -> str:
+    """The traceback of an exception. That of a stranger may not be able to be printed."""
+    try:
+        return kept("".join(traceback.format_exception(error)))
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - a metaclass may raise anything
+        return f"{described(error)} (its traceback cannot be printed)"

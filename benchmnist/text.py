@@ -80,6 +80,19 @@ def alternatives(names: Iterable[str], word: str = "or") -> str:
     return f"{', '.join(others)} {word} {last}" if others else last
 
 
+LONGEST_TEXT = 2**16
+"""Maximum number of characters that are kept of a foreign text, such as the traceback of a plugin."""
+
+
+def kept(text: str) -> str:
+    """Returns a text that can be stored: with escapes for what UTF-8 lacks, without the middle if it is long."""
+    if len(text) > LONGEST_TEXT:
+        left_out = len(text) - LONGEST_TEXT
+        head, tail = text[: LONGEST_TEXT // 3], text[-(LONGEST_TEXT - LONGEST_TEXT // 3) :]
+        text = f"{head}\n… {left_out:,} characters left out …\n{tail}"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def first_line_of(text: str) -> str:
     """The first line of a text, without the blank ones before it; empty if there is none."""
     return text.strip().partition("\n")[0].rstrip()

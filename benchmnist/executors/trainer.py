@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmnist.errors import BenchmnistError, PluginError
+from benchmnist.errors import BenchmnistError, PluginError, formatted_traceback
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.runs.results import CaseResult, MeasuredEpoch
 from benchmnist.training.checkpoints import Checkpoints
@@ -82,8 +81,8 @@ class Trainer:
             dataset = self.datasets.for_case(case)
         except BenchmnistError as error:
             yield CaseResult(case=case, status="failed", error=str(error)).printable()
-        except Exception:  # noqa: BLE001 - a plugin's dataset may raise anything
-            yield CaseResult(case=case, status="failed", error=traceback.format_exc()).printable()
+        except Exception as problem:  # noqa: BLE001 - a plugin's dataset may raise anything
+            yield CaseResult(case=case, status="failed", error=formatted_traceback(problem)).printable()
         else:
             folder = _current_folder()
             checkpoints = Checkpoints(case, self.workplace.run_folder)

@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from benchmnist.errors import PluginError
+from benchmnist.errors import PluginError, class_name
 from benchmnist.text import first_line_of
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def not_exiting() -> Iterator[None]:
     except BaseException as error:
         if is_of_pytest(error):
             raise
-        raise PluginError(f"raises {type(error).__name__}, which is not an Exception") from error
+        raise PluginError(f"raises {class_name(error)}, which is not an Exception") from error
 
 
 def import_path() -> str:
@@ -251,7 +251,8 @@ def import_path() -> str:
 
 def is_of_pytest(error: BaseException) -> bool:
     """Whether pytest or a plugin of it ends a test by this exception, as pytest-timeout does."""
-    return type(error).__module__.startswith("_pytest.")
+    module: object = getattr(type(error), "__module__", "")
+    return isinstance(module, str) and module.startswith("_pytest.")
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import pluggy
 
-from benchmnist.errors import PluginError, UnknownNameError, nearest, unknown
+from benchmnist.errors import PluginError, UnknownNameError, described, nearest, unknown
 from benchmnist.extensions import hookspecs
 from benchmnist.extensions.hookspecs import HOOK_API
 from benchmnist.extensions.isolation import contained, not_ended
@@ -261,7 +261,7 @@ def _load(entry: EntryPoint, *, blocked: bool) -> tuple[Plugin, list[Spec]]:
         with not_ended(), contained(seeds=True) as noticed:
             specs = list(_specs(entry.name, entry.load()))
     except Exception as error:  # noqa: BLE001 - a stranger's import may raise anything
-        reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, PluginError) else described(error)
         return replace(plugin, error=reason), []
     return replace(plugin, notes=tuple(noticed)), specs
 

@@ -11,7 +11,6 @@ import select
 import signal
 import sys
 import time
-import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ import torch
 from pydantic import TypeAdapter
 
 from benchmnist import errors
-from benchmnist.errors import BenchmnistError, Problem, SuiteError
+from benchmnist.errors import BenchmnistError, Problem, SuiteError, formatted_traceback
 from benchmnist.preflight.check import Preflight, preflight
 from benchmnist.training.data import Datasets
 
@@ -181,8 +180,8 @@ def _child(answers: int, task: PreflightFunction) -> None:
     except BenchmnistError as error:
         problems = error.problems if isinstance(error, SuiteError) else ()
         tell(Raised(kind=type(error).__name__, message=str(error), problems=problems))
-    except Exception:  # noqa: BLE001 - whatever it is, it is raised where somebody sees it
-        tell(Raised(kind="", message=traceback.format_exc(), problems=()))
+    except Exception as problem:  # noqa: BLE001 - whatever it is, it is raised where somebody sees it
+        tell(Raised(kind="", message=formatted_traceback(problem), problems=()))
 
 
 def _exception(raised: Raised) -> Exception:

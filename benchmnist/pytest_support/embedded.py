@@ -8,15 +8,24 @@ import os
 import re
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
 
-from benchmnist.errors import BenchmnistError
+from benchmnist.errors import (
+    BenchmnistError,
+    ExpectationError,
+    StoreError,
+    TrialError,
+    class_name,
+    first_line,
+    formatted_traceback,
+)
 from benchmnist.pytest_support import hooks
 from benchmnist.pytest_support.benchmark_api import machine_info
 from benchmnist.pytest_support.harness import HARNESS, Harness
 from benchmnist.runs import store
+from benchmnist.runs.logs import BoundedLog
 from benchmnist.text import last_line_of
 
 if TYPE_CHECKING:
@@ -49,15 +58,18 @@ def collect(plan: Plan, keyword: str) -> list[str]:
 def train(harness: Harness, recorder: Recorder, path: Path) -> bool:
     """Runs the cases in a session; returns whether it was interrupted.
 
+    An exception that is no failure of a training, and one of pytest itself, fails the case, and is noted.
+
     Raises:
         StoreError: if a result could not be written.
-        BenchmnistError: if pytest itself failed.
     """
-    log = path / store.SESSION_LOG
-    with log.open("w", encoding="utf-8", errors="backslashreplace") as output:
+    log, bridge = path / store.SESSION_LOG, _Bridge(harness, recorder)
+    log.unlink(missing_ok=True)
+    bounded = cast("BinaryIO", BoundedLog(log))
+    with io.TextIOWrapper(bounded, encoding="utf-8", errors="backslashreplace", write_through=True) as output:
         code = _pytest(
             harness.plan,
-            _Bridge(harness, recorder),
+            bridge,
             output,
             f"--benchmark-json={path / store.BENCHMARK_FILE}",
             f"--benchmark-storage=file://{path}",  # pytest-benchmark makes this folder in any case
@@ -65,8 +77,11 @@ def train(harness: Harness, recorder: Recorder, path: Path) -> bool:
     if recorder.error is not None:
         raise recorder.error
     if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
-        raise BenchmnistError(f"the pytest session failed; see {log}")
-    return code == pytest.ExitCode.INTERRUPTED
+        bridge.errors[harness.plan.suite.name] = f"the pytest session failed; see {log}"
+    interrupted = code == pytest.ExitCode.INTERRUPTED
+    if not interrupted:
+        recorder.settle(bridge.errors)
+    return interrupted
 
 
 def _pytest(plan: Plan, bridge: _Bridge, output: io.TextIOBase, *arguments: str) -> int:
@@ -113,12 +128,19 @@ class _Bridge:
     def __init__(self, harness: Harness, recorder: Recorder | None = None) -> None:
         self.harness, self.recorder = harness, recorder
         self.collected: list[str] = []
+        self.errors: dict[str, str] = {}  # by case id: tracebacks of our own exceptions
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[HARNESS] = self.harness
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.collected = [item.name for item in session.items]
+
+    def pytest_exception_interact(self, node: Any, call: pytest.CallInfo[None]) -> None:
+        """Keeps an exception that does not come from the training of a case, or is not told by its result."""
+        error = call.excinfo.value if call.excinfo is not None else None
+        if error is not None and not isinstance(error, (TrialError, ExpectationError, StoreError)):
+            self.errors[node.name] = f"{class_name(error)}: {first_line(error)}\n{formatted_traceback(error)}"
 
     def pytest_runtest_logfinish(self) -> None:
         """Ends the session if a result cannot be stored, which makes further training useless."""

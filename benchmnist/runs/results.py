@@ -14,6 +14,7 @@ from benchmnist.runs.models import ModelDescription
 from benchmnist.runs.searches import Search
 from benchmnist.suites.cases import Case, Frozen
 from benchmnist.suites.looks import Looks
+from benchmnist.text import kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +30,9 @@ SCHEMA = 3
 
 Status = Literal["completed", "diverged", "failed", "crashed", "timed out", "interrupted"]
 """`failed` raised an exception, `crashed` ended its process, `timed out` was stopped at its time limit."""
+
+ForeignText = Annotated[str, AfterValidator(kept)]
+"""Text that a plugin may have written: printable, and not longer than anybody reads."""
 
 FAILURES = frozenset({"failed", "crashed", "timed out"})
 
@@ -154,7 +158,7 @@ class CaseResult(Frozen):
     status: Status
     trials: tuple[TrialResult, ...] = ()
     engine: str = ""
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[ForeignText, ...] = ()
     train_size: int = 0
     steps: int = 0
     parameters: int = 0
@@ -163,7 +167,7 @@ class CaseResult(Frozen):
     side_by_side: int = 1
     environment: dict[str, Any] = Field(default_factory=dict)
     misses: tuple[str, ...] = ()
-    error: str | None = None
+    error: ForeignText | None = None
     reused_from: str | None = None
     started: str = ""
     wall_seconds: float = 0.0

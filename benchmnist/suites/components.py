@@ -7,7 +7,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
-from benchmnist.errors import BenchmnistError, UnknownNameError, nearest
+from benchmnist.errors import BenchmnistError, UnknownNameError, described, nearest
 from benchmnist.extensions.kinds import IN_SUITES, METRIC, OPTIMIZER, Kind
 from benchmnist.suites.cases import Component
 from benchmnist.suites.messages import without_use
@@ -110,7 +110,7 @@ class Components:
         try:
             takes = parameters_of(spec, kind.harness)
         except Exception as error:  # noqa: BLE001 - loading imports a plugin's module, which may do anything
-            self.report(f"{spec.name!r} cannot be loaded: {type(error).__name__}: {error}", *own)
+            self.report(f"{spec.name!r} cannot be loaded: {described(error)}", *own)
             return False
         searched = table.space if isinstance(table, ConfiguredOptimizer) else {}
         found: list[tuple[TomlPath, str]] = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from benchmnist.errors import TrialError
+from benchmnist.errors import TrialError, described
 from benchmnist.tasks.classification import Classification
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Measured:
             try:
                 found[key] = measure(outputs.clone(), targets.clone())  # each may change what it is given
             except Exception as error:
-                raise TrialError(f"the metric {key!r} raises {type(error).__name__}: {error}") from error
+                raise TrialError(f"the metric {key!r} raises {described(error)}") from error
         return {**self.task.evaluate(outputs, targets), **found}
 
 

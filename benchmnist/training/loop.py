@@ -11,14 +11,13 @@ import copy
 import math
 import random
 import time
-import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from benchmnist.errors import CaptureError, TrialError
+from benchmnist.errors import CaptureError, TrialError, formatted_traceback
 from benchmnist.extensions.isolation import not_exiting, put_back
 from benchmnist.runs.results import CaseResult, EpochResult, TrialResult, now, worst
 from benchmnist.tasks import require_scalar
@@ -156,8 +155,8 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingE
                 memory = session.peak_memory()
     except CaptureError:
         raise
-    except Exception:  # noqa: BLE001 - a plugin's model or optimizer may raise anything
-        error = error or traceback.format_exc()  # of what came first, if the device is broken since
+    except Exception as problem:  # noqa: BLE001 - a plugin's model or optimizer may raise anything
+        error = error or formatted_traceback(problem)  # of what came first, if the device is broken since
     return CaseResult(
         case=case,
         status="failed" if error else worst(trial.status for trial in trials),
@@ -262,8 +261,8 @@ def train_trial(
             statuses[seed] = "diverged" if statuses[seed] == "diverged" else "completed"
     except CaptureError:
         raise
-    except Exception:  # noqa: BLE001 - a plugin's model or optimizer may raise anything
-        error = traceback.format_exc()
+    except Exception as problem:  # noqa: BLE001 - a plugin's model or optimizer may raise anything
+        error = formatted_traceback(problem)
     finally:
         way.engine.release()
     results = [
