@@ -104,8 +104,8 @@ class RunFolder:
     def set_aside(self, plan: Iterable[Case]) -> None:
         """Renames a file in cases/ that is damaged, or is not what is planned under its name.
 
-        The first becomes NAME.json.damaged, the second NAME.json.replaced. What a killed process had begun to write
-        is removed.
+        The first becomes NAME.json.damaged, the second NAME.json.replaced. What a killed process had begun to
+        write is removed.
 
         Raises:
             StoreError: if it cannot be renamed.
