@@ -75,7 +75,12 @@ def run(
         record = _record(planned, executing, searches)
         recorder = Recorder(folder, record, observer or Observer())
         recorder.run_started(planned.plan, planned.prepared.work, planned.path)
-        interrupted = _trained_until_told(planned, executing, recorder)
+        try:
+            interrupted = _trained_until_told(planned, executing, recorder)
+        except BaseException:
+            with contextlib.suppress(store.StoreError):  # the disk may be full: then the run counts as killed
+                recorder.run_ended(interrupted=False)
+            raise
         recorder.run_ended(interrupted=interrupted)
     if interrupted:
         raise KeyboardInterrupt

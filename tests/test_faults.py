@@ -81,10 +81,12 @@ def test_a_disk_that_cannot_be_written_to(folder: Path, undisturbed: object, num
     finish(folder, undisturbed)
 
 
-@pytest.mark.parametrize(("jobs", "seed"), [(0, 0), (2, 1)])
-def test_killed_at_random(tmp_path: Path, jobs: int, seed: int) -> None:
+@pytest.mark.parametrize("jobs", [0, *(pytest.param(jobs, marks=pytest.mark.faults) for jobs in (1, 2))])
+def test_killed_at_random(tmp_path: Path, jobs: int) -> None:
     """The long form is `python tests/killed_runs.py 1000`."""
-    kill_at_random(fresh(tmp_path / "killed"), undisturbed_run(tmp_path / "whole", jobs), seed, jobs)
+    whole = undisturbed_run(tmp_path / "whole", jobs)
+    for seed in range(10 if jobs else 1):
+        kill_at_random(fresh(tmp_path / str(seed)), whole, seed, jobs)
 
 
 def fail_power(folder: Path, undisturbed: object, seed: int) -> None:

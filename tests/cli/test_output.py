@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from processes import python_in_a_process
 
 from benchmnist.runs.store import load_run
 
@@ -72,3 +73,52 @@ def test_a_pipe_that_nobody_reads_is_no_error() -> None:
     with os.fdopen(writing, "w") as pipe:
         done = run("--help", stdout=pipe, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+FULL_DISK = """
+import os, pathlib, sys
+from benchmnist.cli import main
+
+def full(path):
+    raise OSError(28, "No space left on device", str(path))
+
+{fault}
+main()
+"""
+REPLACE = """
+replace = pathlib.Path.replace
+pathlib.Path.replace = lambda path, target: full(target) if {what} else replace(path, target)
+"""
+JSON = """
+import pytest_benchmark.session
+pytest_benchmark.session.BenchmarkSession.save_json = lambda session, _: full("benchmark.json")
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "cases", "said"),
+    [
+        (REPLACE.format(what="'cases' in str(target)"), 0, "error: the run was cut off: cannot write "),
+        (
+            REPLACE.format(what="'adam.json' in str(target)"),
+            1,
+            "error: the run was cut off: cannot ",
+        ),
+        (REPLACE.format(what="'report' in str(target)"), 2, "error: cannot write "),
+        (REPLACE.format(what="'plots' in str(target)"), 2, "error: cannot write "),
+        (JSON, 2, "OSError"),
+    ],
+)
+def test_a_full_disk_costs_no_result_and_what_was_trained_is_said(
+    write_suite: Callable[..., Path], fault: str, cases: int, said: str
+) -> None:
+    suite = write_suite(SUITE.replace('["sgd"]', '["sgd", "adam"]'))
+    program = FULL_DISK.format(fault=fault)
+    done = python_in_a_process("-c", program, "run", str(suite), "--device", "cpu", "--executor", "inline")
+    assert done.returncode == 1, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    run = load_run("runs")
+    assert run.record.status != "running"
+    assert len(run.cases) == cases
+    assert f"{cases} of 2 cases" in done.stderr or cases == len(run.record.plan)
