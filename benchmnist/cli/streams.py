@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import io
@@ -13,6 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from typing_extensions import Buffer
+
+
+PLAIN = "benchmnist.plain"
+"""Name of the way in which characters are written that the encoding of a stream lacks."""
+SIGNS = {"±": "+/-", "×": "x", "·": "-", "–": "-", "→": "->", "…": "...", "✓": "v", "✗": "x", "│": "|", "█": "#"}
+"""Our signs in ASCII; any other character becomes `\\xe9` or `\\u2713`."""
+
+
+def _in_plain(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(SIGNS.get(each) or ascii(each)[1:-1] for each in lacking), error.end
+
+
+codecs.register_error(PLAIN, _in_plain)
 
 
 class _Raw(io.RawIOBase):
@@ -61,7 +78,7 @@ def run_with_streams_that_may_fail(command: Callable[[], None]) -> None:
             stream.flush()
             raws[title] = raw = _Raw(stream)
             buffered = io.BufferedWriter(raw)
-            text = io.TextIOWrapper(buffered, stream.encoding, "replace", line_buffering=True)
+            text = io.TextIOWrapper(buffered, stream.encoding, PLAIN, line_buffering=True)
             setattr(sys, name, text)
     code: object = 0
     try:

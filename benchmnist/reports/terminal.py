@@ -39,11 +39,19 @@ class Lines(Line):
     lines = True
 
 
+LEAST_WIDTH, LEAST_HEIGHT = 20, 4
+"""The smallest terminal that is believed, in characters."""
+
+
 class Console(rich.console.Console):
     """A console without markup, highlighting and emoji codes; see rich's Console for the arguments."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
+        if self.width < LEAST_WIDTH:  # nothing can be read then, and COLUMNS=0 means that nobody knows
+            self.width = LEAST_WIDTH if self.width else 80
+        if self.height < LEAST_HEIGHT:
+            self.height = 25
 
     def render_str(self, text: str, **options: Any) -> rich.text.Text:
         """See rich's Console."""

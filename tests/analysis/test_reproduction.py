@@ -265,7 +265,7 @@ def test_a_divergence_that_is_not_reproduced_is_judged_by_the_other_seeds() -> N
 
 def test_what_fails_here_cannot_be_checked() -> None:
     failed = alone(1, 97.0).model_copy(
-        update={"trials": (), "status": "failed", "error": "Traceback\nValueError: no"}
+        update={"trials": (), "status": "failed", "error": "Traceback (most recent call last):\nValueError: no"}
     )
     found = reproduction(result(SPREAD), 1, failed)
     assert (found.word, found.reason) == ("cannot be checked", "failed here: ValueError: no")

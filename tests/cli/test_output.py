@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -11,10 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from processes import python_in_a_process
 
+from benchmnist.cli.streams import PLAIN, SIGNS
 from benchmnist.runs.store import load_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from click.testing import Result
+
+    from benchmnist.runs.results import RunResult
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
@@ -122,3 +128,33 @@ def test_a_full_disk_costs_no_result_and_what_was_trained_is_said(
     assert run.record.status != "running"
     assert len(run.cases) == cases
     assert f"{cases} of 2 cases" in done.stderr or cases == len(run.record.plan)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+def test_characters_that_a_stream_lacks_are_written_in_plain(encoding: str) -> None:
+    written = io.TextIOWrapper(io.BytesIO(), encoding, PLAIN)
+    written.write("±×·–→…✓✗│█é漢😀\ud800\n" + "".join({*SIGNS}))
+    written.flush()
+    assert isinstance(written.buffer, io.BytesIO)
+    said = written.buffer.getvalue().decode(encoding)
+    assert ("v" in said, "✓" in said, r"\u6f22\U0001f600\ud800" in said) == (True, False, True)
+
+
+def test_a_report_in_ascii(small_run: RunResult) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "0", "LC_ALL": "C", "TERM": "dumb"}
+    done = run("report", str(small_run.path), env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "+/-" in done.stdout
+    assert "mnist - fc\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("columns", "least", "most"),
+    [("0", 60, 80), ("1", 15, 20), ("-5", 60, 80), ("abc", 60, 80), ("1000000", 60, 1000), ("", 60, 80)],
+)
+def test_a_strange_width_is_readable(
+    invoke: Callable[..., Result], small_run: RunResult, columns: str, least: int, most: int
+) -> None:
+    shown = invoke("report", small_run.path, "--show", "findings", env={"COLUMNS": columns, "LINES": "0"}).stdout
+    assert least <= max(map(len, shown.splitlines())) <= most
+    assert "Findings" in shown
