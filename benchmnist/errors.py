@@ -130,13 +130,17 @@ LONGEST_LIST = 260
 """Characters of these names together: of long ones, fewer are listed."""
 
 
+def listed(names: Sequence[str]) -> str:
+    """`adam, sgd`; of many or long names the first, and how many there are."""
+    ends = [*itertools.accumulate(len(each) + 2 for each in names[:MAX_LISTED])]
+    fit = max(1, sum(end <= LONGEST_LIST for end in ends))
+    return ", ".join(names if fit >= len(names) else [*names[:fit], f"… ({len(names)} in all)"])
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """`no optimizer named 'adma'. Did you mean 'adam'? Choose from: adam, sgd`."""
     names = [*known]
-    ends = [*itertools.accumulate(len(each) + 2 for each in names[:MAX_LISTED])]
-    fit = max(1, sum(end <= LONGEST_LIST for end in ends))
-    shown = names if fit >= len(names) else [*names[:fit], f"… ({len(names)} in all)"]
-    choose = f"Choose from: {', '.join(shown)}" if names else "None is available"
+    choose = f"Choose from: {listed(names)}" if names else "None is available"
     return f"no {what} named {name[:LONGEST_KEY]!r}.{nearest(name, names)} {choose}"
 
 

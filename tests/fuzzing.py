@@ -94,7 +94,7 @@ def trees(draw: st.DrawFn) -> bytes:
                 )
             case _:
                 container[key] = draw(
-                    st.sampled_from(([container[key]], {"x": container[key]}, str(container[key])))
+                    st.sampled_from(([container[key]], {"x": container[key]}, toml(container[key])))
                 )
     return as_text(tree).encode()
 

@@ -38,6 +38,15 @@ seeds = 2
 train_size = 300
 test_size = 100
 """
+SMALLEST = """[defaults]
+epochs = 1
+seeds = 1
+train_size = 20
+test_size = 10
+[[cases]]
+models = ["logistic"]
+optimizers = ["sgd"]
+"""
 FC_SGD = '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd"]\n'
 
 RAISES = """
@@ -214,6 +223,35 @@ def test_a_case_that_diverges_is_a_result(write_suite: Callable[..., Path]) -> N
 
 
 @pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("a[1]", "a::b.toml"),
+        ("b::c", "a[1].toml"),
+        ("$HOME é", "conftest.toml"),
+        ("-x", "q'\"{} b"),
+        ("n\n", "@-x\n"),
+    ],
+)
+def test_what_lies_beside_a_suite_and_what_it_is_called_decide_nothing(
+    tmp_path: Path, folder: str, name: str
+) -> None:
+    there = tmp_path / folder
+    there.mkdir()
+    (there / "conftest.py").write_text("raise RuntimeError")
+    (there / "pytest.ini").write_text("[pytest]\naddopts = --nonsense\n")
+    (there / "deep.toml").write_text(f"x = {'[' * 5000}")
+    (there / "digits.toml").write_text(f"x = {'1' * 5000}")
+    (there / "link.toml").symlink_to("nowhere")
+    (there / "folder.toml").mkdir()
+    os.mkfifo(there / "pipe.toml")
+    (there / name).write_text(f'[suite]\nname = "x"\n{SMALLEST}')
+    result = benchmnist.run(there / name, out=tmp_path / "runs", device="cpu", executor="inline")
+    assert result.record.status == "completed"
+    (measured,) = strict_json(result.path / "benchmark.json")["benchmarks"]
+    assert measured["fullname"] == f"{name}::mnist/logistic/sgd"
+
+
+@pytest.mark.parametrize(
     ("keyword", "expected"),
     [
         ("adam", ["mnist/fc/adam", "mnist/logistic/adam"]),
@@ -227,10 +265,16 @@ def test_k_selects_as_pytest_does(write_suite: Callable[..., Path], keyword: str
     assert [case.id for case in prepared.plan.cases] == expected
 
 
-def test_k_that_selects_nothing_or_is_no_expression(write_suite: Callable[..., Path]) -> None:
+def test_k_that_selects_nothing_or_is_no_expression(write_suite: Callable[..., Path], tmp_path: Path) -> None:
     path = write_suite(HEAD + FC_SGD)
     with pytest.raises(BenchmnistError, match="-k 'cnn' matches no case; known cases: mnist/fc/sgd"):
         select(prepare(path, RunOptions(device="cpu")), "cnn")
+    for word in ("suite", "toml", "benchmark", tmp_path.name, "CaseTraining"):  # names of pytest's and files
+        with pytest.raises(BenchmnistError, match=rf"-k '{word}' matches no case"):
+            select(prepare(path, RunOptions(device="cpu")), word)
+    for odd in ("-x", "fc(a=1)", "@x", "fc and\nnot", "(" * 2000):
+        with pytest.raises(BenchmnistError, match=r"^-k [^\n]*$"):
+            select(prepare(path, RunOptions(device="cpu")), odd)
     with pytest.raises(BenchmnistError, match=r"-k 'fc and': must be names joined by and, or and not"):
         select(prepare(path, RunOptions(device="cpu")), "fc and")
 

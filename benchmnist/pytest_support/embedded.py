@@ -20,37 +20,46 @@ from benchmnist.errors import (
     class_name,
     first_line,
     formatted_traceback,
+    listed,
 )
 from benchmnist.pytest_support import hooks
 from benchmnist.pytest_support.benchmark_api import machine_info
-from benchmnist.pytest_support.harness import HARNESS, Harness
+from benchmnist.pytest_support.harness import HARNESS
+from benchmnist.pytest_support.items import SuiteFile
 from benchmnist.runs import store
 from benchmnist.runs.logs import BoundedLog
 from benchmnist.text import last_line_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from benchmnist.execution.recorder import Recorder
+    from benchmnist.pytest_support.harness import Harness
+    from benchmnist.suites.cases import Case
     from benchmnist.suites.plan import Plan
+
+ROOT = "BENCHMNIST_ROOTDIR"
+"""The variable that has the rootdir of a session: pytest replaces variables in that option."""
 
 
 def collect(plan: Plan, keyword: str) -> list[str]:
-    """Returns the ids of the cases that pytest's `-k` selects.
+    """Returns the ids of the cases that an expression selects, in the language of pytest's `-k`.
+
+    It matches the ids and the marks of the cases, and nothing else.
 
     Raises:
         BenchmnistError: if it selects none, or is not a valid expression.
     """
-    bridge = _Bridge(Harness(plan))
+    bridge = _Bridge(lambda session: [_Name.of(case, session) for case in plan.cases])
     output = io.StringIO()
-    code = _pytest(plan, bridge, output, "--collect-only", "-k", keyword)
+    code = _pytest(plan, bridge, output, "--collect-only", f"-k{keyword}")
     if code == pytest.ExitCode.USAGE_ERROR:
         said = last_line_of(output.getvalue()).removeprefix("ERROR: ")
         column = re.search(r"at column \d+", said) if "expression" in said.lower() else None
         must = f"must be names joined by and, or and not ({column[0]})" if column else said
         raise BenchmnistError(f"-k {keyword!r}: {must}")
     if not bridge.collected:
-        ids = ", ".join(case.id for case in plan.cases)
+        ids = listed([case.id for case in plan.cases])
         raise BenchmnistError(f"-k {keyword!r} matches no case; known cases: {ids}")
     return bridge.collected
 
@@ -63,7 +72,8 @@ def train(harness: Harness, recorder: Recorder, path: Path) -> bool:
     Raises:
         StoreError: if a result could not be written.
     """
-    log, bridge = path / store.SESSION_LOG, _Bridge(harness, recorder)
+    suite = Path(harness.plan.suite.file).resolve()
+    log, bridge = path / store.SESSION_LOG, _Bridge(lambda session: _cases(session, suite, harness), recorder)
     log.unlink(missing_ok=True)
     bounded = cast("BinaryIO", BoundedLog(log))
     with io.TextIOWrapper(bounded, encoding="utf-8", errors="backslashreplace", write_through=True) as output:
@@ -85,11 +95,13 @@ def train(harness: Harness, recorder: Recorder, path: Path) -> bool:
 
 
 def _pytest(plan: Plan, bridge: _Bridge, output: io.TextIOBase, *arguments: str) -> int:
-    """Runs a pytest session on the suite file, independent of the user's own pytest configuration."""
-    suite = Path(plan.suite.file).resolve()
+    """Runs a pytest session on the items of the bridge, independent of the user's own pytest configuration.
+
+    No argument names the suite: pytest would read its name (`a[1].toml`, `a::b.toml`), and the files beside it.
+    """
     ini = resources.files("benchmnist.pytest_support") / "pytest.ini"
     fixed = [
-        f"--rootdir={_rootdir(suite)}",  # as it is without us: results are compared by names relative to it
+        f"--rootdir=${ROOT}",  # as it is without us: results are compared by names relative to it
         f"--config-file={ini}",
         "--noconftest",
         "--disable-plugin-autoload",
@@ -101,11 +113,16 @@ def _pytest(plan: Plan, bridge: _Bridge, output: io.TextIOBase, *arguments: str)
     ]
     with (
         # The last: in somebody's test under xdist, pytest-benchmark must not take this session for a worker's.
-        _without_environment("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER"),
+        _environment(
+            PYTEST_ADDOPTS=None,
+            PYTEST_PLUGINS=None,
+            PYTEST_XDIST_WORKER=None,
+            **{ROOT: str(_rootdir(Path(plan.suite.file).resolve()))},  # pytest expands variables, once
+        ),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(output),
     ):
-        return pytest.main([str(suite), *fixed, *arguments], plugins=[hooks, bridge])
+        return pytest.main([*fixed, *arguments], plugins=[hooks, bridge])
 
 
 def _rootdir(suite: Path) -> Path:
@@ -114,27 +131,62 @@ def _rootdir(suite: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _without_environment(*names: str) -> Iterator[None]:
-    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+def _environment(**values: str | None) -> Iterator[None]:
+    """Sets variables within it; None removes one."""
+    kept = {name: os.environ.pop(name, None) for name in values}
+    os.environ.update({name: value for name, value in values.items() if value is not None})
     try:
         yield
     finally:
-        os.environ.update(kept)
+        for name, value in kept.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _cases(session: pytest.Session, suite: Path, harness: Harness) -> list[pytest.Item]:
+    """Returns the cases of a suite as items of a session."""
+    session.config.stash[HARNESS] = harness
+    file: SuiteFile = SuiteFile.from_parent(session, path=suite)
+    return [*file.collect()]
+
+
+class _Name(pytest.Item):
+    """A case of which a session sees only what `-k` matches: the id and the marks."""
+
+    @classmethod
+    def of(cls, case: Case, session: pytest.Session) -> _Name:
+        """Returns the item of a case."""
+        item: _Name = cls.from_parent(session, name=case.id)
+        for mark in case.marks:
+            session.config.addinivalue_line("markers", f"{mark}: of a suite")
+            item.add_marker(mark)
+        return item
+
+    def runtest(self) -> None:
+        """Does nothing: it is only collected."""
 
 
 class _Bridge:
-    """Plugin that passes the harness to the session, and the environment to pytest-benchmark."""
+    """Plugin that passes the items to the session, and the environment to pytest-benchmark."""
 
-    def __init__(self, harness: Harness, recorder: Recorder | None = None) -> None:
-        self.harness, self.recorder = harness, recorder
+    def __init__(
+        self, items: Callable[[pytest.Session], list[pytest.Item]], recorder: Recorder | None = None
+    ) -> None:
+        self.items, self.recorder = items, recorder
         self.collected: list[str] = []
         self.errors: dict[str, str] = {}  # by case id: tracebacks of our own exceptions
 
-    def pytest_configure(self, config: pytest.Config) -> None:
-        config.stash[HARNESS] = self.harness
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> bool:
+        """Collects the cases, and looks for nothing else."""
+        session.items = self.items(session)
+        hook = session.config.hook
+        hook.pytest_collection_modifyitems(session=session, config=session.config, items=session.items)
         self.collected = [item.name for item in session.items]
+        session.testscollected = len(session.items)
+        hook.pytest_collection_finish(session=session)
+        return True
 
     def pytest_exception_interact(self, node: Any, call: pytest.CallInfo[None]) -> None:
         """Keeps an exception that does not come from the training of a case, or is not told by its result."""

@@ -48,9 +48,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     if file_path.suffix != ".toml":
         return None
     config = parent.config
-    named = HARNESS in config.stash or (
-        parent.session.isinitpath(file_path) and file_path.name != "pyproject.toml"
-    )
+    named = parent.session.isinitpath(file_path) and file_path.name != "pyproject.toml"
     if not (named or _listed(config, file_path)) or not _is_suite(file_path, named=named):
         return None
     file: SuiteFile = SuiteFile.from_parent(parent, path=file_path)
@@ -67,11 +65,11 @@ def _listed(config: pytest.Config, file: Path) -> bool:
 
 def _is_suite(file: Path, *, named: bool) -> bool:
     """Tells whether a TOML file is meant as a suite; a broken one that is named is, so that its error is shown."""
-    import tomllib
+    from benchmnist.suites.toml_statements import load_toml
 
     try:
         text = file.read_text("utf-8-sig")
-        raw = tomllib.loads(text)
+        raw = load_toml(text)
     except OSError:
         return named
     except ValueError:
