@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmnist.analysis.looks import standing
 from benchmnist.analysis.verdicts import judge
+from benchmnist.errors import StoreError
 from benchmnist.execution.dispatch import Dispatcher, Observer, called
 from benchmnist.execution.estimates import epoch_seconds
 from benchmnist.execution.interruption import interrupted_once
@@ -78,7 +79,7 @@ def run(
         try:
             interrupted = _trained_until_told(planned, executing, recorder)
         except BaseException:
-            with contextlib.suppress(store.StoreError):  # the disk may be full: then the run counts as killed
+            with contextlib.suppress(StoreError):  # the disk may be full: then the run counts as killed
                 recorder.run_ended(interrupted=False)
             raise
         recorder.run_ended(interrupted=interrupted)

@@ -19,7 +19,7 @@ from benchmnist.runs.store import CHECKPOINTS
 from benchmnist.suites.cases import Case  # noqa: TC001 - messages are read by this type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 LONGEST = 64 * 2**20
 """Maximum size of a message, in bytes."""
@@ -110,8 +110,15 @@ def read_messages(read: Callable[[int], bytes | None]) -> Iterator[Any]:
             raise MessageError(f"a message of more than {LONGEST:,} bytes")
 
 
-def refusal(message: object, task: Case) -> str:
-    """Returns why a message cannot come from the training of a task; empty if it can."""
+def refusal(message: object, task: Case, failures: Collection[str] = ("failed",)) -> str:
+    """Returns why a message cannot come from the training of a task; empty if it can.
+
+    Args:
+        message: The message.
+        task: The task.
+        failures: Statuses that a result may have without following from its trials. Only who watches a worker can
+            say that it crashed.
+    """
     if isinstance(message, Farewell):
         return refusal(message.result, task) if message.result is not None else ""
     if isinstance(message, MeasuredEpoch):
@@ -124,7 +131,7 @@ def refusal(message: object, task: Case) -> str:
     trained = tuple(trial.seed for trial in message.trials)
     if trained != task.seeds[: len(trained)] or not (message.failed or trained == task.seeds):
         return f"a result with the seeds {trained}, not {task.seeds}"
-    if message.status not in ("failed", worst(trial.status for trial in message.trials)):
+    if message.status not in (*failures, worst(trial.status for trial in message.trials)):
         return f"a result with the status {message.status!r}"
     return next(filter(None, (_refused_trial(trial, task) for trial in message.trials)), "")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmnist.errors import BenchmnistError, PluginError, formatted_traceback
+from benchmnist.extensions.isolation import not_exiting
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.runs.results import CaseResult, MeasuredEpoch
 from benchmnist.training.checkpoints import Checkpoints
@@ -78,7 +79,8 @@ class Trainer:
         try:
             self._require_versions(case)
             session = self.session()
-            dataset = self.datasets.for_case(case)
+            with not_exiting():
+                dataset = self.datasets.for_case(case)
         except BenchmnistError as error:
             yield CaseResult(case=case, status="failed", error=str(error)).printable()
         except Exception as problem:  # noqa: BLE001 - a plugin's dataset may raise anything

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -18,11 +19,12 @@ from typing import TYPE_CHECKING, Any, Self
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from benchmnist.errors import BenchmnistError, StoreError
+from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Deadlines
+from benchmnist.executors.messages import MessageError, Started, checkpoint_name, decode, refusal
 from benchmnist.runs.files import write_file
-from benchmnist.runs.results import CaseResult, MeasuredEpoch
-from benchmnist_ray.worker import File, Started, train
+from benchmnist.runs.results import FAILURES, CaseResult, MeasuredEpoch
+from benchmnist_ray.worker import FILE, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,22 +212,30 @@ class RayExecutor:
             else:
                 yield from self._take(said, word)
 
-    def _take(self, said: Any, word: object) -> Iterator[tuple[Case, Epoch | CaseResult]]:
+    def _take(self, said: Any, word: bytes) -> Iterator[tuple[Case, Epoch | CaseResult]]:
+        """Takes a word of a task; fails the task if it cannot be one, or its file cannot be written."""
         attempt = self.running[said]
-        if isinstance(word, Started):
-            self.running[said] = replace(attempt, at=word)
+        head, _, content = word.partition(b"\n")
+        try:
+            if head.startswith(FILE):
+                write_file(self.folder / _file_of(attempt.task, head), content)
+                return
+            message = decode(head)
+        except BenchmnistError as error:
+            yield self._stopped(said, CaseResult(case=attempt.task, status="failed", error=str(error)))
+            return
+        if isinstance(message, Started):
+            self.running[said] = replace(attempt, at=message)
             self.deadlines.begin(attempt.task)
-        elif isinstance(word, File):
-            try:
-                write_file(self.folder / word.path, word.content)
-            except StoreError as error:
-                yield self._stopped(said, CaseResult(case=attempt.task, status="failed", error=str(error)))
-        elif isinstance(word, MeasuredEpoch):
-            yield attempt.task, word
-        elif isinstance(word, CaseResult):
+        elif isinstance(message, MeasuredEpoch):
+            yield attempt.task, message
+        elif isinstance(message, CaseResult):
+            if why := refusal(message, attempt.task, FAILURES):
+                message = CaseResult(case=attempt.task, status="failed", error=f"its Ray worker sent {why}")
             anew = tuple(f"begun anew: {why}" for why in attempt.before)
             self._free(said)
-            yield attempt.task, word.model_copy(update={"remarks": (*word.remarks, *anew)})
+            ours = {"case": attempt.task, "remarks": (*message.remarks, *anew)}
+            yield attempt.task, message.model_copy(update=ours)
 
     def _lost(self, said: Any, why: str) -> Iterator[tuple[Case, CaseResult]]:
         """Starts a task again whose worker or node disappeared, if that has not happened too often."""
@@ -256,6 +266,18 @@ class RayExecutor:
             said, _ = self.running.popitem()
             with contextlib.suppress(RayError, ValueError):
                 ray.cancel(said, force=True)
+
+
+def _file_of(task: Case, head: bytes) -> str:
+    """Returns the path of a file, as the first line of its word names it.
+
+    Raises:
+        MessageError: if it is no checkpoint of the task.
+    """
+    for seed in task.seeds:
+        if head == FILE + json.dumps(name := checkpoint_name(task, seed)).encode():
+            return name
+    raise MessageError(f"a file that is no checkpoint of the task: {head[:80]!r}")
 
 
 def _running_here() -> str:

@@ -6,17 +6,19 @@ A model that takes its process with it takes that one, not Ray's; so where Ray's
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ray
 
 from benchmnist.executors.local import LocalExecutor
+from benchmnist.executors.messages import Started, encode
 from benchmnist.runs.results import CaseResult, MeasuredEpoch
 
 if TYPE_CHECKING:
@@ -26,24 +28,8 @@ if TYPE_CHECKING:
     from benchmnist.suites.cases import Case
 
 
-@dataclass(frozen=True)
-class Started:
-    """The event that a task begins: the machine, the process id of the Ray worker, and Ray's id of the node."""
-
-    host: str
-    pid: int
-    node: str
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of a result: its path within the run folder, and its contents."""
-
-    path: str
-    content: bytes
-
-
-Word = Started | MeasuredEpoch | File | CaseResult
+FILE = b"File "
+"""Start of the word for a file of a result: its path within the run folder as JSON, a newline, its contents."""
 
 
 class _Kept:
@@ -60,9 +46,12 @@ class _Kept:
 _kept: list[_Kept] = []
 
 
-def train(workplace: Workplace, task: Case, threads: int, paths: list[str]) -> Iterator[Word]:
-    """Executes a task: yields its start, its epochs, the files that it left, and its result."""
-    yield Started(platform.node(), os.getpid(), ray.get_runtime_context().get_node_id())
+def train(workplace: Workplace, task: Case, threads: int, paths: list[str]) -> Iterator[bytes]:
+    """Executes a task: yields its start, its epochs, the files that it left, and its result.
+
+    They are bytes, which Ray hands over as they are: the driver has nothing of ours to unpickle.
+    """
+    yield encode(Started(platform.node(), os.getpid(), ray.get_runtime_context().get_node_id()))
     sys.path += [path for path in paths if path not in sys.path]  # the driver's, if this is its machine
     environment = {"OMP_NUM_THREADS": str(threads)}
     if (gpus := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:  # Ray sets it anew for each task
@@ -75,9 +64,9 @@ def train(workplace: Workplace, task: Case, threads: int, paths: list[str]) -> I
     for _, step in _kept[0].executor.execute(iter([task])):
         if isinstance(step, CaseResult):
             for name in filter(None, (trial.checkpoint for trial in step.trials)):
-                yield File(name, (folder / name).read_bytes())
+                yield FILE + json.dumps(name).encode() + b"\n" + (folder / name).read_bytes()
                 with contextlib.suppress(OSError):
                     (folder / name).unlink()
-            yield step
+            yield encode(step)
         elif isinstance(step, MeasuredEpoch):
-            yield step
+            yield encode(step)

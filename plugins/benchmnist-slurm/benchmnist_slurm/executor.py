@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -27,8 +27,9 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Deadlines
+from benchmnist.executors.messages import refusal
 from benchmnist.runs.files import write_file
-from benchmnist.runs.results import CaseResult, MeasuredEpoch
+from benchmnist.runs.results import FAILURES, CaseResult, MeasuredEpoch
 from benchmnist.suites.cases import Case, Frozen
 from benchmnist_slurm.job import Attempt, Words, train
 
@@ -71,7 +72,7 @@ class _Job:
         process: That which trains, on its machine; None while it waits.
         over: When it was first seen to have ended, on the monotonic clock; None while it has not.
         state: SLURM's word for how.
-        handle: submitit's; None for one that another driver submitted.
+        raised: Traceback of an exception of our own in the job; empty without one.
     """
 
     task: Case
@@ -82,7 +83,7 @@ class _Job:
     process: int | None = None
     over: float | None = None
     state: str = ""
-    handle: Any = field(default=None, repr=False)
+    raised: str = ""
 
 
 class SlurmExecutor:
@@ -217,6 +218,8 @@ class SlurmExecutor:
     def _submit_alike(self, needs: dict[str, float], group: Sequence[tuple[Case, tuple[str, ...]]]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         threads = max(1, math.ceil(needs["num_cpus"]))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)  # jobs execute the pickles that are in it
         attempts = [Attempt(self.folder / f"{_stem(task)}.{secrets.token_hex(4)}") for task, _ in group]
         for (task, _), attempt in zip(group, attempts, strict=True):
             note = Note(cluster=self.cluster, task=task, versions=self.versions)
@@ -233,7 +236,7 @@ class SlurmExecutor:
         self.handles += handles
         for (task, before), attempt, handle in zip(group, attempts, handles, strict=True):
             write_file(attempt.job, handle.job_id)
-            self.jobs.append(_Job(task, handle.job_id, attempt, Words(attempt.words), before, handle=handle))
+            self.jobs.append(_Job(task, handle.job_id, attempt, Words(attempt.words), before))
 
     def _parameters(self, needs: dict[str, float], threads: int) -> dict[str, Any]:
         parameters: dict[str, Any] = {
@@ -283,13 +286,17 @@ class SlurmExecutor:
             if "begins" in word:
                 job.process = word["process"]
                 self.deadlines.begin(job.task)
+            elif "raised" in word:
+                job.raised = word["raised"]
             elif "epoch" in word:
                 yield MeasuredEpoch(word["seed"], word["epoch"])
             elif "result" in word and job in self.jobs:
                 self._free(job)
                 result = word["result"]
+                if why := refusal(result, job.task, FAILURES):
+                    result = CaseResult(case=job.task, status="failed", error=f"its job wrote {why}")
                 anew = tuple(f"begun anew: {why}" for why in job.before)
-                yield result.model_copy(update={"remarks": (*result.remarks, *anew)})
+                yield result.model_copy(update={"case": job.task, "remarks": (*result.remarks, *anew)})
                 job.attempt.give_up()  # whoever asks for what comes next has it stored
 
     def _look(self) -> None:
@@ -336,14 +343,13 @@ class SlurmExecutor:
         """Starts again, or fails, the jobs that ended without a result."""
         again: list[tuple[Case, tuple[str, ...]]] = []
         for job in [*self.jobs]:
-            raised = _raised(job)
-            if not raised and (job.over is None or time.monotonic() < job.over + LATE):
+            if not job.raised and (job.over is None or time.monotonic() < job.over + LATE):
                 continue
             self._free(job)
             job.attempt.give_up()
             before = (*job.before, f"job {job.id} {job.state}")
-            if raised:
-                yield job.task, CaseResult(case=job.task, status="failed", error=raised)
+            if job.raised:
+                yield job.task, CaseResult(case=job.task, status="failed", error=job.raised)
             elif job.state in ANEW and len(before) <= self.retries:
                 again.append((job.task, before))
             else:
@@ -385,14 +391,6 @@ class SlurmExecutor:
 def _stem(task: Case) -> str:
     """Returns the prefix of the names of a task's files."""
     return f"{task.file_stem}__seed-{task.seeds[0]}"
-
-
-def _raised(job: _Job) -> str:
-    """Returns what our own code raised in the job, as submitit stored it; empty if it did not raise."""
-    if job.handle is None or not job.handle.paths.result_pickle.is_file():
-        return ""
-    error = job.handle.exception()
-    return str(error) if isinstance(error, FailedJobError) else ""
 
 
 def _runs(process: int) -> bool:

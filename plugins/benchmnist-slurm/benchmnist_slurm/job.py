@@ -20,6 +20,7 @@ import submitit
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from benchmnist.errors import formatted_traceback
 from benchmnist.executors.local import LocalExecutor
 from benchmnist.runs.results import CaseResult, EpochResult, MeasuredEpoch
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Word(TypedDict, total=False):
-    """A line of a job's output: its start and its identity, an epoch of a seed, or the result."""
+    """A line of a job's output: its start and its identity, an epoch of a seed, the result, or what we raised."""
 
     begins: str
     process: int
@@ -41,6 +42,7 @@ class Word(TypedDict, total=False):
     seed: int
     epoch: EpochResult
     result: CaseResult
+    raised: str
 
 
 WORD = TypeAdapter(Word)
@@ -92,13 +94,21 @@ class Attempt:
 
 
 def train(workplace: Workplace, task: Case, threads: int, attempt: Attempt) -> None:
-    """Executes a task, and appends its events to a file."""
+    """Executes a task, and appends its events to a file; also an exception of our own, which nobody unpickles."""
     # submitit's handlers would go on after the one, and raise at the other, which comes before the time is over.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    with attempt.words.open("ab") as file:
+        try:
+            _train(file, workplace, task, threads, attempt)
+        except Exception as error:
+            _say(file, raised=formatted_traceback(error))
+            raise
+
+
+def _train(file: BinaryIO, workplace: Workplace, task: Case, threads: int, attempt: Attempt) -> None:
     log = attempt.words.with_suffix(".log")
-    environment = {"OMP_NUM_THREADS": str(threads)}
-    with attempt.words.open("ab") as file, LocalExecutor(workplace, log, environment) as executor:
+    with LocalExecutor(workplace, log, {"OMP_NUM_THREADS": str(threads)}) as executor:
         # First this, so that a driver that finds the note renamed also finds whom to ask for.
         _say(file, begins=platform.node(), process=os.getpid(), job=submitit.JobEnvironment().job_id)
         if not attempt.begin():
