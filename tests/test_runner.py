@@ -609,17 +609,6 @@ def test_overrides(write_suite: Callable[..., Path]) -> None:
     assert not (result.path / "checkpoints").exists()
 
 
-def test_a_run_without_the_result_of_a_case_has_failed(write_suite: Callable[..., Path]) -> None:
-    class Loses(benchmnist.Observer):
-        def case_started(self, case: Case) -> None:
-            if case.id.endswith("adam"):
-                raise RuntimeError("not this one")
-
-    run = benchmnist.run(write_suite(), device="cpu", executor="inline", epochs=1, seeds=1, observer=Loses())
-    assert [case.status for case in run.cases] == ["completed", "interrupted"]
-    assert run.record.status == "failed"
-
-
 def test_a_plan_is_trained_as_it_is(write_suite: Callable[..., Path], tmp_path: Path) -> None:
     suite = benchmnist.load_suite(write_suite())
     plan = prepare(suite, RunOptions(device="cpu")).plan

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 HEAD, TAIL = 2**20, 2**20
 """Bytes that are kept of the beginning and, at least, of the end."""
 
+LEFT_OUT = "\n… output left out …\n".encode()
+
 
 class BoundedLog(io.RawIOBase):
     """A file that is appended to, and keeps the first HEAD bytes and the last TAIL to twice TAIL.
@@ -22,7 +24,6 @@ class BoundedLog(io.RawIOBase):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.left_out = 0
         self._file = path.open("a+b", buffering=0)
 
     def writable(self) -> bool:
@@ -44,9 +45,8 @@ class BoundedLog(io.RawIOBase):
         end = self._file.tell()
         self._file.seek(end - TAIL)
         tail = self._file.read(TAIL)
-        self.left_out += end - TAIL - HEAD
         self._file.truncate(HEAD)
-        self._file.write(f"\n… about {self.left_out:,} bytes of output left out …\n".encode())
+        self._file.write(LEFT_OUT)
         self._file.write(tail or b"")
 
     def close(self) -> None:
