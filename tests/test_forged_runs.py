@@ -10,6 +10,7 @@ from forging import rewrite, with_epochs, with_trials
 
 import benchmnist
 from benchmnist.analysis.contradictions import contradictions
+from benchmnist.errors import StoreError
 from benchmnist.runs.store import RunFolder
 
 if TYPE_CHECKING:
@@ -129,17 +130,20 @@ def test_a_key_that_does_not_fit_its_content_is_named(copied: RunResult, forgery
 def test_a_plan_that_differs_from_its_results_is_named(copied: RunResult, change: dict[str, Any]) -> None:
     plan = tuple(case.model_copy(update=change) if case.id == SGD else case for case in copied.record.plan)
     RunFolder(copied.path).write_record(copied.record.model_copy(update={"plan": plan}))
-    (found,) = contradictions(benchmnist.load_run(copied.path))
-    assert found == (SGD, None, f"run.json and the file in cases/ differ in {next(iter(change))}")
-    assert contradictions(benchmnist.load_run(copied.path), {ADAM}) == []
+    with pytest.raises(
+        StoreError, match=f"sgd.json is damaged .it is of another {SGD}: {next(iter(change))} diff"
+    ):
+        benchmnist.load_run(copied.path)
 
 
 def test_the_file_of_a_bad_case_cannot_be_replaced_or_deleted(copied: RunResult) -> None:
     files = {case: copied.path / "cases" / f"mnist__fc__{case}.json" for case in ("sgd", "adam")}
     text = files["adam"].read_bytes()
     files["adam"].write_bytes(files["sgd"].read_bytes())
-    (found,) = contradictions(benchmnist.load_run(copied.path))
-    assert found.text == f"its plan has other cases than cases/: {SGD}, {SGD}"
+    with pytest.raises(
+        StoreError, match=f"adam.json is damaged .it is of the case {SGD}, and should be of {ADAM}"
+    ):
+        benchmnist.load_run(copied.path)
     files["adam"].write_bytes(text)
     files["sgd"].unlink()
     assert contradictions(benchmnist.load_run(copied.path)) == [

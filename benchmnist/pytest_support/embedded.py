@@ -77,13 +77,17 @@ def train(harness: Harness, recorder: Recorder, path: Path) -> bool:
     log.unlink(missing_ok=True)
     bounded = cast("BinaryIO", BoundedLog(log))
     with io.TextIOWrapper(bounded, encoding="utf-8", errors="backslashreplace", write_through=True) as output:
-        code = _pytest(
-            harness.plan,
-            bridge,
-            output,
-            f"--benchmark-json={path / store.BENCHMARK_FILE}",
-            f"--benchmark-storage=file://{path}",  # pytest-benchmark makes this folder in any case
-        )
+        try:
+            code = _pytest(
+                harness.plan,
+                bridge,
+                output,
+                f"--benchmark-json={path / store.BENCHMARK_FILE}",
+                f"--benchmark-storage=file://{path}",  # pytest-benchmark makes this folder in any case
+            )
+        except Exception as error:  # noqa: BLE001 - at its end a plugin may raise, such as for a full disk
+            bridge.keep(harness.plan.suite.name, error)
+            code = pytest.ExitCode.TESTS_FAILED
     if recorder.error is not None:
         raise recorder.error
     if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
@@ -192,7 +196,11 @@ class _Bridge:
         """Keeps an exception that does not come from the training of a case, or is not told by its result."""
         error = call.excinfo.value if call.excinfo is not None else None
         if error is not None and not isinstance(error, (TrialError, ExpectationError, StoreError)):
-            self.errors[node.name] = f"{class_name(error)}: {first_line(error)}\n{formatted_traceback(error)}"
+            self.keep(node.name, error)
+
+    def keep(self, about: str, error: BaseException) -> None:
+        """Keeps an exception of our own, at a case or in the whole session."""
+        self.errors[about] = f"{class_name(error)}: {first_line(error)}\n{formatted_traceback(error)}"
 
     def pytest_runtest_logfinish(self) -> None:
         """Ends the session if a result cannot be stored, which makes further training useless."""

@@ -36,6 +36,7 @@ def report(analysis: Analysis, plots: Plots | None) -> str:
     sections = [
         heading(1, record.title),
         markdown_line(run_facts(run)),
+        "\n".join(item(f"note: {note}") for note in record.notes),
         *_titled(analysis, "findings"),
         "## Comparison",
         render(analysis, "markdown"),
@@ -52,7 +53,7 @@ def report(analysis: Analysis, plots: Plots | None) -> str:
         "## Suite",
         fenced(record.suite_text, "toml"),
     ]
-    return "\n\n".join(section.strip() for section in sections) + "\n"
+    return "\n\n".join(section.strip() for section in sections if section.strip()) + "\n"
 
 
 def part_of_report(

@@ -57,7 +57,7 @@ class EpochResult(Frozen):
             benchmnist.metrics.Metric; empty where the trial diverged.
     """
 
-    epoch: int
+    epoch: int = Field(ge=1)
     seconds: float
     train_loss: float
     step_losses: tuple[tuple[int, float], ...]
@@ -159,12 +159,12 @@ class CaseResult(Frozen):
     trials: tuple[TrialResult, ...] = ()
     engine: str = ""
     remarks: tuple[ForeignText, ...] = ()
-    train_size: int = 0
-    steps: int = 0
-    parameters: int = 0
+    train_size: int = Field(default=0, ge=0)
+    steps: int = Field(default=0, ge=0)
+    parameters: int = Field(default=0, ge=0)
     precision: str = ""
     peak_memory: int = 0
-    side_by_side: int = 1
+    side_by_side: int = Field(default=1, ge=1)
     environment: dict[str, Any] = Field(default_factory=dict)
     misses: tuple[str, ...] = ()
     error: ForeignText | None = None

@@ -14,7 +14,6 @@ from filelock import FileLock, Timeout
 from benchmnist.errors import StoreError, closest
 from benchmnist.runs.files import TEMPORARY, damaged, encoded, read_value, write_file
 from benchmnist.runs.results import CaseResult, RunRecord, RunResult
-from benchmnist.suites.keys import lasting
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -193,8 +192,8 @@ def _not_of(result: CaseResult, case: Case) -> str:
     """Says why a result is not of a planned case; empty if it is. It may lack seeds, such as before a look."""
     if result.id != case.id:
         return f"it is of the case {result.id}, and should be of {case.id}"
-    there, planned = lasting(result.case), lasting(case)
-    if differing := [name for name in planned if there.get(name) != planned[name]]:
+    named = [name for name in type(case).model_fields if name not in ("seeds", "line")]
+    if differing := [name for name in named if getattr(result.case, name) != getattr(case, name)]:
         return f"it is of another {case.id}: {', '.join(differing)} differ from the plan in {RUN_FILE}"
     if other := [seed for seed in result.case.seeds if seed not in case.seeds]:
         return f"it has the seed {other[0]}, which {RUN_FILE} does not plan"
