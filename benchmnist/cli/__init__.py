@@ -18,7 +18,8 @@ from typing import Any
 import click
 
 from benchmnist.cli.errors import COMMAND_ALIASES, USAGE_ERROR, Group, complain, one_line_each, with_source
-from benchmnist.cli.options import DEBUG, pyproject_defaults
+from benchmnist.cli.options import DEBUG
+from benchmnist.cli.pyproject import pyproject_defaults
 from benchmnist.cli.streams import run_with_streams_that_may_fail
 from benchmnist.errors import BenchmnistError, SuiteError, first_line
 

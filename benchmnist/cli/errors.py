@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from benchmnist.errors import closest, nearest
+from benchmnist.errors import LONGEST_KEY, LONGEST_MESSAGE, closest, nearest
 from benchmnist.suites.values import OPTION_SYNONYMS, not_this, shown
-from benchmnist.text import alternatives
+from benchmnist.text import alternatives, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,7 +162,8 @@ def expected(kind: click.ParamType[Any], value: object) -> str:
     """Says which values a type takes, and that this is not one; empty for a type that says it itself."""
     if isinstance(kind, click.Choice):
         choices = [str(choice) for choice in kind.choices]
-        return f"must be {alternatives(choices)}, not {value!r}.{nearest(str(value), choices)}".removesuffix(".")
+        said = f"must be {alternatives(choices)}, not {one_line(repr(value), LONGEST_KEY)}"
+        return f"{said}.{nearest(str(value), choices)}".removesuffix(".")
     whole = isinstance(kind, click.types.IntParamType)
     if isinstance(kind, (click.types.IntParamType, click.types.FloatParamType)):
         number = "a whole number" if whole else "a number"
@@ -202,7 +203,7 @@ def in_words(error: click.ClickException, command: str = "benchmnist") -> str:
             return f"{error.option_name} takes no value; remove what follows the ="
         return f"{error.option_name} needs a value; {see}"
     if isinstance(error, click.BadParameter):
-        return ": ".join(part for part in (_parameter_label(error), _plain(message)) if part)
+        return ": ".join(filter(None, (_parameter_label(error), one_line(_plain(message), LONGEST_MESSAGE))))
     if extra := re.search(r"unexpected extra arguments? \((.*)\)$", message):
         return f"unexpected argument {extra[1].split()[0]!r}; {see}"
     return message if isinstance(error, click.UsageError) else error.format_message()

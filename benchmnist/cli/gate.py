@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from benchmnist.cli.options import NamedPath, debug_option, option, out_option
+from benchmnist.cli.options import NamedPath, Number, debug_option, option, out_option
 from benchmnist.text import visible
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _margin(ctx: click.Context, param: click.Parameter, value: Any) -> Margin | 
 )
 @option(
     "--threshold",
-    type=click.FloatRange(min=0.0, max=10.0),
+    type=Number(min=0.0, max=10.0),
     default=0.15,
     show_default=True,
     help="Noise threshold: with 0.15, slower means that the whole interval is at least 15 % slower, and no change "

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tomllib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,21 +10,16 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from benchmnist.cli.errors import Option, long_name
-from benchmnist.errors import nearest
+from benchmnist.cli.errors import Option
 from benchmnist.suites.values import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 DEBUG = "benchmnist.debug"
 """The key in a click context's `meta` that --debug sets."""
-
-
-RUN_OUT = "BENCHMNIST_RUN_OUT"
-"""The folder that `benchmnist run` writes to; the commands that read runs look there, too."""
 
 
 class NamedPath(click.Path):
@@ -43,10 +37,12 @@ class NamedPath(click.Path):
         """See click.ParamType."""
         if value == "":
             self.fail("must not be empty", param, ctx)
-        path = Path(value)
+        if "\0" in str(value):
+            self.fail(f"{shown(str(value))} cannot be a path: it has a NUL character", param, ctx)
         try:
+            path = Path(value).expanduser()  # a shell does so, pyproject.toml and the environment do not
             exists = path.exists()
-        except (OSError, ValueError) as error:  # longer than a name may be, or with a NUL
+        except (OSError, ValueError, RuntimeError) as error:  # too long a name, or nobody's home
             self.fail(
                 f"{shown(str(value))} cannot be a path: {getattr(error, 'strerror', None) or error}", param, ctx
             )
@@ -56,7 +52,18 @@ class NamedPath(click.Path):
             self.fail(f"{value} is a folder; name a file", param, ctx)
         if self.exists and not exists:
             self.fail(f"{value} does not exist", param, ctx)
-        return super().convert(value, param, ctx)
+        return super().convert(str(path) if str(value).startswith("~") else value, param, ctx)
+
+
+class Number(click.FloatRange):
+    """A number in a range, which NaN is in none of."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See click.ParamType."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail("not a number", param, ctx)
+        return number
 
 
 class RunsFolder(NamedPath):
@@ -168,146 +175,3 @@ def block_option(function: F) -> F:
         metavar="NAME,...",
         help="Block plugins, by name or by distribution.",
     )(function)
-
-
-SHARED = ("device", "data-root", "block", "debug")
-"""Options that mean the same in every command: they may be in [tool.benchmnist] itself."""
-
-
-def pyproject_defaults(group: click.Group, ctx: click.Context) -> dict[str, Any]:
-    """[tool.benchmnist.COMMAND] of the nearest pyproject.toml, and what [tool.benchmnist] has for all commands.
-
-    Raises:
-        click.UsageError: if a key is no option of its command, or the file is not TOML.
-    """
-    try:
-        here = Path.cwd()
-    except FileNotFoundError as error:
-        raise click.UsageError("the current folder was deleted; change to another one") from error
-    file = next((f for folder in (here, *here.parents) if (f := folder / "pyproject.toml").is_file()), None)
-    if file is None:
-        return _with_runs_folder(group, ctx, {})
-    table = _table_in(file)
-    if not table:  # no command need be imported to know its options
-        return _with_runs_folder(group, ctx, {})
-    given = {_typed(key): value for key, value in table.items()}
-    commands = group.list_commands(ctx)
-    shared = {key: value for key, value in given.items() if key in SHARED and not isinstance(value, dict)}
-    for key, value in given.items():
-        if key in shared or (key in commands and isinstance(value, dict)):
-            continue
-        if key in commands:
-            raise click.UsageError(f"{file}: tool.benchmnist.{key} must be a table; write [tool.benchmnist.{key}]")
-        if owners := _commands_with(group, ctx, key):
-            owner = "run" if "run" in owners else owners[0]
-            raise click.UsageError(
-                f"{file}: tool.benchmnist.{key}: belongs to a command; move it to [tool.benchmnist.{owner}]"
-            )
-        known = (*SHARED, *commands)
-        raise click.UsageError(
-            f"{file}: tool.benchmnist.{key}: unknown key.{nearest(key, known)} "
-            f"Choose from: {', '.join(sorted(known))}"
-        )
-    defaults = _defaults(group, ctx, given, shared, f"{file}: tool.benchmnist")
-    return _with_runs_folder(group, ctx, defaults)
-
-
-def _table_in(file: Path) -> dict[str, Any]:
-    """Reads [tool.benchmnist] of a pyproject.toml; empty where it has none."""
-    text = ""
-    try:
-        text = file.read_text("utf-8")
-        table = tomllib.loads(text).get("tool", {}).get("benchmnist", {})
-    except tomllib.TOMLDecodeError as error:
-        from benchmnist.suites.toml_slips import find_slip
-
-        slip = find_slip(text, error)
-        raise click.UsageError(f"{file}:{slip.line}: {slip.message}") from error
-    except (OSError, ValueError) as error:
-        raise click.UsageError(f"{file}: cannot be read: {error}") from error
-    if not isinstance(table, dict):
-        raise click.UsageError(f"{file}: tool.benchmnist must be a table")
-    return table
-
-
-def _typed(key: str) -> str:
-    """A key of a table as it is typed on the command line."""
-    return key.replace("_", "-")
-
-
-def _defaults(
-    group: click.Group, ctx: click.Context, tables: Mapping[str, Any], shared: Mapping[str, Any], where: str
-) -> dict[str, Any]:
-    """For each command of a group its defaults, by the names of the parameters."""
-    defaults: dict[str, Any] = {}
-    for name in group.list_commands(ctx):
-        command, table = group.get_command(ctx, name), tables.get(name, {})
-        if command is None:
-            continue
-        if not isinstance(table, dict):
-            raise click.UsageError(f"{where}.{name} must be a table")
-        given = {_typed(key): value for key, value in table.items()}
-        inner = command if isinstance(command, click.Group) else None
-        takes = _options_of(command)
-        if {*given} - {*takes} and name in WITH_EXECUTORS:
-            from benchmnist.cli.executors import installed_options
-
-            takes |= installed_options()
-        within = inner.list_commands(ctx) if inner else []
-        for key in given:
-            if key not in takes and key not in within:
-                known = (*takes, *within)
-                raise click.UsageError(
-                    f"{where}.{name}.{key}: unknown option.{nearest(key, known)} "
-                    f"Choose from: {', '.join(sorted(known))}"
-                )
-        for_all = {_as_typed(p) for p in command.params if isinstance(p, click.Option) and p.envvar}
-        mine = {key: value for key, value in shared.items() if key in for_all} | given
-        defaults[name] = {takes[key]: value for key, value in mine.items() if key in takes} | (
-            _defaults(inner, ctx, given, shared, f"{where}.{name}") if inner else {}
-        )
-    return defaults
-
-
-WITH_EXECUTORS = ("run", "tune")
-"""Commands that have the options of the executors, too."""
-
-
-def _with_runs_folder(group: click.Group, ctx: click.Context, defaults: dict[str, Any]) -> dict[str, Any]:
-    """The same, and the commands that read runs look where `run` writes them."""
-    folder = os.environ.get(RUN_OUT) or defaults.get("run", {}).get("out")
-    if folder is None:
-        return defaults
-
-    def fill(within: click.Group, found: dict[str, Any]) -> None:
-        for name in within.list_commands(ctx):
-            command, own = within.get_command(ctx, name), found.setdefault(name, {})
-            for parameter in command.params if command is not None else ():
-                if isinstance(parameter.type, RunsFolder):
-                    own.setdefault(str(parameter.name), folder)
-            if isinstance(command, click.Group):
-                fill(command, own)
-
-    fill(group, defaults)
-    return defaults
-
-
-def _options_of(command: click.Command) -> dict[str, str]:
-    """The options of a command as they are typed, without dashes, each with the name of its parameter."""
-    return {_as_typed(p): str(p.name) for p in command.params if isinstance(p, click.Option)}
-
-
-def _commands_with(group: click.Group, ctx: click.Context, key: str) -> list[str]:
-    """The commands that have an option of that name."""
-    named = [(name, group.get_command(ctx, name)) for name in group.list_commands(ctx)]
-    found = [name for name, command in named if command is not None and key in _options_of(command)]
-    if not found:
-        from benchmnist.cli.executors import installed_options
-
-        found = ["run"] if key in installed_options() else []
-    return found
-
-
-def _as_typed(parameter: click.Option) -> str:
-    """Its name as it is typed, without the dashes."""
-    return long_name(parameter).removeprefix("--")

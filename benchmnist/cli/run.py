@@ -13,6 +13,7 @@ from benchmnist.cli.executors import RunCommand, taken_out
 from benchmnist.cli.options import DEBUG, NamedPath, option
 from benchmnist.cli.training import FAILED, INTERRUPTED, TERMINATED, terminated_as_interrupted, training_options
 from benchmnist.errors import BenchmnistError
+from benchmnist.suites.values import not_this
 from benchmnist.text import visible
 
 if TYPE_CHECKING:
@@ -41,11 +42,13 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
     typed = ctx.get_parameter_source(str(param.name)) == ParameterSource.COMMANDLINE
     if value is None or isinstance(value, bool):
         return bool(value)
+    if not isinstance(value, str):
+        raise click.BadParameter(not_this("true, false or the name of a run", value), ctx, param)
     if typed:
         return value or True
     words = {"": False, **dict.fromkeys(("1", "true", "yes", "on"), True)}
     words |= dict.fromkeys(("0", "false", "no", "off"), False)
-    return words.get(str(value).strip().lower(), str(value))
+    return words.get(value.strip().lower(), value)
 
 
 @click.command("run", cls=RunCommand)
@@ -93,6 +96,7 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
     is_flag=False,
     flag_value="",
     default=None,
+    type=click.UNPROCESSED,
     callback=_resumed,
     any_toml=True,
     metavar="[RUN]",

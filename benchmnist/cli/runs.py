@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmnist.cli.errors import Group
-from benchmnist.cli.options import debug_option, option, out_option, run_names
+from benchmnist.cli.options import Number, debug_option, option, out_option, run_names
 from benchmnist.text import visible
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from benchmnist.runs.index import StoredRun
 
+MOST_DAYS = 365_000
+"""Days that a calendar goes back."""
 yes_option = option("--yes", is_flag=True, help="Delete without confirmation.")
 
 
@@ -76,7 +78,7 @@ def remove(runs: tuple[str, ...], out: Path, *, yes: bool) -> None:
 @option("--keep", type=click.IntRange(min=0), metavar="N", help="Keep the newest N runs of each suite.")
 @option(
     "--older-than",
-    type=click.FloatRange(min=0),
+    type=Number(min=0, max=MOST_DAYS),
     metavar="DAYS",
     help="Delete only runs that started more than DAYS days ago.",
 )

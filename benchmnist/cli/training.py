@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +12,7 @@ from click.core import ParameterSource
 
 from benchmnist.cli.options import (
     NamedPath,
+    Number,
     block_option,
     data_root_option,
     debug_option,
@@ -55,17 +55,6 @@ class Assignment(click.types.StringParamType):
         return [line.strip() for line in rv.splitlines() if line.strip()]
 
 
-class Seconds(click.FloatRange):
-    """A finite number of seconds."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """See click.ParamType."""
-        seconds = super().convert(value, param, ctx)
-        if math.isnan(seconds):
-            self.fail("not a number", param, ctx)
-        return seconds
-
-
 jobs_option = option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -73,7 +62,7 @@ jobs_option = option(
 )
 timeout_option = option(
     "--timeout",
-    type=Seconds(min=0, min_open=True, max=MAX_TIMEOUT),
+    type=Number(min=0, min_open=True, max=MAX_TIMEOUT),
     metavar="SECONDS",
     help="Stop a case that takes longer, and continue with the next.",
 )
