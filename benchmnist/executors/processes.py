@@ -24,15 +24,22 @@ def new_mark() -> str:
 
 
 def kill(process: subprocess.Popen[Any], mark: str) -> None:
-    """Kills a process, its group, and on Linux the descendants that left its group; waits for its end, not theirs.
+    """Kills a process with what it has started (see `kill_started`), and waits for its end, not for theirs."""
+    kill_started(process.pid if process.poll() is None else None, mark)
+    process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(PATIENCE)
 
-    A descendant that left the group and removed the mark from its environment is not found.
+
+def kill_started(group: int | None, mark: str) -> None:
+    """Kills the processes with a mark in their environment, which is found on Linux, and those of a group.
+
+    A descendant that left the group and removed the mark is not found. The group must be that of a process that is
+    alive or has just ended: later its number may be another's.
     """
-    if hasattr(os, "killpg"):
+    if group is not None and hasattr(os, "killpg"):
         with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
+            os.killpg(group, signal.SIGKILL)
     for _ in range(ROUNDS):
         left = marked(mark)
         for pid in left:
@@ -40,8 +47,6 @@ def kill(process: subprocess.Popen[Any], mark: str) -> None:
                 os.kill(pid, signal.SIGKILL)
         if not left:
             break
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(PATIENCE)
 
 
 def marked(mark: str) -> list[int]:

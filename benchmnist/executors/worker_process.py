@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 
 from benchmnist.executors import Farewell
 from benchmnist.executors.messages import PIECE, MessageError, Task, encode, read_messages, refusal
-from benchmnist.executors.processes import kill, new_mark
+from benchmnist.executors.processes import kill, kill_started, new_mark
 from benchmnist.extensions.isolation import import_path
 from benchmnist.runs.logs import BoundedLog
 from benchmnist.runs.results import CaseResult
@@ -84,7 +84,7 @@ class Worker:
         self.process = _started(workplace, share, {**variables, self.mark: "1"})
         self.words: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self.words.put(encode(workplace))
-        self.speaker, self.listener, self.drain, _ = map(
+        self.speaker, self.listener, self.drain, self.watcher = map(
             _thread, (self._speak, self._listen, self._drain, self._watch)
         )
 
@@ -105,7 +105,7 @@ class Worker:
         """Kills the worker at once, with what it has started."""
         self.words.put(None)
         kill(self.process, self.mark)
-        _join(self.speaker, self.listener, self.drain)
+        _join(self.speaker, self.watcher)  # which waits for the others
         self.abandoned = True
 
     def epitaph(self, why: str) -> str:
@@ -159,7 +159,7 @@ class Worker:
     def _watch(self) -> None:
         """Notices the death of the worker, even if a process that it started keeps its pipes open."""
         self.process.wait()
-        kill(self.process, self.mark)
+        kill_started(self.process.pid, self.mark)
         _join(self.listener, self.drain)
         self._lose("")
 

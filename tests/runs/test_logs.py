@@ -27,7 +27,7 @@ def test_a_log_stays_short(tmp_path: Path) -> None:
 def test_a_short_log_is_whole_and_a_full_disk_costs_nothing(tmp_path: Path) -> None:
     with BoundedLog(tmp_path / "log") as log:
         assert log.write(b"one") == 3
-        log._file.write = _full  # type: ignore[method-assign,method-assign]
+        log._file.write = _full  # type: ignore[method-assign]
         assert log.write(b"two") == 3
     assert (tmp_path / "log").read_bytes() == b"one"
 
