@@ -19,10 +19,11 @@ from training_support import Told, component, execute, limit, losses, make_case,
 import benchmnist
 from benchmnist.errors import BenchmnistError
 from benchmnist.execution.dispatch import Dispatcher
-from benchmnist.executors import Deadlines, Workplace, build_executor
+from benchmnist.executors import Deadlines, Workplace, build_executor, local
 from benchmnist.executors.cores import auto_jobs, shares, taking_turns
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
+from benchmnist.executors.worker_process import Lost
 from benchmnist.extensions.specs import ExecutorOption, ExecutorSpec
 from benchmnist.runs.results import CaseResult
 from benchmnist.testing import conformance, faulty
@@ -244,6 +245,37 @@ def test_a_worker_that_dies_costs_its_case_only(workplace: Workplace, install_pl
         ]
         assert str(result.error).startswith(said)
         assert "the last words" in str(result.error)
+
+
+def test_what_an_earlier_case_left_in_a_worker_does_not_cost_a_case(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class EndsWithTheSecondCase:
+        """A worker, as LocalExecutor has it: `a/deadly` ends it, and so does any case after another."""
+
+        no_graph, usable, spoiled = "", True, False
+
+        def __init__(self, *options: Any) -> None:
+            self.inbox, self.cases = options[-1], set[str]()
+
+        def begin(self, case: Case, no_graph: str) -> None:  # noqa: ARG002
+            self.cases.add(case.id)
+            ended = case.id == "a/deadly" or len(self.cases) > 1
+            result = Lost("wrote garbage") if ended else CaseResult(case=case, status="failed")
+            self.inbox.put((self, result))
+
+        def kill(self) -> None:
+            pass
+
+        def epitaph(self, why: str) -> str:
+            return f"the worker process {why} while it trained this case\nits output"
+
+    monkeypatch.setattr(local, "Worker", EndsWithTheSecondCase)
+    with LocalExecutor(workplace) as executor:
+        results, _ = execute(executor, *(make_case(id=f"a/{name}") for name in ("one", "two", "deadly", "last")))
+    assert [result.status for result in results] == ["failed", "failed", "crashed", "failed"]
+    anew = "begun anew in a fresh worker, since the worker process wrote garbage while it trained this case"
+    assert [result.remarks for result in results] == [(), (f"{anew}, after other cases",), (), ()]
 
 
 LEAVES_SOMETHING = """
