@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 OF_MODELS = ("build", "forward", "evaluation", "backward")
 PLACES = (*OF_MODELS, "optimizer", "step", "dataset")
-TIMEOUT, GRACE = 40.0, 15.0
+TIMEOUT, GRACE = 30.0, 15.0
 """Limit of a case, and seconds to notice that it is over."""
 AT_ONCE = 40
 """Number of hostile cases in a run."""
@@ -66,8 +66,6 @@ class Act:
         """The statuses that its case may have."""
         if self.name in HARMLESS or self.place in ("__del__", "preflight"):
             return {"completed"} if self.name in RAISED else {"completed", "crashed", "failed"}
-        if self.name == "of pytest by name":  # by which pytest ends a test, where there is one
-            return {"failed", "crashed"}
         return {"crashed" if self.name in DEADLY else "timed out" if self.name in HANGING else "failed"}
 
 
