@@ -20,7 +20,7 @@ from benchmnist.text import last_line_of
 from benchmnist.training.torchvision_repair import import_torchvision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -49,6 +49,9 @@ MNIST_CLASSES = (
 
 IDX_ITEM_BYTES = {0x08: 1, 0x09: 1, 0x0B: 2, 0x0C: 4, 0x0D: 4, 0x0E: 8}
 """Bytes per item, by the third byte of an IDX file (http://yann.lecun.com/exdb/mnist/ describes the format)."""
+
+IDX_ITEMS = {"ubyte": 0x08, "int": 0x0C}
+"""The third byte of an IDX file, by the end of its name."""
 
 MAX_UNPACKED = 2**30
 """Bytes: the largest of these files, EMNIST's by class, has half of that."""
@@ -133,8 +136,7 @@ def _mnist_like(class_name: str, root: Path, names: Iterable[str], **options: An
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         _download(class_name, root, folder, missing, options)
-    for file in files:
-        _check_idx(file)
+    _check_pairs(files)
     return _through_torchvision(class_name, root, **options)
 
 
@@ -169,7 +171,7 @@ def _unpack(packed: Path, file: Path, *, remedy: str) -> None:
             content = header + stream.read(max(0, promised + 1 - len(header)))
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{packed} is damaged ({error}); {remedy}") from error
-    if mistake := _idx_mistake(content[:MAX_IDX_HEADER], len(content)):
+    if mistake := _idx_mistake(content[:MAX_IDX_HEADER], len(content), file.name):
         raise DataError(f"{packed} is damaged (unpacked, {mistake}); {remedy}")
     try:
         write_file(file, content)
@@ -177,23 +179,50 @@ def _unpack(packed: Path, file: Path, *, remedy: str) -> None:
         raise DataError(f"{error}; choose a writable folder with --data-root or BENCHMNIST_DATA") from error
 
 
-def _check_idx(file: Path) -> None:
-    """Checks an IDX file against its own header.
+def _check_idx(file: Path) -> tuple[int, ...]:
+    """Checks an IDX file against its name and its own header; returns its shape.
 
     Raises:
         DataError: if it is damaged; names it.
     """
     with file.open("rb") as stream:
         header = stream.read(MAX_IDX_HEADER)
-    if mistake := _idx_mistake(header, file.stat().st_size):
+    if mistake := _idx_mistake(header, file.stat().st_size, file.name):
         raise DataError(f"{file} is damaged: {mistake}; delete it, and put a whole one there or have it unpacked")
+    return _idx_shape(header)
 
 
-def _idx_mistake(header: bytes, length: int) -> str | None:
-    """Says what is wrong with an IDX file of that many bytes that begins with `header`; None if nothing is."""
+def _check_pairs(files: Sequence[Path]) -> None:
+    """Checks IDX files, those of images each before that of their labels.
+
+    Raises:
+        DataError: if one is damaged, has another number of labels than of images, or images of another size.
+    """
+    shapes = [_check_idx(file) for file in files]
+    for images, labels in ((0, 1), (2, 3)):
+        counts = shapes[images][0], shapes[labels][0]
+        if counts[0] != counts[1]:
+            raise DataError(
+                f"{files[images]} has {counts[0]} images, {files[labels]} {counts[1]} labels; replace one"
+            )
+    if shapes[0][1:] != shapes[2][1:]:
+        sizes = ["×".join(map(str, shapes[n][1:])) for n in (0, 2)]
+        raise DataError(f"{files[0]} has images of {sizes[0]}, {files[2]} of {sizes[1]} pixels; replace one")
+
+
+def _idx_mistake(header: bytes, length: int, name: str) -> str | None:
+    """Says what is wrong with an IDX file of that many bytes that begins with `header`; None if nothing is.
+
+    Its name says how many dimensions it has, and of what: `-idx3-ubyte`, `-idx2-int`.
+    """
     expected = _idx_length(header)
     if expected is None:
         return "it is no IDX file"
+    dimensions, item = name.rpartition("-idx")[2].split("-")
+    if (header[3], header[2]) != (int(dimensions), IDX_ITEMS[item]):
+        return f"it has {header[3]} dimensions of items of type 0x{header[2]:02x}, not {dimensions} of {item}"
+    if not math.prod(_idx_shape(header)):
+        return "it has no items"
     if expected > MAX_UNPACKED:
         return f"its header says {expected:,} bytes, more than any of these datasets has"
     if length > expected:
@@ -201,15 +230,18 @@ def _idx_mistake(header: bytes, length: int) -> str | None:
     return None if length == expected else f"it has {length:,} bytes where its header says {expected:,}"
 
 
+def _idx_shape(header: bytes) -> tuple[int, ...]:
+    """Returns the sizes that an IDX header says."""
+    return struct.unpack_from(f">{header[3]}I", header, 4)
+
+
 def _idx_length(header: bytes) -> int | None:
     """Returns the length in bytes of an IDX file with that header; None if it is not an IDX header."""
     dimensions = header[3] if len(header) > 4 and header[:2] == b"\0\0" else 0  # noqa: PLR2004 - the magic number
     item = IDX_ITEM_BYTES.get(header[2]) if dimensions else None
-    shape = header[4 : 4 + 4 * dimensions]
-    if item is None or len(shape) < 4 * dimensions:
+    if item is None or len(header) < 4 + 4 * dimensions:
         return None
-    sizes: tuple[int, ...] = struct.unpack(f">{dimensions}I", shape)
-    return 4 + len(shape) + item * math.prod(sizes)
+    return 4 + 4 * dimensions + item * math.prod(_idx_shape(header))
 
 
 def _through_torchvision(class_name: str, root: Path, **options: Any) -> Dataset:

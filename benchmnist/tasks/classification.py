@@ -29,19 +29,27 @@ class Classification:
         """See Task.
 
         Raises:
-            DataError: if the labels are not class indices.
+            DataError: if the labels are not class indices, or all training labels are the same.
         """
+        if not data.classes:
+            raise DataError(f"{name} names no classes; set classes to their names")
         for part, images, labels in (
             ("train", data.train_images, data.train_labels),
             ("test", data.test_images, data.test_labels),
         ):
-            if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
+            if labels.shape != images.shape[:1] or labels.dtype != torch.int64 or not len(labels):
                 raise DataError(
                     f"{name} has {part} labels {list(labels.shape)} of {labels.dtype}, "
                     f"not [{len(images)}] of int64"
                 )
-            if not len(labels) or labels.min() < 0 or labels.max() >= data.num_classes:
-                raise DataError(f"{name} has {part} labels that are not 0 to {data.num_classes - 1}")
+            low, high = int(labels.min()), int(labels.max())
+            if low < 0 or high >= data.num_classes:
+                raise DataError(
+                    f"{name} has {part} labels from {low} to {high}, that are not 0 to {data.num_classes - 1}, "
+                    f"as its {data.num_classes} classes are"
+                )
+            if part == "train" and low == high and data.num_classes > 1:
+                raise DataError(f"{name} has only the label {low} in training, of {data.num_classes} classes")
 
     def output_shape(self, data: Dataset) -> tuple[int, ...]:
         """See Task."""

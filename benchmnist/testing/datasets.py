@@ -39,8 +39,8 @@ def _task_of(subject: Subject) -> Task:
 
 
 @check(
-    "see benchmnist.Dataset: images [N, C, H, W] of uint8 or float32, labels [N] of int64; "
-    "or set `task` on the spec, for another task",
+    "see benchmnist.Dataset: images [N, C, H, W] of uint8 or float32, labels [N] of int64, "
+    "the same for testing as for training; or set `task` on the spec, for another task",
     first=True,
 )
 def loads(subject: Subject) -> None:
@@ -70,15 +70,6 @@ def has_pixels_from_0_to_1(subject: Subject) -> None:
             raise Miss(f"all {part} pixels are {low}")
         if images.dtype == torch.float32 and not 0 <= low < high <= 1:
             raise Miss(f"its {part} pixels go from {low:g} to {high:g}")
-
-
-@check("keep the test images of the same shape and type as the training images")
-def tests_on_what_it_trains_on(subject: Subject) -> None:
-    """Has test images of the same shape and type as its training images."""
-    data = _load(subject)
-    train, test = (f"{list(i.shape[1:])} of {i.dtype}" for i in (data.train_images, data.test_images))
-    if train != test:
-        raise Miss(f"its training images are {train}, its test images {test}")
 
 
 @check("name each class once, and let each have examples to train and to test on")
@@ -112,7 +103,6 @@ CHECKS: tuple[Check, ...] = (
     parameters.refuses_unknown_parameters(_load),
     parameters.leaves_torch_alone(_load),
     is_the_same_every_time,
-    tests_on_what_it_trains_on,
     has_pixels_from_0_to_1,
     has_examples_of_each_class,
     keeps_to_its_folder,

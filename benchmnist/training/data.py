@@ -92,7 +92,7 @@ class Datasets:
             parts = dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels
             for part in parts:
                 digest.update(f"{part.dtype}{tuple(part.shape)}".encode())
-                digest.update(part.contiguous().numpy().data)
+                digest.update(part.detach().contiguous().flatten().view(torch.uint8).numpy().data)
             self._digest = digest.hexdigest()
         return self._digest
 
@@ -167,19 +167,39 @@ def check_dataset(dataset: object, name: str) -> None:
     Raises:
         DataError: if it is not; the message begins with the name.
     """
-
-    def refuse(what: str) -> DataError:
-        return DataError(f"{name} {what}")
-
     if not isinstance(dataset, Dataset):
-        raise refuse(f"is a {type(dataset).__name__}, not a benchmnist.Dataset")
+        raise DataError(f"{name} is a {type(dataset).__name__}, not a benchmnist.Dataset")
     for part, images, labels in (
         ("train", dataset.train_images, dataset.train_labels),
         ("test", dataset.test_images, dataset.test_labels),
     ):
-        if images.ndim != 4 or images.dtype not in (torch.uint8, torch.float32):  # noqa: PLR2004 - N, C, H, W
-            raise refuse(
-                f"has {part} images {list(images.shape)} of {images.dtype}, not [N, C, H, W] of uint8 or float32"
-            )
-        if len(labels) != len(images) or not len(labels):
-            raise refuse(f"has {len(images)} {part} images and {len(labels)} labels")
+        if mistake := _wrong_tensors(part, images, labels):
+            raise DataError(f"{name} has {mistake}")
+    train, test = (f"{list(i.shape[1:])} of {i.dtype}" for i in (dataset.train_images, dataset.test_images))
+    if train != test:
+        raise DataError(f"{name} has train images {train} and test images {test}; they must be alike")
+    classes: object = dataset.classes
+    if not isinstance(classes, (tuple, list)) or not all(isinstance(each, str) for each in classes):
+        raise DataError(f"{name} has classes that are a {type(classes).__name__}; return a tuple of strings")
+
+
+def _wrong_tensors(part: str, images: object, labels: object) -> str:
+    """Says what is wrong with the images and labels of a part, "train" or "test"; empty if nothing is."""
+    for kind, each in (("images", images), ("labels", labels)):
+        if not isinstance(each, torch.Tensor):
+            return f"{part} {kind} that are a {type(each).__name__}, not a tensor"
+        if each.device.type != "cpu" or each.layout != torch.strided:
+            return f"{part} {kind} on {each.device.type} ({each.layout}); return dense tensors on the CPU"
+        if not each.ndim or not each.numel():
+            return f"{part} {kind} {list(each.shape)}, which are none"
+    assert isinstance(images, torch.Tensor)  # noqa: S101 - just checked
+    assert isinstance(labels, torch.Tensor)  # noqa: S101
+    if images.ndim != 4 or images.dtype not in (torch.uint8, torch.float32):  # noqa: PLR2004 - N, C, H, W
+        shape = f"{list(images.shape)} of {images.dtype}"
+        return f"{part} images {shape}, not [N, C, H, W] of uint8 or float32"
+    if len(labels) != len(images):
+        return f"{len(images)} {part} images and {len(labels)} labels"
+    # A sum is finite only if each pixel is, and needs no memory; of large pixels it may not be.
+    if images.is_floating_point() and not images.sum().isfinite() and not (finite := images.isfinite()).all():
+        return f"{part} images with pixels that are not finite, the first in image {(~finite).nonzero()[0, 0]}"
+    return ""

@@ -184,6 +184,24 @@ def test_a_damaged_idx_file_is_named(tmp_path: Path, content: bytes, expected: s
         datasets.kmnist(root=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("train-images-idx3-ubyte", idx((20,)), "it has 1 dimensions of items of type 0x08, not 3 of ubyte"),
+        ("train-images-idx3-ubyte", idx((20, 1, 1, 28, 28)), "it has 5 dimensions"),
+        ("train-images-idx3-ubyte", idx((20, 28, 28), 0x0D, b"1234"), "of items of type 0x0d, not 3 of ubyte"),
+        ("train-labels-idx1-ubyte", idx((20,), 0x09), "of items of type 0x09, not 1 of ubyte"),
+        ("t10k-images-idx3-ubyte", idx((10, 0, 0)), "it has no items"),
+        ("t10k-images-idx3-ubyte", idx((10, 14, 14)), "of 28×28, .*t10k-images-idx3-ubyte of 14×14 pixels"),
+        ("t10k-labels-idx1-ubyte", idx((9,)), "t10k-images-idx3-ubyte has 10 images, .*t10k-labels.* 9 labels"),
+    ],
+)
+def test_files_of_other_contents_are_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    put(tmp_path / "KMNIST" / "raw", LIKE_MNIST | {name: content})
+    with pytest.raises(DataError, match=rf"{name}.*{said}|{said}"):
+        datasets.kmnist(root=tmp_path)
+
+
 def test_what_unpacks_to_more_than_it_says_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
     put(tmp_path / "KMNIST" / "raw", {f"{n}.gz": gzip.compress(c) for n, c in LIKE_MNIST.items()})
     bomb = tmp_path / "KMNIST" / "raw" / "train-images-idx3-ubyte.gz"
@@ -195,7 +213,7 @@ def test_what_unpacks_to_more_than_it_says_is_refused_before_it_fills_the_memory
         datasets.kmnist(root=tmp_path)
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
-    bomb.write_bytes(gzip.compress(idx((0, 1))[:4] + struct.pack(">2I", 2**31, 2**31)))
+    bomb.write_bytes(gzip.compress(idx((0, 1, 1))[:4] + struct.pack(">3I", 2**31, 2**31, 1)))
     with pytest.raises(DataError, match=r"its header says .* bytes, more than any of these datasets has"):
         datasets.kmnist(root=tmp_path)
     assert not bomb.with_suffix("").exists()

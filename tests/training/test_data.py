@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,11 +13,22 @@ from benchmnist.errors import DataError
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.extensions.specs import Dataset
 from benchmnist.suites.cases import Component
-from benchmnist.training.data import Datasets, default_data_root, epoch_order, held_out, seed_for, to_unit
+from benchmnist.tasks import Classification
+from benchmnist.training.data import (
+    Datasets,
+    check_dataset,
+    default_data_root,
+    epoch_order,
+    held_out,
+    seed_for,
+    to_unit,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    Damage = Callable[[torch.Tensor], object]
 
 SEEDS = st.integers(0, 2**40)
 HELD_OUT = [5, 1, 3, 6, 1, 7, 3, 4, 4, 4, 5, 6]
@@ -71,11 +83,7 @@ def benchmnist_datasets():
     ("params", "expected"),
     [
         ({"whole": False}, "the dataset 'tiny' of benchmnist-tiny is a Tensor, not a benchmnist.Dataset"),
-        ({"train_images": (4, 2, 2)}, r"has train images \[4, 2, 2\] of torch.uint8, not \[N, C, H, W\]"),
-        ({"dtype": "float64"}, "of torch.float64, not"),
-        ({"labels": (0, 1)}, "has 4 train images and 2 labels"),
-        ({"labels": (0, 1, 2, 0)}, "has train labels that are not 0 to 1"),
-        ({"labels": (0.0, 1.0, 0.0, 1.0)}, "of torch.float32, not"),
+        ({"labels": (0, 1, 2, 0)}, "has train labels from 0 to 2, that are not 0 to 1, as its 2 classes are"),
     ],
 )
 def test_a_dataset_that_is_not_one_is_refused(
@@ -86,6 +94,70 @@ def test_a_dataset_that_is_not_one_is_refused(
     case = make_case(dataset=component, train_size=None, test_size=None)
     with pytest.raises(DataError, match=expected):
         Datasets(find_plugins(), tmp_path).for_case(case)
+
+
+WHOLE: dict[str, Any] = {
+    "train_images": torch.zeros(6, 1, 2, 2),
+    "train_labels": torch.tensor([0, 1, 0, 1, 0, 1]),
+    "test_images": torch.zeros(4, 1, 2, 2),
+    "test_labels": torch.tensor([0, 1, 0, 1]),
+    "classes": ("a", "b"),
+}
+DAMAGED: dict[str, Damage] = {
+    "labels": lambda images: images[:, 0, 0, 0],
+    "five dimensions": lambda images: images.unsqueeze(0),
+    "three dimensions": lambda images: images[0],
+    "int8": lambda images: images.to(torch.int8),
+    "double": lambda images: images.double(),
+    "no pixels": lambda images: images[:, :, :0, :0],
+    "none": lambda images: images[:0],
+    "fewer": lambda images: images[1:],
+    "larger": lambda images: torch.cat([images, images], dim=2),
+    "NaN": lambda images: images.index_fill(0, torch.tensor(1), float("nan")),
+    "infinite": lambda images: images.index_fill(0, torch.tensor(0), float("-inf")),
+    "array": lambda images: images.numpy(),
+    "sparse": lambda images: images.to_sparse(),
+    "meta": lambda images: images.to("meta"),
+    "scalar": lambda images: images.sum(),
+    "nothing": lambda _: None,
+}
+WRONG_LABELS: dict[str, Damage] = {
+    "float": lambda labels: labels.float(),
+    "negative": lambda labels: labels - 1,
+    "too large": lambda labels: labels + 1,
+    "columns": lambda labels: labels[:, None],
+    "fewer": lambda labels: labels[1:],
+    "none": lambda labels: labels[:0],
+    "list": lambda labels: labels.tolist(),
+    "int32": lambda labels: labels.int(),
+}
+WRONG_CLASSES: tuple[object, ...] = (np.array(["a", "b"]), (), ("a",), (1, 2), "ab", None)
+
+
+@given(st.sampled_from(["train", "test"]), st.data())
+def test_whatever_is_damaged_is_said_of_its_part(part: str, data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(["images", "labels", "classes"]))
+    parts: dict[str, Any] = dict(WHOLE)
+    if kind == "classes":
+        parts["classes"] = data.draw(st.sampled_from(WRONG_CLASSES))
+    else:
+        damage = data.draw(st.sampled_from([*(DAMAGED if kind == "images" else WRONG_LABELS).items()]))[1]
+        parts[f"{part}_{kind}"] = damage(parts[f"{part}_{kind}"])
+    with pytest.raises(DataError, match=rf"^it (has|names) [^\n]*({part}|class)[^\n]*$"):
+        checked(**parts)
+
+
+def test_a_whole_dataset_is_not_refused_but_one_class_of_several_is() -> None:
+    checked(**WHOLE)
+    checked(**WHOLE | {"test_labels": torch.tensor([1, 1, 1, 1])})
+    checked(**WHOLE | {"classes": ["a", "b"], "train_images": WHOLE["train_images"].requires_grad_()})
+    with pytest.raises(DataError, match="it has only the label 1 in training, of 2 classes"):
+        checked(**WHOLE | {"train_labels": torch.ones(6, dtype=torch.int64)})
+
+
+def checked(**parts: Any) -> None:
+    check_dataset(Dataset(**parts), "it")
+    Classification().check(Dataset(**parts), "it")
 
 
 def test_a_dataset_is_loaded_once(install_plugin: Callable[..., None], tmp_path: Path) -> None:
