@@ -174,7 +174,19 @@ def in_script(value: Any) -> Any:
     return [*map(in_script, value)] if isinstance(value, (list, tuple)) else html(value)
 
 
-def drawable(text: str) -> str:
-    """Text in a picture of matplotlib: its dollars are no formula, and its legend does not leave it out."""
-    text = visible(text).replace("$", r"\$")
+DRAWN = 90
+"""Characters that fit above a picture."""
+DRAWN_BESIDE = 40
+"""Characters that fit beside one: a longer legend leaves no room for the axes."""
+
+
+def drawable(text: str, longest: int = DRAWN) -> str:
+    """Text in a picture of matplotlib: its dollars are no formula, and its legend does not leave it out.
+
+    Of a text that is too long the middle is left out.
+    """
+    text = visible(text)
+    if len(text) > longest:
+        text = f"{text[: longest // 2]}…{text[-(longest // 2) + 1 :]}"
+    text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

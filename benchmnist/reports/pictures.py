@@ -9,7 +9,7 @@ from benchmnist.analysis.figures import drawn_metrics
 from benchmnist.analysis.searches import best_of_attempts
 from benchmnist.analysis.summary import group_title
 from benchmnist.reports.drawing import Figure
-from benchmnist.reports.escaping import drawable
+from benchmnist.reports.escaping import DRAWN_BESIDE, drawable
 from benchmnist.reports.plots import (
     Curve,
     group_file,
@@ -106,7 +106,7 @@ def profile_picture(analysis: Analysis) -> bytes:
             times,
             shares,
             where="post",
-            label=drawable(profile.method),
+            label=drawable(profile.method, DRAWN_BESIDE),
             color=style.color,
             linestyle=style.linestyle,
         )
@@ -130,7 +130,7 @@ def learning_rate_picture(shown: Sequence[Search], title: str) -> bytes:
         attempts = [a for search in shown if search.method == method for a in search.attempts]
         points = sorted((float(a.params["lr"]), a.value) for a in attempts if a.value is not None)
         rates, values = [lr for lr, _ in points], [value for _, value in points]
-        axes.plot(rates, values, label=drawable(method), markersize=5, **style._asdict())
+        axes.plot(rates, values, label=drawable(method, DRAWN_BESIDE), markersize=5, **style._asdict())
         gone = [float(a.params["lr"]) for a in attempts if a.value is None]
         axes.plot(
             gone,
@@ -143,7 +143,7 @@ def learning_rate_picture(shown: Sequence[Search], title: str) -> bytes:
     if any(search.space["lr"].log for search in shown):
         axes.set_xscale("log")
     axes.set_xlabel("learning rate")
-    axes.set_ylabel(drawable(_validation(metric)))
+    axes.set_ylabel(drawable(_validation(metric), DRAWN_BESIDE))
     about = f"{metric.name.capitalize()} against learning rate: {title}"
     axes.set_title(f"{drawable(about)}\n× at the bottom: diverged or failed", fontsize=11)
     return _finished(figure, axes)
@@ -160,12 +160,12 @@ def attempts_picture(searches: Sequence[Search], title: str) -> bytes:
         if random:
             band = [each.low for each in found], [each.high for each in found]
             axes.fill_between(counts, *band, color=style.color, alpha=0.15, linewidth=0)
-        axes.plot(counts, means, label=drawable(method), markersize=4, **style._asdict())
+        axes.plot(counts, means, label=drawable(method, DRAWN_BESIDE), markersize=4, **style._asdict())
         lowest = min([lowest, *means[len(means) // 4 :]])
     if metric.is_share:
         axes.set_ylim(bottom=max(0.0, lowest - 5))  # the first few attempts would flatten all that follows
     axes.set_xlabel("attempts")
-    axes.set_ylabel(drawable(f"best {_validation(metric)}"))
+    axes.set_ylabel(drawable(f"best {_validation(metric)}", DRAWN_BESIDE))
     how = "expected for random attempts, band: quartiles" if random else "in the order of the search"
     about = f"Best {metric.name} against number of attempts: {title}"
     axes.set_title(f"{drawable(about)}\n{how}", fontsize=11)

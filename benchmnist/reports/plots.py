@@ -12,7 +12,7 @@ from benchmnist.analysis.figures import drawn_metrics, mean_curve
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.units import by_search, unit
 from benchmnist.reports.drawing import Figure, ticker
-from benchmnist.reports.escaping import drawable
+from benchmnist.reports.escaping import DRAWN_BESIDE, drawable
 from benchmnist.runs.files import write_file
 from benchmnist.runs.store import PLOTS
 from benchmnist.suites.cases import stem_of
@@ -147,7 +147,7 @@ def _curve(axes: Axes, result: CaseResult, metric: Metric, style: Style, label: 
     low, high = ([mean + sign * std for mean, std in points.values()] for sign in (-1, 1))
     if any(trial.status == "diverged" for trial in result.trials):
         label += " (diverged)"
-    axes.plot(epochs, means, label=drawable(label), markersize=5, linewidth=1.8, **style._asdict())
+    axes.plot(epochs, means, label=drawable(label, DRAWN_BESIDE), markersize=5, linewidth=1.8, **style._asdict())
     if len(result.trials) > 1:
         axes.fill_between(epochs, low, high, color=style.color, alpha=0.2, linewidth=0)
         if len(epochs) == 1:  # a band of one epoch has no width
@@ -157,7 +157,7 @@ def _curve(axes: Axes, result: CaseResult, metric: Metric, style: Style, label: 
 def _finish(axes: Axes, metric: Metric, *, stretch: bool) -> None:
     """Adds labels, whole epochs and a grid; to compare optimizers, stretches the axis where the good ones are."""
     axes.set_xlabel("epoch")
-    axes.set_ylabel(drawable(metric.label))
+    axes.set_ylabel(drawable(metric.label, DRAWN_BESIDE))
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
@@ -172,10 +172,10 @@ def _finish(axes: Axes, metric: Metric, *, stretch: bool) -> None:
         axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
         axes.yaxis.set_minor_locator(ticker.NullLocator())
-        axes.set_ylabel(drawable(f"{metric.label}, log scale"))
+        axes.set_ylabel(drawable(f"{metric.label}, log scale", DRAWN_BESIDE))
     elif stretch and metric.is_share and max(shown) > 90 and min(shown) < 90:  # noqa: PLR2004
         _error_axis(axes, min(shown), max(shown))
-        axes.set_ylabel(drawable(f"{metric.label}, stretched towards 100"))
+        axes.set_ylabel(drawable(f"{metric.label}, stretched towards 100", DRAWN_BESIDE))
 
 
 def _error_axis(axes: Axes, lowest: float, highest: float) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.findings.words import listed
 from benchmnist.reports.drawing import Figure
-from benchmnist.reports.escaping import drawable
+from benchmnist.reports.escaping import DRAWN_BESIDE, drawable
 from benchmnist.reports.plots import optimizer_styles, to_png
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def rank_picture(analysis: Analysis, grid: Grid, ranks: Ranks) -> bytes:
             clip_on=False,
         )
         axes.annotate(
-            f"{drawable(method)}  {mean:.2f}",
+            f"{drawable(method, DRAWN_BESIDE)}  {mean:.2f}",
             (edge, y),
             xytext=(-6 if left else 6, 0),
             textcoords="offset points",
