@@ -140,14 +140,6 @@ def test_characters_that_a_stream_lacks_are_written_in_plain(encoding: str) -> N
     assert ("v" in said, "✓" in said, r"\u6f22\U0001f600\ud800" in said) == (True, False, True)
 
 
-def test_a_report_in_ascii(small_run: RunResult) -> None:
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "0", "LC_ALL": "C", "TERM": "dumb"}
-    done = run("report", str(small_run.path), env=environment, capture_output=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "+/-" in done.stdout
-    assert "mnist - fc\n" in done.stdout
-
-
 @pytest.mark.parametrize(
     ("columns", "least", "most"),
     [("0", 60, 80), ("1", 15, 20), ("-5", 60, 80), ("abc", 60, 80), ("1000000", 60, 1000), ("", 60, 80)],

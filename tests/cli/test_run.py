@@ -58,13 +58,16 @@ def test_a_run_shows_plain_lines_and_the_table(
     assert Path(lines[-1].split()[-1], "report.md").is_file()
 
 
-def test_a_terminal_without_our_signs_costs_signs_only(write_suite: Callable[..., Path]) -> None:
+def test_a_terminal_without_our_signs_costs_signs_only(write_suite: Callable[..., Path], tmp_path: Path) -> None:
     command = ("-m", "benchmnist", "run", str(write_suite()), *QUICK, "--epochs", "1", "-k", "sgd")
-    done = python_in_a_process(*command, environment={**os.environ, "PYTHONIOENCODING": "ascii"})
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "TERM": "dumb", "COLUMNS": "0"}
+    done = python_in_a_process(*command, environment=environment)
     assert done.returncode == 0, done.stderr
     assert (done.stdout + done.stderr).isascii()
     assert "A small suite" in done.stdout
-    assert re.search(r"ok: accuracy \d+\.\d\d \? \d+\.\d\d %", done.stderr)
+    assert re.search(r"ok: accuracy \d+\.\d\d \+/- \d+\.\d\d %", done.stderr)
+    (report,) = tmp_path.glob("runs/small/*/report.md")
+    assert "±" in report.read_text("utf-8")
 
 
 def test_verbose_prints_the_lines_of_the_notebook(
