@@ -267,8 +267,6 @@ def test_options_win_over_the_environment_and_that_over_pyproject(
             "rum.epochs = 3",
             "tool.benchmnist.rum: unknown key. Did you mean 'run'?",
         ),
-        ("run = 3", "tool.benchmnist.run must be a table"),
-        ("runs.prune = 3", "tool.benchmnist.runs.prune must be a table"),
         ("runs.prune.kept = 3", "tool.benchmnist.runs.prune.kept: unknown option. Did you mean 'keep'?"),
     ],
 )
