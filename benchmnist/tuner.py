@@ -25,7 +25,7 @@ from benchmnist.suites.reader import read_suite
 from benchmnist.suites.samplers import rehearse
 from benchmnist.suites.schema import Tune
 from benchmnist.suites.suite import Point, SearchScope, Suite
-from benchmnist.text import counted
+from benchmnist.text import alternatives, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from benchmnist.execution.dispatch import Observer
     from benchmnist.metrics import Metric
-    from benchmnist.runs.searches import Attempt, Search
+    from benchmnist.runs.searches import Search
     from benchmnist.suites.cases import Case, Space
     from benchmnist.suites.plan import Plan
 
@@ -75,7 +75,7 @@ def tune(
 
     Raises:
         SuiteError: with everything that is wrong with the suite, or if no optimizer of it has a space.
-        BenchmnistError: if nothing that was tried of an optimizer could be trained; the search is kept.
+        BenchmnistError: if nothing that was tried could be trained; the search is kept.
         ValueError: if an option has a value that it may not have, or is in NOT_TUNED.
         KeyboardInterrupt: after what was done has been saved.
     """
@@ -104,8 +104,12 @@ def tune(
     begun = _begun(options.out, search_suite.name) if options.resume else None
     search = run.search(search_suite, planned, begun)
     found = tuple(each.outcome(search) for each in planned)
-    best = [Point(_best(outcome).params, search=outcome.number or 1) for outcome in found]
-    chosen = [(each.scope, (point,)) for each, point in zip(planned, best, strict=True)]
+    chosen = [(each.scope, _best(outcome)) for each, outcome in zip(planned, found, strict=True)]
+    if not any(points for _, points in chosen):
+        tried = alternatives((f"{each.method} on {each.model}" for each in found), "and")
+        raise BenchmnistError(
+            f"every attempt of {tried} diverged or failed; change its space (the search is in {found[0].run})"
+        )
     final = replace(_at(suite, chosen), tuned=True)
     cases = make_plan(final, find_plugins(options.block)).cases
     before = _followed(options.out, suite.name, found, cases) if options.resume else None
@@ -233,13 +237,9 @@ def _search_suite(suite: Suite) -> Suite:
     )
 
 
-def _best(search: Search) -> Attempt:
-    if search.best is None:
-        raise BenchmnistError(
-            f"every attempt of {search.method} on {search.model} diverged or failed; change its space "
-            f"(the search is in {search.run})"
-        )
-    return search.best
+def _best(search: Search) -> tuple[Point, ...]:
+    """Returns the point that a search has found; none if every attempt diverged or failed."""
+    return (Point(search.best.params, search=search.number or 1),) if search.best else ()
 
 
 def _begun(out: Path, suite: str) -> RunResult:

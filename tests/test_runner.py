@@ -626,3 +626,62 @@ def test_a_plan_is_trained_as_it_is(write_suite: Callable[..., Path], tmp_path: 
 def test_a_run_records_the_contents_of_its_datasets(small_run: RunResult) -> None:
     assert {*small_run.record.data} == {"mnist"}
     assert re.fullmatch(r"[0-9a-f]{32}", small_run.record.data["mnist"])
+
+
+UNUSUAL = """
+import torch
+from torch import nn
+from benchmnist import ModelSpec, hookimpl
+
+class Silent(nn.Linear):
+    def forward(self, x): return super().forward(x.flatten(1))
+    def train(self, mode=True): super().train(mode)  # returns nothing
+    def eval(self): super().eval()
+
+class Complex(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.weight = nn.Parameter(0.01 * torch.randn(inputs, outputs, dtype=torch.complex64))
+    def forward(self, x): return (x.flatten(1).to(torch.complex64) @ self.weight).real
+
+class Sparse(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.table, self.last = nn.EmbeddingBag(256, 8, sparse=True), nn.Linear(8, outputs)
+    def forward(self, x): return self.last(self.table((255 * x).flatten(1).long()))
+
+def made(kind):
+    return lambda input_shape, num_classes: kind(784, num_classes)
+
+@hookimpl
+def benchmnist_models():
+    kinds = {"silent": Silent, "complex": Complex, "sparse": Sparse}
+    return [ModelSpec(name=name, summary="", build=made(kind)) for name, kind in kinds.items()]
+"""
+
+
+def test_unusual_models_train_alike_on_every_plain_engine(
+    write_suite: Callable[..., Path], install_plugin: Callable[..., None]
+) -> None:
+    install_plugin("unusual", UNUSUAL)
+    models = 'models = ["silent", "complex", "sparse"]\noptimizers = ["sgd"]\nengines = ["dataloader", "resident"]'
+    path = write_suite(f"{HEAD}[[cases]]\n{models}\n")
+    found = benchmnist.run(path, device="cpu", executor="inline", seeds=1)
+    assert [(case.id, case.error) for case in found.cases if case.status != "completed"] == []
+    figures = [[epoch.train_loss for epoch in case.trials[0].epochs] for case in found.cases]
+    assert figures[::2] == [pytest.approx(losses, rel=1e-5) for losses in figures[1::2]]
+
+
+def test_a_last_batch_of_one_is_refused_before_training_where_the_model_refuses_it(
+    write_suite: Callable[..., Path],
+) -> None:
+    text = HEAD.replace("train_size = 300", "batch_size = 100\ntrain_size = 301")
+    path = write_suite(f'{text}[[cases]]\nmodels = ["fc-bn", "fc"]\noptimizers = ["sgd"]\n')
+    with pytest.raises(
+        SuiteError, match=r":7: defaults.batch_size: the last batch has one of the 301 training"
+    ):
+        prepare(path, RunOptions(device="cpu"))
+    prepare(path, RunOptions(device="cpu", set=("cases.0.models=['fc']",)))
+    tested = ("defaults.train_size=300", "defaults.test_size=101", "defaults.evaluate_in='train'")
+    with pytest.raises(SuiteError, match="the last batch has one of the 101 test images, and 'fc-bn' cannot"):
+        prepare(path, RunOptions(device="cpu", set=tested))

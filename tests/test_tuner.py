@@ -287,8 +287,23 @@ def test_what_diverges_is_lost_and_told_and_not_chosen(tmp_path: Path) -> None:
         assert [attempt.value is None for attempt in search.attempts] == [False, True]
     assert final["mnist/fc/sgd"].case.optimizer.params["lr"] == 1e-2
     path.write_text(text.replace("[1e-2, 1e30]", "[1e30]"), "utf-8")
-    with pytest.raises(BenchmnistError, match=r"every attempt of sgd on fc diverged or failed; .*tuned-search/"):
+    with pytest.raises(
+        BenchmnistError, match=r"sgd on fc and momentum on fc diverged or failed.*tuned-search/"
+    ):
         tuned(path, sampler="grid", out=tmp_path / "none")
+
+
+def test_an_optimizer_that_always_fails_costs_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    broken = SUITE.replace("space.lr = { low = 1e-3, high = 1.0, log = true }", "space.lr = [1e30, 1e31]", 1)
+    path.write_text(broken.replace('"logistic", "fc"', '"fc"'), "utf-8")
+    final = tuned(path).final
+    assert [case.id for case in final.cases] == [
+        "mnist/fc/sgd/untuned",
+        *("mnist/fc/momentum", "mnist/fc/momentum/untuned", "mnist/fc/adam"),
+    ]
+    assert [search.best is None for search in final.record.searches] == [True, False]
+    assert benchmnist.write_report(final).is_file()
 
 
 def test_a_suite_in_which_nothing_can_be_tuned(tmp_path: Path, write_suite: Callable[..., Path]) -> None:

@@ -115,6 +115,7 @@ class _Preflight:
         self.notes: dict[str, None] = {}  # in order, each once
         self.models: dict[str, tuple[nn.Module, tuple[Layer, ...]] | None] = {}
         self.tried: dict[str, bool] = {}
+        self.alone: dict[str, str] = {}  # why a model cannot train on one image
 
     def check(self) -> Preflight:
         work: dict[str, Work] = {}
@@ -131,7 +132,7 @@ class _Preflight:
             model, layers = built
             there = case.dataset.label, case.model.label
             described.setdefault(there, ModelDescription(dataset=there[0], model=there[1], layers=layers))
-            if not self.optimizer(case, model, dataset):
+            if not self.last_batch(case, model, dataset) or not self.optimizer(case, model, dataset):
                 continue
             passes = self.registry.optimizers[case.optimizer.use].spec.passes or 1
             work[case.id] = Work(
@@ -221,6 +222,37 @@ class _Preflight:
             except Exception:  # noqa: BLE001 - it will be raised again in the training, and kept there
                 return None
         return self.models[key]
+
+    def last_batch(self, case: Case, model: nn.Module, dataset: Dataset) -> bool:
+        """Whether the model takes the last batch of an epoch, of what is left: maybe of one image."""
+        sizes = {"training": len(dataset.train_images)}
+        if case.evaluate_in == "train":
+            sizes["test"] = len(dataset.test_images)
+        ends_with_one = [part for part, size in sizes.items() if (size - 1) % case.batch_size == 0]
+        if not ends_with_one or not (said := self.refused_alone(case, model, dataset)):
+            return True
+        problem = self.plan.suite.problem(
+            f"the last batch has one of the {sizes[ends_with_one[0]]:,} {ends_with_one[0]} images, and "
+            f"{case.model.name!r} cannot train on one ({said}); change the batch_size or the number of images",
+            *self.setting(case, "batch_size"),
+        )
+        self.problems.setdefault(str(problem), problem)
+        return False
+
+    def refused_alone(self, case: Case, model: nn.Module, dataset: Dataset) -> str:
+        """Why a model in training takes two images, but not one, as batch normalisation does; empty if it does."""
+        key = f"{case.model.identity} {dataset.input_shape} alone"
+        if key not in self.alone:
+            self.alone[key] = ""
+            with contextlib.suppress(Exception), self.building(MODEL, case.model), torch.no_grad():
+                model.train()
+                model(torch.zeros(2, *dataset.input_shape))
+                try:
+                    model(torch.zeros(1, *dataset.input_shape))
+                except ValueError as error:
+                    self.alone[key] = first_line(error)
+            model.eval()
+        return self.alone[key]
 
     def optimizer(self, case: Case, model: nn.Module, dataset: Dataset) -> bool:
         """Whether the optimizer of a case can be built, and its schedule."""

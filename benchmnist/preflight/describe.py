@@ -68,8 +68,9 @@ def describe(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Layer
     hooks = [module.register_forward_pre_hook(enters) for module in names]
     hooks += [module.register_forward_hook(leaves) for module in names]
     try:
+        model.eval()
         with counter, torch.no_grad():
-            output = model.eval()(torch.zeros(1, *input_shape))
+            output = model(torch.zeros(1, *input_shape))
     finally:
         for hook in hooks:
             hook.remove()

@@ -81,7 +81,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Announces the cases to be requested; under xdist, they are unknown."""
     if hasattr(session.config, "workerinput"):
         return
-    trainings = [item.obj for item in session.items if isinstance(item, CaseItem)]
+    trainings = [item.training for item in session.items if isinstance(item, CaseItem)]
     for harness in {id(training.harness): training.harness for training in trainings}.values():
         if harness.dispatcher is not None:
             harness.dispatcher.expect([t.case for t in trainings if t.harness is harness])
@@ -116,7 +116,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Sends the measurements, in a worker of xdist."""
     report = yield
     if call.when == "call" and isinstance(item, CaseItem) and hasattr(item.config, "workerinput"):
-        report.benchmnist = item.obj.measured
+        report.benchmnist = item.training.measured
     return report
 
 

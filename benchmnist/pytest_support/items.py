@@ -10,7 +10,7 @@ from benchmnist.pytest_support import benchmark_api
 from benchmnist.pytest_support.harness import ENVIRONMENT, HARNESS, Harness, own_harness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from benchmnist.execution.dispatch import Dispatcher
@@ -27,7 +27,7 @@ class SuiteFile(pytest.File):
         harness = self.config.stash.get(HARNESS, None) or own_harness(self.config, self.path)
         for case in harness.plan.cases:
             item: CaseItem = CaseItem.from_parent(
-                self, name=case.id, callobj=CaseTraining(case, harness, self.config)
+                self, name=case.id, callobj=CaseTraining(case, harness, self.config).train
             )
             yield item
 
@@ -46,19 +46,23 @@ def _in_words(excinfo: pytest.ExceptionInfo[BaseException]) -> str | None:
 class CaseItem(pytest.Function):
     """A case, which uses the fixture of pytest-benchmark with a clock of the pure training time."""
 
-    obj: CaseTraining
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        case = self.obj.case
-        self.add_marker(pytest.mark.benchmark(timer=self.obj.clock, warmup=False, group=case.model.label))
+    def __init__(self, *, callobj: Callable[[Any], None], **options: Any) -> None:
+        super().__init__(callobj=callobj, **options)
+        case = self.training.case
+        self.add_marker(pytest.mark.benchmark(timer=self.training.clock, warmup=False, group=case.model.label))
         for name in case.marks:
             self.config.addinivalue_line("markers", f"{name}: declared in {self.path.name}")
             self.add_marker(getattr(pytest.mark, name))
 
+    @property
+    def training(self) -> CaseTraining:
+        """Training of the case, whose method pytest calls."""
+        training: CaseTraining = self.obj.__self__
+        return training
+
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Returns the line of the suite that declares the case, counted from 0."""
-        line = self.obj.case.line
+        line = self.training.case.line
         return self.path, line - 1 if line else None, self.name
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
@@ -71,7 +75,7 @@ class _NoMoreEpochs(Exception):  # noqa: N818 - not an error
 
 
 class CaseTraining:
-    """The test function of a case: every epoch is one round of `benchmark.pedantic`.
+    """A case, whose `train` is a test function: every epoch is one round of `benchmark.pedantic`.
 
     The clock is a replay (the documented `timer` of pytest-benchmark): it advances by what each epoch measured
     of itself, between two synchronisations of the device, wherever it was trained. So what pytest-benchmark
@@ -87,7 +91,7 @@ class CaseTraining:
         """Returns the seconds of training so far."""
         return self.trained_seconds
 
-    def __call__(self, benchmark: Any) -> None:
+    def train(self, benchmark: Any) -> None:
         """Trains the case; called by pytest."""
         from benchmnist.errors import ExpectationError, TrialError
 

@@ -170,7 +170,14 @@ def variant_of(point: Mapping[str, Any]) -> str:
 
 
 def _slug(value: object) -> str:
-    """A swept value as part of an id: what has no place in node ids and file names becomes a dash."""
+    """A swept value as part of an id: what has no place in node ids and file names becomes a dash.
+
+    The sign of a number stays, in a list too: -0.5 and 0.5 are two points.
+    """
     if isinstance(value, (int, float)):
-        return str(value)  # -0.1 keeps its sign
-    return re.sub(r"[^A-Za-z0-9.+-]+", "-", str(value)).strip("-") or "empty"
+        return str(value)
+    if isinstance(value, list) and value:
+        return "-".join(map(_slug, value))
+    return (
+        re.sub(r"[^A-Za-z0-9.+-]+", "-", re.sub(r"^[^A-Za-z0-9.+-]+|[^A-Za-z0-9.+-]+$", "", str(value))) or "empty"
+    )

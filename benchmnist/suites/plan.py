@@ -114,14 +114,18 @@ class _Planner:
                 self.report(message, *self.suite.setting_path(self.suite.block_path(at), "baseline"))
         self.components.report_unused()
         planned = self.with_controls(cases.values()) if self.options.control else tuple(cases.values())
-        if self.is_whole:
-            planned = with_comparisons(self.suite, planned, self.report)
+        if self.is_whole or self.suite.tuned:
+            report = self.ignore if self.suite.tuned else self.report
+            planned = with_comparisons(self.suite, planned, report)
         return Plan(self.suite, planned, tuple(self.problems))
 
     @property
     def is_whole(self) -> bool:
-        """Whether no case was refused, so that a name which is missing is missing in the suite."""
-        read = len(self.suite.blocks) == self.suite.written_blocks
+        """Whether no case was refused, so that a name which is missing is missing in the suite.
+
+        A tuned suite lacks what could not be tuned; its names were checked before it was.
+        """
+        read = not self.suite.tuned and len(self.suite.blocks) == self.suite.written_blocks
         return read and not (self.evaluation.refused or self.components.refused)
 
     def with_controls(self, cases: Iterable[Case]) -> tuple[Case, ...]:
@@ -185,7 +189,7 @@ class _Planner:
                     continue
                 combination = {**chosen, **settled, TASK.name: evaluated[TASK.name]}
                 self.check_space(block, configured, combination)
-                for planned in planned_points(self.suite, self.suite.points.get(scope, ())):
+                for planned in planned_points(self.suite, self.suite.points.get(scope)):
                     parts = planned.parts(combination, self.schedule)
                     axes = (*scoped, *planned.axes)
                     variants = (*(parts[kind.name].variant for kind in AXES), *axes, block.label)
@@ -246,6 +250,9 @@ class _Planner:
         elif own:
             return self.components.of(kind, [own], (OPTIMIZER.plural, optimizer, kind.name))
         return self.components.of(kind, block.names(kind), self.suite.listed_path(kind, block, path)) or [None]
+
+    def ignore(self, message: str, *path: str | int) -> None:
+        """Does not report what a tuned suite lacks."""
 
     def report(self, message: str, *path: str | int) -> None:
         problem = self.suite.problem(message, *path)

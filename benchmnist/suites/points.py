@@ -102,13 +102,18 @@ def point_of(case: Case, space: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def planned_points(suite: Suite, points: tuple[Point, ...]) -> Iterator[PlannedPoint]:
-    """Yields each case of a combination with those points; one with the suite's own settings if it has none."""
+def planned_points(suite: Suite, points: tuple[Point, ...] | None) -> Iterator[PlannedPoint]:
+    """Yields each case of a combination with those points, or with the suite's own settings.
+
+    Args:
+        suite: The suite.
+        points: The points; none if every attempt of its search failed, and None if there was no search.
+    """
     numbers = [*range(1, suite.searches + 1)] if suite.searches > 1 else [None]
-    for point in points:
+    for point in points or ():
         yield PlannedPoint(point, point.search if suite.searches > 1 else None)
-    if not points or (suite.tuned and suite.tune.untuned):
-        yield from (PlannedPoint(None, number, untuned=bool(points)) for number in numbers)
+    if points is None or (suite.tuned and suite.tune.untuned):
+        yield from (PlannedPoint(None, number, untuned=points is not None) for number in numbers)
 
 
 def of_kind(values: Mapping[str, Any], kind: str) -> dict[str, Any]:

@@ -294,7 +294,8 @@ def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> dict[s
     model, batch_size = trial.model, EVALUATION_BATCH_CPU if images.device.type == "cpu" else EVALUATION_BATCH
     if case.evaluate_in == "train":
         # A copy: in train() mode the test images would move the running statistics of batch normalisation.
-        model, batch_size = copy.deepcopy(trial.model).train(), case.batch_size
+        model, batch_size = copy.deepcopy(trial.model), case.batch_size
+        model.train()  # which need not return the model
     sums: dict[str, list[Tensor]] = {}  # on the device until the last: a GPU is not waited for after every batch
     with torch.no_grad():
         for batch, answers in zip(images.split(batch_size), labels.split(batch_size), strict=True):

@@ -108,9 +108,11 @@ class ManualTraining:
         return self._train(order)
 
     def step(self) -> float:
-        """Trains on the next batch, from the first again after the last; returns the loss before the update."""
+        """Trains on the next whole batch, from the first again after the last; returns the loss before it."""
+        if self._start + self.case.batch_size > len(self._order):  # each step has the same size, to be timed
+            self._start = 0
         batch = self._order[self._start : self._start + self.case.batch_size]
-        self._start = (self._start + self.case.batch_size) % len(self._order)
+        self._start += self.case.batch_size
         return self._train(batch)
 
     def _train(self, order: Tensor) -> float:

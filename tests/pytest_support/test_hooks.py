@@ -73,6 +73,7 @@ def test_a_suite_is_collected_and_selected_from() -> None:
     assert [line.split()[0] for line in said.splitlines() if "PASSED" in line] == IDS[1:]
     assert "1 passed, 2 deselected" in session("suite.toml", "-m", "slow", "--strict-markers")
     assert "1 passed, 2 deselected" in session("suite.toml", "-k", "fc and not adam")
+    assert session("suite.toml", "--fixtures-per-test").count("fixtures used by mnist/") == 3
 
 
 def test_a_plugin_that_is_not_quiet_is_a_warning(install_plugin: Callable[..., None]) -> None:

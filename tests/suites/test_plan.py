@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from benchmnist.errors import UnknownNameError
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.suites.components import variant_of
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import Plan, make_plan
 from benchmnist.suites.reader import read_suite
@@ -357,3 +358,10 @@ def test_every_table_of_a_plugin_may_expect_something(write_suite: Callable[...,
         assert table in whole
     (case,) = plan_of(write_suite(whole + 'expect.accuracy = "< 50"\n')).cases
     assert case.expect == {"accuracy": "< 50"}
+
+
+def test_a_sweep_keeps_the_signs_of_its_values() -> None:
+    values: list[object] = [-0.5, 0.5, [-0.5, 0.9], [0.5, 0.9], [0.5, -0.9], "-a", "a", "[a]b", [], [[-1]], [[1]]]
+    variants = [variant_of({"x": value}) for value in values]
+    assert len({*variants}) == len(values)
+    assert variants[:5] == ["x--0.5", "x-0.5", "x--0.5-0.9", "x-0.5-0.9", "x-0.5--0.9"]

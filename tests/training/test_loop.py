@@ -15,6 +15,7 @@ from training_support import component, epochs_of, losses, make_case, result_of,
 from benchmnist.training import loop
 from benchmnist.training.clock import Clock
 from benchmnist.training.data import epoch_order
+from benchmnist.training.manual import ManualTraining
 from benchmnist.training.trial import build_trial
 
 if TYPE_CHECKING:
@@ -546,3 +547,12 @@ def test_optimizers_that_want_more_than_a_gradient_get_it(install_plugin: Callab
     silent = result_of(make_case(optimizer="silent"))
     assert silent.status == "failed"
     assert "'silent' declares needs_closure but did not call the closure" in str(silent.error)
+
+
+def test_every_step_by_hand_has_a_whole_batch() -> None:
+    training = ManualTraining("logistic", batch_size=10, train_size=25, device="cpu")
+    sizes: list[int] = []
+    training.model.register_forward_pre_hook(lambda _, images: sizes.append(len(images[0])))
+    for _ in range(5):
+        training.step()
+    assert sizes == [10] * 5
