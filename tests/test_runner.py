@@ -677,9 +677,7 @@ def test_a_last_batch_of_one_is_refused_before_training_where_the_model_refuses_
 ) -> None:
     text = HEAD.replace("train_size = 300", "batch_size = 100\ntrain_size = 301")
     path = write_suite(f'{text}[[cases]]\nmodels = ["fc-bn", "fc"]\noptimizers = ["sgd"]\n')
-    with pytest.raises(
-        SuiteError, match=r":7: defaults.batch_size: the last batch has one of the 301 training"
-    ):
+    with pytest.raises(SuiteError, match=r":7: defaults.batch_size: the last batch has one of the 301 training"):
         prepare(path, RunOptions(device="cpu"))
     prepare(path, RunOptions(device="cpu", set=("cases.0.models=['fc']",)))
     tested = ("defaults.train_size=300", "defaults.test_size=101", "defaults.evaluate_in='train'")

@@ -287,9 +287,7 @@ def test_what_diverges_is_lost_and_told_and_not_chosen(tmp_path: Path) -> None:
         assert [attempt.value is None for attempt in search.attempts] == [False, True]
     assert final["mnist/fc/sgd"].case.optimizer.params["lr"] == 1e-2
     path.write_text(text.replace("[1e-2, 1e30]", "[1e30]"), "utf-8")
-    with pytest.raises(
-        BenchmnistError, match=r"sgd on fc and momentum on fc diverged or failed.*tuned-search/"
-    ):
+    with pytest.raises(BenchmnistError, match=r"sgd on fc and momentum on fc diverged or failed.*tuned-search/"):
         tuned(path, sampler="grid", out=tmp_path / "none")
 
 

@@ -18,7 +18,7 @@ from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.reports.columns import mean_and_std
 from benchmnist.reports.tables import ComparisonTable
 from benchmnist.reports.terminal import Line
-from benchmnist.text import counted
+from benchmnist.text import counted, decimals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,7 +118,7 @@ class Display(Observer):
         """Prints losses like the notebook, once the clock has stopped."""
         steps = result.step_losses[-1][0]
         for step, loss in result.step_losses:
-            self.say(f"Epoch [{result.epoch}/{case.epochs}], Step [{step}/{steps}], Loss: {loss:.4f}")
+            self.say(f"Epoch [{result.epoch}/{case.epochs}], Step [{step}/{steps}], Loss: {decimals(loss, 4)}")
 
     def say(self, line: str) -> None:
         """Prints a line."""
@@ -267,7 +267,7 @@ def _epoch(case: Case, seed: int, result: EpochResult) -> str:
     where = f"seed {seed}, epoch {result.epoch}/{case.epochs}"
     figure = result.figure(case.primary)
     tested = "diverged" if figure is None else f"{case.primary.name} {case.primary.text(figure)}"
-    return f"{where}: loss {result.train_loss:.4f}, {tested}, {result.seconds:.3g} s"
+    return f"{where}: loss {decimals(result.train_loss, 4)}, {tested}, {result.seconds:.3g} s"
 
 
 def _verdict(summary: Summary) -> str:

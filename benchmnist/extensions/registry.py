@@ -28,6 +28,7 @@ from benchmnist.extensions.specs import (
     Spec,
     TaskSpec,
 )
+from benchmnist.extensions.torchvision_repair import repair_torchvision
 from benchmnist.text import with_article
 
 if TYPE_CHECKING:
@@ -209,6 +210,7 @@ def find_plugins(block: Collection[str] = (), modules: Collection[str] = ()) -> 
     Raises:
         UnknownNameError: if no plugin is called as one of `block` is.
     """
+    repair_torchvision()  # before any plugin imports it
     found = sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
     found += [EntryPoint(name=module, value=module, group=GROUP) for module in modules]
     names = {name for entry in found for name in _names(entry)}

@@ -18,7 +18,7 @@ from benchmnist.reports.extra_table import NOTHING, ExtraTable, namer
 from benchmnist.reports.rank_table import rank_table
 from benchmnist.reports.tables import LEAST_WIDTH
 from benchmnist.reports.target_tables import profile_table, target_table
-from benchmnist.text import PLURALS, counted, plural
+from benchmnist.text import PLURALS, counted, decimals, plural
 
 if TYPE_CHECKING:
     import re
@@ -141,7 +141,7 @@ def _tuning_row(search: Search) -> tuple[str, ...]:
         group_title((search.dataset, search.model, search.label)),
         search.row,
         ", ".join(f"{name}={value}" for name, value in best.params.items()) if best else NOTHING,
-        f"{best.value:.{search.metric.digits}f}" if best and best.value is not None else NOTHING,
+        decimals(best.value, search.metric.digits) if best and best.value is not None else NOTHING,
         f"{len(search.attempts)} {search.sampler}",
         str(lost),
         f"{share:.0%}" if share is not None else NOTHING,

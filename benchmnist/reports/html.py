@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import json
 import math
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from benchmnist.reports.facts import case_facts, environments, run_facts
 from benchmnist.reports.pictures import pictures
 from benchmnist.reports.plots import Curve, optimizer_styles
 from benchmnist.reports.tables import cells, legend
+from benchmnist.text import decimals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -239,17 +240,15 @@ def _figures(series: Sequence[Mapping[str, Any]], metrics: Sequence[Metric]) -> 
     """Returns a row per epoch with a cell per series, by metric."""
     found: dict[str, list[list[str]]] = {}
     for metric in metrics:
-        key, show = metric.field, f"{{:.{metric.digits}f}}"
+        key, show = metric.field, partial(decimals, digits=metric.digits)
         rows = []
         for epoch in range(max(len(s["mean"][key]) for s in series)):
             row = []
             for s in series:
                 mean = s["mean"][key][epoch] if epoch < len(s["mean"][key]) else None
                 several = len(s["trials"]) > 1
-                text = "–" if mean is None else show.format(mean)
-                row.append(
-                    f"{text} ± {show.format(s['std'][key][epoch])}" if several and mean is not None else text
-                )
+                text = "–" if mean is None else show(mean)
+                row.append(f"{text} ± {show(s['std'][key][epoch])}" if several and mean is not None else text)
             rows.append(row)
         found[key] = rows
     return found

@@ -10,7 +10,7 @@ from benchmnist.metrics import PEAK_MEMORY
 from benchmnist.reports.columns import size
 from benchmnist.reports.comparison import run_title
 from benchmnist.reports.escaping import heading, item, markdown_table
-from benchmnist.text import counted, noted_once, visible
+from benchmnist.text import counted, decimals, noted_once, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +102,7 @@ def _row(verdict: NonInferiority) -> dict[str, str]:
                 "change": f"{100 * (now / before - 1):+.1f} %",
             }
         else:
-            cells |= {"baseline": f"{before:.{digits}f}", "current": f"{now:.{digits}f}"}
+            cells |= {"baseline": decimals(before, digits), "current": decimals(now, digits)}
             cells["difference"] = f"{now - before:+.{digits}f}"
     if verdict.interval is not None:
         low, high = verdict.interval

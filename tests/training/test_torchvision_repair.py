@@ -16,6 +16,9 @@ def run(program: str) -> str:
 def test_torchvision_can_be_imported_whatever_torch_it_was_built_for() -> None:
     program = (
         "from benchmnist.training.torchvision_repair import import_torchvision as repair\n"
+        "from benchmnist.extensions.registry import find_plugins\n"
+        "import sys; find_plugins(); assert 'torch' not in sys.modules or 'torchvision' not in sys.modules\n"
+        "import torchvision.transforms.v2, torchvision.models\n"  # as a plugin may do
         "repair(); repair()\n"
         "from torchvision import datasets, transforms\n"
         "print(datasets.MNIST.__name__)"

@@ -12,7 +12,7 @@ from benchmnist.analysis.pairs import unequal
 from benchmnist.analysis.statistics import LEAST_PAIRS
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.units import unit
-from benchmnist.text import counted
+from benchmnist.text import counted, decimals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -189,7 +189,7 @@ def noise_floor(results: Sequence[CaseResult], floors: Mapping[Group, Floor]) ->
     """Reports the noise floor of each group with a control."""
     metrics = {result.case.group: result.case.primary for result in results}
     each = [
-        f"{floor.primary:.{metrics[group].digits}f} {metrics[group].points} and {floor.ratio - 1:.0%} "
+        f"{decimals(floor.primary, metrics[group].digits)} {metrics[group].points} and {floor.ratio - 1:.0%} "
         f"on {group_title(group)}"
         for group, floor in floors.items()
         if floor.primary is not None and floor.ratio is not None
