@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Farewell, Workplace
 from benchmnist.runs.results import CaseResult, MeasuredEpoch, TrialResult, worst
-from benchmnist.runs.store import CHECKPOINTS
+from benchmnist.runs.store import checkpoint_name
 from benchmnist.suites.cases import Case  # noqa: TC001 - messages are read by this type
 
 if TYPE_CHECKING:
@@ -147,11 +147,6 @@ def _refused_trial(trial: TrialResult, task: Case) -> str:
     if trial.checkpoint not in (None, checkpoint_name(task, trial.seed)):
         return f"a checkpoint named {trial.checkpoint!r}"
     return ""
-
-
-def checkpoint_name(case: Case, seed: int) -> str:
-    """Returns the file of a checkpoint, relative to the run folder."""
-    return f"{CHECKPOINTS}/{case.file_stem}__seed-{seed}.safetensors"
 
 
 def _tagged(value: Any) -> Any:

@@ -13,11 +13,11 @@ from benchmnist.analysis.figures import case_figure
 from benchmnist.errors import StoreError
 from benchmnist.runs.files import read_file, write_file
 from benchmnist.runs.store import (
-    CHECKPOINTS,
     LOCK,
     RUN_FILE,
     WITH_FIGURES,
     RunFolder,
+    checkpoint_name,
     load_record,
     readable_cases,
     runs_in,
@@ -130,7 +130,7 @@ def taken_over(result: CaseResult, case: Case, folder: RunFolder, source: Path) 
     trials = []
     for trial in result.trials:
         if trial.checkpoint is not None and (weights := _own_file(source, trial.checkpoint)):
-            file = f"{CHECKPOINTS}/{case.file_stem}__seed-{trial.seed}.{result.key[:8]}.safetensors"
+            file = checkpoint_name(case, trial.seed, result.key)
             write_file(folder.path / file, read_file(weights))
             trials.append(trial.model_copy(update={"checkpoint": file}))
         else:

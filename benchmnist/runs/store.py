@@ -39,6 +39,11 @@ def new_run_path(out: Path, suite: str) -> Path:
     return out / suite / f"{stamp}-{secrets.token_hex(2)}"
 
 
+def checkpoint_name(case: Case, seed: int, key: str = "") -> str:
+    """Returns the file of the weights of a trial, relative to the run folder; `key` is that of a trial taken over."""
+    return f"{CHECKPOINTS}/{case.file_stem}__seed-{seed}{f'.{key[:8]}' if key else ''}.safetensors"
+
+
 def refuse_links(folder: Path) -> None:
     """Refuses to write into a folder with a link in it: the files of a run would end up elsewhere.
 

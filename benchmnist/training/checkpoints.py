@@ -10,7 +10,7 @@ import torch
 
 from benchmnist.extensions.isolation import not_exiting
 from benchmnist.runs.files import write_file
-from benchmnist.runs.store import CHECKPOINTS
+from benchmnist.runs.store import checkpoint_name
 from benchmnist.text import first_line_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Checkpoints:
 
     def save(self, seed: int, state_dict: Callable[[], Mapping[str, Any]]) -> str | None:
         """Writes the tensors of a state_dict; returns the file within the run folder, or None if that failed."""
-        file = f"{CHECKPOINTS}/{self.case.file_stem}__seed-{seed}.safetensors"
+        file = checkpoint_name(self.case, seed)
         try:
             with not_exiting():
                 content = self._content(seed, state_dict())

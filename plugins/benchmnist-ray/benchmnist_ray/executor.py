@@ -21,9 +21,10 @@ from ray.exceptions import RayError, RayTaskError
 
 from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Deadlines
-from benchmnist.executors.messages import MessageError, Started, checkpoint_name, decode, refusal
+from benchmnist.executors.messages import MessageError, Started, decode, refusal
 from benchmnist.runs.files import write_file
 from benchmnist.runs.results import FAILURES, CaseResult, MeasuredEpoch
+from benchmnist.runs.store import checkpoint_name
 from benchmnist_ray.worker import FILE, train
 
 if TYPE_CHECKING:
