@@ -40,7 +40,7 @@ def new_run_path(out: Path, suite: str) -> Path:
 
 
 def checkpoint_name(case: Case, seed: int, key: str = "") -> str:
-    """Returns the file of the weights of a trial, relative to the run folder; `key` is that of a trial taken over."""
+    """Returns the file of the weights of a trial within the run folder; `key` is that of a trial taken over."""
     return f"{CHECKPOINTS}/{case.file_stem}__seed-{seed}{f'.{key[:8]}' if key else ''}.safetensors"
 
 
