@@ -134,7 +134,7 @@ def _mutate_once(run: Path, chance: random.Random) -> str:
         return "nothing is left"
     file = chance.choice(files)
     if chance.random() < 0.85:
-        with contextlib.suppress(ValueError, OSError, RecursionError):
+        with contextlib.suppress(ValueError, OSError, RecursionError, IndexError):  # empty, or no JSON
             return _change_value(file, chance)
     change = chance.choice(FILE_CHANGES)
     with contextlib.suppress(OSError):
