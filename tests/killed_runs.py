@@ -101,7 +101,8 @@ def finish(folder: Path, undisturbed: object, jobs: int = 0) -> None:
     after = stored(folder)
     assert {case: after[case] for case in before} == before
     assert len(told(folder, "started")) - started == 3 - len(before)
-    assert not [*folder.rglob(f"runs/**/{TEMPORARY}")]
+    if not jobs:  # a worker that loses its parent may leave a file that it had begun after the next has cleaned up
+        assert not [*folder.rglob(f"runs/**/{TEMPORARY}")]
 
 
 LONGEST = {0: 1.5, 1: 5.0, 2: 5.0}
