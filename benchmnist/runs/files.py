@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from benchmnist.errors import StoreError
 from benchmnist.runs.results import SCHEMA, CaseResult, RunRecord
+from benchmnist.text import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,8 @@ FIRST_WITH_CHECKSUM = 2
 VERSION = re.compile(r'"schema_version":\s*([0-9]+)')
 TEMPORARY = ".*.tmp"
 """Pattern of the names of files that are being written."""
+LONGEST_REASON = 200
+"""Characters of what pydantic says of a file: it repeats what it was given."""
 LARGEST = 2**30
 """Bytes of a JSON file that is still read."""
 
@@ -122,7 +125,7 @@ def read_value(path: Path, model: type[T]) -> T:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise damaged(path, f"{where + ': ' if where else ''}{first['msg']}") from error
+        raise damaged(path, one_line(f"{where + ': ' if where else ''}{first['msg']}", LONGEST_REASON)) from error
     if not checksum and value.schema_version >= FIRST_WITH_CHECKSUM:
         raise damaged(path, "it has no checksum")
     return value

@@ -27,7 +27,7 @@ def as_asked_before(record: RunRecord, options: RunOptions) -> RunOptions:
     """Returns the options of a run that is resumed: those that determine its cases are as when it began.
 
     Raises:
-        BenchmnistError: if one of them has another value now.
+        BenchmnistError: if one of them has another value now, or one that it cannot have.
     """
     default = RunOptions().cases
     before = {name: record.options.get(name, value) for name, value in default.items()} | {"order": record.order}
@@ -37,7 +37,10 @@ def as_asked_before(record: RunRecord, options: RunOptions) -> RunOptions:
             raise BenchmnistError(
                 f"the run was begun {begun}, and cannot go on with {value!r}; remove it, or begin a new run"
             )
-    return replace(options, **before)
+    try:
+        return replace(options, **before)
+    except (TypeError, ValueError) as error:
+        raise BenchmnistError(f"run.json has options that no run can have: {error}") from error
 
 
 def refuse_another_plan(

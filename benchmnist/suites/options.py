@@ -34,6 +34,14 @@ def _texts(given: Any) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
+TYPES = {
+    **dict.fromkeys(("epochs", "jobs", "threads", "max_seeds"), int),
+    **dict.fromkeys(("control", "until_told", "checkpoints", "reuse"), bool),
+    **dict.fromkeys(("device", "keyword", "engine", "executor"), str),
+}
+"""Types of the attributes that have one; a run of a stranger may have other values."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """Options of a run. Each attribute is also an argument of `benchmnist.run`.
@@ -109,6 +117,10 @@ class RunOptions:
         for name, form in kept.items():
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else form(given))
+        for name, kind in TYPES.items():
+            value = getattr(self, name)
+            if value is not None and type(value) is not kind:
+                raise ValueError(f"{name} must be {kind.__name__}, not {value!r}")
         for name in ("epochs", "jobs", "threads", "max_seeds"):
             value = getattr(self, name)
             if value is not None and value < 1:
