@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 from click.testing import CliRunner, Result
+from processes import STARTUP, WITHOUT_COMPILER
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The tests run side by side, a process a core: none may take all cores for itself. Before torch is imported.
@@ -75,6 +76,9 @@ def _shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
     mnist(root=default_data_root())
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):  # the processes that tests start would compile all of torch
         os.environ["PYTHONPYCACHEPREFIX"] = str(shared / "bytecode")
+    sys.path.insert(0, str(STARTUP))  # the PYTHONPATH of the workers of a LocalExecutor
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(STARTUP), os.environ.get("PYTHONPATH", "")]))
+    os.environ[WITHOUT_COMPILER] = "1"
 
 
 @pytest.fixture(autouse=True)

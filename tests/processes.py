@@ -15,6 +15,7 @@ import tempfile
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import benchmnist
 
@@ -30,6 +31,10 @@ multiprocessing.util.get_temp_dir()
 tempfile.tempdir = kept
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["torch._dynamo", "benchmnist.runner", "benchmnist.training.loop"])
+
+STARTUP = Path(__file__).parent / "startup"
+WITHOUT_COMPILER = "TORCH_WITHOUT_COMPILER"
+"""The variable by which a new process leaves torch's compiler unimported; see the file in that folder."""
 
 OTHERS = {"pytest_benchmark", "xdist"}
 """What a pytest session has to import itself: it rewrites the assertions of plugins."""
@@ -58,7 +63,9 @@ def python_in_a_process(
 def _in_a_process(arguments: Sequence[str], environment: Mapping[str, str], output: Path, errors: Path) -> int:
     given = ([*arguments], {**environment}, str(Path.cwd()), str(output), str(errors))
     process = PROCESSES.Process(target=_python, args=given)
-    process.start()
+    with mock.patch.dict(os.environ):
+        os.environ.pop(WITHOUT_COMPILER, None)  # the first starts the server, which has all of torch
+        process.start()
     process.join()
     assert process.exitcode is not None
     return process.exitcode

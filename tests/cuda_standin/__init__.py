@@ -21,7 +21,7 @@ them is computed at once, on the CPU, so values are real, and the rules are kept
 - **Errors of the device** (execution.py). An index out of range is found at the next wait, and stays.
 - **Memory** (machine.py, parts.py). Tensors, cuBLAS's workspaces and graphs are counted; `hazards` lists memory
   that was freed while another stream may still use it.
-- **NVML** (nvml.py) and **processes** (processes.py, site/sitecustomize.py).
+- **NVML** (nvml.py) and **processes** (processes.py, ../startup/sitecustomize.py).
 
 Sources: torch 2.13's installed Python code, and copies, some of them a little older or newer, of CUDAGraph.cpp,
 CUDAGeneratorImpl.cpp, CUDACachingAllocator.cpp, CUDAFunctions.cpp and Copy.cu. **No GPU has confirmed any of it.**

@@ -11,7 +11,7 @@ from typing import Any
 
 from cuda_standin.machine import Options
 
-SITE = Path(__file__).parent / "site"
+STARTUP = Path(__file__).parents[1] / "startup"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def contexts(log: Path | str) -> list[Context]:
 
 def process_environment(**options: Any) -> dict[str, str]:
     """This process's variables, and those by which others see imitated cards; the options are those of Options."""
-    path = [str(SITE), str(SITE.parents[1]), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    path = [str(STARTUP), str(STARTUP.parent), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {
         "OMP_NUM_THREADS": "1",  # as in the tests: nothing here is large enough for more
         **os.environ,
@@ -44,4 +44,4 @@ def process_environment(**options: Any) -> dict[str, str]:
 
 def import_paths() -> list[str]:
     """What has to be on `sys.path` where a LocalExecutor is: its workers get that as their PYTHONPATH."""
-    return [path for path in (str(SITE), str(SITE.parents[1])) if path not in sys.path]
+    return [path for path in (str(STARTUP), str(STARTUP.parent)) if path not in sys.path]

@@ -1,6 +1,10 @@
-"""Puts the stand-in in place as soon as a process has imported torch.
+"""What the processes that tests start do first: this folder is the first of their PYTHONPATH.
 
-The first folder of PYTHONPATH is this one, so Python runs this file at its start; CUDA_STANDIN has the options.
+- CUDA_STANDIN, which has its options, puts the stand-in in place as soon as torch has been imported.
+- TORCH_WITHOUT_COMPILER leaves torch's compiler unimported, which is a third of the processor time that a process
+  takes to begin training. torch.optim imports it for two functions that do nothing unless something is compiled;
+  whoever wants more of it fails. The tests' own processes have the real one, as has what is forked for them
+  (`processes.py`).
 """
 
 from __future__ import annotations
@@ -8,10 +12,12 @@ from __future__ import annotations
 import importlib.machinery
 import json
 import os
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from collections.abc import Callable
 
 
 class TorchFinder:
@@ -41,6 +47,21 @@ class TorchFinder:
         return spec
 
 
+class WithoutCompiler(ModuleType):
+    """In place of torch._dynamo, which torch.optim imports to leave its methods as they are."""
+
+    @staticmethod
+    def disable(function: Callable[..., Any], *_: object, **__: object) -> Callable[..., Any]:
+        """Returns the function, as nothing is compiled."""
+        return function
+
+    @staticmethod
+    def graph_break() -> None:
+        """Does nothing, as the real one does outside of what is compiled."""
+
+
 if "CUDA_STANDIN" in os.environ:
     finder = TorchFinder(importlib.machinery.PathFinder.find_spec)
     setattr(importlib.machinery.PathFinder, "find_spec", finder)  # noqa: B010 - the same
+elif "TORCH_WITHOUT_COMPILER" in os.environ:  # to capture, torch wants more of it
+    sys.modules["torch._dynamo"] = WithoutCompiler("torch._dynamo")
