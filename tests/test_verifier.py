@@ -32,7 +32,7 @@ name = "verified"
 [defaults]
 epochs = 2
 seeds = 3
-train_size = 500
+train_size = 200
 test_size = 200
 batch_size = 50
 baseline = "sgd"
@@ -65,7 +65,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     folder = tmp_path_factory.mktemp("verified")
     suite = folder / "verified.toml"
     suite.write_text(SUITE, "utf-8")
-    run = benchmnist.run(suite, device="cpu", control=True, out=folder / "runs", checkpoints=False)
+    options: dict[str, Any] = {"executor": "inline", "control": True, "checkpoints": False}
+    run = benchmnist.run(suite, device="cpu", out=folder / "runs", **options)
     suite.unlink()
     return run
 
@@ -74,6 +75,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
 def copied(made: RunResult, tmp_path: Path) -> RunResult:
     """A copy to change."""
     return benchmnist.load_run(shutil.copytree(made.path, tmp_path / "copy"))
+
+
+def verify(run: RunResult | Path, **options: Any) -> Verification:
+    """Verifies in this process, where torch has been imported; one test does it as users do."""
+    return benchmnist.verify(run, **{"executor": "inline", **options})
 
 
 def words(verification: Verification) -> dict[tuple[str, int], str]:
@@ -91,16 +97,16 @@ def test_every_trial_of_an_honest_run_is_the_same_bit_for_bit(made: RunResult) -
     assert (everything.word, everything.notes) == ("consistent", ())
     some = benchmnist.verify(made.path, trials=4, jobs=1)
     assert {*words(some).values()} == {SAME}
-    again = benchmnist.verify(made, trials=4, seed=some.seed, jobs=1)
+    again = verify(made, trials=4, seed=some.seed)
     assert words(again) == words(some)
 
 
 def test_a_keyword_selects_what_is_drawn_from(made: RunResult) -> None:
-    found = benchmnist.verify(made, trials=2, keyword="cnn and adam")
+    found = verify(made, trials=2, keyword="cnn and adam")
     assert found.pool == 3
     assert {trial.case_id for trial in found.trials} == {"mnist/cnn/adam"}
     with pytest.raises(BenchmnistError, match=r"-k 'lion' matches no case; known cases: mnist/fc-bn-dropout/sgd"):
-        benchmnist.verify(made, keyword="lion")
+        verify(made, keyword="lion")
 
 
 def test_a_tampered_accuracy_is_found_though_its_checksum_is_right(copied: RunResult) -> None:
@@ -112,7 +118,7 @@ def test_a_tampered_accuracy_is_found_though_its_checksum_is_right(copied: RunRe
 
     name = "mnist/cnn/adam"
     tampered = rewrite(copied, name, **with_epochs(copied[name], better))
-    found = benchmnist.verify(tampered, keyword="cnn and adam")
+    found = verify(tampered, keyword="cnn and adam")
     assert words(found) == {(name, 0): SAME, (name, 1): "not consistent", (name, 2): SAME}
     assert found.word == "not consistent"
     assert found.trials[1].reason.startswith("epoch 2: test_accuracy ")
@@ -125,7 +131,7 @@ def test_another_hyperparameter_than_that_of_the_result_is_found(copied: RunResu
     optimizer = result.case.optimizer
     other = optimizer.model_copy(update={"params": {**optimizer.params, "lr": 2e-3}})
     case = result.case.model_copy(update={"optimizer": other})
-    found = benchmnist.verify(rewrite(copied, result.id, case=case), keyword="cnn and adam", trials=1)
+    found = verify(rewrite(copied, result.id, case=case), keyword="cnn and adam", trials=1)
     assert found.word == "not consistent"
 
 
@@ -140,12 +146,12 @@ def test_elsewhere_figures_beyond_the_spread_are_found(copied: RunResult) -> Non
 
     result = copied["mnist/cnn/adam"]
     honest = rewrite(copied, result.id, **with_epochs(result, rounded), **elsewhere)
-    found = benchmnist.verify(honest, keyword="cnn and adam")
+    found = verify(honest, keyword="cnn and adam")
     assert {*words(found).values()} == {"consistent"}
     assert found.word == "consistent"
     assert {trial.reason.partition(" in the run")[0] for trial in found.trials} == {"torch 2.0.0"}
     false = rewrite(copied, result.id, **with_epochs(result, better), **elsewhere)
-    assert {*words(benchmnist.verify(false, keyword="cnn and adam")).values()} == {"not consistent"}
+    assert {*words(verify(false, keyword="cnn and adam")).values()} == {"not consistent"}
 
 
 @pytest.mark.skipif(cpu_capability() not in ("AVX2", "AVX512"), reason="a processor with one instruction set")
@@ -160,13 +166,13 @@ def test_an_older_processor_is_imitated(copied: RunResult, monkeypatch: pytest.M
         def case_ended(self, result: CaseResult) -> None:
             seen.append(result.environment["capability"])
 
-    benchmnist.verify(older, keyword="cnn and adam", trials=1, watch=lambda: nullcontext(Environment()))
+    benchmnist.verify(older, keyword="cnn and adam", trials=1, jobs=1, watch=lambda: nullcontext(Environment()))
     assert [*{*seen}] == ["DEFAULT"]
     assert "ATEN_CPU_CAPABILITY" not in os.environ
     seen.clear()
     newer = rewrite(copied, name, environment=before | {"capability": "AVX1024"})
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
-    benchmnist.verify(newer, keyword="cnn and adam", trials=1, watch=lambda: nullcontext(Environment()))
+    benchmnist.verify(newer, keyword="cnn and adam", trials=1, jobs=1, watch=lambda: nullcontext(Environment()))
     assert [*{*seen}] == ["DEFAULT"]
     assert os.environ["ATEN_CPU_CAPABILITY"] == "default"
 
@@ -180,7 +186,7 @@ def test_trials_of_one_case_that_cannot_be_trained_do_not_hinder_the_others(copi
     copied = rewrite(copied, wild.id, environment=wild.environment | {"device": "cuda:0"})
     engine = copied["mnist/fc/adam"].case.model_copy(update={"engine": "x"})
     unknown = rewrite(copied, "mnist/fc/adam", case=engine)
-    found = benchmnist.verify(unknown, trials=1000, device="auto", keyword="not control")
+    found = verify(unknown, trials=1000, device="auto", keyword="not control")
     reasons = {trial.case_id: trial.reason for trial in found.trials if trial.word == "cannot be checked"}
     assert reasons.pop(sgd.id).endswith("(in the run, of benchmnist-gone 3.1)")
     assert reasons.pop("mnist/fc/adam") == "the engine 'x' is unavailable"
@@ -223,16 +229,16 @@ def test_another_dataset_or_another_version_of_a_plugin_is_named(
         models = ["logistic"]
         optimizers = ["sgd"]
     """)
-    run = benchmnist.run(suite, device="cpu", out=tmp_path / "runs")
-    assert words(benchmnist.verify(run)) == {("tiny/logistic/sgd", 0): SAME}
+    run = benchmnist.run(suite, device="cpu", executor="inline", out=tmp_path / "runs")
+    assert words(verify(run)) == {("tiny/logistic/sgd", 0): SAME}
     (tmp_path / "site-packages" / "benchmnist_tiny.py").write_text(PLUGIN.format(shift=1), "utf-8")
     sys.modules.pop("benchmnist_tiny")
-    found = benchmnist.verify(run)
+    found = verify(run)
     assert [trial.reason for trial in found.trials] == ["the dataset 'tiny' has other contents here"]
     result = run["tiny/logistic/sgd"]
     older = result.case.dataset.model_copy(update={"version": "0.9"})
     run = rewrite(run, result.id, case=result.case.model_copy(update={"dataset": older}))
-    found = benchmnist.verify(run)
+    found = verify(run)
     assert [trial.reason for trial in found.trials] == [
         "benchmnist-tiny 0.9 in the run, 1.0 here; install that version"
     ]
@@ -258,20 +264,20 @@ def test_tuned_and_reused_cases_are_verified(write_suite: Callable[..., Path], t
         models = ["logistic"]
         optimizers = ["sgd"]
     """)
-    tuned = benchmnist.tune(suite, device="cpu", out=tmp_path / "runs")
+    tuned = benchmnist.tune(suite, device="cpu", executor="inline", out=tmp_path / "runs")
     for run in (tuned.search, tuned.final):
-        assert {*words(benchmnist.verify(run, trials=1)).values()} == {SAME}
+        assert {*words(verify(run, trials=1)).values()} == {SAME}
     plain = write_suite(suite.read_text("utf-8").replace('"tuned"', '"plain"'), "plain.toml")
-    first = benchmnist.run(plain, device="cpu", out=tmp_path / "runs")
-    reused = benchmnist.run(plain, device="cpu", out=tmp_path / "runs", reuse=True)
+    first = benchmnist.run(plain, device="cpu", executor="inline", out=tmp_path / "runs")
+    reused = benchmnist.run(plain, device="cpu", executor="inline", out=tmp_path / "runs", reuse=True)
     assert reused.cases[0].reused_from == f"plain/{first.path.name}"
-    assert {*words(benchmnist.verify(reused)).values()} == {SAME}
+    assert {*words(verify(reused)).values()} == {SAME}
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_runs_of_earlier_formats_are_trained_again(version: int) -> None:
     """Elsewhere, and two years ago: what comes of it depends on the machine."""
-    found = benchmnist.verify(DATA / f"format-{version}", trials=1, seed=0, keyword="fc and sgd and not bn")
+    found = verify(DATA / f"format-{version}", trials=1, seed=0, keyword="fc and sgd and not bn")
     assert [trial.status_again for trial in found.trials] == ["completed"]
     assert None not in (found.trials[0].reported, found.trials[0].again)
 
@@ -285,7 +291,7 @@ def test_what_is_not_drawn_is_named(copied: RunResult) -> None:
     record = copied.record.model_copy(update={"status": "running"})
     RunFolder(copied.path).write_record(record)
     with RunFolder(copied.path).lock():
-        found = benchmnist.verify(copied.path, keyword="cnn and not control")
+        found = verify(copied.path, keyword="cnn and not control")
     assert words(found) == {(sgd.id, 0): SAME}
     assert found.notes == (
         "not drawn: 2 trials (interrupted)",
@@ -293,7 +299,7 @@ def test_what_is_not_drawn_is_named(copied: RunResult) -> None:
     )
     (copied.path / "cases" / f"{sgd.case.file_stem}.json").unlink()
     with pytest.raises(BenchmnistError, match="has no trial to verify; not drawn: 2 cases without a result"):
-        benchmnist.verify(copied.path, keyword="cnn and not control")
+        verify(copied.path, keyword="cnn and not control")
 
 
 def test_options_that_the_run_decides_are_refused(made: RunResult) -> None:
@@ -301,6 +307,6 @@ def test_options_that_the_run_decides_are_refused(made: RunResult) -> None:
     options |= {"until_told": True, "max_seeds": 5}
     for name, value in options.items():
         with pytest.raises(ValueError, match=f"verify has no option {name}: the run decides it"):
-            benchmnist.verify(made, **{name: value})
+            verify(made, **{name: value})
     with pytest.raises(ValueError, match="trials must be greater than 0, not 0"):
-        benchmnist.verify(made, trials=0)
+        verify(made, trials=0)
