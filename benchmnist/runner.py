@@ -162,6 +162,7 @@ def _workplace(planned: PlannedRun) -> Workplace:
         gpus=prepared.gpus,
         threads=options.threads,
         versions=tuple((name, public_version(name)) for name in ("benchmnist", "torch")),
+        data=tuple(prepared.data.items()),
     )
 
 

@@ -73,6 +73,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     *(("report", "RUN", "--show", show) for show in ("profiles", "tuning", "models")),
     ("report", "RUN", "--show", "plots", "--plots", "plots"),
     ("compare", "RUN", "OTHER"),
+    ("compare", "RUN", "OTHER", "--format", "html", "-o", "page.html"),
     ("compare", "OTHER", "RUN", "--format", "markdown"),
     ("gate", "OTHER", "RUN", "--on", "accuracy", "--margin", "1"),
     ("runs",),
@@ -134,7 +135,7 @@ def _mutate_once(run: Path, chance: random.Random) -> str:
         return "nothing is left"
     file = chance.choice(files)
     if chance.random() < 0.85:
-        with contextlib.suppress(ValueError, OSError, RecursionError, IndexError):  # empty, or no JSON
+        with contextlib.suppress(*NO_OBJECT):
             return _change_value(file, chance)
     change = chance.choice(FILE_CHANGES)
     with contextlib.suppress(OSError):
@@ -218,6 +219,8 @@ def fill(file: Path, _: Path, chance: random.Random) -> None:
     file.write_bytes(chance.choice((b"", b"\0" * 100, b"[" * 10**5, b"\xff\xfe", b"null", b"{}", b"1" * 5000)))
 
 
+NO_OBJECT = (AttributeError, IndexError, OSError, RecursionError, TypeError, ValueError)
+"""What reading a file raises that was changed before, and has no JSON object any more."""
 FILE_CHANGES: tuple[Callable[[Path, Path, random.Random], None], ...] = (
     cut, swap, become_a_folder, become_a_pipe, become_a_link, vanish, fill,
 )  # fmt: skip

@@ -16,7 +16,7 @@ from benchmnist.analysis.figures import (
     metrics_of,
     seed_figures,
 )
-from benchmnist.analysis.statistics import Paired
+from benchmnist.analysis.statistics import Paired, sample_std
 from benchmnist.analysis.surroundings import altered, surroundings
 from benchmnist.analysis.verdicts import Verdict, judge_pair
 from benchmnist.metrics import EPOCH_SECONDS, comparable, find_metric
@@ -52,7 +52,7 @@ class Figure:
     @property
     def std(self) -> float | None:
         """Sample standard deviation over the seeds; None if fewer than two completed."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else None
+        return sample_std(self.values) if len(self.values) > 1 else None
 
 
 @dataclass(frozen=True)

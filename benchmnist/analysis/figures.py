@@ -7,7 +7,7 @@ import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmnist.analysis.reached import censored_median, reached
-from benchmnist.analysis.statistics import robust_mean
+from benchmnist.analysis.statistics import robust_mean, sample_std
 from benchmnist.metrics import (
     EPOCH_SECONDS,
     IMAGES_PER_SECOND,
@@ -136,7 +136,7 @@ def case_figure(result: CaseResult, wanted: Metric | str) -> MeanStd | None:
     if middle is None or not math.isfinite(middle):
         return None
     whole = len(values) > 1 and all(map(math.isfinite, values))
-    return MeanStd(middle, statistics.stdev(values) if whole else None)
+    return MeanStd(middle, sample_std(values) if whole else None)
 
 
 def median_seconds(result: CaseResult) -> float | None:
@@ -168,7 +168,7 @@ def mean_curve(result: CaseResult, metric: Metric) -> list[tuple[float, float] |
     points: list[tuple[float, float] | None] = []
     for epoch in range(max(map(len, curves))):
         values = [curve[epoch] for curve in curves if epoch < len(curve) and math.isfinite(curve[epoch])]
-        std = statistics.stdev(values) if len(values) > 1 else 0.0
+        std = sample_std(values) if len(values) > 1 else 0.0
         points.append((math.fsum(values) / len(values), std) if values else None)
     return points
 

@@ -7,7 +7,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import has_metric, seed_figures
-from benchmnist.analysis.statistics import LEVEL, student
+from benchmnist.analysis.statistics import LEVEL, sample_std, student
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ def apart(values: Sequence[float], *, of: int = 1, least: float = 0.0) -> tuple[
     most = (n - 1) // 2
     for k in range(most, 0, -1):
         rest = [values[i] for i in order[: n - k]]
-        spread = max(statistics.stdev(rest), least) * math.sqrt(1 + 1 / len(rest))
+        spread = max(sample_std(rest), least) * math.sqrt(1 + 1 / len(rest))
         level = LEVEL / of / most / math.comb(n, k)
         nearest = min(abs(values[i] - statistics.fmean(rest)) for i in order[n - k :])
         if spread > 0 and nearest / spread > student(level, len(rest) - 1):

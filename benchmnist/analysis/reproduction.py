@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from benchmnist.analysis.bits import differences, first_difference
 from benchmnist.analysis.figures import seed_figure, seed_figures
-from benchmnist.analysis.statistics import LEVEL, student
+from benchmnist.analysis.statistics import LEVEL, sample_std, student
 from benchmnist.runs.results import FAILURES
 from benchmnist.text import cause_of, counted
 
@@ -257,7 +257,7 @@ def _range_of_one_more(values: Sequence[float], level: float, near: float) -> Ra
 
     It also has what is as near to the other value of the seed: one that is stuck in both trainings is no error.
     """
-    spread = statistics.stdev(values)
+    spread = sample_std(values)
     if not spread > 0:
         return None
     half, mean = spread_factor(len(values), level) * spread, statistics.fmean(values)

@@ -96,10 +96,10 @@ def best_of_attempts(searches: Sequence[Search]) -> list[Expected]:
 def share_near_best(search: Search) -> float | None:
     """Returns the share of random attempts within NEAR points of the best: how easily a good one is found.
 
-    None without attempts, and for a metric that is no share in %.
+    None without a completed attempt, and for a metric that is no share in %.
     """
     values = values_of(search)
-    if not values or not search.metric.is_share:
+    if search.best is None or not search.metric.is_share:
         return None
     return sum(value >= max(values) - NEAR for value in values) / len(values)
 

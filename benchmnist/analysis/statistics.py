@@ -23,6 +23,11 @@ ROUNDING = 1e-12
 """Share by which two equal figures may differ after some arithmetic; of ours, fewer than ten digits count."""
 
 
+def sample_std(values: Sequence[float]) -> float:
+    """Returns the sample standard deviation of two or more values; NaN if one of them is not finite."""
+    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
+
+
 @dataclass(frozen=True)
 class Paired:
     """Differences of pairs: for each seed, one figure minus the other.
@@ -147,7 +152,7 @@ class Sample(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[float]) -> Sample:
         """Summarises two or more values."""
-        return cls(statistics.fmean(values), statistics.stdev(values), len(values))
+        return cls(statistics.fmean(values), sample_std(values), len(values))
 
 
 class Unpaired(NamedTuple):

@@ -27,6 +27,7 @@ from benchmnist.cli.options import NamedPath, debug_option, listed, option, out_
 )
 @option(
     "--plots",
+    only_typed=True,
     type=NamedPath(file_okay=False, path_type=Path),
     help="Draw the curves of all runs, overlaid, into this folder; markdown links them.",
 )

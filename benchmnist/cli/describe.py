@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmnist.cli.options import block_option, data_root_option, debug_option, offered, option
+from benchmnist.suites.values import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 def _parameters(ctx: click.Context, param: click.Parameter, value: Any) -> dict[str, Any]:
     """`hidden_size=1000`: the values are TOML, as in a suite."""
+    from benchmnist.suites.toml_statements import load_toml
+
     found: dict[str, Any] = {}
     for each in value:
         try:
-            found |= tomllib.loads(each)
-        except tomllib.TOMLDecodeError as error:
+            found |= load_toml(each)
+        except ValueError as error:
             raise click.BadParameter(
-                f'{each!r} is not NAME=VALUE with a TOML value, such as hidden_size=1000 or name="x"', ctx, param
+                f'{shown(each)} is not NAME=VALUE with a TOML value, such as hidden_size=1000 or name="x"',
+                ctx,
+                param,
             ) from error
     return found
 

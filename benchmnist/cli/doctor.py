@@ -62,6 +62,7 @@ INDENT = " " * 11
 )
 @option(
     "--json",
+    only_typed=True,
     type=NamedPath(path_type=Path, dir_okay=False, allow_dash=True),
     metavar="FILE",
     help="Write all results to a file as they arrive; - is standard output.",
@@ -78,7 +79,7 @@ def command(*, json: Path | None, **options: Any) -> None:
     found, or a try failed.
     """
     from benchmnist.cli.console import progress_console, results_console
-    from benchmnist.cli.training import INTERRUPTED, TERMINATED, terminated_as_interrupted
+    from benchmnist.cli.training import interrupted_by, terminated_as_interrupted
     from benchmnist.doctor import Chart, Report, examine_machine
 
     asked = _asked(options)
@@ -86,7 +87,7 @@ def command(*, json: Path | None, **options: Any) -> None:
     console = progress_console() if to_stdout else results_console()
     chart = Chart(Report(device=asked.device, short=asked.short), None if to_stdout else json)
     interrupted = True
-    with terminated_as_interrupted() as terminated:
+    with terminated_as_interrupted() as signals:
         try:
             with contextlib.suppress(KeyboardInterrupt), _spinner(console) as begins:
                 with contextlib.closing(examine_machine(asked, begins)) as lines:
@@ -97,8 +98,8 @@ def command(*, json: Path | None, **options: Any) -> None:
             if to_stdout:
                 click.echo(chart.report.json_text(), nl=False)
     console.print(_summary(chart, interrupted=interrupted))
-    code = INTERRUPTED if interrupted else SICK if chart.report.sick else 0
-    click.get_current_context().exit(TERMINATED if terminated else code)
+    code = interrupted_by(signals) if interrupted or signals else SICK if chart.report.sick else 0
+    click.get_current_context().exit(code)
 
 
 def _asked(options: dict[str, Any]) -> Options:

@@ -24,11 +24,13 @@ def document_options(function: F) -> F:
         option(
             "-o",
             "--output",
+            only_typed=True,
             type=NamedPath(dir_okay=False, path_type=Path),
             help="Write to this file instead of standard output.",
         ),
         option(
             "--update",
+            only_typed=True,
             type=NamedPath(exists=True, dir_okay=False, path_type=Path),
             metavar="FILE",
             help="Replace the text between <!-- benchmnist:start --> and <!-- benchmnist:end --> in FILE.",
@@ -70,7 +72,7 @@ class Document:
     def keep(self, text: str) -> None:
         """Writes the text, or only looks whether it is there already, or prints it."""
         from benchmnist.reports.document_blocks import read_document, replaced
-        from benchmnist.runs.files import write_file
+        from benchmnist.runs.files import write_named_file
 
         if self.file is None:
             click.echo(text, nl=False)
@@ -83,5 +85,5 @@ class Document:
             click.echo(f"{visible(str(self.file))} is out of date; run the same without --check", err=True)
             click.get_current_context().exit(STALE)
         else:
-            write_file(self.file, wanted)
+            write_named_file(self.file, wanted)
             click.echo(f"wrote {visible(str(self.file))}", err=True)

@@ -108,11 +108,12 @@ class Option(click.Option):
 
     Args:
         any_toml: Whether its callback checks what pyproject.toml has for it.
+        only_typed: Whether pyproject.toml, which may be a stranger's, cannot set it: it overwrites files.
     """
 
-    def __init__(self, *args: Any, any_toml: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, any_toml: bool = False, only_typed: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.any_toml = any_toml
+        self.any_toml, self.only_typed = any_toml, only_typed
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         """Converts a value.
@@ -143,6 +144,8 @@ class Option(click.Option):
 
         Click would convert it: 2.5 epochs to 2, and true jobs to 1.
         """
+        if self.only_typed:
+            return "cannot be set in a file; remove it there, and type it"
         if self.any_toml or (isinstance(value, str) and not self.multiple):
             return ""
         if isinstance(self.type, (click.types.IntParamType, click.types.FloatParamType)):

@@ -113,12 +113,23 @@ def offered(kind: str) -> Callable[[click.Context, click.Parameter, str], list[s
     return complete
 
 
+def _out_of_group(ctx: click.Context, param: click.Parameter, value: Path) -> Path:
+    """The --out of a command, or if only its group has one, that: `benchmnist runs --out FOLDER rm RUN`."""
+    name, typed = str(param.name), ParameterSource.COMMANDLINE
+    group = ctx.parent
+    if group is None or group.get_parameter_source(name) != typed or ctx.get_parameter_source(name) == typed:
+        return value
+    found: Path = group.params[name]
+    return found
+
+
 def out_option(function: F) -> F:
     """--out: where runs are."""
     return option(
         "--out",
         default="runs",
         type=RunsFolder(file_okay=False, path_type=Path),
+        callback=_out_of_group,
         help="Folder of the runs.  [default: the --out of `benchmnist run`, or runs]",
     )(function)
 

@@ -11,6 +11,7 @@ import click
 from benchmnist.cli.documents import Document, document_options
 from benchmnist.cli.options import NamedPath, debug_option, listed, option, out_option, run_names
 from benchmnist.metrics import LEVELS, PRIMARY
+from benchmnist.suites.values import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,8 +38,10 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
     """A regular expression."""
     try:
         return None if value is None else re.compile(value)
-    except re.error as error:
-        raise click.BadParameter(f"must be a regular expression, not {value!r}: {error}", ctx, param) from error
+    except (re.error, OverflowError, RecursionError) as error:
+        raise click.BadParameter(
+            f"must be a regular expression, not {shown(str(value))}: {error}", ctx, param
+        ) from error
 
 
 @click.command("report")
@@ -81,6 +84,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 )
 @option(
     "--plots",
+    only_typed=True,
     type=NamedPath(file_okay=False, path_type=Path),
     help="With --show plots: draw the plots into this folder.",
 )

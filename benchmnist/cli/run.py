@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from benchmnist.cli.errors import complain
 from benchmnist.cli.executors import RunCommand, taken_out
 from benchmnist.cli.options import DEBUG, NamedPath, option
-from benchmnist.cli.training import FAILED, INTERRUPTED, TERMINATED, terminated_as_interrupted, training_options
+from benchmnist.cli.training import FAILED, interrupted_by, terminated_as_interrupted, training_options
 from benchmnist.errors import BenchmnistError
 from benchmnist.suites.values import not_this
 from benchmnist.text import visible
@@ -123,25 +123,23 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
         return
     display: Display | None = None
     interrupted = False
-    with terminated_as_interrupted() as terminated:
+    with terminated_as_interrupted() as signals:
         try:
             with make_display(verbose=verbose) as display:
                 result = runner.run(suite, asked, observer=display)
         except KeyboardInterrupt:
             if display is None or display.path is None:  # there is no run yet
-                if terminated:
-                    click.get_current_context().exit(TERMINATED)
-                raise
+                click.get_current_context().exit(interrupted_by(signals))
             interrupted = True
             result = load_run(display.path)
         except (BenchmnistError, OSError) as error:
             if display is None or display.path is None:
                 raise
             cut_off(display.path, error)
-    code = show_result(result)
-    if interrupted or result.record.status == "interrupted":
-        code = TERMINATED if terminated else INTERRUPTED
-    click.get_current_context().exit(code)
+        code = show_result(result, signals)
+        if interrupted or result.record.status == "interrupted":
+            code = interrupted_by(signals)
+        click.get_current_context().exit(code)
 
 
 def cut_off(path: Path, error: BenchmnistError | OSError) -> NoReturn:
@@ -160,8 +158,17 @@ def cut_off(path: Path, error: BenchmnistError | OSError) -> NoReturn:
     click.get_current_context().exit(FAILED)
 
 
-def show_result(result: RunResult) -> int:
+def show_result(result: RunResult, signals: Sequence[int]) -> int:
     """Shows the table, what failed and why, and where everything is; returns the exit code."""
+    try:
+        return _show_result(result)
+    except KeyboardInterrupt:
+        where = f"the results are in {result.path}, and `benchmnist run --resume` writes it"
+        click.echo(visible(f"interrupted: the report was cut off; {where}"), err=True)
+        return interrupted_by(signals)
+
+
+def _show_result(result: RunResult) -> int:
     from benchmnist.analysis.analysis import Analysis
     from benchmnist.cli.console import progress_console, results_console
     from benchmnist.cli.results import show_findings, show_run

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MOST_DAYS = 365_000
 """Days that a calendar goes back."""
-yes_option = option("--yes", is_flag=True, help="Delete without confirmation.")
+yes_option = option("--yes", only_typed=True, is_flag=True, help="Delete without confirmation.")
 
 
 @click.group("runs", cls=Group, invoke_without_command=True)

@@ -23,14 +23,13 @@ from benchmnist.cli.options import (
 from benchmnist.suites.values import MAX_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 FAILED = 1
 INTERRUPTED = 130
-TERMINATED = 143
 
 
 def _assignments(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -117,12 +116,16 @@ def training_options(function: F) -> F:
     )(function)
 
 
+ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that end a process, and that are treated as Ctrl-C; the second comes when a terminal is closed."""
+
+
 @contextlib.contextmanager
 def terminated_as_interrupted() -> Iterator[list[int]]:
-    """Treats SIGTERM as an interruption, as Ctrl-C is; it gives a list that then has the signal in it.
+    """Treats SIGTERM and SIGHUP as interruptions, as Ctrl-C is; it gives a list that then has the signal in it.
 
     SIGINT is left as it was inherited. A shell starts the background jobs of a script with SIGINT ignored, so that
-    Ctrl-C ends the script and not its jobs; those are ended by SIGTERM.
+    Ctrl-C ends the script and not its jobs; those are ended by SIGTERM. SIGHUP stays ignored where nohup did that.
     """
     signals: list[int] = []
 
@@ -130,8 +133,16 @@ def terminated_as_interrupted() -> Iterator[list[int]]:
         signals.append(number)
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, terminate)
+    previous = {
+        number: signal.signal(number, terminate) for number in ENDS if signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         yield signals
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handling in previous.items():
+            signal.signal(number, handling)
+
+
+def interrupted_by(signals: Sequence[int]) -> int:
+    """Returns the exit code after an interruption: by these signals, or by Ctrl-C."""
+    return 128 + signals[0] if signals else INTERRUPTED

@@ -10,7 +10,7 @@ import click
 
 from benchmnist.cli.executors import RunCommand, taken_out
 from benchmnist.cli.options import NamedPath, option
-from benchmnist.cli.training import INTERRUPTED, TERMINATED, terminated_as_interrupted, training_options
+from benchmnist.cli.training import interrupted_by, terminated_as_interrupted, training_options
 from benchmnist.errors import BenchmnistError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def command(
             displays.append(display)
             yield display
 
-    with terminated_as_interrupted() as terminated:
+    with terminated_as_interrupted() as signals:
         try:
             tuned = tune(
                 suite, RunOptions(**options), trials=trials, searches=searches, sampler=sampler, watch=watch
@@ -85,10 +85,10 @@ def command(
         except KeyboardInterrupt:
             if any(display.path for display in displays):
                 click.echo("interrupted: what was done is kept; repeat the command with --resume", err=True)
-            click.get_current_context().exit(TERMINATED if terminated else INTERRUPTED)
+            click.get_current_context().exit(interrupted_by(signals))
         except (BenchmnistError, OSError) as error:
             begun = [display.path for display in displays if display.path]
             if not begun:
                 raise
             cut_off(begun[-1], error)
-    click.get_current_context().exit(show_result(tuned.final))
+        click.get_current_context().exit(show_result(tuned.final, signals))

@@ -9,8 +9,7 @@ import click
 from benchmnist.cli.options import block_option, data_root_option, debug_option, option, out_option, run_names
 from benchmnist.cli.training import (
     FAILED,
-    INTERRUPTED,
-    TERMINATED,
+    interrupted_by,
     jobs_option,
     terminated_as_interrupted,
     timeout_option,
@@ -78,11 +77,11 @@ def command(run: str, *, format: str, out: Path, **options: Any) -> None:  # noq
     from benchmnist.verifier import verify
 
     ctx = click.get_current_context()
-    with terminated_as_interrupted() as terminated:
+    with terminated_as_interrupted() as signals:
         try:
             found = verify(find_run(run, out), watch=lambda: make_display(verbose=False), **options)
         except KeyboardInterrupt:
-            ctx.exit(TERMINATED if terminated else INTERRUPTED)
+            ctx.exit(interrupted_by(signals))
     if format == "rich":
         results_console().print(rich_verification(found))
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from benchmnist.reports.escaping import json_text
-from benchmnist.runs.files import write_file
+from benchmnist.runs.files import write_named_file
 from benchmnist.runs.results import now
 from benchmnist.suites.cases import Frozen
 
@@ -113,4 +113,4 @@ class Chart:
     def _change(self, **changes: Any) -> None:
         self.report = self.report.model_copy(update=changes)
         if self.file is not None:
-            write_file(self.file, self.report.json_text())
+            write_named_file(self.file, self.report.json_text())

@@ -18,7 +18,7 @@ GRACE = 10.0
 
 @contextlib.contextmanager
 def interrupted_once() -> Iterator[None]:
-    """Ignores SIGINT and SIGTERM for GRACE seconds after the first of them; then they interrupt again.
+    """Ignores SIGINT, SIGTERM and SIGHUP for GRACE seconds after the first of them; then they interrupt again.
 
     Without this, a second Ctrl-C would interrupt the saving that the first one began. A signal that is ignored or
     ends the process stays as it is, and in a thread nothing is changed: Python has signals in its main thread.
@@ -36,7 +36,8 @@ def interrupted_once() -> Iterator[None]:
         previous[number](number, frame)
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        names = ("SIGINT", "SIGTERM", "SIGHUP")
+        for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
             handler = signal.getsignal(number)
             if callable(handler):
                 previous[number] = handler

@@ -100,6 +100,7 @@ class Workplace:
         threads: Number of threads of each worker process; None for an equal share of the cores.
         plugins: Modules to load as plugins, besides the installed ones.
         versions: (name, version) of everything that decides results; a worker with others refuses to train.
+        data: (label, hash) of the contents of the planned datasets; a worker that builds others refuses to train.
     """
 
     device: str
@@ -114,6 +115,7 @@ class Workplace:
     threads: int | None = None
     plugins: tuple[str, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
+    data: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmnist.errors import BenchmnistError, PluginError, formatted_traceback
+from benchmnist.errors import BenchmnistError, DataError, PluginError, formatted_traceback
 from benchmnist.extensions.isolation import not_exiting
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.runs.results import CaseResult, MeasuredEpoch
@@ -16,8 +16,8 @@ from benchmnist.training.data import Datasets
 from benchmnist.training.device import DeviceSession
 from benchmnist.training.environment import public_version, resolve_device
 from benchmnist.training.fast_paths import Setting
+from benchmnist.training.leftovers import Leftovers
 from benchmnist.training.loop import train_case
-from benchmnist.training.torch_internals import leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,11 +59,7 @@ class Trainer:
         self.device = resolve_device(workplace.device)
         self._session: DeviceSession | None = None
         self.broken = ""
-        self._before = leftovers()
-
-    def _left_behind(self) -> str:
-        """Names changes that a case left in this process, and that would affect the next cases."""
-        return " and ".join(name for name, state in leftovers().items() if state != self._before[name])
+        self._leftovers = Leftovers()
 
     def train(self, case: Case, no_graph: str = "") -> Iterator[Epoch | CaseResult]:
         """Yields the epochs of a case, each to be run before the next, and its result, even after an error.
@@ -81,6 +77,7 @@ class Trainer:
             session = self.session()
             with not_exiting():
                 dataset = self.datasets.for_case(case)
+                self._require_data(case)
         except BenchmnistError as error:
             yield CaseResult(case=case, status="failed", error=str(error)).printable()
         except Exception as problem:  # noqa: BLE001 - a plugin's dataset may raise anything
@@ -93,7 +90,7 @@ class Trainer:
             result = yield from train_case(Setting(case, self.registry, dataset, session, refused), keep)
             if result.failed:
                 self.broken = session.broken()
-            moved, left = _moved_back(folder), self._left_behind()
+            moved, left = _moved_back(folder), " and ".join(self._leftovers)
             remarks = [*result.remarks, *checkpoints.remarks, *filter(None, [moved])]
             if left:
                 self.broken = self.broken or f"{left} is in its way"
@@ -121,6 +118,19 @@ class Trainer:
             else:
                 step.run()
                 trained = step
+
+    def _require_data(self, case: Case) -> None:
+        """Checks that the dataset here is that of the plan.
+
+        Raises:
+            DataError: if its contents differ.
+        """
+        planned = dict(self.workplace.data).get(case.dataset.label)
+        if planned is not None and self.datasets.digest(case) != planned:
+            raise DataError(
+                f"the dataset {case.dataset.label!r} has other contents here than where the run was planned; "
+                "it must be the same each time that it is built: seed what it draws"
+            )
 
     def _require_versions(self, case: Case) -> None:
         """Checks that the versions here are those of the plan.

@@ -183,6 +183,16 @@ class Noticed:
             yield f"changes torch's {change}, which was undone; leave what others use as well as it is"
 
 
+class _Printed(io.StringIO):
+    """What a plugin's code prints; that it closes its sys.stdout changes nothing."""
+
+    def close(self) -> None:
+        pass
+
+    def end(self) -> None:
+        super().close()
+
+
 @contextlib.contextmanager
 def contained(*, seeds: bool = False) -> Iterator[Noticed]:
     """Runs a plugin's code: what it prints is kept, and torch's global settings are put back afterwards.
@@ -193,7 +203,7 @@ def contained(*, seeds: bool = False) -> Iterator[Noticed]:
     Raises:
         PluginError: if the code calls `sys.exit`.
     """
-    noticed, output = Noticed(), io.StringIO()
+    noticed, output = Noticed(), _Printed()
     before: dict[str, Any] = {}
     watch = _TorchWatch(lambda torch: before.update(_read(torch, seeds=seeds)))
     if "torch" in sys.modules:
@@ -207,6 +217,7 @@ def contained(*, seeds: bool = False) -> Iterator[Noticed]:
         if watch in sys.meta_path:
             sys.meta_path.remove(watch)
         noticed.printed = output.getvalue()
+        output.end()
         if before:
             noticed.changed = _put_back(sys.modules["torch"], before, seeds=seeds)
 

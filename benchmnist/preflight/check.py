@@ -10,7 +10,7 @@ import torch
 
 from benchmnist.errors import DataError, Problem, TrialError, first_line
 from benchmnist.extensions.isolation import contained
-from benchmnist.extensions.kinds import DATASET, MODEL, OPTIMIZER, SCHEDULE, SETS, SETTINGS, Kind
+from benchmnist.extensions.kinds import DATASET, MODEL, OPTIMIZER, SCHEDULE, SETS, SETTINGS, TASK, Kind
 from benchmnist.preflight.culprits import culprit, size_in
 from benchmnist.preflight.describe import describe
 from benchmnist.runs.models import ModelDescription
@@ -172,6 +172,9 @@ class _Preflight:
     def dataset(self, case: Case) -> Dataset | None:
         try:
             with self.building(DATASET, case.dataset):
+                self.datasets.load(case.dataset)
+            about = contextlib.nullcontext() if case.task is None else self.building(TASK, case.task)
+            with about:
                 return self.datasets.for_case(case)
         except DataError as error:
             sizes = map(str, (case.train_size, case.test_size, case.validation_size))

@@ -32,16 +32,25 @@ if TYPE_CHECKING:
     from benchmnist.extensions.registry import Registry
     from benchmnist.suites.plan import Plan
 
-PATIENCE = 120.0  # seconds that a model or an optimizer may take to be built
+PATIENCE = 120.0
+"""Seconds that a model or an optimizer may take to be built."""
+LEAST_PATIENCE = 10.0
+"""Seconds that it may take whatever the time limit of a case is: it may import a library first."""
 
 
-def patience(trying: str) -> float | None:
+def patience(trying: str, timeout: float | None = None) -> float | None:
     """Seconds that may be tried for without a word; None for a dataset, which may have to be downloaded."""
-    return None if not trying or trying.startswith("the dataset ") else PATIENCE
+    if not trying or trying.startswith("the dataset "):
+        return None
+    return PATIENCE if timeout is None else min(PATIENCE, max(LEAST_PATIENCE, timeout))
 
 
-def preflight_apart(plan: Plan, registry: Registry, root: Path, device: torch.device) -> Preflight:
+def preflight_apart(
+    plan: Plan, registry: Registry, root: Path, device: torch.device, timeout: float | None = None
+) -> Preflight:
     """Runs `preflight` in a separate process, if one can be forked.
+
+    A model or an optimizer may take as long as `patience` says, by the `timeout` of a case.
 
     What kills that process is noted and not tried again: it is trained all the same, in a worker that it may kill.
 
@@ -56,7 +65,7 @@ def preflight_apart(plan: Plan, registry: Registry, root: Path, device: torch.de
         return preflight(plan, registry, Datasets(registry, root), device, tell=tell, deadly=deadly)
 
     while True:
-        tried = _tried(task)
+        tried = _tried(task, timeout)
         if isinstance(tried, Preflight):
             notes = (f"{where} {how}, when it was tried before the training" for where, how in deadly.items())
             return replace(tried, notes=(*tried.notes, *notes))
@@ -86,7 +95,7 @@ SLICE = 0.2
 """Seconds between two looks whether the process lives: a process that it started may hold its pipe."""
 
 
-def _tried(task: PreflightFunction) -> Preflight | tuple[str, str]:
+def _tried(task: PreflightFunction, timeout: float | None) -> Preflight | tuple[str, str]:
     """Returns the result; or what was being tried when the process died, and how it died."""
     fork = multiprocessing.get_context("fork")
     ours, theirs = os.pipe()
@@ -100,7 +109,7 @@ def _tried(task: PreflightFunction) -> Preflight | tuple[str, str]:
     os.close(theirs)
     trying = ""
     try:
-        for word in _words(ours, process):
+        for word in _words(ours, process, timeout):
             if isinstance(word, Preflight):
                 return word
             if not isinstance(word, str):
@@ -108,7 +117,7 @@ def _tried(task: PreflightFunction) -> Preflight | tuple[str, str]:
             trying = word
         how = _how_it_ended(process)
     except TimeoutError:
-        how = f"took longer than {patience(trying):g} s"
+        how = f"took longer than {patience(trying, timeout):g} s"
     except (ValueError, RecursionError):
         how = "wrote what is no result"
     finally:
@@ -117,7 +126,7 @@ def _tried(task: PreflightFunction) -> Preflight | tuple[str, str]:
     return trying, how
 
 
-def _words(pipe: int, process: BaseProcess) -> Iterator[str | Preflight | Raised]:
+def _words(pipe: int, process: BaseProcess, timeout: float | None) -> Iterator[str | Preflight | Raised]:
     """Yields what the process says, until it ends or its pipe does.
 
     Raises:
@@ -142,7 +151,7 @@ def _words(pipe: int, process: BaseProcess) -> Iterator[str | Preflight | Raised
                 raise ValueError("a line that is too long")
         elif not alive:
             return
-        elif (allowed := patience(trying)) is not None and time.monotonic() - heard > allowed:
+        elif (allowed := patience(trying, timeout)) is not None and time.monotonic() - heard > allowed:
             raise TimeoutError
 
 

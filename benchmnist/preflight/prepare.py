@@ -92,7 +92,7 @@ def prepare(suite: str | Path | Suite | Plan, options: RunOptions | None = None)
         raise DataError(f"the data root {root} is not a folder; set --data-root or BENCHMNIST_DATA to a folder")
     with contained() as noticed:  # planning imports what builds
         plan = suite if isinstance(suite, Plan) else make_plan(suite, registry, options)
-    tried = preflight_apart(plan, registry, root, there)
+    tried = preflight_apart(plan, registry, root, there, options.timeout)
     if problems := [*plan.problems, *tried.problems]:
         raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
     notes = [f"{plugin} {note}" for plugin in registry.plugins for note in plugin.notes]

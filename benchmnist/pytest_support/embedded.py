@@ -76,7 +76,7 @@ def train(harness: Harness, recorder: Recorder, path: Path) -> bool:
     log, bridge = path / store.SESSION_LOG, _Bridge(lambda session: _cases(session, suite, harness), recorder)
     log.unlink(missing_ok=True)
     bounded = cast("BinaryIO", BoundedLog(log))
-    with io.TextIOWrapper(bounded, encoding="utf-8", errors="backslashreplace", write_through=True) as output:
+    with _Output(bounded, encoding="utf-8", errors="backslashreplace", write_through=True) as output:
         try:
             code = _pytest(
                 harness.plan,
@@ -132,6 +132,16 @@ def _pytest(plan: Plan, bridge: _Bridge, output: io.TextIOBase, *arguments: str)
 def _rootdir(suite: Path) -> Path:
     """Returns the nearest parent folder with a pyproject.toml; else the suite's own folder."""
     return next((folder for folder in suite.parents if (folder / "pyproject.toml").is_file()), suite.parent)
+
+
+class _Output(io.TextIOWrapper):
+    """Output of a session, which a model in this process may close as its sys.stdout: that only flushes it."""
+
+    def close(self) -> None:
+        self.flush()
+
+    def __exit__(self, *_: object) -> None:
+        super().close()
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 from benchmnist.errors import BenchmnistError, nearest
+from benchmnist.runs.files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +30,8 @@ def read_document(file: Path) -> str:
         BenchmnistError: if it cannot be read, or is not text.
     """
     try:
-        return file.read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
+        return read_file(file).decode()
+    except UnicodeDecodeError as error:
         raise BenchmnistError(f"cannot read {file}: {error}") from error
 
 

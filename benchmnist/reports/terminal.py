@@ -6,6 +6,7 @@ characters are shown.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Self
 
 import rich.console
@@ -39,6 +40,7 @@ class Lines(Line):
     lines = True
 
 
+SIZES, MANY_DIGITS = ("COLUMNS", "LINES"), 10
 LEAST_WIDTH, LEAST_HEIGHT = 20, 4
 """The smallest terminal that is believed, in characters."""
 
@@ -47,7 +49,11 @@ class Console(rich.console.Console):
     """A console without markup, highlighting and emoji codes; see rich's Console for the arguments."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(highlight=False, markup=False, emoji=False, **options)
+        # rich would read any number.
+        given = {
+            name: value for name, value in os.environ.items() if name not in SIZES or len(value) < MANY_DIGITS
+        }
+        super().__init__(highlight=False, markup=False, emoji=False, _environ=given, **options)
         if self.width < LEAST_WIDTH:  # nothing can be read then, and COLUMNS=0 means that nobody knows
             self.width = LEAST_WIDTH if self.width else 80
         if self.height < LEAST_HEIGHT:

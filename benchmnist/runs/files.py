@@ -32,8 +32,29 @@ LARGEST = 2**30
 """Bytes of a JSON file that is still read."""
 
 
-def write_file(path: Path, content: bytes | str) -> None:
+def write_named_file(path: Path, content: str) -> None:
+    """Writes a file that somebody names: the one that a link leads to, with the permissions that it has.
+
+    Raises:
+        StoreError: if it is a device, a pipe or a folder, or it cannot be written.
+    """
+    try:
+        target = path.resolve()
+        mode = target.stat().st_mode if target.exists() else None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself
+        raise StoreError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+    if mode is not None and not stat.S_ISREG(mode):
+        raise StoreError(f"cannot write {path}: not a regular file")
+    write_file(target, content, None if mode is None else stat.S_IMODE(mode))
+
+
+def write_file(path: Path, content: bytes | str, mode: int | None = None) -> None:
     """Writes a file whole or not at all: a temporary file beside it is flushed, then replaces it.
+
+    Args:
+        path: The file.
+        content: Its content.
+        mode: Its permissions; None for those of new files.
 
     Raises:
         StoreError: if it cannot be written; the previous file remains.
@@ -45,6 +66,8 @@ def write_file(path: Path, content: bytes | str) -> None:
         try:
             with temporary.open("xb") as file:
                 file.write(data)
+                if mode is not None:
+                    temporary.chmod(mode)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

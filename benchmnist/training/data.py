@@ -180,7 +180,8 @@ def check_dataset(dataset: object, name: str) -> None:
         raise DataError(f"{name} has train images {train} and test images {test}; they must be alike")
     classes: object = dataset.classes
     if not isinstance(classes, (tuple, list)) or not all(isinstance(each, str) for each in classes):
-        raise DataError(f"{name} has classes that are a {type(classes).__name__}; return a tuple of strings")
+        has = "not all strings" if isinstance(classes, (tuple, list)) else f"a {type(classes).__name__}"
+        raise DataError(f"{name} has classes that are {has}; return a tuple of strings")
 
 
 def _wrong_tensors(part: str, images: object, labels: object) -> str:
@@ -190,6 +191,8 @@ def _wrong_tensors(part: str, images: object, labels: object) -> str:
             return f"{part} {kind} that are a {type(each).__name__}, not a tensor"
         if each.device.type != "cpu" or each.layout != torch.strided:
             return f"{part} {kind} on {each.device.type} ({each.layout}); return dense tensors on the CPU"
+        if each.requires_grad:
+            return f"{part} {kind} that require gradients; return them detached"
         if not each.ndim or not each.numel():
             return f"{part} {kind} {list(each.shape)}, which are none"
     assert isinstance(images, torch.Tensor)  # noqa: S101 - just checked

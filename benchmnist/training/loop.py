@@ -66,6 +66,8 @@ class _Training:
             with not_exiting():
                 self._losses = self.way.engine.train_epoch(self.trial, self.order)
             self.seconds = self._seconds_of(self.clock() - start, self._losses.shape[-1])
+            if not 0 <= self.seconds < math.inf:
+                raise TrialError(f"the clock measured {self.seconds} s; the case must have changed it")
         except Exception as error:  # noqa: BLE001 - it is raised again by `losses`
             self._error = error
 

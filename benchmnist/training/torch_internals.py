@@ -20,7 +20,7 @@ __all__ = [
     "FakeTensorMode",
     "TorchDispatchMode",
     "hooks_of",
-    "leftovers",
+    "leftovers_in_torch",
     "tree_leaves",
     "without_modes",
     "writes_of",
@@ -29,7 +29,7 @@ __all__ = [
 MODULES, OPTIMIZERS = "torch.nn.modules.module", "torch.optim.optimizer"
 
 
-def leftovers() -> dict[str, object]:
+def leftovers_in_torch() -> dict[str, object]:
     """Returns what a case may leave in its process and torch cannot restore: global hooks and modes, by name.
 
     torch documents how each is made, and of none how to see that it is there.

@@ -232,7 +232,11 @@ def make_model(
 def build_optimizer(
     case: Case, registry: Registry, model: nn.Module, total_steps: int, how: Build = PLAIN
 ) -> torch.optim.Optimizer:
-    """The optimizer of a case for a model that is on its device already."""
+    """The optimizer of a case for a model that is on its device already.
+
+    Raises:
+        TrialError: if what is built is no optimizer.
+    """
     spec = registry.optimizers[case.optimizer.use].spec
     build = spec.load()
     takes = inspect.signature(build).parameters
@@ -245,17 +249,31 @@ def build_optimizer(
     if how.capturable and "capturable" in takes:
         told["capturable"] = True
     optimizer: torch.optim.Optimizer = build(model, **told, **case.optimizer.params)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TrialError(
+            f"the optimizer {case.optimizer.use!r} builds a {type(optimizer).__name__}; "
+            "return a torch.optim.Optimizer"
+        )
     return optimizer
 
 
 def build_schedule(
     case: Case, registry: Registry, optimizer: torch.optim.Optimizer, total_steps: int
 ) -> LRScheduler | None:
-    """The schedule of a case for its optimizer, or None where it has none."""
+    """The schedule of a case for its optimizer, or None where it has none.
+
+    Raises:
+        TrialError: if what is built has no step.
+    """
     if case.schedule is None:
         return None
     build = registry.schedules[case.schedule.use].spec.load()
     schedule: LRScheduler = build(optimizer, total_steps=total_steps, **case.schedule.params)
+    if not callable(getattr(schedule, "step", None)):
+        raise TrialError(
+            f"the schedule {case.schedule.use!r} builds a {type(schedule).__name__}; "
+            "return a torch.optim.lr_scheduler.LRScheduler, or another object with step()"
+        )
     return schedule
 
 

@@ -86,6 +86,7 @@ def test_the_best_so_far_goes_by_the_order() -> None:
 def test_the_share_of_what_would_have_done() -> None:
     assert share_near_best(search(LOG, [0.1, 0.2, 0.3, 0.4, 0.5], [97.0, 96.0, 95.9, 10.0, None])) == 0.4
     assert share_near_best(search(LOG, [], [])) is None
+    assert share_near_best(search(LOG, [0.1, 0.2], [None, None])) is None
 
 
 def test_a_search_of_an_earlier_version_is_read() -> None:

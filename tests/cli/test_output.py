@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from processes import python_in_a_process
 
 from benchmnist.cli.streams import PLAIN, SIGNS
+from benchmnist.cli.training import interrupted_by, terminated_as_interrupted
 from benchmnist.runs.store import load_run
 
 if TYPE_CHECKING:
@@ -150,3 +152,72 @@ def test_a_strange_width_is_readable(
     shown = invoke("report", small_run.path, "--show", "findings", env={"COLUMNS": columns, "LINES": "0"}).stdout
     assert least <= max(map(len, shown.splitlines())) <= most
     assert "Findings" in shown
+
+
+def test_an_interrupted_report_is_said(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmnist.reports.write_report", interrupted)
+    done = invoke("run", write_suite(SUITE), "--device", "cpu", "--executor", "inline")
+    assert done.exit_code == 130
+    assert "interrupted: the report was cut off; the results are in runs/small/" in done.stderr
+    assert load_run("runs").record.status == "completed"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system")
+def test_only_a_regular_file_is_overwritten(invoke: Callable[..., Result], small_run: RunResult) -> None:
+    os.mkfifo("pipe")
+    target, link = Path("target.md"), Path("link.md")
+    target.write_text("<!-- benchmnist:start -->\n<!-- benchmnist:end -->\n", "utf-8")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    for options, why in (
+        (("-o", "pipe"), "cannot write pipe: not a regular file"),
+        (("--update", "pipe"), "cannot read pipe: not a regular file"),
+    ):
+        done = invoke("report", small_run.path, *options)
+        assert (done.exit_code, done.stderr) == (2, f"error: {why}\n")
+    assert invoke("report", small_run.path, "--update", link).exit_code == 0
+    assert link.is_symlink()
+    assert "| mnist" in target.read_text("utf-8")
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_model_that_closes_the_output_closes_nothing(
+    install_plugin: Callable[..., None], write_suite: Callable[..., Path], invoke: Callable[..., Result]
+) -> None:
+    install_plugin("closes", CLOSES)
+    suite = write_suite(SUITE.replace('["logistic"]', '["closes", "logistic"]'))
+    done = invoke("run", suite, "--device", "cpu", "--executor", "inline", "--order", "suite")
+    assert done.exit_code == 0, done.output
+    assert load_run("runs").record.notes == ()
+
+
+CLOSES = """
+import sys
+from torch import nn
+from benchmnist import ModelSpec, hookimpl
+
+class Closes(nn.Sequential):
+    def forward(self, images):
+        sys.stdout.close()
+        return super().forward(images)
+
+def closes(*, input_shape, num_classes):
+    return Closes(nn.Flatten(), nn.Linear(784, num_classes))
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="closes", summary="", build=closes)]
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP on this system")
+def test_a_terminal_that_is_closed_interrupts() -> None:
+    with terminated_as_interrupted() as signals, pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGHUP)
+    assert interrupted_by(signals) == 129
+    assert interrupted_by([]) == 130

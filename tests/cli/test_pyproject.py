@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
+    from benchmnist.runs.results import RunResult
+
 COMMANDS = (
     ("run", "x.toml"),
     ("tune", "x.toml"),
@@ -143,3 +145,32 @@ def test_any_value_of_any_key(invoke: Callable[..., Result]) -> None:
         said_by(invoke, f"[{header}]\n{name} = {toml_text(value)}\n", command)
 
     check()
+
+
+@pytest.mark.parametrize(
+    ("text", "command", "option"),
+    [
+        ('report]\noutput = "x"', ("report", "x"), "--output"),
+        ('report]\nupdate = "x"', ("report", "x"), "--update"),
+        ('compare]\nplots = "x"', ("compare", "x", "y"), "--plots"),
+        ("runs.prune]\nyes = true", ("runs", "prune", "--keep", "0"), "--yes"),
+    ],
+)
+def test_what_overwrites_or_deletes_must_be_typed(
+    invoke: Callable[..., Result], text: str, command: tuple[str, ...], option: str
+) -> None:
+    said = said_by(invoke, f"[tool.benchmnist.{text}", command)
+    assert said == f"{option} (set in pyproject.toml): cannot be set in a file; remove it there, and type it"
+
+
+def test_absurd_values_are_a_line(invoke: Callable[..., Result], small_run: RunResult) -> None:
+    for command in (
+        ("report", small_run.path, "--about", "a{99999999999}"),
+        ("report", small_run.path, "--about", "(" * 5000),
+        ("describe", "fc", f"hidden_size={'9' * 5000}"),
+    ):
+        done = invoke(*command)
+        assert done.exit_code == 2
+        assert done.stderr.count("\n") == 1
+        assert len(done.stderr) < 500
+    assert invoke("report", small_run.path, env={"COLUMNS": "9" * 5000}).exit_code == 0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from click.testing import Result
 
@@ -49,6 +49,16 @@ def test_a_run_is_shown(invoke: Invoke, runs: Path) -> None:  # noqa: ARG001
     assert "A small suite" in done.stdout
     assert "Asked for: device=cpu, executor=inline, order=interleaved, checkpoints=True" in done.stdout
     assert re.search(r"runs/small/20210101-000000-bbbb: \d\.\d\d MB", done.stdout)
+
+
+def test_the_folder_of_the_group_is_that_of_its_commands(invoke: Invoke, runs: Path) -> None:
+    shutil.copytree(runs, "other")
+    assert invoke("runs", "--out", "other", "prune", "--keep", 2, "--yes").exit_code == 0
+    assert invoke("runs", "--out", "other", "rm", "bbbb", "--yes").exit_code == 0
+    assert names(Path("other")) == ["cccc"]
+    assert invoke("runs", "--out", "none", "rm", "--out", "other", "cccc", "--yes").exit_code == 0
+    assert "no run named 'aaaa' in other" in invoke("runs", "--out", "other", "show", "aaaa").stderr
+    assert names(runs) == ["aaaa", "bbbb", "cccc"]
 
 
 def test_runs_are_removed_when_somebody_says_so(invoke: Invoke, runs: Path) -> None:

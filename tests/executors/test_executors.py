@@ -80,6 +80,16 @@ test_inline = conformance("inline")
 test_local = conformance("local")
 
 
+def test_a_dataset_with_other_contents_than_planned_is_not_trained_on(workplace: Workplace) -> None:
+    other = replace(workplace, data=(("mnist", "0" * 32),))
+    with InlineExecutor(other) as executor:
+        (result,), _ = execute(executor, make_case())
+    assert result.status == "failed"
+    assert str(result.error).startswith(
+        "the dataset 'mnist' has other contents here than where the run was planned"
+    )
+
+
 def test_it_is_told_in_order(workplace: Workplace) -> None:
     case = make_case(epochs=2, seeds=(0, 4))
     with InlineExecutor(workplace) as executor:
@@ -276,7 +286,7 @@ def test_what_an_earlier_case_left_in_a_worker_does_not_cost_a_case(
 
 
 LEAVES_SOMETHING = """
-import os, tempfile, torch
+import os, resource, tempfile, torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 from benchmnist import ModelSpec, hookimpl
@@ -295,6 +305,9 @@ class Leaves(nn.Sequential):
             raise NoError
         if self.how == "folder":
             os.chdir(tempfile.gettempdir())
+        if self.how == "files":
+            os.kept = [open(os.devnull) for _ in range(300)]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
         if self.how == "hook":
             register_module_forward_hook(lambda module, given, out: out * 0)
         return super().forward(x)
@@ -316,14 +329,14 @@ def test_what_a_case_leaves_behind_costs_no_other(
     request: pytest.FixtureRequest,
 ) -> None:
     install_plugin("leaves", LEAVES_SOMETHING)
-    kinds = ("text", "no-error", "folder", "hook")
+    kinds = ("text", "no-error", "folder", "hook", *(["files"] if build is LocalExecutor else []))
     evil = [make_case(id=f"a/{how}", model=component("leaves", how=how)) for how in kinds]
     before, hooks = Path.cwd(), vars(importlib.import_module("torch.nn.modules.module"))["_global_forward_hooks"]
     request.addfinalizer(hooks.clear)  # inline it is this process that is left with one
     with build(workplace) as executor:
         (first, *left, last), _ = execute(executor, make_case(id="a/first"), *evil, make_case(id="a/last"))
     assert Path.cwd() == before
-    assert [result.status for result in left] == ["failed", "failed", "completed", "completed"]
+    assert [result.status for result in left] == ["failed", "failed", *["completed"] * (len(kinds) - 2)]
     assert r"cannot read bad-\udcff" in str(left[0].error)
     assert "raises NoError, which is not an Exception" in str(left[1].error)
     assert "the case changed the current folder, which was restored afterwards" in left[2].remarks
@@ -331,6 +344,9 @@ def test_what_a_case_leaves_behind_costs_no_other(
     assert all(
         trial.checkpoint and (workplace.run_folder / trial.checkpoint).is_file() for trial in left[2].trials
     )
+    for result in left[4:]:
+        (remark,) = (each for each in result.remarks if each.startswith("the case left"))
+        assert "left other limits of the process and many open files behind" in remark
     assert [trial.epochs[-1].train_loss for trial in last.trials] == pytest.approx(
         [trial.epochs[-1].train_loss for trial in first.trials], rel=1e-6
     )

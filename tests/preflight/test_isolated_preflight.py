@@ -68,7 +68,7 @@ def test_it_costs_its_own_cases_only(
     write_suite: Callable[..., Path], install_plugin: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_plugin("deadly", PLUGIN)
-    monkeypatch.setattr(isolated, "patience", lambda trying: 0.5 if "'hang'" in trying else None)
+    monkeypatch.setattr(isolated, "patience", lambda trying, _: 0.5 if "'hang'" in trying else None)
     limit(monkeypatch, lambda case: case.model.name == "hang")
     text = HEAD + cases('"logistic", "exit", "segfault", "hang", "memory"')
     text += cases('"logistic"', '"deadly"') + cases('"logistic"', datasets='"deadly"')

@@ -4,7 +4,6 @@ import importlib
 import itertools
 import math
 import random
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 import torch
 from training_support import component, epochs_of, losses, make_case, result_of, setting_of
 
-from benchmnist.training import loop
+from benchmnist.training import clock, loop
 from benchmnist.training.clock import Clock
 from benchmnist.training.data import epoch_order
 from benchmnist.training.manual import ManualTraining
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 ODD = """
 import torch
 from torch import nn
-from benchmnist import ModelSpec, OptimizerSpec, hookimpl
+from benchmnist import ModelSpec, OptimizerSpec, ScheduleSpec, hookimpl
 
 class SlowToTest(nn.Linear):
     tested = 0
@@ -68,7 +67,12 @@ def benchmnist_models():
 
 @hookimpl
 def benchmnist_optimizers():
-    return [OptimizerSpec(name="modal", summary="", build=modal, has_modes=True)]
+    return [OptimizerSpec(name="modal", summary="", build=modal, has_modes=True),
+            OptimizerSpec(name="number", summary="", build=lambda model: 42)]
+
+@hookimpl
+def benchmnist_schedules():
+    return [ScheduleSpec(name="text", summary="", build=lambda optimizer, *, total_steps: "a")]
 """
 
 
@@ -174,7 +178,7 @@ def test_the_clock_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None
         said.append("read")
         return 1.0
 
-    monkeypatch.setattr(time, "perf_counter", read)
+    monkeypatch.setattr(clock, "perf_counter", read)
     assert Clock(torch.device("cuda", 1))() == 1.0
     assert said == ["wait for cuda:1", "read"]
 
@@ -390,15 +394,31 @@ def test_training_leaves_the_callers_generators_alone() -> None:
     assert states() == before
 
 
+def test_what_is_no_optimizer_or_schedule_is_refused(install_plugin: Callable[..., None]) -> None:
+    install_plugin("odd", ODD)
+    number = result_of(make_case(optimizer="number"))
+    assert "the optimizer 'number' builds a int; return a torch.optim.Optimizer" in str(number.error)
+    text = result_of(make_case(schedule=component("text")))
+    assert "the schedule 'text' builds a str; return a torch.optim.lr_scheduler.LRScheduler" in str(text.error)
+
+
+@pytest.mark.parametrize("reading", [math.nan, math.inf])
+def test_a_time_that_is_none_is_not_reported(monkeypatch: pytest.MonkeyPatch, reading: float) -> None:
+    monkeypatch.setattr(Clock, "__call__", lambda _: reading)
+    result = result_of(make_case())
+    assert result.status == "failed"
+    assert "the clock measured nan s; the case must have changed it" in str(result.error)
+
+
 def test_the_weights_are_handed_over_after_each_trial() -> None:
     kept: dict[int, dict[str, torch.Tensor]] = {}
 
     def keep(seed: int, weights: Callable[[], Mapping[str, torch.Tensor]]) -> str:
         kept[seed] = dict(weights())
-        return f"{seed}.file"
+        return f"checkpoints/{seed}.file"
 
     result = result_of(make_case(model="fc-bn", seeds=(3, 5)), keep=keep)
-    assert [trial.checkpoint for trial in result.trials] == ["3.file", "5.file"]
+    assert [trial.checkpoint for trial in result.trials] == ["checkpoints/3.file", "checkpoints/5.file"]
     assert set(kept) == {3, 5}
     assert "3.running_mean" in kept[3]
 

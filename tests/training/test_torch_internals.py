@@ -14,7 +14,7 @@ from benchmnist.training.torch_internals import (
     FakeTensorMode,
     TorchDispatchMode,
     hooks_of,
-    leftovers,
+    leftovers_in_torch,
     tree_leaves,
     without_modes,
     writes_of,
@@ -48,22 +48,22 @@ LEFT: dict[str, tuple[str, Callable[[], Callable[[], None]]]] = {
 @pytest.mark.parametrize("kind", LEFT)
 def test_what_is_left_behind_is_seen(kind: str) -> None:
     name, leave = LEFT[kind]
-    before = leftovers()
+    before = leftovers_in_torch()
     end = leave()
     try:
-        after = leftovers()
+        after = leftovers_in_torch()
     finally:
         end()
     assert [each for each, state in after.items() if state != before[each]] == [name]
-    assert leftovers() == before
+    assert leftovers_in_torch() == before
 
 
 def test_what_is_not_left_behind_is_not_seen() -> None:
-    before = leftovers()
+    before = leftovers_in_torch()
     nn.Linear(2, 2).register_forward_hook(lambda *_: None)
     torch.set_default_device("meta")  # which is put back by itself
     try:
-        assert leftovers() == before
+        assert leftovers_in_torch() == before
     finally:
         torch.set_default_device(None)
 

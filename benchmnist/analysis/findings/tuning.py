@@ -32,8 +32,8 @@ def tuned(searches: Sequence[Search], results: Sequence[CaseResult], name: Namer
     yield Finding(
         "tuned",
         f"The hyperparameters of each optimizer were chosen on held-out training examples, in "
-        f"{_budgets(searches)} ({samplers}). All optimizers were then trained with other seeds, and tested on the "
-        f"test set. {_luck(searches)}",
+        f"{_budgets(searches)} ({samplers}). {_trained(searches)} then trained with other seeds, and tested on "
+        f"the test set. {_luck(searches)}",
         tuple(result.id for result in results if result.case.tuned),
     )
     yield from _edges(searches)
@@ -47,6 +47,15 @@ def tuned(searches: Sequence[Search], results: Sequence[CaseResult], name: Namer
             f"{'is' if one else 'are'} compared with cases that were.",
             tuple(result.id for result in untuned),
         )
+
+
+def _trained(searches: Sequence[Search]) -> str:
+    """Returns `All optimizers were`, or which were not trained, since no attempt of theirs completed."""
+    lost = [search for search in searches if search.best is None]
+    if not lost:
+        return "All optimizers were"
+    rows = listed([f"{s.row} on {group_title((s.dataset, s.model, s.label))}" for s in lost])
+    return f"Every attempt of {rows} diverged or failed, so no settings were found. The other optimizers were"
 
 
 def _edges(searches: Sequence[Search]) -> Iterator[Finding]:
