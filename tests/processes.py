@@ -147,7 +147,7 @@ def commands_of(folder: Path, environment: Mapping[str, str]) -> Iterator[Callab
     process = subprocess.Popen(
         [sys.executable, "-c", COMMANDS],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder), **environment},
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{STARTUP}", **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
