@@ -104,15 +104,15 @@ def test_with_its_own_learning_rate_no_rule_is_shown_to_be_better() -> None:
 EVAL_BOUND, TRAIN_BOUND = 0.9, 1.5
 # Testing fc-bn-dropout with Adam in train() mode costs 1.32 points: 0.19.
 TRAIN_MODE_COSTS = 0.35
-# After three of its ten epochs the cnn is at 98.66 %: 0.21.
-CNN_ON_ITS_WAY = 97.6
+# After the first of its ten epochs the cnn is at 97.74 %: 0.23.
+CNN_ON_ITS_WAY = 96.6
 # The losses, relative: 0.016 of fc, 0.036 of the first epochs of the cnn, 0.083 of its last.
 LOSS_BOUND, LAST_LOSS_BOUND = 0.22, 0.45
 
 
 @pytest.mark.slow
 def test_the_notebooks_figures(tmp_path: Path) -> None:
-    """On the whole of MNIST; the convolutional network for three of its ten epochs, unless BENCHMNIST_LONG."""
+    """On the whole of MNIST; the convolutional network for one of its ten epochs, unless BENCHMNIST_LONG."""
 
     def trained(keyword: str, epochs: int | None = None) -> benchmnist.RunResult:
         suite = ROOT / "suites" / "assignment4.toml"
@@ -124,7 +124,7 @@ def test_the_notebooks_figures(tmp_path: Path) -> None:
 
     whole = "BENCHMNIST_LONG" in os.environ
     fc, dropout = "mnist/fc/adam", "mnist/fc-bn-dropout/adam"
-    run, cnn = trained("fc/adam or fc-bn-dropout/adam"), trained("cnn", None if whole else 3)
+    run, cnn = trained("fc/adam or fc-bn-dropout/adam"), trained("cnn", None if whole else 1)
     for case in (fc, dropout):
         assert accuracy(run, case) == pytest.approx(EVAL[case], abs=EVAL_BOUND)
     if whole:
