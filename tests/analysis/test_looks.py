@@ -54,16 +54,16 @@ def wrong_at_any_look(seeds: Any, looks: Looks, *, paid: bool = True) -> bool:
 
 @pytest.mark.parametrize("noise", NOISES)
 def test_looking_several_times_is_paid_for(noise: str) -> None:
-    """2,000 runs of four cases that are all the same, looked at with 3, 5, 8 and 12 seeds.
+    """1,000 runs of four cases that are all the same, looked at with 3, 5, 8 and 12 seeds.
 
     Any false word at any look counts, also after the run would have stopped. The bound is five standard errors
-    (0.0049) above 0.05.
+    (0.0069) above 0.05, which looks that are not paid for exceed: see the next test.
     """
     rng, looks = np.random.default_rng(3), announce(range(3), 12)
     wrong = sum(
-        wrong_at_any_look(97 + rng.normal(0, 0.2, 12) + NOISES[noise](rng, (4, 12)), looks) for _ in range(2000)
+        wrong_at_any_look(97 + rng.normal(0, 0.2, 12) + NOISES[noise](rng, (4, 12)), looks) for _ in range(1000)
     )
-    assert wrong / 2000 <= LEVEL + 5 * 0.0049
+    assert wrong / 1000 <= LEVEL + 5 * 0.0069
 
 
 def test_looks_that_are_not_paid_for_would_be_noticed() -> None:
