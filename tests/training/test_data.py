@@ -150,7 +150,9 @@ def test_whatever_is_damaged_is_said_of_its_part(part: str, data: st.DataObject)
 def test_a_whole_dataset_is_not_refused_but_one_class_of_several_is() -> None:
     checked(**WHOLE)
     checked(**WHOLE | {"test_labels": torch.tensor([1, 1, 1, 1])})
-    checked(**WHOLE | {"classes": ["a", "b"], "train_images": WHOLE["train_images"].requires_grad_()})
+    checked(**WHOLE | {"classes": ["a", "b"]})
+    with pytest.raises(DataError, match="train images that require gradients; return them detached"):
+        checked(**WHOLE | {"train_images": WHOLE["train_images"].clone().requires_grad_()})
     with pytest.raises(DataError, match="it has only the label 1 in training, of 2 classes"):
         checked(**WHOLE | {"train_labels": torch.ones(6, dtype=torch.int64)})
 
