@@ -22,6 +22,7 @@ from benchmnist.cli.options import DEBUG
 from benchmnist.cli.pyproject import pyproject_defaults
 from benchmnist.cli.streams import run_with_streams_that_may_fail
 from benchmnist.errors import BenchmnistError, SuiteError, first_line
+from benchmnist.suites.values import shown
 
 COMMANDS = (
     "run",
@@ -77,12 +78,17 @@ class Commands(Group):
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except (ImportError, OSError) as error:
-            if ctx.meta.get(DEBUG) or not _of_torch(error):
+            if ctx.meta.get(DEBUG):
                 raise
-            complain(
-                f"torch cannot be imported: {first_line(error)}; install it again "
-                "(pip install --force-reinstall torch)"
-            )
+            if _of_torch(error):
+                complain(
+                    f"torch cannot be imported: {first_line(error)}; install it again "
+                    "(pip install --force-reinstall torch)"
+                )
+            elif isinstance(error, OSError) and error.filename is not None:
+                complain(f"cannot use {shown(str(error.filename))}: {error.strerror}")
+            else:
+                raise
             ctx.exit(USAGE_ERROR)
 
 

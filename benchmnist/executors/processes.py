@@ -51,10 +51,13 @@ def kill_started(group: int | None, mark: str) -> None:
 
 def marked(mark: str) -> list[int]:
     """Returns the ids of the processes with a mark in their environment; none without /proc."""
-    wanted = f"{mark}=".encode()
-    found = []
-    for file in Path("/proc").glob("[0-9]*/environ"):
+    wanted, found = f"{mark}=".encode(), []
+    try:
+        names = os.listdir("/proc")  # noqa: PTH208 - Path.glob fails if a process ends meanwhile
+    except OSError:
+        return []
+    for name in filter(str.isdecimal, names):
         with contextlib.suppress(OSError):  # it has ended, or is another user's
-            if wanted in file.read_bytes():
-                found.append(int(file.parent.name))
+            if wanted in Path("/proc", name, "environ").read_bytes():
+                found.append(int(name))
     return found

@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from benchmnist.errors import described
 from benchmnist.executors import Farewell
 from benchmnist.executors.messages import PIECE, MessageError, Task, encode, read_messages, refusal
 from benchmnist.executors.processes import kill, kill_started, new_mark
@@ -25,7 +26,7 @@ from benchmnist.runs.logs import BoundedLog
 from benchmnist.runs.results import CaseResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from io import FileIO
     from pathlib import Path
 
@@ -84,9 +85,12 @@ class Worker:
         self.process = _started(workplace, share, {**variables, self.mark: "1"})
         self.words: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self.words.put(encode(workplace))
-        self.speaker, self.listener, self.drain, self.watcher = map(
-            _thread, (self._speak, self._listen, self._drain, self._watch)
+        self.speaker, self.listener, self.drain, self.watcher = (
+            threading.Thread(target=target, daemon=True)
+            for target in (self._speak, self._listen, self._drain, self._watch)
         )
+        for thread in (self.speaker, self.listener, self.drain, self.watcher):  # each may look for the others
+            thread.start()
 
     @property
     def usable(self) -> bool:
@@ -134,6 +138,8 @@ class Worker:
                 self._lose(f"wrote what is no message of a worker ({error})")
             except subprocess.TimeoutExpired:
                 self._lose("closed the pipe of its answers")
+            except Exception as error:  # noqa: BLE001 - a parent that is not told would wait for ever
+                self._lose(f"cannot be heard ({described(error)})")
 
     def _take(self, messages: Iterable[object]) -> None:
         for message in messages:
@@ -158,16 +164,12 @@ class Worker:
 
     def _watch(self) -> None:
         """Notices the death of the worker, even if a process that it started keeps its pipes open."""
-        self.process.wait()
-        kill_started(self.process.pid, self.mark)
-        _join(self.listener, self.drain)
-        self._lose("")
-
-
-def _thread(target: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=target, daemon=True)
-    thread.start()
-    return thread
+        try:
+            self.process.wait()
+            kill_started(self.process.pid, self.mark)
+            _join(self.listener, self.drain)
+        finally:  # whatever was in the way: a parent that is not told would wait for ever
+            self._lose("")
 
 
 def _join(*threads: threading.Thread) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 from time import sleep
@@ -19,7 +20,7 @@ from training_support import Told, component, execute, limit, losses, make_case,
 import benchmnist
 from benchmnist.errors import BenchmnistError
 from benchmnist.execution.dispatch import Dispatcher
-from benchmnist.executors import Deadlines, Workplace, build_executor, local
+from benchmnist.executors import Deadlines, Workplace, build_executor, local, worker_process
 from benchmnist.executors.cores import auto_jobs, shares, taking_turns
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
@@ -283,6 +284,36 @@ def test_what_an_earlier_case_left_in_a_worker_does_not_cost_a_case(
     assert [result.status for result in results] == ["failed", "failed", "crashed", "failed"]
     anew = "begun anew in a fresh worker, since the worker process wrote garbage while it trained this case"
     assert [result.remarks for result in results] == [(), (f"{anew}, after other cases",), (), ()]
+
+
+def test_a_death_is_told_whatever_goes_wrong_in_noticing_it(
+    workplace: Workplace, install_plugin: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a run waited for ever for a worker that had been killed."""
+
+    def fails(*_: object) -> None:
+        raise ProcessLookupError
+
+    monkeypatch.setattr(worker_process, "kill_started", fails)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # it is told otherwise
+    install_plugin("dies", DIES_AT_ONCE)
+    with LocalExecutor(workplace) as executor:
+        (result,), _ = execute(executor, make_case(model=component("dies")))
+    assert result.status == "crashed"
+    assert str(result.error).startswith("the worker process was killed by SIGKILL while it trained this case")
+
+
+DIES_AT_ONCE = """
+import os
+from benchmnist import ModelSpec, hookimpl
+
+def dies(*, input_shape, num_classes):
+    os.kill(os.getpid(), 9)
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="dies", summary="", build=dies)]
+"""
 
 
 LEAVES_SOMETHING = """

@@ -136,7 +136,13 @@ def test_a_name_that_no_file_can_have(name: str, invoke: Callable[..., Result]) 
     with pytest.raises(StoreError):
         find_run(name, Path("runs"))
     if "\0" not in name and name.isprintable():
-        for command in (("report", name), ("runs", "--out", name), ("run", name), ("compare", name, name)):
+        for command in (
+            ("report", name),
+            ("runs", "--out", name),
+            ("run", name),
+            ("compare", name, name),
+            ("new-plugin", name),
+        ):
             done = invoke(*command)
             assert done.exit_code in (0, 2)
             assert done.exception is None or isinstance(done.exception, SystemExit)
