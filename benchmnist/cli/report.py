@@ -198,7 +198,7 @@ def _print(analysis: Analysis, part: _Part, console: Console) -> None:
         for table in there:
             console.print(RichTable(table))
         if not there:
-            console.print(_missing(part.show))
+            console.print(_missing(part.show, analysis))
 
 
 def _texts(analysis: Analysis, part: _Part) -> list[str]:
@@ -216,8 +216,9 @@ def _texts(analysis: Analysis, part: _Part) -> list[str]:
     return [" ".join(row) for table in tables for row in table.rows]
 
 
-def _missing(show: str) -> str:
+def _missing(show: str, analysis: Analysis) -> str:
     """Returns the reason why a run has nothing to show."""
+    targets = any(case.target_accuracy is not None for case in analysis.run.record.plan)
     return {
         "findings": "No findings for this run.",
         "profiles": "Profiles need a target_accuracy that a case reached.",
@@ -225,7 +226,7 @@ def _missing(show: str) -> str:
         "ranks": "Ranks need 3 methods or more that were all tried in the same 3 models or datasets or more.",
         "verdicts": "No two cases of this run can be compared.",
         "models": "This run was written by a version that did not describe models; run the suite again.",
-    }.get(show, "The suite of this run has no target_accuracy.")
+    }.get(show, "No case has a result to time." if targets else "The suite of this run has no target_accuracy.")
 
 
 def _view(options: dict[str, Any]) -> View | None:
@@ -254,4 +255,4 @@ def _text(analysis: Analysis, form: str, part: _Part) -> str:
         return render(analysis, form, part.view)
     from benchmnist.reports.markdown import part_of_report
 
-    return part_of_report(analysis, part.show, part.about, part.metric) or f"{_missing(part.show)}\n"
+    return part_of_report(analysis, part.show, part.about, part.metric) or f"{_missing(part.show, analysis)}\n"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.reports.tables import ComparisonTable, legend
 from benchmnist.reports.terminal import Line, plain_table
-from benchmnist.text import cause_of
+from benchmnist.text import cause_of, counted
 
 if TYPE_CHECKING:
     import re
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def show_run(analysis: Analysis, console: Console, view: View | None = None) -> None:
     """Prints the comparison table of a run, the cause of each failure, and missed expectations."""
     run = analysis.run
-    table = ComparisonTable(analysis.summaries, view, analysis) if analysis.cases else "no case has finished"
+    table = ComparisonTable(analysis.summaries, view, analysis) if analysis.cases else "no case has a result"
     console.print(Line(run.record.title, style="bold"))
     console.print(table, crop=False)
     console.print(Line(legend(analysis.cases), style="dim"))
@@ -36,6 +36,11 @@ def show_run(analysis: Analysis, console: Console, view: View | None = None) -> 
         for remark in result.remarks:
             if result.case.engine not in ("auto", result.engine) and remark.startswith("not "):
                 console.print(Line(f"note: {result.id} is {remark}", style="yellow"), soft_wrap=True)
+    if run.record.status == "completed" and (lost := len(run.record.plan) - len(run.cases)):
+        cases = counted(len(run.record.plan), "case")
+        console.print(
+            Line(f"the run completed, but {lost} of the results of its {cases} are missing", style="red")
+        )
     for note in run.record.notes:
         console.print(Line(f"note: {note}", style="yellow"), soft_wrap=True)
 

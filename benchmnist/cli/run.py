@@ -93,6 +93,7 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
 )
 @option(
     "--resume",
+    only_typed=True,
     is_flag=False,
     flag_value="",
     default=None,

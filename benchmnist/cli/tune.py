@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmnist.cli.errors import complain
 from benchmnist.cli.executors import RunCommand, taken_out
 from benchmnist.cli.options import NamedPath, option
-from benchmnist.cli.training import interrupted_by, terminated_as_interrupted, training_options
+from benchmnist.cli.training import FAILED, interrupted_by, terminated_as_interrupted, training_options
 from benchmnist.errors import BenchmnistError
 
 if TYPE_CHECKING:
@@ -91,4 +92,8 @@ def command(
             if not begun:
                 raise
             cut_off(begun[-1], error)
-        click.get_current_context().exit(show_result(tuned.final, signals))
+        code = show_result(tuned.final, signals)
+        if lost := [search for search in tuned.final.record.searches if search.best is None]:
+            complain(f"every attempt of {', '.join(f'{s.row} on {s.model}' for s in lost)} diverged or failed")
+            code = code or FAILED
+        click.get_current_context().exit(code)

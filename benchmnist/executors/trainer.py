@@ -84,14 +84,18 @@ class Trainer:
             yield CaseResult(case=case, status="failed", error=formatted_traceback(problem)).printable()
         else:
             folder = _current_folder()
+            self._leftovers.begin()
             checkpoints = Checkpoints(case, self.workplace.run_folder)
             keep = checkpoints.save if self.workplace.checkpoints else None
             refused = {"graph": no_graph} if no_graph else {}
             result = yield from train_case(Setting(case, self.registry, dataset, session, refused), keep)
+            restored = " and ".join(self._leftovers.put_back())
             if result.failed:
                 self.broken = session.broken()
             moved, left = _moved_back(folder), " and ".join(self._leftovers)
             remarks = [*result.remarks, *checkpoints.remarks, *filter(None, [moved])]
+            if restored:
+                remarks.append(f"the case changed {restored}, put back afterwards")
             if left:
                 self.broken = self.broken or f"{left} is in its way"
                 remarks.append(f"the case left {left} behind: the next cases are trained in another process")

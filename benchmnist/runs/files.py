@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", RunRecord, CaseResult)
 
+RUN_FILE = "run.json"
+"""The record of a run, beside the folders with its results."""
 CHECKSUM = re.compile(r',\n "checksum": "(\w+)"\n\}\n\Z')
 FIRST_WITH_CHECKSUM = 2
 """The first format with a checksum."""
@@ -45,7 +47,10 @@ def write_named_file(path: Path, content: str) -> None:
         raise StoreError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
     if mode is not None and not stat.S_ISREG(mode):
         raise StoreError(f"cannot write {path}: not a regular file")
-    write_file(target, content, None if mode is None else stat.S_IMODE(mode))
+    for folder in (target.parent, target.parent.parent):
+        if (folder / RUN_FILE).is_file() and (target.name == RUN_FILE or folder != target.parent):
+            raise StoreError(f"cannot write {path}: it belongs to the results of a run; name another file")
+    write_file(target, content, None if mode is None else mode & 0o777)
 
 
 def write_file(path: Path, content: bytes | str, mode: int | None = None) -> None:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import case_figure
 from benchmnist.errors import StoreError
-from benchmnist.runs.files import read_file, write_file
+from benchmnist.runs.files import RUN_FILE, read_file, write_file
 from benchmnist.runs.store import (
     LOCK,
-    RUN_FILE,
     WITH_FIGURES,
     RunFolder,
     checkpoint_name,
+    ended_cases,
     load_record,
     readable_cases,
     runs_in,
@@ -66,7 +66,7 @@ def _stored(path: Path) -> StoredRun:
         record = load_record(path)
     except StoreError:
         return StoredRun(path, path.parent.name, "damaged", bytes=taken)
-    whole = [result for _, result in readable_cases(path) if result.status in WITH_FIGURES]
+    whole = [result for result in ended_cases(path, record) if result.status in WITH_FIGURES]
     reached = [
         (figure.mean, result.id)
         for result in whole

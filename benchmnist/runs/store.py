@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from benchmnist.errors import StoreError, closest
-from benchmnist.runs.files import TEMPORARY, damaged, encoded, read_value, write_file
+from benchmnist.runs.files import RUN_FILE, TEMPORARY, damaged, encoded, read_value, write_file
 from benchmnist.runs.results import CaseResult, RunRecord, RunResult
 from benchmnist.text import counted
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from benchmnist.suites.cases import Case
 
-RUN_FILE = "run.json"
 CASES = "cases"
 TRIALS = "trials"
 CHECKPOINTS = "checkpoints"
@@ -214,6 +213,14 @@ def _readable(folder: Path) -> Iterator[tuple[Path, CaseResult]]:
     for file in sorted(folder.glob("*.json")):
         with contextlib.suppress(StoreError):
             yield file, read_value(file, CaseResult)
+
+
+def ended_cases(path: Path, record: RunRecord) -> Iterator[CaseResult]:
+    """Yields the undamaged results of a run that are of its planned cases."""
+    planned = {f"{case.file_stem}.json": case for case in record.plan}
+    for file, result in readable_cases(path):
+        if file.name in planned and not _not_of(result, planned[file.name]):
+            yield result
 
 
 def stored_case(path: Path, case: Case) -> CaseResult | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import sys
 from typing import TYPE_CHECKING
 
 from benchmnist.training.torch_internals import leftovers_in_torch
@@ -28,6 +31,27 @@ class Leftovers:
 
     def __init__(self) -> None:
         self._torch, self._limits, self._files = leftovers_in_torch(), _limits(), _open_files()
+        self._recursion, self._timers = sys.getrecursionlimit(), _timers()
+
+    def begin(self) -> None:
+        """Remembers what may be other at the start of every case: the timers, of which somebody may have one."""
+        self._timers = _timers()
+
+    def put_back(self) -> list[str]:
+        """Puts back what can be, and names it: limits, as far as the process may raise them, and timers."""
+        changed = []
+        if sys.getrecursionlimit() != self._recursion or _limits() != self._limits:
+            changed.append("limits of the process")
+            sys.setrecursionlimit(self._recursion)
+            for name, limit in self._limits.items():
+                import resource
+
+                with contextlib.suppress(OSError, ValueError):
+                    resource.setrlimit(getattr(resource, name), limit)
+        begun = [timer for timer in _timers() if timer not in self._timers]
+        for timer in begun:
+            signal.setitimer(timer, 0)
+        return [*changed, *(["a timer"] if begun else [])]
 
     def __iter__(self) -> Iterator[str]:
         """Yields the name of each difference."""
@@ -40,11 +64,19 @@ class Leftovers:
             yield "many open files"
 
 
-def _limits() -> object:
+def _timers() -> list[int]:
+    """Returns the timers that will end, such as that of a test that has a time limit."""
+    if not hasattr(signal, "setitimer"):  # Windows
+        return []
+    timers = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+    return [timer for timer in timers if signal.getitimer(timer)[0] > 0]
+
+
+def _limits() -> dict[str, tuple[int, int]]:
     try:
         import resource
     except ImportError:  # Windows
-        return None
+        return {}
     return {name: resource.getrlimit(getattr(resource, name)) for name in LIMITS if hasattr(resource, name)}
 
 

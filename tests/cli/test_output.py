@@ -180,6 +180,10 @@ def test_only_a_regular_file_is_overwritten(invoke: Callable[..., Result], small
     ):
         done = invoke("report", small_run.path, *options)
         assert (done.exit_code, done.stderr) == (2, f"error: {why}\n")
+    for record in ("run.json", "cases/mnist__fc__adam.json", "checkpoints/x"):
+        done = invoke("report", small_run.path, "-o", small_run.path / record)
+        assert done.exit_code == 2
+        assert "it belongs to the results of a run; name another file" in done.stderr
     assert invoke("report", small_run.path, "--update", link).exit_code == 0
     assert link.is_symlink()
     assert "| mnist" in target.read_text("utf-8")

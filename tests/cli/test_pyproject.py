@@ -75,7 +75,6 @@ RUN = "[tool.benchmnist.run]\n"
             f"{RUN}order = '{'x' * 5000}'",
             "--order (set in pyproject.toml): must be suite or interleaved, not 'xxx",
         ),
-        (f"{RUN}resume = 3", "--resume (set in pyproject.toml): must be true, false or the name of a run, not 3"),
         (f"{RUN}out = '~nobody-of-that-name/x'", "--out (set in pyproject.toml): "),
         (f"{RUN}out = 'a\\u0000'".replace("'", '"'), "--out (set in pyproject.toml): "),
         (f"x = {'[' * 3000}{']' * 3000}", "1: "),
@@ -152,6 +151,7 @@ def test_any_value_of_any_key(invoke: Callable[..., Result]) -> None:
     [
         ('report]\noutput = "x"', ("report", "x"), "--output"),
         ('report]\nupdate = "x"', ("report", "x"), "--update"),
+        ('run]\nresume = "x"', ("run", "x.toml"), "--resume"),
         ('compare]\nplots = "x"', ("compare", "x", "y"), "--plots"),
         ("runs.prune]\nyes = true", ("runs", "prune", "--keep", "0"), "--yes"),
     ],

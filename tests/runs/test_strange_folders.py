@@ -54,6 +54,19 @@ def test_a_file_of_another_run_is_not_shown(run: RunResult, change: dict[str, ob
         load_run(run.path)
 
 
+def test_only_planned_results_count_and_missing_ones_are_said(
+    run: RunResult, invoke: Callable[..., Result]
+) -> None:
+    cases = run.path / "cases"
+    shutil.copyfile(cases / SGD, cases / "foreign.json")
+    (cases / SGD).rename(cases / "mnist__fc__SGD.json")
+    (listed,) = stored_runs(run.path.parents[1])
+    assert (listed.done, listed.planned) == (1, 2)
+    shown = invoke("report", run.path)
+    assert shown.exit_code == 0
+    assert "the run completed, but 1 of the results of its 2 cases are missing" in shown.stdout
+
+
 def test_two_cases_of_one_name_are_no_plan(run: RunResult) -> None:
     plan = (run.record.plan[0], run.record.plan[0])
     RunFolder(run.path).write_record(run.record.model_copy(update={"plan": plan}))
