@@ -37,10 +37,8 @@ def show_run(analysis: Analysis, console: Console, view: View | None = None) -> 
             if result.case.engine not in ("auto", result.engine) and remark.startswith("not "):
                 console.print(Line(f"note: {result.id} is {remark}", style="yellow"), soft_wrap=True)
     if run.record.status == "completed" and (lost := len(run.record.plan) - len(run.cases)):
-        cases = counted(len(run.record.plan), "case")
-        console.print(
-            Line(f"the run completed, but {lost} of the results of its {cases} are missing", style="red")
-        )
+        lacks = f"lacks {lost} of its {counted(len(run.record.plan), 'result')}"
+        console.print(Line(f"the run completed, but {lacks}", style="red"), soft_wrap=True)
     for note in run.record.notes:
         console.print(Line(f"note: {note}", style="yellow"), soft_wrap=True)
 

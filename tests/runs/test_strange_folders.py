@@ -64,7 +64,7 @@ def test_only_planned_results_count_and_missing_ones_are_said(
     assert (listed.done, listed.planned) == (1, 2)
     shown = invoke("report", run.path)
     assert shown.exit_code == 0
-    assert "the run completed, but 1 of the results of its 2 cases are missing" in shown.stdout
+    assert "the run completed, but lacks 1 of its 2 results" in shown.stdout
 
 
 def test_two_cases_of_one_name_are_no_plan(run: RunResult) -> None:
