@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmnist.cli.options import block_option, data_root_option, debug_option, offered, option
-from benchmnist.suites.values import shown
+from benchmnist.suites.values import SHOWN
+from benchmnist.text import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,8 @@ def _parameters(ctx: click.Context, param: click.Parameter, value: Any) -> dict[
             found |= load_toml(each)
         except ValueError as error:
             raise click.BadParameter(
-                f'{shown(each)} is not NAME=VALUE with a TOML value, such as hidden_size=1000 or name="x"',
+                f"{one_line(repr(each), SHOWN)} is not NAME=VALUE with a TOML value, such as hidden_size=1000 or "
+                'name="x"',
                 ctx,
                 param,
             ) from error

@@ -11,7 +11,8 @@ import click
 from benchmnist.cli.documents import Document, document_options
 from benchmnist.cli.options import NamedPath, debug_option, listed, option, out_option, run_names
 from benchmnist.metrics import LEVELS, PRIMARY
-from benchmnist.suites.values import shown
+from benchmnist.suites.values import SHOWN
+from benchmnist.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
         return None if value is None else re.compile(value)
     except (re.error, OverflowError, RecursionError) as error:
         raise click.BadParameter(
-            f"must be a regular expression, not {shown(str(value))}: {error}", ctx, param
+            f"must be a regular expression, not {one_line(repr(value), SHOWN)}: {error}", ctx, param
         ) from error
 
 

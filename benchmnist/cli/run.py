@@ -48,7 +48,10 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
         return value or True
     words = {"": False, **dict.fromkeys(("1", "true", "yes", "on"), True)}
     words |= dict.fromkeys(("0", "false", "no", "off"), False)
-    return words.get(value.strip().lower(), value)
+    found = words.get(value.strip().lower(), value)
+    if isinstance(found, str) and ctx.get_parameter_source(str(param.name)) == ParameterSource.DEFAULT_MAP:
+        raise click.BadParameter("must be true or false; type the name of a run", ctx, param)
+    return found
 
 
 @click.command("run", cls=RunCommand)
@@ -93,7 +96,6 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
 )
 @option(
     "--resume",
-    only_typed=True,
     is_flag=False,
     flag_value="",
     default=None,

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,7 +221,13 @@ def benchmnist_models():
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP on this system")
-def test_a_terminal_that_is_closed_interrupts() -> None:
+def test_a_terminal_that_is_closed_interrupts(request: pytest.FixtureRequest) -> None:
+    request.addfinalizer(partial(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP)))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    with terminated_as_interrupted() as signals:
+        signal.raise_signal(signal.SIGHUP)
+    assert signals == []
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with terminated_as_interrupted() as signals, pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGHUP)
     assert interrupted_by(signals) == 129

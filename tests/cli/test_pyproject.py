@@ -66,6 +66,7 @@ RUN = "[tool.benchmnist.run]\n"
         ("[tool.benchmnist]\n'a\\u001b\n' = 3", "2: not TOML: "),
         ('[tool.benchmnist]\n"a\\u001b\\n" = 3', r"tool.benchmnist.a\x1b\n: unknown key. Choose from: block, ch"),
         (f"{RUN}{'x' * 900} = 3", f"tool.benchmnist.run.{'x' * 60}…: unknown option. Choose from: block, chec"),
+        (f'{RUN}resume = "x"', "--resume (set in pyproject.toml): must be true or false; type the name of a run"),
         (f"{RUN}epochs = inf", "--epochs (set in pyproject.toml): must be a whole number of at least 1, not inf"),
         (
             f"{RUN}timeout = nan",
@@ -151,7 +152,6 @@ def test_any_value_of_any_key(invoke: Callable[..., Result]) -> None:
     [
         ('report]\noutput = "x"', ("report", "x"), "--output"),
         ('report]\nupdate = "x"', ("report", "x"), "--update"),
-        ('run]\nresume = "x"', ("run", "x.toml"), "--resume"),
         ('compare]\nplots = "x"', ("compare", "x", "y"), "--plots"),
         ("runs.prune]\nyes = true", ("runs", "prune", "--keep", "0"), "--yes"),
     ],
