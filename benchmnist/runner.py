@@ -78,9 +78,9 @@ def run(
         recorder.run_started(planned.plan, planned.prepared.work, planned.path)
         try:
             interrupted = _trained_until_told(planned, executing, recorder)
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(StoreError):  # the disk may be full: then the run counts as killed
-                recorder.run_ended(interrupted=False)
+                recorder.run_ended(interrupted=isinstance(error, KeyboardInterrupt))
             raise
         recorder.run_ended(interrupted=interrupted)
     if interrupted:

@@ -1,4 +1,4 @@
-"""Finds what a case leaves in its process that would affect the next cases, and that is not put back."""
+"""Finds what a case leaves in its process that would affect the next cases, and puts back what can be."""
 
 from __future__ import annotations
 
