@@ -231,7 +231,8 @@ def test_another_dataset_or_another_version_of_a_plugin_is_named(
     """)
     run = benchmnist.run(suite, device="cpu", executor="inline", out=tmp_path / "runs")
     assert words(verify(run)) == {("tiny/logistic/sgd", 0): SAME}
-    (tmp_path / "site-packages" / "benchmnist_tiny.py").write_text(PLUGIN.format(shift=1), "utf-8")
+    # Of another size, too: within a second, Python takes a file of the same size for the one that it compiled.
+    (tmp_path / "site-packages" / "benchmnist_tiny.py").write_text(f"{PLUGIN.format(shift=1)}# other", "utf-8")
     sys.modules.pop("benchmnist_tiny")
     found = verify(run)
     assert [trial.reason for trial in found.trials] == ["the dataset 'tiny' has other contents here"]
