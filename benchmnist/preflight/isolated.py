@@ -60,6 +60,7 @@ def preflight_apart(
     if sys.platform != "linux":  # elsewhere a new process would have to import torch anew: seconds
         return preflight(plan, registry, Datasets(registry, root), device)
     deadly: dict[str, str] = {}
+    killed: set[str] = set()
 
     def task(tell: Callable[[str], None]) -> Preflight:
         return preflight(plan, registry, Datasets(registry, root), device, tell=tell, deadly=deadly)
@@ -70,6 +71,9 @@ def preflight_apart(
             notes = (f"{where} {how}, when it was tried before the training" for where, how in deadly.items())
             return replace(tried, notes=(*tried.notes, *notes))
         where, how = tried
+        if signal.SIGKILL.name in how and where not in killed:  # maybe by somebody else, such as for its memory
+            killed.add(where)
+            continue
         if not where or where in deadly:
             raise BenchmnistError(f"the process that tries the suite {how}, cause unknown")
         deadly[where] = how
