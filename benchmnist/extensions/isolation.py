@@ -183,14 +183,23 @@ class Noticed:
             yield f"changes torch's {change}, which was undone; leave what others use as well as it is"
 
 
-class _Printed(io.StringIO):
-    """What a plugin's code prints; that it closes its sys.stdout changes nothing."""
+class StaysOpen(io.TextIOBase):
+    """A base of streams that a plugin's code may find as its sys.stdout: closing one only flushes it.
+
+    It must come before the class of the stream. `end` closes it.
+    """
 
     def close(self) -> None:
-        pass
+        """Flushes it."""
+        self.flush()
 
     def end(self) -> None:
+        """Closes it."""
         super().close()
+
+
+class _Printed(StaysOpen, io.StringIO):
+    """Output of a plugin's code."""
 
 
 @contextlib.contextmanager

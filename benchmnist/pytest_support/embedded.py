@@ -22,6 +22,7 @@ from benchmnist.errors import (
     formatted_traceback,
     listed,
 )
+from benchmnist.extensions.isolation import StaysOpen
 from benchmnist.pytest_support import hooks
 from benchmnist.pytest_support.benchmark_api import machine_info
 from benchmnist.pytest_support.harness import HARNESS
@@ -134,14 +135,11 @@ def _rootdir(suite: Path) -> Path:
     return next((folder for folder in suite.parents if (folder / "pyproject.toml").is_file()), suite.parent)
 
 
-class _Output(io.TextIOWrapper):
-    """Output of a session, which a model in this process may close as its sys.stdout: that only flushes it."""
-
-    def close(self) -> None:
-        self.flush()
+class _Output(StaysOpen, io.TextIOWrapper):
+    """Output of a session, which a model in this process has as its sys.stdout."""
 
     def __exit__(self, *_: object) -> None:
-        super().close()
+        self.end()
 
 
 @contextlib.contextmanager
