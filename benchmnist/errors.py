@@ -149,6 +149,11 @@ def first_line(error: BaseException) -> str:
     return first_line_of(_said(error)) or class_name(error)
 
 
+def reason(error: Exception) -> str:
+    """What an operating system says of its error, without the file; what any other exception says."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 def described(error: BaseException) -> str:
     """The class of an exception and what it says: `ValueError: too large`."""
     return f"{class_name(error)}: {_said(error)}"

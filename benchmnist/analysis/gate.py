@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmnist.analysis.statistics import student
-from benchmnist.errors import StoreError
+from benchmnist.errors import StoreError, reason
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def load_benchmarks(path: Path) -> dict[str, Benchmark]:
         what = (
             "is a folder; name a JSON file in it, or pass --on METRIC to compare two runs"
             if path.is_dir()
-            else f"cannot be read: {error.strerror or error}"
+            else f"cannot be read: {reason(error)}"
         )
         raise StoreError(f"{path} {what}") from error
     except UnicodeDecodeError as error:

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from benchmnist.cli.errors import Option
+from benchmnist.errors import reason
 from benchmnist.suites.values import shown
 
 if TYPE_CHECKING:
@@ -43,9 +44,7 @@ class NamedPath(click.Path):
             path = Path(value).expanduser()  # a shell does so, pyproject.toml and the environment do not
             exists = path.exists()
         except (OSError, ValueError, RuntimeError) as error:  # too long a name, or nobody's home
-            self.fail(
-                f"{shown(str(value))} cannot be a path: {getattr(error, 'strerror', None) or error}", param, ctx
-            )
+            self.fail(f"{shown(str(value))} cannot be a path: {reason(error)}", param, ctx)
         if not self.file_okay and exists and not path.is_dir():
             self.fail(f"{value} is a file; name a folder", param, ctx)
         if not self.dir_okay and path.is_dir():

@@ -20,6 +20,7 @@ from benchmnist.cli.options import (
     option,
     together,
 )
+from benchmnist.execution.interruption import ENDS
 from benchmnist.suites.values import MAX_TIMEOUT
 
 if TYPE_CHECKING:
@@ -114,10 +115,6 @@ def training_options(function: F) -> F:
         option("-v", "--verbose", is_flag=True, help="Print the loss of every hundredth step."),
         debug_option,
     )(function)
-
-
-ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Signals that end a process, and that are treated as Ctrl-C; the second comes when a terminal is closed."""
 
 
 @contextlib.contextmanager

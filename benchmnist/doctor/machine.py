@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 
 from benchmnist.doctor.lines import Line
+from benchmnist.errors import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -225,7 +226,7 @@ def disk(name: str, folder: Path, remedy: str, *, filled: bool = False) -> Line:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        said = f"cannot write to {there}: {error.strerror or error}"
+        said = f"cannot write to {there}: {reason(error)}"
         said += "; MNIST is already there" if filled else ""
         state: State = "warning" if filled else "problem"
         return Line(name=name, state=state, said=said, remedy=remedy, figures=figures)

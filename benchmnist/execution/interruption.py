@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that end a process, and are treated as Ctrl-C; the second comes when a terminal is closed."""
 GRACE = 10.0
 """Seconds after the first signal in which others are ignored; saving takes one or two."""
 
@@ -36,8 +38,7 @@ def interrupted_once() -> Iterator[None]:
         previous[number](number, frame)
 
     try:
-        names = ("SIGINT", "SIGTERM", "SIGHUP")
-        for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+        for number in (signal.SIGINT, *ENDS):
             handler = signal.getsignal(number)
             if callable(handler):
                 previous[number] = handler

@@ -53,7 +53,7 @@ def marked(mark: str) -> list[int]:
     """Returns the ids of the processes with a mark in their environment; none without /proc."""
     wanted, found = f"{mark}=".encode(), []
     try:
-        names = os.listdir("/proc")  # noqa: PTH208 - Path.glob fails if a process ends meanwhile
+        names = os.listdir("/proc")  # noqa: PTH208 - a Path for each process would be of no use
     except OSError:
         return []
     for name in filter(str.isdecimal, names):

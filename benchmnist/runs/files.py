@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from benchmnist.errors import StoreError
+from benchmnist.errors import StoreError, reason
 from benchmnist.runs.results import SCHEMA, CaseResult, RunRecord
 from benchmnist.text import one_line
 
@@ -44,7 +44,7 @@ def write_named_file(path: Path, content: str) -> None:
         target = path.resolve()
         mode = target.stat().st_mode if target.exists() else None
     except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself
-        raise StoreError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise StoreError(f"cannot write {path}: {reason(error)}") from error
     if mode is not None and not stat.S_ISREG(mode):
         raise StoreError(f"cannot write {path}: not a regular file")
     for folder in (target.parent, target.parent.parent):
@@ -80,7 +80,7 @@ def write_file(path: Path, content: bytes | str, mode: int | None = None) -> Non
             temporary.unlink(missing_ok=True)
         _sync_folder(path.parent)
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+        raise StoreError(f"cannot write {path}: {reason(error)}") from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -114,7 +114,7 @@ def read_file(path: Path, largest: int | None = None) -> bytes:
                 raise StoreError(f"cannot read {path}: larger than {largest:,} bytes")
             return file.read()
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        raise StoreError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise StoreError(f"cannot read {path}: {reason(error)}") from error
 
 
 def encoded(value: RunRecord | CaseResult) -> str:

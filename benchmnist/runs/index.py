@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import case_figure
-from benchmnist.errors import StoreError
+from benchmnist.errors import StoreError, reason
 from benchmnist.runs.files import RUN_FILE, read_file, write_file
 from benchmnist.runs.store import (
     LOCK,
@@ -173,4 +173,4 @@ def remove_run(path: Path) -> None:
                     part.unlink()
         shutil.rmtree(path)
     except OSError as error:
-        raise StoreError(f"cannot remove {path}: {error.strerror or error}") from error
+        raise StoreError(f"cannot remove {path}: {reason(error)}") from error

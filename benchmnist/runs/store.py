@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from benchmnist.errors import StoreError, closest
+from benchmnist.errors import StoreError, closest, reason
 from benchmnist.runs.files import RUN_FILE, TEMPORARY, damaged, encoded, read_value, write_file
 from benchmnist.runs.results import CaseResult, RunRecord, RunResult
 from benchmnist.text import counted
@@ -52,7 +52,7 @@ def refuse_links(folder: Path) -> None:
     try:
         links = [entry.name for entry in os.scandir(folder) if entry.is_symlink()]
     except OSError as error:
-        raise StoreError(f"cannot write in {folder}: {error.strerror or error}") from error
+        raise StoreError(f"cannot write in {folder}: {reason(error)}") from error
     if links:
         raise StoreError(f"{folder / min(links)} is a link, and a run folder has none; remove it")
 
@@ -74,7 +74,7 @@ class RunFolder:
             (self.path / CASES).mkdir()
         except OSError as error:
             raise StoreError(
-                f"cannot create a run folder in {self.path.parents[1]}: {error.strerror or error}; "
+                f"cannot create a run folder in {self.path.parents[1]}: {reason(error)}; "
                 "choose a writable folder with --out"
             ) from error
 
@@ -94,7 +94,7 @@ class RunFolder:
                 f"{self.path} is being written by another process; wait until it has ended, or end it"
             ) from None
         except OSError as error:
-            raise StoreError(f"cannot write in {self.path}: {error.strerror or error}") from error
+            raise StoreError(f"cannot write in {self.path}: {reason(error)}") from error
         try:
             yield
         finally:
@@ -277,7 +277,7 @@ def find_run(name: str | Path, out: Path | None = None, *, newest: bool = True) 
         if (path / RUN_FILE).is_file():
             return path
     except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from error
+        raise StoreError(f"cannot read {name}: {reason(error)}") from error
     if runs := runs_in(path):
         if newest:
             return runs[-1]

@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from benchmnist.errors import Problem, SuiteError, closest
+from benchmnist.errors import Problem, SuiteError, closest, reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +41,7 @@ def read_text(path: Path) -> str:
     except (OSError, ValueError) as error:
         if path.is_dir():
             raise SuiteError([_folder(path)]) from None
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise SuiteError([Problem(f"cannot be read: {why}", str(path))]) from error
+        raise SuiteError([Problem(f"cannot be read: {reason(error)}", str(path))]) from error
     if not text.strip():
         raise SuiteError([Problem(EMPTY, str(path))])
     return text

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
 
+from benchmnist.errors import described
 from benchmnist.extensions.isolation import not_exiting
 from benchmnist.runs.files import write_file
 from benchmnist.runs.store import checkpoint_name
@@ -39,8 +39,7 @@ class Checkpoints:
                 content = self._content(seed, state_dict())
             write_file(self.run_folder / file, content)
         except Exception as error:  # noqa: BLE001 - a model's state_dict, and a full disk, may raise anything
-            why = "".join(traceback.format_exception_only(error)).strip()
-            self.remarks.append(f"the weights of seed {seed} are not saved: {first_line_of(why)}")
+            self.remarks.append(f"the weights of seed {seed} are not saved: {first_line_of(described(error))}")
             return None
         return file
 
