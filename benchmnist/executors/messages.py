@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Farewell, Workplace
+from benchmnist.runs.pipes import LONGEST, lines_of
 from benchmnist.runs.results import CaseResult, MeasuredEpoch, TrialResult, worst
 from benchmnist.runs.store import checkpoint_name
 from benchmnist.suites.cases import Case  # noqa: TC001 - messages are read by this type
@@ -21,10 +22,6 @@ from benchmnist.suites.cases import Case  # noqa: TC001 - messages are read by t
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-LONGEST = 64 * 2**20
-"""Maximum size of a message, in bytes."""
-PIECE = 2**16
-"""Number of bytes to read at once."""
 TUPLE = "("
 """Key of the only item of an object that stands for a tuple, which JSON does not have."""
 
@@ -98,16 +95,10 @@ def read_messages(read: Callable[[int], bytes | None]) -> Iterator[Any]:
     Raises:
         MessageError: if something else is read, or a line is longer than a message may be.
     """
-    begun = bytearray()
-    while piece := read(PIECE):
-        *lines, rest = piece.split(b"\n")
-        for line in lines:
-            begun += line
-            yield decode(bytes(begun))
-            begun.clear()
-        begun += rest
-        if len(begun) > LONGEST:
-            raise MessageError(f"a message of more than {LONGEST:,} bytes")
+    try:
+        yield from map(decode, lines_of(read, LONGEST))
+    except ValueError as error:
+        raise MessageError(f"a message of {error}") from None
 
 
 def refusal(message: object, task: Case, failures: Collection[str] = ("failed",)) -> str:

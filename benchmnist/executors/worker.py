@@ -18,6 +18,7 @@ from benchmnist.errors import CaptureError
 from benchmnist.executors import Farewell
 from benchmnist.executors.messages import encode, read_messages
 from benchmnist.executors.trainer import Trainer
+from benchmnist.runs.pipes import write_all
 from benchmnist.runs.results import CaseResult
 
 
@@ -55,9 +56,7 @@ def _listen(there: int, words: queue.SimpleQueue[Any]) -> None:
 
 
 def _tell(answers: int, message: object) -> None:
-    left = memoryview(encode(message))
-    while left:
-        left = left[os.write(answers, left) :]
+    write_all(partial(os.write, answers), encode(message))
 
 
 def _leave(answers: int, farewell: Farewell) -> NoReturn:

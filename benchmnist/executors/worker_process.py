@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, cast
 
 from benchmnist.errors import described
 from benchmnist.executors import Farewell
-from benchmnist.executors.messages import PIECE, MessageError, Task, encode, read_messages, refusal
+from benchmnist.executors.messages import MessageError, Task, encode, read_messages, refusal
 from benchmnist.executors.processes import kill, kill_started, new_mark
 from benchmnist.extensions.isolation import import_path
 from benchmnist.runs.logs import BoundedLog
+from benchmnist.runs.pipes import PIECE, write_all
 from benchmnist.runs.results import CaseResult
 
 if TYPE_CHECKING:
@@ -124,9 +125,7 @@ class Worker:
         """Writes messages to the worker, which may not read them."""
         with contextlib.suppress(OSError), cast("FileIO", self.process.stdin) as pipe:
             for word in iter(self.words.get, None):
-                left = memoryview(word)
-                while left:
-                    left = left[pipe.write(left) :]
+                write_all(pipe.write, word)
 
     def _listen(self) -> None:
         """Reads the messages of the worker, until somebody writes something else or its pipe ends."""

@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +23,7 @@ from pydantic import TypeAdapter
 from benchmnist import errors
 from benchmnist.errors import BenchmnistError, Problem, SuiteError, formatted_traceback
 from benchmnist.preflight.check import Preflight, preflight
+from benchmnist.runs.pipes import lines_of, write_all
 from benchmnist.training.data import Datasets
 
 if TYPE_CHECKING:
@@ -93,8 +95,6 @@ class Raised:
 
 WORD: TypeAdapter[str | Preflight | Raised] = TypeAdapter(str | Preflight | Raised)
 """What the process says, as lines of JSON: what it tries next, and last its result or its exception."""
-LONGEST = 64 * 2**20
-"""Maximum size of a line, in bytes."""
 SLICE = 0.2
 """Seconds between two looks whether the process lives: a process that it started may hold its pipe."""
 
@@ -137,26 +137,23 @@ def _words(pipe: int, process: BaseProcess, timeout: float | None) -> Iterator[s
         TimeoutError: if it says nothing for longer than `patience`.
         ValueError: if it says something else.
     """
-    said, heard, trying = bytearray(), time.monotonic(), ""
-    while True:
-        alive = process.is_alive()
-        if select.select([pipe], [], [], SLICE if alive else 0.0)[0]:
-            piece = os.read(pipe, 2**16)
-            if not piece:
-                return
-            *lines, rest = piece.split(b"\n")
-            for line in lines:
-                word = WORD.validate_python(json.loads(said + line))
-                trying = word if isinstance(word, str) else trying
-                yield word
-                said, heard = bytearray(), time.monotonic()
-            said += rest
-            if len(said) > LONGEST:
-                raise ValueError("a line that is too long")
-        elif not alive:
-            return
-        elif (allowed := patience(trying, timeout)) is not None and time.monotonic() - heard > allowed:
-            raise TimeoutError
+    heard, trying = time.monotonic(), ""
+
+    def read(size: int) -> bytes:
+        while True:
+            alive = process.is_alive()
+            if select.select([pipe], [], [], SLICE if alive else 0.0)[0]:
+                return os.read(pipe, size)
+            if not alive:
+                return b""
+            if (allowed := patience(trying, timeout)) is not None and time.monotonic() - heard > allowed:
+                raise TimeoutError
+
+    for line in lines_of(read):
+        word = WORD.validate_python(json.loads(line))
+        trying = word if isinstance(word, str) else trying
+        yield word
+        heard = time.monotonic()
 
 
 def _how_it_ended(process: BaseProcess) -> str:
@@ -184,9 +181,7 @@ def _child(answers: int, task: PreflightFunction) -> None:
     torch.set_num_threads(1)  # a pool of threads does not survive a fork
 
     def tell(word: str | Preflight | Raised) -> None:
-        left = memoryview(json.dumps(WORD.dump_python(word)).encode("ascii") + b"\n")
-        while left:
-            left = left[os.write(answers, left) :]
+        write_all(partial(os.write, answers), json.dumps(WORD.dump_python(word)).encode("ascii") + b"\n")
 
     try:
         tell(task(tell))
