@@ -27,7 +27,7 @@ TUPLE = "("
 
 
 class MessageError(BenchmnistError):
-    """What was read or is to be written is not a message."""
+    """A line or an object is not a message."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Started:
-    """Where a task that was sent to another machine begins: the machine, the process, and the node's id."""
+    """The machine, the process and the id of the node on which a task begins."""
 
     host: str
     pid: int

@@ -95,7 +95,7 @@ class Worker:
 
     @property
     def usable(self) -> bool:
-        """Whether it can be given a task."""
+        """Returns whether it can receive a task."""
         return not self.spoiled and self.process.poll() is None
 
     def begin(self, case: Case, no_graph: str) -> None:

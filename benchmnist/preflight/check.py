@@ -227,7 +227,7 @@ class _Preflight:
         return self.models[key]
 
     def last_batch(self, case: Case, model: nn.Module, dataset: Dataset) -> bool:
-        """Whether the model takes the last batch of an epoch, of what is left: maybe of one image."""
+        """Returns whether the model can train on the last batch of an epoch, which may have a single image."""
         sizes = {"training": len(dataset.train_images)}
         if case.evaluate_in == "train":
             sizes["test"] = len(dataset.test_images)

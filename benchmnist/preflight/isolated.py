@@ -94,7 +94,7 @@ class Raised:
 
 
 WORD: TypeAdapter[str | Preflight | Raised] = TypeAdapter(str | Preflight | Raised)
-"""What the process says, as lines of JSON: what it tries next, and last its result or its exception."""
+"""Lines of the process, in JSON: each names the next thing to try; the last is its result or its exception."""
 SLICE = 0.2
 """Seconds between two looks whether the process lives: a process that it started may hold its pipe."""
 

@@ -161,7 +161,7 @@ def json_text(value: Any) -> str:
 
 
 def html(value: Any) -> Any:
-    """What is put into a page: its control characters are shown, and jinja2 escapes it afterwards."""
+    """Prepares a value for a page: shows its control characters; jinja2 escapes it afterwards."""
     from markupsafe import Markup
 
     return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value, lines=True)

@@ -23,7 +23,7 @@ class Line(rich.text.Text):
     """Text in one line; see rich's Text for the arguments."""
 
     lines = False
-    """Whether line breaks are kept."""
+    """True keeps line breaks."""
 
     def __init__(self, text: str = "", style: str | Style = "", **options: Any) -> None:
         super().__init__(visible(text, lines=self.lines), style, **options)
