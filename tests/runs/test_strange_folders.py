@@ -216,5 +216,5 @@ def test_long_names_and_long_lists_have_files(write_suite: Callable[..., Path]) 
     result = benchmnist.run(write_suite(text), device="cpu", executor="inline")
     assert result.record.status == "completed"
     assert all((result.path / str(case.trials[0].checkpoint)).is_file() for case in result.cases)
-    benchmnist.write_report(result)  # no picture is too small for its names, which would be a warning
+    benchmnist.write_report(result)  # whose pictures have names of their own
     assert [case.id for case in load_run(result.path).cases] == [case.id for case in result.record.plan]
