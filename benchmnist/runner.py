@@ -16,6 +16,7 @@ from benchmnist.execution.interruption import interrupted_once
 from benchmnist.execution.recorder import Recorder
 from benchmnist.executors import Workplace, build_executor
 from benchmnist.extensions.hookspecs import HOOK_API
+from benchmnist.fork_server import start_importing
 from benchmnist.planned_run import plan_run
 from benchmnist.pytest_support.embedded import train
 from benchmnist.pytest_support.harness import Harness
@@ -63,7 +64,10 @@ def run(
         TypeError: if RunOptions has no such attribute.
         KeyboardInterrupt: after what was done has been saved.
     """
-    planned = plan_run(suite, replace(options or RunOptions(), **changes), searches)
+    options = replace(options or RunOptions(), **changes)
+    if options.executor == "local":
+        start_importing()
+    planned = plan_run(suite, options, searches)
     executing = build_executor(planned.prepared.executor, _workplace(planned), planned.options.executor_options)
     folder = store.RunFolder(planned.path)
     with contextlib.ExitStack() as stack:

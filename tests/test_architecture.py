@@ -20,6 +20,7 @@ PACKAGE = ROOT / "benchmnist"
 ORDER = (
     "text",
     "errors",
+    "fork_server",
     "metrics",
     "extensions",
     "suites",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmnist.cli.options import block_option, data_root_option, debug_option, offered, option
+from benchmnist.fork_server import quick_imports
 from benchmnist.suites.values import SHOWN
 from benchmnist.text import one_line
 
@@ -61,9 +62,10 @@ def command(
 
     Pass parameters of the model as in a suite: benchmnist describe fc hidden_size=1000
     """
-    from benchmnist.cli.console import results_console
-    from benchmnist.preflight.describe import describe_offer
-    from benchmnist.reports.extra_tables import RichTable, markdown_extra_table, model_table
+    with quick_imports():
+        from benchmnist.cli.console import results_console
+        from benchmnist.preflight.describe import describe_offer
+        from benchmnist.reports.extra_tables import RichTable, markdown_extra_table, model_table
 
     table = model_table(describe_offer(model, parameters, dataset, data_root, block))
     if format == "markdown":

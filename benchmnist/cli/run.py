@@ -13,6 +13,7 @@ from benchmnist.cli.executors import RunCommand, taken_out
 from benchmnist.cli.options import DEBUG, NamedPath, option
 from benchmnist.cli.training import FAILED, interrupted_by, terminated_as_interrupted, training_options
 from benchmnist.errors import BenchmnistError
+from benchmnist.fork_server import quick_imports, start_importing
 from benchmnist.suites.values import not_this
 from benchmnist.text import visible
 
@@ -112,12 +113,15 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
 @training_options
 def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> None:
     """Train the cases of SUITE, a TOML file, and compare them."""
-    from benchmnist import runner
-    from benchmnist.cli.console import results_console
-    from benchmnist.cli.display import make_display
-    from benchmnist.planned_run import plan_run
-    from benchmnist.runs.store import load_run
-    from benchmnist.suites.options import RunOptions
+    if options["executor"] == "local" and not dry_run:
+        start_importing()  # while this process imports, too
+    with quick_imports():
+        from benchmnist import runner
+        from benchmnist.cli.console import results_console
+        from benchmnist.cli.display import make_display
+        from benchmnist.planned_run import plan_run
+        from benchmnist.runs.store import load_run
+        from benchmnist.suites.options import RunOptions
 
     options["executor_options"] = taken_out(click.get_current_context(), options)
     asked = RunOptions(**options)

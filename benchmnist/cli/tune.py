@@ -13,6 +13,7 @@ from benchmnist.cli.executors import RunCommand, taken_out
 from benchmnist.cli.options import NamedPath, option
 from benchmnist.cli.training import FAILED, interrupted_by, terminated_as_interrupted, training_options
 from benchmnist.errors import BenchmnistError
+from benchmnist.fork_server import quick_imports, start_importing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,10 +65,13 @@ def command(
     The suite declares which hyperparameters to search: [optimizers.NAME.space]. Each point is evaluated on
     held-out training examples. The best point is trained again with other seeds and evaluated on the test set.
     """
-    from benchmnist.cli.display import make_display
-    from benchmnist.cli.run import cut_off, show_result
-    from benchmnist.suites.options import RunOptions
-    from benchmnist.tuner import tune
+    if options["executor"] == "local":
+        start_importing()
+    with quick_imports():
+        from benchmnist.cli.display import make_display
+        from benchmnist.cli.run import cut_off, show_result
+        from benchmnist.suites.options import RunOptions
+        from benchmnist.tuner import tune
 
     options["executor_options"] = taken_out(click.get_current_context(), options)
     displays: list[Display] = []

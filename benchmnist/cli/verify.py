@@ -14,6 +14,7 @@ from benchmnist.cli.training import (
     terminated_as_interrupted,
     timeout_option,
 )
+from benchmnist.fork_server import quick_imports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,11 +71,12 @@ def command(run: str, *, format: str, out: Path, **options: Any) -> None:  # noq
     run that contradicts itself is not trained again. Exit codes: 0, all drawn trials are consistent; 1, one is
     not, or the run contradicts itself; 3, nothing is inconsistent, but some trials could not be checked.
     """
-    from benchmnist.cli.console import results_console
-    from benchmnist.cli.display import make_display
-    from benchmnist.reports.verification import json_verification, markdown_verification, rich_verification
-    from benchmnist.runs.store import find_run
-    from benchmnist.verifier import verify
+    with quick_imports():
+        from benchmnist.cli.console import results_console
+        from benchmnist.cli.display import make_display
+        from benchmnist.reports.verification import json_verification, markdown_verification, rich_verification
+        from benchmnist.runs.store import find_run
+        from benchmnist.verifier import verify
 
     ctx = click.get_current_context()
     with terminated_as_interrupted() as signals:

@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-MARK = "BENCHMNIST_MARK_"
-"""Start of the name of an environment variable of a process and its descendants, by which they are found."""
+from benchmnist.fork_server import MARK, MARK_DIGITS, ForkedProcess
+
 ROUNDS = 5
 """How often the processes are listed: one may be started while they are killed."""
 PATIENCE = 10.0
@@ -20,10 +20,10 @@ PATIENCE = 10.0
 
 def new_mark() -> str:
     """Returns a mark for a process: the name of an environment variable that no other process has."""
-    return MARK + secrets.token_hex(8)
+    return MARK + secrets.token_hex(MARK_DIGITS // 2)
 
 
-def kill(process: subprocess.Popen[Any], mark: str) -> None:
+def kill(process: subprocess.Popen[Any] | ForkedProcess, mark: str) -> None:
     """Kills a process with what it has started (see `kill_started`), and waits for its end, not for theirs."""
     kill_started(process.pid if process.poll() is None else None, mark)
     process.kill()

@@ -1,4 +1,4 @@
-"""A worker process of the executor `local`: `python -m benchmnist.executors.worker [CPU,CPU,...]`.
+"""A worker process of the executor `local`: forked, or `python -m benchmnist.executors.worker [CPU,CPU,...]`.
 
 Reads messages (see messages.py) from standard input: a Workplace, then tasks. Writes the epochs and the result of
 each task. If the device is broken in this process, it writes a Farewell and ends.
@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from benchmnist.errors import CaptureError
 from benchmnist.executors import Farewell
@@ -20,12 +20,28 @@ from benchmnist.executors.messages import encode, read_messages
 from benchmnist.executors.trainer import Trainer
 from benchmnist.runs.pipes import write_all
 from benchmnist.runs.results import CaseResult
+from benchmnist.training.environment import use_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 def main() -> None:
-    """Trains tasks from standard input until it ends."""
-    if len(sys.argv) > 1:  # the threads that torch starts later stay where this one is
-        os.sched_setaffinity(0, map(int, sys.argv[1].split(",")))
+    """Works in a process that was started for it, whose environment has the number of threads."""
+    work(cpus=[int(cpu) for arguments in sys.argv[1:] for cpu in arguments.split(",")])
+
+
+def work(threads: int = 0, cpus: Collection[int] = ()) -> NoReturn:
+    """Trains tasks from standard input until it ends.
+
+    Args:
+        threads: Number of threads of torch; 0 for as many as it has.
+        cpus: Logical processors to stay on; none for all.
+    """
+    if cpus:  # the threads that torch starts later stay where this one is
+        os.sched_setaffinity(0, cpus)
+    if threads:
+        use_threads(threads)
     # What a model prints must not end up among the messages: from here on standard output is standard error.
     answers = os.dup(1)
     os.dup2(2, 1)

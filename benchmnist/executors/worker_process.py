@@ -21,7 +21,7 @@ from benchmnist.errors import described
 from benchmnist.executors import Farewell
 from benchmnist.executors.messages import MessageError, Task, encode, read_messages, refusal
 from benchmnist.executors.processes import kill, kill_started, new_mark
-from benchmnist.extensions.isolation import import_path
+from benchmnist.fork_server import ForkedProcess, ForkError, fork, import_path
 from benchmnist.runs.logs import BoundedLog
 from benchmnist.runs.pipes import PIECE, write_all
 from benchmnist.runs.results import CaseResult
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from benchmnist.executors.cores import Share
     from benchmnist.suites.cases import Case
 
+WORKER = "benchmnist.executors.worker"
+"""Module of the process."""
 LAST_WORDS = 2.0
 """Seconds to wait for the end of a pipe after the worker has ended, or for its end after that of its pipe."""
 KEPT = 2**16
@@ -57,7 +59,7 @@ class Worker:
         workplace: Settings.
         log: File of its output.
         share: Its share of the processor; None for all of it.
-        variables: Environment variables to change.
+        environment: Environment variables to change.
         inbox: Receives its messages, each with the worker. The last message of a task is a result, a Farewell or
             Lost.
 
@@ -73,7 +75,7 @@ class Worker:
         workplace: Workplace,
         log: Path,
         share: Share | None,
-        variables: Mapping[str, str],
+        environment: Mapping[str, str],
         inbox: Inbox,
     ) -> None:
         self.inbox, self.mark = inbox, new_mark()
@@ -83,7 +85,7 @@ class Worker:
         self.spoiled = self.abandoned = False
         self.log = BoundedLog(log)
         self.said = bytearray()
-        self.process = _started(workplace, share, {**variables, self.mark: "1"})
+        self.process = _started(workplace, share, environment, self.mark)
         self.words: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self.words.put(encode(workplace))
         self.speaker, self.listener, self.drain, self.watcher = (
@@ -178,23 +180,34 @@ def _join(*threads: threading.Thread) -> None:
         thread.join(max(0.0, end - time.monotonic()))
 
 
-def _started(workplace: Workplace, share: Share | None, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    # -P: a file of the current folder named as a module of ours must not be taken for it.
-    command = [sys.executable, "-P", "-X", "faulthandler", "-m", "benchmnist.executors.worker"]
-    environment = {**os.environ, "PYTHONPATH": import_path()}
+def _started(
+    workplace: Workplace, share: Share | None, environment: Mapping[str, str], mark: str
+) -> subprocess.Popen[bytes] | ForkedProcess:
+    """Starts a process: forked, if that can be."""
+    variables = {}
     if workplace.device == "cpu":  # some optimizers ask CUDA how it is, which begins it in every worker
-        environment["CUDA_VISIBLE_DEVICES"] = ""
+        variables["CUDA_VISIBLE_DEVICES"] = ""
     if share is not None:
-        environment["OMP_NUM_THREADS"] = str(share.threads)
-        command += [",".join(map(str, share.cpus))] if share.cpus else []
-        environment |= {"CUDA_VISIBLE_DEVICES": share.gpu} if share.gpu is not None else {}
+        variables["OMP_NUM_THREADS"] = str(share.threads)
+        variables |= {"CUDA_VISIBLE_DEVICES": share.gpu} if share.gpu is not None else {}
+    variables |= environment
+    threads, cpus = (share.threads, share.cpus) if share is not None else (0, ())
+    with contextlib.suppress(ForkError):
+        return fork(
+            f"{WORKER}:work",
+            [threads, cpus],
+            environment={**os.environ, **environment},
+            variables=variables,
+            mark=mark,
+        )
+    # -P: a file of the current folder named as a module of ours must not be taken for it.
     return subprocess.Popen(  # noqa: S603 - ourselves
-        command,
+        [sys.executable, "-P", "-X", "faulthandler", "-m", WORKER, *([",".join(map(str, cpus))] if cpus else [])],
         bufsize=0,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**environment, **variables},
+        env={**os.environ, "PYTHONPATH": import_path(), **variables, mark: "1"},
         start_new_session=True,  # Ctrl-C is for the parent, which then ends the worker
     )
 

@@ -264,11 +264,6 @@ def not_exiting() -> Iterator[None]:
         raise PluginError(f"raises {class_name(error)}, which is not an Exception") from error
 
 
-def import_path() -> str:
-    """The PYTHONPATH with which a child process imports what this one does."""
-    return os.pathsep.join(path for path in sys.path if path)
-
-
 def is_of_pytest(error: BaseException) -> bool:
     """Whether pytest or a plugin of it ends a test by this exception, as pytest-timeout does."""
     pytest: Any = sys.modules.get("pytest")  # without it, nobody does

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter
 
 from benchmnist import errors
 from benchmnist.errors import BenchmnistError, Problem, SuiteError, formatted_traceback
+from benchmnist.fork_server import quick_imports
 from benchmnist.preflight.check import Preflight, preflight
 from benchmnist.runs.pipes import lines_of, write_all
 from benchmnist.training.data import Datasets
@@ -103,8 +104,8 @@ def _tried(task: PreflightFunction, timeout: float | None) -> Preflight | tuple[
     """Returns the result; or what was being tried when the process died, and how it died."""
     fork = multiprocessing.get_context("fork")
     ours, theirs = os.pipe()
-    # The first optimizer of a process has torch import its compiler, two seconds: once, before there are two.
-    torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+    with quick_imports():
+        import benchmnist.training.compiler  # noqa: F401 - once, before there are two processes
     process = fork.Process(target=_child, args=(theirs, task), daemon=True)
     with warnings.catch_warnings():
         # Of threads that are not there after a fork: ours draw, and torch is told to do without its own.

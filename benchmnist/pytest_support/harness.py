@@ -81,9 +81,12 @@ def own_harness(config: pytest.Config, suite: Path) -> Harness:
     import tempfile
     from pathlib import Path
 
-    from benchmnist.execution.dispatch import Dispatcher, Observer
-    from benchmnist.executors import Workplace, build_executor
-    from benchmnist.preflight.prepare import prepare
+    from benchmnist.fork_server import quick_imports
+
+    with quick_imports():
+        from benchmnist.execution.dispatch import Dispatcher, Observer
+        from benchmnist.executors import Workplace, build_executor
+        from benchmnist.preflight.prepare import prepare
 
     options = run_options(config)
     try:

@@ -49,7 +49,7 @@ def epoch_order(size: int, seed: int, epoch: int) -> Tensor:
 def to_unit(images: Tensor, device: torch.device) -> Tensor:
     """Converts images to float32 on the device, with pixels in [0, 1], like torchvision's ToTensor."""
     moved = images.to(device)
-    return moved.to(torch.float32).div(255) if moved.dtype == torch.uint8 else moved
+    return moved.to(torch.float32).div_(255) if moved.dtype == torch.uint8 else moved
 
 
 def default_data_root() -> Path:

@@ -117,6 +117,11 @@ def available_threads() -> int:
     return torch.get_num_threads()
 
 
+def use_threads(number: int) -> None:
+    """Has torch use a number of threads; OMP_NUM_THREADS has no effect once it is imported."""
+    torch.set_num_threads(number)
+
+
 def _card(index: int) -> dict[str, Any]:
     """Returns the names of a GPU and its driver, without a new CUDA context in this process."""
     cards = gpus()

@@ -1,0 +1,201 @@
+"""Processes forked from a server are as a new process would be."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from processes import HANGS
+
+from benchmnist import fork_server
+from benchmnist.executors.processes import kill, marked, new_mark
+from benchmnist.fork_server import ForkedProcess, ForkError, ForkServer, fork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+
+FUNCTIONS = """
+import json, os, signal, subprocess, sys, threading
+
+def tell():
+    import torch
+    told = {
+        "environment": dict(os.environ), "path": sys.path, "folder": os.getcwd(), "group": os.getpgid(0),
+        "session": os.getsid(0), "files": os.listdir("/proc/self/fd"), "threads": os.listdir("/proc/self/task"),
+        "handler": signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL, "word": sys.stdin.readline(),
+        "child": subprocess.run(["echo", "here"], capture_output=True, text=True).stdout,
+    }
+    print(json.dumps(told))
+    print("errors", file=sys.stderr)
+
+def end(code):
+    sys.exit(code)
+
+def fail():
+    raise ValueError("what is wrong")
+
+def die(number):
+    os.kill(os.getpid(), number)
+
+def wait():
+    sys.stdin.read()
+
+def leave_a_process():
+    if os.fork() == 0:
+        os.setsid()
+    os.write(1, b"%d\\n" % os.getpid())  # at once
+    signal.pause()
+"""
+
+
+Start = Callable[..., ForkedProcess]
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Forks a process that calls a function of a module that is found by the import path of this process only."""
+    (tmp_path / "functions.py").write_text(FUNCTIONS, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with contextlib.ExitStack() as streams:
+
+        def start(
+            function: str, *arguments: object, by: Callable[..., ForkedProcess] = fork, **how: Any
+        ) -> ForkedProcess:
+            process = by(f"functions:{function}", arguments, **how)
+            for stream in (process.stdin, process.stdout, process.stderr):
+                streams.enter_context(stream)
+            return process
+
+        yield start
+
+
+def server_of_this_process() -> ForkServer:
+    return fork_server.fork_server()
+
+
+def test_a_forked_process_is_as_a_new_one(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start("end", 0).wait(HANGS)  # the server has its environment
+    monkeypatch.setenv("BENCHMNIST_OF_A_TEST", "\udcff é\n=")
+    monkeypatch.chdir(tmp_path)
+    mark = new_mark()
+    process = start("tell", variables={"OMP_NUM_THREADS": "7"}, mark=mark)
+    process.stdin.write(b"word\n")
+    process.stdin.close()
+    told: dict[str, Any] = json.loads(process.stdout.read())
+    assert process.stderr.read() == b"errors\n"
+    assert process.wait(HANGS) == process.poll() == 0
+    path = told["environment"].pop("PYTHONPATH")
+    expected = {**os.environ, "OMP_NUM_THREADS": "7", mark: "1"}
+    expected.pop("PYTHONPATH", None)
+    assert told["environment"] == expected
+    assert (
+        path.split(os.pathsep)
+        == [entry for entry in sys.path if entry]
+        == told["path"][: len(path.split(os.pathsep))]
+    )
+    assert told["folder"] == str(tmp_path)
+    assert told["group"] == told["session"] == process.pid
+    assert len(told["files"]) == 4  # the streams, and the list itself
+    assert len(told["threads"]) == 1
+    assert told["handler"]
+    assert told["word"] == "word\n"
+    assert told["child"] == "here\n"  # its children are its own
+
+
+def test_how_a_forked_process_ends_is_known(start: Start) -> None:
+    assert start("end", 3).wait(HANGS) == 3
+    failed = start("fail")
+    assert failed.stderr.read().endswith(b"ValueError: what is wrong\n")
+    assert failed.wait(HANGS) == 1
+    assert start("die", int(signal.SIGTERM)).wait(HANGS) == -signal.SIGTERM
+    assert start("no_such_function").wait(HANGS) == 1
+    waiting = start("wait")
+    assert waiting.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(0.01)
+    ends: list[int] = []
+    threads = [threading.Thread(target=lambda: ends.append(waiting.wait(HANGS))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    waiting.kill()
+    for thread in threads:
+        thread.join()
+    assert ends == [-signal.SIGKILL] * 3  # each of those who wait is told
+
+
+def test_a_forked_process_and_what_it_started_are_found_by_their_mark(start: Start) -> None:
+    mark = new_mark()
+    process = start("leave_a_process", mark=mark)
+    pids = {int(process.stdout.readline()), int(process.stdout.readline())}  # one of them has left the group
+    assert {*marked(mark)} == pids
+    kill(process, mark)
+    assert process.poll() == -signal.SIGKILL
+    assert marked(mark) == []
+
+
+def test_a_server_that_was_killed_is_replaced_and_its_processes_go_on(start: Start) -> None:
+    process = start("wait")
+    server = int(Path(f"/proc/{process.pid}/stat").read_text("ascii").rpartition(")")[2].split()[1])
+    os.kill(server, signal.SIGKILL)
+    another = start("end", 5)
+    assert another.wait(HANGS) == 5
+    assert process.poll() is None
+    process.stdin.close()
+    assert process.wait(HANGS) == -signal.SIGKILL  # nobody knows how it ended, but that it did
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_server_ends_with_its_processes_once_nobody_asks(start: Start) -> None:
+    server = ForkServer(os.environ)
+    process = start("wait", by=server.fork, environment=os.environ, mark=new_mark())
+    parent = int(Path(f"/proc/{process.pid}/stat").read_text("ascii").rpartition(")")[2].split()[1])
+    del server  # nobody can ask it any more
+    process.stdin.close()
+    assert process.wait(HANGS) == 0  # it still tells how its last process ended
+    deadline = time.monotonic() + HANGS
+    while alive(parent):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_variable_that_libraries_read_when_they_are_imported_needs_another_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = server_of_this_process()
+    monkeypatch.setenv("BENCHMNIST_OF_A_TEST", "1")
+    assert server_of_this_process() is first
+    monkeypatch.setenv("MKL_OF_A_TEST", "1")
+    assert server_of_this_process() is not first
+
+
+def test_a_process_that_has_begun_cuda_does_not_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = "import torch\ntorch.cuda.is_initialized = lambda: True\n"
+    (tmp_path / "sitecustomize.py").write_text(begun, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ForkError):
+        ForkServer(os.environ).fork("os:getpid", [], os.environ, new_mark())
+
+
+def test_a_server_that_cannot_import_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('damaged')", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ForkError):
+        ForkServer(os.environ).fork("os:getpid", [], os.environ, new_mark())
