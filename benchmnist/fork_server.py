@@ -57,7 +57,7 @@ LONGEST = 2**20
 """Maximum size of a request, in bytes."""
 STATUS, FOLDER = 3, 4
 """Places among the descriptors of a request, after the three streams."""
-PASSING = ("PYTEST_", "BENCHMNIST_")
+PASSING = ("PYTEST_", "BENCHMNIST_", "COLUMNS", "LINES", "TERM", "PWD", "OLDPWD")
 """Starts of the names of variables that may change: nothing that the server imports reads them."""
 
 
