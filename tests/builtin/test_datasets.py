@@ -3,13 +3,13 @@ from __future__ import annotations
 import gzip
 import shutil
 import struct
-import subprocess
-import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+from processes import python_in_a_process
 
 from benchmnist.builtin import datasets
 from benchmnist.errors import DataError
@@ -98,15 +98,13 @@ def test_a_damaged_file_is_named_with_the_remedy_which_works(tmp_path: Path, dam
 
 def test_processes_that_unpack_at_once_do_no_harm(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from benchmnist.builtin.datasets import mnist\n"
+        "from pathlib import Path; from benchmnist.builtin.datasets import mnist\n"
         "for turn in range(2):\n"
-        "    print(len(mnist(root=Path(sys.argv[1], str(turn))).train_images))"
+        f"    print(len(mnist(root=Path({str(tmp_path)!r}, str(turn))).train_images))"
     )
-    started = [
-        subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    assert [process.communicate()[0].split() for process in started] == [["60000"] * 2] * 2
+    with ThreadPoolExecutor() as threads:
+        ended = [*threads.map(python_in_a_process, ["-c"] * 2, [program] * 2)]
+    assert [process.stdout.split() for process in ended] == [["60000"] * 2] * 2
     for turn in range(2):
         assert {f.name for f in (tmp_path / str(turn) / "MNIST" / "raw").iterdir()} == set(datasets.MNIST_SHA256)
 
