@@ -1,7 +1,8 @@
 """Runs that are killed at random and resumed: `python tests/killed_runs.py 1000` kills so many times.
 
-A run trains in its own process, in one worker or in two; SIGKILL ends it, a worker, or both. Nothing that was told
-to have ended may be lost, no file half-written, and in the end every figure is that of a run that nobody killed.
+A run trains in its own process, in one worker or in two; SIGKILL ends it, a worker, the server that forks workers,
+or all of them. Nothing that was told to have ended may be lost, no file half-written, and in the end every figure is
+that of a run that nobody killed.
 """
 
 from __future__ import annotations
@@ -116,14 +117,16 @@ def kill_at_random(folder: Path, undisturbed: Figures, seed: int, jobs: int) -> 
     for _ in range(4):
         process = begin(train, folder, resume=any(folder.glob("runs/faulty/*/run.json")), jobs=jobs)
         process.join(chance.uniform(0.2, LONGEST[jobs]))
-        whom = chance.choice(["the run", "a worker", "both"]) if jobs else "the run"
-        workers = _children(process.pid) if whom != "the run" else []
+        whom = chance.choice(["the run", "a worker", "the server", "both"]) if jobs else "the run"
+        children = _children(process.pid)  # the server that workers are forked from, and the process that tries
+        workers = [pid for child in children for pid in _children(child)] or children
+        doomed = {"the run": [], "a worker": workers[:1], "the server": children[-1:], "both": workers + children}
         if process.is_alive():
-            for pid in workers[: None if whom == "both" else 1]:
+            for pid in doomed[whom]:
                 _kill(pid)
-            if whom != "a worker":
+            if whom in ("the run", "both"):
                 process.kill()
-            kills[f"{whom}, {jobs} jobs" if workers or whom == "the run" else "nobody"] += 1
+            kills[f"{whom}, {jobs} jobs" if doomed[whom] or whom == "the run" else "nobody"] += 1
         process.join(HANGS)
         assert process.exitcode is not None
         assert {*told(folder, "ended")} <= {*stored(folder)}
