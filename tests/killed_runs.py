@@ -1,8 +1,8 @@
 """Runs that are killed at random and resumed: `python tests/killed_runs.py 1000` kills so many times.
 
 A run trains in its own process, in one worker or in two; SIGKILL ends it, a worker, the server that forks workers,
-or all of them. Nothing that was told to have ended may be lost, no file half-written, and in the end every figure is
-that of a run that nobody killed.
+or all of them. Nothing that was told to have ended may be lost, no file half-written, and in the end every figure
+is that of a run that nobody killed.
 """
 
 from __future__ import annotations

@@ -102,8 +102,12 @@ def gpus_of(name: str, device: torch.device) -> int:
     return torch.cuda.device_count() if device.type == "cuda" and name in ("auto", "cuda") else 1
 
 
+@functools.cache
 def public_version(distribution: str) -> str:
-    """Returns the version of an installed distribution without its build: `2.13.0` for `2.13.0+cu130`."""
+    """Returns the version of an installed distribution without its build: `2.13.0` for `2.13.0+cu130`.
+
+    It is read once: what is imported remains what it is.
+    """
     return version(distribution).partition("+")[0]
 
 
