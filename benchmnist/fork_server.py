@@ -24,6 +24,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import traceback
 import warnings
 from pathlib import Path
@@ -53,6 +54,8 @@ IDLE = 60.0
 """Seconds without work after which a server ends."""
 PATIENCE = 120.0
 """Seconds to wait for a process: the server may have to import torch from a slow disk first."""
+LAST_WORDS = 1.0
+"""Seconds to wait for the server to tell how a process ended that has ended."""
 LONGEST = 2**20
 """Maximum size of a request, in bytes."""
 STATUS, FOLDER = 3, 4
@@ -84,9 +87,10 @@ class ForkedProcess:
         self.returncode: int | None = None
         self.stdin, self.stdout, self.stderr = pipes
         self._status, self._lock = status, threading.Lock()
+        self._untold = False  # whether the server, which knows how it ended, is gone
         try:
             self._itself = os.pidfd_open(pid)
-        except OSError:
+        except OSError:  # it has ended
             self._itself = -1
 
     def __del__(self) -> None:
@@ -106,34 +110,40 @@ class ForkedProcess:
         Raises:
             subprocess.TimeoutExpired: if it still runs.
         """
-        if self.returncode is None:
-            self._wait_for(self._status, timeout)
-            with self._lock:  # the status can be read once; it is at its end for every other thread
+        end = None if timeout is None else time.monotonic() + timeout
+        while self.returncode is None:
+            left = None if end is None else max(0.0, end - time.monotonic())
+            if self._itself >= 0 and not _ready(left, self._itself, *([] if self._untold else [self._status])):
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0)
+            with self._lock:  # the status can be read once
                 if self.returncode is None:
-                    self.returncode = self._read_status(timeout)
+                    self._look()
         return self.returncode
 
     def kill(self) -> None:
         """Kills it, if it still runs."""
         if self.poll() is None:
             with contextlib.suppress(OSError):
-                if self._itself >= 0:
-                    signal.pidfd_send_signal(self._itself, signal.SIGKILL)
-                else:
-                    os.kill(self.pid, signal.SIGKILL)
+                signal.pidfd_send_signal(self._itself, signal.SIGKILL)
 
-    def _read_status(self, timeout: float | None) -> int:
-        with contextlib.suppress(ValueError):  # it is empty, or there is only the number of the process
-            return int(os.read(self._status, 64))
-        if self._itself >= 0:  # the server was killed: nobody knows how, but when it ends can be known
-            self._wait_for(self._itself, timeout)
-        return -signal.SIGKILL
+    def _look(self) -> None:
+        """Reads the exit code, if the server tells it."""
+        ended = self._itself < 0 or _ready(0.0, self._itself)
+        if not self._untold and _ready(LAST_WORDS if ended else 0.0, self._status):
+            if code := os.read(self._status, 64):
+                self.returncode = int(code)
+                return
+            self._untold = True
+        if ended:  # the server was killed, or is stopped
+            self.returncode = -signal.SIGKILL
 
-    def _wait_for(self, descriptor: int, timeout: float | None) -> None:
-        poll = select.poll()
+
+def _ready(timeout: float | None, *descriptors: int) -> bool:
+    """Waits until one of the descriptors can be read, at most so many seconds; returns whether one can."""
+    poll = select.poll()
+    for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
-        if not poll.poll(None if timeout is None else timeout * 1000):
-            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0)
+    return bool(poll.poll(None if timeout is None else timeout * 1000))
 
 
 class ForkServer:
@@ -220,11 +230,9 @@ class ForkServer:
 
 def _pid(status: int) -> int:
     """Returns the number of a process that the server was asked for."""
-    poll = select.poll()
-    poll.register(status, select.POLLIN)
     said = b""
     while not said.endswith(b"\n"):  # what follows is for whoever waits for its end
-        piece = os.read(status, 1) if poll.poll(PATIENCE * 1000) else b""
+        piece = os.read(status, 1) if _ready(PATIENCE, status) else b""
         if not piece:
             raise ForkError("the server does not fork")
         said += piece

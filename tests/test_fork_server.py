@@ -145,15 +145,33 @@ def test_a_forked_process_and_what_it_started_are_found_by_their_mark(start: Sta
     assert marked(mark) == []
 
 
+def server_of(process: ForkedProcess) -> int:
+    """Returns the number of the process that has forked another."""
+    return int(Path(f"/proc/{process.pid}/stat").read_text("ascii").rpartition(")")[2].split()[1])
+
+
 def test_a_server_that_was_killed_is_replaced_and_its_processes_go_on(start: Start) -> None:
     process = start("wait")
-    server = int(Path(f"/proc/{process.pid}/stat").read_text("ascii").rpartition(")")[2].split()[1])
-    os.kill(server, signal.SIGKILL)
-    another = start("end", 5)
-    assert another.wait(HANGS) == 5
-    assert process.poll() is None
+    waiting = threading.Thread(target=process.wait)
+    waiting.start()
+    os.kill(server_of(process), signal.SIGKILL)
+    assert start("end", 5).wait(HANGS) == 5
+    assert process.poll() is None  # also while another thread waits for it
     process.stdin.close()
     assert process.wait(HANGS) == -signal.SIGKILL  # nobody knows how it ended, but that it did
+    waiting.join(HANGS)
+    assert not waiting.is_alive()
+
+
+def test_the_end_of_a_process_is_noticed_even_if_its_server_is_stopped(start: Start) -> None:
+    process = start("wait")
+    server = server_of(process)
+    os.kill(server, signal.SIGSTOP)
+    try:
+        process.kill()
+        assert process.wait(HANGS) == -signal.SIGKILL
+    finally:
+        os.kill(server, signal.SIGCONT)
 
 
 def alive(pid: int) -> bool:
@@ -166,7 +184,7 @@ def alive(pid: int) -> bool:
 def test_a_server_ends_with_its_processes_once_nobody_asks(start: Start) -> None:
     server = ForkServer(os.environ)
     process = start("wait", by=server.fork, environment=os.environ, mark=new_mark())
-    parent = int(Path(f"/proc/{process.pid}/stat").read_text("ascii").rpartition(")")[2].split()[1])
+    parent = server_of(process)
     del server  # nobody can ask it any more
     process.stdin.close()
     assert process.wait(HANGS) == 0  # it still tells how its last process ended

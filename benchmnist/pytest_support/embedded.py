@@ -112,6 +112,7 @@ def _pytest(plan: Plan, bridge: _Bridge, output: io.TextIOBase, *arguments: str)
         "--disable-plugin-autoload",
         "-ppytest_benchmark.plugin",
         "-pno:cacheprovider",
+        "-pno:logging",  # what is logged is in the log of the worker
         "-pno:unraisableexception",  # at the end it collects garbage five times; Python reports to the log, too
         "--capture=no",  # the redirection below does
         "-q",
