@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from benchmnist.suites.plan import Plan
     from benchmnist.suites.toml_lines import TomlPath
     from benchmnist.training.data import Datasets
+
+    Model = tuple[nn.Module, tuple[Layer, ...], int]
+
+BEAT = 1.0
+"""Seconds after which something that is tried again and again, with other parameters, is told once more."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,10 @@ class _Preflight:
         self.tell, self.deadly = tell, deadly
         self.problems: dict[str, Problem] = {}  # by what was refused, so that each is told once
         self.notes: dict[str, None] = {}  # in order, each once
-        self.models: dict[str, tuple[nn.Module, tuple[Layer, ...]] | None] = {}
+        self.told, self.heard = "", 0.0  # what was told last, and when
+        self.models: dict[str, Model | None] = {}
+        self.last: tuple[tuple[object, ...], Dataset] | None = None  # what the case before this one has
+        self.supported: set[str] = set()  # precisions
         self.tried: dict[str, bool] = {}
         self.alone: dict[str, str] = {}  # why a model cannot train on one image
 
@@ -129,14 +138,14 @@ class _Preflight:
             built = self.model(case, dataset)
             if built is None:
                 continue
-            model, layers = built
+            model, layers, parameters = built
             there = case.dataset.label, case.model.label
             described.setdefault(there, ModelDescription(dataset=there[0], model=there[1], layers=layers))
             if not self.last_batch(case, model, dataset) or not self.optimizer(case, model, dataset):
                 continue
             passes = self.registry.optimizers[case.optimizer.use].spec.passes or 1
             work[case.id] = Work(
-                parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+                parameters=parameters,
                 steps=steps_per_epoch(case, dataset),
                 flop=3 * 2.0 * described[there].multiply_adds * passes * len(dataset.train_images),
             )
@@ -148,7 +157,10 @@ class _Preflight:
         where = f"the {kind.name} {component.use!r} of {component.distribution} {component.version}"
         if where in self.deadly:
             raise _NotTried
-        self.tell(where)
+        now = time.monotonic()
+        if where != self.told or now - self.heard > BEAT:
+            self.tell(where)
+            self.told, self.heard = where, now
         noticed: Iterable[str] = ()
         try:
             with contained() as noticed:
@@ -170,12 +182,17 @@ class _Preflight:
             raise
 
     def dataset(self, case: Case) -> Dataset | None:
+        wanted = case.dataset, case.task, case.train_size, case.test_size, case.validation_size
+        if self.last is not None and self.last[0] == wanted:
+            return self.last[1]
+        self.last = None
         try:
             with self.building(DATASET, case.dataset):
                 self.datasets.load(case.dataset)
             about = contextlib.nullcontext() if case.task is None else self.building(TASK, case.task)
             with about:
-                return self.datasets.for_case(case)
+                self.last = wanted, self.datasets.for_case(case)
+                return self.last[1]
         except DataError as error:
             sizes = map(str, (case.train_size, case.test_size, case.validation_size))
             self.report(DATASET, case.dataset, case, error, *sizes)
@@ -185,8 +202,11 @@ class _Preflight:
 
     def precision(self, case: Case) -> bool:
         """Whether the device has it."""
+        if case.precision in self.supported:
+            return True
         try:
             with precision_of(case.precision, self.device):
+                self.supported.add(case.precision)
                 return True
         except TrialError as error:
             problem = self.plan.suite.problem(str(error), *self.setting(case, "precision"))
@@ -208,8 +228,8 @@ class _Preflight:
         """Whether the suite, or --set, has that very key."""
         return path in self.plan.suite.lines or path in self.plan.suite.assigned
 
-    def model(self, case: Case, dataset: Dataset) -> tuple[nn.Module, tuple[Layer, ...]] | None:
-        """The model and its layers."""
+    def model(self, case: Case, dataset: Dataset) -> Model | None:
+        """The model, its layers, and the number of its trainable parameters."""
         task = case.task.identity if case.task else ""
         key = f"{case.model.identity} {dataset.input_shape} {dataset.num_classes} {task}"
         if key not in self.models:
@@ -219,7 +239,7 @@ class _Preflight:
                     with self.refusals(MODEL, case.model, case):
                         model = build_model(case, 0, self.registry, dataset)
                     layers = describe(model, dataset.input_shape)
-                self.models[key] = model, layers
+                self.models[key] = model, layers, sum(p.numel() for p in model.parameters() if p.requires_grad)
             except (TypeError, ValueError) as error:
                 self.report(MODEL, case.model, case, error)
             except Exception:  # noqa: BLE001 - it will be raised again in the training, and kept there

@@ -127,11 +127,13 @@ class Cost(NamedTuple):
 
     Attributes:
         seconds: From its start to its end.
+        cpu: Seconds of processor time, which a busy machine changes less.
         megabytes: The most memory that it held.
         out: Its standard output.
     """
 
     seconds: float
+    cpu: float
     megabytes: float
     out: str
 
@@ -148,12 +150,13 @@ def cost(*arguments: str | Path, code: str = "") -> Cost:
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0, process.stderr.read()
-    return Cost(seconds, usage.ru_maxrss / 1000, out)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000, out)
 
 
 def measure(benchmark: Any, *arguments: str | Path, code: str = "") -> None:
     costs: list[Cost] = []
     benchmark.pedantic(lambda: costs.append(cost(*arguments, code=code)), rounds=ROUNDS)
+    benchmark.extra_info["CPU seconds"] = round(min(each.cpu for each in costs), 2)
     benchmark.extra_info["MB at most"] = round(max(each.megabytes for each in costs))
     benchmark.extra_info["output, MB"] = round(len(costs[0].out) / 1e6, 2)
     said = costs[0].out if code else ""
