@@ -41,7 +41,7 @@ class PlannedRun:
     Attributes:
         prepared: The cases that are selected, checked.
         options: What it is asked for; where a run is resumed, what that was asked for when it began.
-        path: Its folder, which need not exist yet.
+        folder: Its folder, which need not exist yet.
         begun: The record of the run that is resumed; None for a new one.
         known: The results of cases that need not be trained, by case id, each with the folder of its run.
         parts: What there is of other cases, by case id: whole trials of some of their seeds, each part with the
@@ -50,10 +50,15 @@ class PlannedRun:
 
     prepared: Prepared
     options: RunOptions
-    path: Path
+    folder: store.RunFolder
     begun: RunRecord | None = None
     known: Mapping[str, tuple[CaseResult, Path]] = field(default_factory=dict)
     parts: Mapping[str, Sequence[tuple[CaseResult, Path]]] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The path of its folder."""
+        return self.folder.path
 
     @property
     def plan(self) -> Plan:
@@ -122,7 +127,7 @@ def plan_run(
     return PlannedRun(
         prepared,
         options,
-        path,
+        folder,
         begun,
         known=known,
         parts=_parts(folder, prepared, {*prepared.keys} - {*known}, options),
@@ -137,7 +142,8 @@ def _as_planned(plan: Plan, options: RunOptions) -> PlannedRun:
     """
     if name := options.given(OF_THE_PLAN):
         raise ValueError(f"{name}: the suite is already planned; pass the suite instead of its plan")
-    return PlannedRun(prepare(plan, options), options, store.new_run_path(options.out, plan.suite.name))
+    folder = store.RunFolder(store.new_run_path(options.out, plan.suite.name))
+    return PlannedRun(prepare(plan, options), options, folder)
 
 
 def _looks(plan: Plan, options: RunOptions, begun: RunRecord | None) -> Looks | None:
@@ -203,9 +209,8 @@ def _parts(
     cases = [case for case in prepared.plan.cases if case.id in wanted and case.id not in parts]
     runs = store.runs_in(options.out) if options.reuse else []
     own = [folder.path] if options.resume else []
-    for case_id, part in with_other_seeds(
-        cases, [*(run for run in runs if run not in own), *own], prepared.key_of
-    ).items():
+    others = [run for run in runs if run not in own]
+    for case_id, part in with_other_seeds(cases, [*others, *own], prepared.key_of, folder).items():
         parts[case_id] = [part]
     return parts
 

@@ -69,7 +69,7 @@ def run(
         start_importing()
     planned = plan_run(suite, options, searches)
     executing = build_executor(planned.prepared.executor, _workplace(planned), planned.options.executor_options)
-    folder = store.RunFolder(planned.path)
+    folder = planned.folder
     with contextlib.ExitStack() as stack:
         stack.enter_context(interrupted_once())
         stack.enter_context(executing)  # before there is a folder: it may say that it cannot
@@ -242,7 +242,7 @@ def _taken_over(planned: PlannedRun, folder: store.RunFolder) -> dict[str, CaseR
 
 def _parts_taken_over(planned: PlannedRun) -> dict[str, list[CaseResult]]:
     """The parts of cases as those of this run's cases."""
-    folder = store.RunFolder(planned.path)
+    folder = planned.folder
     return {
         case.id: [
             part if run == folder.path else taken_over(part, case, folder, run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -25,6 +26,10 @@ RUN_FILE = "run.json"
 CHECKSUM = re.compile(r',\n "checksum": "(\w+)"\n\}\n\Z')
 FIRST_WITH_CHECKSUM = 2
 """The first format with a checksum."""
+FIRST_WITH_METRICS = 3
+"""The first format with the `metrics` of an epoch."""
+EVALUATED_BEFORE = frozenset({"test_accuracy", "test_loss"})
+"""Fields of an epoch in earlier formats that are now in its `metrics`."""
 VERSION = re.compile(r'"schema_version":\s*([0-9]+)')
 TEMPORARY = ".*.tmp"
 """Pattern of the names of files that are being written."""
@@ -145,11 +150,12 @@ def read_value(path: Path, model: type[T]) -> T:
             f"{path} was written by a later BenchMNIST (format {version[1][:8]}, this one reads up to {SCHEMA}); "
             "install a newer version"
         )
+    is_recent = version is not None and int(version[1]) >= FIRST_WITH_METRICS
     checksum = CHECKSUM.search(text)
     if checksum and checksum_of(f"{text[: checksum.start()]}\n}}") != checksum[1]:
         raise damaged(path, "its checksum does not match")
     try:
-        value = model.model_validate_json(text)
+        value = model.model_validate_json(text if is_recent else _in_this_format(text))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -157,6 +163,23 @@ def read_value(path: Path, model: type[T]) -> T:
     if not checksum and value.schema_version >= FIRST_WITH_CHECKSUM:
         raise damaged(path, "it has no checksum")
     return value
+
+
+def _in_this_format(text: str) -> str:
+    """Gathers the figures of evaluation, which formats 1 and 2 keep as fields of an epoch. Keeps what is not JSON."""
+
+    def gathered(data: dict[str, object]) -> dict[str, object]:
+        if "train_loss" not in data or not EVALUATED_BEFORE & data.keys():
+            return data
+        found = {name: data[name] for name in sorted(EVALUATED_BEFORE) if data.get(name) is not None}
+        metrics = data.get("metrics", {})
+        kept = {name: value for name, value in data.items() if name not in EVALUATED_BEFORE}
+        return kept | {"metrics": found | metrics if isinstance(metrics, dict) else metrics}
+
+    try:
+        return json.dumps(json.loads(text, object_hook=gathered))
+    except (ValueError, RecursionError):
+        return text
 
 
 def damaged(path: Path, why: str) -> StoreError:

@@ -90,7 +90,7 @@ def earlier_results(out: Path, keys: Collection[str]) -> dict[str, tuple[CaseRes
 
 
 def with_other_seeds(
-    cases: Sequence[Case], runs: Sequence[Path], key_of: Callable[[Case], str]
+    cases: Sequence[Case], runs: Sequence[Path], key_of: Callable[[Case], str], own: RunFolder | None = None
 ) -> dict[str, tuple[CaseResult, Path]]:
     """Returns results of the same cases with other seeds, reduced to the trials that the cases ask for.
 
@@ -100,11 +100,12 @@ def with_other_seeds(
         cases: The cases.
         runs: Where to look, the oldest first.
         key_of: The key of a case, whatever its seeds are.
+        own: The folder that is resumed; what was read of it is not read again.
     """
     by_key: dict[tuple[int, ...], dict[str, Case]] = {}
     found: dict[str, tuple[CaseResult, Path]] = {}
-    for run in reversed(runs):
-        for _, result in readable_cases(run):
+    for run in reversed(runs) if cases else ():
+        for _, result in own.cases() if own and run == own.path else readable_cases(run):
             seeds = result.case.seeds
             if seeds not in by_key:
                 by_key[seeds] = {key_of(case.model_copy(update={"seeds": seeds})): case for case in cases}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from benchmnist.errors import StoreError, closest, reason
 from benchmnist.runs.files import RUN_FILE, TEMPORARY, damaged, encoded, read_value, write_file
-from benchmnist.runs.results import CaseResult, RunRecord, RunResult
+from benchmnist.runs.results import SCHEMA, CaseResult, RunRecord, RunResult
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ PLOTS = "plots"
 BENCHMARK_FILE = "benchmark.json"
 SESSION_LOG = "session.log"
 LOCK = ".lock"
+MOST_ENVIRONMENTS = 8
+"""Environments that a result's is compared with."""
 WITH_FIGURES = ("completed", "diverged")
 """Statuses of results that need not be computed again."""
 
@@ -58,10 +61,21 @@ def refuse_links(folder: Path) -> None:
 
 
 class RunFolder:
-    """The folder to which a run is written, event by event."""
+    """The folder to which a run is written, event by event. Results that have not changed are read once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._read: dict[Path, tuple[tuple[int, ...], CaseResult]] = {}
+
+    def cases(self) -> Iterator[tuple[Path, CaseResult]]:
+        """Yields the undamaged results, each with its file."""
+        with not_collecting():
+            for file in sorted((self.path / CASES).glob("*.json")):
+                with contextlib.suppress(StoreError, OSError):
+                    stamp = _stamp(file)
+                    if file not in self._read or self._read[file][0] != stamp:
+                        self._read[file] = stamp, read_value(file, CaseResult)
+                    yield file, self._read[file][1]
 
     def make(self) -> None:
         """Creates the folder.
@@ -102,7 +116,7 @@ class RunFolder:
 
     def whole_cases(self) -> dict[str, CaseResult]:
         """Returns the results that need not be computed again, those that ended with a figure, by key."""
-        return {r.key: r for _, r in readable_cases(self.path) if r.key and r.status in WITH_FIGURES}
+        return {r.key: r for _, r in self.cases() if r.key and r.status in WITH_FIGURES}
 
     def set_aside(self, plan: Iterable[Case]) -> None:
         """Renames a file in cases/ that is damaged, or is not what is planned under its name.
@@ -114,7 +128,7 @@ class RunFolder:
             StoreError: if it cannot be renamed.
         """
         planned = {f"{case.file_stem}.json": case for case in plan}
-        readable = dict(readable_cases(self.path))
+        readable = dict(self.cases())
         try:
             for file in sorted((self.path / CASES).glob("*.json")):
                 if file not in readable:
@@ -146,12 +160,25 @@ class RunFolder:
         write_file(self.path / RUN_FILE, encoded(record))
 
     def write_case(self, result: CaseResult) -> None:
-        """Writes cases/<case>.json as soon as the case ends, and removes its files in trials/."""
-        write_file(self.path / CASES / f"{result.case.file_stem}.json", encoded(result))
-        if result.status in WITH_FIGURES:
+        """Writes cases/<case>.json as soon as the case ends, and removes its files in trials/.
+
+        What was read from that file, and is in it still, is not written again.
+        """
+        file = self.path / CASES / f"{result.case.file_stem}.json"
+        if not self._has(file, result):
+            write_file(file, encoded(result))
+        if result.status in WITH_FIGURES and (self.path / TRIALS).is_dir():
             for seed in result.case.seeds:
                 with contextlib.suppress(OSError):  # what is left there is in nobody's way
                     self._part(result.case, seed).unlink(missing_ok=True)
+
+    def _has(self, file: Path, result: CaseResult) -> bool:
+        if file not in self._read:
+            return False
+        stamp, read = self._read[file]
+        with contextlib.suppress(OSError):
+            return read == result and read.schema_version == SCHEMA and stamp == _stamp(file)
+        return False
 
     def write_part(self, part: CaseResult) -> None:
         """Writes trials/<case>__seed-<first seed>.json as soon as a trial of an unfinished case ends."""
@@ -159,6 +186,12 @@ class RunFolder:
 
     def _part(self, case: Case, seed: int) -> Path:
         return self.path / TRIALS / f"{case.file_stem}__seed-{seed}.json"
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """Returns what changes when a file is written again."""
+    found = file.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def load_record(path: Path) -> RunRecord:
@@ -181,15 +214,50 @@ def load_run(path: str | Path) -> RunResult:
     record = load_record(folder)
     there = {file.name for file in (folder / CASES).glob("*.json")}
     planned = [(case, f"{case.file_stem}.json") for case in record.plan]
-    cases = tuple(_read_planned(folder / CASES / name, case) for case, name in planned if name in there)
-    return RunResult(path=folder, record=record, cases=cases)
+    with not_collecting():
+        cases = tuple(_read_planned(folder / CASES / name, case) for case, name in planned if name in there)
+        return RunResult(path=folder, record=record, cases=_sharing(cases))
 
 
 def _read_planned(file: Path, case: Case) -> CaseResult:
     result = read_value(file, CaseResult)
+    if _same(result.case, case):
+        return result.model_copy(update={"case": case})  # which is kept once
     if why := _not_of(result, case):
         raise damaged(file, why)
     return result
+
+
+def _same(one: Case, other: Case) -> bool:
+    """Whether two cases are equal, and had the same fields in their files; see `Case.deciding`."""
+    if one != other or one.model_fields_set != other.model_fields_set:
+        return False
+    parts = zip(one.components, other.components, strict=True)
+    return all(ours.model_fields_set == theirs.model_fields_set for (_, ours), (_, theirs) in parts)
+
+
+def _sharing(results: Sequence[CaseResult]) -> tuple[CaseResult, ...]:
+    """Returns the results with one copy of each environment: most runs have one, and as many copies as cases."""
+    found: list[dict[str, Any]] = []
+    shared = []
+    for result in results:
+        known = next((each for each in found[-MOST_ENVIRONMENTS:] if each == result.environment), None)
+        if known is None:
+            found.append(result.environment)
+        shared.append(result if known is None else result.model_copy(update={"environment": known}))
+    return tuple(shared)
+
+
+@contextlib.contextmanager
+def not_collecting() -> Iterator[None]:
+    """Stops the garbage collector while much is read: it would look at all of it, many times, and find nothing."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _not_of(result: CaseResult, case: Case) -> str:
