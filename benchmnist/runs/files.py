@@ -166,7 +166,7 @@ def read_value(path: Path, model: type[T]) -> T:
 
 
 def _in_this_format(text: str) -> str:
-    """Gathers the figures of evaluation, which formats 1 and 2 keep as fields of an epoch. Keeps what is not JSON."""
+    """Gathers the figures of evaluation, which formats 1 and 2 keep as fields of an epoch. Invalid JSON stays."""
 
     def gathered(data: dict[str, object]) -> dict[str, object]:
         if "train_loss" not in data or not EVALUATED_BEFORE & data.keys():
