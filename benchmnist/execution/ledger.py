@@ -8,11 +8,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from benchmnist.runs.results import CaseResult, MeasuredEpoch, TrialResult, worst
+from benchmnist.runs.results import MEASURED_CHANGES, CaseResult, MeasuredEpoch, TrialResult, worst
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from benchmnist.executors import Epoch
     from benchmnist.runs.results import EpochResult, Status
@@ -88,7 +88,7 @@ class Ledger:
                 "status": status,
                 "trials": self._trials(status),
                 "remarks": (
-                    *dict.fromkeys(remark for part in self.parts for remark in part.remarks),
+                    *self._remarks(),
                     *self._reused(),
                     *self._where(),
                 ),
@@ -100,6 +100,16 @@ class Ledger:
                 "wall_seconds": self.seconds,
             }
         )
+
+    def _remarks(self) -> Iterator[str]:
+        """Yields each remark of the parts once; of a measured change that only some have, in how many seeds."""
+        trained = [part for part in self.parts if part.engine]
+        for remark in dict.fromkeys(remark for part in self.parts for remark in part.remarks):
+            seeds = [len(part.trials) for part in trained if remark in part.remarks]
+            if remark in MEASURED_CHANGES and len(seeds) < len(trained):
+                yield f"{remark}: {sum(seeds)} of {counted(sum(len(part.trials) for part in trained), 'seed')}"
+            else:
+                yield remark
 
     def _reused(self) -> tuple[str, ...]:
         """Returns a remark for each earlier run that trials were taken from."""

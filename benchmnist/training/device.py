@@ -75,6 +75,7 @@ class DeviceSession:
     Attributes:
         device: The device.
         stream: Stream of all work, see `stream_of`; None except on CUDA.
+        speedups: Measured ratios of changes for speed, by the change and the steps, see `training.speed`.
 
     Raises:
         DeviceError: if the device cannot be used.
@@ -82,6 +83,7 @@ class DeviceSession:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        self.speedups: dict[str, float] = {}
         self.stream: torch.cuda.Stream | None = None
         self._data: DeviceData | None = None
         self._memory = 0

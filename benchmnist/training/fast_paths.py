@@ -1,7 +1,8 @@
 """Chooses how a case is executed: the plain way, plus changes for speed that keep its results.
 
 Every change is tried on the first steps of a trial that is discarded. It is adopted if its losses are those of the
-plain way; otherwise, or after an exception, it is refused, and the reason is recorded.
+plain way and, where that depends on the machine, if it is measured to be faster; otherwise, or after an
+exception, it is refused. The record names the adopted changes, and the reason if a requested one was refused.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from benchmnist.training.engines.dataloader import DataLoaderEngine
 from benchmnist.training.engines.graph import GraphEngine
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.engines.stacked import build_stack
+from benchmnist.training.speed import is_faster, is_worth_measuring
 from benchmnist.training.trial import Build, build_trial
 
 if TYPE_CHECKING:
@@ -136,6 +138,8 @@ def find_fast_path(setting: Setting) -> FastPath:
             try:
                 candidate = replace(way, **change.make(way))
                 reason = difference_from_plain(setting, candidate, expected, change.epochs)
+                if not reason and change.measured and not is_faster(setting, change.name, way, candidate):
+                    reason = "it is not faster"
                 if not reason:
                     way = replace(candidate, remarks=(*way.remarks, change.name))
                     continue
@@ -176,12 +180,14 @@ class _Change:
         refused: Reason why it cannot be made, if known.
         make: Function that changes the way.
         epochs: Number of short epochs to compare.
+        measured: Whether it is adopted only if it is measured to be faster here.
     """
 
     name: str
     refused: str
     make: Callable[[FastPath], dict[str, Any]]
     epochs: int = 1
+    measured: bool = False
 
 
 def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
@@ -195,6 +201,8 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
     convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
     if convolutions and device.type == "cpu" and not elementwise and case.engine != "stacked":
         yield _Change("channels_last", "", lambda way: {"build": replace(way.build, channels_last=True)})
+    if device.type == "cpu" and case.engine != "stacked" and is_worth_measuring(setting):
+        yield _Change("onednn", "", lambda way: {"build": replace(way.build, onednn=True)}, measured=True)
     if case.engine == "stacked":
         strange = (
             ""

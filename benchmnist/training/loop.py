@@ -299,7 +299,7 @@ def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> dict[s
         model, batch_size = copy.deepcopy(trial.model), case.batch_size
         model.train()  # which need not return the model
     sums: dict[str, list[Tensor]] = {}  # on the device until the last: a GPU is not waited for after every batch
-    with torch.no_grad():
+    with torch.no_grad(), trial.products():
         for batch, answers in zip(images.split(batch_size), labels.split(batch_size), strict=True):
             logits = model(batch.clone())  # the images are everybody's: a model may change what it is given
             for name, value in trial.task.evaluate(logits, answers.clone()).items():  # as the images

@@ -5,7 +5,10 @@ A test holds all other modules to what torch documents.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import warnings
+from typing import TYPE_CHECKING
 
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
@@ -14,13 +17,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._python_dispatch import _disable_current_modes as without_modes
 from torch.utils._pytree import tree_leaves
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
 __all__ = [
     "DataDependentOutputException",
     "FakeTensor",
     "FakeTensorMode",
     "TorchDispatchMode",
     "hooks_of",
+    "kernels_replaced",
     "leftovers_in_torch",
+    "onednn_product",
     "tree_leaves",
     "without_modes",
     "writes_of",
@@ -64,3 +72,31 @@ def hooks_of(tensor: torch.Tensor) -> tuple[object, object]:
 def writes_of(tensor: torch.Tensor) -> int:
     """Returns how often the tensor was written in place; not of one that was made in inference mode."""
     return int(tensor._version)
+
+
+@contextlib.contextmanager
+def kernels_replaced(device: str, kernels: Mapping[str, Callable[..., torch.Tensor]]) -> Iterator[None]:
+    """Replaces torch's kernels of operations, by the names of their default overloads, on a type of device.
+
+    Raises:
+        RuntimeError: if a kernel has been replaced in Python already.
+    """
+    library = torch.library.Library("aten", "IMPL")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Warning only once for all operators")
+            for name, kernel in kernels.items():
+                library.impl(name, kernel, device, allow_override=False)
+        yield
+    finally:
+        library._destroy()
+
+
+def onednn_product(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """Computes `a @ b.T + bias` of float32 matrices by oneDNN, without a gradient.
+
+    Raises:
+        AttributeError: if torch was built without oneDNN.
+    """
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise.default(a, b, bias, "none", [], "")
+    return product

@@ -16,6 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 from benchmnist.errors import TrialError
 from benchmnist.tasks import Classification, build_task, require_scalar
 from benchmnist.training.data import epoch_order, seed_everything, seed_for
+from benchmnist.training.products import products_by_onednn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -41,11 +42,13 @@ class Build:
         fused: The optimizer makes its update by one kernel, if it can and may.
         capturable: The optimizer counts on the device, if it can, so that its step can be captured.
         channels_last: The weights of convolutions lie in memory with the channels innermost.
+        onednn: Matrix products are computed by oneDNN.
     """
 
     fused: bool = False
     capturable: bool = False
     channels_last: bool = False
+    onednn: bool = False
 
 
 PLAIN = Build()
@@ -71,10 +74,12 @@ class Trial:
         clip_grad_norm: float | None = None,
         task: Task | None = None,
         precision: Precision = "float32",
+        onednn: bool = False,
     ) -> None:
         self.model, self.optimizer, self.spec, self.schedule = model, optimizer, spec, schedule
         self.seeds: tuple[int, ...] = (seed,)
         self.clip_grad_norm, self.task, self.precision = clip_grad_norm, task or Classification(), precision
+        self.onednn = onednn
 
     @property
     def modules(self) -> Iterable[tuple[str, nn.Module]]:
@@ -99,6 +104,10 @@ class Trial:
         """Learning rate of the first parameter group in the next step; None if it has none."""
         rate = self.optimizer.param_groups[0].get("lr")
         return None if rate is None else float(rate)
+
+    def products(self) -> contextlib.AbstractContextManager[None]:
+        """Has matrix products computed within it by the library that the trial uses."""
+        return products_by_onednn() if self.onednn else contextlib.nullcontext()
 
     def step(self, images: Tensor, labels: Tensor, *, moves_schedule: bool = True) -> Tensor:
         """Makes a step: forward, backward, update, schedule. Returns the loss before it, a scalar on the device.
@@ -298,6 +307,7 @@ def training_of(case: Case, registry: Registry, dataset: Dataset, model: nn.Modu
         "clip_grad_norm": case.clip_grad_norm,
         "task": build_task(case, registry),
         "precision": case.precision,
+        "onednn": how.onednn,
     }
 
 

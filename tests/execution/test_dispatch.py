@@ -205,6 +205,17 @@ def test_what_is_to_be_said_of_any_trial_is_said_of_the_case() -> None:
     )
 
 
+def test_a_change_for_speed_that_one_worker_found_slower_is_said_of_the_other_seeds_only() -> None:
+    def say(task: Case) -> Iterator[Epoch | CaseResult]:
+        (seed,) = task.seeds
+        remarks = ("channels_last", *(["onednn"] if seed else []))
+        yield result_of(task, seed, epochs(1)).model_copy(update={"remarks": remarks, "engine": "resident"})
+
+    told = Told()
+    assert [*Dispatcher(Scripted(2, say), told).epochs(make_case(seeds=(0, 1, 2)))]
+    assert told.ended[0].remarks == ("channels_last", "onednn: 2 of 3 seeds")
+
+
 def test_an_interruption_keeps_what_was_seen_last_of_a_trial() -> None:
     def say(_: Case) -> Iterator[Epoch | CaseResult]:
         yield from (MeasuredEpoch(0, epoch) for epoch in (*epochs(1, 2, 3, seconds=7.0), *epochs(1, 2)))

@@ -35,7 +35,8 @@ class ResidentEngine(Engine):
 
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
         """See Engine."""
-        return torch.stack([trial.step(*batch) for batch in self._batches(order)], dim=-1)
+        with trial.products():
+            return torch.stack([trial.step(*batch) for batch in self._batches(order)], dim=-1)
 
     def _batches(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for chosen in order.split(self.batch_size, dim=-1):

@@ -1,0 +1,92 @@
+"""Measures, on trials that are discarded, whether a change for speed makes the steps of a case faster here."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from itertools import cycle
+from time import perf_counter, thread_time  # by their own names: a plugin may replace those of the module
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmnist.training.trial import steps_per_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmnist.suites.cases import Case
+    from benchmnist.training.fast_paths import FastPath, Setting
+
+FEWEST_STEPS = 200
+"""Steps of a trial from which on a measurement can pay: it takes at least a dozen."""
+
+ROUNDS, SECONDS = 7, 0.1
+"""A measurement takes so many rounds, and then as many as there are in so many seconds."""
+
+BLOCK_SECONDS = 0.004
+"""A round times each way once, for at least so long: what is timed must be long to the clock and to what an epoch
+costs besides its steps, and short to what else the machine does.
+"""
+
+MIN_SPEEDUP = 1.05
+"""A change must be so many times as fast: less is not worth another rounding, and could be noise."""
+
+
+def is_worth_measuring(setting: Setting) -> bool:
+    """Tells whether the trials of a case are so long that a measurement can pay."""
+    return setting.case.epochs * steps_per_epoch(setting.case, setting.dataset) >= FEWEST_STEPS
+
+
+def is_faster(setting: Setting, change: str, plain: FastPath, changed: FastPath) -> bool:
+    """Measures whether a change makes the steps of a case faster.
+
+    A process measures equal steps once, so that the cases of a sweep over a learning rate are executed alike.
+    """
+    measured, key = setting.session.speedups, f"{change} {plain.build} {_steps_of(setting.case)}"
+    if key not in measured:
+        measured[key] = _speedup(setting, plain, changed)
+    return measured[key] >= MIN_SPEEDUP
+
+
+def _steps_of(case: Case) -> str:
+    """Returns what decides how long a step takes; of the optimizer, its parameters do not."""
+    parts = (case.dataset, case.model, case.task)
+    named = [(part.use, part.params) for part in parts if part is not None]
+    clips = case.clip_grad_norm is not None
+    return repr((named, case.optimizer.use, case.batch_size, case.precision, clips))
+
+
+def _speedup(setting: Setting, plain: FastPath, changed: FastPath) -> float:
+    """Returns the median ratio of the seconds of both ways in interleaved blocks of steps.
+
+    With one thread these are seconds of the processor: those of other processes on the same core do not count.
+    """
+    clock = thread_time if torch.get_num_threads() == 1 else perf_counter
+    slow, fast = (_trainer(setting, way, clock) for way in (plain, changed))
+    for each in (slow, fast):
+        each(1)  # which completes the one-time work of a way
+    left = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset) - 2  # a schedule may end there
+    steps = min(math.ceil(BLOCK_SECONDS / min(slow(1), fast(1))), left // ROUNDS)
+    ratios: list[float] = []
+    start = perf_counter()
+    while len(ratios) < ROUNDS or (perf_counter() - start < SECONDS and (len(ratios) + 1) * steps <= left):
+        ratios.append(slow(steps) / fast(steps))
+    return statistics.median(ratios)
+
+
+def _trainer(setting: Setting, way: FastPath, clock: Callable[[], float]) -> Callable[[int], float]:
+    """Returns a function that trains a new trial on so many more whole batches, and returns the seconds."""
+    case, size = setting.case, len(setting.dataset.train_images)
+    trial = way.trial(setting, case.seeds[:1])
+    trial.begin(0)
+    order = way.engine.move(trial.order(size, 0))
+    batches = cycle(order[: size // case.batch_size * case.batch_size or size].split(case.batch_size))
+
+    def train(steps: int) -> float:
+        chosen = torch.cat([next(batches) for _ in range(steps)])
+        start = clock()
+        way.engine.train_epoch(trial, chosen)
+        return clock() - start
+
+    return train
