@@ -243,7 +243,7 @@ class GraphBase:
             if block is None:
                 raise RuntimeError("use after free: the graph reads or writes memory of a tensor that is gone")
             (writes if written else reads).append(block)
-        machine.launch(queue, reads, writes, "a replay")
+        machine.launch(queue, reads, writes, "a replay", kernels=len(self.steps))
         with on_the_cpu(), torch.no_grad():
             for step in self.steps:
                 try:

@@ -87,6 +87,8 @@ class Machine:
         self.pool_count = 0
         self.sync_debug = 0
         self.hazards: list[str] = []
+        self.kernels = 0  # that ran, those of replays too
+        self.submissions = 0  # what the host put into streams: a replay is one
         self.fault = ""  # of the device, not reported yet
         self.dead = False  # it was reported: the context is lost
         self._local = threading.local()
@@ -238,8 +240,10 @@ class Machine:
 
     # --- order
 
-    def launch(self, queue: Queue, reads: list[Block], writes: list[Block], what: str) -> int:
-        """Puts a kernel into a stream; returns when it is there.
+    def launch(
+        self, queue: Queue, reads: list[Block], writes: list[Block], what: str, *, kernels: int = 1
+    ) -> int:
+        """Puts a kernel, or several at once, into a stream; returns when it is there.
 
         Raises:
             RuntimeError: ("race: …") if it touches memory that another stream uses, and does not wait for that.
@@ -256,6 +260,8 @@ class Machine:
                 if other is not queue and not self._after(queue, other, point):
                     raise RuntimeError(f"race: {what} on {queue} overwrites what {other} reads")
         queue.now = now = queue.now + 1
+        self.submissions += 1
+        self.kernels += kernels
         for block in reads:
             block.reads[queue] = now
         for block in writes:
