@@ -221,7 +221,9 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
             "graph",
             refused,
             lambda way: {
-                "engine": GraphEngine(setting.dataset, setting.session, case.batch_size),
+                "engine": GraphEngine(
+                    setting.dataset, setting.session, case.batch_size, ahead=has_built_in_schedule(setting)
+                ),
                 "build": replace(way.build, capturable=True),
             },
             epochs=EPOCHS_COMPARED,

@@ -8,6 +8,7 @@ starts one for every few hundred thousand entries) or fewer (dropout is one ther
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -48,4 +49,5 @@ def test_launches(model: str, optimizer: str, engine: str, schedule: str | None)
         seeds=tuple(range(8)) if engine == "stacked" else (0,),
         schedule=schedule and component(schedule),
     )
-    print(f"\n| {model} / {optimizer} | {schedule or ''} | {how} | {trials} | {kernels:.2f} | {calls:.2f} |", end="")
+    row = f"{model} / {optimizer} | {schedule or ''} | {how} | {trials} | {kernels:.2f} | {calls:.2f}"
+    sys.stdout.write(f"\n| {row} |")

@@ -46,10 +46,10 @@ def benchmnist_optimizers():
 """
 
 
-def train(case: Case, epochs: int = 2, *, rehearse: bool = False) -> GraphEngine:
+def train(case: Case, epochs: int = 2, *, rehearse: bool = False, ahead: bool = False) -> GraphEngine:
     """Trains as the engine graph does, but for the capture."""
     setting = setting_of(case)
-    engine = GraphEngine(setting.dataset, setting.session, case.batch_size)
+    engine = GraphEngine(setting.dataset, setting.session, case.batch_size, ahead=ahead)
     if rehearse:
         engine.rehearse()
     trial = FastPath(engine, Build()).trial(setting, case.seeds[:1])
@@ -63,8 +63,9 @@ def train(case: Case, epochs: int = 2, *, rehearse: bool = False) -> GraphEngine
     ("optimizer", "moved"), [("adam", "betas"), ("momentum", "momentum"), ("rmsprop", None), ("sgd", None)]
 )
 @pytest.mark.parametrize("cycle_momentum", [True, False])
+@pytest.mark.parametrize("ahead", [True, False])
 def test_a_schedule_that_moves_more_than_the_learning_rate_is_not_captured(
-    optimizer: str, moved: str | None, *, cycle_momentum: bool
+    optimizer: str, moved: str | None, *, ahead: bool, cycle_momentum: bool
 ) -> None:
     params = {"momentum": 0.9} if optimizer == "rmsprop" else {}
     if optimizer == "sgd":
@@ -78,11 +79,36 @@ def test_a_schedule_that_moves_more_than_the_learning_rate_is_not_captured(
         epochs=2,
     )
     if not cycle_momentum:
-        assert train(case).recording is not None
+        assert train(case, ahead=ahead).recording is not None
         return
     with pytest.raises(CaptureError, match=f"the schedule changes .*{moved} from step to step") as raised:
-        train(case)
+        train(case, ahead=ahead)
     assert not raised.value.spoiled
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "linear-warmup-cosine", "onecycle", "step"])
+def test_rates_that_are_computed_ahead_are_those_of_each_step(schedule: str) -> None:
+    case = make_case(schedule=component(schedule), optimizer="adam", train_size=230, batch_size=3, epochs=3)
+    setting = setting_of(case)
+    curves: list[list[torch.Tensor]] = []
+    rates: list[list[float | None]] = []
+    for engine in (
+        ResidentEngine(setting.dataset, setting.session, 3),
+        GraphEngine(setting.dataset, setting.session, 3),
+        GraphEngine(setting.dataset, setting.session, 3, ahead=True),
+    ):
+        trial = FastPath(engine, Build()).trial(setting, (0,))
+        curves.append([])
+        rates.append([])
+        for epoch in (1, 2, 3):
+            rates[-1].append(trial.learning_rate)
+            trial.begin(epoch)
+            curves[-1].append(engine.train_epoch(trial, engine.move(trial.order(230, epoch))))
+        rates[-1].append(trial.learning_rate)
+        assert isinstance(trial.optimizer.param_groups[0]["lr"], float)
+    assert rates[0] == rates[1] == rates[2]
+    torch.testing.assert_close(torch.cat(curves[1]), torch.cat(curves[2]))
+    torch.testing.assert_close(torch.cat(curves[0]), torch.cat(curves[2]), rtol=1e-3, atol=1e-4)
 
 
 def test_an_optimizer_that_moves_a_number_of_its_groups_is_not_captured(

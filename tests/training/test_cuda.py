@@ -29,7 +29,7 @@ from benchmnist.training.data import default_data_root
 from benchmnist.training.device import DeviceSession
 from benchmnist.training.engines import graph
 from benchmnist.training.engines.graph import GraphEngine
-from benchmnist.training.fast_paths import FastPath
+from benchmnist.training.fast_paths import FastPath, find_fast_path
 from benchmnist.training.gpus import Gpu
 from benchmnist.training.manual import ManualTraining
 from benchmnist.training.reference import Reference
@@ -495,6 +495,26 @@ def test_the_rest_of_an_epoch_is_a_graph_of_its_own(card: Card) -> None:
     assert engine.recording is not None
     assert {*engine.recording.replays} == {50, 30}
     assert engine.untimed_steps == 0
+
+
+@REAL_GPU
+@pytest.mark.parametrize(("built_in", "copies"), [(True, 3), (False, 120)])
+@pytest.mark.usefixtures("strange")
+def test_a_schedule_that_is_known_ahead_is_copied_fifty_steps_at_a_time(*, built_in: bool, copies: int) -> None:
+    schedule = component("cosine") if built_in else component("cycling", how="nothing")
+    calls = []
+    for options in ({}, {"schedule": schedule}):
+        case = make_case(train_size=1200, batch_size=10, epochs=3, engine="graph", **options)
+        with standin() as machine, (setting := setting_of(case, "cuda")).session.current():
+            way = find_fast_path(setting)
+            trial = way.trial(setting, (0,))
+            for epoch in (1, 2):
+                trial.begin(epoch)
+                order = way.engine.move(trial.order(1200, epoch))
+                before = machine.submissions
+                way.engine.train_epoch(trial, order)
+            calls.append(machine.submissions - before)
+    assert calls[1] - calls[0] == copies
 
 
 def test_the_reference_work_is_captured_too(card: Card) -> None:

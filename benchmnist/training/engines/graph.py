@@ -24,6 +24,7 @@ import torch
 from benchmnist.errors import CaptureError, first_line
 from benchmnist.training.clock import Clock
 from benchmnist.training.engines.host import Host, without_entropy
+from benchmnist.training.engines.rates import Rates
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.engines.trace import Trace, difference
 
@@ -43,12 +44,20 @@ NO_CAUSES = (torch.__path__[0], str(Path(__file__).parents[1]), "<")
 
 
 class GraphEngine(ResidentEngine):
-    """Replays captured steps: one of a whole batch, and one of what is left at the end of an epoch."""
+    """Replays captured steps: one of a whole batch, and one of what is left at the end of an epoch.
+
+    Args:
+        dataset: The data.
+        session: The device.
+        batch_size: Examples of a whole batch.
+        ahead: Whether schedules depend on the number of the step alone, so that they may be stepped ahead.
+    """
 
     name = "graph"
 
-    def __init__(self, dataset: Dataset, session: DeviceSession, batch_size: int) -> None:
+    def __init__(self, dataset: Dataset, session: DeviceSession, batch_size: int, *, ahead: bool = False) -> None:
         super().__init__(dataset, session, batch_size)
+        self.ahead = ahead
         self.clock = Clock(session.device)
         self.recording: _Recording | None = None
         self.rehearses = False
@@ -106,7 +115,7 @@ class _Recording:
         self.offsets = torch.arange(engine.batch_size, device=device)
         self.step = torch.zeros(1, dtype=torch.int64, device=device)
         self.losses = torch.zeros(*order.shape[:-1], len(self.sizes), device=device)
-        self.rates = _Rates(trial, device)
+        self.rates = Rates(trial, len(self.sizes), device, ahead=engine.ahead)
         self.host = Host(trial.modules, device, trial.optimizer, lent=trial.schedule is not None)
         self.ready: set[int] = set()  # the sizes of batches of which the next step may be captured
         self.replays: dict[int, Callable[[], Any]] = {}  # by the size of the batch
@@ -125,9 +134,9 @@ class _Recording:
         self.launched_seconds, self.launched_steps = 0.0, 0
         self.order.copy_(order)
         self.step.zero_()
-        self.rates.lend()
         replayed = False
-        for size in self.sizes:
+        for step, size in enumerate(self.sizes):
+            self.rates.reach(step, first=not self.started)
             if size in self.ready:
                 self._capture(size)
             if size in self.replays:
@@ -135,13 +144,9 @@ class _Recording:
                 self._show_gradients(size)
                 replayed |= size == self.sizes[0]
             else:
-                self._launch(size)
+                self._launch(step, size)
                 self.last = None
-            if self.trial.schedule is not None:
-                self.rates.take_back()
-                self.trial.schedule.step()
-                self.rates.lend()
-        self.rates.take_back()
+        self.rates.end()
         if self.trial.schedule is not None:
             end = self.clock()
             self.host.require_schedule(wholly=True)
@@ -151,7 +156,7 @@ class _Recording:
             self.engine.untimed_steps += self.launched_steps
         return self.losses.clone()
 
-    def _launch(self, size: int) -> None:
+    def _launch(self, step: int, size: int) -> None:
         """Makes a step of which there is no graph; where it is not the first of the trial, looks at it."""
         begun = self.clock()
         numbers = b""
@@ -171,7 +176,7 @@ class _Recording:
                 looking.enter_context(trace)
                 self._step(size)
             launched = self.clock()
-        self.rates.require_kept()
+        self.rates.require_kept(step)
         if self.started:
             self.host.require_step(numbers)
             if not isinstance(trace, Trace) or self._is_the_same_again(size, trace):
@@ -213,6 +218,7 @@ class _Recording:
 
     def _step(self, size: int) -> None:
         """Makes a step; this is what is captured: nothing in it depends on the host."""
+        self.rates.set(self.step)
         chosen = self.order.index_select(-1, self.offsets[:size] + self.step * self.engine.batch_size)
         loss = self.trial.step(*self.engine.fetch(chosen), moves_schedule=False)
         self.losses.index_copy_(-1, self.step, loss.float().unsqueeze(-1))
@@ -266,39 +272,3 @@ def _where(error: BaseException) -> str:
     strangers = [frame for frame in frames if not frame.filename.startswith(NO_CAUSES)]
     frame = (strangers or frames)[-1]
     return f"at {frame.filename}:{frame.lineno}: {frame.line or frame.name}"
-
-
-class _Rates:
-    """The learning rates on the device, while the optimizer has them, and as numbers, while their schedule does.
-
-    A number would be captured as it is now. The schedule itself sees numbers, since many compute the next rate
-    from the last, and a GPU would have to be waited for.
-    """
-
-    def __init__(self, trial: Trial, device: torch.device) -> None:
-        self.groups = [*trial.optimizer.param_groups] if trial.schedule is not None else []
-        self.tensors = [torch.zeros((), device=device) for _ in self.groups]
-        self.numbers: list[float] = []
-
-    def lend(self) -> None:
-        """Gives the optimizer tensors."""
-        self.numbers = [group["lr"] for group in self.groups]
-        for group, tensor, number in zip(self.groups, self.tensors, self.numbers, strict=True):
-            group["lr"] = tensor.fill_(number)
-
-    def require_kept(self) -> None:
-        """Looks whether the optimizer has left them alone; this waits for the device.
-
-        Raises:
-            CaptureError: if it has not.
-        """
-        for group, tensor, number in zip(self.groups, self.tensors, self.numbers, strict=True):
-            if group["lr"] is not tensor or tensor.item() != torch.tensor(number, dtype=tensor.dtype).item():
-                raise CaptureError(
-                    "the optimizer changes lr from step to step, beside the schedule; a graph cannot see it"
-                )
-
-    def take_back(self) -> None:
-        """Gives the optimizer numbers again."""
-        for group, number in zip(self.groups, self.numbers, strict=True):
-            group["lr"] = number
