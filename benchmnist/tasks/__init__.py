@@ -96,6 +96,17 @@ def build_task(case: Case, registry: Registry) -> Task:
     )
 
 
+def losses_of(task: Task) -> Measure | None:
+    """The function for the losses of several batches at once, [stack, N, …] to [stack]; None if there is none.
+
+    Only for a task whose loss is that of Classification itself: a subclass may have another one.
+    """
+    owner = getattr(task.loss, "__self__", None)
+    if isinstance(owner, Classification) and type(owner).loss is Classification.loss:
+        return owner.losses
+    return None
+
+
 def require_scalar(value: object, what: str, instead: str) -> Tensor:
     """Returns the loss of a batch, or a sum over one.
 
@@ -120,5 +131,6 @@ __all__ = [
     "Measured",
     "Task",
     "build_task",
+    "losses_of",
     "require_scalar",
 ]

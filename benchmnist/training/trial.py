@@ -126,12 +126,11 @@ class Trial:
             self.optimizer.zero_grad()
             with self.autocast(images.device):
                 found = self.losses(images, labels)
-            loss = found.sum() if found.ndim else found
-            self._backward(loss)
+            self._backward(found)
             if self.clip_grad_norm is not None:
                 self.clip(self.clip_grad_norm)
             losses.append(found.detach())
-            return loss
+            return found
 
         if self.spec.needs_closure:
             self.optimizer.step(loss_and_gradients)  # type: ignore[arg-type]
@@ -156,8 +155,9 @@ class Trial:
         Raises:
             TrialError: if the task returns anything but a scalar.
         """
-        exact = outputs.float() if outputs.dtype == torch.bfloat16 else outputs
-        return require_scalar(self.task.loss(exact, targets), "the loss of the task", "the mean over the batch")
+        return require_scalar(
+            self.task.loss(exact(outputs), targets), "the loss of the task", "the mean over the batch"
+        )
 
     def clip(self, norm: float) -> None:
         """Cuts the gradients down to that norm, all of them together."""
@@ -170,13 +170,15 @@ class Trial:
         return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
     def _backward(self, loss: Tensor) -> None:
+        """Computes the gradients of a loss, or of each of several."""
+        each = torch.ones_like(loss)
         if not self.spec.needs_create_graph:
-            loss.backward()
+            loss.backward(each)
             return
         with warnings.catch_warnings():
             # That the gradients now hold on to the graph is so until zero_grad lets go of them.
             warnings.filterwarnings("ignore", message="Using backward.. with create_graph=True")
-            loss.backward(create_graph=True)
+            loss.backward(each, create_graph=True)
 
     def train(self) -> None:
         """Makes model and optimizer ready to be trained."""
@@ -191,6 +193,11 @@ class Trial:
     def _optimizer_mode(self, mode: str) -> None:
         if self.spec.has_modes:
             getattr(self.optimizer, mode)()
+
+
+def exact(outputs: Tensor) -> Tensor:
+    """What a model returned, for the loss: in float32 also where it was computed in bfloat16."""
+    return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
 
 
 def build_model(case: Case, seed: int, registry: Registry, dataset: Dataset) -> nn.Module:

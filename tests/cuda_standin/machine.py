@@ -240,9 +240,7 @@ class Machine:
 
     # --- order
 
-    def launch(
-        self, queue: Queue, reads: list[Block], writes: list[Block], what: str, *, kernels: int = 1
-    ) -> int:
+    def launch(self, queue: Queue, reads: list[Block], writes: list[Block], what: str, *, kernels: int = 1) -> int:
         """Puts a kernel, or several at once, into a stream; returns when it is there.
 
         Raises:

@@ -30,7 +30,7 @@ from benchmnist.runs.store import load_run
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
-from benchmnist.tasks import Classification
+from benchmnist.tasks import Classification, Measured, losses_of
 from benchmnist.testing import examine, subjects
 from benchmnist.tuner import tune
 
@@ -519,3 +519,25 @@ def test_classification_is_cross_entropy_and_the_share_of_hits(
     assert sums["test_accuracy"].item() == 100 * sum(
         int(row.argmax()) == int(label) for row, label in zip(logits, labels, strict=True)
     )
+
+
+class Doubled(Classification):
+    """Has another loss."""
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """See Task."""
+        return 2 * super().loss(outputs, targets)
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.2])
+def test_the_losses_of_a_stack_are_those_of_its_batches(label_smoothing: float) -> None:
+    task = Classification(label_smoothing)
+    logits, labels = torch.randn(3, 7, 10, requires_grad=True), torch.randint(10, (3, 7))
+    together = losses_of(task)
+    assert together is not None
+    assert losses_of(Measured(task, {})) == together
+    assert losses_of(Doubled()) is None
+    seen, expected = together(logits, labels), torch.stack([*map(task.loss, logits, labels)])
+    torch.testing.assert_close(seen, expected)
+    gradients = [torch.autograd.grad(losses.sum(), logits)[0] for losses in (seen, expected)]
+    torch.testing.assert_close(*gradients)

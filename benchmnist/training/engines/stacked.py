@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
 from benchmnist.errors import TrialError
+from benchmnist.tasks import losses_of
 from benchmnist.training.data import epoch_order, seed_for
 from benchmnist.training.torch_internals import hooks_of
-from benchmnist.training.trial import Trial, build_model, training_of
+from benchmnist.training.trial import Trial, build_model, exact, training_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,8 +72,9 @@ class Stack(Trial):
         Raises:
             TrialError: if the model puts another tensor in the place of a buffer: it would be lost.
         """
+        together = losses_of(self.task)
 
-        def loss(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        def run(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
             given = {**weights, **buffers}
             left = dict(given)
             logits = functional_call(self.mapped, left, (x,))
@@ -81,11 +84,11 @@ class Stack(Trial):
                         f"the model puts another tensor in the place of its buffer {name!r}; it can be stacked if "
                         "it changes that in place (copy_)"
                     )
-            return self.loss(logits, y)
+            return logits if together else self.loss(logits, y)
 
         # An error where the model draws random numbers by other means than nn.Dropout: they would be other ones.
-        each: Tensor = vmap(loss, randomness="error")(self.parameters, self.buffers, images, labels)
-        return each
+        each: Tensor = vmap(run, randomness="error")(self.parameters, self.buffers, images, labels)
+        return together(exact(each), labels) if together else each
 
     def clip(self, norm: float) -> None:
         """Clips the gradients of each seed by itself, as clip_grad_norm_ does."""
@@ -251,9 +254,10 @@ class _Noise:
 
     def dropped(self, shape: Sequence[int], like: Tensor, p: float) -> Tensor:
         """Draws what each seed's dropout multiplies by, [seeds, *shape], as nn.Dropout draws it."""
+        ones = torch.ones(*shape, dtype=like.dtype, device=like.device)
 
         def draw() -> Tensor:
-            return functional.dropout(torch.ones(*shape, dtype=like.dtype, device=like.device), p)
+            return functional.dropout(ones, p)
 
         if self.generators:
             default = torch.cuda.default_generators[self.device.index or 0]
@@ -291,13 +295,64 @@ class _Linear(nn.Linear):
     """The same product, from the other side: the gradient of the weights then comes out as they lie in memory.
 
     nn.Linear's, mapped, is copied in every step; on two cores that made eight stacked seeds 1.3 times as slow.
+    On a GPU every operation costs its launch, so there the product adds the bias; on a CPU that is slower.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes the output of one seed, within the map."""
         bias: Tensor | None = self.bias
-        product = (self.weight @ x.mT).mT
-        return product if bias is None else product + bias
+        device = self.weight.device.type
+        if bias is None or device == "cpu" or torch.is_autocast_enabled(device):
+            product = (self.weight @ x.mT).mT
+            return product if bias is None else product + bias
+        out: Tensor = _MappedProduct.apply(x, self.weight, bias)  # type: ignore[no-untyped-call]
+        return out
+
+
+class _MappedProduct(torch.autograd.Function):
+    """`x @ weight.T + bias`; `vmap` computes it for several seeds at once."""
+
+    @staticmethod
+    def forward(*_: Any) -> Tensor:
+        """Without a map there are no seeds to compute it for."""
+        raise TrialError("a stack is called by its `losses`")
+
+    @staticmethod
+    def setup_context(*_: Any, **__: Any) -> None:
+        """Keeps nothing: the gradients are those of _Product."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *given: Tensor) -> tuple[Tensor, int]:
+        """Computes the outputs of all seeds."""
+        x, weight, bias = (
+            tensor.expand(info.batch_size, *tensor.shape) if where is None else tensor.movedim(where, 0)
+            for tensor, where in zip(given, in_dims, strict=True)
+        )
+        rows = x.flatten(1, -2) if x.ndim > 2 else x.unsqueeze(1)  # noqa: PLR2004 - a seed may give one vector
+        out: Tensor = _Product.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
+        return out.view(*x.shape[:-1], out.shape[-1]), 0
+
+
+class _Product(torch.autograd.Function):
+    """`x @ weight.mT + bias` of stacked matrices, with the gradient of the weights as they lie in memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Computes the outputs, [stack, N, out], of x [stack, N, in] and weights [stack, out, in]."""
+        ctx.save_for_backward(x, weight)
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Computes the gradients that are asked for."""
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        return (
+            torch.bmm(gradient, weight) if of_x else None,
+            torch.bmm(gradient.mT, x) if of_weight else None,
+            gradient.sum(1) if of_bias else None,
+        )
 
 
 class _Mask(torch.autograd.Function):
