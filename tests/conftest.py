@@ -153,6 +153,8 @@ def pip_install(tmp_path: Path) -> Callable[[Path], Path]:
         shutil.copytree(source, copy)  # a build leaves its traces beside the source
         flags = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--target", str(site)]
         subprocess.run([sys.executable, "-m", "pip", "install", *flags, str(copy)], check=True)
+        for module in site.iterdir():
+            sys.modules.pop(module.stem, None)  # another test's, which stood in another folder
         return site
 
     return install
