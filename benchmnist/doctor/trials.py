@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 ROUNDED = {"float32": TOLERANCE, "tf32": TOLERANCE, "bf16": 0.1}
 """Largest relative difference of losses from those in float32."""
+MANY_STEPS = 48
+"""Batch size with which an epoch has 20 whole batches: as many as a graph of several steps needs."""
 WAITS = "a step waits for the device"
 """Remark on a model that cannot be captured, if this is detected before the capture."""
 DRAWS = ("fc-bn-dropout",)
@@ -144,6 +146,7 @@ def engine(
 ) -> Line:
     """Trains with an engine and with `resident` on the same device."""
     options: dict[str, Any] = {"params": params, "schedule": component(schedule) if schedule else None}
+    options["batch_size"] = MANY_STEPS
     (expected,) = context.train(small_case(model, optimizer, engine="resident", **options))
     (seen,) = context.train(small_case(model, optimizer, engine=name, **options))
     if completed(seen).engine != name:
@@ -153,7 +156,7 @@ def engine(
 
 def stacked(context: TryContext, captured: bool) -> Line:
     """Trains seeds stacked and one by one, with dropout."""
-    options: dict[str, Any] = {"seeds": (4, 0, 7)}
+    options: dict[str, Any] = {"seeds": (4, 0, 7), "batch_size": MANY_STEPS}
     (expected,) = context.train(small_case("fc-bn-dropout", engine="resident", **options))
     (seen,) = context.train(small_case("fc-bn-dropout", engine="stacked", **options))
     if completed(seen).engine != "stacked":

@@ -102,7 +102,8 @@ def difference_from_plain(setting: Setting, way: FastPath, plain: Expected, epoc
         before = _weights(setting, way, trial)
         seen, after = _first_losses(setting, way, trial, len(expected))
         steps = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset)
-        way.engine.foresee(trial, steps - seen.numel(), wholly=not has_built_in_schedule(setting))
+        made = seen.numel() + way.stacked * seen.shape[1]  # of which `_lost` will make the last
+        way.engine.foresee(trial, steps - made, wholly=not has_built_in_schedule(setting))
         same = torch.allclose(seen.double(), expected.double(), rtol=TOLERANCE)
         if plain.draws and setting.case.precision == "float32":
             same = same and torch.allclose(seen[0, 0].double(), expected[0, 0].double(), rtol=TOLERANCE_OF_NOISE)

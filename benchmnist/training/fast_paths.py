@@ -127,8 +127,9 @@ def find_fast_path(setting: Setting) -> FastPath:
     types = " and ".join(sorted({str(p.dtype).removeprefix("torch.") for p in weights}))
     way = replace(way, parameters=sum(p.numel() for p in weights), types=types)
     epochs = max((change.epochs for change in changes), default=0)
-    if epochs > case.epochs:  # as long as what is compared: a schedule may refuse to go beyond its end
-        setting = replace(setting, case=case.model_copy(update={"epochs": epochs}))
+    made = epochs + (case.engine == "stacked")  # of which one more is trained to see what it would lose
+    if made > case.epochs:  # as long as what is compared: a schedule may refuse to go beyond its end
+        setting = replace(setting, case=case.model_copy(update={"epochs": made}))
         trial = way.trial(setting, case.seeds[:1])
     way, expected = _expected(setting, way, trial, epochs)
     del trial, weights  # the memory is not the case's

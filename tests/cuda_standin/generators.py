@@ -37,10 +37,12 @@ class State:
                 raise RuntimeError("Attempt to increase offset for a CUDA generator not in capture mode.")
             self.capturing = capture
             capture.graph.states.append(self)
-        if capture is None:
-            if self.capturing is not None and not current().options.lazy_generators:
-                raise RuntimeError("Offset increment outside graph capture encountered unexpectedly.")
-            self.offset += 4
+        if capture is not None:
+            capture.graph.drawn[self] += 4
+            return self.engine
+        if self.capturing is not None and not current().options.lazy_generators:
+            raise RuntimeError("Offset increment outside graph capture encountered unexpectedly.")
+        self.offset += 4
         return self.engine
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 import weakref
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -138,6 +139,7 @@ class GraphBase:
     def __init__(self, *_: object, **__: object) -> None:
         self.steps: list[Step | Copy] = []
         self.states: list[State] = []
+        self.drawn: Counter[State] = Counter()  # by how much a replay moves the offset of each
         self.outside: dict[weakref.ref[Block], bool] = {}  # memory that is not its own, and whether it is written
         self.inside: weakref.WeakSet[Block] = weakref.WeakSet()
         self.capture: Capture | None = None
@@ -244,6 +246,8 @@ class GraphBase:
                 raise RuntimeError("use after free: the graph reads or writes memory of a tensor that is gone")
             (writes if written else reads).append(block)
         machine.launch(queue, reads, writes, "a replay", kernels=len(self.steps))
+        for state, offset in self.drawn.items():
+            state.offset += offset
         with on_the_cpu(), torch.no_grad():
             for step in self.steps:
                 try:
@@ -262,6 +266,7 @@ class GraphBase:
     def reset(self) -> None:
         self.steps.clear()
         self.states.clear()
+        self.drawn.clear()
         self.outside.clear()
         self._lease = None
         self.ended = False

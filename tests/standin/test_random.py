@@ -61,8 +61,9 @@ def test_states_are_cloned_or_shared() -> None:
 @pytest.mark.usefixtures("machine")
 def test_replays_draw_what_the_same_steps_would_draw() -> None:
     one = torch.Generator(device="cuda")
-    default = torch.cuda.default_generators
-    torch.cuda.init()
+
+    def default() -> torch.Generator:
+        return torch.cuda.default_generators[0]
 
     def work() -> Tensor:
         dropped = functional.dropout(torch.ones(20, device="cuda"))
@@ -72,9 +73,9 @@ def test_replays_draw_what_the_same_steps_would_draw() -> None:
         torch.manual_seed(1)
         one.manual_seed(2)
 
-    del default
     seed()
     expected = [work().tolist() for _ in range(3)]
+    offsets = [generator.get_offset() for generator in (one, default())]
     graph, drawn = captured(work, one)
     seed()
     seen = []
@@ -82,6 +83,7 @@ def test_replays_draw_what_the_same_steps_would_draw() -> None:
         graph.replay()
         seen.append(drawn.tolist())
     assert seen == expected
+    assert [generator.get_offset() for generator in (one, default())] == offsets
     assert work().tolist() not in expected
 
 

@@ -365,7 +365,7 @@ def test_what_no_attribute_leads_to_is_noticed_in_a_rehearsal_by_what_the_step_d
     if how == "nothing":
         engine = train(case, epochs=4, rehearse=True)
         assert engine.recording is not None
-        assert {*engine.recording.sizes} == {*engine.recording.replays}
+        assert {(size, 1) for size in engine.recording.sizes} == {*engine.recording.replays}
         return
     with pytest.raises(CaptureError, match=r"one step does .* (where|with other tensors than) the next"):
         train(case, epochs=4, rehearse=True)
@@ -429,6 +429,31 @@ def test_what_is_done_to_capture_a_step_is_never_timed(
     trial.begin(1)
     engine.train_epoch(trial, engine.move(trial.order(train_size, 1))[:20])
     assert engine.untimed_seconds >= 0.4  # it was written down twice, each with a pause of 0.2 s
+
+
+@pytest.mark.parametrize(
+    ("steps", "together"),
+    [
+        pytest.param(19, 1, id="an epoch that is too short"),
+        pytest.param(24, 12, id="two graphs an epoch"),
+        pytest.param(120, 20, id="six graphs an epoch"),
+        pytest.param(131, 26, id="five graphs an epoch, and one step"),
+    ],
+)
+def test_one_graph_makes_as_many_steps_as_leave_few_over(steps: int, together: int) -> None:
+    setting = setting_of(make_case(train_size=steps * 2 + 1, batch_size=2))
+    engine = GraphEngine(setting.dataset, setting.session, 2)
+    trial = FastPath(engine, Build()).trial(setting, (0,))
+    assert engine.together(trial) == together
+    engine.rehearse()
+    assert engine.together(trial) == min(together, 2)
+
+
+def test_the_batches_of_one_graph_do_not_fill_the_memory() -> None:
+    setting = setting_of(make_case(model="logistic", train_size=500, batch_size=10, seeds=tuple(range(1000))))
+    engine = GraphEngine(setting.dataset, setting.session, 10)
+    trial = FastPath(engine, Build(), stacked=True).trial(setting, setting.case.seeds)
+    assert engine.together(trial) == 5  # each has 31 MB
 
 
 def test_data_lie_on_the_device_once() -> None:

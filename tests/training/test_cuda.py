@@ -27,8 +27,9 @@ from benchmnist.executors.inline import InlineExecutor
 from benchmnist.training import environment
 from benchmnist.training.data import default_data_root
 from benchmnist.training.device import DeviceSession
-from benchmnist.training.engines import graph
+from benchmnist.training.engines import capture
 from benchmnist.training.engines.graph import GraphEngine
+from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.fast_paths import FastPath, find_fast_path
 from benchmnist.training.gpus import Gpu
 from benchmnist.training.manual import ManualTraining
@@ -99,7 +100,12 @@ class Strange(nn.Module):
         return nn.functional.dropout(x, self.p, self.training)
     def plain(self, x):
         return x
-    p = 0.0
+    def now_and_then(self, x):
+        type(self).calls_of_all += self.training
+        if self.training and self.calls_of_all % 10 == 0:
+            self.kept = self.calls_of_all
+        return x
+    p, calls_of_all = 0.0, 0
     def train(self, mode=True):
         if mode and self.how == "prunes" and self.linear.weight.grad is not None:
             gradient = self.linear.weight.grad.abs()
@@ -184,7 +190,7 @@ def benchmnist_models():
 @pytest.fixture(autouse=True)
 def _behind_the_curtain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes the stand-in's files for torch's, where the cause of an error is looked for."""
-    monkeypatch.setattr(graph, "NO_CAUSES", (*graph.NO_CAUSES, str(Path(cuda_standin.__file__).parent)))
+    monkeypatch.setattr(capture, "NO_CAUSES", (*capture.NO_CAUSES, str(Path(cuda_standin.__file__).parent)))
 
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -493,28 +499,90 @@ def test_the_rest_of_an_epoch_is_a_graph_of_its_own(card: Card) -> None:
             trial.begin(epoch)
             engine.train_epoch(trial, engine.move(trial.order(230, epoch)))
     assert engine.recording is not None
-    assert {*engine.recording.replays} == {50, 30}
+    assert {*engine.recording.replays} == {(50, 1), (30, 1)}
     assert engine.untimed_steps == 0
 
 
 @REAL_GPU
-@pytest.mark.parametrize(("built_in", "copies"), [(True, 3), (False, 120)])
+@pytest.mark.parametrize(
+    ("schedule", "calls"),
+    [
+        pytest.param(None, 120 // 20, id="none"),
+        pytest.param(component("cosine"), 120 // 20 + 3, id="built in, copied 50 steps at a time"),
+        pytest.param(component("cycling", how="nothing"), 120 + 120, id="of a plugin, that may look at gradients"),
+    ],
+)
 @pytest.mark.usefixtures("strange")
-def test_a_schedule_that_is_known_ahead_is_copied_fifty_steps_at_a_time(*, built_in: bool, copies: int) -> None:
-    schedule = component("cosine") if built_in else component("cycling", how="nothing")
-    calls = []
-    for options in ({}, {"schedule": schedule}):
-        case = make_case(train_size=1200, batch_size=10, epochs=3, engine="graph", **options)
-        with standin() as machine, (setting := setting_of(case, "cuda")).session.current():
-            way = find_fast_path(setting)
-            trial = way.trial(setting, (0,))
+def test_the_host_calls_for_many_steps_at_once(schedule: Any, calls: int) -> None:
+    case = make_case(train_size=1200, batch_size=10, epochs=3, engine="graph", schedule=schedule)
+    with standin() as machine, (setting := setting_of(case, "cuda")).session.current():
+        way = find_fast_path(setting)
+        trial = way.trial(setting, (0,))
+        for epoch in (1, 2):
+            trial.begin(epoch)
+            order = way.engine.move(trial.order(1200, epoch))
+            before = machine.submissions
+            way.engine.train_epoch(trial, order)
+    assert machine.submissions - before == calls + 3  # the order, the place in it, the losses
+
+
+@pytest.mark.parametrize("schedule", [None, "onecycle"])
+@pytest.mark.parametrize("engine", ["graph", "stacked"])
+@pytest.mark.parametrize("model", ["fc-bn-dropout", "cnn"])
+def test_many_steps_in_a_graph_are_as_many_steps(
+    card: Card, model: str, engine: str, schedule: str | None
+) -> None:
+    options: dict[str, Any] = {"model": model, "schedule": schedule and component(schedule), "seeds": (4, 0)}
+    options |= {"optimizer": "momentum", "train_size": 520, "batch_size": 20, "epochs": 3}
+    options["clip_grad_norm"] = 1.0
+    with card():
+        plain, captured = (result_of(make_case(engine=each, **options), "cuda") for each in ("resident", engine))
+    assert captured.remarks == (*(["stacked"] if engine == "stacked" else []), "graph")
+    assert losses(captured) == pytest.approx(losses(plain), rel=SAME)
+
+
+@pytest.mark.parametrize(("train_size", "epochs"), [(20, 1), (230, 3)])
+def test_a_stack_with_a_schedule_that_must_not_go_beyond_its_end_is_captured(
+    card: Card, train_size: int, epochs: int
+) -> None:
+    schedule = component("onecycle")
+    with card():
+        seen = result_of(
+            make_case(engine="stacked", schedule=schedule, seeds=(0, 1), train_size=train_size, epochs=epochs),
+            "cuda",
+        )
+    assert seen.remarks == ("stacked", "graph")
+
+
+def test_many_steps_in_a_graph_draw_as_many_random_numbers(card: Card) -> None:
+    case = make_case(model="fc-bn-dropout", optimizer="adam", train_size=128, batch_size=5, epochs=3)
+    offsets = []
+    for kind in (ResidentEngine, GraphEngine):
+        with card(), (setting := setting_of(case, "cuda")).session.current():
+            engine = kind(setting.dataset, setting.session, 5)
+            trial = FastPath(engine, Build(fused=True, capturable=True)).trial(setting, (0,))
             for epoch in (1, 2):
                 trial.begin(epoch)
-                order = way.engine.move(trial.order(1200, epoch))
-                before = machine.submissions
-                way.engine.train_epoch(trial, order)
-            calls.append(machine.submissions - before)
-    assert calls[1] - calls[0] == copies
+                engine.train_epoch(trial, engine.move(trial.order(128, epoch)))
+            offsets.append(torch.cuda.default_generators[0].get_offset())
+            recording = getattr(engine, "recording", None)
+    assert recording is not None
+    assert {*recording.replays} == {(5, 1), (5, 25), (3, 1)}
+    assert offsets[0] == offsets[1]
+
+
+@pytest.mark.usefixtures("strange")
+def test_what_shows_only_in_many_steps_is_noticed_when_they_are_captured(card: Card) -> None:
+    case = make_case(model=component("strange", how="now_and_then"), train_size=128, batch_size=5)
+    with card(), (setting := setting_of(case, "cuda")).session.current():
+        engine = GraphEngine(setting.dataset, setting.session, 5)
+        trial = FastPath(engine, Build(fused=True, capturable=True)).trial(setting, (0,))
+        trial.begin(1)
+        order = engine.move(trial.order(128, 1))
+        engine.train_epoch(trial, order)
+        with pytest.raises(CaptureError, match="the model changes kept from step to step") as raised:
+            engine.train_epoch(trial, order)
+        assert not raised.value.spoiled
 
 
 def test_the_reference_work_is_captured_too(card: Card) -> None:

@@ -12,24 +12,22 @@ it changes on the host is noticed.
 from __future__ import annotations
 
 import contextlib
-import gc
-import traceback
 import warnings
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmnist.errors import CaptureError, first_line
+from benchmnist.errors import CaptureError
 from benchmnist.training.clock import Clock
+from benchmnist.training.engines.capture import captured, without_waiting
 from benchmnist.training.engines.host import Host, without_entropy
 from benchmnist.training.engines.rates import Rates
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.engines.trace import Trace, difference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -38,13 +36,19 @@ if TYPE_CHECKING:
     from benchmnist.training.engines.trace import Call
     from benchmnist.training.trial import Trial
 
+    Steps = tuple[int, int]
+    """The size of a batch, and the number of steps that are made with as many of them."""
 
-NO_CAUSES = (torch.__path__[0], str(Path(__file__).parents[1]), "<")
-"""Where the files lie in which nobody looks for the cause of an error: torch's, and ours that train."""
+
+TOGETHER = 40
+"""Steps that one graph makes at most. Half of them is enough: what they share costs less than a step then."""
+
+BYTES_TOGETHER = 256 << 20
+"""Bytes of the images of these steps, at most."""
 
 
 class GraphEngine(ResidentEngine):
-    """Replays captured steps: one of a whole batch, and one of what is left at the end of an epoch.
+    """Replays captured steps: many of a whole batch, one, and one of what is left at the end of an epoch.
 
     Args:
         dataset: The data.
@@ -79,6 +83,19 @@ class GraphEngine(ResidentEngine):
         self.untimed_seconds, self.untimed_steps = self.clock() - start, 0
         return self.recording.train_epoch(order)
 
+    def together(self, trial: Trial) -> int:
+        """The number of steps of a whole batch that one graph makes for a trial: where possible, 20 to 40.
+
+        Of these, the one that leaves the fewest steps of an epoch over. Between such steps nobody can look at the
+        gradients: it is 1 for a schedule that may. In a rehearsal, which makes a few steps only, it is at most 2.
+        """
+        steps = len(self.labels) // self.batch_size
+        bytes_each = self.images[0].nbytes * self.batch_size * len(trial.seeds)
+        most = min(steps, TOGETHER, BYTES_TOGETHER // max(bytes_each, 1))
+        if steps < TOGETHER // 2 or most <= 1 or (trial.schedule is not None and not self.ahead):
+            return 1
+        return 2 if self.rehearses else min(range(-(-most // 2), most + 1), key=lambda count: steps % count)
+
     def foresee(self, trial: Trial, steps: int, *, wholly: bool) -> None:
         """See Engine.
 
@@ -111,16 +128,17 @@ class _Recording:
         self.engine, self.trial, self.clock = engine, trial, engine.clock
         whole, rest = divmod(order.shape[-1], engine.batch_size)
         self.sizes = [engine.batch_size] * whole + [rest] * (rest > 0)
+        self.together = engine.together(trial)
         self.order = torch.empty_like(order, device=device)
-        self.offsets = torch.arange(engine.batch_size, device=device)
+        self.offsets = torch.arange(engine.batch_size * self.together, device=device)
         self.step = torch.zeros(1, dtype=torch.int64, device=device)
         self.losses = torch.zeros(*order.shape[:-1], len(self.sizes), device=device)
         self.rates = Rates(trial, len(self.sizes), device, ahead=engine.ahead)
         self.host = Host(trial.modules, device, trial.optimizer, lent=trial.schedule is not None)
-        self.ready: set[int] = set()  # the sizes of batches of which the next step may be captured
-        self.replays: dict[int, Callable[[], Any]] = {}  # by the size of the batch
-        self.gradients: dict[int, list[Tensor | None]] = {}  # where the graph of that size leaves them
-        self.last: int | None = None  # the size of the graph that the parameters' gradients are of
+        self.ready: set[int] = set()  # the sizes of batches of which steps may be captured
+        self.replays: dict[Steps, Callable[[], Any]] = {}
+        self.gradients: dict[Steps, list[Tensor | None]] = {}  # where the graph of these steps leaves them
+        self.last: Steps | None = None  # those of the graph that the parameters' gradients are of
         self.seen: dict[int, list[Call]] = {}  # what a step of that size did
         self.started = False
         self.launched_seconds, self.launched_steps = 0.0, 0
@@ -134,18 +152,20 @@ class _Recording:
         self.launched_seconds, self.launched_steps = 0.0, 0
         self.order.copy_(order)
         self.step.zero_()
-        replayed = False
-        for step, size in enumerate(self.sizes):
-            self.rates.reach(step, first=not self.started)
-            if size in self.ready:
-                self._capture(size)
-            if size in self.replays:
-                self.replays[size]()
-                self._show_gradients(size)
+        replayed, step = False, 0
+        while step < len(self.sizes):
+            size, count = steps = self._next(step)
+            self.rates.reach(step, count, first=not self.started)
+            if size in self.ready and steps not in self.replays:
+                self._capture(steps)
+            if steps in self.replays:
+                self.replays[steps]()
+                self._show_gradients(steps)
                 replayed |= size == self.sizes[0]
             else:
                 self._launch(step, size)
                 self.last = None
+            step += count
         self.rates.end()
         if self.trial.schedule is not None:
             end = self.clock()
@@ -171,10 +191,10 @@ class _Recording:
             trace = Trace(self.engine.session.device) if self.engine.rehearses else contextlib.nullcontext()
             with contextlib.ExitStack() as looking:
                 if self.started:
-                    looking.enter_context(self._without_waiting())
+                    looking.enter_context(without_waiting(self.engine.session.device))
                     looking.enter_context(without_entropy())
                 looking.enter_context(trace)
-                self._step(size)
+                self._make(size)
             launched = self.clock()
         self.rates.require_kept(step)
         if self.started:
@@ -188,22 +208,33 @@ class _Recording:
         self.launched_steps += 1
         self.engine.untimed_seconds += self.clock() - launched + start - begun
 
-    def _capture(self, size: int) -> None:
-        """Makes the graph of a step, which has not been executed then."""
+    def _next(self, step: int) -> Steps:
+        """Returns the steps that come next: many, where they may be captured and the epoch has as many left."""
+        size = self.sizes[step]
+        many = size in self.ready and [size] * self.together == self.sizes[step : step + self.together]
+        return size, self.together if many else 1
+
+    def _capture(self, steps: Steps) -> None:
+        """Makes the graph of steps, which have not been executed then.
+
+        Raises:
+            CaptureError: if it cannot be made, or if anything on the host has become another by making it.
+        """
         begun = self.clock()
         self.host.require_schedule(wholly=True)
-        self.ready.remove(size)
-        self.replays[size] = self._captured(size)
-        self.gradients[size] = [parameter.grad for parameter in self.trial.model.parameters()]
-        self.last = size
+        numbers = self.host.random_numbers()
+        self.replays[steps] = captured(partial(self._make, *steps), self.engine.session, self.trial.generators)
+        self.host.require_step(numbers)
+        self.gradients[steps] = [parameter.grad for parameter in self.trial.model.parameters()]
+        self.last = steps
         self.engine.untimed_seconds += self.clock() - begun
 
-    def _show_gradients(self, size: int) -> None:
+    def _show_gradients(self, steps: Steps) -> None:
         """Gives the parameters the gradients of the last step, as they would have them without graphs."""
-        if self.last != size:
-            for parameter, gradient in zip(self.trial.model.parameters(), self.gradients[size], strict=True):
+        if self.last != steps:
+            for parameter, gradient in zip(self.trial.model.parameters(), self.gradients[steps], strict=True):
                 parameter.grad = gradient
-            self.last = size
+            self.last = steps
 
     def _is_the_same_again(self, size: int, trace: Trace) -> bool:
         """Compares a step with the one of that size before it. Returns False if there was none to compare with.
@@ -216,59 +247,14 @@ class _Recording:
             raise CaptureError(said)
         return before is not None
 
-    def _step(self, size: int) -> None:
-        """Makes a step; this is what is captured: nothing in it depends on the host."""
-        self.rates.set(self.step)
-        chosen = self.order.index_select(-1, self.offsets[:size] + self.step * self.engine.batch_size)
-        loss = self.trial.step(*self.engine.fetch(chosen), moves_schedule=False)
-        self.losses.index_copy_(-1, self.step, loss.float().unsqueeze(-1))
-        self.step.add_(1)
-
-    @contextlib.contextmanager
-    def _without_waiting(self) -> Iterator[None]:
-        """Turns every wait for the device into a CaptureError that says where it is."""
-        if self.engine.session.device.type != "cuda":
-            yield
-            return
-        mode = torch.cuda.get_sync_debug_mode()
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            yield
-        except RuntimeError as error:
-            if "synchronizing CUDA operation" not in str(error):
-                raise
-            raise CaptureError(f"a step waits for the device, {_where(error)}") from error
-        finally:
-            torch.cuda.set_sync_debug_mode(mode)
-
-    def _captured(self, size: int) -> Callable[[], Any]:
-        """Captures a step; returns what replays it."""
-        session = self.engine.session
-        if session.device.type != "cuda":
-            # There is nothing to capture with, but what would be captured can be held against the other engines.
-            return partial(self._step, size)
-        graph = torch.cuda.CUDAGraph()
-        for generator in self.trial.generators:
-            graph.register_generator_state(generator)
-        collects = gc.isenabled()
-        gc.disable()  # what is collected during a capture may free memory, which is not allowed then
-        try:
-            with warnings.catch_warnings(), torch.cuda.graph(graph, stream=session.stream):
-                warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
-                self._step(size)
-        except Exception as error:
-            # Where the capture was spoiled, its end raises too, and says nothing of the cause.
-            cause = error.__context__ or error
-            raise CaptureError(f"{first_line(cause)}, {_where(cause)}", spoiled=True) from error
-        finally:
-            if collects:
-                gc.enable()
-        return graph.replay
-
-
-def _where(error: BaseException) -> str:
-    """Names the last line of an exception's traceback that is neither ours nor torch's, if there is one."""
-    frames = traceback.extract_tb(error.__traceback__)
-    strangers = [frame for frame in frames if not frame.filename.startswith(NO_CAUSES)]
-    frame = (strangers or frames)[-1]
-    return f"at {frame.filename}:{frame.lineno}: {frame.line or frame.name}"
+    def _make(self, size: int, count: int = 1) -> None:
+        """Makes steps; this is what is captured: nothing in it depends on the host."""
+        chosen = self.order.index_select(-1, self.offsets[: size * count] + self.step * self.engine.batch_size)
+        batches = self.engine.fetch(chosen.unflatten(-1, (count, size)).movedim(-2, 0))
+        steps = self.step if count == 1 else self.offsets[:count] + self.step
+        losses = []
+        for index, batch in enumerate(zip(*batches, strict=True)):
+            self.rates.set(steps[index : index + 1])
+            losses.append(self.trial.step(*batch, moves_schedule=False).float())
+        self.losses.index_copy_(-1, steps, losses[0].unsqueeze(-1) if count == 1 else torch.stack(losses, dim=-1))
+        self.step.add_(count)

@@ -41,24 +41,26 @@ class Rates:
         self.numbers: list[Any] = []  # of the groups, while they hold the tensors
         self.known = 0  # rows of the table
 
-    def reach(self, step: int, *, first: bool = False) -> None:
-        """Has the row of a step of the epoch on the device, and gives the optimizer tensors.
+    def reach(self, step: int, count: int = 1, *, first: bool = False) -> None:
+        """Has the rows of steps of the epoch on the device, and gives the optimizer tensors.
 
         Args:
-            step: The step, counted from 0; the one after the last step that was reached, or one reached before.
+            step: The first of the steps, counted from 0; all steps before it have been reached.
+            count: Their number.
             first: Whether the optimizer has made no step yet: then its schedule must not be ahead.
         """
-        if self.schedule is None or step < self.known:
+        if self.schedule is None or step + count <= self.known:
             return
-        stop = min(step + (1 if first else self.ahead), len(self.table))
+        start = self.known
+        stop = min(max(step + count, start + (1 if first else self.ahead)), len(self.table))
         self._take_back()
         rows = []
-        for index in range(step, stop):
+        for index in range(start, stop):
             if index:
                 self.schedule.step()
             rows.append([float(group["lr"]) for group in self.groups])
-        self.staged[step:stop] = torch.tensor(rows)
-        self.table[step:stop].copy_(self.staged[step:stop], non_blocking=True)
+        self.staged[start:stop] = torch.tensor(rows)
+        self.table[start:stop].copy_(self.staged[start:stop], non_blocking=True)
         self.known = stop
         self.numbers = [group["lr"] for group in self.groups]
         for group, tensor in zip(self.groups, self.tensors, strict=True):
