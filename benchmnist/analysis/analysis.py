@@ -15,7 +15,7 @@ from benchmnist.analysis.scores import Scores, scores
 from benchmnist.analysis.summary import Summary, summarise_all
 from benchmnist.analysis.targets import TimeToTarget, times_to_target
 from benchmnist.analysis.units import by_search, members
-from benchmnist.analysis.verdicts import Verdict, judge
+from benchmnist.analysis.verdicts import Verdict, Verdicts, judge
 from benchmnist.metrics import TARGET_SECONDS
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Analysis:
     def __init__(self, run: RunResult, shown: Container[str] | None = None) -> None:
         self.run = run
         self.cases = [result for result in run.cases if shown is None or result.id in shown]
-        self._verdicts: dict[Metric | str | None, list[Verdict]] = {}
+        self._verdicts: dict[Metric | str | None, Verdicts] = {}
         self._unbeaten: dict[Metric, frozenset[str]] = {}
         self._against_baseline: dict[Metric, dict[str, Verdict]] = {}
 
@@ -53,7 +53,7 @@ class Analysis:
         """The results as verdicts judge them: those of several searches for one method are one."""
         return by_search(self.run.cases)
 
-    def verdicts(self, metric: Metric | str | None = None) -> list[Verdict]:
+    def verdicts(self, metric: Metric | str | None = None) -> Verdicts:
         """The verdicts on all pairs of cases that differ in one thing, by the primary metric by default.
 
         The comparisons that were named beforehand come first; see `verdicts.judge`.
@@ -126,9 +126,9 @@ class Analysis:
         return times_to_target(self.units)
 
     @property
-    def time_verdicts(self) -> list[Verdict]:
+    def time_verdicts(self) -> Verdicts:
         """The verdicts on the times to the target; none where the suite has no target."""
-        return self.verdicts(TARGET_SECONDS) if self.times_to_target else []
+        return self.verdicts(TARGET_SECONDS) if self.times_to_target else Verdicts(())
 
     @cached_property
     def profiles(self) -> Profiles:

@@ -229,7 +229,7 @@ def _machine(result: CaseResult) -> list[tuple[str, str]]:
     return sorted((key, str(value)) for key, value in result.environment.items() if key not in SOFTWARE)
 
 
-def _values(result: CaseResult | None, metric: Metric, *, relative: bool) -> dict[int, float] | None:
+def _values(result: CaseResult | None, metric: Metric, *, relative: bool) -> Mapping[int, float] | None:
     """Returns the value of each completed seed; times of epochs in units of the reference work if `relative`."""
     if result is None or not has_metric(result, metric):
         return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from benchmnist.analysis.reached import censored_median, reached
 from benchmnist.analysis.statistics import robust_mean, sample_std
@@ -20,10 +21,12 @@ from benchmnist.metrics import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from benchmnist.runs.results import CaseResult, TrialResult
     from benchmnist.suites.cases import Case
+
+T = TypeVar("T")
 
 
 class MeanStd(NamedTuple):
@@ -36,6 +39,20 @@ class MeanStd(NamedTuple):
     std: float | None = None
 
 
+def _once(calculate: Callable[[CaseResult, Metric | str], T]) -> Callable[[CaseResult, Metric | str], T]:
+    """Makes a result keep its figure by a metric: sentences, tables and marks ask for the same again and again."""
+
+    @functools.wraps(calculate)
+    def kept(result: CaseResult, wanted: Metric | str) -> T:
+        key = f"{calculate.__name__} {wanted if isinstance(wanted, str) else wanted.key}"
+        if key not in result.calculated:
+            result.calculated[key] = calculate(result, wanted)
+        found: T = result.calculated[key]
+        return found
+
+    return kept
+
+
 def metrics_of(results: Iterable[CaseResult]) -> tuple[Metric, ...]:
     """Every metric that some results may have a value for, those that they are ranked by first."""
     return metrics_with(tuple(dict.fromkeys(result.case.evaluates for result in results)))
@@ -43,12 +60,12 @@ def metrics_of(results: Iterable[CaseResult]) -> tuple[Metric, ...]:
 
 def has_metric(result: CaseResult, metric: Metric) -> bool:
     """Whether a case is measured by a metric: cases of another task are not."""
-    return metric.key in {each.key for each in result.case.measures}
+    return any(each.key == metric.key for each in result.case.measures)
 
 
 def seed_figure(trial: TrialResult, metric: Metric, case: Case) -> float | None:
     """Returns the value of a metric of seeds or epochs for a trial of a case; None if it was not measured."""
-    if metric == TARGET_SECONDS:
+    if metric.key == TARGET_SECONDS.key:
         target = case.target_accuracy
         seconds = math.inf if target is None else reached(trial, target).seconds
         return seconds if math.isfinite(seconds) else None
@@ -61,7 +78,8 @@ def seed_figure(trial: TrialResult, metric: Metric, case: Case) -> float | None:
     return trial.epochs[-1].figure(metric) if trial.epochs else None
 
 
-def seed_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:
+@_once
+def seed_figures(result: CaseResult, wanted: Metric | str) -> Mapping[int, float]:
     """Returns the value of a metric for each seed whose trial completed.
 
     Raises:
@@ -90,7 +108,8 @@ def in_reference_work(result: CaseResult) -> dict[int, float] | None:
     return {seed: statistics.median(values) for seed, values in found.items()}
 
 
-def lost_seeds(result: CaseResult, metric: Metric) -> frozenset[int]:
+@_once
+def lost_seeds(result: CaseResult, metric: Metric | str) -> frozenset[int]:
     """Returns the seeds of a case that ended without a finite value of a metric: they diverged or failed.
 
     A seed that was not trained yet, or was interrupted, is not lost.
@@ -99,7 +118,8 @@ def lost_seeds(result: CaseResult, metric: Metric) -> frozenset[int]:
     return frozenset(seed for seed in result.ended_seeds if not math.isfinite(values.get(seed, math.nan)))
 
 
-def compared_figures(result: CaseResult, wanted: Metric | str) -> dict[int, float]:
+@_once
+def compared_figures(result: CaseResult, wanted: Metric | str) -> Mapping[int, float]:
     """Returns the finite values of `seed_figures`; for a `ratio` metric, their natural logarithms.
 
     Raises:
@@ -110,6 +130,7 @@ def compared_figures(result: CaseResult, wanted: Metric | str) -> dict[int, floa
     return {seed: math.log(value) for seed, value in found.items() if value > 0} if metric.ratio else found
 
 
+@_once
 def case_figure(result: CaseResult, wanted: Metric | str) -> MeanStd | None:
     """Returns the value of a metric for a case; None if it has no finite value.
 
@@ -125,7 +146,7 @@ def case_figure(result: CaseResult, wanted: Metric | str) -> MeanStd | None:
         value = images_per_second(result) if metric == IMAGES_PER_SECOND else getattr(result, metric.field, None)
         return MeanStd(value) if value else None
     values = [*seed_figures(result, metric).values()]
-    if metric == TARGET_SECONDS:
+    if metric.key == TARGET_SECONDS.key:
         middle = censored_median([*values, *[math.inf] * len(lost_seeds(result, metric))])
         return None if middle is None else MeanStd(middle)
     if metric.over_epochs == "median":

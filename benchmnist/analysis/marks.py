@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.summary import by_group
-from benchmnist.analysis.verdicts import on_all_pairs
+from benchmnist.analysis.verdicts import Verdicts, on_all_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +31,15 @@ def unbeaten(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> froz
     """
     within = [v for v in verdicts if v.one.case.group == v.other.case.group]
     wide = on_all_pairs(verdicts)
-    shown = [*within, *(wide[frozenset((v.one.id, v.other.id))] for v in within)]
+    shown = [*within, *(v for v in (wide(each.one, each.other) for each in within) if v is not None)]
     beaten = {(v.other if v.beats(v.one) else v.one).id for v in shown if v.word in ("better", "worse")}
     losers = {r.id for v in within for r, lost in zip((v.one, v.other), v.lost, strict=True) if lost}
     judged = {r.id for v in within if v.word not in MUTE for r in (v.one, v.other)}
+    if isinstance(verdicts, Verdicts) and verdicts.many is not None:
+        for group, cases in verdicts.many.pairs.groups.items():
+            told = verdicts.many.told(group)
+            for ids, which in ((beaten, told.beaten), (judged, told.judged), (losers, told.lost)):
+                ids |= {case.id for case, is_so in zip(cases.cases, which.tolist(), strict=True) if is_so}
     found = set()
     for members in by_group(results).values():
         there = {result.id for result in members}

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from benchmnist.suites.differences import between, deciding, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult
     from benchmnist.suites.cases import Case, Group
 
 Family = Literal["primary", "exploratory"]
+MOST_PAIRS = 20_000
+"""Pairs within groups up to which each is judged and listed: 200 cases of one model have as many."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,12 @@ class CasePair(NamedTuple):
     one: Case
     other: Case
     family: Family = "primary"
+
+
+def are_more(most: int, cases: Iterable[Case]) -> bool:
+    """Whether cases have more than so many pairs within their groups, compared or not."""
+    sizes = Counter(case.group for case in cases if not case.aside)
+    return sum(math.comb(size, 2) for size in sizes.values()) > most
 
 
 def compared(results: Sequence[CaseResult], metric: Metric | None = None) -> list[Pair]:
@@ -74,7 +84,7 @@ def compared_cases(cases: Sequence[Case], metric: Metric | None = None) -> list[
         return not between(one, other, decided[id(one)], decided[id(other)])
 
     found = [pair for pair in _within_groups(counted) if are_equal(*pair)]
-    found += _along_models(counted, are_equal)
+    found += along_models(counted, are_equal)
     if any(case.compared_with is not None for case in counted):
         by_id = {case.id: case for case in counted}
         named = [(one, by_id[other]) for one in counted for other in one.compared_with or () if other in by_id]
@@ -83,8 +93,8 @@ def compared_cases(cases: Sequence[Case], metric: Metric | None = None) -> list[
         others = [pair for pair in found if frozenset(case.id for case in pair) not in known]
         return primary + [CasePair(*pair, "exploratory") for pair in others]
     held = {(case.group, case.method) for case in counted}
-    primary = [CasePair(*pair) for pair in found if _is_primary(*pair, held)]
-    others = [pair for pair in found if not _is_primary(*pair, held)]
+    primary = [CasePair(*pair) for pair in found if is_primary(*pair, held)]
+    others = [pair for pair in found if not is_primary(*pair, held)]
     return primary + [CasePair(*pair, "exploratory" if primary else "primary") for pair in others]
 
 
@@ -121,7 +131,7 @@ def _of_one_sweep(one: Case, other: Case) -> bool:
     return names(one) == names(other) and variants(one) != variants(other)
 
 
-def _along_models(cases: Sequence[Case], are_equal: Callable[[Case, Case], bool]) -> Iterator[tuple[Case, Case]]:
+def along_models(cases: Sequence[Case], are_equal: Callable[[Case, Case], bool]) -> Iterator[tuple[Case, Case]]:
     """Yields each case with the last one before it that differs in nothing but the model."""
     methods: dict[object, list[Case]] = {}
     for later in cases:
@@ -133,7 +143,7 @@ def _along_models(cases: Sequence[Case], are_equal: Callable[[Case, Case], bool]
         before.append(later)
 
 
-def _is_primary(one: Case, other: Case, there: Collection[tuple[Group, str]]) -> bool:
+def is_primary(one: Case, other: Case, there: Collection[tuple[Group, str]]) -> bool:
     """Whether a pair is with the baseline, or in a group without it; `there` are the methods of each group."""
     if one.group != other.group:
         return False

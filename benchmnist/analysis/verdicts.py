@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from benchmnist.analysis.bits import same_trainings
 from benchmnist.analysis.figures import compared_figures, has_metric, lost_seeds, metrics_of, seed_figures
-from benchmnist.analysis.pairs import Pair, compared
+from benchmnist.analysis.pairs import MOST_PAIRS, Pair, are_more, compared
 from benchmnist.analysis.statistics import LEAST_PAIRS, Paired, difference
 from benchmnist.analysis.units import by_search
 from benchmnist.metrics import comparable, find_metric
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from benchmnist.analysis.pairs import Family
+    from benchmnist.analysis.many_pairs import ManyPairs
+    from benchmnist.analysis.many_verdicts import Told
+    from benchmnist.analysis.pairs import CasePair, Family
     from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult
+    from benchmnist.suites.cases import Group
 
 Word = Literal[
     "identical", "equivalent", "better", "worse", "no difference shown", "lost seeds", "too few seeds"
@@ -50,7 +55,7 @@ class Verdict:
     of: int = 1
     lost: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
 
-    @property
+    @cached_property
     def interval(self) -> tuple[float, float] | None:
         """Interval of the mean difference; all of a family hold at once with a chance of 0.95.
 
@@ -68,7 +73,7 @@ class Verdict:
         """Whether a difference is shown, however small: 0 is outside the interval."""
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
-    @property
+    @cached_property
     def word(self) -> Word:
         """The verdict: what the interval shows, and nothing where there are too few seeds, or one lost some.
 
@@ -114,7 +119,108 @@ class Verdict:
         return self.word == ("better" if self.one is subject else "worse")
 
 
-def judge(results: Sequence[CaseResult], metric: Metric | str | None = None, *, looks: int = 1) -> list[Verdict]:
+class Verdicts(list[Verdict]):
+    """The verdicts of a run that have a line of their own, the primary ones first.
+
+    Attributes:
+        many: All comparisons, where they are too many to be objects; None if all of them are here.
+    """
+
+    def __init__(self, verdicts: Iterable[Verdict], many: Many | None = None) -> None:
+        super().__init__(verdicts)
+        self.many = many
+
+    def left_out(self, family: Family) -> int:
+        """Returns how many verdicts of a family have no line of their own."""
+        if self.many is None:
+            return 0
+        return self.many.pairs.number[family] - sum(v.family == family for v in self)
+
+
+@dataclass(frozen=True)
+class Many:
+    """The comparisons of very many cases, which are judged when somebody asks for them.
+
+    Attributes:
+        pairs: Which cases are compared.
+        results: Their results, by case id.
+        metric: The metric; None for the primary one of each.
+        looks: How often the results are looked at.
+        seeds: What is compared of each, by case id.
+    """
+
+    pairs: ManyPairs
+    results: Mapping[str, CaseResult]
+    metric: Metric | None
+    looks: int
+    seeds: Mapping[str, _Seeds]
+
+    def judge(self, pair: CasePair) -> Verdict:
+        """Judges two cases that are compared."""
+        one, other = self.results[pair.one.id], self.results[pair.other.id]
+        verdict = _compared(
+            Pair(one, other, pair.family),
+            self.metric or pair.one.primary,
+            self.seeds[one.id],
+            self.seeds[other.id],
+        )
+        return replace(verdict, of=self.of(pair.family))
+
+    def of(self, family: Family) -> int:
+        """Returns the number of comparisons that share the chance of a mistake."""
+        number = self.pairs.number
+        return self.looks * (number["primary"] if family == "primary" else sum(number.values()))
+
+    def find(self, one: CaseResult, other: CaseResult) -> Verdict | None:
+        """Returns the verdict on two results; None if they are not compared."""
+        pair = self.pairs.find(one.case, other.case)
+        return None if pair is None else self.judge(pair)
+
+    def listed(self) -> list[Verdict]:
+        """Returns the verdicts that `main_verdicts` chooses, and those with a baseline."""
+        return [self.judge(pair) for pair in self.pairs.listed(self._next)]
+
+    @property
+    def next_to_each_other(self) -> set[frozenset[str]]:
+        """The ids of each two cases that are next to each other in the ranking of their group, and compared."""
+        cases = {group: members.cases for group, members in self.pairs.groups.items()}
+        return {frozenset((cases[g][i].id, cases[g][j].id)) for g, pairs in self._next.items() for i, j in pairs}
+
+    @cached_property
+    def _next(self) -> dict[Group, list[tuple[int, int]]]:
+        return {group: self._next_in(group) for group in self.pairs.groups}
+
+    def _next_in(self, group: Group) -> list[tuple[int, int]]:
+        members = self.pairs.groups[group]
+        there = [position for position, has in enumerate(self.pairs.has_pairs(group)) if has]
+        there.sort(key=lambda i: rank(self.results[members.cases[i].id], self.metric))
+        pairs = [(min(pair), max(pair)) for pair in itertools.pairwise(there)]
+        return [pair for pair in pairs if members.is_compared(*pair)]
+
+    def told(self, group: Group) -> Told:
+        """Returns what all verdicts of a group tell of each case, as those of the family of all pairs."""
+        from benchmnist.analysis.many_verdicts import told
+
+        members = self.pairs.groups[group]
+        metric = self.metric or members.cases[0].primary
+        own = [
+            case.margin if case.margin is not None and metric == case.primary else math.inf
+            for case in members.cases
+        ]
+        return told(
+            members,
+            [self.seeds[case.id].values for case in members.cases],
+            [self.seeds[case.id].lost for case in members.cases],
+            own,
+            higher=metric.better == "higher",
+            of=max(1, self.of("exploratory")),
+            primary=None if self.pairs.names_some else max(1, self.of("primary")),
+        )
+
+
+def judge(
+    results: Sequence[CaseResult], metric: Metric | str | None = None, *, looks: int = 1, most: int = MOST_PAIRS
+) -> Verdicts:
     """Judges each pair of cases that differ in one thing (see `pairs.compared`), the primary ones first.
 
     If settings were chosen by several searches, a search counts as one, and not a seed (see `by_search`).
@@ -126,16 +232,23 @@ def judge(results: Sequence[CaseResult], metric: Metric | str | None = None, *, 
     0.95, all intervals of a family hold at every look, and so all verdicts are true; differences are taken to be
     normally distributed.
 
+    Of more than `most` pairs within the groups, only these verdicts are in the list: on the pairs that the suite
+    names, with a baseline, between models, and next to each other in the ranking of a group. The families are
+    those of all comparisons.
+
     Args:
         results: The results of a run.
         metric: The metric, or its key.
         looks: How often the results are looked at while seeds are added, as announced beforehand.
+        most: Number of pairs up to which each has a verdict in the list.
 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
     results = by_search(results)
     chosen = None if metric is None else find_metric(metric, comparable(metrics_of(results)))
+    if are_more(most, (result.case for result in results)):
+        return _judge_many(results, chosen, looks)
     seeds = {id(result): _Seeds.of(result, chosen or result.case.primary) for result in results}
     made = [
         _compared(pair, chosen or pair.one.case.primary, seeds[id(pair.one)], seeds[id(pair.other)])
@@ -143,7 +256,20 @@ def judge(results: Sequence[CaseResult], metric: Metric | str | None = None, *, 
         if chosen or pair.one.case.primary == pair.other.case.primary
     ]
     primary = sum(v.family == "primary" for v in made)
-    return [replace(v, of=looks * (primary if v.family == "primary" else len(made))) for v in made]
+    return Verdicts(replace(v, of=looks * (primary if v.family == "primary" else len(made))) for v in made)
+
+
+def _judge_many(results: Sequence[CaseResult], metric: Metric | None, looks: int) -> Verdicts:
+    from benchmnist.analysis.many_pairs import ManyPairs
+
+    many = Many(
+        ManyPairs((result.case for result in results), metric, apart=metric is None),
+        {result.id: result for result in results},
+        metric,
+        looks,
+        {result.id: _Seeds.of(result, metric or result.case.primary) for result in results},
+    )
+    return Verdicts(many.listed(), many)
 
 
 def judge_pair(one: CaseResult, other: CaseResult, metric: Metric | str | None = None, *, of: int = 1) -> Verdict:
@@ -157,17 +283,39 @@ def judge_pair(one: CaseResult, other: CaseResult, metric: Metric | str | None =
     return replace(_compared(pair, judged, _Seeds.of(one, judged), _Seeds.of(other, judged)), of=of)
 
 
-def on_all_pairs(verdicts: Sequence[Verdict]) -> dict[frozenset[str], Verdict]:
-    """Returns the verdicts as those of one family, by the ids of their cases.
+def on_all_pairs(verdicts: Sequence[Verdict]) -> Callable[[CaseResult, CaseResult], Verdict | None]:
+    """Returns a function that finds the verdict on two results, as one of the family of all pairs.
 
     A claim on all pairs, such as which case is the best, needs the wide intervals of the family of all pairs.
     """
+    many = verdicts.many if isinstance(verdicts, Verdicts) else None
     every = max((v.of for v in verdicts), default=1)
-    return {frozenset((v.one.id, v.other.id)): replace(v, of=every) for v in verdicts}
+    there = {frozenset((v.one.id, v.other.id)): v for v in verdicts}
+
+    def find(one: CaseResult, other: CaseResult) -> Verdict | None:
+        found = there.get(frozenset((one.id, other.id)))
+        if found is None and many is not None:
+            found = many.find(one, other)
+        return None if found is None else replace(found, of=every if many is None else many.of("exploratory"))
+
+    return find
 
 
 def main_verdicts(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Returns the verdicts for a table: the primary ones, the next in the ranking, and the previous model."""
+    many = verdicts.many if isinstance(verdicts, Verdicts) else None
+    next_to = _next_to_each_other(verdicts) if many is None else many.next_to_each_other
+    return [
+        v
+        for v in verdicts
+        if v.family == "primary"
+        or v.one.case.group != v.other.case.group
+        or frozenset((v.one.id, v.other.id)) in next_to
+    ]
+
+
+def _next_to_each_other(verdicts: Sequence[Verdict]) -> set[frozenset[str]]:
+    """Returns the ids of each two cases that are next to each other in the ranking of their group."""
     ranks = {id(r): rank(r, v.metric) for v in verdicts for r in (v.one, v.other)}
     ranked: dict[object, list[CaseResult]] = {}
     for result in {id(r): r for v in verdicts for r in (v.one, v.other)}.values():
@@ -176,13 +324,7 @@ def main_verdicts(verdicts: Sequence[Verdict]) -> list[Verdict]:
     for members in ranked.values():
         members.sort(key=lambda r: ranks[id(r)])
         next_to |= {frozenset((r.id, after.id)) for r, after in itertools.pairwise(members)}
-    return [
-        v
-        for v in verdicts
-        if v.family == "primary"
-        or v.one.case.group != v.other.case.group
-        or frozenset((v.one.id, v.other.id)) in next_to
-    ]
+    return next_to
 
 
 def rank(result: CaseResult, metric: Metric | None = None) -> tuple[bool, int, float]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.amounts import amount_of
+from benchmnist.analysis.pairs import MOST_PAIRS
 from benchmnist.analysis.searches import NEAR, share_near_best
 from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.summary import group_title
@@ -42,7 +43,8 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
-    shown = main_verdicts(analysis.verdicts(wanted))
+    verdicts = analysis.verdicts(wanted)
+    shown = main_verdicts(verdicts)
     tables = []
     for family, title in FAMILIES.items():
         members = [v for v in shown if v.family == family]
@@ -63,6 +65,11 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
             about += f"; lost seeds: those that {how} or failed could have changed any verdict, so there is none"
         if family == "exploratory":
             about += "; nobody named these comparisons before the results: take them as suggestions"
+        if left_out := verdicts.left_out(family):
+            about += (
+                f"; {left_out:,} comparisons of this family have no line, as a run has more than {MOST_PAIRS:,}: "
+                "they count in the intervals and the marks (*)"
+            )
         rows = tuple((name(v.one), name(v.other), *_verdict_row(v)) for v in members)
         tables.append(
             ExtraTable(title, ("case", "vs", "verdict", "difference", "interval", "p", counts), 3, rows, about)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator
 
@@ -168,6 +169,17 @@ class CaseResult(Frozen):
     reused_from: str | None = None
     started: str = ""
     wall_seconds: float = 0.0
+
+    @cached_property
+    def calculated(self) -> dict[str, Any]:
+        """What was calculated from it, which it keeps, since it does not change."""
+        return {}
+
+    def __copy__(self) -> Self:
+        """Copies it without what was calculated: `model_copy` may change something."""
+        copied = super().__copy__()
+        copied.__dict__.pop("calculated", None)
+        return copied
 
     @property
     def failed(self) -> bool:

@@ -88,7 +88,7 @@ def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> 
     wide = on_all_pairs(verdicts)
     for members in by_group(results).values():
         ranked = sorted((r for r in members if primary_mean(r) is not None), key=rank)
-        pairs = [(r, wide.get(frozenset((ranked[0].id, r.id)))) for r in ranked[1:]]
+        pairs = [(r, wide(ranked[0], r)) for r in ranked[1:]]
         beside = [(r, v) for r, v in pairs if v is not None and v.word != "too few seeds"]
         apart = [r for r, v in pairs if v is None or v.word == "too few seeds"]
         if not beside or all(_told(v) for _, v in beside):

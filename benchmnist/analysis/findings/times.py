@@ -43,7 +43,7 @@ def first_at_target(every: Sequence[TimeToTarget], verdicts: Sequence[Verdict]) 
             yield Finding("target", f"On {title}, no seed reached {target}.", tuple(t.result.id for t in members))
             continue
         first = there[0]
-        found = ((t, wide.get(frozenset((first.result.id, t.result.id)))) for t in there[1:])
+        found = ((t, wide(first.result, t.result)) for t in there[1:])
         others = [(t, v) for t, v in found if v is not None and v.word != "too few seeds"]
         tied = [t for t in there if _looks(t) == _looks(first)] if others else [first]
         apart = [t for t in there[1:] if not any(t is other for other, _ in others)]
