@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import math
 import os
+import statistics
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +104,51 @@ def test_engines(benchmark: Any, case: str) -> None:
         f"{engine}, times faster": f"{found[ROUNDS]:.1f} ({found[0]:.1f} to {found[-1]:.1f})"
         for engine, found in ratios.items()
     }
+
+
+@pytest.mark.skipif(DEVICE.type != "cpu", reason="it is for CPUs")
+@pytest.mark.benchmark(group="others")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_others(benchmark: Any, processes: int) -> None:
+    """A round is an epoch of each way in turn, in so many processes at the same time: see others.py.
+
+    In extra_info: the median seconds of an epoch of each way, and by how much it was faster than the notebook's
+    loop in the same round and process, by the clock and by the time of the processor. On a busy machine only the
+    latter means something.
+    """
+    program = str(Path(__file__).with_name("others.py"))
+    started = [
+        subprocess.Popen(
+            [sys.executable, program, str(core)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"},
+        )
+        for core in range(processes)
+    ]
+    pipes = [(process.stdin, process.stdout) for process in started if process.stdin and process.stdout]
+    (ways, *_) = [answer.readline().strip().split("\t") for _, answer in pipes]
+    seconds: dict[str, list[list[float]]] = {way: [] for way in ways}
+
+    def run() -> None:
+        for way, found in seconds.items():
+            for ask, _ in pipes:
+                ask.write(f"{way}\n")
+                ask.flush()
+            found.extend([float(each) for each in answer.readline().split()] for _, answer in pipes)
+
+    try:
+        benchmark.pedantic(run, rounds=2 * ROUNDS)
+    finally:
+        for process in started:
+            process.communicate()
+    for (way, mine), (index, clock) in product(seconds.items(), enumerate(("clock", "processor"))):
+        ratios = sorted(slow[index] / fast[index] for slow, fast in zip(seconds["notebook"], mine, strict=True))
+        benchmark.extra_info[f"{way}, by the {clock}"] = (
+            f"{statistics.median(each[index] for each in mine):.3f} s, {statistics.median(ratios):.2f} times "
+            f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
 
 
 @pytest.mark.benchmark(group="seeds")
