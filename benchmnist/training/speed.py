@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from itertools import cycle
-from time import perf_counter, thread_time  # by their own names: a plugin may replace those of the module
+from time import get_clock_info, perf_counter, thread_time  # by their own names: plugins may replace the module's
 from typing import TYPE_CHECKING
 
 import torch
@@ -62,7 +62,8 @@ def _speedup(setting: Setting, plain: FastPath, changed: FastPath) -> float:
 
     With one thread these are seconds of the processor: those of other processes on the same core do not count.
     """
-    clock = thread_time if torch.get_num_threads() == 1 else perf_counter
+    fine = get_clock_info("thread_time").resolution < BLOCK_SECONDS / 100  # it is not on Windows
+    clock = thread_time if fine and torch.get_num_threads() == 1 else perf_counter
     slow, fast = (_trainer(setting, way, clock) for way in (plain, changed))
     for each in (slow, fast):
         each(1)  # which completes the one-time work of a way
