@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from benchmnist.analysis.figures import drawn_metrics, mean_curve, measured, metrics_of, trial_curve
 from benchmnist.analysis.summary import group_title
+from benchmnist.analysis.verdicts import rank
 from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.reports.columns import Columns, leading
 from benchmnist.reports.escaping import html, in_script
 from benchmnist.reports.extra_tables import EXTRA_TABLES, model_tables
 from benchmnist.reports.facts import case_facts, environments, run_facts
 from benchmnist.reports.pictures import pictures
-from benchmnist.reports.plots import Curve, optimizer_styles
+from benchmnist.reports.plots import MOST_CURVES, Curve, optimizer_styles
 from benchmnist.reports.tables import cells, legend
 from benchmnist.text import decimals
 
@@ -50,6 +51,7 @@ SYMBOLS = {
 }
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 DIGITS = 6  # of a figure in the page
+DRAWN_AT_FIRST = 8  # curves of a page that has more than it draws
 
 
 def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) -> str:
@@ -142,8 +144,19 @@ def _columns(summaries: Sequence[Summary]) -> list[Column]:
     return [*map(columns.column, first), *others]
 
 
+def _best_curves(results: Sequence[CaseResult]) -> frozenset[str]:
+    """Returns the methods whose curves are drawn until somebody chooses others: the best of all, and baselines."""
+    ranked = sorted((result for result in results if result.has_epochs), key=rank)
+    baselines = [result.case.method for result in ranked if result.case.is_baseline]
+    best = [result.case.method for result in ranked]
+    return frozenset([*dict.fromkeys(baselines), *dict.fromkeys(best)][:DRAWN_AT_FIRST])
+
+
 def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -> str:
-    """Renders a page from one of our templates, with the curves of each group under its title."""
+    """Renders a page from one of our templates, with the curves of each group under its title.
+
+    Of more than MOST_CURVES curves, the page draws the best ones and those that are chosen in it.
+    """
     import jinja2
     from markupsafe import Markup
 
@@ -173,7 +186,9 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
         }
         for metric in curves_of
     ]
+    chosen = frozenset(names) if len(names) <= MOST_CURVES else _best_curves(results)
     payload = {
+        "most": max(MOST_CURVES, max(map(len, series.values()), default=0) if len(names) <= MOST_CURVES else 0),
         "metrics": metrics,
         "history": [
             {"key": metric.field, "title": f"{metric.title}, {metric.unit}" if metric.unit else metric.title}
@@ -207,6 +222,8 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
         version=version("benchmnist"),
         metrics=metrics,
         methods=names,
+        chosen=chosen,
+        most=MOST_CURVES,
         sections=[
             {
                 "index": index,

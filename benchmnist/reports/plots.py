@@ -34,6 +34,10 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", ":", "-.")
 
 
+MOST_CURVES = 60
+"""Curves in one plot: more are not told apart, and take long to draw."""
+
+
 class Style(NamedTuple):
     """Look of an optimizer in every plot of a run."""
 

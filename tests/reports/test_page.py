@@ -103,6 +103,71 @@ def wait_for_curves(driver: webdriver.Chrome) -> None:
     wait(driver, "document.querySelector('.chart .main-svg') !== null")
 
 
+LONG = 260
+
+
+@pytest.fixture(scope="module")
+def long_page() -> str:
+    """A page of more cases than curves are told apart, in a table that is longer than what is shown of it."""
+    results = [
+        seeds_result(
+            "fc", f"sgd/lr-{n}", [90 + n / 100 + seed / 10 for seed in range(3)], epochs=2, baseline="sgd/lr-0"
+        )
+        for n in range(LONG)
+    ]
+    return report_page(Analysis(made_up_run(results)))
+
+
+ROWS = "#comparison tbody tr:not(.away)"
+
+
+@in_chromium
+@pytest.mark.parametrize("size", PAGES)
+def test_of_a_long_table_only_the_rows_near_the_visible_ones_are_in_the_page(
+    show: Open, long_page: str, size: str, browser: webdriver.Chrome
+) -> None:
+    resize(browser, size)
+    driver = show(long_page)
+    assert 10 < len(texts(driver, ROWS)) < LONG / 2
+    assert texts(driver, "#shown") == [f"{LONG} of {LONG} shown"]
+    driver.find_elements(By.CSS_SELECTOR, "#comparison thead button")[2].click()  # the accuracy, best first
+    assert texts(driver, f"{ROWS} th")[:2] == [f"sgd/lr-{LONG - 1}", f"sgd/lr-{LONG - 2}"]
+    driver.execute_script(
+        "const box = document.querySelector('#comparison .wide'); box.scrollTop = box.scrollHeight"
+    )
+    wait(driver, f"[...document.querySelectorAll('{ROWS} th')].some(e => e.textContent === 'sgd/lr-0')")
+    driver.find_element(By.ID, "filter").send_keys("lr-25")
+    assert {*texts(driver, f"{ROWS} th")} == {"sgd/lr-25", *(f"sgd/lr-{n}" for n in range(250, LONG))}
+    driver.find_element(By.ID, "filter").send_keys(Keys.BACKSPACE, Keys.BACKSPACE)
+    driver.execute_script("location.hash = 'row-3'")
+    wait(driver, "document.getElementById('row-3') !== null")
+    driver.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert len(texts(driver, ROWS)) == LONG
+    driver.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert len(texts(driver, ROWS)) < LONG / 2
+
+
+@in_chromium
+def test_of_many_curves_the_best_are_drawn_and_others_by_choice(show: Open, long_page: str) -> None:
+    driver = show(long_page)
+    wait_for_curves(driver)
+    best = [f"sgd/lr-{n}" for n in range(LONG - 1, LONG - 8, -1)]
+    assert {each["name"] for each in curves(driver)} == {"sgd/lr-0", *best}
+    driver.find_element(By.ID, "none").click()
+    driver.find_element(By.ID, "find").send_keys("lr-25")
+    driver.find_element(By.ID, "all").click()
+    wait(driver, "document.querySelector('.chart').data.filter(t => !t.fill).length === 11")
+    driver.find_element(By.ID, "find").clear()
+    driver.find_element(By.ID, "find").send_keys("sgd")
+    driver.find_element(By.ID, "all").click()
+    wait(driver, "document.querySelector('.chart').data.filter(t => !t.fill).length === 60")
+    assert texts(driver, "#drawn")[0].startswith(f"Only the first 60 of {LONG} chosen curves are drawn. Chosen: ")
+
+
+def test_without_a_script_the_page_has_every_row(long_page: str) -> None:
+    assert all(f'id="row-{number}"' in long_page for number in range(LONG))
+
+
 def texts(driver: webdriver.Chrome, selector: str) -> list[str]:
     found: list[str] = driver.execute_script(
         "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent.trim())", selector

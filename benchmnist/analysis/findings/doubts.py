@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import has_metric, seed_figures
-from benchmnist.analysis.findings.words import Finding, listed, shortened
+from benchmnist.analysis.findings.words import MOST_NAMED, Finding, listed, shortened
 from benchmnist.analysis.outliers import interquartile_mean, seeds_apart
 from benchmnist.analysis.pairs import unequal
 from benchmnist.analysis.statistics import LEAST_PAIRS
@@ -56,10 +56,10 @@ def not_finite(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
             seeds = counted(len(completed), "seed")
             gone.append((result.id, f"{name(result)} ({metric.title}, {count} of {seeds})"))
     if gone:
+        each = shortened([said for _, said in gone], MOST_NAMED)
         yield Finding(
             "not finite",
-            f"Trained to the end without a finite value: {listed([said for _, said in gone])}. These seeds count "
-            "against their case.",
+            f"Trained to the end without a finite value: {each}. These seeds count against their case.",
             tuple(case for case, _ in gone),
         )
 
@@ -69,7 +69,9 @@ def diverged(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
     gone = [(r, sum(trial.status == "diverged" for trial in r.trials)) for r in results]
     gone = [(result, count) for result, count in gone if count]
     if gone:
-        each = listed([f"{name(r)} ({count} of {counted(len(r.trials), 'seed')})" for r, count in gone])
+        each = shortened(
+            [f"{name(r)} ({count} of {counted(len(r.trials), 'seed')})" for r, count in gone], MOST_NAMED
+        )
         yield Finding("diverged", f"Diverged: {each}.", tuple(r.id for r, _ in gone))
 
 
@@ -77,7 +79,7 @@ def failed(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
     """Names the cases that failed, crashed or timed out."""
     gone = [result for result in results if result.failed]
     if gone:
-        each = listed([f"{name(r)} ({r.status})" for r in gone])
+        each = shortened([f"{name(r)} ({r.status})" for r in gone], MOST_NAMED)
         yield Finding(
             "failed", f"Failed: {each}. The seeds that a case lost count against it.", tuple(r.id for r in gone)
         )
@@ -87,11 +89,12 @@ def not_compared(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding
     """Names the cases that differ from their baseline in more than the method."""
     found = [*unequal(results)]
     if found:
-        each = listed(
+        each = shortened(
             [
                 f"{name(pair.one)} and {name(pair.other)} also differ in {listed(differing)}"
                 for pair, differing in found
-            ]
+            ],
+            MOST_NAMED,
         )
         yield Finding(
             "not compared",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from benchmnist.analysis.figures import lost_seeds
 from benchmnist.analysis.findings.words import (
     EXPLORATORY,
+    MOST_LISTED,
+    MOST_NAMED,
     Finding,
     amount,
     listed,
@@ -41,7 +43,10 @@ def against_the_baseline(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
         told: dict[str, dict[str, list[str]]] = {word: {} for word in ORDER}
         for v in sorted(members, key=lambda v: rank(v.one)):
             told[v.word].setdefault(_spoken(v), []).append(", ".join(filter(None, (method_figure(v.one), _by(v)))))
-        said = "; ".join(f"{word}: {listed(whom)}" for each in told.values() for word, whom in each.items())
+        most = MOST_NAMED if len(members) <= MOST_NAMED else MOST_LISTED
+        said = "; ".join(
+            f"{word}: {shortened(whom, most)}" for each in told.values() for word, whom in each.items()
+        )
         title = _scope(members)
         the = "the baseline " if baseline.case.method == members[0].one.case.baseline else ""
         yield Finding(

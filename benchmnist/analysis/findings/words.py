@@ -24,6 +24,9 @@ EXPLORATORY = "Exploratory: "
 MOST_LISTED = 5
 """Methods that a sentence lists at most; the table has all of them."""
 
+MOST_NAMED = 50
+"""Cases that a sentence about every such case names at most."""
+
 
 @dataclass(frozen=True)
 class Finding:

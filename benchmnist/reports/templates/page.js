@@ -8,6 +8,8 @@ const byId = id => document.getElementById(id);
 const plain = text => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const element = (tag, text = "") => Object.assign(document.createElement(tag), { textContent: text });
 
+let printing = false;
+
 // Tables: sorted by a click on a head; what has no value comes last either way.
 
 const valueOf = (row, column) => {
@@ -15,6 +17,65 @@ const valueOf = (row, column) => {
   const value = cell.dataset.value ?? cell.textContent.trim();
   return value === "" || isNaN(value) ? value : Number(value);
 };
+
+// A long table, which scrolls in a box of its own, has only the rows in the page that are near the visible ones. All
+// rows are as high. Without this script, and in print, all of them are there.
+
+const LONG = 200; // rows
+const AROUND = 30; // rows above and below the visible ones
+const long = new Map();
+
+function rowsOf(table) {
+  return long.get(table)?.all ?? [...table.tBodies[0].rows];
+}
+
+// Shows those rows of a table that match the filter, in the order of all.
+function show(table) {
+  const all = rowsOf(table);
+  if (long.has(table)) long.get(table).use(all.filter(matches));
+  else for (const row of all) row.hidden = !matches(row);
+}
+
+function shorten(table) {
+  const [body, box, all] = [table.tBodies[0], table.closest(".wide"), [...table.tBodies[0].rows]];
+  const height = body.offsetHeight / all.length;
+  if (all.length < LONG || long.has(table) || !height) return;
+  // The columns keep the widths that all rows together give them.
+  const widths = [...table.tHead.rows[0].cells].map(head => head.getBoundingClientRect().width);
+  [...table.tHead.rows[0].cells].forEach((head, i) => (head.style.minWidth = `${widths[i]}px`));
+  table.setAttribute("aria-rowcount", all.length + 1);
+  all.forEach((row, i) => row.setAttribute("aria-rowindex", i + 2));
+  const [above, below] = [0, 1].map(() => {
+    const row = document.createElement("tr");
+    row.insertCell().colSpan = widths.length;
+    row.className = "away";
+    row.setAttribute("aria-hidden", "true");
+    return row;
+  });
+  let [rows, first, last] = [all, -1, -1];
+  const place = () => {
+    const top = Math.floor(box.scrollTop / height);
+    const bottom = Math.ceil((box.scrollTop + box.clientHeight) / height);
+    if (first >= 0 && first <= Math.max(0, top - 5) && last >= Math.min(rows.length, bottom + 5)) return;
+    first = Math.max(0, Math.min(top, rows.length) - AROUND);
+    last = Math.min(rows.length, bottom + AROUND);
+    above.cells[0].style.height = `${first * height}px`;
+    below.cells[0].style.height = `${(rows.length - last) * height}px`;
+    body.replaceChildren(above, ...rows.slice(first, last), below);
+  };
+  const use = chosen => ([rows, first] = [chosen, -1]) && place();
+  const reveal = row => {
+    if (!rows.includes(row)) return;
+    box.scrollTop = Math.max(0, rows.indexOf(row) * height - box.clientHeight / 2);
+    place();
+    row.scrollIntoView({ block: "nearest" });
+  };
+  const whole = () => ([first] = [-1]) && body.replaceChildren(...rows);
+  box.addEventListener("scroll", place, { passive: true });
+  new ResizeObserver(place).observe(box);
+  long.set(table, { all, use, place, reveal, whole });
+  place();
+}
 
 function compare(one, other) {
   if (one === "" || other === "") return 0;
@@ -28,9 +89,19 @@ function sortBy(table, head, column) {
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", direction);
   const sign = direction === "ascending" ? 1 : -1;
-  const keyed = [...table.tBodies[0].rows].map(row => [valueOf(row, column), row]);
+  const all = rowsOf(table);
+  const keyed = all.map(row => [valueOf(row, column), row]);
   keyed.sort(([a], [b]) => (a === "") - (b === "") || sign * compare(a, b));
-  table.tBodies[0].append(...keyed.map(([, row]) => row));
+  all.splice(0, all.length, ...keyed.map(([, row]) => row));
+  if (!long.has(table)) table.tBodies[0].append(...all);
+  show(table);
+}
+
+let words = [];
+const contents = new WeakMap(); // of rows, as they are searched
+function matches(row) {
+  if (!contents.has(row)) contents.set(row, row.textContent.toLowerCase());
+  return words.every(word => contents.get(row).includes(word));
 }
 
 for (const table of document.querySelectorAll("table.sortable")) {
@@ -44,11 +115,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
 
 const filter = byId("filter");
 if (filter) {
-  const rows = [...document.querySelectorAll("table.sortable tbody tr")];
+  const tables = [...document.querySelectorAll("table.sortable")];
   const apply = () => {
-    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const row of rows) row.hidden = !words.every(word => row.textContent.toLowerCase().includes(word));
-    byId("shown").textContent = `${rows.filter(row => !row.hidden).length} of ${rows.length} shown`;
+    words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    tables.forEach(show);
+    const rows = tables.flatMap(rowsOf);
+    byId("shown").textContent = `${rows.filter(matches).length} of ${rows.length} shown`;
   };
   filter.addEventListener("input", apply);
   filter.closest("p").hidden = false;
@@ -81,13 +153,19 @@ for (const details of document.querySelectorAll("details.case")) {
 }
 
 function openTarget() {
-  const target = location.hash && byId(decodeURIComponent(location.hash.slice(1)));
+  const name = location.hash && decodeURIComponent(location.hash.slice(1));
+  for (const table of long.values()) table.all.filter(row => row.id && row.id === name).forEach(table.reveal);
+  const target = name && byId(name);
   if (target && target.tagName === "DETAILS") {
     target.open = true;
     target.scrollIntoView();
   }
 }
 addEventListener("hashchange", openTarget);
+for (const table of document.querySelectorAll(".wide > table")) if (table.tHead) shorten(table);
+for (const details of document.querySelectorAll("article details")) {
+  details.addEventListener("toggle", () => details.querySelectorAll(".wide > table").forEach(table => printing || shorten(table)));
+}
 openTarget();
 
 // Curves.
@@ -96,7 +174,6 @@ const form = byId("controls");
 const charts = [...document.querySelectorAll(".chart")];
 const visible = new Set();
 const stale = new Set(charts);
-let printing = false;
 
 const css = name => getComputedStyle(root).getPropertyValue(name).trim();
 // Black is the last colour of the plots; on a dark page it is white.
@@ -161,8 +238,7 @@ function band(series, metric, state, across) {
 
 function traces(section, metric, state) {
   const found = [];
-  for (const series of section.series) {
-    if (!state.methods.has(series.method)) continue;
+  for (const series of section.series.filter(each => state.methods.has(each.method)).slice(0, data.most)) {
     const name = data.methods[series.method];
     if (state.lines) {
       for (const trial of series.trials) {
@@ -230,7 +306,18 @@ function drawSoon() {
   });
 }
 
+// Too many curves are not drawn, and the page says so.
+function count() {
+  const { methods } = wanted();
+  const most = Math.max(...data.sections.map(({ series }) => series.filter(each => methods.has(each.method)).length));
+  const names = data.methods.filter((_, i) => methods.has(i));
+  const said = names.length > 12 ? `${names.slice(0, 12).join(", ")} and ${names.length - 12} more` : names.join(", ");
+  const beyond = most > data.most ? `Only the first ${data.most} of ${most} chosen curves are drawn. ` : "";
+  byId("drawn").textContent = byId("find") ? `${beyond}Chosen: ${said || "none"}.` : "";
+}
+
 function redraw() {
+  count();
   for (const chart of charts) stale.add(chart);
   drawSwitches();
   drawSoon();
@@ -272,12 +359,16 @@ function forPrint(begins) {
   } else {
     for (const details of opened.splice(0)) details.open = false;
   }
+  for (const table of long.values()) begins ? table.whole() : table.place();
+  if (typeof Plotly === "undefined") return;
   for (const chart of charts) begins ? draw(chart) : stale.add(chart);
   if (!begins) drawSoon();
 }
 
 async function main() {
   themes();
+  addEventListener("beforeprint", () => forPrint(true));
+  addEventListener("afterprint", () => forPrint(false));
   if (!form) return;
   try {
     document.head.append(element("script", await unpack(byId("plotly").textContent)));
@@ -291,20 +382,27 @@ async function main() {
   form.addEventListener("submit", event => event.preventDefault());
   for (const [id, on] of [["all", true], ["none", false]]) {
     byId(id)?.addEventListener("click", () => {
-      form.querySelectorAll("[name=method]").forEach(box => (box.checked = on));
+      const boxes = [...form.querySelectorAll("[name=method]")];
+      for (const box of boxes) if (!on || !box.closest("label").hidden) box.checked = on;
       redraw();
     });
   }
+  byId("find")?.addEventListener("input", event => {
+    const wanted = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const label of form.querySelectorAll(".switches label")) {
+      label.hidden = !wanted.every(word => label.textContent.toLowerCase().includes(word));
+    }
+  });
+  byId("find")?.addEventListener("change", event => event.stopPropagation());
   form.hidden = false;
   drawSwitches();
+  count();
   const watcher = new IntersectionObserver(entries => {
     for (const entry of entries) entry.isIntersecting ? visible.add(entry.target) : visible.delete(entry.target);
     drawSoon();
   }, { rootMargin: "300px" });
   charts.forEach(chart => watcher.observe(chart));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  addEventListener("beforeprint", () => forPrint(true));
-  addEventListener("afterprint", () => forPrint(false));
 }
 
 main();
