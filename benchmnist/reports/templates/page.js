@@ -54,6 +54,7 @@ function shorten(table) {
   });
   let [rows, first, last] = [all, -1, -1];
   const place = () => {
+    if (printing) return;
     const top = Math.floor(box.scrollTop / height);
     const bottom = Math.ceil((box.scrollTop + box.clientHeight) / height);
     if (first >= 0 && first <= Math.max(0, top - 5) && last >= Math.min(rows.length, bottom + 5)) return;
