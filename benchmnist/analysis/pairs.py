@@ -98,6 +98,16 @@ def compared_cases(cases: Sequence[Case], metric: Metric | None = None) -> list[
     return primary + [CasePair(*pair, "exploratory" if primary else "primary") for pair in others]
 
 
+def number_of_pairs(cases: Sequence[Case]) -> dict[Family, int]:
+    """Returns the number of the pairs of `compared_cases`, by their family."""
+    if are_more(MOST_PAIRS, cases):
+        from benchmnist.analysis.many_pairs import ManyPairs
+
+        return ManyPairs(cases).number
+    number: Counter[Family] = Counter(pair.family for pair in compared_cases(cases))
+    return {"primary": number["primary"], "exploratory": number["exploratory"]}
+
+
 def unequal(results: Sequence[CaseResult], metric: Metric | None = None) -> Iterator[tuple[Pair, tuple[str, ...]]]:
     """Yields each case that is not compared with its baseline because more than the method differs, and what."""
     counted = [result for result in results if not result.case.aside]

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.looks import primary
+from benchmnist.analysis.pairs import MOST_PAIRS, are_more, number_of_pairs
 from benchmnist.analysis.statistics import LEAST_PAIRS, detectable
 from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import judge_pair
@@ -69,7 +70,8 @@ def expected(cases: Sequence[Case], out: Path, looks: Looks | None = None) -> li
     Their spread is what the suite states, or what an earlier run in `out` has.
     """
     pairs = primary(cases)
-    of = len(pairs) * (looks.number if looks else 1)
+    number = number_of_pairs(cases)["primary"] if are_more(MOST_PAIRS, cases) else len(pairs)
+    of = number * (looks.number if looks else 1)
     stated = {(one.id, other.id): one.spread for one, other in pairs if one.spread is not None}
     found = _earlier([pair for pair in pairs if (pair[0].id, pair[1].id) not in stated], out)
     made = []

@@ -269,9 +269,8 @@ def _dry_run(planned: PlannedRun) -> Any:
 
 def _comparisons(cases: Sequence[Case]) -> str:
     """Counts the comparisons that the report will make, `comparisons: 9 primary, 12 exploratory`, if any."""
-    from benchmnist.analysis.pairs import compared_cases
+    from benchmnist.analysis.pairs import number_of_pairs
 
-    pairs = compared_cases(cases)
-    primary = sum(pair.family == "primary" for pair in pairs)
-    exploratory = f", {len(pairs) - primary} exploratory" if len(pairs) > primary else ""
-    return f"comparisons: {primary} primary{exploratory}" if pairs else ""
+    number = number_of_pairs(cases)
+    exploratory = f", {number['exploratory']} exploratory" if number["exploratory"] else ""
+    return f"comparisons: {number['primary']} primary{exploratory}" if sum(number.values()) else ""
