@@ -18,6 +18,7 @@ from benchmnist.suites.plan import Plan
 from benchmnist.suites.schema import ENGINES, Tune
 from benchmnist.suites.suite import Suite
 from benchmnist.training.environment import available_threads, cpu_capability
+from benchmnist.training.speed import ONEDNN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,11 +42,19 @@ CAPABILITIES = ("DEFAULT", "AVX2", "AVX512")
 
 
 class _Place(NamedTuple):
-    """Where a trial is trained: the device, the threads, and the instruction set, if not all of the machine's."""
+    """Where and how a trial is trained.
+
+    Attributes:
+        device: The device.
+        threads: Number of threads; None for all.
+        capability: Instruction set, if not all of the machine's; else empty.
+        onednn: `1` with products by oneDNN, `0` without; empty if the seeds of the run differ in it.
+    """
 
     device: str
     threads: int | None
     capability: str
+    onednn: str
 
 
 class Drawn(NamedTuple):
@@ -116,7 +125,7 @@ class Retrainer:
                 groups[self._where(result)][each.case_id].append(each)
         again: dict[Drawn, CaseResult] = {}
         for place, by_case in groups.items():
-            with _with_capability(place.capability):
+            with _with_variable(CAPABILITY, place.capability.lower()), _with_variable(ONEDNN, place.onednn):
                 options = replace(self.options, device=place.device, threads=place.threads)
                 self._train([*by_case.values()], options, again, why_not)
         return again, why_not
@@ -203,17 +212,19 @@ class Retrainer:
         there, here = environment.get("capability"), cpu_capability()
         known = there in CAPABILITIES and here in CAPABILITIES
         less = known and CAPABILITIES.index(there) < CAPABILITIES.index(here)
-        return _Place(device, threads, str(there) if less else "")
+        ways = {remark for remark in result.remarks if remark.startswith("onednn")}
+        onednn = {(): "0", ("onednn",): "1"}.get((*ways,), "")
+        return _Place(device, threads, str(there) if less else "", onednn)
 
 
 @contextmanager
-def _with_capability(name: str) -> Iterator[None]:
-    """Has the worker processes that are started within it use this instruction set; empty changes nothing."""
-    before = os.environ.get(CAPABILITY)
-    if name:
-        os.environ[CAPABILITY] = name.lower()
+def _with_variable(name: str, value: str) -> Iterator[None]:
+    """Sets a variable of the environment for the workers that are started within it; empty changes nothing."""
+    before = os.environ.get(name)
+    if value:
+        os.environ[name] = value
     try:
         yield
     finally:
-        os.environ.pop(CAPABILITY, None)
-        os.environ |= {CAPABILITY: before} if before is not None else {}
+        os.environ.pop(name, None)
+        os.environ |= {name: before} if before is not None else {}

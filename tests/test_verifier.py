@@ -56,6 +56,12 @@ optimizers = ["adam"]
 engine = "stacked"
 baseline = "adam"
 """
+ONE_CASE = """
+[[cases]]
+models = ["fc"]
+optimizers = ["sgd"]
+baseline = "sgd"
+"""
 SAME = "the same, bit for bit"
 
 
@@ -175,6 +181,22 @@ def test_an_older_processor_is_imitated(copied: RunResult, monkeypatch: pytest.M
     benchmnist.verify(newer, keyword="cnn and adam", trials=1, jobs=1, watch=lambda: nullcontext(Environment()))
     assert [*{*seen}] == ["DEFAULT"]
     assert os.environ["ATEN_CPU_CAPABILITY"] == "default"
+
+
+@pytest.mark.parametrize("onednn", ["1", "0"])
+def test_products_are_computed_as_in_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, onednn: str) -> None:
+    suite = tmp_path / "products.toml"
+    suite.write_text(SUITE.partition("[optimizers.wild]")[0] + ONE_CASE, "utf-8")
+    monkeypatch.setenv("BENCHMNIST_ONEDNN", onednn)
+    run = benchmnist.run(suite, device="cpu", out=tmp_path / "runs", executor="inline", checkpoints=False)
+    (result,) = run.cases
+    assert result.remarks == (("onednn",) if onednn == "1" else ())
+    other = {"0": "1", "1": "0"}[onednn]
+    monkeypatch.setenv("BENCHMNIST_ONEDNN", other)
+    assert {*words(verify(run)).values()} == {SAME}
+    assert os.environ["BENCHMNIST_ONEDNN"] == other
+    either = rewrite(run, result.id, remarks=("onednn: 1 of 3 seeds",))
+    assert {*words(verify(either)).values()} == {"consistent"}
 
 
 def test_trials_of_one_case_that_cannot_be_trained_do_not_hinder_the_others(copied: RunResult) -> None:

@@ -75,7 +75,7 @@ class DeviceSession:
     Attributes:
         device: The device.
         stream: Stream of all work, see `stream_of`; None except on CUDA.
-        speedups: Measured ratios of changes for speed, by the change and the steps, see `training.speed`.
+        speedups: How many times as fast steps are with oneDNN, see `training.speed`.
 
     Raises:
         DeviceError: if the device cannot be used.

@@ -21,7 +21,7 @@ from benchmnist.training.engines.dataloader import DataLoaderEngine
 from benchmnist.training.engines.graph import GraphEngine
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.engines.stacked import build_stack
-from benchmnist.training.speed import is_faster, is_worth_measuring
+from benchmnist.training.speed import is_faster, may_use_onednn
 from benchmnist.training.trial import Build, build_trial
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def find_fast_path(setting: Setting) -> FastPath:
             try:
                 candidate = replace(way, **change.make(way))
                 reason = difference_from_plain(setting, candidate, expected, change.epochs)
-                if not reason and change.measured and not is_faster(setting, change.name, way, candidate):
+                if not reason and change.measured and not is_faster(setting, way, candidate):
                     reason = "it is not faster"
                 if not reason:
                     way = replace(candidate, remarks=(*way.remarks, change.name))
@@ -202,7 +202,7 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
     convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
     if convolutions and device.type == "cpu" and not elementwise and case.engine != "stacked":
         yield _Change("channels_last", "", lambda way: {"build": replace(way.build, channels_last=True)})
-    if device.type == "cpu" and case.engine != "stacked" and is_worth_measuring(setting):
+    if device.type == "cpu" and case.engine != "stacked" and may_use_onednn(setting):
         yield _Change("onednn", "", lambda way: {"build": replace(way.build, onednn=True)}, measured=True)
     if case.engine == "stacked":
         strange = (

@@ -1,8 +1,9 @@
-"""Measures, on trials that are discarded, whether a change for speed makes the steps of a case faster here."""
+"""Measures, on trials that are discarded, whether oneDNN makes the steps of a case faster here."""
 
 from __future__ import annotations
 
 import math
+import os
 import statistics
 from itertools import cycle
 from time import get_clock_info, perf_counter, thread_time  # by their own names: plugins may replace the module's
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from benchmnist.suites.cases import Case
     from benchmnist.training.fast_paths import FastPath, Setting
 
+ONEDNN = "BENCHMNIST_ONEDNN"
+"""Variable of the environment that decides whether products are computed by oneDNN, `1` or `0`, unmeasured."""
+
 FEWEST_STEPS = 200
 """Steps of a trial from which on a measurement can pay: it takes at least a dozen."""
 
@@ -30,20 +34,23 @@ costs besides its steps, and short to what else the machine does.
 """
 
 MIN_SPEEDUP = 1.05
-"""A change must be so many times as fast: less is not worth another rounding, and could be noise."""
+"""OneDNN must be so many times as fast: less is not worth another rounding, and could be noise."""
 
 
-def is_worth_measuring(setting: Setting) -> bool:
-    """Tells whether the trials of a case are so long that a measurement can pay."""
-    return setting.case.epochs * steps_per_epoch(setting.case, setting.dataset) >= FEWEST_STEPS
+def may_use_onednn(setting: Setting) -> bool:
+    """Tells whether to try oneDNN for a case: its trials are long enough to measure, or it is decided."""
+    long = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset) >= FEWEST_STEPS
+    return {"0": False, "1": True}.get(os.environ.get(ONEDNN, ""), long)
 
 
-def is_faster(setting: Setting, change: str, plain: FastPath, changed: FastPath) -> bool:
-    """Measures whether a change makes the steps of a case faster.
+def is_faster(setting: Setting, plain: FastPath, changed: FastPath) -> bool:
+    """Measures whether oneDNN makes the steps of a case faster, unless it is decided.
 
     A process measures equal steps once, so that the cases of a sweep over a learning rate are executed alike.
     """
-    measured, key = setting.session.speedups, f"{change} {plain.build} {_steps_of(setting.case)}"
+    if os.environ.get(ONEDNN) == "1":
+        return True
+    measured, key = setting.session.speedups, f"{plain.build} {_steps_of(setting.case)}"
     if key not in measured:
         measured[key] = _speedup(setting, plain, changed)
     return measured[key] >= MIN_SPEEDUP

@@ -9,10 +9,9 @@ import pytest
 import torch
 from training_support import component, losses, make_case, result_of, setting_of
 
-from benchmnist.training import speed
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.fast_paths import FastPath
-from benchmnist.training.speed import is_faster, is_worth_measuring
+from benchmnist.training.speed import ONEDNN, is_faster, may_use_onednn
 from benchmnist.training.trial import Build
 
 if TYPE_CHECKING:
@@ -37,40 +36,48 @@ def test_the_faster_way_is_told_and_remembered_for_equal_steps() -> None:
     quick, slow = (
         FastPath(engine(setting.dataset, setting.session, 2), Build()) for engine in (ResidentEngine, ThreeTimes)
     )
-    assert is_faster(setting, "quick", slow, quick)
-    assert not is_faster(setting, "slow", quick, slow)
+    assert is_faster(setting, slow, quick)
     swept = replace(setting, case=make_case(**LONG, id="b", optimizer=component("sgd", lr=0.5), seeds=(7,)))
-    assert is_faster(swept, "quick", quick, slow)  # as measured before, not as it is
+    assert is_faster(swept, quick, slow)  # as measured before, not as it is
     other = replace(setting, case=make_case(**LONG | {"batch_size": 1}))
-    assert not is_faster(other, "quick", quick, slow)
+    assert not is_faster(other, quick, slow)
 
 
 @pytest.mark.parametrize(
-    ("size", "batch", "epochs", "worth"), [(400, 2, 1, True), (399, 3, 1, False), (99, 1, 3, True)]
+    ("steps", "decided", "may"),
+    [
+        ({"train_size": 400, "batch_size": 2}, "", True),
+        ({"train_size": 99, "batch_size": 1, "epochs": 3}, "", True),
+        ({"train_size": 399, "batch_size": 3}, "", False),
+        ({"train_size": 399, "batch_size": 3}, "1", True),
+        ({"train_size": 400, "batch_size": 2}, "0", False),
+    ],
+    ids=str,
 )
-def test_a_case_of_few_steps_is_not_measured(size: int, batch: int, epochs: int, worth: bool) -> None:
-    case = make_case(train_size=size, batch_size=batch, epochs=epochs)
-    assert is_worth_measuring(setting_of(case)) is worth
+def test_a_case_of_few_steps_is_not_measured(
+    monkeypatch: pytest.MonkeyPatch, steps: dict[str, int], decided: str, may: bool
+) -> None:
+    monkeypatch.setenv(ONEDNN, decided)
+    assert may_use_onednn(setting_of(make_case(**steps))) is may
 
 
 def test_a_schedule_is_not_measured_beyond_its_end() -> None:
     """OneCycleLR raises an error one step after the last."""
     setting = setting_of(make_case(**LONG, schedule=component("onecycle")))
     plain = FastPath(ResidentEngine(setting.dataset, setting.session, 2), Build())
-    is_faster(setting, "itself", plain, plain)
+    is_faster(setting, plain, plain)
 
 
-@pytest.mark.parametrize(("least", "remarks"), [(0.0, ("onednn",)), (float("inf"), ())])
-def test_products_by_onednn_are_adopted_if_they_are_fast_enough(
-    monkeypatch: pytest.MonkeyPatch, least: float, remarks: tuple[str, ...]
+@pytest.mark.parametrize(("decided", "remarks"), [("1", ("onednn",)), ("0", ())])
+def test_products_by_onednn_are_on_record(
+    monkeypatch: pytest.MonkeyPatch, decided: str, remarks: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(speed, "MIN_SPEEDUP", least)
-    reference = result_of(make_case(**LONG, engine="dataloader"))
-    result = result_of(make_case(**LONG))
+    monkeypatch.setenv(ONEDNN, decided)
+    reference = result_of(make_case(engine="dataloader"))
+    result = result_of(make_case())
     assert (reference.remarks, result.remarks) == ((), remarks)
     assert losses(result) == pytest.approx(losses(reference), rel=1e-3)
-    x = torch.ones(8, 8)
-    assert torch.equal(x @ x, torch.full((8, 8), 8.0))
+    assert result_of(make_case(engine="stacked", seeds=(0, 1))).remarks == ("stacked",)
 
 
 @pytest.mark.parametrize(
