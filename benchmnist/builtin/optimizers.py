@@ -42,6 +42,10 @@ rprop = _of_torch(optim.Rprop)
 sgd = _of_torch(optim.SGD)
 
 
+NOT_OF_ADAM = ("momentum", "centered")
+"""Parameters of RMSprop that Adam does not have; none is in use where Adam's kernel computes it."""
+
+
 class FusedRMSprop(optim.Adam):
     """RMSprop by the fused kernel of Adam, which torch has, while it has none of RMSprop's.
 
@@ -49,12 +53,8 @@ class FusedRMSprop(optim.Adam):
     when t is large; so t starts where it is.
     """
 
-    def __init__(
-        self, params: Any, *, lr: Any, alpha: float, eps: float, weight_decay: float, maximize: bool
-    ) -> None:
-        super().__init__(
-            params, lr=lr, betas=(0.0, alpha), eps=eps, weight_decay=weight_decay, maximize=maximize, fused=True
-        )
+    def __init__(self, params: Any, *, alpha: float, **options: Any) -> None:
+        super().__init__(params, betas=(0.0, alpha), fused=True, **options)
         for group in self.param_groups:
             for parameter in group["params"]:
                 self.state[parameter] = {
@@ -66,11 +66,10 @@ class FusedRMSprop(optim.Adam):
 
 def rmsprop(model: nn.Module, *, fused: bool = False, **params: Any) -> optim.Optimizer:
     """torch.optim.RMSprop; fused, it makes the same updates by one kernel, unless with momentum or centered."""
-    given = {name: params.pop(name) for name in ("foreach", "differentiable", "capturable") if name in params}
-    plain = not params.get("momentum") and not params.get("centered")
-    if fused and plain and not any(given.values()):
-        defaults = {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "maximize": False}
-        return FusedRMSprop(model.parameters(), **{key: params.get(key, value) for key, value in defaults.items()})
+    given = {name: params.pop(name) for name in ("foreach", "differentiable") if name in params}
+    if fused and not any(given.values()) and not any(map(params.get, ("momentum", "centered"))):
+        options = {"lr": 1e-2, "alpha": 0.99} | params
+        return FusedRMSprop(model.parameters(), **{key: options[key] for key in options if key not in NOT_OF_ADAM})
     return optim.RMSprop(model.parameters(), **params, **given)
 
 

@@ -200,7 +200,9 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
     pure = case.task is None or setting.registry.tasks[case.task.use].spec.pure
     impure = "" if pure else f"the task {case.task and case.task.use} does not say that its loss is pure"
     convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
-    if convolutions and device.type == "cpu" and not elementwise and case.engine != "stacked":
+    # A GPU's tensor cores want the channels innermost; its other cores, as in float32, do not.
+    innermost = device.type == "cpu" or (device.type == "cuda" and case.precision != "float32")
+    if convolutions and innermost and not elementwise and case.engine != "stacked":
         yield _Change("channels_last", "", lambda way: {"build": replace(way.build, channels_last=True)})
     if device.type == "cpu" and case.engine != "stacked" and may_use_onednn(setting):
         yield _Change("onednn", "", lambda way: {"build": replace(way.build, onednn=True)}, measured=True)

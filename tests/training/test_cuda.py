@@ -484,6 +484,23 @@ def test_a_point_whose_optimizer_changes_on_the_host_is_not_captured(card: Card)
     assert (seen.status, seen.remarks) == ("completed", ("stacked", f"not graph: {reason}"))
 
 
+def test_rmsprop_is_one_kernel_there_too(card: Card) -> None:
+    case = make_case(optimizer="rmsprop", train_size=230)
+    with card(), (setting := setting_of(case, "cuda")).session.current():
+        way = find_fast_path(setting)
+        assert way.remarks == ("graph",)
+        (group,) = way.trial(setting, (0,)).optimizer.param_groups
+    assert (group["fused"], group["capturable"]) == (True, True)
+
+
+@pytest.mark.parametrize(("precision", "innermost"), [("float32", False), ("tf32", True), ("bf16", True)])
+def test_convolutions_lie_channels_last_for_tensor_cores(card: Card, precision: str, *, innermost: bool) -> None:
+    with card():
+        seen = result_of(make_case(model="cnn", train_size=230, precision=precision), "cuda")
+    assert seen.status == "completed", seen.error
+    assert ("channels_last" in seen.remarks) == innermost
+
+
 def test_captured_seeds_draw_what_each_draws_alone(card: Card) -> None:
     options = {"model": "fc-bn-dropout", "optimizer": "adam", "train_size": 230, "epochs": 3}
     with card():
