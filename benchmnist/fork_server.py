@@ -303,16 +303,12 @@ def fork(
 
 @contextlib.contextmanager
 def quick_imports() -> Iterator[None]:
-    """Imports within it are not interrupted by collections of garbage, which take a quarter of torch's import.
-
-    Nor do later collections look at what has been imported.
-    """
+    """Imports within it are not interrupted by collections of garbage, which take a quarter of torch's import."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
         if enabled:
             gc.enable()
 
@@ -327,6 +323,7 @@ def main() -> None:
     with quick_imports():
         for name in MODULES:
             importlib.import_module(name)
+        gc.freeze()  # nor do later collections look at it, here or in what is forked
     done.set()
     watcher.join()  # before any fork
     _serve(requests)
