@@ -60,8 +60,10 @@ LONGEST = 2**20
 """Maximum size of a request, in bytes."""
 STATUS, FOLDER = 3, 4
 """Places among the descriptors of a request, after the three streams."""
-PASSING = ("PYTEST_", "BENCHMNIST_", "COLUMNS", "LINES", "TERM", "PWD", "OLDPWD")
-"""Starts of the names of variables that may change: nothing that the server imports reads them."""
+PASSING = ("PYTEST_", "BENCHMNIST_", "COLUMNS", "LINES", "TERM", "PWD", "OLDPWD", "TORCHINDUCTOR_CACHE_DIR")
+"""Starts of the names of variables that may change: nothing that the server imports reads them. The last is set by
+torch's compiler when it is imported.
+"""
 
 
 def import_path() -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from processes import HANGS
+from processes import HANGS, WITHOUT_COMPILER
 
 from benchmnist import fork_server
 from benchmnist.executors.processes import kill, marked, new_mark
@@ -202,6 +202,18 @@ def test_a_variable_that_libraries_read_when_they_are_imported_needs_another_ser
     assert server_of_this_process() is first
     monkeypatch.setenv("MKL_OF_A_TEST", "1")
     assert server_of_this_process() is not first
+
+
+def test_what_a_run_imports_needs_no_other_server() -> None:
+    program = (
+        "from benchmnist.fork_server import fork_server\n"
+        "server = fork_server()\n"
+        "import benchmnist.runner, benchmnist.training.compiler\n"
+        "print(fork_server() is server)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != WITHOUT_COMPILER}
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, env=environment, capture_output=True, check=True).stdout == b"True\n"
 
 
 def test_a_process_that_has_begun_cuda_does_not_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
