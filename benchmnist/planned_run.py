@@ -123,15 +123,16 @@ def plan_run(
     if begun is not None:
         refuse_another_plan(path, begun, prepared.plan.cases, searches)
     folder = store.RunFolder(path)
-    known = _known(folder, prepared.keys, options)
-    return PlannedRun(
-        prepared,
-        options,
-        folder,
-        begun,
-        known=known,
-        parts=_parts(folder, prepared, {*prepared.keys} - {*known}, options),
-    )
+    with store.not_collecting():
+        known = _known(folder, prepared.keys, options)
+        return PlannedRun(
+            prepared,
+            options,
+            folder,
+            begun,
+            known=known,
+            parts=_parts(folder, prepared, {*prepared.keys} - {*known}, options),
+        )
 
 
 def _as_planned(plan: Plan, options: RunOptions) -> PlannedRun:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from benchmnist.suites.options import RunOptions
 from benchmnist.training.environment import public_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from benchmnist.executors import Executor
@@ -100,7 +101,18 @@ def _trained(planned: PlannedRun, executing: Executor, recorder: Recorder) -> bo
     for result in known.values():
         recorder.known(result)
     dispatcher = _dispatcher(planned, executing, recorder, known)
-    return train(Harness(planned.plan, dispatcher), recorder, planned.path)
+    with _not_collected() if known else contextlib.nullcontext():
+        return train(Harness(planned.plan, dispatcher), recorder, planned.path)
+
+
+@contextlib.contextmanager
+def _not_collected() -> Iterator[None]:
+    """Spares the garbage collector, which every case calls, what is there already: maybe thousands of results."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _trained_until_told(planned: PlannedRun, executing: Executor, recorder: Recorder) -> bool:

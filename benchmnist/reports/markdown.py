@@ -90,12 +90,19 @@ def _sentence(words: str) -> str:
 
 
 def _pictures(plots: Plots) -> list[str]:
+    from benchmnist.reports.plots import MOST_SINGLE  # which needs matplotlib, as whoever has drawn did
+
     parts = []
     for group, files in plots.groups.items():
         parts.append(heading(3, group_title(group)))
         parts += [image(f"{title} of {group_title(group)}", file) for title, file in files.items()]
     parts += [image(title, file) for title, file in plots.others.items()]
     single = "\n".join(item(link(code(case), file)) for case, file in plots.cases.items())
+    if parts and not single:
+        return [
+            *parts,
+            f"Single cases are not plotted, as there are more than {MOST_SINGLE}; report.html draws each.",
+        ]
     return [*parts, f"Plots of single cases:\n\n{single}"] if single else ["Nothing was trained."]
 
 

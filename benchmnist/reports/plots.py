@@ -11,6 +11,7 @@ import numpy as np
 from benchmnist.analysis.figures import drawn_metrics, mean_curve
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.units import by_search, unit
+from benchmnist.analysis.verdicts import rank
 from benchmnist.reports.drawing import Figure, ticker
 from benchmnist.reports.escaping import DRAWN_BESIDE, drawable
 from benchmnist.runs.files import write_file
@@ -36,6 +37,10 @@ DASHES = ("-", "--", ":", "-.")
 
 MOST_CURVES = 60
 """Curves in one plot: more are not told apart, and take long to draw."""
+BEST_CURVES = 20
+"""Curves in a plot of a group that has more than MOST_CURVES."""
+MOST_SINGLE = 500
+"""Plots of single cases: each takes a tenth of a second or more."""
 
 
 class Style(NamedTuple):
@@ -63,7 +68,7 @@ class Plots(NamedTuple):
 
 
 def draw_plots(run: RunResult) -> Plots:
-    """Draws every plot of a run into its folder.
+    """Draws every plot of a run into its folder; of more than MOST_SINGLE cases, none of a single case.
 
     Raises:
         StoreError: if a file cannot be written.
@@ -80,7 +85,7 @@ def draw_plots(run: RunResult) -> Plots:
             write_file(run.path / file, overlay(group_title(group), curves, metric))
             groups[group][metric.title] = file
     cases = {}
-    for result in drawn:
+    for result in drawn if len(drawn) <= MOST_SINGLE else ():
         file = f"{PLOTS}/{result.case.file_stem}.png"
         write_file(run.path / file, single(result, styles[result.case.searched_method], metrics))
         cases[result.id] = file
@@ -115,7 +120,14 @@ def optimizer_styles(labels: Sequence[str] | dict[str, None]) -> dict[str, Style
 
 
 def overlay(title: str, curves: Sequence[Curve], metric: Metric) -> bytes:
-    """Draws one metric of several results, as PNG, with the legend beside the axes."""
+    """Draws one metric of several results, as PNG, with the legend beside the axes.
+
+    Of more than MOST_CURVES, only the best by their primary metric are drawn, which the title says.
+    """
+    number = len(curves)
+    if number > MOST_CURVES:
+        curves = sorted(curves, key=lambda curve: rank(curve.result))[:BEST_CURVES]
+        title = f"{title}, the {BEST_CURVES} best of {number:,}"
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for name, result, style in curves:
