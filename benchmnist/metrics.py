@@ -63,7 +63,7 @@ class Metric:
         """Hashes its key, which no other metric of a case has: tables ask for it all the time."""
         return hash(self.key)
 
-    @property
+    @functools.cached_property
     def field(self) -> str:
         """Its name in the results."""
         return self.stored or self.key

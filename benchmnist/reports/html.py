@@ -170,13 +170,14 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
     results = [curve.result for curves in drawn.values() for curve in curves]
     curves_of = drawn_metrics(results)
     history = measured(results, [metric for metric in metrics_of(results) if metric.level == "epoch"])
-    series = {
-        title: [
-            {"id": c.result.id, "method": names.index(c.name), **_series(c.result, curves_of, history)}
-            for c in curves
-        ]
-        for title, curves in drawn.items()
-    }
+    numbers = {name: number for number, name in enumerate(names)}
+    series: dict[str, list[str]] = {title: [] for title in drawn}  # as text: of many cases, the values are large
+    shown: dict[str, list[Mapping[str, Any]]] = {title: [] for title in drawn}
+    for title, curves in drawn.items():
+        for c in curves:
+            found = {"id": c.result.id, "method": numbers[c.name], **_series(c.result, curves_of, history)}
+            series[title].append(_script_json(found))
+            shown[title].append({key: found[key] for key in ("mean", "std")} | {"seeds": len(found["trials"])})
     metrics = [
         {
             "key": metric.field,
@@ -198,8 +199,8 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
         "styles": [
             {"color": s.color, "symbol": SYMBOLS[s.marker], "dash": DASHES[s.linestyle]} for s in styles.values()
         ],
-        "sections": [{"series": found} for found in series.values()],
     }
+    sections = ",".join(f'{{"series":[{",".join(found)}]}}' for found in series.values())
     folder = resources.files("benchmnist.reports") / "templates"
     script = (folder / "page.js").read_text("utf-8")
     plotly = _plotly()
@@ -211,13 +212,15 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(
+    return environment.get_template(
+        template
+    ).render(
         # Nothing from outside, no script but these two. plotly.js sets styles, and makes pictures to be saved.
         policy=f"default-src 'none'; script-src '{_hash(script)}' '{_hash(plotly)}'; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'",
         css=Markup((folder / "page.css").read_text("utf-8")),  # noqa: S704 - ours
         script=Markup(script),  # noqa: S704 - ours
-        data=jinja2.utils.htmlsafe_json_dumps(in_script(payload), dumps=_compact_json),
+        data=Markup(f'{_script_json(payload)[:-1]},"sections":[{sections}]}}'),  # noqa: S704 - escaped already
         plotly=_packed(plotly),
         version=version("benchmnist"),
         metrics=metrics,
@@ -231,7 +234,7 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
                 "names": [curve.name for curve in drawn[title]],
                 "figures": _figures(found, curves_of),
             }
-            for index, (title, found) in enumerate(series.items())
+            for index, (title, found) in enumerate(shown.items())
         ],
         **context,
     )
@@ -263,7 +266,7 @@ def _figures(series: Sequence[Mapping[str, Any]], metrics: Sequence[Metric]) -> 
             row = []
             for s in series:
                 mean = s["mean"][key][epoch] if epoch < len(s["mean"][key]) else None
-                several = len(s["trials"]) > 1
+                several = s["seeds"] > 1
                 text = "–" if mean is None else show(mean)
                 row.append(f"{text} ± {show(s['std'][key][epoch])}" if several and mean is not None else text)
             rows.append(row)
@@ -274,6 +277,13 @@ def _figures(series: Sequence[Mapping[str, Any]], metrics: Sequence[Metric]) -> 
 def _short(value: float) -> float | None:
     """Rounds a figure to DIGITS significant digits; None if JSON cannot represent it."""
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+
+
+def _script_json(value: Any) -> str:
+    """Returns JSON that may be in a script of a page."""
+    import jinja2
+
+    return str(jinja2.utils.htmlsafe_json_dumps(in_script(value), dumps=_compact_json))
 
 
 def _compact_json(value: Any, **_: Any) -> str:

@@ -78,7 +78,9 @@ class EpochResult(Frozen):
 
     def figure(self, metric: Metric) -> float | None:
         """Returns the value of a metric of epochs; None if it was not measured."""
-        found = self.metrics.get(metric.field, getattr(self, metric.field, None))
+        found = self.metrics.get(metric.field)
+        if found is None:
+            found = getattr(self, metric.field, None)
         return None if found is None else float(found)
 
 
