@@ -61,6 +61,8 @@ class Analysis:
         Raises:
             BenchmnistError: if the metric is unknown, or has no value for each seed.
         """
+        if metric is not None and all(metric in (r.case.primary, r.case.primary.key) for r in self.units):
+            metric = None  # which is judged already
         if metric not in self._verdicts:
             self._verdicts[metric] = judge(self.units, metric, looks=self.run.record.number_of_looks)
         return self._verdicts[metric]

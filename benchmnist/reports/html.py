@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import io
 import itertools
 import json
 import math
@@ -212,9 +213,9 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(
+    pieces = environment.get_template(
         template
-    ).render(
+    ).generate(
         # Nothing from outside, no script but these two. plotly.js sets styles, and makes pictures to be saved.
         policy=f"default-src 'none'; script-src '{_hash(script)}' '{_hash(plotly)}'; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'",
@@ -238,6 +239,9 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
         ],
         **context,
     )
+    text = io.StringIO()
+    text.writelines(pieces)  # one by one: of many cases there are millions
+    return text.getvalue()
 
 
 def _series(result: CaseResult, drawn: Sequence[Metric], history: Sequence[Metric]) -> dict[str, Any]:
