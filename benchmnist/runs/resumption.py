@@ -72,12 +72,16 @@ def lost_cases(path: Path, record: RunRecord, cases: Sequence[Case]) -> list[Cas
     A case may have another name. One that failed may have changed, because the suite was mended. The seeds of
     controls follow from those of the others.
     """
+    by_id = {case.id: case for case in cases}
+    changed = [case for case in record.plan if by_id.get(case.id) != case]
+    if not changed:
+        return []
     planned: dict[str, list[set[int]]] = {}
     for case in cases:
         planned.setdefault(_text(case), []).append({*case.seeds})
     lost = [
         case
-        for case in record.plan
+        for case in changed
         if not any(case.control or seeds >= {*case.seeds} for seeds in planned.get(_text(case), ()))
     ]
     failed = {result.id for _, result in readable_cases(path) if result.failed} if lost else set()
