@@ -221,6 +221,24 @@ def card(request: pytest.FixtureRequest) -> Card:
     return standin if request.param == "stand-in" else lambda **_: nullcontext()
 
 
+NORMED = """
+from torch import nn
+from benchmnist import ModelSpec, hookimpl
+
+def build(*, input_shape, num_classes):
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 5, stride=3), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.Flatten(2), nn.Linear(64, 16), nn.BatchNorm1d(4, momentum=0.3), nn.ReLU(),
+        nn.Flatten(), nn.Linear(64, 32, bias=False), nn.BatchNorm1d(32, affine=False),
+        nn.Linear(32, num_classes), nn.BatchNorm1d(num_classes, track_running_stats=False),
+    )
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="normed", summary="", build=build)]
+"""
+
+
 @pytest.fixture
 def strange(install_plugin: Callable[..., None]) -> None:
     install_plugin("strange", STRANGE)
@@ -452,6 +470,18 @@ def test_what_a_graph_cannot_do_is_done_without_one(
     assert (seen.status, seen.engine) == ("completed", "resident" if reason else "graph"), seen.error
     assert seen.remarks[0].startswith(f"not graph: {reason}" if reason else "graph")
     assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
+
+
+def test_batch_normalisation_of_every_kind_is_stacked(card: Card, install_plugin: Callable[..., None]) -> None:
+    install_plugin("normed", NORMED)
+    options: dict[str, Any] = {"model": "normed", "optimizer": "momentum", "seeds": (4, 0), "epochs": 2}
+    with card():
+        alone, stacked = (
+            result_of(make_case(engine=engine, train_size=230, **options), "cuda")
+            for engine in ("resident", "stacked")
+        )
+    assert stacked.remarks == ("stacked", "graph"), stacked.error
+    assert losses(stacked) == pytest.approx(losses(alone), rel=SAME)
 
 
 @pytest.mark.parametrize("schedule", [None, "linear-warmup-cosine"])

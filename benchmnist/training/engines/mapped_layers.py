@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNormBase
 
 from benchmnist.errors import TrialError
 
@@ -151,6 +152,75 @@ class _Product(torch.autograd.Function):
             torch.bmm(gradient.mT, x) if of_weight else None,
             gradient.sum(1) if of_bias else None,
         )
+
+
+class _BatchNorm(BatchNormBase):
+    """nn.BatchNorm1d, 2d and 3d in a mapped model: the channels of all seeds are normalised as those of one.
+
+    torch.func's own rule takes ten kernels, forward and backward, where this takes four. On a CPU it is as fast.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Computes the output of one seed, within the map."""
+        count = self.num_batches_tracked
+        slow = x.device.type == "cpu" or torch.is_autocast_enabled(x.device.type)
+        if slow or not self.affine or not self.momentum or count is None:
+            return super().forward(x)
+        self._check_input_dim(x)  # type: ignore[no-untyped-call]
+        if self.training:
+            count.add_(1)
+        tensors = x, self.weight, self.bias, self.running_mean, self.running_var
+        how = self.training, self.momentum, self.eps
+        out: Tensor = _MappedBatchNorm.apply(*tensors, *how)  # type: ignore[no-untyped-call]
+        return out
+
+
+class _BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
+    pass
+
+
+class _BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
+    pass
+
+
+class _BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
+    pass
+
+
+MAPPED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Dropout: Dropout,
+    nn.Linear: Linear,
+    nn.BatchNorm1d: _BatchNorm1d,
+    nn.BatchNorm2d: _BatchNorm2d,
+    nn.BatchNorm3d: _BatchNorm3d,
+}
+"""The classes of the layers of a mapped model, by nn's own."""
+
+
+class _MappedBatchNorm(torch.autograd.Function):
+    """Batch normalisation; `vmap` computes it for several seeds at once."""
+
+    @staticmethod
+    def forward(*_: Any) -> Tensor:
+        """Without a map there are no seeds to compute it for."""
+        raise TrialError("a stack is called by its `losses`")
+
+    @staticmethod
+    def setup_context(*_: Any, **__: Any) -> None:
+        """Keeps nothing: the gradients are torch's."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *given: Any) -> tuple[Tensor, int]:
+        """Computes the outputs of all seeds, and moves their running statistics."""
+        x, weight, bias, mean, var = (
+            tensor.expand(info.batch_size, *tensor.shape) if where is None else tensor.movedim(where, 0)
+            for tensor, where in zip(given[:5], in_dims[:5], strict=True)
+        )
+        training, momentum, eps = given[5:]
+        together = x.transpose(0, 1).flatten(1, 2)  # [N, seeds * channels, …]
+        flat = (mean.view(-1), var.view(-1), weight.view(-1), bias.view(-1))
+        out = functional.batch_norm(together, *flat, training, momentum, eps)
+        return out.unflatten(1, x.shape[:1] + x.shape[2:3]).transpose(0, 1), 0
 
 
 class _Mask(torch.autograd.Function):

@@ -20,7 +20,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from benchmnist.errors import TrialError
 from benchmnist.tasks import losses_of
 from benchmnist.training.data import epoch_order, seed_for
-from benchmnist.training.engines.mapped_layers import Dropout, Linear, Noise
+from benchmnist.training.engines.mapped_layers import MAPPED, Noise
 from benchmnist.training.engines.points import PointsOptimizer, PointsSchedule, Rows
 from benchmnist.training.torch_internals import hooks_of
 from benchmnist.training.trial import Trial, build_model, exact, training_of
@@ -58,10 +58,8 @@ class Stack(Trial):
         self.mapped = copy.deepcopy(one)
         for module in self.mapped.modules():
             if type(module) is nn.Dropout:
-                module.__class__ = Dropout
                 vars(module)["noise"] = self.noise
-            elif type(module) is nn.Linear:
-                module.__class__ = Linear
+            module.__class__ = MAPPED.get(type(module), type(module))
 
     @property
     def modules(self) -> Iterable[tuple[str, nn.Module]]:
