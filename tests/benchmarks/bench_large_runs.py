@@ -27,8 +27,6 @@ from benchmnist.runs.store import load_run
 from benchmnist.suites.options import RunOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from benchmnist.preflight.prepare import Prepared
     from benchmnist.suites.cases import Case
 
@@ -280,26 +278,20 @@ def load_case_ids(run: Path) -> list[str]:
     return [case.id for case in load_record(run).plan]
 
 
-FORMATS: Sequence[Sequence[str]] = (
-    ["--format", "rich"],
-    ["--format", "markdown"],
-    ["--format", "csv"],
-    ["--format", "json"],
-    ["--format", "latex"],
-    ["--show", "findings"],
-    ["--show", "verdicts"],
-    ["--format", "html"],
+FORMATS = (
+    *("--format rich", "--format markdown", "--format csv", "--format json", "--format latex", "--format html"),
+    *("--show findings", "--show verdicts"),
 )
 
 
-@pytest.mark.parametrize("options", FORMATS, ids=" ".join)
-def test_reporting(benchmark: Any, whole: Large, options: Sequence[str]) -> None:
-    measure(benchmark, "report", whole.run, *options)
+@pytest.mark.parametrize("options", FORMATS)
+def test_reporting(benchmark: Any, whole: Large, options: str) -> None:
+    measure(benchmark, "report", whole.run, *options.split())
 
 
-@pytest.mark.parametrize("options", FORMATS, ids=" ".join)
-def test_reporting_a_page_of_cases(benchmark: Any, paged: Large, options: Sequence[str]) -> None:
-    measure(benchmark, "report", paged.run, *options)
+@pytest.mark.parametrize("options", FORMATS)
+def test_reporting_a_page_of_cases(benchmark: Any, paged: Large, options: str) -> None:
+    measure(benchmark, "report", paged.run, *options.split())
 
 
 def test_listing_runs(benchmark: Any, many: Path) -> None:
