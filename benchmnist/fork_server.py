@@ -304,13 +304,20 @@ def fork(
 
 
 @contextlib.contextmanager
-def quick_imports() -> Iterator[None]:
-    """Imports within it are not interrupted by collections of garbage, which take a quarter of torch's import."""
+def quick_imports(*, ours: bool = False) -> Iterator[None]:
+    """Imports within it are not interrupted by collections of garbage, which take a quarter of torch's import.
+
+    Args:
+        ours: Whether the process is one of our own: then no later collection looks at what has been imported, nor
+            does `gc.get_referrers`, on which some plugins of pytest rely.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if ours or gc.get_freeze_count():
+            gc.freeze()
         if enabled:
             gc.enable()
 
@@ -322,10 +329,9 @@ def main() -> None:
     done = threading.Event()
     watcher = threading.Thread(target=_end_if_unwanted, args=(requests, done), daemon=True)
     watcher.start()
-    with quick_imports():
+    with quick_imports(ours=True):
         for name in MODULES:
             importlib.import_module(name)
-        gc.freeze()  # nor do later collections look at it, here or in what is forked
     done.set()
     watcher.join()  # before any fork
     _serve(requests)

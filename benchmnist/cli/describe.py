@@ -62,7 +62,7 @@ def command(
 
     Pass parameters of the model as in a suite: benchmnist describe fc hidden_size=1000
     """
-    with quick_imports():
+    with quick_imports(ours=True):
         from benchmnist.cli.console import results_console
         from benchmnist.preflight.describe import describe_offer
         from benchmnist.reports.extra_tables import RichTable, markdown_extra_table, model_table

@@ -115,7 +115,7 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
     """Train the cases of SUITE, a TOML file, and compare them."""
     if options["executor"] == "local" and not dry_run:
         start_importing()  # while this process imports, too
-    with quick_imports():
+    with quick_imports(ours=True):
         from benchmnist import runner
         from benchmnist.cli.console import results_console
         from benchmnist.cli.display import make_display

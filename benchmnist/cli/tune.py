@@ -67,7 +67,7 @@ def command(
     """
     if options["executor"] == "local":
         start_importing()
-    with quick_imports():
+    with quick_imports(ours=True):
         from benchmnist.cli.display import make_display
         from benchmnist.cli.run import cut_off, show_result
         from benchmnist.suites.options import RunOptions

@@ -71,7 +71,7 @@ def command(run: str, *, format: str, out: Path, **options: Any) -> None:  # noq
     run that contradicts itself is not trained again. Exit codes: 0, all drawn trials are consistent; 1, one is
     not, or the run contradicts itself; 3, nothing is inconsistent, but some trials could not be checked.
     """
-    with quick_imports():
+    with quick_imports(ours=True):
         from benchmnist.cli.console import results_console
         from benchmnist.cli.display import make_display
         from benchmnist.reports.verification import json_verification, markdown_verification, rich_verification
