@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,9 @@ multiprocessing.util.get_temp_dir()
 tempfile.tempdir = kept
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["torch._dynamo", "benchmnist.runner", "benchmnist.training.loop"])
+
+STARTING = threading.Lock()
+"""Held while a process is started with another environment: it is that of all threads."""
 
 STARTUP = Path(__file__).parent / "startup"
 WITHOUT_COMPILER = "TORCH_WITHOUT_COMPILER"
@@ -63,7 +67,7 @@ def python_in_a_process(
 def _in_a_process(arguments: Sequence[str], environment: Mapping[str, str], output: Path, errors: Path) -> int:
     given = ([*arguments], {**environment}, str(Path.cwd()), str(output), str(errors))
     process = PROCESSES.Process(target=_python, args=given)
-    with mock.patch.dict(os.environ):
+    with STARTING, mock.patch.dict(os.environ):
         os.environ.pop(WITHOUT_COMPILER, None)  # the first starts the server, which has all of torch
         process.start()
     process.join()
