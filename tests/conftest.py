@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -28,9 +29,11 @@ hypothesis.settings.load_profile("steady")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from cuda_standin import Machine
 
+    from benchmnist.extensions.specs import Dataset
     from benchmnist.runs.results import RunResult
 
 ROOT = Path(__file__).parents[1]
@@ -73,12 +76,23 @@ def _shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
     os.environ.setdefault("BENCHMNIST_DATA", str(shared / "data"))
-    mnist(root=default_data_root())
+    save_few_images(mnist(root=default_data_root()), default_data_root())
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):  # the processes that tests start would compile all of torch
         os.environ["PYTHONPYCACHEPREFIX"] = str(shared / "bytecode")
     sys.path.insert(0, str(STARTUP))  # the PYTHONPATH of the workers of a LocalExecutor
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(STARTUP), os.environ.get("PYTHONPATH", "")]))
     os.environ[WITHOUT_COMPILER] = "1"
+
+
+def save_few_images(dataset: Dataset, root: Path) -> None:
+    """Saves the first 2,000 training and 1,000 test images, for `few_images`."""
+    import torch
+
+    few = dataset.first(2000, 1000)
+    tensors = (few.train_images, few.train_labels, few.test_images, few.test_labels)
+    file = root / f"few-images-{os.getpid()}.pt"  # the processes of xdist save it at the same time
+    torch.save(tuple(tensor.clone() for tensor in tensors), file)
+    file.replace(root / "few-images.pt")
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +125,19 @@ def write_suite(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+def put_plugin(site: Path, name: str, source: str, version: str = "1.0") -> None:
+    """Puts a plugin into a folder, as pip would."""
+    module = f"benchmnist_{name}"
+    sys.modules.pop(module, None)  # another test's, which stood in another folder
+    (site / f"{module}.py").write_text(textwrap.dedent(source), "utf-8")
+    info = site / f"{module}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: benchmnist-{name}\nVersion: {version}\n", "utf-8"
+    )
+    (info / "entry_points.txt").write_text(f"[benchmnist]\n{name} = {module}\n", "utf-8")
+
+
 @pytest.fixture
 def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Installs a plugin as pip would leave it: a module and its distribution's metadata on the path."""
@@ -119,17 +146,50 @@ def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
     monkeypatch.syspath_prepend(str(site))
 
     def install(name: str, source: str, version: str = "1.0") -> None:
-        module = f"benchmnist_{name}"
-        sys.modules.pop(module, None)  # another test's, which stood in another folder
-        (site / f"{module}.py").write_text(textwrap.dedent(source), "utf-8")
-        info = site / f"{module}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: benchmnist-{name}\nVersion: {version}\n", "utf-8"
-        )
-        (info / "entry_points.txt").write_text(f"[benchmnist]\n{name} = {module}\n", "utf-8")
+        put_plugin(site, name, source, version)
 
     return install
+
+
+FEW_IMAGES = """
+import torch
+from benchmnist import Dataset, DatasetSpec, hookimpl
+
+def few(*, root):
+    return Dataset(*torch.load(root / "few-images.pt"), tuple("0123456789"))
+
+@hookimpl
+def benchmnist_datasets():
+    return [DatasetSpec(name="few", summary="The first of MNIST's images.", build=few)]
+"""
+OF_FEW_IMAGES = """
+[datasets.mnist]
+use = "few"
+"""
+
+
+@pytest.fixture(scope="session")
+def with_few_images(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], AbstractContextManager[None]]:
+    """Within it the dataset `few` is installed, which a suite with OF_FEW_IMAGES has in place of MNIST.
+
+    MNIST is read, and its checksums are computed, before every run and in every process: 0.1 s or more.
+    """
+    site = tmp_path_factory.mktemp("few")
+    put_plugin(site, "few", FEW_IMAGES)
+
+    @contextlib.contextmanager
+    def installed() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(str(site))
+            yield
+
+    return installed
+
+
+@pytest.fixture
+def few_images(with_few_images: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    with with_few_images():
+        yield
 
 
 def pytest_xdist_auto_num_workers() -> int:

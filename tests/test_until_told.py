@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import OF_FEW_IMAGES
 from processes import python_in_a_process
 
 import benchmnist
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from benchmnist.runs.results import CaseResult, RunResult
 
+pytestmark = pytest.mark.usefixtures("few_images")
+
 HEAD = """
 [suite]
 name = "told"
@@ -30,7 +33,7 @@ train_size = 200
 test_size = 100
 baseline = "sgd"
 """
-CASES = HEAD + '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd", "adam", "rmsprop"]\n'
+CASES = HEAD + OF_FEW_IMAGES + '[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd", "adam", "rmsprop"]\n'
 
 MADE_UP = """
 from types import SimpleNamespace

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from conftest import OF_FEW_IMAGES
 from forging import rewrite, with_epochs
 
 import benchmnist
@@ -20,12 +21,15 @@ from benchmnist.training.environment import cpu_capability
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from benchmnist.runs.results import CaseResult, EpochResult, RunResult
     from benchmnist.verifier import Verification
 
 DATA = Path(__file__).parent / "runs" / "data"
-SUITE = """
+pytestmark = pytest.mark.usefixtures("few_images")
+
+SUITE = f"""
 [suite]
 name = "verified"
 
@@ -36,7 +40,7 @@ train_size = 200
 test_size = 200
 batch_size = 50
 baseline = "sgd"
-
+{OF_FEW_IMAGES}
 [optimizers.wild]
 use = "sgd"
 lr = 1e30
@@ -66,13 +70,16 @@ SAME = "the same, bit for bit"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+def made(
+    tmp_path_factory: pytest.TempPathFactory, with_few_images: Callable[[], AbstractContextManager[None]]
+) -> RunResult:
     """A run with random numbers in its model, a case that diverges, a stack and controls; its suite is gone."""
     folder = tmp_path_factory.mktemp("verified")
     suite = folder / "verified.toml"
     suite.write_text(SUITE, "utf-8")
     options: dict[str, Any] = {"executor": "inline", "control": True, "checkpoints": False}
-    run = benchmnist.run(suite, device="cpu", out=folder / "runs", **options)
+    with with_few_images():
+        run = benchmnist.run(suite, device="cpu", out=folder / "runs", **options)
     suite.unlink()
     return run
 
