@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import safetensors.torch
@@ -110,28 +111,48 @@ CNN_ON_ITS_WAY = 96.6
 LOSS_BOUND, LAST_LOSS_BOUND = 0.22, 0.45
 
 
+# After two of its five epochs, fc-bn-dropout deviates by 0.10 points in eval() mode and by 0.14 in train() mode.
+# The latter costs 1.20 points: 0.13. The losses deviate by 1.5 %.
+TWO_EPOCHS_BOUND, TWO_EPOCHS_LOSS_BOUND, TWO_EPOCHS_TRAIN_MODE_COSTS = 0.75, 0.08, 0.4
+
+
 @pytest.mark.slow
 def test_the_notebooks_figures(tmp_path: Path) -> None:
-    """On the whole of MNIST; the convolutional network for one of its ten epochs, unless BENCHMNIST_LONG."""
+    """On the whole of MNIST; the last epochs of two of the three networks only with BENCHMNIST_LONG.
 
-    def trained(keyword: str, epochs: int | None = None) -> benchmnist.RunResult:
+    Without it the convolutional network is trained for one epoch of ten, and fc-bn-dropout for two of five. Those
+    two are held against the stored runs, whose last epochs are held against the reference above.
+    """
+    whole = "BENCHMNIST_LONG" in os.environ
+
+    def trained(keyword: str, epochs: int | None) -> benchmnist.RunResult:
         suite = ROOT / "suites" / "assignment4.toml"
-        options = {"seeds": [0], "keyword": keyword, "epochs": epochs, "device": "cpu", "executor": "inline"}
-        return benchmnist.run(suite, out=tmp_path, **options)  # type: ignore[arg-type]
+        options = {"seeds": [0], "keyword": keyword, "device": "cpu", "executor": "inline"}
+        return benchmnist.run(suite, out=tmp_path, epochs=None if whole else epochs, **options)  # type: ignore[arg-type]
 
     def accuracy(run: benchmnist.RunResult, case: str) -> float:
         return run[case].trials[0].epochs[-1].test_accuracy or 0.0
 
-    whole = "BENCHMNIST_LONG" in os.environ
     fc, dropout = "mnist/fc/adam", "mnist/fc-bn-dropout/adam"
-    run, cnn = trained("fc/adam or fc-bn-dropout/adam"), trained("cnn", None if whole else 1)
-    for case in (fc, dropout):
-        assert accuracy(run, case) == pytest.approx(EVAL[case], abs=EVAL_BOUND)
+    run, regularised, cnn = trained("fc/adam", None), trained("fc-bn-dropout/adam", 2), trained("cnn", 1)
+    assert accuracy(run, fc) == pytest.approx(EVAL[fc], abs=EVAL_BOUND)
+    in_train_mode = accuracy_in_train_mode(regularised, dropout)
     if whole:
         assert accuracy(cnn, CNN) == pytest.approx(EVAL[CNN], abs=EVAL_BOUND)
         assert accuracy(cnn, CNN) == pytest.approx(AS_PUBLISHED[CNN], abs=EVAL_BOUND)
+        assert accuracy(regularised, dropout) == pytest.approx(EVAL[dropout], abs=EVAL_BOUND)
+        assert in_train_mode == pytest.approx(TRAIN[dropout], abs=TRAIN_BOUND)
+        assert in_train_mode == pytest.approx(AS_PUBLISHED[dropout], abs=TRAIN_BOUND)
+        assert in_train_mode < accuracy(regularised, dropout) - TRAIN_MODE_COSTS
     else:
         assert accuracy(cnn, CNN) > CNN_ON_ITS_WAY
+        second, losses = stored_epochs("assignment4", dropout, 2)
+        assert accuracy(regularised, dropout) == pytest.approx(second, abs=TWO_EPOCHS_BOUND)
+        ours = [epoch.train_loss for epoch in regularised[dropout].trials[0].epochs]
+        assert ours == pytest.approx(losses, rel=TWO_EPOCHS_LOSS_BOUND)
+        published, _ = stored_epochs("assignment4-as-published", dropout, 2)
+        assert in_train_mode == pytest.approx(published, abs=TWO_EPOCHS_BOUND)
+        assert in_train_mode < accuracy(regularised, dropout) - TWO_EPOCHS_TRAIN_MODE_COSTS
 
     # As published: the same training (see above), tested in train() mode. Two of the networks know only one mode.
     for model in ("fc", "cnn"):
@@ -140,14 +161,18 @@ def test_the_notebooks_figures(tmp_path: Path) -> None:
             isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout)) for layer in network.modules()
         )
     assert accuracy(run, fc) == pytest.approx(AS_PUBLISHED[fc], abs=EVAL_BOUND)
-    in_train_mode = accuracy_in_train_mode(run, dropout)
-    assert in_train_mode == pytest.approx(TRAIN[dropout], abs=TRAIN_BOUND)
-    assert in_train_mode == pytest.approx(AS_PUBLISHED[dropout], abs=TRAIN_BOUND)
-    assert in_train_mode < accuracy(run, dropout) - TRAIN_MODE_COSTS
 
     for case, of, bound in ((fc, run, LOSS_BOUND), (CNN, cnn, LAST_LOSS_BOUND if whole else LOSS_BOUND)):
         ours = [epoch.train_loss for epoch in of[case].trials[0].epochs]
         assert ours == pytest.approx(LOSSES[case][: len(ours)], rel=bound)
+
+
+def stored_epochs(run: str, case: str, epochs: int) -> tuple[float, list[float]]:
+    """Means over the seeds of a stored run: the test accuracy after so many epochs, and the loss of each."""
+    trials = benchmnist.load_run(ROOT / "docs" / "runs" / run)[case].trials
+    accuracies = [trial.epochs[epochs - 1].test_accuracy or 0.0 for trial in trials]
+    losses = [fmean(trial.epochs[epoch].train_loss for trial in trials) for epoch in range(epochs)]
+    return fmean(accuracies), losses
 
 
 def accuracy_in_train_mode(run: benchmnist.RunResult, name: str) -> float:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import pytest_in_a_process, python_in_a_process
+from processes import NOT_OURS, OURS, pytest_in_a_process, python_in_a_process
 
 from benchmnist.extensions import hookspecs
 from benchmnist.extensions.registry import HOOKS, find_plugins
@@ -87,6 +87,9 @@ def without_imports(invoke: Callable[..., Result]) -> Run:
     """As `shell`, but runs `benchmnist` and `pytest` where torch is imported already: it takes seconds."""
 
     def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        first, then, command = command.rpartition("; ")
+        if then:
+            shell(first, **environment)
         program, *arguments = shlex.split(command)
         if program not in ("benchmnist", "pytest") or re.search("[;|&<>]|--help", command):
             return shell(command, **environment)
@@ -98,6 +101,30 @@ def without_imports(invoke: Callable[..., Result]) -> Run:
         return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr)
 
     return run
+
+
+def with_site(site: Path) -> Run:
+    """As `shell`, but only its first `benchmnist` is a new process: the others have torch, and the site added."""
+    started: set[str] = set()
+
+    def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        program, *arguments = shlex.split(command)
+        module = {"benchmnist": ["benchmnist"], "python": arguments[1:2]}.get(program, [])
+        if module not in (["benchmnist"], ["pytest"]) or (program == "benchmnist" and "benchmnist" not in started):
+            started.add(program)
+            return shell(command, **environment)
+        rest = arguments if program == "benchmnist" else [*NOT_OURS, *arguments[2:], *OURS]
+        return python_in_a_process("-c", WITH_SITE, str(site), *module, *rest, environment=readers(environment))
+
+    return run
+
+
+WITH_SITE = """
+import runpy, site, sys
+_, added, *sys.argv = sys.argv
+site.addsitedir(added)
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 @pytest.fixture
@@ -122,9 +149,18 @@ def test_the_commands_of_a_page_do_what_it_says(
         follow(page, workplace, without_imports(invoke), BENCHMNIST_RUN_EXECUTOR="inline")
 
 
+SMALLER = {
+    "tutorial.md": {"BENCHMNIST_RUN_SEEDS": "1"},
+    "tutorial-plugin.md": {"BENCHMNIST_RUN_SEEDS": "1"},
+    "how-to-report.md": {"BENCHMNIST_RUN_SET": "defaults.train_size=20000"},
+}
+"""What trainings of a page are asked for beside, where the output that it shows does not depend on it."""
+
+
 def follow(page: Path, workplace: Path, run: Run, **environment: str) -> None:
     """Does what a page says, from top to bottom."""
     checker = doctest.OutputChecker()
+    smaller = SMALLER.get(page.name, {})
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     for block in blocks(page):
         if block.file:
@@ -133,7 +169,8 @@ def follow(page: Path, workplace: Path, run: Run, **environment: str) -> None:
             file.write_text(block.text, "utf-8")
         if block.kind == "console":
             for command, expected in commands(block):
-                done = run(command, **environment)
+                trains = "benchmnist run" in command and "--dry-run" not in command
+                done = run(command, **(environment | smaller if trains else environment))
                 said = done.stdout if done.returncode == 0 else done.stdout + done.stderr
                 assert checker.check_output(expected, said, options), f"$ {command}\n{said}{done.stderr}"
 
@@ -199,14 +236,14 @@ def test_the_plugin_tutorial_is_followed_to_the_letter(
     folder = tmp_path / "somewhere" / "new"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
-    follow(
-        ROOT / "docs" / "tutorial-plugin.md", folder, shell, **fresh_environment, BENCHMNIST_RUN_EXECUTOR="inline"
-    )
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    environment = {**fresh_environment, "BENCHMNIST_RUN_EXECUTOR": "inline"}
+    follow(ROOT / "docs" / "tutorial-plugin.md", folder, with_site(site), **environment)
 
 
-def test_a_new_plugin_is_the_one_of_the_tutorial(tmp_path: Path) -> None:
-    written = shell("benchmnist new-plugin signsgd")
-    assert written.returncode == 0, written.stderr
+def test_a_new_plugin_is_the_one_of_the_tutorial(invoke: Callable[..., Result], tmp_path: Path) -> None:
+    written = invoke("new-plugin", "signsgd")
+    assert written.exit_code == 0, written.stderr
     folder = tmp_path / "benchmnist-signsgd"
     page = {block.file: block.text for block in blocks(ROOT / "docs" / "tutorial-plugin.md") if block.file}
     files = {str(f.relative_to(folder)): f.read_text("utf-8") for f in folder.rglob("*") if f.is_file()}
