@@ -619,25 +619,6 @@ def test_the_host_calls_for_many_steps_at_once(schedule: Any, calls: int) -> Non
     assert machine.submissions - before == calls + 3  # the order, the place in it, the losses
 
 
-@REAL_GPU
-def test_a_step_of_a_stack_starts_few_more_kernels_than_one_of_a_seed() -> None:
-    kernels = []
-    for seeds in ((0,), tuple(range(8))):
-        case = make_case(optimizer="adam", engine="stacked", seeds=seeds, train_size=400, batch_size=10)
-        with standin() as machine, (setting := setting_of(case, "cuda")).session.current():
-            way = find_fast_path(setting)
-            assert way.remarks == ("stacked", "graph")
-            trial = way.trial(setting, seeds)
-            for epoch in (1, 2):
-                trial.begin(epoch)
-                order = way.engine.move(trial.order(400, epoch))
-                before = machine.kernels
-                way.engine.train_epoch(trial, order)
-            kernels.append((machine.kernels - before) / 40)
-    assert kernels[0] < 20  # of which the model, the loss and the optimizer are 16
-    assert kernels[1] < kernels[0] + 1
-
-
 @pytest.mark.parametrize("schedule", [None, "onecycle"])
 @pytest.mark.parametrize("engine", ["graph", "stacked"])
 @pytest.mark.parametrize("model", ["fc-bn-dropout", "cnn"])
