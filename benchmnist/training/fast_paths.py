@@ -95,8 +95,8 @@ class FastPath:
         with contained():
             if self.stacked:
                 return build_stack(setting.case, *parts, how=self.build)
-            case, seed = setting.case.row(*seeds)
-            return build_trial(case, seed, *parts, how=self.build)
+            (seed,) = seeds
+            return build_trial(setting.case, seed, *parts, how=self.build)
 
 
 def plain_engine(name: str) -> type[DataLoaderEngine | ResidentEngine]:

@@ -1,4 +1,4 @@
-"""Layers of a model that is mapped over the rows of a stack, where nn's own are slow or draw other numbers."""
+"""Layers of a model that torch.func maps over the rows of a stack, where nn's own would be slow or draw otherwise."""
 
 from __future__ import annotations
 
