@@ -52,8 +52,8 @@ MARK_DIGITS = 16
 NO_MARK = MARK + "0" * MARK_DIGITS
 IDLE = 60.0
 """Seconds without work after which a server ends."""
-PATIENCE = 120.0
-"""Seconds to wait for a process: the server may have to import torch from a slow disk first."""
+PATIENCE, LATER_PATIENCE = 120.0, 10.0
+"""Seconds to wait for the first process of a server, which may import torch from a slow disk, and for later ones."""
 LAST_WORDS = 1.0
 """Seconds to wait for the server to tell how a process ended that has ended."""
 LONGEST = 2**20
@@ -162,7 +162,8 @@ class ForkServer:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self.environment = {**environment, NO_MARK: "1", "PYTHONPATH": import_path()}
+        # OpenBLAS would start threads when numpy is imported; a process that has threads must not fork.
+        self.environment = {"OPENBLAS_NUM_THREADS": "1", **environment, NO_MARK: "1", "PYTHONPATH": import_path()}
         self.has_forked = False
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -205,6 +206,7 @@ class ForkServer:
             "set": {name: value for name, value in wanted.items() if self.environment.get(name) != value},
             "unset": [name for name in self.environment if name not in wanted],
             "mark": mark,
+            "umask": _umask(),
         }
         message = json.dumps(request).encode("ascii")
         ends = [os.pipe() for _ in range(4)]
@@ -218,7 +220,7 @@ class ForkServer:
             finally:
                 for end in theirs:
                     os.close(end)
-            pid = _pid(ours[3])
+            pid = _pid(ours[3], LATER_PATIENCE if self.has_forked else PATIENCE)
         except BaseException as error:
             for end in ours:
                 os.close(end)
@@ -230,11 +232,17 @@ class ForkServer:
         return ForkedProcess(pid, ours[3], pipes)  # type: ignore[arg-type]
 
 
-def _pid(status: int) -> int:
+def _umask() -> int:
+    """Returns the mode bits that files of this process lack."""
+    lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
+    return next((int(line.split()[1], 8) for line in lines if line.startswith("Umask:")), 0o022)
+
+
+def _pid(status: int, patience: float) -> int:
     """Returns the number of a process that the server was asked for."""
     said = b""
     while not said.endswith(b"\n"):  # what follows is for whoever waits for its end
-        piece = os.read(status, 1) if _ready(PATIENCE, status) else b""
+        piece = os.read(status, 1) if _ready(patience, status) else b""
         if not piece:
             raise ForkError("the server does not fork")
         said += piece
@@ -242,7 +250,7 @@ def _pid(status: int) -> int:
 
 
 @functools.lru_cache(maxsize=1)
-def _kept(environment: frozenset[tuple[str, str]]) -> list[ForkServer]:  # noqa: ARG001 - the key
+def _kept(environment: frozenset[tuple[str, str]], cpus: frozenset[int]) -> list[ForkServer]:  # noqa: ARG001 - the key
     """The server of this process, once it has one: the last that was asked for."""
     return []
 
@@ -259,7 +267,8 @@ def fork_server(environment: Mapping[str, str] | None = None) -> ForkServer:
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         raise ForkError(f"processes are not forked on {sys.platform}")
     environment = os.environ if environment is None else environment
-    kept = _kept(frozenset(item for item in environment.items() if not item[0].startswith(PASSING)))
+    lasting = frozenset(item for item in environment.items() if not item[0].startswith(PASSING))
+    kept = _kept(lasting, frozenset(os.sched_getaffinity(0)))
     if not kept:
         kept.append(ForkServer(environment))
     return kept[0]
@@ -394,7 +403,7 @@ def _reaped() -> Iterator[tuple[int, int]]:
 def _forked(request: Mapping[str, Any], descriptors: Sequence[int], ours: Sequence[int]) -> int:
     """Forks a process; returns its number, or 0 if it must not be forked."""
     torch: Any = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():  # a forked process cannot use it
+    if (torch is not None and torch.cuda.is_initialized()) or _has_threads():  # a forked process cannot use them
         return 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads: OpenBLAS ends its own at a fork
@@ -402,6 +411,15 @@ def _forked(request: Mapping[str, Any], descriptors: Sequence[int], ours: Sequen
     if pid == 0:
         _become(request, descriptors, ours)
     return pid
+
+
+def _has_threads() -> bool:
+    """Tells whether this process has other threads, such as a pool that has been used; some end just now."""
+    for _ in range(20):
+        if len(os.listdir("/proc/self/task")) == 1:  # noqa: PTH208 - a Path for each is of no use
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def _become(request: Mapping[str, Any], descriptors: Sequence[int], of_server: Sequence[int]) -> NoReturn:
@@ -414,6 +432,7 @@ def _become(request: Mapping[str, Any], descriptors: Sequence[int], of_server: S
         for stream, descriptor in enumerate(descriptors[:STATUS]):
             os.dup2(descriptor, stream)
         os.fchdir(descriptors[FOLDER])
+        os.umask(request["umask"])
         for descriptor in (*descriptors, *of_server):
             os.close(descriptor)
         faulthandler.enable()

@@ -32,7 +32,7 @@ import json, os, signal, subprocess, sys, threading
 def tell():
     import torch
     told = {
-        "environment": dict(os.environ), "path": sys.path, "folder": os.getcwd(), "group": os.getpgid(0),
+        "environment": dict(os.environ), "path": sys.path, "folder": os.getcwd(), "umask": os.umask(0), "group": os.getpgid(0),
         "session": os.getsid(0), "files": os.listdir("/proc/self/fd"), "threads": os.listdir("/proc/self/task"),
         "handler": signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL, "word": sys.stdin.readline(),
         "child": subprocess.run(["echo", "here"], capture_output=True, text=True).stdout,
@@ -88,9 +88,11 @@ def server_of_this_process() -> ForkServer:
 def test_a_forked_process_is_as_a_new_one(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start("end", 0).wait(HANGS)  # the server has its environment
     monkeypatch.setenv("BENCHMNIST_OF_A_TEST", "\udcff é\n=")
+    umask = os.umask(0o027)
     monkeypatch.chdir(tmp_path)
     mark = new_mark()
     process = start("tell", variables={"OMP_NUM_THREADS": "7"}, mark=mark)
+    os.umask(umask)
     process.stdin.write(b"word\n")
     process.stdin.close()
     told: dict[str, Any] = json.loads(process.stdout.read())
@@ -106,6 +108,7 @@ def test_a_forked_process_is_as_a_new_one(start: Start, tmp_path: Path, monkeypa
         == told["path"][: len(path.split(os.pathsep))]
     )
     assert told["folder"] == str(tmp_path)
+    assert told["umask"] == 0o027
     assert told["group"] == told["session"] == process.pid
     assert len(told["files"]) == 4  # the streams, and the list itself
     assert len(told["threads"]) == 1
@@ -216,8 +219,17 @@ def test_what_a_run_imports_needs_no_other_server() -> None:
     assert subprocess.run(command, env=environment, capture_output=True, check=True).stdout == b"True\n"
 
 
-def test_a_process_that_has_begun_cuda_does_not_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = "import torch\ntorch.cuda.is_initialized = lambda: True\n"
+@pytest.mark.parametrize(
+    "begun",
+    [
+        "import torch; torch.cuda.is_initialized = lambda: True",
+        "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
+    ],
+    ids=["CUDA", "a thread"],
+)
+def test_what_does_not_survive_a_fork_is_not_forked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: str
+) -> None:
     (tmp_path / "sitecustomize.py").write_text(begun, "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ForkError):

@@ -104,12 +104,11 @@ class Ledger:
     def _remarks(self) -> Iterator[str]:
         """Yields each remark of the parts once; of a measured change that only some have, in how many seeds."""
         trained = [part for part in self.parts if part.engine]
-        for remark in dict.fromkeys(remark for part in self.parts for remark in part.remarks):
-            seeds = [len(part.trials) for part in trained if remark in part.remarks]
-            if remark in MEASURED_CHANGES and len(seeds) < len(trained):
-                yield f"{remark}: {sum(seeds)} of {counted(sum(len(part.trials) for part in trained), 'seed')}"
-            else:
-                yield remark
+        seeds = sum(len(part.trials) for part in trained)
+        found = dict.fromkeys(remark for part in self.parts for remark in part.remarks)
+        for remark in dict.fromkeys(_change_in(remark) or remark for remark in found):
+            changed = sum(_seeds_with(remark, part) for part in trained) if _change_in(remark) else seeds
+            yield remark if changed == seeds else f"{remark}: {changed} of {counted(seeds, 'seed')}"
 
     def _reused(self) -> tuple[str, ...]:
         """Returns a remark for each earlier run that trials were taken from."""
@@ -180,3 +179,17 @@ class Queue:
         """Removes the next task, and returns it with the state of its case."""
         *_, ledger, task = heapq.heappop(self.heap)
         return ledger, task
+
+
+def _change_in(remark: str) -> str:
+    """Returns the measured change that a remark is about; empty if it is about none."""
+    change = remark.partition(": ")[0]
+    return change if change in MEASURED_CHANGES else ""
+
+
+def _seeds_with(change: str, part: CaseResult) -> int:
+    """Counts the seeds of a part that were trained with a change: `onednn`, or `onednn: 2 of 3 seeds`."""
+    if change in part.remarks:
+        return len(part.trials)
+    said = (remark.partition(": ")[2] for remark in part.remarks if _change_in(remark) == change)
+    return sum(int(words.split()[0]) for words in said)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 ATEN = torch.ops.aten
 
+MATRIX = 2
+"""Number of dimensions."""
+
 
 def products_by_onednn() -> AbstractContextManager[None]:
     """Has torch compute dense products of two float32 matrices on the CPU by oneDNN within it, in every thread.
@@ -49,7 +52,8 @@ def _addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float 
 def _are_ordinary(a: Tensor, b: Tensor) -> bool:
     """Tells whether two matrices fit, are of float32, and lie in memory by rows or by columns."""
     return (
-        a.dtype == b.dtype == torch.float32
+        a.ndim == b.ndim == MATRIX
+        and a.dtype == b.dtype == torch.float32
         and a.shape[1] == b.shape[0]
         and _by_rows_or_columns(*a.shape, *a.stride())
         and _by_rows_or_columns(*b.shape, *b.stride())

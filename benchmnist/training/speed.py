@@ -46,7 +46,7 @@ def may_use_onednn(setting: Setting) -> bool:
 def is_faster(setting: Setting, plain: FastPath, changed: FastPath) -> bool:
     """Measures whether oneDNN makes the steps of a case faster, unless it is decided.
 
-    A process measures equal steps once, so that the cases of a sweep over a learning rate are executed alike.
+    A process measures a model once, so that all its cases with the same batches are executed alike.
     """
     if os.environ.get(ONEDNN) == "1":
         return True
@@ -57,11 +57,11 @@ def is_faster(setting: Setting, plain: FastPath, changed: FastPath) -> bool:
 
 
 def _steps_of(case: Case) -> str:
-    """Returns what decides how long a step takes; of the optimizer, its parameters do not."""
+    """Returns what decides how long the products of a step take: all optimizers of a model are decided alike."""
     parts = (case.dataset, case.model, case.task)
     named = [(part.use, part.params) for part in parts if part is not None]
     clips = case.clip_grad_norm is not None
-    return repr((named, case.optimizer.use, case.batch_size, case.precision, clips))
+    return repr((named, case.batch_size, case.precision, clips))
 
 
 def _speedup(setting: Setting, plain: FastPath, changed: FastPath) -> float:
