@@ -53,7 +53,7 @@ NO_MARK = MARK + "0" * MARK_DIGITS
 IDLE = 60.0
 """Seconds without work after which a server ends."""
 PATIENCE, LATER_PATIENCE = 120.0, 10.0
-"""Seconds to wait for the first process of a server, which may import torch from a slow disk, and for later ones."""
+"""Seconds to wait for the first process of a server, which has to import torch, and for later ones."""
 LAST_WORDS = 1.0
 """Seconds to wait for the server to tell how a process ended that has ended."""
 LONGEST = 2**20

@@ -32,7 +32,8 @@ import json, os, signal, subprocess, sys, threading
 def tell():
     import torch
     told = {
-        "environment": dict(os.environ), "path": sys.path, "folder": os.getcwd(), "umask": os.umask(0), "group": os.getpgid(0),
+        "environment": dict(os.environ), "path": sys.path, "folder": os.getcwd(),
+        "umask": os.umask(0), "group": os.getpgid(0),
         "session": os.getsid(0), "files": os.listdir("/proc/self/fd"), "threads": os.listdir("/proc/self/task"),
         "handler": signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL, "word": sys.stdin.readline(),
         "child": subprocess.run(["echo", "here"], capture_output=True, text=True).stdout,
