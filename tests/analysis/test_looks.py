@@ -42,12 +42,18 @@ NOISES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Any]] = {
 }
 
 
+def first_seeds(result: CaseResult, number: int) -> CaseResult:
+    case = result.case.model_copy(update={"seeds": result.case.seeds[:number]})
+    return result.model_copy(update={"case": case, "trials": result.trials[:number]})
+
+
 def wrong_at_any_look(seeds: Any, looks: Looks, *, paid: bool = True) -> bool:
     """Whether a primary comparison of cases that are all the same is `better` or `worse` at any look."""
+    whole = cases(seeds.tolist())
     return any(
         verdict.word in ("better", "worse")
         for n in looks.counts
-        for verdict in judge(cases(seeds[:, :n].tolist()), looks=looks.number if paid else 1)
+        for verdict in judge([first_seeds(each, n) for each in whole], looks=looks.number if paid else 1)
         if verdict.family == "primary"
     )
 
@@ -91,13 +97,13 @@ def test_true_differences_are_seldom_given_up(effect: float, told: float) -> Non
 
 
 def test_what_is_hopeless_is_hardly_ever_told_by_the_last_look() -> None:
-    """4,000 comparisons, seen with 5 seeds: of those that are hopeless, fewer than 0.1 are told with all 20.
+    """2,000 comparisons, seen with 5 seeds: of those that are hopeless, fewer than 0.1 are told with all 20.
 
-    The bound is five standard errors above 0.1.
+    The bound is five standard errors above 0.1. Larger differences are hardly ever hopeless.
     """
     rng, tried, told = np.random.default_rng(5), 0, 0
-    for _ in range(4000):
-        values = rng.normal(rng.uniform(-2, 2), 1, 20)
+    for _ in range(2000):
+        values = rng.normal(rng.uniform(-1, 1), 1, 20)
         chance = chance_to_tell(Paired(tuple(values[:5].tolist())), 20, of=6)
         if chance < HOPELESS:
             low, high = Paired(tuple(values.tolist())).interval(6) or (0.0, 0.0)

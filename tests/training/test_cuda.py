@@ -38,7 +38,7 @@ from benchmnist.training.trial import Build
 
 if TYPE_CHECKING:
     from benchmnist.runs.results import CaseResult
-    from benchmnist.suites.cases import Case
+    from benchmnist.suites.cases import Case, Component
 
 SAME = 1e-3
 """Relative: the stand-in computes on the CPU, in another order here and there."""
@@ -575,9 +575,9 @@ def test_the_host_calls_for_many_steps_at_once(schedule: Any, calls: int) -> Non
 
 @pytest.mark.parametrize("schedule", [None, "onecycle"])
 @pytest.mark.parametrize("engine", ["graph", "stacked"])
-@pytest.mark.parametrize("model", ["fc-bn-dropout", "cnn"])
+@pytest.mark.parametrize("model", [NARROW, component("cnn")], ids=["fc-bn-dropout", "cnn"])
 def test_many_steps_in_a_graph_are_as_many_steps(
-    card: Card, model: str, engine: str, schedule: str | None
+    card: Card, model: Component, engine: str, schedule: str | None
 ) -> None:
     options: dict[str, Any] = {"model": model, "schedule": schedule and component(schedule), "seeds": (4, 0)}
     options |= {"optimizer": "momentum", "train_size": 520, "batch_size": 20, "epochs": 3}
