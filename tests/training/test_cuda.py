@@ -573,11 +573,11 @@ def test_the_host_calls_for_many_steps_at_once(schedule: Any, calls: int) -> Non
     assert machine.submissions - before == calls + 3  # the order, the place in it, the losses
 
 
-@pytest.mark.parametrize("schedule", [None, "onecycle"])
-@pytest.mark.parametrize("engine", ["graph", "stacked"])
 NARROW = component("fc-bn-dropout", hidden_size=50)
 
 
+@pytest.mark.parametrize("schedule", [None, "onecycle"])
+@pytest.mark.parametrize("engine", ["graph", "stacked"])
 @pytest.mark.parametrize("model", [NARROW, component("cnn")], ids=["fc-bn-dropout", "cnn"])
 def test_many_steps_in_a_graph_are_as_many_steps(
     card: Card, model: Component, engine: str, schedule: str | None
