@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sys
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -140,7 +141,7 @@ def _next_look(planned: PlannedRun, recorder: Recorder) -> PlannedRun | None:
     results = store.load_run(planned.path).cases
     if _lacking(planned, results):  # something of ours went wrong: this is no look that was announced
         return None
-    found = standing(judge(results, looks=looks.number), looks)
+    found = standing(judge(results, looks=looks.number, most=sys.maxsize), looks)  # each comparison counts
     reason: Reason | None = "settled" if found.settled else "all seeds" if looks.last else None
     looks = looks.model_copy(update={"stopped": reason, "reached": looks.reached + (reason is None)})
     recorder.looked(looks, found)

@@ -104,7 +104,6 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     for name, value in {
         "BENCHMNIST_DEVICE": "cpu",
-        "XDG_CACHE_HOME": str(tmp_path.parent / "cache"),  # lists of runs
         "TERM": "xterm-256color",
         "COLUMNS": "80",
         "LINES": "24",

@@ -89,7 +89,7 @@ def told(
                 mean, half = _intervals(one.part(first, step), other, of)
                 within = np.minimum(margin[here, None], margin[None, columns])
                 shown = _shown(mean, half, within)
-                if primary is not None and not members.has_baseline[columns].all():
+                if primary is not None and not members.has_baseline.all():
                     later = np.maximum(here[:, None], columns[None, :])
                     named = ~members.has_baseline[later]  # in a group without its baseline, all are primary
                     narrower = student(LEVEL / primary, len(seeds) - 1) / student(LEVEL / of, len(seeds) - 1)

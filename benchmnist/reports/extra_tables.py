@@ -67,8 +67,8 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
             about += "; nobody named these comparisons before the results: take them as suggestions"
         if left_out := verdicts.left_out(family):
             about += (
-                f"; {left_out:,} comparisons of this family have no line, as a run has more than {MOST_PAIRS:,}: "
-                "they count in the intervals and the marks (*)"
+                f"; {left_out:,} comparisons of this family have no line, as the cases have more than "
+                f"{MOST_PAIRS:,} pairs: they count in the intervals and the marks (*)"
             )
         rows = tuple((name(v.one), name(v.other), *_verdict_row(v)) for v in members)
         tables.append(

@@ -189,6 +189,8 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
         for metric in curves_of
     ]
     chosen = frozenset(names) if len(names) <= MOST_CURVES else _best_curves(results)
+    if not chosen.intersection(names):  # they are named otherwise, as where runs are compared
+        chosen = frozenset([*names][:DRAWN_AT_FIRST])
     payload = {
         "most": max(MOST_CURVES, max(map(len, series.values()), default=0) if len(names) <= MOST_CURVES else 0),
         "metrics": metrics,

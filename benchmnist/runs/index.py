@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import platformdirs
-from pydantic import TypeAdapter
 
 from benchmnist.analysis.figures import case_figure
 from benchmnist.errors import StoreError, reason
@@ -29,7 +24,7 @@ from benchmnist.runs.store import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from benchmnist.runs.results import CaseResult
     from benchmnist.suites.cases import Case
@@ -61,95 +56,12 @@ class StoredRun:
 
 
 def stored_runs(out: Path) -> list[StoredRun]:
-    """Returns the runs in a folder of runs, the newest first.
-
-    Runs whose files have not changed since they were listed are not read again: see `Listing`.
-    """
-    listing = Listing.read(out)
-    found = [_listed(path, listing) for path in reversed(runs_in(out))]
-    listing.write()
-    return found
+    """Returns the runs in a folder of runs, the newest first."""
+    return [_stored(path) for path in reversed(runs_in(out))]
 
 
-Found = tuple[str, str, str, str | None, int, int, tuple[float, str] | None]
-"""The state of the files of a run, and the attributes of its StoredRun but for the path and the size."""
-LISTING: TypeAdapter[tuple[str, dict[str, Found]]] = TypeAdapter(tuple[str, dict[str, Found]])
-
-
-class Listing:
-    """What was found of the runs in a folder when they were listed last, in the user's cache folder.
-
-    It is valid for the same version, and for a run whose files have the same names, sizes and times.
-    """
-
-    def __init__(self, file: Path, known: Mapping[str, Found]) -> None:
-        self.file, self.known = file, known
-        self.found: dict[str, Found] = {}
-
-    @classmethod
-    def read(cls, out: Path) -> Listing:
-        """Reads the list of a folder of runs; empty if there is none, or it is of another version."""
-        name = hashlib.blake2b(os.fsencode(os.path.realpath(out)), digest_size=16).hexdigest()
-        file = platformdirs.user_cache_path("benchmnist") / "runs" / f"{name}.json"
-        with contextlib.suppress(ValueError, StoreError):
-            made_by, known = LISTING.validate_json(read_file(file, MOST_BYTES))
-            if made_by == version("benchmnist"):
-                return cls(file, known)
-        return cls(file, {})
-
-    def write(self) -> None:
-        """Writes what was found, if it is new; a list that cannot be written is made again the next time."""
-        if self.found != self.known:
-            with contextlib.suppress(StoreError):
-                write_file(self.file, LISTING.dump_json((version("benchmnist"), self.found)))
-
-    def get(self, path: Path, state: str, taken: int) -> StoredRun | None:
-        """Returns what was found of a run if it has the same state."""
-        known = self.known.get(_key(path))
-        if known is None or known[0] != state:
-            return None
-        self.found[_key(path)] = known
-        return StoredRun(path, *known[1:], bytes=taken)
-
-    def add(self, run: StoredRun, state: str) -> None:
-        """Keeps what was found of a run."""
-        self.found[_key(run.path)] = state, run.suite, run.status, run.started, run.done, run.planned, run.best
-
-
-def _key(run: Path) -> str:
-    """Returns the name of a run within its folder of runs."""
-    return ascii(f"{run.parent.name}/{run.name}")
-
-
-MOST_BYTES = 2**26
-"""Bytes of a list that is still read."""
-
-
-def _listed(path: Path, listing: Listing) -> StoredRun:
-    state, taken = _state(path)
-    if (known := listing.get(path, state, taken)) is not None:
-        return known
-    found = _stored(path, taken)
-    if found.status in ("completed", "failed", "interrupted"):  # no process changes it any more
-        listing.add(found, state)
-    return found
-
-
-def _state(path: Path) -> tuple[str, int]:
-    """Returns a hash of the names, sizes and times of the files in a folder, and their size in bytes."""
-    found, total = hashlib.blake2b(digest_size=16), 0
-    for folder, inner, files in os.walk(path):
-        inner.sort()
-        for name in sorted(files):
-            with contextlib.suppress(OSError):
-                there = os.lstat(f"{folder}/{name}")
-                total += there.st_size
-                stamp = f"{there.st_ino} {there.st_size} {there.st_mtime_ns} {there.st_ctime_ns}"
-                found.update(os.fsencode(f"{folder[len(str(path)) :]}/{name}\0") + stamp.encode())
-    return found.hexdigest(), total
-
-
-def _stored(path: Path, taken: int) -> StoredRun:
+def _stored(path: Path) -> StoredRun:
+    taken = size_of(path)
     try:
         record = load_record(path)
     except StoreError:

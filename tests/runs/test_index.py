@@ -172,24 +172,3 @@ def test_a_damaged_result_is_not_taken_over_and_left_where_it_is(write_suite: Ca
     again = run()
     assert [case.reused_from is None for case in again.cases] == [True, False]
     assert file.is_file()
-
-
-def test_a_list_of_runs_is_kept_until_a_file_changes(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    first = stored_runs(runs)
-    (kept,) = (tmp_path / "cache" / "benchmnist" / "runs").glob("*.json")
-    assert stored_runs(runs) == first
-    kept.write_text(kept.read_text("utf-8").replace("mnist/fc/adam", "from/the/list"), "utf-8")
-    assert [run.best and run.best[1] for run in stored_runs(runs)] == ["from/the/list"] * 2
-    damaged = runs / "small" / "20300101-000000-bbbb" / "cases" / "mnist__fc__adam.json"
-    damaged.write_text("{}", "utf-8")
-    new, _ = stored_runs(runs)
-    assert (new.done, new.best and new.best[1]) == (1, "mnist/fc/sgd")
-    for content in ("", "[]", "{}", '{"version": 1}', kept.read_text("utf-8").replace("[", "{")):
-        kept.write_text(content, "utf-8")
-        assert stored_runs(runs)[1] == first[1]
-    shutil.rmtree(tmp_path / "cache")
-    (tmp_path / "cache").write_text("a file", "utf-8")
-    assert stored_runs(runs)[1] == first[1]

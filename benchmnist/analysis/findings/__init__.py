@@ -23,6 +23,7 @@ from benchmnist.analysis.findings.doubts import (
     not_finite,
     one_learning_rate,
     too_few_seeds,
+    without_lines,
 )
 from benchmnist.analysis.findings.layers import effects_of_layers, gain_of_convolutions, tested_in_train_mode
 from benchmnist.analysis.findings.methods import against_the_baseline, best_methods
@@ -50,6 +51,7 @@ def findings(analysis: Analysis) -> list[Finding]:
         *failed(rows, name),
         *diverged(rows, name),
         *not_finite(rows, name),
+        *without_lines(verdicts),
         *too_few_seeds(verdicts),
         *no_common_seeds(verdicts, name),
         *last_look(verdicts, run.record.looks),

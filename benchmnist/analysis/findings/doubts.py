@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.findings.words import Namer
     from benchmnist.analysis.noise_floor import Floor
-    from benchmnist.analysis.verdicts import Verdict
+    from benchmnist.analysis.verdicts import Verdict, Verdicts
     from benchmnist.runs.results import CaseResult, RunResult
     from benchmnist.suites.cases import Group
 
@@ -122,6 +122,16 @@ def apart(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
             f"is {metric.text(mean)}, the interquartile mean "
             f"{metric.text(interquartile_mean([*values.values()]))}.",
             (result.id,),
+        )
+
+
+def without_lines(verdicts: Verdicts) -> Iterator[Finding]:
+    """Reports that the sentences on comparisons are about some of them only."""
+    if count := sum(verdicts.left_out(family) for family in ("primary", "exploratory")):
+        yield Finding(
+            "without lines",
+            f"{count:,} comparisons have no verdict of their own. They count in the intervals and the marks, but "
+            f"what the findings say of comparisons is about the other {len(verdicts):,}.",
         )
 
 
