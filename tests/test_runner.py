@@ -266,17 +266,17 @@ def test_k_selects_as_pytest_does(write_suite: Callable[..., Path], keyword: str
 
 
 def test_k_that_selects_nothing_or_is_no_expression(write_suite: Callable[..., Path], tmp_path: Path) -> None:
-    path = write_suite(HEAD + FC_SGD)
+    prepared = prepare(write_suite(HEAD + FC_SGD), RunOptions(device="cpu"))
     with pytest.raises(BenchmnistError, match="-k 'cnn' matches no case; known cases: mnist/fc/sgd"):
-        select(prepare(path, RunOptions(device="cpu")), "cnn")
+        select(prepared, "cnn")
     for word in ("suite", "toml", "benchmark", tmp_path.name, "CaseTraining"):  # names of pytest's and files
         with pytest.raises(BenchmnistError, match=rf"-k '{word}' matches no case"):
-            select(prepare(path, RunOptions(device="cpu")), word)
+            select(prepared, word)
     for odd in ("-x", "fc(a=1)", "@x", "fc and\nnot", "(" * 2000):
         with pytest.raises(BenchmnistError, match=r"^-k [^\n]*$"):
-            select(prepare(path, RunOptions(device="cpu")), odd)
+            select(prepared, odd)
     with pytest.raises(BenchmnistError, match=r"-k 'fc and': must be names joined by and, or and not"):
-        select(prepare(path, RunOptions(device="cpu")), "fc and")
+        select(prepared, "fc and")
 
 
 @pytest.mark.parametrize(
