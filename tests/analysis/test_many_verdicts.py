@@ -97,7 +97,7 @@ def test_a_case_without_its_baseline_beside_it_is_beaten_or_not_as_in_the_list()
         values = [91 + 1.414 * x for x in (-0.1, -0.05, 0, 0.05, 0.1)] if last else [90.0] * 6
         if number not in (1, 201):
             values = [90.5 + chance.gauss(0, 3) for _ in range(5 if number == 0 else 6)]
-        options = {"optimizer": component(f"o{number}"), "baseline": "elsewhere" if last else "o0"}
-        results.append(seeds_result("fc", f"o{number}", values, **options))
+        optimizer, baseline = component(f"o{number}"), "elsewhere" if last else "o0"
+        results.append(seeds_result("fc", f"o{number}", values, optimizer=optimizer, baseline=baseline))
     results.append(seeds_result("cnn", "elsewhere", [90.0] * 5, optimizer=component("elsewhere")))
     assert unbeaten(results, judge(results)) == unbeaten(results, judge(results, most=10**9))
