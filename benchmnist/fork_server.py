@@ -14,7 +14,6 @@ import contextlib
 import ctypes
 import faulthandler
 import functools
-import gc
 import importlib
 import json
 import os
@@ -26,9 +25,10 @@ import sys
 import threading
 import time
 import traceback
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from benchmnist.garbage import quick_imports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -312,25 +312,6 @@ def fork(
     return fork_server(environment).fork(*how)
 
 
-@contextlib.contextmanager
-def quick_imports(*, ours: bool = False) -> Iterator[None]:
-    """Imports within it are not interrupted by collections of garbage, which take a quarter of torch's import.
-
-    Args:
-        ours: Whether the process is one of our own: then no later collection looks at what has been imported, nor
-            does `gc.get_referrers`, on which some plugins of pytest rely.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if ours or gc.get_freeze_count():
-            gc.freeze()
-        if enabled:
-            gc.enable()
-
-
 def main() -> None:
     """The server."""
     requests = socket.socket(fileno=int(sys.argv[1]))
@@ -405,9 +386,7 @@ def _forked(request: Mapping[str, Any], descriptors: Sequence[int], ours: Sequen
     torch: Any = sys.modules.get("torch")
     if (torch is not None and torch.cuda.is_initialized()) or _has_threads():  # a forked process cannot use them
         return 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: OpenBLAS ends its own at a fork
-        pid = os.fork()
+    pid = os.fork()
     if pid == 0:
         _become(request, descriptors, ours)
     return pid

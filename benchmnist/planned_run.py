@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.looks import primary
 from benchmnist.errors import BenchmnistError
+from benchmnist.garbage import not_collecting
 from benchmnist.preflight.prepare import prepare
 from benchmnist.pytest_support.embedded import collect
 from benchmnist.runs import store
@@ -123,7 +124,7 @@ def plan_run(
     if begun is not None:
         refuse_another_plan(path, begun, prepared.plan.cases, searches)
     folder = store.RunFolder(path)
-    with store.not_collecting():
+    with not_collecting():
         known = _known(folder, prepared.keys, options)
         return PlannedRun(
             prepared,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import sys
 from dataclasses import replace
 from importlib.metadata import version
@@ -19,6 +18,7 @@ from benchmnist.execution.recorder import Recorder
 from benchmnist.executors import Workplace, build_executor
 from benchmnist.extensions.hookspecs import HOOK_API
 from benchmnist.fork_server import start_importing
+from benchmnist.garbage import spared
 from benchmnist.planned_run import plan_run
 from benchmnist.pytest_support.embedded import train
 from benchmnist.pytest_support.harness import Harness
@@ -29,7 +29,7 @@ from benchmnist.suites.options import RunOptions
 from benchmnist.training.environment import public_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from benchmnist.executors import Executor
@@ -101,18 +101,8 @@ def _trained(planned: PlannedRun, executing: Executor, recorder: Recorder) -> bo
     for result in known.values():
         recorder.known(result)
     dispatcher = _dispatcher(planned, executing, recorder, known)
-    with _not_collected() if known else contextlib.nullcontext():
+    with spared() if known else contextlib.nullcontext():
         return train(Harness(planned.plan, dispatcher), recorder, planned.path)
-
-
-@contextlib.contextmanager
-def _not_collected() -> Iterator[None]:
-    """Spares the garbage collector, which every case calls, what is there already: maybe thousands of results."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _trained_until_told(planned: PlannedRun, executing: Executor, recorder: Recorder) -> bool:

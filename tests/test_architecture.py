@@ -20,6 +20,7 @@ PACKAGE = ROOT / "benchmnist"
 ORDER = (
     "text",
     "errors",
+    "garbage",
     "fork_server",
     "metrics",
     "extensions",

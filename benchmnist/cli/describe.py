@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmnist.cli.options import block_option, data_root_option, debug_option, offered, option
-from benchmnist.fork_server import quick_imports
+from benchmnist.garbage import quick_imports
 from benchmnist.suites.values import SHOWN
 from benchmnist.text import one_line
 

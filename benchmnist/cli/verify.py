@@ -14,7 +14,7 @@ from benchmnist.cli.training import (
     terminated_as_interrupted,
     timeout_option,
 )
-from benchmnist.fork_server import quick_imports
+from benchmnist.garbage import quick_imports
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 
 from benchmnist import errors
 from benchmnist.errors import BenchmnistError, Problem, SuiteError, formatted_traceback
-from benchmnist.fork_server import quick_imports
+from benchmnist.garbage import quick_imports
 from benchmnist.preflight.check import Preflight, preflight
 from benchmnist.runs.pipes import lines_of, write_all
 from benchmnist.training.data import Datasets

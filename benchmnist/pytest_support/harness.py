@@ -81,7 +81,7 @@ def own_harness(config: pytest.Config, suite: Path) -> Harness:
     import tempfile
     from pathlib import Path
 
-    from benchmnist.fork_server import quick_imports
+    from benchmnist.garbage import quick_imports
 
     with quick_imports():
         from benchmnist.execution.dispatch import Dispatcher, Observer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import secrets
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from benchmnist.errors import StoreError, closest, reason
+from benchmnist.garbage import not_collecting
 from benchmnist.runs.files import RUN_FILE, TEMPORARY, damaged, encoded, read_value, write_file
 from benchmnist.runs.results import SCHEMA, CaseResult, RunRecord, RunResult
 from benchmnist.text import counted
@@ -246,18 +246,6 @@ def _sharing(results: Sequence[CaseResult]) -> tuple[CaseResult, ...]:
             found.append(result.environment)
         shared.append(result if known is None else result.model_copy(update={"environment": known}))
     return tuple(shared)
-
-
-@contextlib.contextmanager
-def not_collecting() -> Iterator[None]:
-    """Stops the garbage collector while much is read: it would look at all of it, many times, and find nothing."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _not_of(result: CaseResult, case: Case) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import traceback
 import warnings
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmnist.errors import CaptureError, first_line
+from benchmnist.garbage import not_collecting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -60,19 +60,15 @@ def captured(
     graph = torch.cuda.CUDAGraph()
     for generator in generators:
         graph.register_generator_state(generator)
-    collects = gc.isenabled()
-    gc.disable()  # what is collected during a capture may free memory, which is not allowed then
-    try:
-        with warnings.catch_warnings(), torch.cuda.graph(graph, stream=session.stream):
-            warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
-            work()
-    except Exception as error:
-        # Where the capture was spoiled, its end raises too, and says nothing of the cause.
-        cause = error.__context__ or error
-        raise CaptureError(f"{first_line(cause)}, {_where(cause)}", spoiled=True) from error
-    finally:
-        if collects:
-            gc.enable()
+    with not_collecting():  # what is collected during a capture may free memory, which is not allowed then
+        try:
+            with warnings.catch_warnings(), torch.cuda.graph(graph, stream=session.stream):
+                warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
+                work()
+        except Exception as error:
+            # Where the capture was spoiled, its end raises too, and says nothing of the cause.
+            cause = error.__context__ or error
+            raise CaptureError(f"{first_line(cause)}, {_where(cause)}", spoiled=True) from error
     return graph.replay
 
 
