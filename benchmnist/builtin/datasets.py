@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import io
 import math
-import os
 import struct
 import zlib
 from importlib import resources
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 MNIST_SHA256 = {
@@ -67,6 +68,8 @@ def mnist(*, root: Path) -> Dataset:
     Raises:
         DataError: if a file is damaged; names it, and says how to put it right.
     """
+    import numpy as np
+
     folder = root / "MNIST" / "raw"
     read = []
     for name, expected in MNIST_SHA256.items():
@@ -75,8 +78,8 @@ def mnist(*, root: Path) -> Dataset:
             packed = resources.files("benchmnist.builtin") / "data" / "mnist" / f"{name}.gz"
             with resources.as_file(packed) as source:
                 _unpack(source, file, remedy="reinstall benchmnist")
-        content = _content(file)
-        if hashlib.sha256(content).hexdigest() != expected:
+        content = np.fromfile(file, np.uint8)  # which a tensor can have without a copy
+        if hashlib.sha256(content.data).hexdigest() != expected:
             raise DataError(f"{file} is damaged: its sha256 is not MNIST's; delete it, and it is unpacked again")
         read.append(_tensor(content))
     train_images, train_labels, test_images, test_labels = read
@@ -85,24 +88,12 @@ def mnist(*, root: Path) -> Dataset:
     )
 
 
-def _content(file: Path) -> bytearray:
-    """Returns the content of a file, which a tensor can have without a copy."""
-    with file.open("rb", buffering=0) as stream:
-        content = bytearray(os.fstat(stream.fileno()).st_size)
-        with memoryview(content) as view:
-            read = 0
-            while taken := stream.readinto(view[read:]):
-                read += taken
-        del content[read:]
-        return content
-
-
-def _tensor(content: bytearray) -> Tensor:
+def _tensor(content: NDArray[np.uint8]) -> Tensor:
     """Returns the bytes of an IDX file in their shape, without importing torchvision, which takes two seconds."""
     import torch
 
-    dimensions = content[3]
-    shape = struct.unpack_from(f">{dimensions}I", content, 4)
+    dimensions = int(content[3])
+    shape = struct.unpack_from(f">{dimensions}I", content.data, 4)
     return torch.frombuffer(content, dtype=torch.uint8, offset=4 + 4 * dimensions).view(shape)
 
 

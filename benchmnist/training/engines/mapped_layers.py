@@ -12,7 +12,7 @@ from torch.nn import functional
 from benchmnist.errors import TrialError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -107,8 +107,8 @@ class Linear(nn.Linear):
         return out
 
 
-class _MappedProduct(torch.autograd.Function):
-    """`x @ weight.T + bias`; `vmap` computes it for several seeds at once."""
+class _Mapped(torch.autograd.Function):
+    """What `vmap` computes for several seeds at once: subclasses say how."""
 
     @staticmethod
     def forward(*_: Any) -> Tensor:
@@ -117,15 +117,22 @@ class _MappedProduct(torch.autograd.Function):
 
     @staticmethod
     def setup_context(*_: Any, **__: Any) -> None:
-        """Keeps nothing: the gradients are those of _Product."""
+        """Keeps nothing."""
+
+
+def _by_seed(info: Any, in_dims: Sequence[int | None], given: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yields tensors with the seeds as their first dimension; those that seeds share are repeated, not copied."""
+    for tensor, where in zip(given, in_dims, strict=True):
+        yield tensor.expand(info.batch_size, *tensor.shape) if where is None else tensor.movedim(where, 0)
+
+
+class _MappedProduct(_Mapped):
+    """`x @ weight.T + bias`."""
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *given: Tensor) -> tuple[Tensor, int]:
         """Computes the outputs of all seeds."""
-        x, weight, bias = (
-            tensor.expand(info.batch_size, *tensor.shape) if where is None else tensor.movedim(where, 0)
-            for tensor, where in zip(given, in_dims, strict=True)
-        )
+        x, weight, bias = _by_seed(info, in_dims, given)
         rows = x.flatten(1, -2) if x.ndim > 2 else x.unsqueeze(1)  # noqa: PLR2004 - a seed may give one vector
         out: Tensor = _Product.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
         return out.view(*x.shape[:-1], out.shape[-1]), 0
@@ -170,22 +177,24 @@ def _normalised(layer: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, x: Tens
     return out
 
 
-class _BatchNorm1d(nn.BatchNorm1d):
+class _Normalises(nn.Module):
+    """What nn's batch normalisations have before them in a mapped model."""
+
     def forward(self, x: Tensor) -> Tensor:
-        out = _normalised(self, x)
+        out = _normalised(self, x)  # type: ignore[arg-type]
         return super().forward(x) if out is None else out
 
 
-class _BatchNorm2d(nn.BatchNorm2d):
-    def forward(self, x: Tensor) -> Tensor:
-        out = _normalised(self, x)
-        return super().forward(x) if out is None else out
+class _BatchNorm1d(_Normalises, nn.BatchNorm1d):
+    pass
 
 
-class _BatchNorm3d(nn.BatchNorm3d):
-    def forward(self, x: Tensor) -> Tensor:
-        out = _normalised(self, x)
-        return super().forward(x) if out is None else out
+class _BatchNorm2d(_Normalises, nn.BatchNorm2d):
+    pass
+
+
+class _BatchNorm3d(_Normalises, nn.BatchNorm3d):
+    pass
 
 
 DIMENSIONS: dict[type[nn.Module], tuple[int, ...]] = {_BatchNorm1d: (2, 3), _BatchNorm2d: (4,), _BatchNorm3d: (5,)}
@@ -201,25 +210,13 @@ MAPPED: dict[type[nn.Module], type[nn.Module]] = {
 """The classes of the layers of a mapped model, by nn's own."""
 
 
-class _MappedBatchNorm(torch.autograd.Function):
-    """Batch normalisation; `vmap` computes it for several seeds at once."""
-
-    @staticmethod
-    def forward(*_: Any) -> Tensor:
-        """Without a map there are no seeds to compute it for."""
-        raise TrialError("a stack is called by its `losses`")
-
-    @staticmethod
-    def setup_context(*_: Any, **__: Any) -> None:
-        """Keeps nothing: the gradients are torch's."""
+class _MappedBatchNorm(_Mapped):
+    """Batch normalisation."""
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *given: Any) -> tuple[Tensor, int]:
         """Computes the outputs of all seeds, and moves their running statistics."""
-        x, weight, bias, mean, var = (
-            tensor.expand(info.batch_size, *tensor.shape) if where is None else tensor.movedim(where, 0)
-            for tensor, where in zip(given[:5], in_dims[:5], strict=True)
-        )
+        x, weight, bias, mean, var = _by_seed(info, in_dims[:5], given[:5])
         training, momentum, eps = given[5:]
         together = x.transpose(0, 1).flatten(1, 2)  # [N, seeds * channels, …]
         flat = (mean.view(-1), var.view(-1), weight.view(-1), bias.view(-1))
@@ -227,17 +224,8 @@ class _MappedBatchNorm(torch.autograd.Function):
         return out.unflatten(1, x.shape[:1] + x.shape[2:3]).transpose(0, 1), 0
 
 
-class _Mask(torch.autograd.Function):
-    """The factors of dropout; `vmap` draws them for several seeds at once."""
-
-    @staticmethod
-    def forward(*_: Any) -> Tensor:
-        """Without a map there are no seeds to draw for."""
-        raise TrialError("a stack is called by its `losses`")
-
-    @staticmethod
-    def setup_context(*_: Any, **__: Any) -> None:
-        """Keeps nothing: there is no gradient."""
+class _Mask(_Mapped):
+    """The factors of dropout."""
 
     @staticmethod
     def backward(*_: Any) -> Any:
