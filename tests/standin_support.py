@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cuda_standin
 import torch
 
-from benchmnist.training.device import stream_of
+from benchmnist.training.device import lane_of, stream_of
 from benchmnist.training.gpus import read_gpus
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def standin(**options: Any) -> Iterator[Machine]:
     """The stand-in for what BenchMNIST trains, which remembers the cards of a process: here they change."""
     with cuda_standin.standin(**options) as machine:
-        for remembered in (stream_of, read_gpus):
+        for remembered in (stream_of, lane_of, read_gpus):
             remembered.cache_clear()
         yield machine
-    for remembered in (stream_of, read_gpus):
+    for remembered in (stream_of, lane_of, read_gpus):
         remembered.cache_clear()
 
 

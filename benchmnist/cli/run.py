@@ -74,7 +74,7 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
     metavar="EXPR",
     help="Train only the cases that match this expression, as pytest's -k.",
 )
-@option("--engine", metavar="auto|dataloader|resident|graph|stacked", help="Override the suite's engine.")
+@option("--engine", metavar="auto|dataloader|resident|graph|streams|stacked", help="Override the suite's engine.")
 @option(
     "--order",
     type=click.Choice(["suite", "interleaved"]),

@@ -20,6 +20,7 @@ from benchmnist.execution.dispatch import Observer
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.runner import run
 from benchmnist.runs.results import CaseResult
+from benchmnist.suites.schema import AT_ONCE
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -124,13 +125,14 @@ def _profile(context: TryContext, case: Case) -> dict[str, Any]:
 
 
 def stacks(context: TryContext) -> Line:
-    """Measures trials per second, one by one and stacked; a trial is an epoch of 6,000 images."""
+    """Measures trials per second, one by one, stacked and on streams; a trial is an epoch of 6,000 images."""
     figures: dict[str, Any] = {}
+    engines = ("auto", *AT_ONCE) if context.on_cuda else ("auto", "stacked")
     for name, hidden in (("fc", 500), ("fc-50", 50)):
         figures[name] = {}
         for seeds in STACKS:
             figures[name][str(seeds)] = {
-                engine: _trials_a_second(context, hidden, seeds, engine) for engine in ("auto", "stacked")
+                engine: _trials_a_second(context, hidden, seeds, engine) for engine in engines
             }
             context.tell(_ratios(figures))
     return _ratios(figures)
@@ -138,7 +140,11 @@ def stacks(context: TryContext) -> Line:
 
 def _ratios(figures: Mapping[str, Any]) -> Line:
     said = "; ".join(
-        f"{name}: " + ", ".join(f"{n} seeds {each['stacked'] / each['auto']:.1f}×" for n, each in found.items())
+        f"{name}: "
+        + ", ".join(
+            f"{n} seeds " + " and ".join(f"{engine} {each[engine] / each['auto']:.1f}×" for engine in [*each][1:])
+            for n, each in found.items()
+        )
         for name, found in figures.items()
     )
     return passed(said, **figures)

@@ -33,6 +33,7 @@ from benchmnist.errors import BenchmnistError
 from benchmnist.runner import run
 from benchmnist.runs.results import CaseResult
 from benchmnist.training.device import TAKEN
+from benchmnist.training.engines.streams import LANES
 from benchmnist.training.gpus import gpus
 
 if TYPE_CHECKING:
@@ -164,6 +165,20 @@ def stacked(context: TryContext, captured: bool) -> Line:
     if captured and "graph" not in seen.remarks:
         raise TryFailed(f"the stack was not captured: {'; '.join(seen.remarks)}")
     return correct(seen, largest_difference(seen, expected, TOLERANCE), learned(seen))
+
+
+def streams(context: TryContext) -> Line:
+    """Trains seeds on streams and one by one, whole epochs, with more seeds than there are streams."""
+    options: dict[str, Any] = {
+        "seeds": tuple(range(LANES + 2)),
+        "train_size": 6000,
+        "schedule": component("cosine"),
+    }
+    (expected,) = context.train(small_case("fc-bn", engine="graph", **options))
+    (seen,) = context.train(small_case("fc-bn", engine="streams", **options))
+    if completed(seen).engine != "streams":
+        raise TryFailed(f"the seeds were trained one by one: {'; '.join(seen.remarks)}")
+    return correct(seen, largest_difference(seen, expected, SAME), learned(seen))
 
 
 def misbehaving_model(context: TryContext, name: str, executor: ExecutorName, words: str) -> Line:

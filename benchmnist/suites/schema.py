@@ -15,7 +15,9 @@ from benchmnist.suites.values import SHOWN, each_once, not_this, shown, unquoted
 
 Order = Literal["suite", "interleaved"]
 """Order of the trials: case by case, or seed by seed (every other seed in the reverse order of the cases)."""
-ENGINES = ("auto", "dataloader", "resident", "graph", "stacked")
+ENGINES = ("auto", "dataloader", "resident", "graph", "streams", "stacked")
+AT_ONCE = ("streams", "stacked")
+"""Engines that train several trials at once, so that none of them has a time of its own."""
 SEEDS_LIMIT = 10_000
 """Seeds of a case at most."""
 LARGEST_SEED = 2**32 - 1

@@ -57,19 +57,28 @@ class Expected:
         losses: Losses, [epochs, steps].
         weights: Parameters after the first of those epochs, on the CPU; empty unless a stack is to be compared.
         draws: Whether the steps draw random numbers from torch.
+        draws_on_device: Whether they draw them on a GPU.
     """
 
     losses: Tensor
     weights: list[Tensor]
     draws: bool
+    draws_on_device: bool = False
 
 
 def first_steps(setting: Setting, way: FastPath, trial: Trial, epochs: int) -> Expected:
     """Makes the first steps of the plain way."""
     seed_everything(seed_for("noise", setting.case.seeds[0], 0))  # as the trial does when it begins
-    before = torch.get_rng_state()
+    on_gpu = setting.device if setting.device.type == "cuda" else None
+    before = _random_states(on_gpu)
     losses, weights = _first_losses(setting, way, trial, epochs)
-    return Expected(losses, weights, draws=not torch.equal(before, torch.get_rng_state()))
+    drawn = [not torch.equal(*each) for each in zip(before, _random_states(on_gpu), strict=True)]
+    return Expected(losses, weights, draws=drawn[0], draws_on_device=any(drawn[1:]))
+
+
+def _random_states(gpu: torch.device | None) -> list[Tensor]:
+    """Returns where torch's random numbers stand on the host, and on a GPU."""
+    return [torch.get_rng_state(), *([] if gpu is None else [torch.cuda.get_rng_state(gpu)])]
 
 
 def _weights(setting: Setting, way: FastPath, trial: Trial) -> list[Tensor]:
@@ -96,7 +105,10 @@ def has_built_in_schedule(setting: Setting) -> bool:
 
 def difference_from_plain(setting: Setting, way: FastPath, plain: Expected, epochs: int) -> str:
     """Describes how the first steps of a way differ from the expected ones; empty if they do not."""
-    trial, expected = way.trial(setting, setting.case.seeds[:1]), plain.losses[:epochs]
+    if way.abreast and plain.draws_on_device:
+        return "its steps draw random numbers on the device, where all seeds draw from the same"
+    seeds = setting.case.seeds[: 2 if way.abreast else 1]
+    trial, expected = way.trial(setting, seeds), plain.losses[:epochs]
     try:
         way.engine.rehearse()
         before = _weights(setting, way, trial)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import gc
 import sys
@@ -69,6 +70,13 @@ def stream_of(device: torch.device) -> torch.cuda.Stream:
     return stream
 
 
+@functools.cache
+def lane_of(device: torch.device, lane: int) -> torch.cuda.Stream:  # noqa: ARG001 - one for each number
+    """Returns one of the streams of this process on which trials are trained at the same time, counted from 0."""
+    with torch.cuda.device(device):
+        return torch.cuda.Stream(device)
+
+
 class DeviceSession:
     """A device in one process, for all cases that the process trains on it.
 
@@ -109,6 +117,12 @@ class DeviceSession:
             with torch.cuda.stream(self.stream):
                 yield
             outside.wait_stream(self.stream)
+
+    def on(self, stream: torch.cuda.Stream | None) -> DeviceSession:
+        """Returns the same session with another stream."""
+        other = copy.copy(self)
+        other.stream = stream
+        return other
 
     def data(self, dataset: Dataset) -> DeviceData:
         """Returns a dataset on the device; only the last one is kept."""

@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 
-from benchmnist.errors import CaptureError, first_line
+from benchmnist.errors import CaptureError, TrialError, first_line
 from benchmnist.extensions.isolation import contained
 from benchmnist.suites.schema import ENGINES
 from benchmnist.training.agreement import Expected, difference_from_plain, first_steps, has_built_in_schedule
@@ -21,12 +20,15 @@ from benchmnist.training.engines.dataloader import DataLoaderEngine
 from benchmnist.training.engines.graph import GraphEngine
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.engines.stacked import build_stack
+from benchmnist.training.engines.streams import LANES, Abreast, StreamsEngine
 from benchmnist.training.speed import is_faster, may_use_onednn
 from benchmnist.training.trial import Build, build_trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any
+
+    import torch
 
     from benchmnist.extensions.registry import Registry
     from benchmnist.extensions.specs import Dataset
@@ -71,7 +73,8 @@ class FastPath:
     Attributes:
         engine: Engine of their epochs.
         build: Options for their construction.
-        stacked: Whether all seeds are trained at once.
+        stacked: Whether all seeds are trained at once, as a stack.
+        abreast: Whether seeds are trained at the same time, each on a stream of its own.
         remarks: Changes for speed, and requested but refused ones with their reasons.
         parameters: Number of trainable parameters of one trial.
         types: Types of those parameters, such as `float32`.
@@ -80,6 +83,7 @@ class FastPath:
     engine: Engine
     build: Build
     stacked: bool = False
+    abreast: bool = False
     remarks: tuple[str, ...] = ()
     parameters: int = 0
     types: str = ""
@@ -89,12 +93,20 @@ class FastPath:
         """Name in a suite."""
         return "stacked" if self.stacked else self.engine.name
 
+    def groups(self, seeds: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Divides seeds into those that are trained at once."""
+        size = len(seeds) if self.stacked else LANES if self.abreast else 1
+        return [seeds[first : first + size] for first in range(0, len(seeds), size)]
+
     def trial(self, setting: Setting, seeds: tuple[int, ...]) -> Trial:
-        """Builds a new trial of one seed, or of all of them."""
+        """Builds a new trial of one seed, or of one of the groups."""
         parts = setting.registry, setting.dataset, setting.device
         with contained():
             if self.stacked:
                 return build_stack(setting.case, *parts, how=self.build)
+            if self.abreast:
+                trials = [build_trial(setting.case, seed, *parts, how=self.build) for seed in seeds]
+                return Abreast(trials, setting.device)
             (seed,) = seeds
             return build_trial(setting.case, seed, *parts, how=self.build)
 
@@ -213,7 +225,7 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
             else "the schedule of a plugin may look at the weights of all seeds"
         )
         yield _Change("stacked", elementwise or strange or impure, lambda _: {"stacked": True})
-    if case.engine == "graph" or (case.engine in ("auto", "stacked") and device.type == "cuda"):
+    if case.engine in ("graph", "streams") or (case.engine in ("auto", "stacked") and device.type == "cuda"):
         refused = "" if device.type == "cuda" else f"there are no graphs on {device.type}"
         if not spec.capturable or not ordinary:
             refused = refused or f"the optimizer {spec.name} does not say that it may be captured"
@@ -231,3 +243,20 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
             },
             epochs=EPOCHS_COMPARED,
         )
+    if case.engine == "streams":
+        yield _Change("streams", "", lambda way: _abreast(setting, way), epochs=EPOCHS_COMPARED)
+
+
+def _abreast(setting: Setting, way: FastPath) -> dict[str, Any]:
+    """Returns what makes the seeds of a captured way be trained at the same time.
+
+    Raises:
+        TrialError: if its steps are not captured, or there is only one seed.
+    """
+    if not isinstance(way.engine, GraphEngine):
+        raise TrialError("its steps are not captured")
+    if len(setting.case.seeds) == 1:
+        raise TrialError("there is only one seed")
+    lanes, ahead = min(len(setting.case.seeds), LANES), way.engine.ahead
+    engine = StreamsEngine(setting.dataset, setting.session, setting.case.batch_size, lanes=lanes, ahead=ahead)
+    return {"engine": engine, "abreast": True}

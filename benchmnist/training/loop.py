@@ -6,21 +6,19 @@ as a PendingEpoch, to be run under whatever clock and progress display the calle
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
-import random
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from benchmnist.errors import CaptureError, TrialError, formatted_traceback
 from benchmnist.extensions.isolation import not_exiting, put_back
 from benchmnist.runs.results import CaseResult, EpochResult, TrialResult, now, worst
 from benchmnist.tasks import require_scalar
+from benchmnist.training import random_numbers
 from benchmnist.training.clock import Clock
 from benchmnist.training.environment import environment
 from benchmnist.training.fast_paths import find_fast_path
@@ -29,13 +27,12 @@ from benchmnist.training.reference import Reference
 from benchmnist.training.trial import steps_per_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from torch import Tensor
 
     from benchmnist.runs.results import Status
     from benchmnist.suites.cases import Case
-    from benchmnist.training.device import DeviceSession
     from benchmnist.training.fast_paths import FastPath, Setting
     from benchmnist.training.trial import Trial
 
@@ -137,7 +134,7 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingE
     try:
         with (
             session.current(),
-            _random_numbers_put_back(session),
+            random_numbers.put_back_afterwards(session.device),
             precision_of(case.precision, session.device),
             put_back() as changed,
         ):
@@ -148,7 +145,7 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingE
             reference = Reference(session) if case.reference else None
             session.measure_memory()
             try:
-                for seeds in [case.seeds] if way.stacked else [(seed,) for seed in case.seeds]:
+                for seeds in way.groups(case.seeds):
                     ended, error = yield from train_trial(setting, way, seeds, keep=keep, reference=reference)
                     trials += ended
                     if error:
@@ -178,23 +175,6 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingE
         started=started,
         wall_seconds=time.perf_counter() - start,
     )
-
-
-@contextlib.contextmanager
-def _random_numbers_put_back(session: DeviceSession) -> Iterator[None]:
-    """Restores the random numbers of torch, Python and numpy, even if the device breaks within it."""
-    device = session.device
-    on_cpu, of_python, of_numpy = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
-    on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    try:
-        yield
-    finally:
-        torch.set_rng_state(on_cpu)
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)  # noqa: NPY002
-        if on_gpu is not None:
-            with contextlib.suppress(RuntimeError):
-                torch.cuda.set_rng_state(on_gpu, device)
 
 
 def train_trial(

@@ -238,13 +238,13 @@ def on_cpu_and_cuda(card: Card, device: str = "cuda", **options: Any) -> tuple[C
         return expected, seen
 
 
-@pytest.mark.parametrize("engine", ["dataloader", "resident", "auto", "stacked"])
+@pytest.mark.parametrize("engine", ["dataloader", "resident", "auto", "stacked", "streams"])
 @pytest.mark.parametrize("model", ["fc", "cnn"])
 def test_every_engine_trains_there_as_on_a_cpu(card: Card, engine: str, model: str) -> None:
     expected, seen = on_cpu_and_cuda(card, engine=engine, model=model, seeds=(4, 0))
     assert (seen.status, seen.engine) == ("completed", "graph" if engine == "auto" else engine), seen.error
     assert losses(seen) == pytest.approx(losses(expected), rel=SAME)
-    assert ("graph" in seen.remarks) == (engine in ("auto", "stacked"))
+    assert ("graph" in seen.remarks) == (engine in ("auto", "stacked", "streams"))
 
 
 def test_the_second_card_has_its_graphs_too(card: Card) -> None:
@@ -571,6 +571,100 @@ def test_the_host_calls_for_many_steps_at_once(schedule: Any, calls: int) -> Non
             before = machine.submissions
             way.engine.train_epoch(trial, order)
     assert machine.submissions - before == calls + 3  # the order, the place in it, the losses
+
+
+DRAWING = """
+import torch
+from benchmnist import OptimizerSpec, hookimpl
+
+class Drawing(torch.optim.SGD):
+    "Draws in its first step what it adds to the weights from then on."
+    def step(self, closure=None):
+        for parameter in (p for group in self.param_groups for p in group["params"]):
+            if not self.state[parameter]:
+                self.state[parameter]["noise"] = 1e-3 * torch.randn(parameter.shape).to(parameter.device)
+            with torch.no_grad():
+                parameter.add_(self.state[parameter]["noise"])
+        return super().step(closure)
+
+@hookimpl
+def benchmnist_optimizers():
+    build = lambda model: Drawing(model.parameters(), lr=0.1)
+    return [OptimizerSpec(name="drawing", summary="", build=build, capturable=True)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"), [("adam", "cosine"), ("momentum", "cosine"), ("momentum", None), ("drawing", None)]
+)
+def test_seeds_on_streams_are_what_each_is_alone(
+    card: Card, install_plugin: Callable[..., None], optimizer: str, schedule: str | None
+) -> None:
+    install_plugin("drawing", DRAWING)
+    seeds = (4, 0, 7) if optimizer == "momentum" else tuple(range(10))  # more than there are streams
+    options: dict[str, Any] = {"optimizer": optimizer, "schedule": schedule and component(schedule)}
+    options |= {"train_size": 70, "batch_size": 20, "epochs": 3, "seeds": seeds}
+    with card():
+        alone = result_of(make_case(engine="graph", **options), "cuda")
+        abreast = result_of(make_case(engine="streams", **options), "cuda")
+    assert (abreast.engine, abreast.remarks) == ("streams", ("graph", "streams")), abreast.error
+    assert [trial.seed for trial in abreast.trials] == [*seeds]
+    assert losses(abreast) == pytest.approx(losses(alone), rel=SAME)
+    metrics = [[epoch.metrics for trial in result.trials for epoch in trial.epochs] for result in (alone, abreast)]
+    assert len(metrics[0]) == 3 * len(seeds)
+    assert metrics[1] == [pytest.approx(each, rel=1e-2, abs=1e-2) for each in metrics[0]]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (
+            {"model": "fc-bn-dropout"},
+            "its steps draw random numbers on the device, where all seeds draw from the same",
+        ),
+        ({"seeds": (4,)}, "there is only one seed"),
+        ({"model": component("strange", how="item")}, "its steps are not captured"),
+    ],
+)
+@pytest.mark.usefixtures("strange")
+def test_what_cannot_be_on_streams_is_trained_seed_by_seed(
+    card: Card, options: dict[str, Any], reason: str
+) -> None:
+    expected, seen = on_cpu_and_cuda(card, **{"engine": "streams", "seeds": (4, 0), "epochs": 1, **options})
+    assert (seen.status, seen.remarks[-1]) == ("completed", f"not streams: {reason}"), seen.error
+    if options.get("model") != "fc-bn-dropout":  # which draws other numbers there
+        assert losses(seen) == pytest.approx(losses(expected), rel=1e-2)
+
+
+def test_nothing_waits_while_seeds_are_on_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = (4, 0, 7)
+    case = make_case(engine="streams", optimizer="adam", seeds=seeds, train_size=400, batch_size=10)
+    done: list[object] = []
+    with standin() as machine, (setting := setting_of(case, "cuda")).session.current():
+        launch, host_waits = machine.launch, machine.host_waits
+
+        def launched(queue: Any, *arguments: Any, **options: Any) -> int:
+            if "a replay" in arguments:
+                done.append(queue)
+            return launch(queue, *arguments, **options)
+
+        def waited(moment: Any) -> None:
+            done.append("wait")
+            host_waits(moment)
+
+        way = find_fast_path(setting)
+        trial = way.trial(setting, seeds)
+        for epoch in (1, 2):
+            trial.begin(epoch)
+            order = way.engine.move(trial.order(400, epoch))
+            if epoch == 2:
+                monkeypatch.setattr(machine, "launch", launched)
+                monkeypatch.setattr(machine, "host_waits", waited)
+            way.engine.train_epoch(trial, order)
+    queues = [each for each in done if each != "wait"]
+    assert len({*queues}) == len(seeds)
+    first, last = done.index(queues[0]), len(done) - done[::-1].index(queues[-1])
+    assert "wait" not in done[first:last], done
 
 
 NARROW = component("fc-bn-dropout", hidden_size=50)

@@ -27,7 +27,7 @@ from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.engines.trace import Trace, difference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -76,12 +76,30 @@ class GraphEngine(ResidentEngine):
         Raises:
             CaptureError: if the step cannot be captured.
         """
+        for _ in self.parts(trial, order):
+            pass
+        return self.losses()
+
+    def losses(self) -> Tensor:
+        """The loss of each step of the last epoch; see `train_epoch`."""
+        assert self.recording is not None  # noqa: S101 - `parts` has made one
+        return self.recording.losses.clone()
+
+    def parts(self, trial: Trial, order: Tensor) -> Iterator[str]:
+        """Trains an epoch as `train_epoch`, in parts. Yields what comes next, if that waits for the device.
+
+        Meanwhile other trials can be made to go on to where they wait.
+
+        Raises:
+            CaptureError: if the step cannot be captured.
+        """
         start = self.clock()
         if self.recording is None or not self.recording.fits(trial, order):
             self.recording = None  # lets go of its memory first
             self.recording = _Recording(self, trial, order)
         self.untimed_seconds, self.untimed_steps = self.clock() - start, 0
-        return self.recording.train_epoch(order)
+        yield "an epoch"
+        yield from self.recording.parts(order)
 
     def together(self, trial: Trial) -> int:
         """The number of steps of a whole batch that one graph makes for a trial: where possible, 20 to 40.
@@ -147,8 +165,8 @@ class _Recording:
         """Whether it is of that trial, as it still is, and for orders of that shape."""
         return trial is self.trial and order.shape == self.order.shape and not self.host.moved()
 
-    def train_epoch(self, order: Tensor) -> Tensor:
-        """See Engine."""
+    def parts(self, order: Tensor) -> Iterator[str]:
+        """See GraphEngine."""
         self.launched_seconds, self.launched_steps = 0.0, 0
         self.order.copy_(order)
         self.step.zero_()
@@ -157,24 +175,27 @@ class _Recording:
             size, count = steps = self._next(step)
             self.rates.reach(step, count, first=not self.started)
             if size in self.ready and steps not in self.replays:
+                yield "a capture"
                 self._capture(steps)
+                yield "replays"
             if steps in self.replays:
                 self.replays[steps]()
                 self._show_gradients(steps)
                 replayed |= size == self.sizes[0]
             else:
+                yield "a launch"
                 self._launch(step, size)
                 self.last = None
             step += count
         self.rates.end()
         if self.trial.schedule is not None:
+            yield "the end"
             end = self.clock()
             self.host.require_schedule(wholly=True)
             self.engine.untimed_seconds += self.clock() - end
         if replayed:
             self.engine.untimed_seconds += self.launched_seconds
             self.engine.untimed_steps += self.launched_steps
-        return self.losses.clone()
 
     def _launch(self, step: int, size: int) -> None:
         """Makes a step of which there is no graph; where it is not the first of the trial, looks at it."""
