@@ -575,7 +575,15 @@ def test_the_host_calls_for_many_steps_at_once(schedule: Any, calls: int) -> Non
 
 DRAWING = """
 import torch
-from benchmnist import OptimizerSpec, hookimpl
+from torch.optim.lr_scheduler import LambdaLR
+from benchmnist import OptimizerSpec, ScheduleSpec, hookimpl
+
+def jitter(optimizer, *, total_steps):
+    return LambdaLR(optimizer, lambda step: 0.5 + torch.rand(()).item())
+
+@hookimpl
+def benchmnist_schedules():
+    return [ScheduleSpec(name="jitter", summary="", build=jitter)]
 
 class Drawing(torch.optim.SGD):
     "Draws in its first step what it adds to the weights from then on."
@@ -595,7 +603,7 @@ def benchmnist_optimizers():
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "schedule"), [("adam", "cosine"), ("momentum", "cosine"), ("momentum", None), ("drawing", None)]
+    ("optimizer", "schedule"), [("adam", "cosine"), ("momentum", "jitter"), ("momentum", None), ("drawing", None)]
 )
 def test_seeds_on_streams_are_what_each_is_alone(
     card: Card, install_plugin: Callable[..., None], optimizer: str, schedule: str | None

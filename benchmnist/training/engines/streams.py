@@ -7,6 +7,7 @@ stacked. Here each seed keeps its own model, optimizer and graphs; the GPU takes
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -93,13 +94,9 @@ class StreamsEngine(ResidentEngine):
         steps = -(-order.shape[-1] // self.batch_size)
         losses = [torch.empty(steps, device=order.device) for _ in engines]
         with self._beside(engines):
-            under_way = [(engine, engine.parts(each, its), numbers) for engine, each, numbers, its in lanes]
+            under_way = [_Lane(engine, engine.parts(each, its), numbers) for engine, each, numbers, its in lanes]
             while under_way:
-                for lane in [*under_way]:
-                    engine, parts, numbers = lane
-                    with _current(engine), numbers.lent():
-                        if next(parts, None) is None:
-                            under_way.remove(lane)
+                under_way = [lane for lane in under_way if lane.goes_on()]
             for engine, its in zip(engines, losses, strict=True):
                 with _current(engine):
                     its.copy_(engine.losses())
@@ -132,6 +129,24 @@ class StreamsEngine(ResidentEngine):
         """See Engine."""
         for engine in self.engines:
             engine.release()
+
+
+@dataclass
+class _Lane:
+    """A seed whose epoch is under way."""
+
+    engine: GraphEngine
+    parts: Iterator[str]
+    random_numbers: RandomNumbers
+    next: str = ""
+
+    def goes_on(self) -> bool:
+        """Goes on to where it has to wait for the device. Returns False if the epoch is over."""
+        # Replays draw nothing, and of the schedules only those of plugins may: they are stepped between replays.
+        draws = self.next in ("a launch", "a capture") or not self.engine.ahead
+        with _current(self.engine), self.random_numbers.lent() if draws else contextlib.nullcontext():
+            self.next = next(self.parts, "")
+        return bool(self.next)
 
 
 def _current(engine: GraphEngine) -> contextlib.AbstractContextManager[object]:
