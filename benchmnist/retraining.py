@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,9 +17,10 @@ from benchmnist.suites.schema import ENGINES, Tune
 from benchmnist.suites.suite import Suite
 from benchmnist.training.environment import available_threads, cpu_capability
 from benchmnist.training.speed import ONEDNN
+from benchmnist.variables import changed_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from benchmnist.execution.dispatch import Observer
@@ -125,7 +124,8 @@ class Retrainer:
                 groups[self._where(result)][each.case_id].append(each)
         again: dict[Drawn, CaseResult] = {}
         for place, by_case in groups.items():
-            with _with_variable(CAPABILITY, place.capability.lower()), _with_variable(ONEDNN, place.onednn):
+            variables = {CAPABILITY: place.capability.lower(), ONEDNN: place.onednn}
+            with changed_variables({name: value for name, value in variables.items() if value}):
                 options = replace(self.options, device=place.device, threads=place.threads)
                 self._train([*by_case.values()], options, again, why_not)
         return again, why_not
@@ -215,16 +215,3 @@ class Retrainer:
         ways = {remark for remark in result.remarks if remark.startswith("onednn")}
         onednn = {(): "0", ("onednn",): "1"}.get((*ways,), "")
         return _Place(device, threads, str(there) if less else "", onednn)
-
-
-@contextmanager
-def _with_variable(name: str, value: str) -> Iterator[None]:
-    """Sets a variable of the environment for the workers that are started within it; empty changes nothing."""
-    before = os.environ.get(name)
-    if value:
-        os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name, None)
-        os.environ |= {name: before} if before is not None else {}

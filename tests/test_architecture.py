@@ -21,6 +21,7 @@ ORDER = (
     "text",
     "errors",
     "garbage",
+    "variables",
     "fork_server",
     "metrics",
     "extensions",

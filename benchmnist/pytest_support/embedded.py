@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
 from importlib import resources
 from pathlib import Path
@@ -30,9 +29,10 @@ from benchmnist.pytest_support.items import SuiteFile
 from benchmnist.runs import store
 from benchmnist.runs.logs import BoundedLog
 from benchmnist.text import last_line_of
+from benchmnist.variables import changed_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from benchmnist.execution.recorder import Recorder
     from benchmnist.pytest_support.harness import Harness
@@ -119,11 +119,11 @@ def _pytest(plan: Plan, bridge: _Bridge, output: io.TextIOBase, *arguments: str)
     ]
     with (
         # The last: in somebody's test under xdist, pytest-benchmark must not take this session for a worker's.
-        _environment(
-            PYTEST_ADDOPTS=None,
-            PYTEST_PLUGINS=None,
-            PYTEST_XDIST_WORKER=None,
-            **{ROOT: str(_rootdir(Path(plan.suite.file).resolve()))},  # pytest expands variables, once
+        changed_variables(
+            {
+                **dict.fromkeys(("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER")),
+                ROOT: str(_rootdir(Path(plan.suite.file).resolve())),  # pytest expands variables, once
+            }
         ),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(output),
@@ -141,20 +141,6 @@ class _Output(StaysOpen, io.TextIOWrapper):
 
     def __exit__(self, *_: object) -> None:
         self.end()
-
-
-@contextlib.contextmanager
-def _environment(**values: str | None) -> Iterator[None]:
-    """Sets variables within it; None removes one."""
-    kept = {name: os.environ.pop(name, None) for name in values}
-    os.environ.update({name: value for name, value in values.items() if value is not None})
-    try:
-        yield
-    finally:
-        for name, value in kept.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 def _cases(session: pytest.Session, suite: Path, harness: Harness) -> list[pytest.Item]:
