@@ -16,7 +16,7 @@ from benchmnist.analysis.summary import Summary, summarise_all
 from benchmnist.analysis.targets import TimeToTarget, times_to_target
 from benchmnist.analysis.units import by_search, members
 from benchmnist.analysis.verdicts import Verdict, Verdicts, judge
-from benchmnist.metrics import TARGET_SECONDS
+from benchmnist.metrics import TARGET_SECONDS, comparable, find_metric, metrics_with
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -61,6 +61,8 @@ class Analysis:
         Raises:
             BenchmnistError: if the metric is unknown, or has no value for each seed.
         """
+        if metric is not None and not self.units:  # no case has ended: the plan says what they would have
+            find_metric(metric, comparable(metrics_with(tuple(case.evaluates for case in self.run.record.plan))))
         if metric is not None and all(metric in (r.case.primary, r.case.primary.key) for r in self.units):
             metric = None  # which is judged already
         if metric not in self._verdicts:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from made_up import made_up_run, seeds_result
 
 import benchmnist
+from benchmnist.runs.store import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +149,22 @@ def test_what_does_not_go_together(
     done = invoke("report", small_run.path, *arguments)
     assert done.exit_code == 2
     assert said in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(("ended", "metric", "code"), [(0, "acuracy", 2), (2, "acuracy", 2), (0, "accuracy", 0)])
+def test_an_unknown_metric_is_an_error_whether_or_not_a_case_has_ended(
+    invoke: Callable[..., Result], tmp_path: Path, ended: int, metric: str, code: int
+) -> None:
+    results = [seeds_result("fc", name, [90.0, 91.0]) for name in ("adam", "sgd")]
+    run = made_up_run(results)
+    folder = RunFolder(tmp_path / "runs" / "made-up" / "20261124-000000-aaaa")
+    folder.make()
+    folder.write_record(run.record)
+    for result in results[:ended]:
+        folder.write_case(result)
+    done = invoke("report", folder.path, "--show", "verdicts", "--metric", metric)
+    assert done.exit_code == code
+    assert code == 0 or "no metric named 'acuracy'. Did you mean 'accuracy'?" in done.stderr
 
 
 def test_a_comparison_is_kept_in_a_document(
