@@ -18,70 +18,53 @@ const valueOf = (row, column) => {
   return value === "" || isNaN(value) ? value : Number(value);
 };
 
-// A long table, which scrolls in a box of its own, has only the rows in the page that are near the visible ones. All
-// rows are as high. Without this script, and in print, all of them are there.
+// A long table has its rows in groups, which the browser lays out when they come near the window. All rows stay in the
+// page: to be found, copied, reached by keys and printed. The columns keep the widths that all rows together give them.
 
 const LONG = 200; // rows
-const AROUND = 30; // rows above and below the visible ones
-const long = new Map();
+const GROUP = 50;
 
-function rowsOf(table) {
-  return long.get(table)?.all ?? [...table.tBodies[0].rows];
+const rowsOf = table => [...table.tBodies].flatMap(body => [...body.rows]);
+
+function group(table) {
+  const rows = rowsOf(table);
+  if (rows.length < LONG || table.tBodies.length > 1 || !table.offsetHeight) return;
+  const size = parseFloat(getComputedStyle(table).fontSize);
+  const widths = [...table.tHead.rows[0].cells].map(head => head.getBoundingClientRect().width / size);
+  table.style.setProperty("--width", `${widths.reduce((sum, each) => sum + each)}em`);
+  table.id ||= `long-${document.querySelectorAll(".long").length}`;
+  const rules = widths.map((width, i) => `#${table.id} tr > :nth-child(${i + 1}) { width: ${width}em; }`);
+  document.head.append(element("style", `@media screen { ${rules.join("")} }`));
+  // Some browsers do not tell a table by its elements once these are laid out in another way.
+  table.role = "table";
+  table.ariaRowCount = rows.length + 1;
+  for (const row of table.rows) {
+    row.role = "row";
+    for (const cell of row.cells) cell.role = { col: "columnheader", row: "rowheader" }[cell.scope] ?? "cell";
+  }
+  while (table.tBodies.length * GROUP < rows.length) table.createTBody();
+  for (const part of [table.tHead, ...table.tBodies]) part.role = "rowgroup";
+  table.classList.add("long");
+  arrange(table, rows);
 }
 
-// Shows those rows of a table that match the filter, in the order of all.
-function show(table) {
-  const all = rowsOf(table);
-  if (long.has(table)) long.get(table).use(all.filter(matches));
-  else for (const row of all) row.hidden = !matches(row);
-}
-
-function shorten(table) {
-  const [body, box, all] = [table.tBodies[0], table.closest(".wide"), [...table.tBodies[0].rows]];
-  const height = body.offsetHeight / all.length;
-  if (all.length < LONG || long.has(table) || !height) return;
-  // The columns keep the widths that all rows together give them.
-  const widths = [...table.tHead.rows[0].cells].map(head => head.getBoundingClientRect().width);
-  [...table.tHead.rows[0].cells].forEach((head, i) => (head.style.minWidth = `${widths[i]}px`));
-  table.setAttribute("aria-rowcount", all.length + 1);
-  all.forEach((row, i) => row.setAttribute("aria-rowindex", i + 2));
-  const [above, below] = [0, 1].map(() => {
-    const row = document.createElement("tr");
-    row.insertCell().colSpan = widths.length;
-    row.className = "away";
-    row.setAttribute("aria-hidden", "true");
-    return row;
+// Puts the rows of a table in order, and shows those that match the filter.
+function arrange(table, rows) {
+  const size = table.tBodies.length > 1 ? GROUP : rows.length;
+  if (table.role) rows.forEach((row, i) => (row.ariaRowIndex = i + 2)); // screen readers know what is laid out
+  [...table.tBodies].forEach((body, i) => {
+    const part = rows.slice(i * size, (i + 1) * size);
+    for (const row of part) row.hidden = !matches(row);
+    if (part.some((row, j) => row !== body.rows[j])) body.replaceChildren(...part);
+    body.style.setProperty("--rows", part.filter(row => !row.hidden).length);
   });
-  let [rows, first, last] = [all, -1, -1];
-  const place = () => {
-    if (printing) return;
-    const top = Math.floor(box.scrollTop / height);
-    const bottom = Math.ceil((box.scrollTop + box.clientHeight) / height);
-    if (first >= 0 && first <= Math.max(0, top - 5) && last >= Math.min(rows.length, bottom + 5)) return;
-    first = Math.max(0, Math.min(top, rows.length) - AROUND);
-    last = Math.min(rows.length, bottom + AROUND);
-    above.cells[0].style.height = `${first * height}px`;
-    below.cells[0].style.height = `${(rows.length - last) * height}px`;
-    body.replaceChildren(above, ...rows.slice(first, last), below);
-  };
-  const use = chosen => ([rows, first] = [chosen, -1]) && place();
-  const reveal = row => {
-    if (!rows.includes(row)) return;
-    box.scrollTop = Math.max(0, rows.indexOf(row) * height - box.clientHeight / 2);
-    place();
-    row.scrollIntoView({ block: "nearest" });
-  };
-  const whole = () => ([first] = [-1]) && body.replaceChildren(...rows);
-  box.addEventListener("scroll", place, { passive: true });
-  new ResizeObserver(place).observe(box);
-  long.set(table, { all, use, place, reveal, whole });
-  place();
 }
 
+const alphabet = new Intl.Collator("en", { numeric: true });
 function compare(one, other) {
   if (one === "" || other === "") return 0;
   if (typeof one === "number" && typeof other === "number") return one - other;
-  return String(one).localeCompare(String(other), "en", { numeric: true });
+  return alphabet.compare(one, other);
 }
 
 function sortBy(table, head, column) {
@@ -90,12 +73,9 @@ function sortBy(table, head, column) {
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", direction);
   const sign = direction === "ascending" ? 1 : -1;
-  const all = rowsOf(table);
-  const keyed = all.map(row => [valueOf(row, column), row]);
+  const keyed = rowsOf(table).map(row => [valueOf(row, column), row]);
   keyed.sort(([a], [b]) => (a === "") - (b === "") || sign * compare(a, b));
-  all.splice(0, all.length, ...keyed.map(([, row]) => row));
-  if (!long.has(table)) table.tBodies[0].append(...all);
-  show(table);
+  arrange(table, keyed.map(([, row]) => row));
 }
 
 let words = [];
@@ -119,8 +99,8 @@ if (filter) {
   const tables = [...document.querySelectorAll("table.sortable")];
   const apply = () => {
     words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    tables.forEach(show);
     const rows = tables.flatMap(rowsOf);
+    for (const table of tables) arrange(table, rowsOf(table));
     byId("shown").textContent = `${rows.filter(matches).length} of ${rows.length} shown`;
   };
   filter.addEventListener("input", apply);
@@ -155,7 +135,6 @@ for (const details of document.querySelectorAll("details.case")) {
 
 function openTarget() {
   const name = location.hash && decodeURIComponent(location.hash.slice(1));
-  for (const table of long.values()) table.all.filter(row => row.id && row.id === name).forEach(table.reveal);
   const target = name && byId(name);
   if (target && target.tagName === "DETAILS") {
     target.open = true;
@@ -163,9 +142,9 @@ function openTarget() {
   }
 }
 addEventListener("hashchange", openTarget);
-for (const table of document.querySelectorAll(".wide > table")) if (table.tHead) shorten(table);
+for (const table of document.querySelectorAll(".wide > table")) if (table.tHead) group(table);
 for (const details of document.querySelectorAll("article details")) {
-  details.addEventListener("toggle", () => details.querySelectorAll(".wide > table").forEach(table => printing || shorten(table)));
+  details.addEventListener("toggle", () => details.querySelectorAll(".wide > table").forEach(table => printing || group(table)));
 }
 openTarget();
 
@@ -360,7 +339,6 @@ function forPrint(begins) {
   } else {
     for (const details of opened.splice(0)) details.open = false;
   }
-  for (const table of long.values()) begins ? table.whole() : table.place();
   if (typeof Plotly === "undefined") return;
   for (const chart of charts) begins ? draw(chart) : stale.add(chart);
   if (!begins) drawSoon();
