@@ -374,6 +374,9 @@ def test_more_seeds_take_over_the_trials_of_fewer(write_suite: Callable[..., Pat
     assert seeds_of(result) == [0, 1, 2, 3, 4]
     assert result.reused_from is None
     assert f"reused from told/{few.path.name}: 2 seeds" in result.remarks
+    chained = run(path, until_told=False, max_seeds=None, seeds=6, reuse=True)["mnist/fc/adam"]
+    said = [remark for remark in chained.remarks if remark.startswith("reused")]
+    assert said == [f"reused from told/{more.path.name}: 5 seeds"]  # each seed once
     benchmark = json.loads((more.path / "benchmark.json").read_text("utf-8"))
     assert [b["stats"]["rounds"] for b in benchmark["benchmarks"]] == [10] * 3
     made_up.TRAINED.clear()

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from benchmnist.suites.cases import Case
 
 
+REUSED = "reused from "
+"""Start of the remark on trials that were taken from an earlier run."""
+
+
 class Ledger:
     """State of a case in training.
 
@@ -105,7 +109,12 @@ class Ledger:
         """Yields each remark of the parts once; of a measured change that only some have, in how many seeds."""
         trained = [part for part in self.parts if part.engine]
         seeds = sum(len(part.trials) for part in trained)
-        found = dict.fromkeys(remark for part in self.parts for remark in part.remarks)
+        found = dict.fromkeys(
+            remark
+            for part in self.parts
+            for remark in part.remarks
+            if not (part.reused_from and remark.startswith(REUSED))  # its trials are counted once, as of that run
+        )
         for remark in dict.fromkeys(_change_in(remark) or remark for remark in found):
             changed = sum(_seeds_with(remark, part) for part in trained) if _change_in(remark) else seeds
             yield remark if changed == seeds else f"{remark}: {changed} of {counted(seeds, 'seed')}"
@@ -113,7 +122,7 @@ class Ledger:
     def _reused(self) -> tuple[str, ...]:
         """Returns a remark for each earlier run that trials were taken from."""
         return tuple(
-            f"reused from {part.reused_from}: {counted(len(part.trials), 'seed')}"
+            f"{REUSED}{part.reused_from}: {counted(len(part.trials), 'seed')}"
             for part in self.parts
             if part.reused_from
         )
