@@ -125,8 +125,11 @@ class RunFolder:
         write is removed.
 
         Raises:
-            StoreError: if it cannot be renamed.
+            StoreError: if it cannot be renamed, or a result is a link.
         """
+        for name in (CASES, TRIALS):
+            if (self.path / name).is_dir():
+                refuse_links(self.path / name)
         planned = {f"{case.file_stem}.json": case for case in plan}
         readable = dict(self.cases())
         try:

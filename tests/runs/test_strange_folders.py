@@ -112,6 +112,22 @@ def test_nothing_is_written_where_a_link_leads(run: RunResult, name: str) -> Non
     assert [*elsewhere.iterdir()] == []
 
 
+@pytest.mark.parametrize("folder", ["cases", "trials"])
+def test_a_result_that_is_a_link_is_read_and_nothing_is_written_beside_it(
+    run: RunResult, write_suite: Callable[..., Path], folder: str
+) -> None:
+    elsewhere = run.path.parents[2] / "result"
+    (run.path / "cases" / SGD).rename(elsewhere)
+    (run.path / folder).mkdir(exist_ok=True)
+    (run.path / folder / SGD).symlink_to(elsewhere)
+    assert [case.id for case in load_run(run.path).cases] == ["mnist/fc/sgd"][: folder == "cases"] + [
+        case.id for case in run.cases[1:]
+    ]
+    with pytest.raises(StoreError, match=f"{SGD} is a link, and a run folder has none; remove it"):
+        benchmnist.run(write_suite(), device="cpu", executor="inline", resume=True)
+    assert (run.path / folder / SGD).is_symlink()
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system")
 def test_what_is_no_file_is_told_and_the_other_runs_are_listed(
     run: RunResult, invoke: Callable[..., Result]
