@@ -81,6 +81,7 @@ class PlannedRun:
         return tuple(seed for seed in case.seeds if seed not in done)
 
 
+@not_collecting()
 def plan_run(
     suite: str | Path | Suite | Plan, options: RunOptions | None = None, searches: Sequence[Search] = ()
 ) -> PlannedRun:
@@ -124,16 +125,15 @@ def plan_run(
     if begun is not None:
         refuse_another_plan(path, begun, prepared.plan.cases, searches)
     folder = store.RunFolder(path)
-    with not_collecting():
-        known = _known(folder, prepared.keys, options)
-        return PlannedRun(
-            prepared,
-            options,
-            folder,
-            begun,
-            known=known,
-            parts=_parts(folder, prepared, {*prepared.keys} - {*known}, options),
-        )
+    known = _known(folder, prepared.keys, options)
+    return PlannedRun(
+        prepared,
+        options,
+        folder,
+        begun,
+        known=known,
+        parts=_parts(folder, prepared, {*prepared.keys} - {*known}, options),
+    )
 
 
 def _as_planned(plan: Plan, options: RunOptions) -> PlannedRun:

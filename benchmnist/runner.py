@@ -18,7 +18,7 @@ from benchmnist.execution.recorder import Recorder
 from benchmnist.executors import Workplace, build_executor
 from benchmnist.extensions.hookspecs import HOOK_API
 from benchmnist.fork_server import start_importing
-from benchmnist.garbage import spared
+from benchmnist.garbage import not_collecting, spared
 from benchmnist.planned_run import plan_run
 from benchmnist.pytest_support.embedded import train
 from benchmnist.pytest_support.harness import Harness
@@ -69,10 +69,15 @@ def run(
     options = replace(options or RunOptions(), **changes)
     if options.executor == "local":
         start_importing()
-    planned = plan_run(suite, options, searches)
-    executing = build_executor(planned.prepared.executor, _workplace(planned), planned.options.executor_options)
-    folder = planned.folder
     with contextlib.ExitStack() as stack:
+        with not_collecting():
+            planned = plan_run(suite, options, searches)
+            if planned.known:
+                stack.enter_context(spared())
+        folder = planned.folder
+        executing = build_executor(
+            planned.prepared.executor, _workplace(planned), planned.options.executor_options
+        )
         stack.enter_context(interrupted_once())
         stack.enter_context(executing)  # before there is a folder: it may say that it cannot
         if planned.begun is None:
@@ -101,8 +106,7 @@ def _trained(planned: PlannedRun, executing: Executor, recorder: Recorder) -> bo
     for result in known.values():
         recorder.known(result)
     dispatcher = _dispatcher(planned, executing, recorder, known)
-    with spared() if known else contextlib.nullcontext():
-        return train(Harness(planned.plan, dispatcher), recorder, planned.path)
+    return train(Harness(planned.plan, dispatcher), recorder, planned.path)
 
 
 def _trained_until_told(planned: PlannedRun, executing: Executor, recorder: Recorder) -> bool:
