@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +11,7 @@ import click
 
 from benchmnist.cli.documents import Document, document_options
 from benchmnist.cli.options import NamedPath, debug_option, listed, option, out_option, run_names
+from benchmnist.garbage import not_collecting
 from benchmnist.metrics import LEVELS, PRIMARY
 from benchmnist.suites.values import SHOWN
 from benchmnist.text import one_line
@@ -27,12 +29,13 @@ PARTS = ("comparison", "findings", "verdicts", "ranks", "targets", "profiles", "
 
 
 class _Part(NamedTuple):
-    """The part of a run to show: --show, the table's view, --about and --metric."""
+    """The part of a run to show: --show, the table's view, --about, --metric and --plots."""
 
     show: str
     view: View | None
     about: re.Pattern[str] | None
     metric: str | None
+    plots: Path | None
 
 
 def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> re.Pattern[str] | None:
@@ -106,15 +109,23 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
     RUN is a run folder, the end of a run's name (ab12), or a folder of runs (runs, or runs/quick), which stands
     for its newest run.
     """
-    from benchmnist.analysis.analysis import Analysis
-    from benchmnist.runs.store import find_run, load_run
+    from benchmnist.runs.store import find_run
 
-    check = options["check"]
-    document = Document(options["output"], options["update"], options["name"], check=check)
+    document = Document(options["output"], options["update"], options["name"], check=options["check"])
     form = format or ("markdown" if options["update"] or show == "plots" else "rich")
-    part = _Part(show, _view(options), options["about"], options["metric"])
-    _refuse_what_does_not_go_together(form, part, plots, options)
-    result, about = load_run(find_run(run, out)), part.about
+    part = _Part(show, _view(options), options["about"], options["metric"], plots)
+    _refuse_what_does_not_go_together(form, part, options)
+    # The results and what follows from them are needed until the end; only pictures leave garbage.
+    with not_collecting() if show != "plots" else contextlib.nullcontext():
+        _report(find_run(run, out), document, form, part, options)
+
+
+def _report(path: Path, document: Document, form: str, part: _Part, options: Mapping[str, Any]) -> None:
+    """Prints, draws or writes a part of a run."""
+    from benchmnist.analysis.analysis import Analysis
+    from benchmnist.runs.store import load_run
+
+    result, show, about = load_run(path), part.show, part.about
     matching = None
     if about is not None and show == "comparison":
         matching = {case.id for case in result.cases if about.search(case.id)}
@@ -127,8 +138,8 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
         raise click.UsageError(
             f"nothing in --show {show} matches {about.pattern!r}; remove --about to see all of it"
         )
-    if show == "plots" and plots is not None:
-        document.keep(_drawn(analysis, plots, document, about, check=check))
+    if show == "plots" and part.plots is not None:
+        document.keep(_drawn(analysis, part.plots, document, about, check=options["check"]))
     elif form == "rich" and document.file is None:
         from benchmnist.cli.console import results_console
 
@@ -144,9 +155,7 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
         document.keep(_text(analysis, form, part))
 
 
-def _refuse_what_does_not_go_together(
-    form: str, part: _Part, plots: Path | None, options: Mapping[str, Any]
-) -> None:
+def _refuse_what_does_not_go_together(form: str, part: _Part, options: Mapping[str, Any]) -> None:
     """Raises a UsageError for the first two options that do not go together."""
     show, view = part.show, part.view
     if options["update"] and form in ("rich", "html"):
@@ -163,7 +172,7 @@ def _refuse_what_does_not_go_together(
         raise click.UsageError("--level needs --format csv or json")
     if part.metric is not None and show != "verdicts":
         raise click.UsageError("--metric needs --show verdicts")
-    if (show == "plots") != (plots is not None) or (show == "plots" and form != "markdown"):
+    if (show == "plots") != (part.plots is not None) or (show == "plots" and form != "markdown"):
         raise click.UsageError("--show plots needs --plots FOLDER and --format markdown")
 
 
