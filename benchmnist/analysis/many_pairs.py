@@ -11,7 +11,7 @@ from benchmnist.analysis.pairs import CasePair, along_models, is_primary
 from benchmnist.suites.differences import between, deciding
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -93,6 +93,15 @@ class Members:
     def _are_equal(self, i: int, j: int) -> bool:
         one, other, decided = self.cases[i], self.cases[j], self.decided or {}
         return not between(one, other, decided[id(one)], decided[id(other)])
+
+    def number_among(self, chosen: Mask) -> int:
+        """Returns the number of pairs of which both cases are chosen, by position."""
+        positions, number = np.flatnonzero(chosen), 0
+        while len(positions):
+            rows = positions[: max(1, CHUNK // len(positions))]
+            number += int(np.triu(self.compared(rows, positions), 1).sum())
+            positions = positions[len(rows) :]
+        return number
 
     def is_compared(self, i: int, j: int) -> bool:
         """Tells of two cases whether they are compared."""
@@ -186,6 +195,20 @@ class ManyPairs:
             primary += int(earlier[~members.has_baseline].sum())
         self._are_all_primary = not primary
         return {"primary": primary or total, "exploratory": total - primary if primary else 0}
+
+    def number_among(self, matches: Callable[[Case], bool]) -> int:
+        """Returns the number of the pairs of which both cases match, of both families."""
+        number = sum(matches(one) and matches(other) for one, other in self._along.values())
+        for members in self.groups.values():
+            number += members.number_among(np.array([matches(case) for case in members.cases], bool))
+        named = (self._named or {}).values()
+        return number + sum(
+            matches(one) and matches(other) and self._unnamed(one, other) is None for one, other in named
+        )
+
+    def is_within(self, one: Case, other: Case) -> bool:
+        """Tells whether two cases are of one group, and compared also if no suite names them."""
+        return one.group == other.group and self._unnamed(one, other) is not None
 
     def find(self, one: Case, other: Case) -> CasePair | None:
         """Returns the pair of two cases; None if they are not compared."""

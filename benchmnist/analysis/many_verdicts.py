@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,7 +52,8 @@ def told(
 ) -> Told:
     """Judges each pair of a group that is compared, as `verdicts.Verdict` does.
 
-    Pairs with fewer than LEAST_PAIRS seeds count as undecided, also where these are identical.
+    Pairs with fewer than LEAST_PAIRS seeds count as undecided, also where these are identical: this needs all that
+    was measured, and `verdicts.Many.told` adds it.
 
     Args:
         members: The cases.
@@ -99,6 +101,72 @@ def told(
                 found.beaten[here] |= (shown & ~better).any(1)
                 found.beaten[columns] |= (shown & better).any(0)
     return found
+
+
+class Lacking(NamedTuple):
+    """What the comparisons of a group lack seeds for.
+
+    Attributes:
+        few: Whether a comparison of the case, by its position, lacks nothing but seeds.
+        most: Most seeds that both cases of such a comparison have; 0 without one.
+        apart: Whether the case and another, which have seeds enough, have too few in common.
+        number: Number of the pairs of such cases.
+        first: Some of these pairs, as positions, the earlier case first.
+    """
+
+    few: Mask
+    most: int
+    apart: Mask
+    number: int
+    first: list[tuple[int, int]]
+
+
+def lacking(
+    members: Members,
+    completed: Sequence[frozenset[int]],
+    planned: Sequence[frozenset[int]],
+    begun: Sequence[bool],
+    named: int,
+) -> Lacking:
+    """Finds the pairs of a group that are compared, and lack seeds.
+
+    Args:
+        members: The cases.
+        completed: The seeds of each case that have a value.
+        planned: The seeds that each was to be trained with.
+        begun: Whether any trial of each case has a result.
+        named: How many pairs to return at most.
+    """
+    few, apart = (np.zeros(len(members.cases), bool) for _ in range(2))
+    most, number, first = 0, 0, list[tuple[int, int]]()
+    patterns: dict[tuple[frozenset[int], frozenset[int], bool], list[int]] = {}
+    for position, pattern in enumerate(zip(completed, planned, begun, strict=True)):
+        patterns.setdefault(pattern, []).append(position)
+    for ours, theirs in itertools.combinations_with_replacement(patterns, 2):
+        seeds = min(len(ours[1]), len(theirs[1]))
+        are_few = ours[2] and theirs[2] and seeds < LEAST_PAIRS and len(ours[0] & theirs[0]) < LEAST_PAIRS
+        are_apart = len(ours[1] & theirs[1]) < LEAST_PAIRS <= seeds
+        if not are_few and not are_apart:
+            continue
+        rows, columns = np.array(patterns[ours]), np.array(patterns[theirs])
+        step = max(1, CHUNK // len(columns))
+        for start in range(0, len(rows), step):
+            here = rows[start : start + step]
+            found = members.compared(here, columns)
+            if ours is theirs:
+                found &= here[:, None] < columns[None, :]
+            if not found.any():
+                continue
+            for which in (*((few,) if are_few else ()), *((apart,) if are_apart else ())):
+                which[here] |= found.any(1)
+                which[columns] |= found.any(0)
+            most = max(most, seeds) if are_few else most
+            if are_apart:
+                number += int(found.sum())
+                some = np.argwhere(found)[: max(0, named - len(first))].tolist()
+                pairs = ((int(here[i]), int(columns[j])) for i, j in some)
+                first += [(min(pair), max(pair)) for pair in pairs]
+    return Lacking(few, most, apart, number, first)
 
 
 def _shown(mean: Floats, half: Floats, within: Floats) -> Mask:

@@ -19,7 +19,7 @@ from benchmnist.metrics import comparable, find_metric
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from benchmnist.analysis.many_pairs import ManyPairs
+    from benchmnist.analysis.many_pairs import ManyPairs, Members
     from benchmnist.analysis.many_verdicts import Told
     from benchmnist.analysis.pairs import CasePair, Family
     from benchmnist.metrics import Metric
@@ -130,11 +130,39 @@ class Verdicts(list[Verdict]):
         super().__init__(verdicts)
         self.many = many
 
-    def left_out(self, family: Family) -> int:
-        """Returns how many verdicts of a family have no line of their own."""
+    def left_out(self, family: Family | None = None) -> int:
+        """Returns how many verdicts of a family, of both by default, have no line of their own."""
         if self.many is None:
             return 0
-        return self.many.pairs.number[family] - sum(v.family == family for v in self)
+        number = self.many.pairs.number
+        if family is None:
+            return sum(number.values()) - len(self)
+        return number[family] - sum(v.family == family for v in self)
+
+    def left_out_among(self, matches: Callable[[str], object]) -> int:
+        """Returns how many verdicts on two cases whose ids match have no line of their own."""
+        if self.many is None:
+            return 0
+        there = sum(bool(matches(v.one.id) and matches(v.other.id)) for v in self)
+        return self.many.pairs.number_among(lambda case: bool(matches(case.id))) - there
+
+
+class WithoutSeeds(NamedTuple):
+    """The comparisons that lack seeds, of those that are too many to be objects.
+
+    Attributes:
+        few: The results with a comparison that lacks nothing but seeds.
+        most: Most seeds that both results of such a comparison have; 0 without one.
+        apart: The results that have seeds enough, but too few in common with another.
+        number: Number of the pairs of such results.
+        first: Verdicts on some of these pairs.
+    """
+
+    few: list[CaseResult]
+    most: int
+    apart: list[CaseResult]
+    number: int
+    first: list[Verdict]
 
 
 @dataclass(frozen=True)
@@ -197,6 +225,23 @@ class Many:
         pairs = [(min(pair), max(pair)) for pair in itertools.pairwise(there)]
         return [pair for pair in pairs if members.is_compared(*pair)]
 
+    def without_seeds(self, group: Group, named: int) -> WithoutSeeds:
+        """Finds the comparisons of a group that lack seeds, with verdicts on so many at most."""
+        from benchmnist.analysis.many_verdicts import lacking
+
+        members = self.pairs.groups[group]
+        there = [self.results[case.id] for case in members.cases]
+        found = lacking(
+            members,
+            [frozenset(self.seeds[result.id].values) for result in there],
+            [frozenset(result.case.seeds) for result in there],
+            [bool(result.trials) for result in there],
+            named,
+        )
+        few, apart = ([*itertools.compress(there, which.tolist())] for which in (found.few, found.apart))
+        verdicts = (self.find(there[i], there[j]) for i, j in found.first)
+        return WithoutSeeds(few, found.most, apart, found.number, [v for v in verdicts if v is not None])
+
     def told(self, group: Group) -> Told:
         """Returns what all verdicts of a group tell of each case, as those of the family of all pairs."""
         from benchmnist.analysis.many_verdicts import told
@@ -207,7 +252,7 @@ class Many:
             case.margin if case.margin is not None and metric == case.primary else math.inf
             for case in members.cases
         ]
-        return told(
+        found = told(
             members,
             [self.seeds[case.id].values for case in members.cases],
             [self.seeds[case.id].lost for case in members.cases],
@@ -216,6 +261,30 @@ class Many:
             of=max(1, self.of("exploratory")),
             primary=None if self.pairs.names_some else max(1, self.of("primary")),
         )
+        found.judged[self._identical(members)] = True
+        return found
+
+    def _identical(self, members: Members) -> list[int]:
+        """Returns the positions of the cases that are identical to another on fewer than LEAST_PAIRS seeds."""
+        completed = {frozenset(self.seeds[case.id].values) for case in members.cases}
+        if all(len(a & b) >= LEAST_PAIRS for a, b in itertools.combinations_with_replacement(completed, 2)):
+            return []
+        same: dict[object, list[int]] = {}  # trainings that are the same have the same losses
+        for position, case in enumerate(members.cases):
+            for trial in self.results[case.id].trials:
+                if trial.seed in self.seeds[case.id].values:
+                    losses = tuple(str(epoch.train_loss) for epoch in trial.epochs)
+                    same.setdefault((trial.seed, losses), []).append(position)
+        found: set[int] = set()
+        for positions in same.values():
+            for i, j in itertools.combinations(positions, 2):
+                if not {i, j} <= found and members.is_compared(i, j) and self._are_identical(members, i, j):
+                    found |= {i, j}
+        return sorted(found)
+
+    def _are_identical(self, members: Members, i: int, j: int) -> bool:
+        verdict = self.find(*(self.results[members.cases[each].id] for each in (i, j)))
+        return verdict is not None and not verdict.paired.says_something and verdict.word == "identical"
 
 
 def judge(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmnist.analysis.analysis import Analysis
-    from benchmnist.analysis.pairs import Family
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.metrics import Level
     from benchmnist.reports.records import Records
@@ -61,16 +60,16 @@ def _conclusions(analysis: Analysis, about: re.Pattern[str] | None) -> dict[str,
     def matches(*texts: str) -> bool:
         return about is None or all(about.search(text) for text in texts)
 
+    judged = analysis.verdicts(), analysis.time_verdicts
+    left_out = sum(each.left_out() if about is None else each.left_out_among(about.search) for each in judged)
     return {
         "findings": [
             {"kind": each.kind, "text": each.text, "cases": each.cases}
             for each in analysis.findings
             if matches(each.text)
         ],
-        "verdicts": [
-            _verdict(v) for v in (*analysis.verdicts(), *analysis.time_verdicts) if matches(v.one.id, v.other.id)
-        ],
-        **({"verdicts_left_out": left_out} if (left_out := _left_out(analysis)) else {}),
+        "verdicts": [_verdict(v) for each in judged for v in each if matches(v.one.id, v.other.id)],
+        **({"verdicts_left_out": left_out} if left_out else {}),
         "unbeaten": {
             metric.key: [r.id for r in analysis.run.cases if r.id in analysis.unbeaten(metric)]
             for metric in comparable(metrics_of(analysis.run.cases))
@@ -87,12 +86,6 @@ def _conclusions(analysis: Analysis, about: re.Pattern[str] | None) -> dict[str,
             for group, floor in analysis.floors.items()
         ],
     }
-
-
-def _left_out(analysis: Analysis) -> int:
-    """Returns the number of verdicts that are too many to be listed."""
-    families: tuple[Family, ...] = ("primary", "exploratory")
-    return sum(v.left_out(family) for v in (analysis.verdicts(), analysis.time_verdicts) for family in families)
 
 
 def _verdict(v: Verdict) -> dict[str, Any]:

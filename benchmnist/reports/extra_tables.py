@@ -37,8 +37,13 @@ if TYPE_CHECKING:
     from benchmnist.runs.searches import Search
 
 
+HEADS = ("case", "vs", "verdict", "difference", "interval", "p", "seeds")
+
+
 def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> list[ExtraTable]:
     """Returns the verdicts of the primary comparisons, and the main ones of the others; none without a pair.
+
+    If no comparison of a family has a line, its table has no rows, and says how many it leaves out.
 
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
@@ -48,7 +53,10 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
     tables = []
     for family, title in FAMILIES.items():
         members = [v for v in shown if v.family == family]
+        without_lines = _without_lines(verdicts.left_out(family))
         if not members:
+            if without_lines:
+                tables.append(ExtraTable(title, HEADS, 3, (), without_lines))
             continue
         name, paired_by = namer(analysis.run), " or ".join(sorted({unit(v.one) for v in members}))
         counts = PLURALS.get(paired_by, "seeds")
@@ -65,18 +73,23 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
             about += f"; lost seeds: those that {how} or failed could have changed any verdict, so there is none"
         if family == "exploratory":
             about += "; nobody named these comparisons before the results: take them as suggestions"
-        if left_out := verdicts.left_out(family):
-            about += (
-                f"; {left_out:,} comparisons of this family have no line, as the cases have more than "
-                f"{MOST_PAIRS:,} pairs: they count in the intervals and the marks (*)"
-            )
+        if without_lines:
+            about += f"; {without_lines}"
         rows = tuple((name(v.one), name(v.other), *_verdict_row(v)) for v in members)
-        tables.append(
-            ExtraTable(title, ("case", "vs", "verdict", "difference", "interval", "p", counts), 3, rows, about)
-        )
+        tables.append(ExtraTable(title, (*HEADS[:-1], counts), 3, rows, about))
         if family == "primary" and (chances := chances_table(members, name)) is not None:
             tables.append(chances)
     return tables
+
+
+def _without_lines(number: int) -> str:
+    """Returns how many comparisons of a family have no line; empty for none."""
+    if not number:
+        return ""
+    return (
+        f"{number:,} comparisons of this family have no line, as the cases have more than {MOST_PAIRS:,} pairs: "
+        "they count in the intervals and the marks (*)"
+    )
 
 
 def _confidence(v: Verdict) -> str:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 from made_up import seeds_result
 from training_support import component
 
-from benchmnist.analysis.marks import unbeaten
+from benchmnist.analysis.findings.doubts import no_common_seeds, too_few_seeds
+from benchmnist.analysis.findings.words import names_among
+from benchmnist.analysis.marks import MUTE, unbeaten
+from benchmnist.analysis.statistics import LEAST_PAIRS
 from benchmnist.analysis.verdicts import judge, main_verdicts, on_all_pairs, rank
 from benchmnist.metrics import find_metric
 
 if TYPE_CHECKING:
-    from benchmnist.analysis.verdicts import Verdict
+    from benchmnist.analysis.verdicts import Verdict, Verdicts
     from benchmnist.runs.results import CaseResult
 
 BASELINES = (None, "sgd", "sgd/lr-0.1", "no-such-method")
@@ -71,9 +75,13 @@ def test_what_is_said_of_all_pairs_needs_no_list_of_them(metric: str | None) -> 
         assert said([v for v in some if v.family == "primary"]) == said(
             [v for v in every if v.family == "primary" and v in some]
         )
-        assert [some.left_out(family) for family in ("primary", "exploratory")] == [
-            sum(v.family == family for v in every) - sum(v.family == family for v in some)
-            for family in ("primary", "exploratory")
+        left_out = [some.left_out(family) for family in ("primary", "exploratory")]
+        assert [*left_out, some.left_out()] == [
+            *(
+                sum(v.family == family for v in every) - sum(v.family == family for v in some)
+                for family in ("primary", "exploratory")
+            ),
+            len(every) - len(some),
         ]
         ranks = {(r.case.group, rank(r, find_metric(metric or r.case.primary, r.case.measures))) for r in results}
         if len(ranks) == len(results):  # of equal ranks, either may be the next
@@ -87,6 +95,60 @@ def test_what_is_said_of_all_pairs_needs_no_list_of_them(metric: str | None) -> 
         assert unbeaten(results, some) == unbeaten(results, every)
     assert shorter > 10
     assert metric not in (None, "accuracy") or (told > 10 and marked > 10)
+
+
+def with_few_seeds(seed: int) -> list[CaseResult]:
+    """Some results whose seeds are few, or have few in common; of those that are few, some are identical."""
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    results = made_up_results(seed)
+    changed = []
+    for result in results:
+        number = chance.choice((0, 1, 2, 2, 3, 4))
+        values: list[float | None] = [chance.choice((90.0, 91.0)) for _ in range(number)]
+        first = chance.choice((0, 0, 1, 2, 9))
+        made = seeds_result("fc", "sgd", values, first_seed=first, lr=chance.choice((0.1, 0.1, 0.2)))
+        case = result.case.model_copy(update={"seeds": made.case.seeds or (0,)})
+        changed.append(result if chance.random() < 0.2 else made.model_copy(update={"case": case}))
+    return changed
+
+
+def on_seeds(results: list[CaseResult], verdicts: Verdicts) -> list[tuple[str, str | int, set[str]]]:
+    """What the findings say of missing seeds: the kind, the sentence or the number of pairs, and the cases."""
+    found: list[tuple[str, str | int, set[str]]] = []
+    for each in (*too_few_seeds(verdicts), *no_common_seeds(verdicts, names_among(results))):
+        others = re.search(r"(\d+) others", each.text)
+        pairs = each.text.count(" in common") + (int(others[1]) if others else 0)
+        found.append((each.kind, pairs or each.text, {*each.cases}))
+    return found
+
+
+def test_missing_seeds_and_identical_cases_are_those_of_the_list() -> None:
+    kinds: list[str] = []
+    for seed in range(100):
+        results = with_few_seeds(seed)
+        every, some = judge(results), judge(results, most=0)
+        assert on_seeds(results, some) == on_seeds(results, every)
+        kinds += [kind for kind, *_ in on_seeds(results, every)]
+        assert some.many is not None
+        for group, members in some.many.pairs.groups.items():
+            within = [v for v in every if v.one.case.group == v.other.case.group == group]
+            judged = {r.id for v in within if v.word not in MUTE for r in (v.one, v.other)}
+            told = some.many.told(group).judged.tolist()
+            assert judged == {case.id for case, is_so in zip(members.cases, told, strict=True) if is_so}
+            kinds += [v.word for v in within if v.paired.n < LEAST_PAIRS]
+    assert min(map(kinds.count, ("too few seeds", "no common seeds", "identical"))) > 10
+
+
+def test_what_an_expression_leaves_out_is_counted() -> None:
+    for seed in range(40):
+        results = made_up_results(seed)
+        every, some = judge(results), judge(results, most=0)
+        for about in map(re.compile, ("adam", "fc", "cnn|sgd", "lr-0.1$", "")):
+            all_of_them, listed = (
+                [v for v in each if about.search(v.one.id) and about.search(v.other.id)] for each in (every, some)
+            )
+            assert some.left_out_among(about.search) == len(all_of_them) - len(listed)
+            assert every.left_out_among(about.search) == 0
 
 
 def test_a_case_without_its_baseline_beside_it_is_beaten_or_not_as_in_the_list() -> None:

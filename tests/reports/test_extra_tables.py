@@ -1,20 +1,24 @@
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 from made_up import made_up_run, seeds_result
 from rich.console import Console
+from training_support import component
 
 from benchmnist.analysis.analysis import Analysis
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.reports.columns import Columns
-from benchmnist.reports.extra_tables import EXTRA_TABLES, RichTable, model_tables
+from benchmnist.reports.conclusions import json_report
+from benchmnist.reports.extra_tables import EXTRA_TABLES, RichTable, model_tables, verdict_tables
 from benchmnist.reports.html import report_page
 from benchmnist.reports.markdown import part_of_report, report
 from benchmnist.reports.pictures import pictures
 from benchmnist.reports.plots import Plots
+from benchmnist.reports.records import records
 from benchmnist.reports.tables import ComparisonTable, cells, legend
 from benchmnist.runs.models import Layer, ModelDescription
 from benchmnist.runs.searches import Attempt, Search
@@ -192,3 +196,22 @@ def test_no_figure_is_cut_and_no_row_without_its_name(run: RunResult, name: str,
         for row in table.rows:
             assert all(word in printed for figure in row[table.words :] for word in figure.split()), row
             assert all(words[:8] in text for words in row[: table.words]), row
+
+
+def test_a_family_without_any_line_says_how_many_it_leaves_out() -> None:
+    """Next to each other in the ranking are points of one sweep, which are not compared, and the baseline."""
+    results = []
+    for optimizer, number, mean in (("adam", 101, 95.0), ("sgd", 101, 90.0)):
+        for variant in range(number):
+            is_baseline = (optimizer, variant) == ("sgd", 0)
+            values = [(92.0 if is_baseline else mean) + seed / 10 for seed in range(3)]
+            swept = component(optimizer).model_copy(update={"variant": f"lr-{variant}"})
+            method = f"{optimizer}/lr-{variant}"
+            results.append(seeds_result("fc", method, values, optimizer=swept, baseline="sgd/lr-0"))
+    analysis = Analysis(made_up_run(results))
+    named, exploratory = verdict_tables(analysis)
+    assert (len(named.rows), len(exploratory.rows)) == (201, 0)
+    assert exploratory.about.startswith("10,100 comparisons of this family have no line")
+    for about, left_out in (("adam", 0), ("adam/lr-1$|sgd/lr-[12]$", 2)):
+        found = json.loads(json_report(analysis, records(analysis), about=re.compile(about)))
+        assert found.get("verdicts_left_out", 0) == left_out

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import has_metric, seed_figures
-from benchmnist.analysis.findings.words import MOST_NAMED, Finding, listed, shortened
+from benchmnist.analysis.findings.words import MOST_LISTED, MOST_NAMED, Finding, listed, shortened
 from benchmnist.analysis.outliers import interquartile_mean, seeds_apart
 from benchmnist.analysis.pairs import unequal
 from benchmnist.analysis.statistics import LEAST_PAIRS
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.findings.words import Namer
     from benchmnist.analysis.noise_floor import Floor
-    from benchmnist.analysis.verdicts import Verdict, Verdicts
+    from benchmnist.analysis.verdicts import Verdict, Verdicts, WithoutSeeds
     from benchmnist.runs.results import CaseResult, RunResult
     from benchmnist.suites.cases import Group
 
@@ -127,7 +127,7 @@ def apart(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
 
 def without_lines(verdicts: Verdicts) -> Iterator[Finding]:
     """Reports that the sentences on comparisons are about some of them only."""
-    if count := sum(verdicts.left_out(family) for family in ("primary", "exploratory")):
+    if count := verdicts.left_out():
         yield Finding(
             "without lines",
             f"{count:,} comparisons have no verdict of their own. They count in the intervals and the marks, but "
@@ -135,18 +135,20 @@ def without_lines(verdicts: Verdicts) -> Iterator[Finding]:
         )
 
 
-def too_few_seeds(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+def too_few_seeds(verdicts: Verdicts) -> Iterator[Finding]:
     """Reports comparisons that lack nothing but seeds."""
     mute = [v for v in verdicts if not v.paired.says_something and v.one.trials and v.other.trials]
     mute = [v for v in mute if _fewest_seeds(v) < LEAST_PAIRS]
-    if mute:
-        seeds, each = max(map(_fewest_seeds, mute)), unit(mute[0].one)
+    without = _without_seeds(verdicts)
+    results = [*(r for v in mute for r in (v.other, v.one)), *(r for each in without for r in each.few)]
+    if results:
+        seeds, each = max([*map(_fewest_seeds, mute), *(found.most for found in without)]), unit(results[0])
         more = "Train more seeds, such as --seeds 5" if each == "seed" else "Tune with more, such as --searches 5"
         yield Finding(
             "too few seeds",
             f"{counted(seeds, each)} {'is' if seeds == 1 else 'are'} too few to show which case is better: the "
             f"differences may be chance. {more}.",
-            tuple(dict.fromkeys(case for v in mute for case in (v.other.id, v.one.id))),
+            tuple(dict.fromkeys(result.id for result in results)),
         )
 
 
@@ -154,21 +156,38 @@ def _fewest_seeds(verdict: Verdict) -> int:
     return min(len(verdict.one.case.seeds), len(verdict.other.case.seeds))
 
 
-def no_common_seeds(verdicts: Sequence[Verdict], name: Namer) -> Iterator[Finding]:
+def _without_seeds(verdicts: Verdicts) -> list[WithoutSeeds]:
+    """Returns the comparisons within each group that lack seeds, if not all of them are in the list."""
+    many = verdicts.many
+    return [] if many is None else [many.without_seeds(group, MOST_LISTED + 2) for group in many.pairs.groups]
+
+
+def no_common_seeds(verdicts: Verdicts, name: Namer) -> Iterator[Finding]:
     """Names the pairs that have seeds enough, but too few in common."""
-    apart = []
-    for v in verdicts:
-        common = len(v.common_seeds)
-        if common < LEAST_PAIRS <= _fewest_seeds(v):
-            few = f"only {counted(common, unit(v.one))}" if common else f"no {unit(v.one)}"
-            apart.append((v, f"{name(v.one)} and {name(v.other)} have {few} in common"))
+    apart = [v for v in verdicts if len(v.common_seeds) < LEAST_PAIRS <= _fewest_seeds(v)]
+    number, results = len(apart), [r for v in apart for r in (v.one, v.other)]
+    if (many := verdicts.many) is not None:
+        without = _without_seeds(verdicts)
+        number = sum(not many.pairs.is_within(v.one.case, v.other.case) for v in apart)
+        number += sum(found.number for found in without)
+        results += [result for found in without for result in found.apart]
+        known = {frozenset((v.one.id, v.other.id)) for v in apart}
+        first = [v for found in without for v in found.first]
+        apart += [v for v in first if frozenset((v.one.id, v.other.id)) not in known]
     if apart:
+        said = [_in_common(v, name) for v in apart]
         yield Finding(
             "no common seeds",
-            f"Not compared: {shortened([said for _, said in apart])}. Differences are paired by seed: give both "
-            "the same seeds.",
-            tuple(dict.fromkeys(r.id for v, _ in apart for r in (v.one, v.other))),
+            f"Not compared: {shortened(said, number=number)}. Differences are paired by seed: give both the "
+            "same seeds.",
+            tuple(dict.fromkeys(result.id for result in results)),
         )
+
+
+def _in_common(v: Verdict, name: Namer) -> str:
+    common = len(v.common_seeds)
+    few = f"only {counted(common, unit(v.one))}" if common else f"no {unit(v.one)}"
+    return f"{name(v.one)} and {name(v.other)} have {few} in common"
 
 
 def one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:

@@ -127,7 +127,13 @@ def listed(words: Sequence[str]) -> str:
     )
 
 
-def shortened(words: Sequence[str], most: int = MOST_LISTED) -> str:
-    """Joins words like `listed`, and shortens a long list to its first words and a count."""
-    more = len(words) - most
+def shortened(words: Sequence[str], most: int = MOST_LISTED, *, number: int = 0) -> str:
+    """Joins words like `listed`, and shortens a long list to its first words and a count.
+
+    Args:
+        words: The words; of a longer list, more than `most` of them.
+        most: How many words are named of a long list.
+        number: How many words the longer list has.
+    """
+    more = max(number, len(words)) - most
     return listed(words) if more < 2 else listed([*words[:most], f"{more} others"])  # noqa: PLR2004
