@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 
 import numpy as np
 import pytest
@@ -20,11 +21,29 @@ from benchmnist.analysis.statistics import (
     Sample,
     detectable,
     difference,
+    sample_std,
     welch,
 )
 
 FIGURES = st.floats(-100, 100).map(lambda x: round(x, 3))
 FEW = st.lists(FIGURES, min_size=3, max_size=40).map(tuple).filter(lambda v: np.std(v) > 1e-2)
+
+
+MOST = 1e307
+"""No deviation of figures up to it is larger than any float."""
+SIZES = (
+    st.floats(-MOST, MOST),  # of any sizes
+    st.floats(90, 100),
+    st.integers(-3, 3).map(float),  # the root is often whole
+    st.integers(-4, 4).map(lambda n: n * 5e-324),  # the least there are: many roots are halfway between two floats
+)
+
+
+@settings(max_examples=300)
+@given(st.one_of(st.lists(each, min_size=2, max_size=9) for each in SIZES))
+def test_a_deviation_has_the_bits_of_pythons(values: list[float]) -> None:
+    assert sample_std(values) == statistics.stdev(values)
+    assert math.isnan(sample_std([*values, math.inf]))
 
 
 @settings(max_examples=30)
