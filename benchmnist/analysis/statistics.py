@@ -28,8 +28,8 @@ ROUNDING = 1e-12
 def sample_std(values: Sequence[float]) -> float:
     """Returns the sample standard deviation of two or more values; NaN if one of them is not finite.
 
-    It is correctly rounded, as that of `statistics.stdev`, which takes four times as long: floats are whole numbers
-    over powers of two, so a common denominator is all that exact arithmetic needs.
+    It is correctly rounded, as that of `statistics.stdev`, which takes four times as long: floats are whole
+    numbers over powers of two, so a common denominator is all that exact arithmetic needs.
 
     Raises:
         OverflowError: if it is larger than any float.
