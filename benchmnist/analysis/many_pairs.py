@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -71,24 +72,29 @@ class Members:
 
     def compared(self, rows: Index, columns: Index) -> Mask:
         """Tells for each of some cases, in rows, with which of others, in columns, it is compared."""
+        positions = np.arange(len(self.cases))
+        return self._are_compared(positions[rows][:, None], positions[columns][None, :])
+
+    def compared_among(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Returns those of some pairs that are compared."""
+        ones, others = np.array(pairs, np.intp).reshape(-1, 2).T
+        return [*itertools.compress(pairs, self._are_compared(ones, others).tolist())]
+
+    def _are_compared(self, ones: NDArray[np.intp], others: NDArray[np.intp]) -> Mask:
+        """Tells of each two positions whether the cases are compared; the arrays are broadcast."""
 
         def same(numbers: NDArray[np.int32]) -> Mask:
-            return np.equal(numbers[rows, None], numbers[None, columns])
+            return np.equal(numbers[ones], numbers[others])
 
         if self.decided is not None:
-            here, there = (np.arange(len(self.cases))[each] for each in (rows, columns))
-            equal = np.array([[self._are_equal(i, j) for j in there] for i in here], bool)
+            equal: Mask = np.vectorize(self._are_equal, [bool])(ones, others)
         else:
             equal = same(self.rest) & (same(self.engines) | ~same(self.axes))
-        other_sweep = ~same(self.names) | same(self.variants)
-        found: Mask = equal & (other_sweep | self.with_baseline(rows, columns))
-        found &= np.arange(len(self.cases))[rows, None] != np.arange(len(self.cases))[None, columns]
+        with_baseline = np.equal(self.methods[ones], self.baselines[others])
+        with_baseline |= np.equal(self.baselines[ones], self.methods[others])
+        found: Mask = equal & (~same(self.names) | same(self.variants) | with_baseline)
+        found &= ones != others
         return found
-
-    def with_baseline(self, rows: Index, columns: Index) -> Mask:
-        """Tells for each of some cases, in rows, whether one of the two has the other's baseline as its method."""
-        one: Mask = np.equal(self.methods[rows, None], self.baselines[None, columns])
-        return one | np.equal(self.baselines[rows, None], self.methods[None, columns])
 
     def _are_equal(self, i: int, j: int) -> bool:
         one, other, decided = self.cases[i], self.cases[j], self.decided or {}
@@ -105,7 +111,7 @@ class Members:
 
     def is_compared(self, i: int, j: int) -> bool:
         """Tells of two cases whether they are compared."""
-        return bool(self.compared(slice(i, i + 1), slice(j, j + 1))[0, 0])
+        return bool(self.compared_among([(i, j)]))
 
     def pairs_with_baseline(self) -> list[tuple[int, int]]:
         """Returns the pairs of which one is the baseline of the other, if they are compared, the earlier first."""
@@ -118,7 +124,7 @@ class Members:
             for j in of_method.get(baseline, ())
             if i != j
         }
-        return [pair for pair in sorted(both) if self.is_compared(*pair)]
+        return self.compared_among(sorted(both))
 
     @cached_property
     def numbers(self) -> tuple[NDArray[np.int64], Mask]:

@@ -222,8 +222,7 @@ class Many:
         members = self.pairs.groups[group]
         there = [position for position, has in enumerate(self.pairs.has_pairs(group)) if has]
         there.sort(key=lambda i: rank(self.results[members.cases[i].id], self.metric))
-        pairs = [(min(pair), max(pair)) for pair in itertools.pairwise(there)]
-        return [pair for pair in pairs if members.is_compared(*pair)]
+        return members.compared_among([(min(pair), max(pair)) for pair in itertools.pairwise(there)])
 
     def without_seeds(self, group: Group, named: int) -> WithoutSeeds:
         """Finds the comparisons of a group that lack seeds, with verdicts on so many at most."""
