@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmnist.analysis.looks import standing
 from benchmnist.analysis.verdicts import judge
 from benchmnist.errors import StoreError
+from benchmnist.execution.bundling import together
 from benchmnist.execution.dispatch import Dispatcher, Observer, called
 from benchmnist.execution.estimates import epoch_seconds
 from benchmnist.execution.interruption import interrupted_once
@@ -225,6 +226,7 @@ def _dispatcher(
         parts=_parts_taken_over(planned),
         seconds=seconds,
         interleaved=planned.interleaved,
+        together=together(planned.prepared.registry),
     )
 
 

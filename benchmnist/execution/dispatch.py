@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.expectations import missed
+from benchmnist.execution.bundling import OfRow, bundled, results_of
 from benchmnist.execution.ledger import Ledger, Queue
 from benchmnist.runs.results import CaseResult, MeasuredEpoch, now
+from benchmnist.suites.bundles import Bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from benchmnist.analysis.looks import Standing
@@ -68,7 +70,7 @@ class Dispatcher:
     The session runs the epochs that are trained in this process, one per round, instead of a replay of measured
     ones: so `--benchmark-cprofile` profiles the training, and `--pdb` stops in it. Interleaved epochs are measured
     and replayed, since a session requests case by case. A stacked case is one task in either order: its seeds are
-    trained together.
+    trained together. So are cases that are trained in one stack (`together`): their epochs are replayed.
 
     Args:
         executor: Executor of the cases.
@@ -78,6 +80,8 @@ class Dispatcher:
         seconds: Approximate time of an epoch, by case id, in any unit; the longest trials start first.
         interleaved: Whether every case trains its first seed before any trains its second, and so on, so that a
             change of the machine's speed affects all of them; every other time in the reverse order.
+        together: Returns a key of a case, and cases with the same key are trained together, as a Bundle; an empty
+            key if it is trained by itself.
     """
 
     def __init__(
@@ -89,11 +93,15 @@ class Dispatcher:
         seconds: Mapping[str, float] | None = None,
         *,
         interleaved: bool = False,
+        together: Callable[[Case], str] = lambda _: "",
     ) -> None:
         self.executor, self.observer, self.known = executor, observer, dict(known or {})
         self.parts, self.seconds, self.interleaved = parts or {}, seconds or {}, interleaved
         self.by_trial = interleaved or executor.slots > 1
+        self.together = together
         self._ahead: list[Case] = []
+        self._companions: dict[str, list[Case]] = {}  # that are trained together with a case, by its id
+        self._bundled: dict[str, list[Ledger]] = {}  # the states of the cases of a bundle, by its id
         self._queue = Queue()
         self._ledgers: dict[str, Ledger] = {}
         self._requested: set[str] = set()
@@ -103,8 +111,10 @@ class Dispatcher:
 
     def expect(self, cases: Sequence[Case]) -> None:
         """Announces the cases to be requested, in their order, so that they can start before."""
+        expected = [case for case in cases if case.id not in self.known]
+        self._companions = bundled(expected, self.together, self.executor.slots)
         if self.by_trial:
-            self._ahead = [case for case in cases if case.id not in self.known]
+            self._ahead = expected
 
     def epochs(self, case: Case) -> Generator[Epoch, None, CaseResult]:
         """Yields each epoch of each seed, to be `run` before the next one; returns the result of the case.
@@ -118,7 +128,8 @@ class Dispatcher:
             return self.known[case.id]
         ahead, self._ahead = self._ahead, []
         for expected in ahead:
-            self._enqueue(expected)
+            if expected.id not in self._ledgers:
+                self._enqueue(expected)
         ledger = self._ledgers.get(case.id) or self._enqueue(case)
         while True:
             while ledger.epochs:
@@ -137,6 +148,7 @@ class Dispatcher:
         self._stream, self._unreported = iter(()), None
         self._queue = Queue()
         self._ledgers.clear()
+        self._companions, self._bundled = {}, {}
         for ledger in begun:
             if ledger.result is None:
                 ledger.result = ledger.interrupted(self.executor.slots)
@@ -145,6 +157,10 @@ class Dispatcher:
         return known + [ledger.result for ledger in begun if ledger.result is not None]
 
     def _enqueue(self, case: Case) -> Ledger:
+        companions = self._companions.pop(case.id, [])
+        if companions:
+            self._enqueue_bundle(companions)
+            return self._ledgers[case.id]
         ledger = self._ledgers[case.id] = Ledger(case, self.parts.get(case.id, ()))
         done = {trial.seed for part in ledger.parts for trial in part.trials}
         left = tuple(seed for seed in case.seeds if seed not in done)
@@ -160,10 +176,37 @@ class Dispatcher:
             self._end(ledger)
         return ledger
 
+    def _enqueue_bundle(self, cases: Sequence[Case]) -> None:
+        """Enqueues the trials that are left of several cases as one task."""
+        ledgers: list[Ledger] = []
+        points: list[Case] = []
+        for case in cases:
+            self._companions.pop(case.id, None)
+            ledger = Ledger(case, self.parts.get(case.id, ()))
+            done = {trial.seed for part in ledger.parts for trial in part.trials}
+            left = tuple(seed for seed in case.seeds if seed not in done)
+            if not left:
+                self._enqueue(case)
+                continue
+            self._ledgers[case.id] = ledger
+            ledger.waiting += 1
+            ledgers.append(ledger)
+            points.append(case.model_copy(update={"seeds": left}))
+        if ledgers:
+            task = Bundle.of(points)
+            self._bundled[task.id] = ledgers
+            self._queue.add(ledgers[0], task, self.seconds.get(points[0].id, 0.0) * task.rounds, 0)
+
     def _tasks(self) -> Iterator[Case]:
         """Yields tasks to the executor, whenever it has a free slot."""
         while self._queue:
             ledger, task = self._queue.take()
+            if isinstance(task, Bundle):
+                for each in self._bundled[task.id]:
+                    self._start(each)
+                    each.begin_task()
+                yield task
+                continue
             if ledger.result is not None or ledger.failed:
                 continue  # it is known already that the case fails
             if not ledger.started:
@@ -191,6 +234,9 @@ class Dispatcher:
             self._stream = self.executor.execute(self._tasks())
             return
         task, step = event
+        if isinstance(task, Bundle):
+            self._hear_of_bundle(task, step)
+            return
         ledger = self._ledgers[task.id]
         if isinstance(step, CaseResult):
             ledger.add(step, measured=not self._in_session)
@@ -209,6 +255,25 @@ class Dispatcher:
         else:
             self._in_session = False
             self._tell(ledger, step)
+
+    def _hear_of_bundle(self, task: Bundle, step: Epoch | CaseResult) -> None:
+        """Forwards an epoch of a row to the case that it belongs to, and the result to all of its cases."""
+        self._in_session = False
+        ledgers = self._bundled[task.id]
+        if isinstance(step, CaseResult):
+            for ledger, part in zip(ledgers, results_of(task, step), strict=True):
+                ledger.add(part)
+                ledger.end_task(len(part.case.seeds) / len(task.seeds))
+                if ledger.over:
+                    self._end(ledger)
+            return
+        point, seed = task.row(step.seed)
+        ledger = next(each for each in ledgers if each.case.id == point.id)
+        if step.result is None:
+            step.run()
+            self._unreported = ledger, OfRow(step, seed)
+        else:
+            self._tell(ledger, OfRow(step, seed))
 
     def _tell(self, ledger: Ledger, epoch: Epoch) -> None:
         if epoch.result is not None and ledger.result is None:

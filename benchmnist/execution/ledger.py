@@ -55,11 +55,11 @@ class Ledger:
         self.waiting -= 1
         self.running += 1
 
-    def end_task(self) -> None:
-        """Records that a task has ended."""
+    def end_task(self, share: float = 1.0) -> None:
+        """Records that a task has ended, in which this case had a share."""
         self.running -= 1
         if self.running == 0:
-            self.seconds += time.perf_counter() - self.since
+            self.seconds += share * (time.perf_counter() - self.since)
 
     @property
     def failed(self) -> bool:

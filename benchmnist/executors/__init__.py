@@ -134,7 +134,8 @@ class Farewell:
 class Deadlines:
     """Deadlines of the cases: each may take a fixed time, in which at least one of its trials is in training.
 
-    The time between two trials of a case does not count: trials of other cases may be trained then.
+    The time between two trials of a case does not count: trials of other cases may be trained then. A Bundle may
+    take as long as its cases together.
     """
 
     def __init__(self, seconds: float | None) -> None:
@@ -149,7 +150,7 @@ class Deadlines:
             return
         self.running[task.id] += 1
         if self.running[task.id] == 1:
-            self.ends[task.id] = time.monotonic() + self.unused.pop(task.id, self.seconds)
+            self.ends[task.id] = time.monotonic() + self.unused.pop(task.id, self.seconds * len(task.firsts))
 
     def end(self, task: Case) -> None:
         """Records the end of a trial that has begun; without it, the time of its case goes on."""

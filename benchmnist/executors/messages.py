@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Farewell, Workplace
 from benchmnist.runs.pipes import LONGEST, lines_of
 from benchmnist.runs.results import CaseResult, MeasuredEpoch, TrialResult, worst
 from benchmnist.runs.store import checkpoint_name
+from benchmnist.suites.bundles import Bundle  # noqa: TC001 - as below
 from benchmnist.suites.cases import Case  # noqa: TC001 - messages are read by this type
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Task:
         no_graph: Reason why its steps must not be captured; empty if they may be.
     """
 
-    case: Case
+    case: Annotated[Bundle | Case, Field(union_mode="left_to_right")]
     no_graph: str = ""
 
 
@@ -135,7 +136,7 @@ def _refused_trial(trial: TrialResult, task: Case) -> str:
         fields = {metric.field for metric in task.evaluates}
         if len(epochs) != task.epochs or any(fields - epoch.metrics.keys() for epoch in trial.epochs):
             return "a completed trial that lacks epochs or metrics"
-    if trial.checkpoint not in (None, checkpoint_name(task, trial.seed)):
+    if trial.checkpoint not in (None, checkpoint_name(*task.row(trial.seed))):
         return f"a checkpoint named {trial.checkpoint!r}"
     return ""
 

@@ -296,6 +296,15 @@ class Case(Frozen):
         """The group within which it is compared: dataset, model and label."""
         return self.dataset.label, self.model.label, self.label
 
+    def row(self, seed: int) -> tuple[Case, int]:
+        """Returns the case and the seed of a trial of this task; those of a Bundle are its points'."""
+        return self, seed
+
+    @property
+    def firsts(self) -> tuple[int, ...]:
+        """The first of its seeds; a Bundle has one for each of its points."""
+        return self.seeds[:1]
+
     @property
     def file_stem(self) -> str:
         """The start of the names of its files. No id has `__` in it, so no two stems are the same."""

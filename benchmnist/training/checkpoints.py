@@ -33,7 +33,7 @@ class Checkpoints:
 
     def save(self, seed: int, state_dict: Callable[[], Mapping[str, Any]]) -> str | None:
         """Writes the tensors of a state_dict; returns the file within the run folder, or None if that failed."""
-        file = checkpoint_name(self.case, seed)
+        file = checkpoint_name(*self.case.row(seed))
         try:
             with not_exiting():
                 content = self._content(seed, state_dict())

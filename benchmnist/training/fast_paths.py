@@ -104,11 +104,9 @@ class FastPath:
         with contained():
             if self.stacked:
                 return build_stack(setting.case, *parts, how=self.build)
-            if self.abreast:
-                trials = [build_trial(setting.case, seed, *parts, how=self.build) for seed in seeds]
-                return Abreast(trials, setting.device)
-            (seed,) = seeds
-            return build_trial(setting.case, seed, *parts, how=self.build)
+            rows = [setting.case.row(seed) for seed in seeds]
+            trials = [build_trial(case, seed, *parts, how=self.build) for case, seed in rows]
+            return Abreast(trials, setting.device) if self.abreast else trials[0]
 
 
 def plain_engine(name: str) -> type[DataLoaderEngine | ResidentEngine]:

@@ -95,8 +95,8 @@ class PendingEpoch:
         result: Once the generator that yielded it has been resumed: what came of it.
     """
 
-    def __init__(self, training: _Training, index: int, *, trains: bool) -> None:
-        self.seed, self.number = training.trial.seeds[index], training.number
+    def __init__(self, training: _Training, seed: int, index: int, *, trains: bool) -> None:
+        self.seed, self.number = seed, training.number
         self.result: EpochResult | None = None
         self._training, self._index, self._trains = training, index, trains
 
@@ -206,13 +206,13 @@ def train_trial(
         for number in range(1, case.epochs + 1):
             with not_exiting():
                 trial.begin(number)
-            learning_rate = trial.learning_rate
+            rates = [trial.learning_rate_of(index) for index in range(len(seeds))]
             training = _Training(setting, way, trial, number, clock)
             before = reference() if reference else 0.0
             alive = [index for index, seed in enumerate(seeds) if statuses[seed] != "diverged"]
             for index in alive:
                 seed = seeds[index]
-                epoch = PendingEpoch(training, index, trains=index == alive[0])
+                epoch = PendingEpoch(training, seed, index, trains=index == alive[0])
                 yield epoch
 
                 after = reference() if reference else 0.0
@@ -221,7 +221,7 @@ def train_trial(
                     epoch=number,
                     seconds=epoch.seconds,
                     train_loss=losses.mean().item(),
-                    learning_rate=learning_rate,
+                    learning_rate=rates[index],
                     step_losses=_every_hundredth(losses),
                     reference_seconds=(before + after) / 2 if reference else None,
                 )

@@ -102,8 +102,11 @@ class Trial:
     @property
     def learning_rate(self) -> float | None:
         """Learning rate of the first parameter group in the next step; None if it has none."""
-        rate = self.optimizer.param_groups[0].get("lr")
-        return None if rate is None else float(rate)
+        return _rate(self.optimizer)
+
+    def learning_rate_of(self, index: int) -> float | None:  # noqa: ARG002 - there is only one
+        """The same of the seed at that index."""
+        return self.learning_rate
 
     def products(self) -> contextlib.AbstractContextManager[None]:
         """Has matrix products computed within it by the library that the trial uses."""
@@ -193,6 +196,11 @@ class Trial:
     def _optimizer_mode(self, mode: str) -> None:
         if self.spec.has_modes:
             getattr(self.optimizer, mode)()
+
+
+def _rate(optimizer: torch.optim.Optimizer) -> float | None:
+    rate = optimizer.param_groups[0].get("lr")
+    return None if rate is None else float(rate)
 
 
 def exact(outputs: Tensor) -> Tensor:

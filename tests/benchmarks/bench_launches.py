@@ -9,20 +9,49 @@ starts one for every few hundred thousand entries) or fewer (dropout is one ther
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from standin_support import standin
 from training_support import component, make_case, setting_of
 
+from benchmnist.suites.bundles import Bundle
 from benchmnist.training.fast_paths import find_fast_path
+
+if TYPE_CHECKING:
+    from benchmnist.suites.cases import Case
 
 STEPS, BATCH = 120, 20
 
 
+@pytest.mark.parametrize("points", [1, 10, 100])
+def test_points(points: int) -> None:
+    """Prints a row for as many learning rates in one stack."""
+    cases = [
+        make_case(
+            id=f"a/{number}",
+            model=component("fc", hidden_size=8),
+            optimizer=component("adam", lr=1e-3 / (number + 1)),
+            engine="stacked",
+            train_size=STEPS * BATCH,
+            batch_size=BATCH,
+            epochs=3,
+        )
+        for number in range(points)
+    ]
+    how, trials, kernels, calls = count(Bundle.of(cases))
+    sys.stdout.write(
+        f"\n| fc / adam, {points} learning rates | | {how} | {trials} | {kernels:.2f} | {calls:.2f} |"
+    )
+
+
 def counted(**options: Any) -> tuple[str, int, float, float]:
+    """Makes a case, and counts it."""
+    return count(make_case(train_size=STEPS * BATCH, batch_size=BATCH, epochs=3, **options))
+
+
+def count(case: Case) -> tuple[str, int, float, float]:
     """Trains a case; returns how, its number of trials, and kernels and calls for each step of the last epoch."""
-    case = make_case(train_size=STEPS * BATCH, batch_size=BATCH, epochs=3, **options)
     with standin() as machine, (setting := setting_of(case, "cuda")).session.current():
         way = find_fast_path(setting)
         trial = way.trial(setting, case.seeds if way.stacked else case.seeds[:1])

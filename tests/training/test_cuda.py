@@ -24,6 +24,7 @@ from benchmnist.doctor import misbehaving
 from benchmnist.errors import CaptureError, DeviceError
 from benchmnist.executors import Workplace
 from benchmnist.executors.inline import InlineExecutor
+from benchmnist.suites.bundles import Bundle
 from benchmnist.training import environment
 from benchmnist.training.data import default_data_root
 from benchmnist.training.device import DeviceSession
@@ -126,6 +127,17 @@ class Decaying(torch.optim.SGD):
         for group in self.param_groups:
             group["lr"] = group["lr"] * 0.999
 
+class Fading(torch.optim.SGD):
+    "Counts its steps where nobody looks, and notes when they are more than so many."
+    called = {}
+    def __init__(self, params, lr, after):
+        super().__init__(params, lr=lr)
+        self.after, self.faded = after, 0
+    def step(self, closure=None):
+        super().step(closure)
+        self.called[id(self)] = self.called.get(id(self), 0) + 1
+        self.faded = int(self.called[id(self)] > self.after)
+
 class Cycling(torch.optim.lr_scheduler.LRScheduler):
     "Moves the model within each epoch of five steps, or the rate by the gradients."
     def __init__(self, optimizer, how):
@@ -147,13 +159,17 @@ def knowing(model, *, lr=0.2, fused=None):
 def decaying(model, *, lr=0.2, fused=None):
     return Decaying(model.parameters(), lr=lr, fused=fused)
 
+def fading(model, *, lr, after):
+    return Fading(model.parameters(), lr, after)
+
 def cycling(optimizer, *, total_steps, how):
     return Cycling(optimizer, how)
 
 @hookimpl
 def benchmnist_optimizers():
     return [OptimizerSpec(name=name, summary="", build=build, capturable=True, fused=("cuda",))
-            for name, build in (("knowing", knowing), ("decaying", decaying))]
+            for name, build in (("knowing", knowing), ("decaying", decaying))] + [
+            OptimizerSpec(name="fading", summary="", build=fading, capturable=True, elementwise=True)]
 
 class Moving(torch.optim.lr_scheduler.LRScheduler):
     "Moves the momentum from a step on: of any trial, or, which nobody can foresee, of the fourth only."
@@ -466,6 +482,36 @@ def test_batch_normalisation_of_every_kind_is_stacked(card: Card, install_plugin
         )
     assert stacked.remarks == ("stacked", "graph"), stacked.error
     assert losses(stacked) == pytest.approx(losses(alone), rel=SAME)
+
+
+@pytest.mark.parametrize("schedule", [None, "linear-warmup-cosine"])
+@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+def test_the_points_of_a_sweep_are_captured_together(card: Card, optimizer: str, schedule: str | None) -> None:
+    options: dict[str, Any] = {"model": "fc-bn-dropout", "engine": "stacked", "seeds": (4, 0), "epochs": 3}
+    options |= {"schedule": schedule and component(schedule), "train_size": 1050}  # many steps in a graph
+    points = [
+        make_case(id=f"a/{number}", optimizer=component(optimizer, **params), **options)
+        for number, params in enumerate(({"lr": 1e-2}, {"lr": 1e-3}, {"lr": 3e-3, "weight_decay": 0.1}))
+    ]
+    with card() as machine:
+        each = [result_of(point, "cuda") for point in points]
+        seen = result_of(Bundle.of(points), "cuda")
+        assert machine is None or machine.hazards == []
+    assert (seen.status, seen.remarks) == ("completed", ("stacked", "graph")), seen.error
+    assert losses(seen) == pytest.approx([loss for result in each for loss in losses(result)], rel=SAME)
+
+
+@pytest.mark.usefixtures("strange")
+def test_a_point_whose_optimizer_changes_on_the_host_is_not_captured(card: Card) -> None:
+    options: dict[str, Any] = {"engine": "stacked", "train_size": 230, "epochs": 3}
+    points = [
+        make_case(id=f"a/{number}", optimizer=component("fading", lr=0.1, after=after), **options)
+        for number, after in enumerate((10**9, 2))
+    ]
+    with card():
+        seen = result_of(Bundle.of(points), "cuda")
+    reason = "the optimizer changes faded from step to step, which a graph cannot see"
+    assert (seen.status, seen.remarks) == ("completed", ("stacked", f"not graph: {reason}"))
 
 
 def test_rmsprop_is_one_kernel_there_too(card: Card) -> None:

@@ -16,6 +16,7 @@ from weakref import ReferenceType
 import numpy as np
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from benchmnist.errors import CaptureError
 from benchmnist.training.engines.trace import SMALL
@@ -57,8 +58,14 @@ class Host:
         *,
         lent: bool = False,
     ) -> None:
-        self.optimizer, self.modules, self.device = optimizer, dict(modules), device
-        self.known = {id(self.optimizer), *map(id, self.modules.values())}
+        self.modules, self.device = dict(modules), device
+        parts = getattr(optimizer, "parts", ())  # of one that combines several
+        self.optimizers = [
+            one
+            for one in (optimizer, *(parts if isinstance(parts, list | tuple) else ()))
+            if isinstance(one, Optimizer)
+        ]
+        self.known = {*map(id, self.optimizers), *map(id, self.modules.values())}
         self.excluded = {"params", "lr"} if lent else {"params"}
         self.kept: dict[int, object] = {}  # alive, so that nothing else comes to lie where it lies
         self.all_at_once: dict[Parts, bytes] = {}
@@ -113,19 +120,24 @@ class Host:
         for path, module in self.modules.items():
             yield from _entries(MODEL, path, _attributes(module))
         yield from self._optimizer()
-        states = {} if self.optimizer is None else self.optimizer.state
-        for index, state in enumerate(states.values()):
+        states = [state for optimizer in self.optimizers for state in optimizer.state.values()]
+        for index, state in enumerate(states):
             entries = state if isinstance(state, dict) else {"state": state}
             yield from _entries(OPTIMIZER, f"state {index}", entries)
 
     def _optimizer(self) -> Iterator[tuple[Key, object]]:
-        if self.optimizer is None:
-            return
-        yield from _entries(OPTIMIZER, "", _attributes(self.optimizer), without=("state", "param_groups"))
-        for index, group in enumerate(self.optimizer.param_groups):
-            yield (OPTIMIZER, "param_groups", str(index)), _Itself(group)
-            yield (OPTIMIZER, "requires_grad", str(index)), [p.requires_grad for p in group["params"]]
-            yield from _entries(OPTIMIZER, str(index), group, without=self.excluded)
+        for number, optimizer in enumerate(self.optimizers):
+            without = ("state", "param_groups")
+            yield from _entries(
+                OPTIMIZER, f"part {number}" if number else "", _attributes(optimizer), without=without
+            )
+        seen: set[int] = set()
+        for index, group in enumerate(group for optimizer in self.optimizers for group in optimizer.param_groups):
+            if id(group) not in seen:  # that of a part may be one of the whole, too
+                seen.add(id(group))
+                yield (OPTIMIZER, "param_groups", str(index)), _Itself(group)
+                yield (OPTIMIZER, "requires_grad", str(index)), [p.requires_grad for p in group["params"]]
+                yield from _entries(OPTIMIZER, str(index), group, without=self.excluded)
 
     def random_numbers(self) -> bytes:
         """The state of the host's generators; where it is the device too, torch's may move."""

@@ -1,4 +1,4 @@
-"""Layers of a model that torch.func maps over the seeds of a stack: nn's own would be slow or draw otherwise."""
+"""Layers of a model that torch.func maps over the rows of a stack: nn's own would be slow or draw otherwise."""
 
 from __future__ import annotations
 

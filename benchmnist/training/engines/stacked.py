@@ -1,13 +1,15 @@
-"""The engine `stacked`: all seeds of a case are trained at once, their weights stacked.
+"""The engine `stacked`: all seeds of a case, or of several, are trained at once, their weights stacked.
 
 A small model leaves most of a device idle, and a step costs what it costs to be launched. Stacked, the same step
-trains every seed: each parameter has one dimension more, the first, and torch.func maps the model over it.
+trains every seed: each parameter has one dimension more, the first, and torch.func maps the model over it. Cases
+that differ in the parameters of their optimizer only (a Bundle) have rows in one stack, and an optimizer each.
 """
 
 from __future__ import annotations
 
 import copy
 import io
+import itertools
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from benchmnist.errors import TrialError
 from benchmnist.tasks import losses_of
 from benchmnist.training.data import epoch_order, seed_for
 from benchmnist.training.engines.mapped_layers import MAPPED, Noise
+from benchmnist.training.engines.points import PointsOptimizer, PointsSchedule, Rows
 from benchmnist.training.torch_internals import hooks_of
 from benchmnist.training.trial import Trial, build_model, exact, training_of
 
@@ -95,9 +98,16 @@ class Stack(Trial):
         for gradient in gradients:
             gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
 
+    def learning_rate_of(self, index: int) -> float | None:
+        """See Trial."""
+        if not isinstance(self.optimizer, PointsOptimizer):
+            return self.learning_rate
+        return self.optimizer.learning_rate_of(index)
+
     def order(self, size: int, epoch: int) -> Tensor:
         """Each seed's own, [seeds, size]."""
-        return torch.stack([epoch_order(size, seed, epoch) for seed in self.seeds])
+        orders = {seed: epoch_order(size, seed, epoch) for seed in {*self.seeds}}
+        return torch.stack([orders[seed] for seed in self.seeds])
 
     def begin(self, epoch: int) -> None:
         """Each seed draws its own noise."""
@@ -122,12 +132,13 @@ class Stack(Trial):
 
 
 def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.device, *, how: Build) -> Stack:
-    """The trials of all seeds of a case, as one.
+    """The trials of all seeds of a case, or of all rows of a Bundle, as one.
 
     Raises:
         TrialError: if the model cannot be stacked.
     """
-    models = [build_model(case, seed, registry, dataset) for seed in case.seeds]
+    trials = [case.row(seed) for seed in case.seeds]
+    models = [build_model(point, seed, registry, dataset) for point, seed in trials]
     _require_alike(models)
     models = [model.to(device) for model in models]
     if len(dict(models[0].named_parameters())) < len([*models[0].named_parameters(remove_duplicate=False)]):
@@ -139,11 +150,35 @@ def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.
         path, _, last = name.rpartition(".")
         trained = models[0].get_parameter(name).requires_grad
         setattr(holder.get_submodule(path), last, nn.Parameter(stacked.detach(), requires_grad=trained))
+    starts = [*map(case.seeds.index, case.firsts), len(trials)]
+    if len(case.firsts) == 1:
+        training = _training_of(case, registry, dataset, holder, how)
+    else:
+        weights = dict(holder.named_parameters())
+        rows = [Rows(models[0], weights, slice(*each)) for each in itertools.pairwise(starts)]
+        points = [trials[start][0] for start in starts[:-1]]
+        each = [
+            _training_of(point, registry, dataset, own.model, how) for point, own in zip(points, rows, strict=True)
+        ]
+        optimizer = PointsOptimizer([*weights.values()], [one["optimizer"] for one in each], rows)
+        schedule = PointsSchedule([one["schedule"] for one in each]) if each[0]["schedule"] else None
+        training = {**each[0], "optimizer": optimizer, "schedule": schedule}
+    return Stack(models[0], models, tuple(seed for _, seed in trials), model=holder, **training)
+
+
+def _training_of(
+    case: Case, registry: Registry, dataset: Dataset, holder: nn.Module, how: Build
+) -> dict[str, Any]:
+    """As `training_of`, for a model that nobody calls.
+
+    Raises:
+        TrialError: if the optimizer puts hooks on it.
+    """
     before = _hooks(holder)
     training = training_of(case, registry, dataset, holder, how)
     if _hooks(holder) != before:
-        raise TrialError("the optimizer puts hooks on the model")  # on the one that nobody calls
-    return Stack(models[0], models, case.seeds, model=holder, **training)
+        raise TrialError("the optimizer puts hooks on the model")
+    return training
 
 
 def _require_own_memory(model: nn.Module) -> None:

@@ -1,0 +1,55 @@
+"""Bundles: cases that differ in the parameters of their optimizer only, trained as one task, in one stack."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from benchmnist.suites.cases import NOT_DECIDING, Case
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Bundle(Case):
+    """A case that stands for several: its `seeds` are the numbers of its rows, and each row is a trial of a point.
+
+    So an executor trains a bundle as it trains any stacked case, and its epochs and its result are told by row.
+
+    Attributes:
+        points: The cases, each with the seeds to train.
+    """
+
+    points: tuple[Case, ...]
+
+    @classmethod
+    def of(cls, points: Sequence[Case]) -> Self:
+        """The bundle of cases that `alike` says may be trained together."""
+        first, rows = points[0], sum(len(point.seeds) for point in points)
+        fields = {name: getattr(first, name) for name in Case.model_fields}
+        return cls.model_construct(
+            **{**fields, "id": f"{first.id} and {len(points) - 1} more", "seeds": tuple(range(rows))},
+            points=tuple(points),
+        )
+
+    @cached_property
+    def _rows(self) -> list[tuple[int, int]]:
+        return [(index, seed) for index, point in enumerate(self.points) for seed in point.seeds]
+
+    def row(self, seed: int) -> tuple[Case, int]:
+        """See Case."""
+        index, of_point = self._rows[seed]
+        return self.points[index].model_copy(update={"epochs": self.epochs}), of_point
+
+    @property
+    def firsts(self) -> tuple[int, ...]:
+        """See Case."""
+        indices = [index for index, _ in self._rows]
+        return tuple(indices.index(index) for index in range(len(self.points)))
+
+
+def alike(case: Case) -> dict[str, Any]:
+    """Returns what has to be the same in a bundle: all but names, seeds and what the optimizer is given."""
+    found = case.model_dump(exclude=NOT_DECIDING | {"seeds"})
+    found["optimizer"] = {name: found["optimizer"][name] for name in ("use", "distribution", "version")}
+    return {**found, "resources": case.resources}

@@ -1,0 +1,217 @@
+"""Cases that differ in what their optimizer is given only are trained in one stack, and told as cases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from training_support import Told, component, losses, make_case, result_of
+
+from benchmnist.execution.bundling import bundled, results_of, together
+from benchmnist.execution.dispatch import Dispatcher
+from benchmnist.executors import Workplace
+from benchmnist.executors.inline import InlineExecutor
+from benchmnist.executors.local import LocalExecutor
+from benchmnist.executors.messages import Task, decode, encode
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.runs.results import CaseResult
+from benchmnist.suites.bundles import Bundle
+from benchmnist.training.data import default_data_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from benchmnist.suites.cases import Case
+
+SAME = 1e-3
+"""Relative: a stack rounds otherwise."""
+
+
+def sweep(*points: Mapping[str, Any], optimizer: str = "momentum", **options: Any) -> list[Case]:
+    defaults: dict[str, Any] = {"model": component("fc-bn-dropout", hidden_size=16), "engine": "stacked"}
+    defaults |= {"seeds": (4, 0), "epochs": 2, "train_size": 230}
+    return [
+        make_case(id=f"a/{number}", optimizer=component(optimizer, **point), **{**defaults, **options})
+        for number, point in enumerate(points)
+    ]
+
+
+def train(
+    cases: Sequence[Case],
+    folder: Path,
+    executor: type[InlineExecutor | LocalExecutor] = InlineExecutor,
+    parts: Mapping[str, Sequence[CaseResult]] | None = None,
+    plugins: tuple[str, ...] = (),
+) -> tuple[list[CaseResult], Told]:
+    """Trains cases as a session does, which asks for one after the other."""
+    told, results = Told(), []
+    workplace = Workplace("cpu", default_data_root(), folder, plugins=plugins)
+    with executor(workplace) as executing:
+        dispatcher = Dispatcher(executing, told, parts=parts, together=together(find_plugins((), plugins)))
+        dispatcher.expect(cases)
+        for case in cases:
+            epochs = dispatcher.epochs(case)
+            while True:
+                try:
+                    epoch = next(epochs)
+                except StopIteration as stop:
+                    results.append(stop.value)
+                    break
+                epoch.run()
+                assert epoch.seed in case.seeds
+                assert epoch.seconds > 0
+    return results, told
+
+
+def alone(case: Case) -> CaseResult:
+    return result_of(case.model_copy(update={"engine": "resident"}))
+
+
+@pytest.mark.parametrize("executor", [InlineExecutor, LocalExecutor])
+def test_each_point_of_a_sweep_has_the_curve_that_it_has_alone(
+    tmp_path: Path, executor: type[InlineExecutor | LocalExecutor]
+) -> None:
+    cases = sweep({"lr": 0.1}, {"lr": 0.01, "momentum": 0.5}, {"lr": 0.02, "weight_decay": 0.1})
+    results, told = train(cases, tmp_path, executor)
+    for case, result in zip(cases, results, strict=True):
+        expected = alone(case)
+        assert (result.case, result.status, result.engine) == (case, "completed", "stacked"), result.error
+        assert result.remarks == ("stacked", "trained together with 2 more cases")
+        assert [trial.seed for trial in result.trials] == [4, 0]
+        assert losses(result) == pytest.approx(losses(expected), rel=SAME)
+        assert [e.learning_rate for t in result.trials for e in t.epochs] == [
+            e.learning_rate for t in expected.trials for e in t.epochs
+        ]
+        for trial in result.trials:
+            assert (tmp_path / str(trial.checkpoint)).name == f"a__{case.id[2:]}__seed-{trial.seed}.safetensors"
+            assert (tmp_path / str(trial.checkpoint)).is_file()
+    assert [line for line in told.log if line.endswith("started")] == [f"{case.id} started" for case in cases]
+    assert sorted((case, seed, epoch.epoch) for case, seed, epoch in told.epochs) == [
+        (case.id, seed, epoch) for case in cases for seed in (0, 4) for epoch in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "nadam"])
+def test_schedules_and_clipping_are_those_of_each_point(tmp_path: Path, optimizer: str) -> None:
+    options: dict[str, Any] = {"schedule": component("onecycle"), "clip_grad_norm": 0.5, "optimizer": optimizer}
+    cases = sweep({"lr": 1e-3}, {"lr": 3e-3, "weight_decay": 0.01}, **options)
+    for case, result in zip(cases, train(cases, tmp_path)[0], strict=True):
+        assert result.remarks[-1] == "trained together with 1 more cases"
+        assert losses(result) == pytest.approx(losses(alone(case)), rel=1e-2)
+
+
+def test_a_point_that_diverges_costs_the_others_nothing(tmp_path: Path) -> None:
+    cases = sweep({"lr": 0.1}, {"lr": 1e30}, {"lr": 0.01})
+    results, _ = train(cases, tmp_path)
+    assert [result.status for result in results] == ["completed", "diverged", "completed"]
+    assert all(result.engine == "stacked" for result in results)
+    assert losses(results[2]) == pytest.approx(losses(alone(cases[2])), rel=SAME)
+
+
+def test_only_the_trials_that_are_left_are_trained(tmp_path: Path) -> None:
+    cases = sweep({"lr": 0.1}, {"lr": 0.01}, {"lr": 0.02})
+    whole = [alone(case) for case in cases]
+    parts = {
+        "a/0": [whole[0].model_copy(update={"trials": whole[0].trials[1:]})],
+        "a/1": [whole[1]],
+    }
+    results, told = train(cases, tmp_path, parts=parts)
+    assert {(case, seed) for case, seed, _ in told.epochs} == {("a/0", 4), ("a/2", 4), ("a/2", 0)}
+    for result, expected in zip(results, whole, strict=True):
+        assert losses(result) == pytest.approx(losses(expected), rel=SAME)
+
+
+FAILING = """
+import torch
+from torch import nn
+from benchmnist import ModelSpec, OptimizerSpec, hookimpl
+
+class Failing(nn.Sequential):
+    def forward(self, x):
+        if self.training:
+            raise ValueError("no more")
+        return super().forward(x)
+
+class Shared(torch.optim.SGD):
+    "Has one rate for all that there are."
+    rates = []
+    def __init__(self, params, lr):
+        super().__init__(params, lr=lr)
+        self.rates.append(lr)
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["lr"] = self.rates[-1]
+        return super().step(closure)
+
+def failing(*, input_shape, num_classes):
+    return Failing(nn.Flatten(), nn.Linear(784, num_classes))
+
+def shared(model, *, lr):
+    return Shared(model.parameters(), lr)
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="failing", summary="", build=failing)]
+
+@hookimpl
+def benchmnist_optimizers():
+    return [OptimizerSpec(name="shared", summary="", build=shared, elementwise=True)]
+"""
+
+
+def test_a_failure_is_one_of_every_case(tmp_path: Path, install_plugin: Callable[..., None]) -> None:
+    install_plugin("failing", FAILING)
+    results, _ = train(sweep({"lr": 0.1}, {"lr": 0.01}, model="failing"), tmp_path)
+    assert [result.status for result in results] == ["failed", "failed"]
+    assert all("no more" in str(result.error) for result in results)
+
+
+def test_points_that_a_stack_would_train_otherwise_are_trained_one_by_one(
+    tmp_path: Path, install_plugin: Callable[..., None]
+) -> None:
+    install_plugin("failing", FAILING)
+    cases = sweep({"lr": 0.1}, {"lr": 0.01}, optimizer="shared", model="logistic")
+    for case, result in zip(cases, train(cases, tmp_path)[0], strict=True):
+        assert (result.engine, result.status) == ("resident", "completed")
+        assert result.remarks[0].startswith("not stacked: its first losses are")
+        assert losses(result) == pytest.approx(losses(alone(case)), rel=SAME)
+
+
+def test_what_is_trained_together() -> None:
+    key = together(find_plugins())
+    cases = [
+        *sweep({"lr": 0.1}, {"lr": 0.2}, {"lr": 0.3}, {"lr": 0.4}),
+        *[make_case(id=f"b/{n}", engine="stacked", optimizer=component("muon", lr=n)) for n in (1.0, 2.0)],
+        *[make_case(id=f"c/{n}", engine="resident", optimizer=component("sgd", lr=n)) for n in (1.0, 2.0)],
+        make_case(id="d/epochs", engine="stacked", epochs=3),
+        make_case(id="d/model", engine="stacked", epochs=3, model="logistic"),
+    ]
+    assert {name: [case.id for case in group] for name, group in bundled(cases, key, 1).items()} == {
+        f"a/{n}": ["a/0", "a/1", "a/2", "a/3"] for n in range(4)
+    }
+    assert {name: [case.id for case in group] for name, group in bundled(cases, key, 2).items()} == {
+        f"a/{n}": ["a/0", "a/2"] if n % 2 == 0 else ["a/1", "a/3"] for n in range(4)
+    }
+    assert bundled(cases, key, 4) == {}  # each worker has one
+    many = sweep(*({"lr": 1 / (n + 1)} for n in range(200)))
+    assert {len(group) for group in bundled(many, key, 1).values()} == {100}
+
+
+def test_a_bundle_is_sent_as_it_is() -> None:
+    bundle = Bundle.of(sweep({"lr": 0.1, "betas": (0.9, 0.99)}, {"lr": 0.2}))
+    for case in (bundle, bundle.points[0]):
+        task = decode(encode(Task(case, "why")).rstrip(b"\n"))
+        assert (type(task.case), task.case, task.no_graph) == (type(case), case, "why")
+    assert [bundle.row(row) for row in bundle.seeds] == [
+        (point, seed) for point in bundle.points for seed in (4, 0)
+    ]
+    assert bundle.firsts == (0, 2)
+
+
+def test_what_crashed_has_crashed_in_every_case() -> None:
+    bundle = Bundle.of(sweep({"lr": 0.1}, {"lr": 0.2}))
+    results = results_of(bundle, CaseResult(case=bundle, status="crashed", error="gone"))
+    assert [(result.case, result.status, result.trials, result.error) for result in results] == [
+        (point, "crashed", (), "gone") for point in bundle.points
+    ]
