@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.runs.results import CaseResult, worst
 from benchmnist.suites.bundles import alike
+from benchmnist.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -82,6 +83,8 @@ def results_of(bundle: Bundle, result: CaseResult) -> Sequence[CaseResult]:
     trials = {trial.seed: trial for trial in result.trials}
     found: list[CaseResult] = []
     rows = [*bundle.seeds]
+    # With another number of trials their bits may be others: `verify` then reads another remark.
+    remark = f"{counted(len(bundle.points), 'case')} trained together: {counted(len(rows), 'trial')}"
     for point in bundle.points:
         own = [(seed, trials.get(rows.pop(0))) for seed in point.seeds]
         mine = tuple(trial.model_copy(update={"seed": seed}) for seed, trial in own if trial is not None)
@@ -89,7 +92,7 @@ def results_of(bundle: Bundle, result: CaseResult) -> Sequence[CaseResult]:
             "case": point,
             "trials": mine,
             "status": result.status if result.failed else worst(trial.status for trial in mine),
-            "remarks": (*result.remarks, f"trained together with {len(bundle.points) - 1} more cases"),
+            "remarks": (*result.remarks, remark),
         }
         found.append(result.model_copy(update=changed))
     return found

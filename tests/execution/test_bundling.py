@@ -77,7 +77,7 @@ def test_each_point_of_a_sweep_has_the_curve_that_it_has_alone(
     for case, result in zip(cases, results, strict=True):
         expected = alone(case)
         assert (result.case, result.status, result.engine) == (case, "completed", "stacked"), result.error
-        assert result.remarks == ("stacked", "trained together with 2 more cases")
+        assert result.remarks == ("stacked", "3 cases trained together: 6 trials")
         assert [trial.seed for trial in result.trials] == [4, 0]
         assert losses(result) == pytest.approx(losses(expected), rel=SAME)
         assert [e.learning_rate for t in result.trials for e in t.epochs] == [
@@ -97,7 +97,7 @@ def test_schedules_and_clipping_are_those_of_each_point(tmp_path: Path, optimize
     options: dict[str, Any] = {"schedule": component("onecycle"), "clip_grad_norm": 0.5, "optimizer": optimizer}
     cases = sweep({"lr": 1e-3}, {"lr": 3e-3, "weight_decay": 0.01}, **options)
     for case, result in zip(cases, train(cases, tmp_path)[0], strict=True):
-        assert result.remarks[-1] == "trained together with 1 more cases"
+        assert result.remarks[-1] == "2 cases trained together: 4 trials"
         assert losses(result) == pytest.approx(losses(alone(case)), rel=1e-2)
 
 
