@@ -6,16 +6,16 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmnist.runs.results import CaseResult, worst
+from benchmnist.runs.results import worst
 from benchmnist.suites.bundles import alike
-from benchmnist.text import counted
+from benchmnist.text import cause_of, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from benchmnist.executors import Epoch
     from benchmnist.extensions.registry import Registry
-    from benchmnist.runs.results import EpochResult
+    from benchmnist.runs.results import CaseResult, EpochResult
     from benchmnist.suites.bundles import Bundle
     from benchmnist.suites.cases import Case
 
@@ -79,20 +79,37 @@ def bundled(cases: Iterable[Case], key: Callable[[Case], str], slots: int) -> di
 
 
 def results_of(bundle: Bundle, result: CaseResult) -> Sequence[CaseResult]:
-    """Returns the result of each case of a bundle."""
+    """Returns the result of each case of a bundle that was trained to its end."""
     trials = {trial.seed: trial for trial in result.trials}
     found: list[CaseResult] = []
-    rows = [*bundle.seeds]
-    # With another number of trials their bits may be others: `verify` then reads another remark.
-    remark = f"{counted(len(bundle.points), 'case')} trained together: {counted(len(rows), 'trial')}"
+    rows = iter(bundle.seeds)
     for point in bundle.points:
-        own = [(seed, trials.get(rows.pop(0))) for seed in point.seeds]
-        mine = tuple(trial.model_copy(update={"seed": seed}) for seed, trial in own if trial is not None)
+        mine = tuple(trials[next(rows)].model_copy(update={"seed": seed}) for seed in point.seeds)
+        # With other trials beside them, their bits may be others: `verify` then reads another remark.
+        remarks = (*result.remarks, *(f"in the stack {trial.stack}" for trial in mine[:1] if trial.stack))
         changed = {
             "case": point,
             "trials": mine,
-            "status": result.status if result.failed else worst(trial.status for trial in mine),
-            "remarks": (*result.remarks, remark),
+            "status": worst(trial.status for trial in mine),
+            "remarks": remarks,
         }
         found.append(result.model_copy(update=changed))
     return found
+
+
+def smaller(bundle: Bundle, failure: CaseResult) -> int:
+    """Returns how many cases are to be trained together after a bundle failed, so that the culprit fails alone.
+
+    An exception ends a stack at once, so halves of it are tried; a worker that died may have run out of memory,
+    and what was too slow took its time: these cases are trained one by one, as are those that cannot be stacked.
+    """
+    raised = failure.status == "failed" and failure.engine in ("", "stacked")
+    return -(-len(bundle.points) // 2) if raised else 1
+
+
+def why_dissolved(bundle: Bundle, failure: CaseResult) -> str:
+    """Returns the remark of the cases of a bundle that are trained again in smaller ones."""
+    reason = cause_of(failure.error or "") or failure.status
+    if failure.engine not in ("", "stacked"):
+        return f"{reason} (of {counted(len(bundle.points), 'case')})"
+    return f"begun again, since the stack of {counted(len(bundle.points), 'case')} {failure.status}: {reason}"

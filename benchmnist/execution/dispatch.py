@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.expectations import missed
-from benchmnist.execution.bundling import OfRow, bundled, results_of
+from benchmnist.execution.bundling import OfRow, bundled, results_of, smaller, why_dissolved
 from benchmnist.execution.ledger import Ledger, Queue
-from benchmnist.runs.results import CaseResult, MeasuredEpoch, now
+from benchmnist.runs.results import CaseResult, MeasuredEpoch, Stack, now
 from benchmnist.suites.bundles import Bundle
 
 if TYPE_CHECKING:
@@ -159,59 +159,60 @@ class Dispatcher:
     def _enqueue(self, case: Case) -> Ledger:
         companions = self._companions.pop(case.id, [])
         if companions:
-            self._enqueue_bundle(companions)
+            self._enqueue_companions(companions)
             return self._ledgers[case.id]
         ledger = self._ledgers[case.id] = Ledger(case, self.parts.get(case.id, ()))
-        done = {trial.seed for part in ledger.parts for trial in part.trials}
-        left = tuple(seed for seed in case.seeds if seed not in done)
-        for seeds in (
-            [(seed,) for seed in left] if self.by_trial and case.engine != "stacked" else filter(None, [left])
-        ):
-            task = case.model_copy(update={"seeds": seeds})
-            ledger.waiting += 1
-            turn = case.seeds.index(seeds[0]) if self.interleaved else 0
-            self._queue.add(ledger, task, self.seconds.get(case.id, 0.0) * task.rounds, turn)
-        if not left:
+        self._enqueue_left(ledger)
+        if not ledger.left:
             self._start(ledger)
             self._end(ledger)
         return ledger
 
-    def _enqueue_bundle(self, cases: Sequence[Case]) -> None:
+    def _enqueue_left(self, ledger: Ledger) -> None:
+        """Enqueues the trials that are left of a case, one by one if that may be."""
+        case, left = ledger.case, ledger.left
+        alone = self.by_trial and case.engine != "stacked"
+        for seeds in [(seed,) for seed in left] if alone else filter(None, [left]):
+            task = case.model_copy(update={"seeds": seeds})
+            ledger.waiting += 1
+            turn = case.seeds.index(seeds[0]) if self.interleaved else 0
+            self._queue.add(ledger, task, self.seconds.get(case.id, 0.0) * task.rounds, turn)
+
+    def _enqueue_companions(self, cases: Sequence[Case]) -> None:
         """Enqueues the trials that are left of several cases as one task."""
-        ledgers: list[Ledger] = []
-        points: list[Case] = []
+        ledgers = []
         for case in cases:
             self._companions.pop(case.id, None)
             ledger = Ledger(case, self.parts.get(case.id, ()))
-            done = {trial.seed for part in ledger.parts for trial in part.trials}
-            left = tuple(seed for seed in case.seeds if seed not in done)
-            if not left:
+            if ledger.left:
+                self._ledgers[case.id] = ledger
+                ledgers.append(ledger)
+            else:
                 self._enqueue(case)
-                continue
-            self._ledgers[case.id] = ledger
-            ledger.waiting += 1
-            ledgers.append(ledger)
-            points.append(case.model_copy(update={"seeds": left}))
         if ledgers:
-            task = Bundle.of(points)
-            self._bundled[task.id] = ledgers
-            self._queue.add(ledgers[0], task, self.seconds.get(points[0].id, 0.0) * task.rounds, 0)
+            self._enqueue_bundle(ledgers)
+
+    def _enqueue_bundle(self, ledgers: Sequence[Ledger]) -> None:
+        points = [ledger.case.model_copy(update={"seeds": ledger.left}) for ledger in ledgers]
+        task = Bundle.of(points)
+        self._bundled[task.id] = [*ledgers]
+        for ledger in ledgers:
+            ledger.waiting += 1
+        self._queue.add(ledgers[0], task, self.seconds.get(points[0].id, 0.0) * task.rounds, 0)
 
     def _tasks(self) -> Iterator[Case]:
         """Yields tasks to the executor, whenever it has a free slot."""
         while self._queue:
             ledger, task = self._queue.take()
-            if isinstance(task, Bundle):
-                for each in self._bundled[task.id]:
-                    self._start(each)
-                    each.begin_task()
-                yield task
-                continue
             if ledger.result is not None or ledger.failed:
                 continue  # it is known already that the case fails
-            if not ledger.started:
-                self._start(ledger)
-            ledger.begin_task()
+            together = self._bundled[task.id] if isinstance(task, Bundle) else [ledger]
+            for each in together:
+                if not each.started:
+                    self._start(each)
+                each.begin_task()
+                if task.engine == "stacked":
+                    each.stack = Stack.of(map(task.row, task.seeds))
             yield task
 
     def _start(self, ledger: Ledger) -> None:
@@ -261,11 +262,14 @@ class Dispatcher:
         self._in_session = False
         ledgers = self._bundled[task.id]
         if isinstance(step, CaseResult):
+            for ledger, point in zip(ledgers, task.points, strict=True):
+                ledger.end_task(len(point.seeds) / len(task.seeds))
+            if step.failed:
+                self._dissolve(task, step)
+                return
             for ledger, part in zip(ledgers, results_of(task, step), strict=True):
                 ledger.add(part)
-                ledger.end_task(len(part.case.seeds) / len(task.seeds))
-                if ledger.over:
-                    self._end(ledger)
+                self._end(ledger)
             return
         point, seed = task.row(step.seed)
         ledger = next(each for each in ledgers if each.case.id == point.id)
@@ -274,6 +278,19 @@ class Dispatcher:
             self._unreported = ledger, OfRow(step, seed)
         else:
             self._tell(ledger, OfRow(step, seed))
+
+    def _dissolve(self, task: Bundle, failure: CaseResult) -> None:
+        """Enqueues the cases of a bundle that failed again: what fails alone, fails."""
+        ledgers = self._bundled.pop(task.id)
+        for ledger in ledgers:
+            ledger.begin_again(why_dissolved(task, failure))
+        size = smaller(task, failure)
+        for start in range(0, len(ledgers), size):
+            group = ledgers[start : start + size]
+            if len(group) > 1:
+                self._enqueue_bundle(group)
+            else:
+                self._enqueue_left(group[0])
 
     def _tell(self, ledger: Ledger, epoch: Epoch) -> None:
         if epoch.result is not None and ledger.result is None:

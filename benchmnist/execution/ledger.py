@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmnist.executors import Epoch
-    from benchmnist.runs.results import EpochResult, Status
+    from benchmnist.runs.results import EpochResult, Stack, Status
     from benchmnist.suites.cases import Case
 
 
@@ -36,6 +36,8 @@ class Ledger:
             so that a restarted trial appears once.
         seen: Results of the ended epochs, by seed.
         result: Result of the case.
+        again: Remark if its trials had to be begun again; empty if not.
+        stack: Stack in which its trials are, if they come to no end.
     """
 
     def __init__(self, case: Case, parts: Sequence[CaseResult]) -> None:
@@ -44,6 +46,8 @@ class Ledger:
         self.epochs: deque[Epoch] = deque()
         self.seen: dict[int, list[EpochResult]] = {}
         self.result: CaseResult | None = None
+        self.again = ""
+        self.stack: Stack | None = None
         for part in parts:
             self.add(part)
         self.started, self.since, self.seconds = "", 0.0, math.fsum(part.wall_seconds for part in parts)
@@ -60,6 +64,17 @@ class Ledger:
         self.running -= 1
         if self.running == 0:
             self.seconds += share * (time.perf_counter() - self.since)
+
+    def begin_again(self, why: str) -> None:
+        """Forgets the epochs of trials that come to no end, and are trained again."""
+        self.again, self.stack = why, None
+        self.seen.clear()
+
+    @property
+    def left(self) -> tuple[int, ...]:
+        """The seeds that no part has."""
+        done = {trial.seed for part in self.parts for trial in part.trials}
+        return tuple(seed for seed in self.case.seeds if seed not in done)
 
     @property
     def failed(self) -> bool:
@@ -95,6 +110,7 @@ class Ledger:
                     *self._remarks(),
                     *self._reused(),
                     *self._where(),
+                    *filter(None, [self.again]),
                 ),
                 "peak_memory": max(part.peak_memory for part in self.parts),
                 "side_by_side": side_by_side,
@@ -157,7 +173,8 @@ class Ledger:
             whole: Status = (
                 "diverged" if diverged else "completed" if len(epochs) == self.case.epochs else cut_short
             )
-            trials.setdefault(seed, TrialResult(seed=seed, status=whole, epochs=tuple(epochs)))
+            cut = TrialResult(seed=seed, status=whole, epochs=tuple(epochs), stack=self.stack)
+            trials.setdefault(seed, cut)
         return tuple(trials[seed] for seed in self.case.seeds if seed in trials)
 
 

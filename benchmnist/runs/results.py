@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ from benchmnist.runs.models import ModelDescription
 from benchmnist.runs.searches import Search
 from benchmnist.suites.cases import Case, Frozen
 from benchmnist.suites.looks import Looks
-from benchmnist.text import kept
+from benchmnist.text import counted, kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,6 +89,33 @@ class EpochResult(Frozen):
 EPOCH_FIELDS = {*EpochResult.model_fields}
 
 
+class Stack(Frozen):
+    """The trials that were trained together, in the same steps: their time is divided equally among them.
+
+    Attributes:
+        name: Hash of the cases and seeds that are in it.
+        cases: Number of cases.
+        trials: Number of trials.
+    """
+
+    name: str
+    cases: int = Field(ge=1)
+    trials: int = Field(ge=2)
+
+    @classmethod
+    def of(cls, trials: Iterable[tuple[Case, int]]) -> Self | None:
+        """Returns the stack of some trials; None for a single one, which has a time of its own."""
+        names = sorted((case.id, seed) for case, seed in trials)
+        if len(names) < 2:  # noqa: PLR2004 - a stack of one is none
+            return None
+        name = hashlib.blake2b(json.dumps(names).encode(), digest_size=4).hexdigest()
+        return cls(name=name, cases=len({case for case, _ in names}), trials=len(names))
+
+    def __str__(self) -> str:
+        """Describes it: `1f0c92aa (3 cases, 6 trials)`."""
+        return f"{self.name} ({counted(self.cases, 'case')}, {self.trials} trials)"
+
+
 class TrialResult(Frozen):
     """One case with one seed.
 
@@ -96,6 +125,7 @@ class TrialResult(Frozen):
         epochs: Epochs in their order.
         setup_seconds: Time to build model, optimizer and engine, and to warm up; not part of any epoch.
         checkpoint: File of the weights, relative to the run folder.
+        stack: Trials that it was trained together with; None if it was trained by itself.
     """
 
     seed: int
@@ -103,6 +133,7 @@ class TrialResult(Frozen):
     epochs: tuple[EpochResult, ...]
     setup_seconds: float = 0.0
     checkpoint: str | None = Field(default=None, pattern=r"^checkpoints/[^/\\\x00]+$")
+    stack: Stack | None = None
 
 
 @dataclass
@@ -199,6 +230,19 @@ class CaseResult(Frozen):
     def has_epochs(self) -> bool:
         """Whether any of its epochs ended, so that it can be drawn."""
         return any(trial.epochs for trial in self.trials)
+
+    @property
+    def stacks(self) -> tuple[Stack, ...]:
+        """The stacks that its trials were trained in."""
+        return tuple(dict.fromkeys(trial.stack for trial in self.trials if trial.stack is not None))
+
+    @property
+    def shares_times(self) -> bool:
+        """Whether the times of its trials are shares of those of a stack: there is nothing to compare in them.
+
+        Earlier versions did not record the stacks.
+        """
+        return bool(self.stacks) or (self.engine == "stacked" and len(self.trials) > 1)
 
     @property
     def id(self) -> str:

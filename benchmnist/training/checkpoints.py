@@ -33,22 +33,22 @@ class Checkpoints:
 
     def save(self, seed: int, state_dict: Callable[[], Mapping[str, Any]]) -> str | None:
         """Writes the tensors of a state_dict; returns the file within the run folder, or None if that failed."""
-        file = checkpoint_name(*self.case.row(seed))
+        case, own_seed = self.case.row(seed)
+        file = checkpoint_name(case, own_seed)
+        of = f"seed {own_seed}" if case is self.case else f"seed {own_seed} of {case.id}"
         try:
             with not_exiting():
-                content = self._content(seed, state_dict())
+                content = self._content(of, state_dict())
             write_file(self.run_folder / file, content)
         except Exception as error:  # noqa: BLE001 - a model's state_dict, and a full disk, may raise anything
-            self.remarks.append(f"the weights of seed {seed} are not saved: {first_line_of(described(error))}")
+            self.remarks.append(f"the weights of {of} are not saved: {first_line_of(described(error))}")
             return None
         return file
 
-    def _content(self, seed: int, state: Mapping[str, Any]) -> bytes:
+    def _content(self, of: str, state: Mapping[str, Any]) -> bytes:
         tensors = {name: value for name, value in state.items() if _is_dense(value)}
         if others := [str(name) for name in state if name not in tensors]:
-            self.remarks.append(
-                f"the checkpoint of seed {seed} lacks {', '.join(others)}: only dense tensors are saved"
-            )
+            self.remarks.append(f"the checkpoint of {of} lacks {', '.join(others)}: only dense tensors are saved")
         # A copy of each: safetensors refuses tensors that share memory, such as tied weights.
         copies = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
         return safetensors.torch.save(copies)

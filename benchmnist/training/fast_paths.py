@@ -21,11 +21,12 @@ from benchmnist.training.engines.graph import GraphEngine
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.engines.stacked import build_stack
 from benchmnist.training.engines.streams import LANES, Abreast, StreamsEngine
+from benchmnist.training.memory import lacking
 from benchmnist.training.speed import is_faster, may_use_onednn
 from benchmnist.training.trial import Build, build_trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     import torch
@@ -132,6 +133,7 @@ def find_fast_path(setting: Setting) -> FastPath:
     engine = plain_engine(case.engine)(setting.dataset, setting.session, case.batch_size)
     way = FastPath(engine, Build(fused=case.engine != "dataloader"))
     trial = way.trial(setting, case.seeds[:1])
+    setting = _within_memory(setting, way)
     changes = [*_changes(setting, trial.model)] if case.engine != "dataloader" else []
     weights = [p for p in trial.model.parameters() if p.requires_grad]
     types = " and ".join(sorted({str(p.dtype).removeprefix("torch.") for p in weights}))
@@ -143,6 +145,30 @@ def find_fast_path(setting: Setting) -> FastPath:
         trial = way.trial(setting, case.seeds[:1])
     way, expected = _expected(setting, way, trial, epochs)
     del trial, weights  # the memory is not the case's
+    return _adopted(setting, way, changes, expected)
+
+
+def _within_memory(setting: Setting, way: FastPath) -> Setting:
+    """Returns the setting, which refuses a stack for which the device has no room.
+
+    Raises:
+        TrialError: if fewer of the cases of a bundle may have room.
+    """
+    case = setting.case
+    if case.engine != "stacked":
+        return setting
+    why = lacking(setting, way.trial(setting, case.seeds[:1]), len(case.seeds))
+    if why and len(case.firsts) > 1:
+        raise TrialError(why)
+    return replace(setting, refused={**setting.refused, "stacked": why}) if why else setting
+
+
+def _adopted(setting: Setting, way: FastPath, changes: Sequence[_Change], expected: Expected) -> FastPath:
+    """Tries the changes one after the other, and returns the way with those that are adopted.
+
+    Raises:
+        CaptureError: as `find_fast_path`.
+    """
     for change in changes:
         reason = setting.refused.get(change.name) or change.refused
         if not reason:
@@ -160,7 +186,7 @@ def find_fast_path(setting: Setting) -> FastPath:
                 reason = first_line(error)
             except Exception as error:  # noqa: BLE001 - what a stranger's model may raise; it can still be trained
                 reason = first_line(error)
-        if change.name in (case.engine, "graph"):
+        if change.name in (setting.case.engine, "graph"):
             way = replace(way, remarks=(*way.remarks, f"not {change.name}: {reason}"))
     return way
 

@@ -16,7 +16,8 @@ import torch
 
 from benchmnist.errors import CaptureError, TrialError, formatted_traceback
 from benchmnist.extensions.isolation import not_exiting, put_back
-from benchmnist.runs.results import CaseResult, EpochResult, TrialResult, now, worst
+from benchmnist.runs.results import CaseResult, EpochResult, Stack, TrialResult, now, worst
+from benchmnist.suites.bundles import Bundle
 from benchmnist.tasks import require_scalar
 from benchmnist.training import random_numbers
 from benchmnist.training.clock import Clock
@@ -27,7 +28,7 @@ from benchmnist.training.reference import Reference
 from benchmnist.training.trial import steps_per_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -141,11 +142,12 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingE
             found = environment(session.device)  # within, so that the flags are those that it is trained with
             with not_exiting():
                 way = find_fast_path(setting)
+            trained, error = _trained_together(case, way)
             _ = data.test  # as the reference's, its memory is not the case's
             reference = Reference(session) if case.reference else None
             session.measure_memory()
             try:
-                for seeds in way.groups(case.seeds):
+                for seeds in trained:
                     ended, error = yield from train_trial(setting, way, seeds, keep=keep, reference=reference)
                     trials += ended
                     if error:
@@ -175,6 +177,16 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingE
         started=started,
         wall_seconds=time.perf_counter() - start,
     )
+
+
+def _trained_together(case: Case, way: FastPath) -> tuple[Sequence[tuple[int, ...]], str | None]:
+    """Returns the seeds of each trial or stack, or the reason why there are none.
+
+    The cases of a bundle that cannot be stacked are trained by themselves, side by side: who sent it sends them.
+    """
+    if isinstance(case, Bundle) and not way.stacked:
+        return [], next(remark for remark in way.remarks if remark.startswith("not stacked"))
+    return way.groups(case.seeds), None
 
 
 def train_trial(
@@ -247,6 +259,7 @@ def train_trial(
         error = formatted_traceback(problem)
     finally:
         way.engine.release()
+    stack = Stack.of(map(case.row, seeds))
     results = [
         TrialResult(
             seed=seed,
@@ -254,6 +267,7 @@ def train_trial(
             epochs=tuple(epochs[seed]),
             setup_seconds=setup_seconds,
             checkpoint=checkpoints.get(seed),
+            stack=stack,
         )
         for seed in seeds
     ]

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from training_support import Told, component, losses, make_case, result_of
+from training_support import Told, component, limit, losses, make_case, result_of
 
-from benchmnist.execution.bundling import bundled, results_of, together
+from benchmnist.execution.bundling import bundled, together
 from benchmnist.execution.dispatch import Dispatcher
 from benchmnist.executors import Workplace
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
 from benchmnist.executors.messages import Task, decode, encode
 from benchmnist.extensions.registry import find_plugins
-from benchmnist.runs.results import CaseResult
 from benchmnist.suites.bundles import Bundle
 from benchmnist.training.data import default_data_root
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from benchmnist.runs.results import CaseResult, EpochResult
     from benchmnist.suites.cases import Case
 
 SAME = 1e-3
@@ -41,12 +41,14 @@ def train(
     cases: Sequence[Case],
     folder: Path,
     executor: type[InlineExecutor | LocalExecutor] = InlineExecutor,
+    *,
     parts: Mapping[str, Sequence[CaseResult]] | None = None,
     plugins: tuple[str, ...] = (),
+    timeout: float | None = None,
 ) -> tuple[list[CaseResult], Told]:
     """Trains cases as a session does, which asks for one after the other."""
     told, results = Told(), []
-    workplace = Workplace("cpu", default_data_root(), folder, plugins=plugins)
+    workplace = Workplace("cpu", default_data_root(), folder, plugins=plugins, timeout=timeout)
     with executor(workplace) as executing:
         dispatcher = Dispatcher(executing, told, parts=parts, together=together(find_plugins((), plugins)))
         dispatcher.expect(cases)
@@ -60,7 +62,6 @@ def train(
                     break
                 epoch.run()
                 assert epoch.seed in case.seeds
-                assert epoch.seconds > 0
     return results, told
 
 
@@ -77,12 +78,16 @@ def test_each_point_of_a_sweep_has_the_curve_that_it_has_alone(
     for case, result in zip(cases, results, strict=True):
         expected = alone(case)
         assert (result.case, result.status, result.engine) == (case, "completed", "stacked"), result.error
-        assert result.remarks == ("stacked", "3 cases trained together: 6 trials")
+        stack = result.trials[0].stack
+        assert stack is not None
+        assert (stack.cases, stack.trials, result.stacks) == (3, 6, (stack,))
+        assert result.remarks == ("stacked", f"in the stack {stack.name} (3 cases, 6 trials)")
         assert [trial.seed for trial in result.trials] == [4, 0]
         assert losses(result) == pytest.approx(losses(expected), rel=SAME)
         assert [e.learning_rate for t in result.trials for e in t.epochs] == [
             e.learning_rate for t in expected.trials for e in t.epochs
         ]
+        assert all(epoch.seconds > 0 for trial in result.trials for epoch in trial.epochs)
         for trial in result.trials:
             assert (tmp_path / str(trial.checkpoint)).name == f"a__{case.id[2:]}__seed-{trial.seed}.safetensors"
             assert (tmp_path / str(trial.checkpoint)).is_file()
@@ -97,7 +102,7 @@ def test_schedules_and_clipping_are_those_of_each_point(tmp_path: Path, optimize
     options: dict[str, Any] = {"schedule": component("onecycle"), "clip_grad_norm": 0.5, "optimizer": optimizer}
     cases = sweep({"lr": 1e-3}, {"lr": 3e-3, "weight_decay": 0.01}, **options)
     for case, result in zip(cases, train(cases, tmp_path)[0], strict=True):
-        assert result.remarks[-1] == "2 cases trained together: 4 trials"
+        assert result.remarks[-1].endswith("(2 cases, 4 trials)")
         assert losses(result) == pytest.approx(losses(alone(case)), rel=1e-2)
 
 
@@ -123,6 +128,8 @@ def test_only_the_trials_that_are_left_are_trained(tmp_path: Path) -> None:
 
 
 FAILING = """
+import os
+import sys
 import torch
 from torch import nn
 from benchmnist import ModelSpec, OptimizerSpec, hookimpl
@@ -144,6 +151,26 @@ class Shared(torch.optim.SGD):
             group["lr"] = self.rates[-1]
         return super().step(closure)
 
+class Culprit(torch.optim.SGD):
+    "Fails in some way at a step, or when it is made."
+    def __init__(self, params, lr, how):
+        super().__init__(params, lr=lr)
+        self.how, self.left = how, 10  # more than what is tried before
+        if how == "made":
+            raise ValueError("no such rate")
+    def step(self, closure=None):
+        self.left -= 1
+        if self.how == "first" or (self.left == 0 and self.how == "raises"):
+            raise ValueError("no step")
+        if self.left == 0 and self.how == "exits":
+            sys.exit(3)
+        if self.left == 0 and self.how == "dies":
+            os._exit(3)
+        return super().step(closure)
+
+def culprit(model, *, lr, how=""):
+    return Culprit(model.parameters(), lr, how)
+
 def failing(*, input_shape, num_classes):
     return Failing(nn.Flatten(), nn.Linear(784, num_classes))
 
@@ -156,7 +183,8 @@ def benchmnist_models():
 
 @hookimpl
 def benchmnist_optimizers():
-    return [OptimizerSpec(name="shared", summary="", build=shared, elementwise=True)]
+    return [OptimizerSpec(name=name, summary="", build=build, elementwise=True)
+            for name, build in (("shared", shared), ("culprit", culprit))]
 """
 
 
@@ -167,14 +195,103 @@ def test_a_failure_is_one_of_every_case(tmp_path: Path, install_plugin: Callable
     assert all("no more" in str(result.error) for result in results)
 
 
+def others_are_as_alone(cases: Sequence[Case], results: Sequence[CaseResult], culprit: int) -> None:
+    for number, (case, result) in enumerate(zip(cases, results, strict=True)):
+        if number != culprit:
+            assert (result.status, result.engine, len(result.trials)) == ("completed", "stacked", 2), result.error
+            assert losses(result) == pytest.approx(losses(alone(case)), rel=SAME)
+            assert "begun again, since the stack of" in result.remarks[-1]
+
+
+def culprits(how: str) -> list[Case]:
+    points: list[dict[str, Any]] = [{"lr": 0.1}, {"lr": 0.05}, {"lr": 0.01, "how": how}, {"lr": 0.02}]
+    return sweep(*points, optimizer="culprit", model="logistic")
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [("made", "no such rate"), ("first", "no step"), ("raises", "no step"), ("exits", "SystemExit: 3")],
+)
+def test_a_point_that_fails_costs_itself_only(
+    tmp_path: Path, install_plugin: Callable[..., None], how: str, why: str
+) -> None:
+    install_plugin("failing", FAILING)
+    cases = culprits(how)
+    results, told = train(cases, tmp_path)
+    assert results[2].status == "failed"
+    assert why in str(results[2].error)
+    others_are_as_alone(cases, results, 2)
+    assert [stack.cases for stack in results[0].stacks] == [2]  # the culprit was in the other half
+    assert [stack.cases for stack in results[3].stacks] == [1]
+    assert sorted(line for line in told.log if "started" in line) == [f"{case.id} started" for case in cases]
+    assert len(told.ended) == len(cases)
+
+
+def test_a_point_that_ends_the_worker_costs_itself_only(
+    tmp_path: Path, install_plugin: Callable[..., None]
+) -> None:
+    install_plugin("failing", FAILING)
+    cases = culprits("dies")
+    results, _ = train(cases, tmp_path, LocalExecutor)
+    assert results[2].status == "crashed"
+    assert "exit code 3" in str(results[2].error)
+    others_are_as_alone(cases, results, 2)
+
+
+def test_a_point_that_takes_too_long_costs_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = sweep({"lr": 0.1}, {"lr": 0.05}, {"lr": 0.01}, model="logistic")
+    limit(monkeypatch, lambda task: "a/1" in {point.id for point in getattr(task, "points", [task])})
+    results, _ = train(cases, tmp_path, LocalExecutor, timeout=25.0)
+    assert [result.status for result in results] == ["completed", "timed out", "completed"]
+    others_are_as_alone(cases, results, 1)
+
+
+def test_a_stack_that_has_no_room_is_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = sweep({"lr": 0.1}, {"lr": 0.05}, {"lr": 0.01}, {"lr": 0.02}, model="logistic")
+    monkeypatch.setattr("benchmnist.training.memory.free_memory", lambda _: 4_000_000)  # half of it: for 5 trials
+    for case, result in zip(cases, train(cases, tmp_path)[0], strict=True):
+        assert [stack.trials for stack in result.stacks] == [4]
+        assert "8 trials would take about" in result.remarks[-1]
+        assert losses(result) == pytest.approx(losses(alone(case)), rel=SAME)
+
+
+class Interrupting(Told):
+    """Is interrupted after so many epochs, as by Ctrl-C."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
+        super().epoch_ended(case, seed, result)
+        if len(self.epochs) == self.after:
+            raise KeyboardInterrupt
+
+
+def test_what_was_seen_of_a_stack_is_kept_when_it_is_interrupted(tmp_path: Path) -> None:
+    cases = sweep({"lr": 0.1}, {"lr": 0.05}, model="logistic")
+    with InlineExecutor(Workplace("cpu", default_data_root(), tmp_path)) as executing:
+        dispatcher = Dispatcher(executing, Interrupting(5), together=together(find_plugins()))
+        dispatcher.expect(cases)
+        with pytest.raises(KeyboardInterrupt):
+            next(dispatcher.epochs(cases[0]))
+        results = dispatcher.interrupt()
+    seen = [[len(trial.epochs) for trial in result.trials] for result in results]
+    assert seen == [[2, 1], [1, 1]]  # of both seeds of both cases
+    assert [result.status for result in results] == ["interrupted", "interrupted"]
+    assert all(result.shares_times for result in results)
+
+
 def test_points_that_a_stack_would_train_otherwise_are_trained_one_by_one(
     tmp_path: Path, install_plugin: Callable[..., None]
 ) -> None:
     install_plugin("failing", FAILING)
     cases = sweep({"lr": 0.1}, {"lr": 0.01}, optimizer="shared", model="logistic")
     for case, result in zip(cases, train(cases, tmp_path)[0], strict=True):
-        assert (result.engine, result.status) == ("resident", "completed")
-        assert result.remarks[0].startswith("not stacked: its first losses are")
+        assert (result.status, result.engine) == ("completed", "stacked")
+        assert result.remarks[-1].startswith("not stacked: its first losses are")
+        assert result.remarks[-1].endswith("(of 2 cases)")
+        assert [stack.cases for stack in result.stacks] == [1]
         assert losses(result) == pytest.approx(losses(alone(case)), rel=SAME)
 
 
@@ -207,11 +324,3 @@ def test_a_bundle_is_sent_as_it_is() -> None:
         (point, seed) for point in bundle.points for seed in (4, 0)
     ]
     assert bundle.firsts == (0, 2)
-
-
-def test_what_crashed_has_crashed_in_every_case() -> None:
-    bundle = Bundle.of(sweep({"lr": 0.1}, {"lr": 0.2}))
-    results = results_of(bundle, CaseResult(case=bundle, status="crashed", error="gone"))
-    assert [(result.case, result.status, result.trials, result.error) for result in results] == [
-        (point, "crashed", (), "gone") for point in bundle.points
-    ]

@@ -276,7 +276,7 @@ def _file_of(task: Case, head: bytes) -> str:
         MessageError: if it is no checkpoint of the task.
     """
     for seed in task.seeds:
-        if head == FILE + json.dumps(name := checkpoint_name(task, seed)).encode():
+        if head == FILE + json.dumps(name := checkpoint_name(*task.row(seed))).encode():
             return name
     raise MessageError(f"a file that is no checkpoint of the task: {head[:80]!r}")
 

@@ -19,10 +19,10 @@ import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import submitit
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from benchmnist.errors import BenchmnistError
@@ -30,6 +30,7 @@ from benchmnist.executors import Deadlines
 from benchmnist.executors.messages import refusal
 from benchmnist.runs.files import write_file
 from benchmnist.runs.results import FAILURES, CaseResult, MeasuredEpoch
+from benchmnist.suites.bundles import Bundle
 from benchmnist.suites.cases import Case, Frozen
 from benchmnist_slurm.job import Attempt, Words, train
 
@@ -55,7 +56,7 @@ class Note(Frozen):
     """The work of an attempt."""
 
     cluster: str
-    task: Case
+    task: Annotated[Bundle | Case, Field(union_mode="left_to_right")]
     versions: tuple[tuple[str, str], ...]
 
 
