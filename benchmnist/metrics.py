@@ -268,7 +268,7 @@ RESERVED = frozenset(
     {
         *("case", "dataset", "model", "optimizer", "method", "label", "schedule", "task", "params"),
         *("seed", "epoch", "step", "status", "checkpoint", "speedup", "weights", "epochs", "batch_size", "seeds"),
-        *("side_by_side", "engine", "precision", "device", "source", "clip_grad_norm", "label_smoothing"),
+        *("side_by_side", "engine", "stack", "precision", "device", "source", "clip_grad_norm", "label_smoothing"),
         *("init_seed", "evaluate_in", "train_size", "steps", "reused_from", "started", "key"),
     }
 )
@@ -310,5 +310,7 @@ def metrics_with(evaluated: tuple[tuple[Metric, ...], ...]) -> tuple[Metric, ...
 EPOCH_SECONDS = find_metric("epoch_seconds")
 TARGET_SECONDS = find_metric("target_seconds")
 """Has a value for each seed that reaches the `target_accuracy` of its case; the other seeds are lost."""
+TRAINING_TIMES = frozenset({EPOCH_SECONDS, TARGET_SECONDS})
+"""Trials of a stack have equal shares of its times, so these are compared only for cases without one."""
 IMAGES_PER_SECOND = find_metric("images_per_second")
 PEAK_MEMORY = find_metric("peak_memory")

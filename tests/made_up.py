@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from training_support import component, make_case
 
-from benchmnist.runs.results import CaseResult, EpochResult, RunRecord, RunResult, TrialResult
+from benchmnist.runs.results import CaseResult, EpochResult, RunRecord, RunResult, Stack, TrialResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,3 +137,17 @@ def made_up_run(
         started="2026-11-24T00:00:00+00:00",
     )
     return RunResult(path=Path("runs/made-up/20261124-000000-aaaa"), record=record, cases=tuple(results))
+
+
+def in_a_stack(*results: CaseResult) -> list[CaseResult]:
+    """The same, as if all of their trials had been trained in one stack."""
+    stack = Stack.of((result.case, trial.seed) for result in results for trial in result.trials)
+    return [
+        result.model_copy(
+            update={
+                "engine": "stacked",
+                "trials": tuple(trial.model_copy(update={"stack": stack}) for trial in result.trials),
+            }
+        )
+        for result in results
+    ]

@@ -19,7 +19,7 @@ from benchmnist.analysis.figures import (
 from benchmnist.analysis.statistics import Paired, sample_std
 from benchmnist.analysis.surroundings import altered, surroundings
 from benchmnist.analysis.verdicts import Verdict, judge_pair
-from benchmnist.metrics import EPOCH_SECONDS, comparable, find_metric
+from benchmnist.metrics import EPOCH_SECONDS, TRAINING_TIMES, comparable, find_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult, RunResult
 
-    Word = verdicts.Word | Literal["no common seeds", "not judged"]
+    Word = verdicts.Word | Literal["no common seeds", "not judged", "not compared"]
 
 SOFTWARE = frozenset({"benchmnist", "fingerprint"})
 """Properties of an environment that may differ between two runs whose times are compared."""
@@ -64,16 +64,21 @@ class Change:
             geometric mean of the ratios. Of times that are not judged and of runs with other seeds, that of the
             means of the runs. NaN if no seed completed in both.
         verdict: The verdict on the other run vs the first; None for times that cannot be judged.
+        stacked: Whether it is one of times of a stack, of which each trial has an equal share: no difference is
+            told.
         lost: Seeds that only the other run lost, and those that only the first lost.
     """
 
     difference: float
     verdict: Verdict | None = None
     lost: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
+    stacked: bool = False
 
     @property
     def word(self) -> Word:
         """The word of the verdict. `no common seeds` if the runs have other seeds, and nothing can be paired."""
+        if self.stacked:
+            return "not compared"
         if self.verdict is None:
             return "lost seeds" if any(self.lost) else "not judged"
         if {*self.verdict.one.case.seeds}.isdisjoint(self.verdict.other.case.seeds):
@@ -255,6 +260,8 @@ def _change(
     after = _values(other, metric, relative=relative)
     if first is None or other is None or before is None or after is None or not (before or after):
         return None
+    if metric in TRAINING_TIMES and (first.shares_times or other.shares_times):
+        return Change(math.nan, stacked=True)
     verdict = None
     lost = lost_seeds(other, metric) & before.keys(), lost_seeds(first, metric) & after.keys()
     if not is_time(metric):

@@ -69,6 +69,7 @@ def _memory_obstacles(old: CaseResult, new: CaseResult, runs: tuple[RunResult, R
 def _surroundings(result: CaseResult) -> dict[str, Any]:
     machine = {key: result.environment.get(key) for key in MACHINE}
     own = {"engine": result.engine, "precision": result.precision, "side by side": result.side_by_side}
+    own["stack"] = ", ".join(map(str, result.stacks)) or None
     return {**machine, **own}
 
 

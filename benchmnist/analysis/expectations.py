@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import case_figure, seed_figures
-from benchmnist.metrics import find_metric, judged
+from benchmnist.metrics import IMAGES_PER_SECOND, TRAINING_TIMES, find_metric, judged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,14 +36,22 @@ def missed(result: CaseResult) -> tuple[str, ...]:
                 f"{'no value' if value is None else metric.text(value)} {who}".strip()
                 for who, value in wrong.items()
             )
-            sentences.append(f"expected {key} {comparison}, got {figures}")
+            why = " (trained in a stack, whose times are not judged)" if _is_share(result, metric) else ""
+            sentences.append(f"expected {key} {comparison}, got {figures}{why}")
     return tuple(sentences)
 
 
 def _seen(result: CaseResult, metric: Metric) -> Mapping[str, float | None]:
     """Returns the figure of the case, or of each seed, by owner in words."""
+    if _is_share(result, metric):
+        return {"": None}
     if metric.level == "case":
         figure = case_figure(result, metric)
         return {"": None if figure is None else figure.mean}
     found = seed_figures(result, metric)
     return {f"for seed {seed}": found.get(seed) for seed in result.case.seeds}
+
+
+def _is_share(result: CaseResult, metric: Metric) -> bool:
+    """Tells whether a metric is about times of a stack, of which each trial has an equal share."""
+    return bool(result.stacks) and (metric in TRAINING_TIMES or metric == IMAGES_PER_SECOND)

@@ -13,6 +13,7 @@ from benchmnist.metrics import (
     EPOCH_SECONDS,
     IMAGES_PER_SECOND,
     TARGET_SECONDS,
+    TRAINING_TIMES,
     Metric,
     comparable,
     curves,
@@ -122,10 +123,14 @@ def lost_seeds(result: CaseResult, metric: Metric | str) -> frozenset[int]:
 def compared_figures(result: CaseResult, wanted: Metric | str) -> Mapping[int, float]:
     """Returns the finite values of `seed_figures`; for a `ratio` metric, their natural logarithms.
 
+    Times of a stack are not compared: there are none.
+
     Raises:
         BenchmnistError: if the metric is unknown, or not comparable.
     """
     metric = find_metric(wanted, comparable(result.case.measures))
+    if metric in TRAINING_TIMES and result.shares_times:
+        return {}
     found = {seed: value for seed, value in seed_figures(result, metric).items() if math.isfinite(value)}
     return {seed: math.log(value) for seed, value in found.items() if value > 0} if metric.ratio else found
 

@@ -46,6 +46,7 @@ class Benchmark:
         machine: Properties that must be equal for two timings to be comparable.
         reference: Seconds of the reference work beside each round; empty if it was not timed.
         seeds: Seed of each round; empty if unknown.
+        stacked: Whether its rounds are equal shares of the times of a stack.
         case: Id of its case, whatever the file of its suite is called; empty if it is none of our benchmarks.
     """
 
@@ -55,6 +56,7 @@ class Benchmark:
     reference: tuple[float, ...] = ()
     seeds: tuple[int, ...] = ()
     case: str = ""
+    stacked: bool = False
 
     @property
     def times(self) -> tuple[float, ...]:
@@ -70,6 +72,8 @@ class Benchmark:
     @property
     def fault(self) -> str:
         """Reason why it cannot be compared with anything; empty if it can."""
+        if self.stacked:
+            return "was trained in a stack, of whose time each round is an equal share"
         if not all(0 < seconds < math.inf for seconds in self.rounds):
             return "has a round without a time above 0 s"
         beside = sum(0 < seconds < math.inf for seconds in self.reference)
@@ -148,6 +152,7 @@ def _benchmark(info: Mapping[str, Any], benchmark: Mapping[str, Any]) -> Benchma
         tuple(map(float, extra.get("reference_seconds", ()))),
         tuple(seed for seed, _ in trained) if len(trained) == len(seconds) else (),
         benchmark["fullname"].rpartition("::")[2] if "fingerprint" in extra else "",
+        "stack" in extra,
     )
 
 

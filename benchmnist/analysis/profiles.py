@@ -53,16 +53,21 @@ class Profiles:
     Attributes:
         compared: Profiles of the methods that were tried on the same problems, over these problems.
         left_out: Names of the other methods, each with the number of the problems that it was tried on.
+        stacked: Names of the methods with cases that were trained in a stack, which have no times of their own.
     """
 
     compared: tuple[Profile, ...] = ()
     left_out: tuple[tuple[str, int], ...] = ()
+    stacked: tuple[str, ...] = ()
 
     @property
     def remark(self) -> str:
-        """Names the methods that are left out; empty without any."""
+        """Names the methods and cases that are left out; empty without any."""
         each = [f"{method} ({counted(problems, 'problem')})" for method, problems in self.left_out]
-        return f"left out, since not tried on the same problems: {', '.join(each)}" if each else ""
+        said = [f"left out, since not tried on the same problems: {', '.join(each)}"] if each else []
+        if self.stacked:
+            said.append(f"without the cases that were trained in a stack: {', '.join(self.stacked)}")
+        return "; ".join(said)
 
 
 def profiles(every: Sequence[TimeToTarget]) -> Profiles:
@@ -71,6 +76,8 @@ def profiles(every: Sequence[TimeToTarget]) -> Profiles:
     Of the sets of problems that several methods share, it is the one with the most trials: methods times
     problems. Without such a set, it is that of one method.
     """
+    stacked = tuple(dict.fromkeys(t.result.case.method for t in every if t.result.shares_times))
+    every = [t for t in every if not t.result.shares_times]
     times: dict[str, dict[Problem, float]] = {}
     for (group, target), members in by_target(every).items():
         unit = unit_seconds([each.result for each in members])
@@ -85,6 +92,7 @@ def profiles(every: Sequence[TimeToTarget]) -> Profiles:
             for method, solved in inside.items()
         ),
         tuple((method, len(solved)) for method, solved in times.items() if method not in inside and solved),
+        stacked,
     )
 
 

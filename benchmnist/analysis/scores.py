@@ -56,16 +56,18 @@ def scores(grid: Grid) -> Scores | None:
     """Scores the methods of a grid; None if their groups have no common measure.
 
     The effort of a seed is its time to the target, in the unit of the group's profiles (`profiles.unit_seconds`):
-    the whole training of the baseline. If not all groups have one target, the effort is what the primary metric
-    leaves to be gained after the training (the error for a share, the loss for a metric of which less is better),
-    in units of the mean of the baseline, or of the first case that completed a seed. A lost seed, and one that
-    never reaches the target, has an infinite effort.
+    the whole training of the baseline. If not all groups have one target, or a case was trained in a
+    stack, the effort is what the primary metric leaves to be gained after the training (the error for a share, the
+    loss for a metric of which less is better), in units of the mean of the baseline, or of the first case that
+    completed a seed. A lost seed, and one that never reaches the target, has an infinite effort.
 
     The score is the area under the profile of these efforts from 0 to HORIZON, divided by HORIZON. So a seed
     scores 1 - effort / HORIZON, or 0 beyond HORIZON, and a group scores the mean of its seeds.
     """
     of_time = all(
-        len({result.case.target_accuracy for result in row}) == 1 and row[0].case.target_accuracy is not None
+        len({result.case.target_accuracy for result in row}) == 1
+        and row[0].case.target_accuracy is not None
+        and not any(result.shares_times for result in row)
         for row in grid.rows
     )
     groups = [_group_scores(row, of_time=of_time) for row in grid.rows]

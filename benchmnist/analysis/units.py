@@ -77,7 +77,8 @@ def _mean_trial(result: CaseResult, number: int) -> TrialResult:
     epochs = zip(*(trial.epochs for trial in result.trials), strict=False)
     missing = len(result.trials) < len(result.case.seeds)
     status = result.status if missing else worst(trial.status for trial in result.trials)
-    return TrialResult(seed=number, status=status, epochs=tuple(map(_mean_epoch, epochs)))
+    stack = next(iter(result.stacks), None)
+    return TrialResult(seed=number, status=status, epochs=tuple(map(_mean_epoch, epochs)), stack=stack)
 
 
 def _mean_epoch(epochs: Sequence[EpochResult]) -> EpochResult:

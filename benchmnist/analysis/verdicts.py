@@ -14,7 +14,7 @@ from benchmnist.analysis.figures import compared_figures, has_metric, lost_seeds
 from benchmnist.analysis.pairs import MOST_PAIRS, Pair, are_more, compared
 from benchmnist.analysis.statistics import LEAST_PAIRS, Paired, difference
 from benchmnist.analysis.units import by_search
-from benchmnist.metrics import comparable, find_metric
+from benchmnist.metrics import TRAINING_TIMES, comparable, find_metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -293,6 +293,8 @@ def judge(
 
     If settings were chosen by several searches, a search counts as one, and not a seed (see `by_search`).
 
+    Times of cases that were trained in a stack are not judged: each trial has an equal share of the time of all.
+
     By default, each pair is judged by its primary metric; two cases with different ones are not compared.
 
     The primary comparisons are one family. The exploratory ones are another, whose number includes the primary
@@ -315,6 +317,8 @@ def judge(
     """
     results = by_search(results)
     chosen = None if metric is None else find_metric(metric, comparable(metrics_of(results)))
+    if chosen in TRAINING_TIMES:
+        results = [result for result in results if not result.shares_times]
     if are_more(most, (result.case for result in results)):
         return _judge_many(results, chosen, looks)
     seeds = {id(result): _Seeds.of(result, chosen or result.case.primary) for result in results}

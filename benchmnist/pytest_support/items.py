@@ -207,8 +207,16 @@ def _extra_info(result: CaseResult, rounds: Sequence[tuple[int, EpochResult]]) -
         "precision": result.precision,
         "device": result.environment.get("device"),
         "fingerprint": result.environment.get("fingerprint"),
-        "measured": "alone" if result.side_by_side == 1 else f"{result.side_by_side} side by side",
+        "measured": _measured_how(result),
         "rounds": [[seed, epoch.epoch] for seed, epoch in rounds],  # the seed and the epoch of each
         **({"reference_seconds": reference} if all(reference) else {}),
+        **({"stack": ", ".join(map(str, result.stacks)) or "of its seeds"} if result.shares_times else {}),
         **({"reused_from": result.reused_from} if result.reused_from else {}),
     }
+
+
+def _measured_how(result: CaseResult) -> str:
+    """Returns what else the machine did in the rounds, which are comparable only if that is the same."""
+    if result.shares_times:
+        return "in a stack: each round is an equal share of its time"
+    return "alone" if result.side_by_side == 1 else f"{result.side_by_side} side by side"

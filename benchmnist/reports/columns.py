@@ -169,6 +169,7 @@ def _setting(kind: Kind) -> Column:
     return Column(kind.name, kind.name, label, words=True)
 
 
+TIMES_OF_STACKS = "times of cases that were trained in a stack, each trial with an equal share of the time of all"
 IDENTITY = ("dataset", "model", "optimizer")
 """What tells the rows apart."""
 FIRST = (
@@ -186,6 +187,7 @@ LAST = (
     Column("seeds", "seeds", lambda s: len(s.result.case.seeds)),
     Column("side_by_side", "side by side", lambda s: s.result.side_by_side),
     Column("engine", "engine", lambda s: s.result.engine or None, words=True),
+    Column("stack", "stack", lambda s: ", ".join(map(str, s.result.stacks)) or None, words=True),
     Column("precision", "precision", lambda s: s.result.precision or None, words=True),
     Column("device", "device", lambda s: s.result.environment.get("device"), words=True),
     Column(

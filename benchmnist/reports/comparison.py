@@ -11,7 +11,7 @@ from benchmnist.analysis.figures import drawn_metrics
 from benchmnist.analysis.statistics import LEAST_PAIRS
 from benchmnist.analysis.summary import group_title
 from benchmnist.metrics import EPOCH_SECONDS
-from benchmnist.reports.columns import mean_and_std, three_figures
+from benchmnist.reports.columns import TIMES_OF_STACKS, mean_and_std, three_figures
 from benchmnist.reports.escaping import bold, heading, image, item, markdown_table
 from benchmnist.reports.html import page
 from benchmnist.reports.plots import DASHES, MARKERS, Curve, group_file, optimizer_styles, overlay
@@ -107,6 +107,8 @@ def about(comparison: Comparison, *, intervals: bool = True) -> str:
         said.append(f"Equivalent: the whole interval is within the suite's margin, {within}.")
     if "lost seeds" in words:
         said.append("A seed that diverged or failed in one run counts against that run.")
+    if "not compared" in words:
+        said.append(f"Not compared: {TIMES_OF_STACKS}.")
     if {"too few seeds", "no common seeds"} & words:
         said.append(f"A verdict needs {LEAST_PAIRS} common seeds: train both runs with the same seeds.")
     if comparison.in_reference_work and EPOCH_SECONDS in times:

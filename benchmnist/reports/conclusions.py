@@ -148,6 +148,7 @@ def _targets(analysis: Analysis) -> Iterator[dict[str, Any]]:
             "target_accuracy": each.target,
             "reached": each.hits,
             "n": len(each.reached),
+            "in_stack": each.result.shares_times,
             "seconds": each.seconds,
             "epochs": each.epochs,
             "steps": each.steps,

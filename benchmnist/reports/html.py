@@ -193,6 +193,7 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
         chosen = frozenset([*names][:DRAWN_AT_FIRST])
     payload = {
         "most": max(MOST_CURVES, max(map(len, series.values()), default=0) if len(names) <= MOST_CURVES else 0),
+        "stacked": any(result.shares_times for result in results),
         "metrics": metrics,
         "history": [
             {"key": metric.field, "title": f"{metric.title}, {metric.unit}" if metric.unit else metric.title}
@@ -259,6 +260,7 @@ def _series(result: CaseResult, drawn: Sequence[Metric], history: Sequence[Metri
         "mean": {key: [point and _short(point[0]) for point in points] for key, points in means.items()},
         "std": {key: [point and _short(point[1]) for point in points] for key, points in means.items()},
         "seconds": [*map(_short, seconds)],
+        "stacked": result.shares_times,
     }
 
 

@@ -94,7 +94,7 @@ def _measured(level: Level, columns: Columns) -> tuple[str, ...]:
     if level == "case":
         return (*_keys(_case_columns(columns)), *_settings(None))
     levels = ("seed", "epoch") if level == "seed" else (level,)
-    more = ("epochs", "checkpoint") if level == "seed" else ()
+    more = ("epochs", "checkpoint", "stack") if level == "seed" else ()
     return (*(metric.key for metric in columns.metrics if metric.level in levels), *more)
 
 
@@ -123,7 +123,13 @@ def _of_trial(trial: TrialResult, level: Level, metrics: Sequence[Metric], case:
     at_level = [metric for metric in metrics if metric.level == level]
     if level == "seed":
         found = {m.key: seed_figure(trial, m, case) for m in metrics if m.level in ("seed", "epoch")}
-        yield {"status": trial.status, **found, "epochs": len(trial.epochs), "checkpoint": trial.checkpoint}
+        yield {
+            "status": trial.status,
+            **found,
+            "epochs": len(trial.epochs),
+            "checkpoint": trial.checkpoint,
+            "stack": trial.stack and str(trial.stack),
+        }
         return
     for epoch in trial.epochs:
         if level == "epoch":

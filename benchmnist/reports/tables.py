@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.analysis.amounts import factor
-from benchmnist.reports.columns import IDENTITY, Columns, View
+from benchmnist.reports.columns import IDENTITY, TIMES_OF_STACKS, Columns, View
 from benchmnist.reports.escaping import bold, latex, latex_table, markdown_table
 from benchmnist.text import visible
 
@@ -48,6 +48,8 @@ def _meanings(columns: Columns) -> str:
 def legend(results: Sequence[CaseResult]) -> str:
     """Explains the columns, and how times were measured if trials ran side by side."""
     words = _meanings(Columns(results))
+    if any(result.shares_times for result in results):
+        words += f"; not compared: {TIMES_OF_STACKS}"
     together = sorted({result.side_by_side for result in results} - {1})
     if not together:
         return words

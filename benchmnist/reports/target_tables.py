@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.targets import split
 from benchmnist.metrics import TARGET_SECONDS
-from benchmnist.reports.columns import three_figures
+from benchmnist.reports.columns import TIMES_OF_STACKS, three_figures
 from benchmnist.reports.extra_table import NOTHING, ExtraTable, namer
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def target_table(analysis: Analysis) -> ExtraTable | None:
         "than its whole training, so the median exists only if half of the seeds reached it; fewer (steps) × "
         "cheaper (time per step) = sooner, each rounded: relative to the suite's baseline on the same model, up "
         "to the target, geometric means over the seeds in which both reached it (both); sooner is in brackets if "
-        "it is not shown (intervals: --show verdicts --metric target_seconds)",
+        "it is not shown (intervals: --show verdicts --metric target_seconds)"
+        + (f"; not compared: {TIMES_OF_STACKS}" if any(t.result.shares_times for t in times) else ""),
     )
 
 

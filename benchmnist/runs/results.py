@@ -98,7 +98,7 @@ class Stack(Frozen):
         trials: Number of trials.
     """
 
-    name: str
+    name: str = Field(pattern="^[0-9a-f]{8}$")
     cases: int = Field(ge=1)
     trials: int = Field(ge=2)
 

@@ -47,6 +47,7 @@ NEVER_SET = {
     ("Component", "variant"),
     ("Metric", "stored"),
     ("Looks", "stopped"),
+    ("Stack", "name"),  # digits only
 }
 
 

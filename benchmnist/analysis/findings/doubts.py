@@ -220,18 +220,23 @@ def one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:
 def noise_floor(results: Sequence[CaseResult], floors: Mapping[Group, Floor]) -> Iterator[Finding]:
     """Reports the noise floor of each group with a control."""
     metrics = {result.case.group: result.case.primary for result in results}
-    each = [
-        f"{decimals(floor.primary, metrics[group].digits)} {metrics[group].points} and {floor.ratio - 1:.0%} "
-        f"on {group_title(group)}"
-        for group, floor in floors.items()
-        if floor.primary is not None and floor.ratio is not None
-    ]
-    if each:
+    each = {
+        timed: [
+            f"{decimals(floor.primary, metrics[group].digits)} {metrics[group].points}"
+            f"{'' if floor.ratio is None else f' and {floor.ratio - 1:.0%}'} on {group_title(group)}"
+            for group, floor in floors.items()
+            if floor.primary is not None and (floor.ratio is not None) is timed
+        ]
+        for timed in (True, False)
+    }
+    for timed, said in each.items():
+        if not said:
+            continue
         names = " or ".join(dict.fromkeys(metrics[group].name for group in floors))
         yield Finding(
             "noise floor",
-            f"The noise floor of {names} and epoch time, measured by the baseline with other seeds, is "
-            f"{listed(each)}: so far apart are two runs of the same case with other seeds. Verdicts may show "
-            "smaller differences, since they compare the same seeds.",
+            f"The noise floor of {names}{' and epoch time' if timed else ''}, measured by the baseline with other "
+            f"seeds, is {listed(said)}: so far apart are two runs of the same case with other seeds. Verdicts may "
+            "show smaller differences, since they compare the same seeds.",
             tuple(r.id for r in results if r.case.control),
         )

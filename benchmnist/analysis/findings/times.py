@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.amounts import amount_of
-from benchmnist.analysis.findings.words import EXPLORATORY, Finding, listed, shortened
+from benchmnist.analysis.findings.words import EXPLORATORY, MOST_NAMED, Finding, listed, shortened
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.targets import by_target, split
 from benchmnist.analysis.verdicts import on_all_pairs
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.runs.results import CaseResult, RunRecord
 
+IN_STACKS = "; times are not compared with those of a stack"
 Beside = tuple["TimeToTarget", "Verdict"]
 
 
@@ -34,13 +35,17 @@ def first_at_target(every: Sequence[TimeToTarget], verdicts: Sequence[Verdict]) 
     """
     wide = on_all_pairs(verdicts)
     for members in by_target(every).values():
-        there = sorted((t for t in members if t.hits), key=_order)
+        there = sorted((t for t in members if t.hits and not t.result.shares_times), key=_order)
+        stacked = [f"{t.result.case.method} (in {_hits(t)})" for t in members if t.hits and t.result.shares_times]
         never = [t.result.case.method for t in members if t.reached and not t.hits]
         title, target = group_title(members[0].result.case.group), f"{members[0].target:g} %"
         if not there:
-            if not all(t.reached for t in members):
+            if not stacked and not all(t.reached for t in members):
                 continue  # of a case that was interrupted at once nothing is known
-            yield Finding("target", f"On {title}, no seed reached {target}.", tuple(t.result.id for t in members))
+            text = f"On {title}, no seed reached {target}."
+            if stacked:
+                text = f"On {title}, {target} was reached by {listed(stacked)}{IN_STACKS}."
+            yield Finding("target", text, tuple(t.result.id for t in members))
             continue
         first = there[0]
         found = ((t, wide(first.result, t.result)) for t in there[1:])
@@ -48,13 +53,15 @@ def first_at_target(every: Sequence[TimeToTarget], verdicts: Sequence[Verdict]) 
         tied = [t for t in there if _looks(t) == _looks(first)] if others else [first]
         apart = [t for t in there[1:] if not any(t is other for other, _ in others)]
         exploratory = any(v.family == "exploratory" for _, v in others)
-        claim = _claim(tied, others, there, target, alone=len(there) == 1 < len(members))
+        claim = _claim(tied, others, there, target, alone=len(there) == 1 < len(members) and not stacked)
         text = f"{f'{EXPLORATORY}on' if exploratory else 'On'} {title}, {claim}{''.join(_beside(first, others))}"
         if never:
             text += f" No seed of {alternatives(never)} reached it."
         if apart:
             each = [f"{t.result.case.method} ({_effort(t)})" for t in apart]
             text += f" Not compared with {first.result.case.method}: {shortened(each)}."
+        if stacked:
+            text += f" Also reached by {shortened(stacked)}{IN_STACKS}."
         yield Finding("target", text, tuple(t.result.id for t in [first, *(t for t, _ in others)]))
 
 
@@ -151,9 +158,13 @@ def factors(why: Split, shown: int = 2) -> tuple[str, str]:
     return steps, cost
 
 
-def trained_in_order(record: RunRecord, results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
+def trained_in_order(record: RunRecord, results: Sequence[CaseResult]) -> Iterator[Finding]:
     """Warns of times that were measured case after case: a drift of the machine is in their differences."""
-    timed = [r for r in results if r.has_epochs and (r.case.target_accuracy is not None or r.case.baseline)]
+    timed = [
+        r
+        for r in results
+        if r.has_epochs and not r.shares_times and (r.case.target_accuracy is not None or r.case.baseline)
+    ]
     if len(timed) < 2:  # noqa: PLR2004 - nothing to compare
         return
     drift = "a slow drift of the machine's speed is in the differences between their times"
@@ -163,14 +174,16 @@ def trained_in_order(record: RunRecord, results: Sequence[CaseResult], name: Nam
             f'The cases were trained one after the other (order = "suite"): {drift}.',
             tuple(result.id for result in timed),
         )
-        return
-    stacked = [r for r in timed if r.engine == "stacked" and len(r.case.seeds) > 1]
-    if stacked:
-        names = listed([name(result) for result in stacked])
-        were, whose = ("was", "its") if len(stacked) == 1 else ("were", "their")
+
+
+def stacked(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
+    """Names the cases whose times are shares of those of a stack."""
+    found = [result for result in results if result.shares_times]
+    if found:
+        each = shortened([name(result) for result in found], MOST_NAMED)
         yield Finding(
-            "order",
-            f"{names} {were} not trained seed by seed with the other cases, since {whose} seeds were stacked: "
-            f"{drift}.",
-            tuple(result.id for result in stacked),
+            "stacked",
+            f"Trained in a stack: {each}. Each trial has an equal share of the time of its stack, so these times "
+            "are not compared with any.",
+            tuple(result.id for result in found),
         )

@@ -218,7 +218,8 @@ function band(series, metric, state, across) {
 
 function traces(section, metric, state) {
   const found = [];
-  for (const series of section.series.filter(each => state.methods.has(each.method)).slice(0, data.most)) {
+  const compared = each => state.methods.has(each.method) && !(state.seconds && each.stacked);
+  for (const series of section.series.filter(compared).slice(0, data.most)) {
     const name = data.methods[series.method];
     if (state.lines) {
       for (const trial of series.trials) {
@@ -244,6 +245,9 @@ function ticks(drawn) {
   return [-6, -5, -4, -3, -2, -1, 0, 1, 2].flatMap(power => digits.map(digit => Number(`${digit}e${power}`)));
 }
 
+// A trial of a stack has an equal share of the stack's time, which is not compared with any.
+const SECONDS = "seconds of training" + (data.stacked ? " (cases in a stack are left out)" : "");
+
 function layout(metric, state, drawn, epochs) {
   const axis = { gridcolor: css("--line"), linecolor: css("--line"), zeroline: false, automargin: true };
   const y = { ...axis, title: { text: metric.title + metric.unit, standoff: 8 } };
@@ -252,7 +256,7 @@ function layout(metric, state, drawn, epochs) {
     const tickvals = ticks(drawn);
     Object.assign(y, { type: "log", autorange: metric.error ? "reversed" : true, tickvals, ticktext: tickvals.map(label) });
   }
-  const x = { ...axis, title: { text: state.seconds ? "seconds of training" : "epoch" } };
+  const x = { ...axis, title: { text: state.seconds ? SECONDS : "epoch" } };
   if (state.seconds) x.rangemode = "tozero";
   else Object.assign(x, { tick0: 0, dtick: Math.ceil(epochs / 10) });
   return {
