@@ -45,6 +45,12 @@ def keep_rounds(benchmark: Any, seconds: Sequence[float]) -> None:
         benchmark.stats.stats.data[:] = seconds
 
 
+def regroup(benchmark: Any, group: str) -> None:
+    """Moves a benchmark to another group of the table, whose rows are compared with each other."""
+    if benchmark.stats is not None:
+        benchmark.stats.group = group
+
+
 def machine_info() -> dict[str, Any]:
     """Returns what pytest-benchmark knows of the machine; it starts a process to find out, only once here."""
     return deepcopy(_machine_info())

@@ -84,7 +84,6 @@ def own_harness(config: pytest.Config, suite: Path) -> Harness:
     from benchmnist.garbage import quick_imports
 
     with quick_imports():
-        from benchmnist.execution.bundling import together
         from benchmnist.execution.dispatch import Dispatcher, Observer
         from benchmnist.executors import Workplace, build_executor
         from benchmnist.preflight.prepare import prepare
@@ -109,10 +108,6 @@ def own_harness(config: pytest.Config, suite: Path) -> Harness:
         gpus=prepared.gpus,
     )
     executing = stack.enter_context(build_executor(prepared.executor, workplace))
-    dispatcher = Dispatcher(
-        executing,
-        Observer(),
-        interleaved=prepared.plan.suite.order == "interleaved",
-        together=together(prepared.registry),
+    return Harness(
+        prepared.plan, Dispatcher(executing, Observer(), interleaved=prepared.plan.suite.order == "interleaved")
     )
-    return Harness(prepared.plan, dispatcher)

@@ -106,6 +106,8 @@ class CaseTraining:
         failed = result.failed or not rounds
         benchmark_api.mark_error(benchmark, failed=failed)
         benchmark.extra_info.update(_extra_info(result, rounds))
+        if result.shares_times:
+            benchmark_api.regroup(benchmark, _group(result))
         self.config.stash[ENVIRONMENT] = result.environment
         if not failed:
             self.measured = _measured(result, rounds)
@@ -184,7 +186,7 @@ def _measured(result: CaseResult, rounds: Sequence[tuple[int, EpochResult]]) -> 
         "params": _params(result.case),
         "seconds": [epoch.seconds for _, epoch in rounds],
         "extra_info": _extra_info(result, rounds),
-        "group": result.case.model.label,
+        "group": _group(result),
         "environment": result.environment,
     }
 
@@ -213,6 +215,11 @@ def _extra_info(result: CaseResult, rounds: Sequence[tuple[int, EpochResult]]) -
         **({"stack": ", ".join(map(str, result.stacks)) or "of its seeds"} if result.shares_times else {}),
         **({"reused_from": result.reused_from} if result.reused_from else {}),
     }
+
+
+def _group(result: CaseResult) -> str:
+    """Returns the group of a case, in which times are compared: shares of those of a stack are by themselves."""
+    return f"{result.id}, in a stack: not compared" if result.shares_times else result.case.model.label
 
 
 def _measured_how(result: CaseResult) -> str:

@@ -14,7 +14,7 @@ from benchmnist.analysis.comparison import compare_runs
 from benchmnist.analysis.expectations import missed
 from benchmnist.analysis.gate import compare_benchmarks, load_benchmarks
 from benchmnist.metrics import EPOCH_SECONDS, TARGET_SECONDS
-from benchmnist.pytest_support.items import _extra_info
+from benchmnist.pytest_support.items import _extra_info, _measured
 from benchmnist.reports.comparison import about, table_rows
 from benchmnist.reports.conclusions import json_report
 from benchmnist.reports.records import records
@@ -124,6 +124,12 @@ def test_a_gate_compares_no_rounds_of_a_stack(tmp_path: Path) -> None:
         (verdict,) = compare_benchmarks(baseline, current)
         assert verdict.word == "not comparable"
         assert "was trained in a stack, of whose time each round is an equal share" in verdict.reason
+
+
+def test_each_case_of_a_stack_has_a_table_of_its_own_in_pytest_benchmark() -> None:
+    sgd, adam = in_a_stack(timed("sgd", 1.0), timed("adam", 1.0))
+    groups = [_measured(result, [])["group"] for result in (timed("sgd", 1.0), sgd, adam)]
+    assert groups == ["fc", "mnist/fc/sgd, in a stack: not compared", "mnist/fc/adam, in a stack: not compared"]
 
 
 def test_tables_and_json_say_which_times_are_shares() -> None:
