@@ -484,14 +484,14 @@ def test_batch_normalisation_of_every_kind_is_stacked(card: Card, install_plugin
     assert losses(stacked) == pytest.approx(losses(alone), rel=SAME)
 
 
-@pytest.mark.parametrize("schedule", [None, "linear-warmup-cosine"])
-@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+@pytest.mark.parametrize(("optimizer", "schedule"), [("adam", "linear-warmup-cosine"), ("momentum", None)])
 def test_the_points_of_a_sweep_are_captured_together(card: Card, optimizer: str, schedule: str | None) -> None:
-    options: dict[str, Any] = {"model": "fc-bn-dropout", "engine": "stacked", "seeds": (4, 0), "epochs": 3}
-    options |= {"schedule": schedule and component(schedule), "train_size": 1050}  # many steps in a graph
+    options: dict[str, Any] = {"model": component("fc-bn-dropout", hidden_size=8), "engine": "stacked"}
+    options |= {"seeds": (4, 0), "epochs": 3, "test_size": 50, "batch_size": 10, "train_size": 210}
+    options["schedule"] = schedule and component(schedule)  # with many steps in a graph
     points = [
         make_case(id=f"a/{number}", optimizer=component(optimizer, **params), **options)
-        for number, params in enumerate(({"lr": 1e-2}, {"lr": 1e-3}, {"lr": 3e-3, "weight_decay": 0.1}))
+        for number, params in enumerate(({"lr": 1e-2}, {"lr": 3e-3, "weight_decay": 0.1}))
     ]
     with card() as machine:
         each = [result_of(point, "cuda") for point in points]
