@@ -319,7 +319,10 @@ def test_wrong_tables(text: str, expected: str) -> None:
         ("seeds = [-1]", "seeds: must not be negative, as -1 is"),
         ('seeds = "3"', 'seeds: must be a number of seeds or a list of seeds, not "3"; remove the quotes'),
         ("seeds = 2.5", "seeds: must be a number of seeds or a list of seeds, not 2.5"),
-        ("engine = true", 'engine: must be "auto", "dataloader", "resident", "graph", "streams" or "stacked", not true'),
+        (
+            "engine = true",
+            'engine: must be "auto", "dataloader", "resident", "graph", "streams" or "stacked", not true',
+        ),
         ("baseline = 1", "baseline: must be the name of an optimizer in quotes, not 1"),
         (
             'precision = "bfloat16"',
