@@ -67,8 +67,8 @@ def told(
     number = len(members.cases)
     found = Told(*(np.zeros(number, bool) for _ in range(3)))
     patterns: dict[tuple[frozenset[int], frozenset[int]], list[int]] = {}
-    for position, (there, gone) in enumerate(zip(values, lost, strict=True)):
-        patterns.setdefault((frozenset(there), gone), []).append(position)
+    for position, (by_seed, gone) in enumerate(zip(values, lost, strict=True)):
+        patterns.setdefault((frozenset(by_seed), gone), []).append(position)
     margin = np.array(margins, float)
     each = [(*pattern, np.array(positions)) for pattern, positions in patterns.items()]
     for index, (ours, our_lost, rows) in enumerate(each):
