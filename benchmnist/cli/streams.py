@@ -59,6 +59,19 @@ class _Raw(io.RawIOBase):
         return os.isatty(self.descriptor)
 
 
+def _open_closed_streams() -> None:
+    """Opens the null device for each closed stream: the next file that is opened would have its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:  # the number is taken by a file that Python has opened meanwhile
+                os.dup2(null, number)
+                os.close(null)
+            stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)  # pytest uses it
+
+
 def run_with_streams_that_may_fail(command: Callable[[], None]) -> None:
     """Runs a command, and then says if standard output or error could not be written, with exit code 1.
 
@@ -69,10 +82,8 @@ def run_with_streams_that_may_fail(command: Callable[[], None]) -> None:
         SystemExit: of the command; with code 1 if it has 0, and the output was lost.
     """
     raws: dict[str, _Raw] = {}
-    for number, name, title in ((1, "stdout", "standard output"), (2, "stderr", "standard error")):
-        if getattr(sys, name) is None:  # closed: the next file that is opened would have its number
-            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
-            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+    _open_closed_streams()
+    for name, title in (("stdout", "standard output"), ("stderr", "standard error")):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):  # not somebody's own
             stream.flush()

@@ -76,6 +76,12 @@ def test_closed_streams_are_as_good_as_any(close: tuple[int, ...]) -> None:
     assert run("--help", close=close).returncode == 0
 
 
+def test_a_run_without_any_stream_is_trained_and_saved(write_suite: Callable[..., Path], tmp_path: Path) -> None:
+    assert run("run", str(write_suite(SUITE)), "--device", "cpu", cwd=tmp_path, close=(0, 1, 2)).returncode == 0
+    (path,) = (tmp_path / "runs" / "small").iterdir()
+    assert [case.status for case in load_run(path).cases] == ["completed"]
+
+
 def test_a_pipe_that_nobody_reads_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
