@@ -13,7 +13,7 @@ from benchmnist.extensions.kinds import IN_SUITES, PARTS, SETS, Kind
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.pytest_support.embedded import collect
 from benchmnist.suites.plan import Plan
-from benchmnist.suites.schema import ENGINES, Tune
+from benchmnist.suites.schema import AT_ONCE, ENGINES, Tune
 from benchmnist.suites.suite import Suite
 from benchmnist.training.environment import available_threads, cpu_capability
 from benchmnist.training.speed import ONEDNN
@@ -169,8 +169,9 @@ class Retrainer:
         result = self.run[drawn[0].case_id]
         case = result.case
         changed: dict[str, Any] = {"expect": {}}
-        # A stack computes all its seeds at once: with others, its sums may be rounded in another way.
-        if result.engine != "stacked":
+        # A stack computes all its seeds at once: with others, its sums may be rounded in another way. Streams do
+        # not, but a single seed would not be on one.
+        if result.engine not in AT_ONCE:
             changed["seeds"] = tuple(seed for _, seed in drawn)
         for kind in PARTS:
             if (part := case.parts.get(kind.name)) is not None:

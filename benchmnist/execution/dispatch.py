@@ -9,6 +9,7 @@ from benchmnist.execution.bundling import OfRow, bundled, results_of, smaller, w
 from benchmnist.execution.ledger import Ledger, Queue
 from benchmnist.runs.results import CaseResult, MeasuredEpoch, Stack, now
 from benchmnist.suites.bundles import Bundle
+from benchmnist.suites.schema import AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -171,7 +172,7 @@ class Dispatcher:
     def _enqueue_left(self, ledger: Ledger) -> None:
         """Enqueues the trials that are left of a case, one by one if that may be."""
         case, left = ledger.case, ledger.left
-        alone = self.by_trial and case.engine != "stacked"
+        alone = self.by_trial and case.engine not in AT_ONCE
         for seeds in [(seed,) for seed in left] if alone else filter(None, [left]):
             task = case.model_copy(update={"seeds": seeds})
             ledger.waiting += 1
@@ -211,7 +212,7 @@ class Dispatcher:
                 if not each.started:
                     self._start(each)
                 each.begin_task()
-                if task.engine == "stacked":
+                if task.engine in AT_ONCE:
                     each.stack = Stack.of(map(task.row, task.seeds))
             yield task
 

@@ -90,7 +90,7 @@ EPOCH_FIELDS = {*EpochResult.model_fields}
 
 
 class Stack(Frozen):
-    """The trials that were trained together, in the same steps: their time is divided equally among them.
+    """The trials that were trained together, stacked or on streams: their time is divided equally among them.
 
     Attributes:
         name: Hash of the cases and seeds that are in it.

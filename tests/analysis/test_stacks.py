@@ -70,8 +70,8 @@ def test_what_was_trained_in_a_stack_is_reached_and_not_first() -> None:
         "compared with those of a stack."
     )
     assert found["stacked"] == (
-        "Trained in a stack: fc · sgd and fc · adam. Each trial has an equal share of the time of its stack, so "
-        "these times are not compared with any."
+        "Trained in a stack: fc · sgd and fc · adam. Each trial has an equal share of the time of all, so these "
+        "times are not compared with any."
     )
     assert "order" not in found
     mixed = said(sgd, *in_a_stack(adam))["target"]

@@ -663,6 +663,8 @@ def test_seeds_on_streams_are_what_each_is_alone(
         abreast = result_of(make_case(engine="streams", **options), "cuda")
     assert (abreast.engine, abreast.remarks) == ("streams", ("graph", "streams")), abreast.error
     assert [trial.seed for trial in abreast.trials] == [*seeds]
+    assert abreast.shares_times
+    assert not alone.shares_times
     assert losses(abreast) == pytest.approx(losses(alone), rel=SAME)
     metrics = [[epoch.metrics for trial in result.trials for epoch in trial.epochs] for result in (alone, abreast)]
     assert len(metrics[0]) == 3 * len(seeds)

@@ -177,13 +177,14 @@ def trained_in_order(record: RunRecord, results: Sequence[CaseResult]) -> Iterat
 
 
 def stacked(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
-    """Names the cases whose times are shares of those of a stack."""
+    """Names the cases whose times are shares of those of a stack, or of trials on streams."""
     found = [result for result in results if result.shares_times]
     if found:
         each = shortened([name(result) for result in found], MOST_NAMED)
+        how = sorted({"on streams" if result.engine == "streams" else "in a stack" for result in found})
         yield Finding(
             "stacked",
-            f"Trained in a stack: {each}. Each trial has an equal share of the time of its stack, so these times "
-            "are not compared with any.",
+            f"Trained {' or '.join(how)}: {each}. Each trial has an equal share of the time of all, so these "
+            "times are not compared with any.",
             tuple(result.id for result in found),
         )
