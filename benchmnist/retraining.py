@@ -173,6 +173,8 @@ class Retrainer:
         # not, but a single seed would not be on one.
         if result.engine not in AT_ONCE:
             changed["seeds"] = tuple(seed for _, seed in drawn)
+        if case.engine == "auto" and result.engine:  # as the run did, which may have measured
+            changed["engine"] = result.engine
         for kind in PARTS:
             if (part := case.parts.get(kind.name)) is not None:
                 changed[kind.name] = self._installed(kind, part)

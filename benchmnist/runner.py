@@ -226,7 +226,7 @@ def _dispatcher(
         parts=_parts_taken_over(planned),
         seconds=seconds,
         interleaved=planned.interleaved,
-        together=together(planned.prepared.registry),
+        together=together(planned.prepared.registry, planned.plan.cases),
     )
 
 

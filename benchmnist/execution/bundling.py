@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmnist.metrics import IMAGES_PER_SECOND, TRAINING_TIMES, find_metric
 from benchmnist.runs.results import worst
-from benchmnist.suites.bundles import alike
+from benchmnist.suites.bundles import Bundle, alike
 from benchmnist.text import cause_of, counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from benchmnist.executors import Epoch
     from benchmnist.extensions.registry import Registry
     from benchmnist.runs.results import CaseResult, EpochResult
-    from benchmnist.suites.bundles import Bundle
     from benchmnist.suites.cases import Case
 
+WALL_SECONDS = find_metric("wall_seconds")
 ROWS = 256
 """Trials of a bundle, at most: of `fc` with Adam they take 3 GB."""
+
+ROWS_OF_AUTO = 64
+"""Trials of a stack that is measured to be faster, at most: on a CPU, the caches hold no more of 150 hidden units."""
 
 
 @dataclass(frozen=True)
@@ -45,37 +50,90 @@ class OfRow:
         self.epoch.run()
 
 
-def together(registry: Registry) -> Callable[[Case], str]:
+def together(registry: Registry, plan: Sequence[Case] = ()) -> Callable[[Case], str]:
     """Returns a function for the key of a case: cases with the same one may be trained in one stack.
 
-    The key is empty for a case that would be refused: it is trained by itself, as it is.
+    The key is empty for a case that would be refused, and for one that its engine does not stack: it is trained by
+    itself. The engine `auto` stacks only if the run `only_chooses`.
+
+    Args:
+        registry: The plugins.
+        plan: The cases of the run.
     """
+    engines = {"stacked", "auto"} if plan and only_chooses(plan) else {"stacked"}
 
     def key(case: Case) -> str:
         spec = registry.optimizers[case.optimizer.use].spec
         by_step = case.schedule is None or registry.schedules[case.schedule.use].plugin.name == "builtin"
         pure = case.task is None or registry.tasks[case.task.use].spec.pure
         may = spec.elementwise and not spec.needs_closure and not spec.needs_create_graph and by_step and pure
-        return json.dumps(alike(case), sort_keys=True, default=str) if may and case.engine == "stacked" else ""
+        return json.dumps(alike(case), sort_keys=True, default=str) if may and case.engine in engines else ""
 
     return key
 
 
-def bundled(cases: Iterable[Case], key: Callable[[Case], str], slots: int) -> dict[str, list[Case]]:
-    """Returns the cases that each case is trained together with, by its id: as many bundles as there are slots."""
+def only_chooses(plan: Sequence[Case]) -> bool:
+    """Tells whether a run is there to choose settings by what is learned, so that its times are of no interest.
+
+    Each case is tested on a validation split, or is a point of a sweep over an optimizer. None has a baseline, to
+    whose speed its own is compared, nor anything else that asks for a time.
+    """
+    times = {metric.key for metric in (*TRAINING_TIMES, IMAGES_PER_SECOND, WALL_SECONDS)}
+    return all(
+        (case.validation_size is not None or case.optimizer.variant)
+        and case.baseline is None
+        and case.compared_with is None
+        and case.target_accuracy is None
+        and not case.reference
+        and not case.control
+        and times.isdisjoint(case.expect)
+        for case in plan
+    )
+
+
+def bundled(cases: Iterable[Case], key: Callable[[Case], str], slots: int) -> list[list[Bundle]]:
+    """Returns the groups of cases that may be trained together, each as bundles for all slots.
+
+    Args:
+        cases: The cases, with the seeds that are left to train.
+        key: See `together`.
+        slots: Number of tasks at the same time.
+    """
     found: dict[str, list[Case]] = {}
+    trials = 0
     for case in cases:
-        if name := key(case):
+        trials += len(case.seeds)
+        if case.seeds and (name := key(case)):
             found.setdefault(name, []).append(case)
-    companions: dict[str, list[Case]] = {}
-    for alike_cases in found.values():
-        rows = sum(len(case.seeds) for case in alike_cases)
-        number = min(max(slots, -(-rows // ROWS)), len(alike_cases))
-        for start in range(number):
-            group = alike_cases[start::number]
-            if len(group) > 1:
-                companions |= {case.id: group for case in group}
-    return companions
+    made = []
+    for group in found.values():
+        if group[0].engine == "stacked":
+            made.append([Bundle.of(points) for points in _whole_cases(group, slots) if len(points) > 1])
+        elif trials > slots:
+            made.append([Bundle.of(points) for points in _equal_shares(group, slots)])
+    return [*filter(None, made)]
+
+
+def _whole_cases(cases: Sequence[Case], slots: int) -> Iterator[Sequence[Case]]:
+    """Yields the cases of each stack: all seeds of a case are in one, as its engine says."""
+    rows = sum(len(case.seeds) for case in cases)
+    number = min(max(slots, -(-rows // ROWS)), len(cases))
+    yield from (cases[start::number] for start in range(number))
+
+
+def _equal_shares(cases: Sequence[Case], slots: int) -> Iterator[Sequence[Case]]:
+    """Yields the cases of each stack with some of their seeds, so that no slot has more trials than another."""
+    rows = [(case, seed) for case in cases for seed in case.seeds]
+    number = max(slots, -(-len(rows) // ROWS_OF_AUTO))
+    bounds = [len(rows) * i // number for i in range(number + 1)]
+    for low, high in itertools.pairwise(bounds):
+        if high - low < 2:  # noqa: PLR2004 - a stack of one is none
+            continue
+        parts = itertools.groupby(rows[low:high], key=lambda row: row[0].id)
+        yield [
+            each[0][0].model_copy(update={"seeds": tuple(seed for _, seed in each)})
+            for each in ([*members] for _, members in parts)
+        ]
 
 
 def results_of(bundle: Bundle, result: CaseResult) -> Sequence[CaseResult]:

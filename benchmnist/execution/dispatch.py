@@ -101,8 +101,8 @@ class Dispatcher:
         self.by_trial = interleaved or executor.slots > 1
         self.together = together
         self._ahead: list[Case] = []
-        self._companions: dict[str, list[Case]] = {}  # that are trained together with a case, by its id
-        self._bundled: dict[str, list[Ledger]] = {}  # the states of the cases of a bundle, by its id
+        self._expected: dict[str, Case] = {}
+        self._bundles: dict[str, list[Bundle]] = {}  # by case id: all those of the cases beside it
         self._queue = Queue()
         self._ledgers: dict[str, Ledger] = {}
         self._requested: set[str] = set()
@@ -113,7 +113,10 @@ class Dispatcher:
     def expect(self, cases: Sequence[Case]) -> None:
         """Announces the cases to be requested, in their order, so that they can start before."""
         expected = [case for case in cases if case.id not in self.known]
-        self._companions = bundled(expected, self.together, self.executor.slots)
+        left = (case.model_copy(update={"seeds": self._ledger(case).left}) for case in expected)
+        for bundles in bundled(left, self.together, self.executor.slots):
+            self._bundles |= {point.id: bundles for bundle in bundles for point in bundle.points}
+        self._expected = {case.id: case for case in expected}
         if self.by_trial:
             self._ahead = expected
 
@@ -149,7 +152,7 @@ class Dispatcher:
         self._stream, self._unreported = iter(()), None
         self._queue = Queue()
         self._ledgers.clear()
-        self._companions, self._bundled = {}, {}
+        self._bundles.clear()
         for ledger in begun:
             if ledger.result is None:
                 ledger.result = ledger.interrupted(self.executor.slots)
@@ -157,49 +160,46 @@ class Dispatcher:
         known = [result for case_id, result in self.known.items() if case_id not in self._requested]
         return known + [ledger.result for ledger in begun if ledger.result is not None]
 
+    def _ledger(self, case: Case) -> Ledger:
+        return Ledger(case, self.parts.get(case.id, ()))
+
     def _enqueue(self, case: Case) -> Ledger:
-        companions = self._companions.pop(case.id, [])
-        if companions:
-            self._enqueue_companions(companions)
-            return self._ledgers[case.id]
-        ledger = self._ledgers[case.id] = Ledger(case, self.parts.get(case.id, ()))
-        self._enqueue_left(ledger)
+        bundles = self._bundles.get(case.id, [])
+        points = {point.id: None for bundle in bundles for point in bundle.points}
+        for each in [self._expected[point] for point in points] or [case]:
+            self._bundles.pop(each.id, None)
+            self._ledgers[each.id] = self._ledger(each)
+        ledger = self._ledgers[case.id]
+        for bundle in bundles:
+            self._enqueue_bundle(bundle)
+        bundled = {(point.id, seed) for bundle in bundles for point in bundle.points for seed in point.seeds}
+        for begun in [self._ledgers[point] for point in points] or [ledger]:
+            self._enqueue_seeds(begun, [seed for seed in begun.left if (begun.case.id, seed) not in bundled])
         if not ledger.left:
             self._start(ledger)
             self._end(ledger)
         return ledger
 
-    def _enqueue_left(self, ledger: Ledger) -> None:
-        """Enqueues the trials that are left of a case, one by one if that may be."""
-        case, left = ledger.case, ledger.left
+    def _enqueue_seeds(self, ledger: Ledger, left: Sequence[int]) -> None:
+        """Enqueues trials of a case, one by one if that may be."""
+        case = ledger.case
         alone = self.by_trial and case.engine not in AT_ONCE
-        for seeds in [(seed,) for seed in left] if alone else filter(None, [left]):
+        for seeds in [(seed,) for seed in left] if alone else filter(None, [tuple(left)]):
             task = case.model_copy(update={"seeds": seeds})
             ledger.waiting += 1
             turn = case.seeds.index(seeds[0]) if self.interleaved else 0
             self._queue.add(ledger, task, self.seconds.get(case.id, 0.0) * task.rounds, turn)
 
-    def _enqueue_companions(self, cases: Sequence[Case]) -> None:
-        """Enqueues the trials that are left of several cases as one task."""
-        ledgers = []
-        for case in cases:
-            self._companions.pop(case.id, None)
-            ledger = Ledger(case, self.parts.get(case.id, ()))
-            if ledger.left:
-                self._ledgers[case.id] = ledger
-                ledgers.append(ledger)
-            else:
-                self._enqueue(case)
-        if ledgers:
-            self._enqueue_bundle(ledgers)
-
-    def _enqueue_bundle(self, ledgers: Sequence[Ledger]) -> None:
-        points = [ledger.case.model_copy(update={"seeds": ledger.left}) for ledger in ledgers]
-        task = Bundle.of(points)
-        self._bundled[task.id] = [*ledgers]
+    def _enqueue_bundle(self, task: Bundle) -> None:
+        ledgers = self._of(task)
         for ledger in ledgers:
             ledger.waiting += 1
-        self._queue.add(ledgers[0], task, self.seconds.get(points[0].id, 0.0) * task.rounds, 0)
+        self._queue.add(ledgers[0], task, self.seconds.get(task.points[0].id, 0.0) * task.rounds, 0)
+
+    def _of(self, task: Case) -> list[Ledger]:
+        """Returns the states of the cases of a task."""
+        points = task.points if isinstance(task, Bundle) else (task,)
+        return [self._ledgers[point.id] for point in points]
 
     def _tasks(self) -> Iterator[Case]:
         """Yields tasks to the executor, whenever it has a free slot."""
@@ -207,13 +207,14 @@ class Dispatcher:
             ledger, task = self._queue.take()
             if ledger.result is not None or ledger.failed:
                 continue  # it is known already that the case fails
-            together = self._bundled[task.id] if isinstance(task, Bundle) else [ledger]
-            for each in together:
+            for each in self._of(task):
                 if not each.started:
                     self._start(each)
                 each.begin_task()
-                if task.engine in AT_ONCE:
-                    each.stack = Stack.of(map(task.row, task.seeds))
+            if task.engine in AT_ONCE or isinstance(task, Bundle):
+                rows = [task.row(seed) for seed in task.seeds]
+                for point, seed in rows:
+                    self._ledgers[point.id].stacks[seed] = Stack.of(rows)
             yield task
 
     def _start(self, ledger: Ledger) -> None:
@@ -243,10 +244,7 @@ class Dispatcher:
         if isinstance(step, CaseResult):
             ledger.add(step, measured=not self._in_session)
             ledger.end_task()
-            if ledger.over:
-                self._end(ledger)
-            elif not step.failed:
-                self.observer.part_ended(step)
+            self._end_or_part(ledger, step)
         elif step.result is None:  # it is still to be run
             self._in_session = not self.interleaved
             if self._in_session:
@@ -261,19 +259,18 @@ class Dispatcher:
     def _hear_of_bundle(self, task: Bundle, step: Epoch | CaseResult) -> None:
         """Forwards an epoch of a row to the case that it belongs to, and the result to all of its cases."""
         self._in_session = False
-        ledgers = self._bundled[task.id]
         if isinstance(step, CaseResult):
-            for ledger, point in zip(ledgers, task.points, strict=True):
+            for ledger, point in zip(self._of(task), task.points, strict=True):
                 ledger.end_task(len(point.seeds) / len(task.seeds))
             if step.failed:
                 self._dissolve(task, step)
                 return
-            for ledger, part in zip(ledgers, results_of(task, step), strict=True):
+            for ledger, part in zip(self._of(task), results_of(task, step), strict=True):
                 ledger.add(part)
-                self._end(ledger)
+                self._end_or_part(ledger, part)
             return
         point, seed = task.row(step.seed)
-        ledger = next(each for each in ledgers if each.case.id == point.id)
+        ledger = self._ledgers[point.id]
         if step.result is None:
             step.run()
             self._unreported = ledger, OfRow(step, seed)
@@ -282,16 +279,22 @@ class Dispatcher:
 
     def _dissolve(self, task: Bundle, failure: CaseResult) -> None:
         """Enqueues the cases of a bundle that failed again: what fails alone, fails."""
-        ledgers = self._bundled.pop(task.id)
-        for ledger in ledgers:
-            ledger.begin_again(why_dissolved(task, failure))
+        for ledger, point in zip(self._of(task), task.points, strict=True):
+            ledger.begin_again(point.seeds, why_dissolved(task, failure))
         size = smaller(task, failure)
-        for start in range(0, len(ledgers), size):
-            group = ledgers[start : start + size]
-            if len(group) > 1:
-                self._enqueue_bundle(group)
+        for start in range(0, len(task.points), size):
+            points = task.points[start : start + size]
+            if len(points) > 1:
+                self._enqueue_bundle(Bundle.of(points))
             else:
-                self._enqueue_left(group[0])
+                self._enqueue_seeds(self._ledgers[points[0].id], points[0].seeds)
+
+    def _end_or_part(self, ledger: Ledger, part: CaseResult) -> None:
+        """Reports the result of a case, or of some of its trials."""
+        if ledger.over:
+            self._end(ledger)
+        elif not part.failed:
+            self.observer.part_ended(part)
 
     def _tell(self, ledger: Ledger, epoch: Epoch) -> None:
         if epoch.result is not None and ledger.result is None:

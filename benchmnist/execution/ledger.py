@@ -37,7 +37,7 @@ class Ledger:
         seen: Results of the ended epochs, by seed.
         result: Result of the case.
         again: Remark if its trials had to be begun again; empty if not.
-        stack: Stack in which its trials are, if they come to no end.
+        stacks: Stacks that its trials are trained in, by seed, for those that come to no end.
     """
 
     def __init__(self, case: Case, parts: Sequence[CaseResult]) -> None:
@@ -47,7 +47,7 @@ class Ledger:
         self.seen: dict[int, list[EpochResult]] = {}
         self.result: CaseResult | None = None
         self.again = ""
-        self.stack: Stack | None = None
+        self.stacks: dict[int, Stack | None] = {}
         for part in parts:
             self.add(part)
         self.started, self.since, self.seconds = "", 0.0, math.fsum(part.wall_seconds for part in parts)
@@ -65,10 +65,12 @@ class Ledger:
         if self.running == 0:
             self.seconds += share * (time.perf_counter() - self.since)
 
-    def begin_again(self, why: str) -> None:
+    def begin_again(self, seeds: Sequence[int], why: str) -> None:
         """Forgets the epochs of trials that come to no end, and are trained again."""
-        self.again, self.stack = why, None
-        self.seen.clear()
+        self.again = why
+        for seed in seeds:
+            self.seen.pop(seed, None)
+            self.stacks.pop(seed, None)
 
     @property
     def left(self) -> tuple[int, ...]:
@@ -173,7 +175,7 @@ class Ledger:
             whole: Status = (
                 "diverged" if diverged else "completed" if len(epochs) == self.case.epochs else cut_short
             )
-            cut = TrialResult(seed=seed, status=whole, epochs=tuple(epochs), stack=self.stack)
+            cut = TrialResult(seed=seed, status=whole, epochs=tuple(epochs), stack=self.stacks.get(seed))
             trials.setdefault(seed, cut)
         return tuple(trials[seed] for seed in self.case.seeds if seed in trials)
 

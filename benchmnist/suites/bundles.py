@@ -32,6 +32,14 @@ class Bundle(Case):
             points=tuple(points),
         )
 
+    def shortened(self, rows: int) -> Self:
+        """Returns the bundle of so many of its rows, the first ones."""
+        points: list[Case] = []
+        for point in self.points:
+            if left := rows - sum(len(each.seeds) for each in points):
+                points.append(point.model_copy(update={"seeds": point.seeds[:left]}))
+        return type(self).of(points).model_copy(update={"engine": self.engine, "epochs": self.epochs})
+
     @cached_property
     def _rows(self) -> list[tuple[int, int]]:
         return [(index, seed) for index, point in enumerate(self.points) for seed in point.seeds]

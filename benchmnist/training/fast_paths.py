@@ -14,6 +14,7 @@ from torch import nn
 
 from benchmnist.errors import CaptureError, TrialError, first_line
 from benchmnist.extensions.isolation import contained
+from benchmnist.suites.bundles import Bundle
 from benchmnist.suites.schema import ENGINES
 from benchmnist.training.agreement import Expected, difference_from_plain, first_steps, has_built_in_schedule
 from benchmnist.training.engines.dataloader import DataLoaderEngine
@@ -22,7 +23,7 @@ from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.engines.stacked import build_stack
 from benchmnist.training.engines.streams import LANES, Abreast, StreamsEngine
 from benchmnist.training.memory import lacking
-from benchmnist.training.speed import is_faster, may_use_onednn
+from benchmnist.training.speed import MIN_GAIN, gain_of_stack, is_faster, may_use_onednn
 from benchmnist.training.trial import Build, build_trial
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 EPOCHS_COMPARED = 4
 """Short epochs to compare for captured steps: with one step each, the fourth is the first replay."""
+
+ROWS_MEASURED = 32
+"""Trials of a stack, at most, by which it is measured: to measure more takes longer."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,46 @@ def find_fast_path(setting: Setting) -> FastPath:
 
     Raises:
         CaptureError: if a capture failed, after which this process can capture no more steps.
+        TrialError: if the device has no room for a stack of several cases.
     """
+    if isinstance(setting.case, Bundle) and setting.case.engine == "auto":
+        return _stacked_if_faster(setting, setting.case)
+    return _fast_path(setting)
+
+
+def _stacked_if_faster(setting: Setting, case: Bundle) -> FastPath:
+    """Finds the way of a bundle that need not be stacked: it is, if that is measured to be faster by MIN_GAIN.
+
+    Raises:
+        CaptureError: as `find_fast_path`.
+        TrialError: as `_within_memory`.
+    """
+    point, seed = case.row(case.seeds[0])
+    alone = _fast_path(replace(setting, case=point.model_copy(update={"seeds": (seed,)})))
+    stacked = case.model_copy(update={"engine": "stacked"})
+    bundle = _within_memory(replace(setting, case=stacked), alone)
+    if why := bundle.refused.get("stacked"):
+        return replace(alone, remarks=(*alone.remarks, f"not stacked: {why}"))
+    if setting.device.type == "cpu":  # without a graph, what would be compared can be measured before
+        stack = FastPath(alone.engine, Build(fused=alone.build.fused), stacked=True)
+    else:
+        stack = _fast_path(bundle)
+    try:
+        few = replace(bundle, case=stacked.shortened(ROWS_MEASURED))
+        gain = gain_of_stack(few, alone, stack) if stack.stacked else 0.0
+    except Exception as error:  # noqa: BLE001 - what a stranger's model may raise; it can still be trained
+        return replace(alone, remarks=(*alone.remarks, f"not stacked: {first_line(error)}"))
+    if not stack.stacked:
+        return stack
+    measured = f"{len(few.case.seeds)} trials in a stack are trained {gain:.2f} times as fast as one by one"
+    if gain < MIN_GAIN:
+        return replace(alone, remarks=(*alone.remarks, f"not stacked: {measured}"))
+    way = _fast_path(bundle) if setting.device.type == "cpu" else stack
+    return replace(way, remarks=(*way.remarks, measured))
+
+
+def _fast_path(setting: Setting) -> FastPath:
+    """Finds the fastest suitable way among those that the engine of a case allows, without measuring stacks."""
     case = setting.case
     engine = plain_engine(case.engine)(setting.dataset, setting.session, case.batch_size)
     way = FastPath(engine, Build(fused=case.engine != "dataloader"))

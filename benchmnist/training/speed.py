@@ -1,4 +1,4 @@
-"""Measures, on trials that are discarded, whether oneDNN makes the steps of a case faster here."""
+"""Measures, on trials that are discarded, whether oneDNN, or a stack, makes the steps of a case faster here."""
 
 from __future__ import annotations
 
@@ -36,6 +36,15 @@ costs besides its steps, and short to what else the machine does.
 MIN_SPEEDUP = 1.05
 """OneDNN must be so many times as fast: less is not worth another rounding, and could be noise."""
 
+STACK_ROUNDS, STACK_SECONDS = 3, 0.2
+"""A measurement of a stack takes so many rounds, and then as many as there are in so many seconds."""
+
+MIN_GAIN = 1.1
+"""A stack must train so many times as many trials in the same time, or they are trained one by one."""
+
+HOPELESS = 0.7
+"""A stack that a single step shows to be so slow is measured no further."""
+
 
 def may_use_onednn(setting: Setting) -> bool:
     """Tells whether to try oneDNN for a case: its trials are long enough to measure, or it is decided."""
@@ -56,6 +65,46 @@ def is_faster(setting: Setting, plain: FastPath, changed: FastPath) -> bool:
     return measured[key] >= MIN_SPEEDUP
 
 
+def gain_of_stack(setting: Setting, alone: FastPath, stacked: FastPath) -> float:
+    """Measures how many times as many trials a stack trains in the same time as one by one, in this process.
+
+    A process measures a model and a number of trials once.
+
+    Args:
+        setting: The stack's: its case has a seed for each row.
+        alone: Execution of one trial.
+        stacked: Execution of the stack.
+    """
+    case, rows = setting.case, len(setting.case.seeds)
+    measured, key = setting.session.speedups, f"{alone.build} {stacked.build} {rows} {_steps_of(case)}"
+    if key in measured:
+        return measured[key]
+    one, all_rows = _trainer(setting, alone, _clock()), _trainer(setting, stacked, _clock())
+    for each in (one, all_rows):
+        each(1)  # which completes the one-time work of a way
+    left = case.epochs * steps_per_epoch(case, setting.dataset) - 2  # a schedule may end there
+    most = max(left // STACK_ROUNDS, 1)
+    once = one(1), all_rows(1)
+    short, long = (max(1, min(math.ceil(BLOCK_SECONDS / seconds), most)) for seconds in once)
+    ratios = [rows * once[0] / once[1]]
+    if ratios[0] < HOPELESS:  # and it would take long to measure
+        measured[key] = ratios[0]
+        return ratios[0]
+    start = perf_counter()
+    while len(ratios) < STACK_ROUNDS or (
+        perf_counter() - start < STACK_SECONDS and (len(ratios) + 1) * max(short, long) <= left
+    ):
+        ratios.append(rows * (one(short) / short) / (all_rows(long) / long))
+    measured[key] = statistics.median(ratios)
+    return measured[key]
+
+
+def _clock() -> Callable[[], float]:
+    """Returns the clock: with one thread that of its processor time, so that other processes do not count."""
+    fine = get_clock_info("thread_time").resolution < BLOCK_SECONDS / 100  # it is not on Windows
+    return thread_time if fine and torch.get_num_threads() == 1 else perf_counter
+
+
 def _steps_of(case: Case) -> str:
     """Returns what decides how long the products of a step take: all optimizers of a model are decided alike."""
     parts = (case.dataset, case.model, case.task)
@@ -65,13 +114,8 @@ def _steps_of(case: Case) -> str:
 
 
 def _speedup(setting: Setting, plain: FastPath, changed: FastPath) -> float:
-    """Returns the median ratio of the seconds of both ways in interleaved blocks of steps.
-
-    With one thread these are seconds of the processor: those of other processes on the same core do not count.
-    """
-    fine = get_clock_info("thread_time").resolution < BLOCK_SECONDS / 100  # it is not on Windows
-    clock = thread_time if fine and torch.get_num_threads() == 1 else perf_counter
-    slow, fast = (_trainer(setting, way, clock) for way in (plain, changed))
+    """Returns the median ratio of the seconds of both ways in interleaved blocks of steps."""
+    slow, fast = (_trainer(setting, way, _clock()) for way in (plain, changed))
     for each in (slow, fast):
         each(1)  # which completes the one-time work of a way
     left = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset) - 2  # a schedule may end there
@@ -89,10 +133,11 @@ def _trainer(setting: Setting, way: FastPath, clock: Callable[[], float]) -> Cal
     trial = way.trial(setting, case.seeds[:1])
     trial.begin(0)
     order = way.engine.move(trial.order(size, 0))
-    batches = cycle(order[: size // case.batch_size * case.batch_size or size].split(case.batch_size))
+    whole = size // case.batch_size * case.batch_size or size
+    batches = cycle(order[..., :whole].split(case.batch_size, dim=-1))
 
     def train(steps: int) -> float:
-        chosen = torch.cat([next(batches) for _ in range(steps)])
+        chosen = torch.cat([next(batches) for _ in range(steps)], dim=-1)
         start = clock()
         way.engine.train_epoch(trial, chosen)
         return clock() - start

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from training_support import Told, component, limit, losses, make_case, result_of
+from training_support import Told, component, limit, losses, make_case, result_of, setting_of
 
-from benchmnist.execution.bundling import bundled, together
+from benchmnist.execution.bundling import bundled, only_chooses, together
 from benchmnist.execution.dispatch import Dispatcher
 from benchmnist.executors import Workplace
 from benchmnist.executors.inline import InlineExecutor
@@ -16,6 +16,8 @@ from benchmnist.executors.messages import Task, decode, encode
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.suites.bundles import Bundle
 from benchmnist.training.data import default_data_root
+from benchmnist.training.fast_paths import find_fast_path
+from benchmnist.training.speed import MIN_GAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,25 +46,30 @@ def train(
     *,
     parts: Mapping[str, Sequence[CaseResult]] | None = None,
     plugins: tuple[str, ...] = (),
+    plan: Sequence[Case] = (),
     timeout: float | None = None,
 ) -> tuple[list[CaseResult], Told]:
     """Trains cases as a session does, which asks for one after the other."""
-    told, results = Told(), []
+    told = Told()
     workplace = Workplace("cpu", default_data_root(), folder, plugins=plugins, timeout=timeout)
     with executor(workplace) as executing:
-        dispatcher = Dispatcher(executing, told, parts=parts, together=together(find_plugins((), plugins)))
+        dispatcher = Dispatcher(executing, told, parts=parts, together=together(find_plugins((), plugins), plan))
         dispatcher.expect(cases)
-        for case in cases:
-            epochs = dispatcher.epochs(case)
-            while True:
-                try:
-                    epoch = next(epochs)
-                except StopIteration as stop:
-                    results.append(stop.value)
-                    break
-                epoch.run()
-                assert epoch.seed in case.seeds
+        results = [ended(dispatcher, case) for case in cases]
     return results, told
+
+
+def ended(dispatcher: Dispatcher, case: Case) -> CaseResult:
+    """Runs the epochs of a case, as a session does."""
+    epochs = dispatcher.epochs(case)
+    while True:
+        try:
+            epoch = next(epochs)
+        except StopIteration as stop:
+            result: CaseResult = stop.value
+            return result
+        epoch.run()
+        assert epoch.seed in case.seeds
 
 
 def alone(case: Case) -> CaseResult:
@@ -304,15 +311,95 @@ def test_what_is_trained_together() -> None:
         make_case(id="d/epochs", engine="stacked", epochs=3),
         make_case(id="d/model", engine="stacked", epochs=3, model="logistic"),
     ]
-    assert {name: [case.id for case in group] for name, group in bundled(cases, key, 1).items()} == {
-        f"a/{n}": ["a/0", "a/1", "a/2", "a/3"] for n in range(4)
-    }
-    assert {name: [case.id for case in group] for name, group in bundled(cases, key, 2).items()} == {
-        f"a/{n}": ["a/0", "a/2"] if n % 2 == 0 else ["a/1", "a/3"] for n in range(4)
-    }
-    assert bundled(cases, key, 4) == {}  # each worker has one
+    assert shapes(bundled(cases, key, 1)) == [[{"a/0": 2, "a/1": 2, "a/2": 2, "a/3": 2}]]
+    assert shapes(bundled(cases, key, 2)) == [[{"a/0": 2, "a/2": 2}, {"a/1": 2, "a/3": 2}]]
+    assert bundled(cases, key, 4) == []  # each worker has one
     many = sweep(*({"lr": 1 / (n + 1)} for n in range(200)))
-    assert {len(group) for group in bundled(many, key, 1).values()} == {100}
+    assert [len(shape) for shape in shapes(bundled(many, key, 1))[0]] == [100, 100]
+
+
+def shapes(groups: list[list[Bundle]]) -> list[list[dict[str, int]]]:
+    """The number of seeds of each case of each bundle of each group."""
+    return [[{p.id: len(p.seeds) for p in bundle.points} for bundle in bundles] for bundles in groups]
+
+
+def choosing(*points: Mapping[str, Any], **options: Any) -> list[Case]:
+    """Points of a sweep that a search judges, with no engine of their own."""
+    return sweep(*points, **{"model": "logistic", "engine": "auto", "validation_size": 100, **options})
+
+
+def test_auto_stacks_what_has_more_trials_than_slots_and_asks_for_no_times() -> None:
+    cases = choosing({"lr": 0.1}, {"lr": 0.2}, {"lr": 0.3}, seeds=(0, 1, 2))
+    key = together(find_plugins(), cases)
+    assert shapes(bundled(cases, key, 2)) == [[{"a/0": 3, "a/1": 1}, {"a/1": 2, "a/2": 3}]]
+    assert shapes(bundled(cases, key, 4)) == [[{"a/0": 2}, {"a/0": 1, "a/1": 1}, {"a/1": 2}, {"a/2": 3}]]
+    assert shapes(bundled(cases, key, 5)) == [[{"a/0": 2}, {"a/1": 2}, {"a/1": 1, "a/2": 1}, {"a/2": 2}]]
+    assert bundled(cases, key, 9) == []
+    assert bundled(cases, together(find_plugins()), 2) == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"baseline": "momentum"},
+        {"compared_with": ()},
+        {"target_accuracy": 90.0},
+        {"reference": True},
+        {"control": True},
+        {"expect": {"epoch_seconds": "<= 3"}},
+        {"validation_size": None},
+    ],
+)
+def test_a_run_with_a_question_about_times_chooses_not_only(changed: dict[str, Any]) -> None:
+    cases = choosing({"lr": 0.1}, {"lr": 0.2}, expect={"accuracy": ">= 3"})
+    assert only_chooses(cases)
+    assert not only_chooses([cases[0], cases[1].model_copy(update=changed)])
+    swept = cases[1].optimizer.model_copy(update={"variant": "lr-0.2"})
+    assert only_chooses([cases[0], cases[1].model_copy(update={"validation_size": None, "optimizer": swept})])
+
+
+@pytest.mark.parametrize(("gain", "engine"), [(1.7, "stacked"), (1.05, "resident")])
+def test_auto_stacks_where_that_is_measured_to_be_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gain: float, engine: str
+) -> None:
+    cases = choosing({"lr": 0.1}, {"lr": 0.05})
+    monkeypatch.setattr("benchmnist.training.fast_paths.gain_of_stack", lambda *_: gain)
+    results, told = train(cases, tmp_path, plan=cases)
+    said = f"4 trials in a stack are trained {gain:.2f} times as fast as one by one"
+    for case, result in zip(cases, results, strict=True):
+        assert (result.case, result.status, result.engine) == (case, "completed", engine), result.error
+        assert (said if engine == "stacked" else f"not stacked: {said} (of 2 cases)") in result.remarks
+        assert result.shares_times == (engine == "stacked")
+        assert losses(result) == pytest.approx(losses(alone(case)), rel=SAME)
+    assert len(told.ended) == len(cases)
+
+
+def test_the_gain_of_a_stack_is_measured_on_trials_that_are_thrown_away() -> None:
+    setting = setting_of(Bundle.of(choosing({"lr": 0.1}, {"lr": 0.05}, epochs=20)))
+    way = find_fast_path(setting)
+    (gain,) = (gain for key, gain in setting.session.speedups.items() if " 4 " in key)
+    assert gain > 0
+    assert way.stacked == (gain >= MIN_GAIN)
+    assert any(f"trained {gain:.2f} times as fast" in remark for remark in way.remarks)
+    before = dict(setting.session.speedups)
+    assert find_fast_path(setting).remarks == way.remarks
+    assert setting.session.speedups == before  # once a process
+
+
+def test_seeds_of_one_case_are_shared_out_among_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parts end by themselves, and one of them may have to be begun again."""
+    (case,) = choosing({"lr": 0.1}, seeds=(0, 1, 2, 3, 4))
+    monkeypatch.setattr("benchmnist.training.fast_paths.gain_of_stack", lambda s, *_: len(s.case.seeds) - 1.0)
+    told = Told()
+    with InlineExecutor(Workplace("cpu", default_data_root(), tmp_path)) as executing:
+        executing.slots = 2
+        dispatcher = Dispatcher(executing, told, together=together(find_plugins(), [case]))
+        dispatcher.expect([case])
+        result = ended(dispatcher, case)
+    assert (result.case, result.status) == (case, "completed")
+    assert [trial.seed for trial in result.trials] == [0, 1, 2, 3, 4]
+    assert [trial.stack and trial.stack.trials for trial in result.trials] == [None, None, 3, 3, 3]
+    assert losses(result) == pytest.approx(losses(alone(case)), rel=SAME)
 
 
 def test_a_bundle_is_sent_as_it_is() -> None:
@@ -324,3 +411,6 @@ def test_a_bundle_is_sent_as_it_is() -> None:
         (point, seed) for point in bundle.points for seed in (4, 0)
     ]
     assert bundle.firsts == (0, 2)
+    assert shapes([[bundle.shortened(n) for n in (1, 3, 9)]]) == [
+        [{"a/0": 1}, {"a/0": 2, "a/1": 1}, {"a/0": 2, "a/1": 2}]
+    ]
