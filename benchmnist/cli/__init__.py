@@ -77,6 +77,7 @@ class Commands(Group):
                 complain(str(problem) if isinstance(error, SuiteError) else with_source(str(problem), ctx))
             ctx.exit(USAGE_ERROR)
         except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
         except (ImportError, OSError) as error:
             if ctx.meta.get(DEBUG):

@@ -137,6 +137,7 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
                 result = runner.run(suite, asked, observer=display)
         except KeyboardInterrupt:
             if display is None or display.path is None:  # there is no run yet
+                click.echo("interrupted: nothing was trained", err=True)
                 click.get_current_context().exit(interrupted_by(signals))
             interrupted = True
             result = load_run(display.path)

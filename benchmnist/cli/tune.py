@@ -89,14 +89,15 @@ def command(
                 suite, RunOptions(**options), trials=trials, searches=searches, sampler=sampler, watch=watch
             )
         except KeyboardInterrupt:
-            if any(display.path for display in displays):
-                click.echo("interrupted: what was done is kept; repeat the command with --resume", err=True)
+            begun = any(display.path for display in displays)
+            kept = "what was done is kept; repeat the command with --resume" if begun else "nothing was trained"
+            click.echo(f"interrupted: {kept}", err=True)
             click.get_current_context().exit(interrupted_by(signals))
         except (BenchmnistError, OSError) as error:
-            begun = [display.path for display in displays if display.path]
-            if not begun:
+            paths = [display.path for display in displays if display.path]
+            if not paths:
                 raise
-            cut_off(begun[-1], error)
+            cut_off(paths[-1], error)
         code = show_result(tuned.final, signals)
         if lost := [search for search in tuned.final.record.searches if search.best is None]:
             complain(f"every attempt of {', '.join(f'{s.row} on {s.model}' for s in lost)} diverged or failed")

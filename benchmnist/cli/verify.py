@@ -83,6 +83,7 @@ def command(run: str, *, format: str, out: Path, **options: Any) -> None:  # noq
         try:
             found = verify(find_run(run, out), watch=lambda: make_display(verbose=False), **options)
         except KeyboardInterrupt:
+            click.echo("interrupted: nothing was compared", err=True)
             ctx.exit(interrupted_by(signals))
     if format == "rich":
         results_console().print(rich_verification(found))

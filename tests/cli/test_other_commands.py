@@ -5,12 +5,14 @@ import io
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from processes import inherited_sigint
 
 import benchmnist.cli as package
 from benchmnist.cli import COMMANDS
@@ -80,6 +82,20 @@ def test_version_and_help(invoke: Callable[..., Result]) -> None:
 def test_it_runs_as_a_program(command: list[str]) -> None:
     done = subprocess.run([sys.executable, *command, "--help"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("Usage: benchmnist ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGINT for one process")
+def test_ctrl_c_while_the_command_line_is_imported_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n", "utf-8")
+    with inherited_sigint(signal.SIG_DFL):
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmnist", "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(tmp_path), *sys.path)))},
+        )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 def test_the_shell_completes_commands_and_executors() -> None:

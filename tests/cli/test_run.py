@@ -546,6 +546,7 @@ def test_a_run_is_ended_before_it_begins(
     process.send_signal(number)
     _, err = process.communicate(timeout=HANGS)
     assert process.returncode == code, err
+    assert "interrupted: nothing was trained" in err
     assert "Traceback" not in err
     assert not (suite.parent / "runs").exists()
 

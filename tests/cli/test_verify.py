@@ -136,6 +136,7 @@ def test_an_interruption_leaves_nothing(copied: RunResult, tmp_path: Path) -> No
         assert "again: 2 cases" in process.stderr.readline()
         assert [*temporary.glob("benchmnist-verify-*")]
         process.send_signal(signal.SIGTERM)
-        process.communicate()
+        _, said = process.communicate()
     assert process.returncode == 143
+    assert "interrupted: nothing was compared" in said
     assert [*temporary.glob("benchmnist-verify-*")] == []
