@@ -18,7 +18,7 @@ from benchmnist.execution.interruption import interrupted_once
 from benchmnist.execution.recorder import Recorder
 from benchmnist.executors import Workplace, build_executor
 from benchmnist.extensions.hookspecs import HOOK_API
-from benchmnist.fork_server import start_importing
+from benchmnist.forking.fork_server import start_importing
 from benchmnist.garbage import not_collecting, spared
 from benchmnist.planned_run import plan_run
 from benchmnist.pytest_support.embedded import train

@@ -22,7 +22,7 @@ ORDER = (
     "errors",
     "garbage",
     "variables",
-    "fork_server",
+    "forking",
     "metrics",
     "extensions",
     "suites",

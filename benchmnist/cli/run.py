@@ -13,7 +13,7 @@ from benchmnist.cli.executors import RunCommand, taken_out
 from benchmnist.cli.options import DEBUG, NamedPath, option
 from benchmnist.cli.training import FAILED, interrupted_by, terminated_as_interrupted, training_options
 from benchmnist.errors import BenchmnistError
-from benchmnist.fork_server import start_importing
+from benchmnist.forking.fork_server import start_importing
 from benchmnist.garbage import quick_imports
 from benchmnist.suites.values import not_this
 from benchmnist.text import visible

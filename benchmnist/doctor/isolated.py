@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from benchmnist.doctor.lines import Line, NotHere, TryFailed
 from benchmnist.errors import BenchmnistError, first_line
 from benchmnist.executors.processes import kill, new_mark
-from benchmnist.fork_server import import_path
+from benchmnist.forking.request import import_path
 from benchmnist.runs.files import write_file
 
 if TYPE_CHECKING:

@@ -8,9 +8,12 @@ import secrets
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmnist.fork_server import MARK, MARK_DIGITS, ForkedProcess
+from benchmnist.forking.request import MARK, MARK_DIGITS
+
+if TYPE_CHECKING:
+    from benchmnist.forking.forked_process import ForkedProcess
 
 ROUNDS = 5
 """How often the processes are listed: one may be started while they are killed."""

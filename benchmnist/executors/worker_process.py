@@ -21,7 +21,8 @@ from benchmnist.errors import described
 from benchmnist.executors import Farewell
 from benchmnist.executors.messages import MessageError, Task, encode, read_messages, refusal
 from benchmnist.executors.processes import kill, kill_started, new_mark
-from benchmnist.fork_server import ForkedProcess, ForkError, fork, import_path
+from benchmnist.forking.fork_server import ForkError, fork
+from benchmnist.forking.request import import_path
 from benchmnist.runs.logs import BoundedLog
 from benchmnist.runs.pipes import PIECE, write_all
 from benchmnist.runs.results import CaseResult
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from benchmnist.executors import Workplace
     from benchmnist.executors.cores import Share
+    from benchmnist.forking.forked_process import ForkedProcess
     from benchmnist.suites.cases import Case
 
 WORKER = "benchmnist.executors.worker"

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from processes import HANGS, WITHOUT_COMPILER
 
-from benchmnist import fork_server
 from benchmnist.executors.processes import kill, marked, new_mark
-from benchmnist.fork_server import ForkedProcess, ForkError, ForkServer, fork
+from benchmnist.forking.fork_server import ForkError, ForkServer, fork, fork_server
+from benchmnist.forking.forked_process import ForkedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
 
 def server_of_this_process() -> ForkServer:
-    return fork_server.fork_server()
+    return fork_server()
 
 
 def test_a_forked_process_is_as_a_new_one(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +210,7 @@ def test_a_variable_that_libraries_read_when_they_are_imported_needs_another_ser
 
 def test_what_a_run_imports_needs_no_other_server() -> None:
     program = (
-        "from benchmnist.fork_server import fork_server\n"
+        "from benchmnist.forking.fork_server import fork_server\n"
         "server = fork_server()\n"
         "import benchmnist.runner, benchmnist.training.compiler\n"
         "print(fork_server() is server)"
