@@ -25,6 +25,8 @@ PASSING = ("PYTEST_", "BENCHMNIST_", "COLUMNS", "LINES", "TERM", "PWD", "OLDPWD"
 """Starts of the names of variables that may change: nothing that the server imports reads them. The last is set by
 torch's compiler when it is imported.
 """
+INHERITED = ("Uid", "Gid", "Groups", "SigBlk", "SigIgn", "Cpus_allowed")
+"""Properties in /proc that a new process inherits: users, groups, blocked and ignored signals, processors."""
 
 
 class ForkError(Exception):
@@ -117,8 +119,32 @@ class ForkServer:
 
 def _umask() -> int:
     """Returns the mode bits that files of this process lack."""
-    lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
-    return next((int(line.split()[1], 8) for line in lines if line.startswith("Umask:")), 0o022)
+    return int(_status().get("Umask", "0022"), 8)
+
+
+def _status() -> dict[str, str]:
+    """Returns the properties of this thread, by their names in /proc."""
+    lines = Path("/proc/thread-self/status").read_text("ascii", "replace").splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _inherited() -> tuple[object, ...]:
+    """Returns what a new process inherits from this thread, apart from environment, folder, umask and cgroup.
+
+    A process may be unable to change it later, such as to raise a limit again.
+    """
+    import resource  # on Linux only, as all of this
+
+    status = _status()
+    limits = [getattr(resource, name) for name in sorted(dir(resource)) if name.startswith("RLIMIT_")]
+    return (
+        *(status.get(name) for name in INHERITED),
+        *map(resource.getrlimit, limits),
+        os.getpriority(os.PRIO_PROCESS, 0),
+        os.sched_getscheduler(0),
+        os.sched_getparam(0).sched_priority,
+        Path("/proc/self/oom_score_adj").read_text("ascii"),
+    )
 
 
 def _pid(status: int, patience: float) -> int:
@@ -133,7 +159,7 @@ def _pid(status: int, patience: float) -> int:
 
 
 @functools.lru_cache(maxsize=1)
-def _kept(environment: frozenset[tuple[str, str]], cpus: frozenset[int]) -> list[ForkServer]:  # noqa: ARG001 - the key
+def _kept(environment: frozenset[tuple[str, str]], inherited: tuple[object, ...]) -> list[ForkServer]:  # noqa: ARG001 - the key
     """The server of this process, once it has one: the last that was asked for."""
     return []
 
@@ -151,7 +177,7 @@ def fork_server(environment: Mapping[str, str] | None = None) -> ForkServer:
         raise ForkError(f"processes are not forked on {sys.platform}")
     environment = os.environ if environment is None else environment
     lasting = frozenset(item for item in environment.items() if not item[0].startswith(PASSING))
-    kept = _kept(lasting, frozenset(os.sched_getaffinity(0)))
+    kept = _kept(lasting, _inherited())
     if not kept:
         kept.append(ForkServer(environment))
     return kept[0]

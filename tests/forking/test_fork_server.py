@@ -208,6 +208,56 @@ def test_a_variable_that_libraries_read_when_they_are_imported_needs_another_ser
     assert server_of_this_process() is not first
 
 
+CHANGES = {
+    "niceness": "os.nice(3)",
+    "limit": "resource.setrlimit(resource.RLIMIT_MSGQUEUE, (77, 77))",
+    "mask": "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})",
+    "ignored": "signal.signal(signal.SIGUSR2, signal.SIG_IGN)",
+    "oom": "pathlib.Path('/proc/self/oom_score_adj').write_text('700')",
+    "umask": "os.umask(0o026)",
+    "folder": "os.chdir('/')",
+    "locale": "os.environ.update(LC_ALL='C')",
+}
+"""What the caller may change between two runs, each as a line of Python."""
+TELL = """
+import os, pathlib, resource, signal
+def tell():
+    status = pathlib.Path("/proc/self/status").read_text().splitlines()
+    print(
+        os.getpriority(os.PRIO_PROCESS, 0), resource.getrlimit(resource.RLIMIT_MSGQUEUE),
+        *(line for line in status if line.startswith(("SigBlk", "SigIgn", "Umask", "Cpus_allowed:"))),
+        pathlib.Path("/proc/self/oom_score_adj").read_text().strip(), os.getcwd(), os.environ.get("LC_ALL"),
+        sep="\\n",
+    )
+"""
+
+
+def test_a_forked_process_inherits_what_a_new_one_does_after_each_change(tmp_path: Path) -> None:
+    (tmp_path / "telling.py").write_text(TELL, "utf-8")
+    program = (
+        "import os, pathlib, resource, signal, subprocess, sys\n"
+        "from benchmnist.forking.fork_server import fork, start_importing\n"
+        "env = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}\n"
+        "def new():\n"
+        "    command = [sys.executable, '-c', 'import telling; telling.tell()']\n"
+        "    return subprocess.run(command, capture_output=True, env=env, check=True).stdout.splitlines()\n"
+        "start_importing()\n"
+        "before = new()\n" + "\n".join(CHANGES.values()) + "\nenv |= {'LC_ALL': 'C'}\n"
+        "after = new()\n"
+        "with fork('telling:tell').stdout as stream: forked = stream.read().splitlines()\n"
+        "assert forked == after, (before, after, forked)\n"
+        "changed = [one != other for one, other in zip(before, after, strict=True)]\n"
+        f"assert sum(changed) == {len(CHANGES)}, (before, after)"
+    )
+    path = os.pathsep.join(filter(None, (str(tmp_path), *sys.path)))
+    environment = {**os.environ, "PYTHONPATH": path}
+    environment.pop("LC_ALL", None)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_a_run_imports_needs_no_other_server() -> None:
     program = (
         "from benchmnist.forking.fork_server import fork_server\n"
