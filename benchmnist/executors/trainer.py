@@ -87,7 +87,7 @@ class Trainer:
             self._leftovers.begin()
             checkpoints = Checkpoints(case, self.workplace.run_folder)
             keep = checkpoints.save if self.workplace.checkpoints else None
-            refused = {"graph": no_graph} if no_graph else {}
+            refused = dict.fromkeys(("graph", "recorded"), no_graph) if no_graph else {}
             result = yield from train_case(Setting(case, self.registry, dataset, session, refused), keep)
             restored = " and ".join(self._leftovers.put_back())
             if result.failed:

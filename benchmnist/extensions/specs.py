@@ -80,12 +80,12 @@ class ModelSpec(Spec):
     generator before, and moves the module to the device after.
 
     Attributes:
-        capturable: Whether a CUDA graph may capture and replay the forward and backward pass on a GPU. The harness
-            tries this first. It does not capture a model that waits for the device, whose losses change, or that
-            changes anything on the host from step to step (an attribute, a random choice of Python's). It cannot
-            see state that no attribute leads to (globals of the module, attributes of the class, state inside a C
-            library), unless that state changes what the first few steps do. Set False for a model that changes
-            such state.
+        capturable: Whether the forward and backward pass may be captured and replayed: on a GPU by a CUDA graph,
+            on a CPU as a record of its operations. The harness tries this first. It does not capture a model that
+            reads a value of a tensor, whose losses change, or that changes anything on the host from step to step
+            (an attribute, a random choice of Python's). It cannot see state that no attribute leads to (globals of
+            the module, attributes of the class, state inside a C library), unless that state changes what the
+            first few steps do. Set False for a model that changes such state.
     """
 
     capturable: bool = True
@@ -107,9 +107,10 @@ class OptimizerSpec(Spec):
         needs_create_graph: Whether it differentiates the gradients again, and so needs
             `loss.backward(create_graph=True)` (AdaHessian).
         passes: The number of forward and backward passes per step (SAM: 2); None if it varies (LBFGS).
-        capturable: Whether a CUDA graph may capture and replay the step on a GPU. Such a step decides nothing by a
-            value on the device, and passes no number to the device that changes from step to step. If `build` has
-            a parameter `capturable`, the harness then passes `capturable=True`.
+        capturable: Whether the step may be captured and replayed: on a GPU by a CUDA graph, on a CPU as a record
+            of its operations. Such a step decides nothing by a value of a tensor, and passes no number to torch
+            that changes from step to step. If `build` has a parameter `capturable`, the harness passes
+            `capturable=True` on a GPU.
         elementwise: Whether it updates each entry of a parameter by the gradients of that entry alone, whatever
             the shape. The weights of several seeds may then be stacked (Adam; but not Muon, nor LAMB).
         fused: The types of device (`cpu`, `cuda`) on which `build` takes `fused=True`, and then computes the same

@@ -152,7 +152,7 @@ class MeasuredEpoch:
         """Does nothing: the epoch is trained."""
 
 
-MEASURED_CHANGES = frozenset({"onednn"})
+MEASURED_CHANGES = frozenset({"onednn", "recorded"})
 """Changes for speed that a worker adopts if it measures them to be faster: another one may decide otherwise."""
 
 
@@ -166,7 +166,7 @@ class CaseResult(Frozen):
         status: Worst status of its trials.
         trials: One trial per seed, in order; fewer if it failed or was interrupted.
         engine: Engine that executed it.
-        remarks: Its changes for speed (`channels_last`, `onednn`), and reasons for refused ones.
+        remarks: Its changes for speed (`channels_last`, `onednn`, `recorded`), and reasons for refused ones.
         train_size: Examples per epoch.
         steps: Steps per epoch.
         parameters: Trainable parameters of the model.

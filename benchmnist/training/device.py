@@ -83,7 +83,7 @@ class DeviceSession:
     Attributes:
         device: The device.
         stream: Stream of all work, see `stream_of`; None except on CUDA.
-        speedups: How many times as fast steps are with oneDNN, see `training.speed`.
+        speedups: How many times as fast steps are with a change, see `training.speed`.
 
     Raises:
         DeviceError: if the device cannot be used.

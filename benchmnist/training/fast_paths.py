@@ -19,11 +19,12 @@ from benchmnist.suites.schema import ENGINES
 from benchmnist.training.agreement import Expected, difference_from_plain, first_steps, has_built_in_schedule
 from benchmnist.training.engines.dataloader import DataLoaderEngine
 from benchmnist.training.engines.graph import GraphEngine
+from benchmnist.training.engines.recorded import RecordedEngine
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.engines.stacked import build_stack
 from benchmnist.training.engines.streams import LANES, Abreast, StreamsEngine
 from benchmnist.training.memory import lacking
-from benchmnist.training.speed import MIN_GAIN, gain_of_stack, is_faster, may_use_onednn
+from benchmnist.training.speed import MIN_GAIN, ONEDNN, RECORDED, gain_of_stack, is_faster, may_try
 from benchmnist.training.trial import Build, build_trial
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from benchmnist.training.engines import Engine
     from benchmnist.training.trial import Trial
 
+
+EPOCHS_RECORDED = 2
+"""Short epochs to compare for recorded steps: in the second, they are repeated."""
 
 EPOCHS_COMPARED = 4
 """Short epochs to compare for captured steps: with one step each, the fourth is the first replay."""
@@ -153,7 +157,8 @@ def _stacked_if_faster(setting: Setting, case: Bundle) -> FastPath:
     if why := bundle.refused.get("stacked"):
         return replace(alone, remarks=(*alone.remarks, f"not stacked: {why}"))
     if setting.device.type == "cpu":  # without a graph, what would be compared can be measured before
-        stack = FastPath(alone.engine, Build(fused=alone.build.fused), stacked=True)
+        resident = ResidentEngine(setting.dataset, setting.session, case.batch_size)
+        stack = FastPath(resident, Build(fused=alone.build.fused), stacked=True)
     else:
         stack = _fast_path(bundle)
     try:
@@ -218,7 +223,7 @@ def _adopted(setting: Setting, way: FastPath, changes: Sequence[_Change], expect
             try:
                 candidate = replace(way, **change.make(way))
                 reason = difference_from_plain(setting, candidate, expected, change.epochs)
-                if not reason and change.measured and not is_faster(setting, way, candidate):
+                if not reason and change.measured and not is_faster(setting, way, candidate, change.measured):
                     reason = "it is not faster"
                 if not reason:
                     way = replace(candidate, remarks=(*way.remarks, change.name))
@@ -229,7 +234,7 @@ def _adopted(setting: Setting, way: FastPath, changes: Sequence[_Change], expect
                 reason = first_line(error)
             except Exception as error:  # noqa: BLE001 - what a stranger's model may raise; it can still be trained
                 reason = first_line(error)
-        if change.name in (setting.case.engine, "graph"):
+        if change.name in (setting.case.engine, "graph", *setting.refused):
             way = replace(way, remarks=(*way.remarks, f"not {change.name}: {reason}"))
     return way
 
@@ -260,14 +265,14 @@ class _Change:
         refused: Reason why it cannot be made, if known.
         make: Function that changes the way.
         epochs: Number of short epochs to compare.
-        measured: Whether it is adopted only if it is measured to be faster here.
+        measured: Variable that decides it, if it is adopted only where it is measured to be faster.
     """
 
     name: str
     refused: str
     make: Callable[[FastPath], dict[str, Any]]
     epochs: int = 1
-    measured: bool = False
+    measured: str = ""
 
 
 def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
@@ -283,8 +288,8 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
     innermost = device.type == "cpu" or (device.type == "cuda" and case.precision != "float32")
     if convolutions and innermost and not elementwise and case.engine != "stacked":
         yield _Change("channels_last", "", lambda way: {"build": replace(way.build, channels_last=True)})
-    if device.type == "cpu" and case.engine != "stacked" and may_use_onednn(setting):
-        yield _Change("onednn", "", lambda way: {"build": replace(way.build, onednn=True)}, measured=True)
+    if device.type == "cpu" and case.engine != "stacked" and may_try(setting, ONEDNN):
+        yield _Change("onednn", "", lambda way: {"build": replace(way.build, onednn=True)}, measured=ONEDNN)
     if case.engine == "stacked":
         strange = (
             ""
@@ -292,13 +297,23 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
             else "the schedule of a plugin may look at the weights of all seeds"
         )
         yield _Change("stacked", elementwise or strange or impure, lambda _: {"stacked": True})
+    capturable = (
+        "" if spec.capturable and ordinary else f"the optimizer {spec.name} does not say that it may be captured"
+    )
+    if not setting.registry.models[case.model.use].spec.capturable:
+        capturable = capturable or f"the model {case.model.use} says that it must not be captured"
+    capturable = capturable or impure
+    if device.type == "cpu" and case.engine != "stacked" and may_try(setting, RECORDED):
+        scheduled = "" if case.schedule is None else "the schedule changes the numbers of a step"
+        yield _Change(
+            "recorded",
+            capturable or scheduled,
+            lambda _: {"engine": RecordedEngine(setting.dataset, setting.session, case.batch_size)},
+            epochs=EPOCHS_RECORDED,
+            measured=RECORDED,
+        )
     if case.engine in ("graph", "streams") or (case.engine in ("auto", "stacked") and device.type == "cuda"):
-        refused = "" if device.type == "cuda" else f"there are no graphs on {device.type}"
-        if not spec.capturable or not ordinary:
-            refused = refused or f"the optimizer {spec.name} does not say that it may be captured"
-        if not setting.registry.models[case.model.use].spec.capturable:
-            refused = refused or f"the model {case.model.use} says that it must not be captured"
-        refused = refused or impure
+        refused = capturable if device.type == "cuda" else f"there are no graphs on {device.type}"
         yield _Change(
             "graph",
             refused,

@@ -21,6 +21,7 @@ from benchmnist.suites.bundles import Bundle
 from benchmnist.tasks import require_scalar
 from benchmnist.training import random_numbers
 from benchmnist.training.clock import Clock
+from benchmnist.training.engines import seconds_of
 from benchmnist.training.environment import environment
 from benchmnist.training.fast_paths import find_fast_path
 from benchmnist.training.precision import precision_of
@@ -63,16 +64,11 @@ class _Training:
             start = self.clock()
             with not_exiting():
                 self._losses = self.way.engine.train_epoch(self.trial, self.order)
-            self.seconds = self._seconds_of(self.clock() - start, self._losses.shape[-1])
+            self.seconds = seconds_of(self.way.engine, self.clock() - start, self._losses.shape[-1])
             if not 0 <= self.seconds < math.inf:
                 raise TrialError(f"the clock measured {self.seconds} s; the case must have changed it")
         except Exception as error:  # noqa: BLE001 - it is raised again by `losses`
             self._error = error
-
-    def _seconds_of(self, elapsed: float, steps: int) -> float:
-        """The time of so many steps, by those that were timed; by all, where none was."""
-        timed = steps - self.way.engine.untimed_steps
-        return (elapsed - self.way.engine.untimed_seconds) * steps / timed if timed else elapsed
 
     def losses(self) -> Tensor:
         """The loss of each step, [seeds, steps], float64, on the CPU.

@@ -13,7 +13,9 @@ import torch
 from benchmnist.training.torch_internals import kernels_replaced, onednn_product
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
+    from typing import Any
 
     from torch import Tensor
 
@@ -32,6 +34,13 @@ def products_by_onednn() -> AbstractContextManager[None]:
     return kernels_replaced("CPU", {"mm": _mm, "addmm": _addmm})
 
 
+def computed_by_onednn(func: object, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Tells whether `products_by_onednn` computes an operation with those arguments by oneDNN."""
+    if func is ATEN.mm.default:
+        return _are_ordinary(*args)
+    return func is ATEN.addmm.default and _is_layer(*args, **kwargs)
+
+
 def _mm(a: Tensor, b: Tensor) -> Tensor:
     """Computes `a @ b`."""
     if _are_ordinary(a, b):
@@ -42,11 +51,16 @@ def _mm(a: Tensor, b: Tensor) -> Tensor:
 
 def _addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Computes `beta * bias + alpha * a @ b`."""
-    one_each = bias.shape == b.shape[1:] and bias.dtype == torch.float32 and bias.is_contiguous()
-    if one_each and beta == 1 == alpha and _are_ordinary(a, b):
+    if _is_layer(bias, a, b, beta=beta, alpha=alpha):
         return onednn_product(a, b.t(), bias)
     product: Tensor = ATEN.addmm.out(bias, a, b, beta=beta, alpha=alpha, out=a.new_empty(0))
     return product
+
+
+def _is_layer(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> bool:
+    """Tells whether it is `a @ b` plus a bias for each column."""
+    one_each = bias.shape == b.shape[1:] and bias.dtype == torch.float32 and bias.is_contiguous()
+    return one_each and beta == 1 == alpha and _are_ordinary(a, b)
 
 
 def _are_ordinary(a: Tensor, b: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Measures, on trials that are discarded, whether oneDNN, or a stack, makes the steps of a case faster here."""
+"""Measures, on trials that are discarded, whether a change makes the steps of a case faster here."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from benchmnist.training.engines import seconds_of
 from benchmnist.training.trial import steps_per_epoch
 
 if TYPE_CHECKING:
@@ -19,11 +20,16 @@ if TYPE_CHECKING:
     from benchmnist.suites.cases import Case
     from benchmnist.training.fast_paths import FastPath, Setting
 
-ONEDNN = "BENCHMNIST_ONEDNN"
-"""Variable of the environment that decides whether products are computed by oneDNN, `1` or `0`, unmeasured."""
+ONEDNN, RECORDED = "BENCHMNIST_ONEDNN", "BENCHMNIST_RECORDED"
+"""Variables of the environment that decide, `1` or `0`, whether products are computed by oneDNN and whether steps
+are recorded, unmeasured.
+"""
 
-FEWEST_STEPS = 200
-"""Steps of a trial from which on a measurement can pay: it takes at least a dozen."""
+FEWEST_STEPS = {ONEDNN: 200, RECORDED: 1000}
+"""Steps of a trial from which on it can pay to try a change. To try a recorded step takes a fifth of a second."""
+
+FEWEST_IN_EPOCH = 50
+"""Steps of an epoch from which on it pays to record one of them in every epoch."""
 
 ROUNDS, SECONDS = 7, 0.1
 """A measurement takes so many rounds, and then as many as there are in so many seconds."""
@@ -33,8 +39,11 @@ BLOCK_SECONDS = 0.004
 costs besides its steps, and short to what else the machine does.
 """
 
+FEWEST_IN_BLOCK = 4
+"""A block has so many steps at least: of recorded ones, the last is not timed."""
+
 MIN_SPEEDUP = 1.05
-"""OneDNN must be so many times as fast: less is not worth another rounding, and could be noise."""
+"""A change must be so many times as fast: less is not worth another rounding, and could be noise."""
 
 STACK_ROUNDS, STACK_SECONDS = 3, 0.2
 """A measurement of a stack takes so many rounds, and then as many as there are in so many seconds."""
@@ -46,20 +55,25 @@ HOPELESS = 0.7
 """A stack that a single step shows to be so slow is measured no further."""
 
 
-def may_use_onednn(setting: Setting) -> bool:
-    """Tells whether to try oneDNN for a case: its trials are long enough to measure, or it is decided."""
-    long = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset) >= FEWEST_STEPS
-    return {"0": False, "1": True}.get(os.environ.get(ONEDNN, ""), long)
+def may_try(setting: Setting, variable: str) -> bool:
+    """Tells whether to try a change for a case: its trials are long enough to measure it, or it is decided."""
+    steps = steps_per_epoch(setting.case, setting.dataset)
+    long = setting.case.epochs * steps >= FEWEST_STEPS[variable] and (
+        variable != RECORDED or steps >= FEWEST_IN_EPOCH
+    )
+    return {"0": False, "1": True}.get(os.environ.get(variable, ""), long)
 
 
-def is_faster(setting: Setting, plain: FastPath, changed: FastPath) -> bool:
-    """Measures whether oneDNN makes the steps of a case faster, unless it is decided.
+def is_faster(setting: Setting, plain: FastPath, changed: FastPath, variable: str) -> bool:
+    """Measures whether a change makes the steps of a case faster, unless it is decided.
 
-    A process measures a model once, so that all its cases with the same batches are executed alike.
+    A process measures a model once, so that all its cases with the same batches are executed alike; recorded steps
+    once for each of its optimizers, whose code they save.
     """
-    if os.environ.get(ONEDNN) == "1":
+    if os.environ.get(variable) == "1":
         return True
-    measured, key = setting.session.speedups, f"{plain.build} {_steps_of(setting.case)}"
+    optimizer = setting.case.optimizer.use if variable == RECORDED else ""
+    measured, key = setting.session.speedups, f"{variable} {plain.build} {_steps_of(setting.case)} {optimizer}"
     if key not in measured:
         measured[key] = _speedup(setting, plain, changed)
     return measured[key] >= MIN_SPEEDUP
@@ -86,6 +100,7 @@ def gain_of_stack(setting: Setting, alone: FastPath, stacked: FastPath) -> float
     most = max(left // STACK_ROUNDS, 1)
     once = one(1), all_rows(1)
     short, long = (max(1, min(math.ceil(BLOCK_SECONDS / seconds), most)) for seconds in once)
+    short = max(short, min(FEWEST_IN_BLOCK, most))
     ratios = [rows * once[0] / once[1]]
     if ratios[0] < HOPELESS:  # and it would take long to measure
         measured[key] = ratios[0]
@@ -106,7 +121,7 @@ def _clock() -> Callable[[], float]:
 
 
 def _steps_of(case: Case) -> str:
-    """Returns what decides how long the products of a step take: all optimizers of a model are decided alike."""
+    """Returns what decides how long the forward and backward pass of a step take."""
     parts = (case.dataset, case.model, case.task)
     named = [(part.use, part.params) for part in parts if part is not None]
     clips = case.clip_grad_norm is not None
@@ -119,11 +134,13 @@ def _speedup(setting: Setting, plain: FastPath, changed: FastPath) -> float:
     for each in (slow, fast):
         each(1)  # which completes the one-time work of a way
     left = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset) - 2  # a schedule may end there
-    steps = min(math.ceil(BLOCK_SECONDS / min(slow(1), fast(1))), left // ROUNDS)
+    steps = min(max(math.ceil(BLOCK_SECONDS / min(slow(1), fast(1))), FEWEST_IN_BLOCK), left // ROUNDS)
     ratios: list[float] = []
     start = perf_counter()
     while len(ratios) < ROUNDS or (perf_counter() - start < SECONDS and (len(ratios) + 1) * steps <= left):
         ratios.append(slow(steps) / fast(steps))
+    plain.engine.release()
+    changed.engine.release()
     return statistics.median(ratios)
 
 
@@ -136,10 +153,16 @@ def _trainer(setting: Setting, way: FastPath, clock: Callable[[], float]) -> Cal
     whole = size // case.batch_size * case.batch_size or size
     batches = cycle(order[..., :whole].split(case.batch_size, dim=-1))
 
+    usual = way.engine.clock
+
     def train(steps: int) -> float:
         chosen = torch.cat([next(batches) for _ in range(steps)], dim=-1)
-        start = clock()
-        way.engine.train_epoch(trial, chosen)
-        return clock() - start
+        way.engine.clock = clock
+        try:
+            start = clock()
+            losses = way.engine.train_epoch(trial, chosen)
+            return seconds_of(way.engine, clock() - start, losses.shape[-1])
+        finally:
+            way.engine.clock = usual
 
     return train

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
@@ -16,19 +16,26 @@ from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._python_dispatch import _disable_current_modes as without_modes
 from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = [
+    "ONEDNN_PRODUCT",
     "DataDependentOutputException",
     "FakeTensor",
     "FakeTensorMode",
+    "Program",
+    "Ref",
     "TorchDispatchMode",
+    "WeakTensorKeyDictionary",
+    "arguments_of",
     "hooks_of",
     "kernels_replaced",
     "leftovers_in_torch",
     "onednn_product",
+    "running_programs",
     "tree_leaves",
     "without_modes",
     "writes_of",
@@ -92,11 +99,103 @@ def kernels_replaced(device: str, kernels: Mapping[str, Callable[..., torch.Tens
         library._destroy()
 
 
+ONEDNN_PRODUCT: Any = getattr(getattr(torch.ops.mkldnn, "_linear_pointwise", None), "default", None)
+"""`a @ b.T + bias` of float32 matrices by oneDNN; None if torch was built without it."""
+
+
 def onednn_product(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """Computes `a @ b.T + bias` of float32 matrices by oneDNN, without a gradient.
 
     Raises:
-        AttributeError: if torch was built without oneDNN.
+        TypeError: if torch was built without oneDNN.
     """
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise.default(a, b, bias, "none", [], "")
+    product: torch.Tensor = ONEDNN_PRODUCT(a, b, bias, "none", [], "")
     return product
+
+
+class Ref(NamedTuple):
+    """A tensor of a program: an input, or one that it makes, each counted from 0."""
+
+    outside: bool
+    number: int
+
+
+def arguments_of(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+    """Returns the arguments of an ATen operation in the order of its schema, with the defaults of the others."""
+    left = func._schema.arguments[len(args) :]
+    return [*args, *(kwargs.get(each.name, each.default_value) for each in left)]
+
+
+class Program:
+    """ATen operations that torch's interpreter executes in their order, without Python.
+
+    Args:
+        inputs: Number of tensors that it is given.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        self._graph: Any = torch._C.Graph()
+        self._values = {Ref(outside=True, number=number): self._graph.addInput() for number in range(inputs)}
+
+    def add(self, func: Any, args: Sequence[Any], results: Sequence[int | None]) -> None:
+        """Adds an operation.
+
+        Args:
+            func: The operation, with its overload.
+            args: Arguments in the order of its schema, with a Ref for each tensor.
+            results: Numbers of the tensors that it makes; None for one without a number.
+
+        Raises:
+            RuntimeError: if the interpreter does not know the operation with such arguments.
+            TypeError: if it does not know the type of an argument.
+        """
+        schema = func._schema
+        given = [self._value(arg, each.type) for arg, each in zip(args, schema.arguments, strict=True)]
+        node = self._graph.appendNode(self._graph.create(schema.name, given, len(schema.returns)))
+        overload, meant = (str(each).partition("(")[0] for each in (node.schema(), schema))
+        if overload not in (meant, f"{schema.name}.Scalar"):  # a number given for a tensor
+            raise RuntimeError(f"{meant} would become {overload}")
+        if len(schema.returns) == 1 and isinstance(schema.returns[0].type, torch._C.ListType):
+            node.output().setType(torch._C.ListType(torch._C.TensorType.get()))
+            node = self._graph.appendNode(self._graph.create("prim::ListUnpack", [node.output()], len(results)))
+        for index, number in enumerate(results):
+            if number is not None:
+                self._values[Ref(outside=False, number=number)] = node.outputsAt(index)
+
+    def returning(self, tensor: Ref) -> Callable[..., torch.Tensor]:
+        """Returns a function of the inputs that executes it, to be called in `running_programs`."""
+        self._graph.registerOutput(self._values[tensor])
+        function: Callable[..., torch.Tensor] = torch._C._create_function_from_graph("step", self._graph)
+        return function
+
+    def _value(self, argument: Any, kind: Any) -> Any:
+        """Returns an argument as a value of the graph."""
+        if isinstance(argument, Ref):
+            return self._values[argument]
+        if isinstance(kind, torch._C.OptionalType) and argument is not None:
+            kind = kind.getElementType()
+        if isinstance(argument, list | tuple):
+            elements = [self._value(each, kind.getElementType()) for each in argument]
+            node = self._graph.appendNode(self._graph.create("prim::ListConstruct", elements, 1))
+            node.output().setType(kind)
+            return node.output()
+        if isinstance(argument, torch.memory_format):
+            argument = FORMATS[argument]
+        as_float = type(argument) is int and isinstance(kind, torch._C.FloatType)
+        return self._graph.insertConstant(float(argument) if as_float else argument)
+
+
+FORMATS = {torch.contiguous_format: 0, torch.preserve_format: 1, torch.channels_last: 2, torch.channels_last_3d: 3}
+"""The numbers of memory formats in torch's C++."""
+
+
+@contextlib.contextmanager
+def running_programs() -> Iterator[None]:
+    """Has programs executed within it as they are, without gradients and without rewriting them."""
+    optimized = torch._C._get_graph_executor_optimize()
+    torch._C._set_graph_executor_optimize(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        torch._C._set_graph_executor_optimize(optimized)

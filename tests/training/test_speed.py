@@ -11,7 +11,7 @@ from training_support import component, losses, make_case, result_of, setting_of
 
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.fast_paths import FastPath
-from benchmnist.training.speed import ONEDNN, is_faster, may_use_onednn
+from benchmnist.training.speed import ONEDNN, is_faster, may_try
 from benchmnist.training.trial import Build
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def test_the_faster_way_is_told_and_remembered_for_equal_steps() -> None:
     quick, slow = (
         FastPath(engine(setting.dataset, setting.session, 2), Build()) for engine in (ResidentEngine, ThreeTimes)
     )
-    assert is_faster(setting, slow, quick)
+    assert is_faster(setting, slow, quick, ONEDNN)
     swept = replace(setting, case=make_case(**LONG, id="b", optimizer=component("sgd", lr=0.5), seeds=(7,)))
-    assert is_faster(swept, quick, slow)  # as measured before, not as it is
+    assert is_faster(swept, quick, slow, ONEDNN)  # as measured before, not as it is
     other = replace(setting, case=make_case(**LONG | {"batch_size": 1}))
-    assert not is_faster(other, quick, slow)
+    assert not is_faster(other, quick, slow, ONEDNN)
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_a_case_of_few_steps_is_not_measured(
     monkeypatch: pytest.MonkeyPatch, steps: dict[str, int], decided: str, may: bool
 ) -> None:
     monkeypatch.setenv(ONEDNN, decided)
-    assert may_use_onednn(setting_of(make_case(**steps))) is may
+    assert may_try(setting_of(make_case(**steps)), ONEDNN) is may
 
 
 def test_a_schedule_is_not_measured_beyond_its_end() -> None:
     """OneCycleLR raises an error one step after the last."""
     setting = setting_of(make_case(**LONG, schedule=component("onecycle")))
     plain = FastPath(ResidentEngine(setting.dataset, setting.session, 2), Build())
-    is_faster(setting, plain, plain)
+    is_faster(setting, plain, plain, ONEDNN)
 
 
 @pytest.mark.parametrize(("decided", "remarks"), [("1", ("onednn",)), ("0", ())])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from benchmnist.training.trial import Trial
@@ -17,9 +19,11 @@ class Engine(Protocol):
         name: What a suite calls it.
         untimed_seconds: Time of the last epoch that is not the time of its steps as they are from then on.
         untimed_steps: Steps of the last epoch that were made within that time.
+        clock: Clock of `untimed_seconds`.
     """
 
     name: str
+    clock: Callable[[], float]
     untimed_seconds: float
     untimed_steps: int
 
@@ -55,3 +59,15 @@ class Engine(Protocol):
     def release(self) -> None:
         """Lets go of the trial that it has trained, and of what was made for it."""
         return
+
+
+def seconds_of(engine: Engine, elapsed: float, steps: int) -> float:
+    """Returns the seconds of the steps of the last epoch, by those that were timed; by all if none was.
+
+    Args:
+        engine: Engine that trained it.
+        elapsed: Seconds that `train_epoch` took.
+        steps: Number of steps.
+    """
+    timed = steps - engine.untimed_steps
+    return (elapsed - engine.untimed_seconds) * steps / timed if timed else elapsed

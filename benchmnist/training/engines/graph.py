@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmnist.errors import CaptureError
-from benchmnist.training.clock import Clock
 from benchmnist.training.engines.capture import captured, without_waiting
 from benchmnist.training.engines.host import Host, without_entropy
 from benchmnist.training.engines.rates import Rates
@@ -62,7 +61,6 @@ class GraphEngine(ResidentEngine):
     def __init__(self, dataset: Dataset, session: DeviceSession, batch_size: int, *, ahead: bool = False) -> None:
         super().__init__(dataset, session, batch_size)
         self.ahead = ahead
-        self.clock = Clock(session.device)
         self.recording: _Recording | None = None
         self.rehearses = False
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from benchmnist.training.clock import Clock
 from benchmnist.training.engines import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -28,6 +29,7 @@ class ResidentEngine(Engine):
     def __init__(self, dataset: Dataset, session: DeviceSession, batch_size: int) -> None:
         self.images, self.labels = session.data(dataset).train
         self.session, self.batch_size = session, batch_size
+        self.clock: Callable[[], float] = Clock(session.device)
 
     def move(self, order: Tensor) -> Tensor:
         """See Engine."""

@@ -1,0 +1,128 @@
+"""The engine `resident` with a recorded step: one step of a trial is written down, and the others repeat it.
+
+A repeated step executes the operations of the recorded one, in their order and with their numbers, so its results
+have the same bits. It saves Python, autograd and the optimizer's code. Whatever a step decides on the host must
+therefore be the same in all steps: this is examined when a step is recorded, and again at the end of every epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmnist.errors import CaptureError
+from benchmnist.training.engines.host import Host, without_entropy
+from benchmnist.training.engines.recording import Recording
+from benchmnist.training.engines.resident import ResidentEngine
+from benchmnist.training.torch_internals import running_programs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from benchmnist.extensions.specs import Dataset
+    from benchmnist.training.device import DeviceSession
+    from benchmnist.training.engines.recording import Call
+    from benchmnist.training.trial import Trial
+
+
+@dataclass
+class _Begun:
+    """A trial that has made its first step.
+
+    Attributes:
+        trial: The trial.
+        host: Its state on the host after that step.
+        recording: Record of its second step, once it is made.
+    """
+
+    trial: Trial
+    host: Host
+    recording: Recording | None = None
+
+
+class RecordedEngine(ResidentEngine):
+    """Executes the first step of a trial, records the second, and repeats it in the others.
+
+    The last step of whole batches in an epoch is recorded again: it leaves the gradients, and shows whether a step
+    still does the same. Then comes what is left of the examples. If an epoch repeats steps, only these are timed.
+    """
+
+    def __init__(self, dataset: Dataset, session: DeviceSession, batch_size: int) -> None:
+        super().__init__(dataset, session, batch_size)
+        self.begun: _Begun | None = None
+        self.calls: list[Call] = []  # of the program
+        self.program: Callable[..., Tensor] | None = None
+
+    def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
+        """See Engine.
+
+        Raises:
+            CaptureError: if the steps of the trial do not all do the same.
+        """
+        start = self.clock()
+        if self.begun is not None and (self.begun.trial is not trial or self.begun.host.moved()):
+            self.begun = None
+        batches = order.split(self.batch_size)
+        last = len(order) // self.batch_size - 1  # of the whole batches
+        losses: list[Tensor] = []
+        repeated, seconds = 0, 0.0
+        with trial.products():
+            while (step := len(losses)) < len(batches):
+                if self.begun is None:
+                    losses.append(self._begin(trial, batches[step]))
+                elif step > last:
+                    losses.append(trial.step(*self.fetch(batches[step])))
+                elif step == last or self.begun.recording is None:
+                    losses.append(self._record(self.begun, batches[step]))
+                else:
+                    begun = self.clock()
+                    losses += self._repeat(self.begun.recording, batches[step:last])
+                    repeated, seconds = last - step, self.clock() - begun
+        self.untimed_steps = len(losses) - repeated if repeated else 0
+        self.untimed_seconds = self.clock() - start - seconds if repeated else 0.0
+        return torch.stack(losses)
+
+    def _begin(self, trial: Trial, chosen: Tensor) -> Tensor:
+        """Makes the first step of a trial, in which optimizers make their states."""
+        host = Host(trial.modules, self.session.device, trial.optimizer)
+        loss = trial.step(*self.fetch(chosen))
+        host.remember()
+        self.begun = _Begun(trial, host)
+        return loss
+
+    def _record(self, begun: _Begun, chosen: Tensor) -> Tensor:
+        """Makes a step as it is, and records it.
+
+        Raises:
+            CaptureError: if it must not be repeated, or differs from the one that was recorded before.
+        """
+        numbers = begun.host.random_numbers()
+        recording = Recording([chosen], onednn=begun.trial.onednn)
+        with without_entropy(), recording:
+            loss = begun.trial.step(*self.fetch(chosen))
+        begun.host.require_step(numbers)
+        if recording.refused:
+            raise CaptureError(f"{recording.refused}, which a record cannot follow")
+        if begun.recording is None:
+            if self.program is None or self.calls != recording.calls:  # another trial's may be the same
+                self.calls, self.program = recording.calls, recording.program(loss)
+            begun.recording = recording
+        elif said := begun.recording.difference(recording):
+            raise CaptureError(said)
+        return loss
+
+    def _repeat(self, recording: Recording, batches: Sequence[Tensor]) -> list[Tensor]:
+        """Makes steps by the program."""
+        if self.program is None:
+            raise RuntimeError("no step was recorded")
+        _, *others = recording.outside
+        with running_programs():
+            return [self.program(chosen, *others) for chosen in batches]
+
+    def release(self) -> None:
+        """See Engine."""
+        self.begun = None
