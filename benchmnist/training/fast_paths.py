@@ -304,7 +304,8 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
         capturable = capturable or f"the model {case.model.use} says that it must not be captured"
     capturable = capturable or impure
     if device.type == "cpu" and case.engine != "stacked" and may_try(setting, RECORDED):
-        scheduled = "" if case.schedule is None else "the schedule changes the numbers of a step"
+        built_in = has_built_in_schedule(setting)
+        scheduled = "" if built_in else "the schedule of a plugin may look at the gradients of a step"
         yield _Change(
             "recorded",
             capturable or scheduled,

@@ -26,6 +26,7 @@ __all__ = [
     "DataDependentOutputException",
     "FakeTensor",
     "FakeTensorMode",
+    "Number",
     "Program",
     "Ref",
     "TorchDispatchMode",
@@ -120,10 +121,17 @@ class Ref(NamedTuple):
     number: int
 
 
-def arguments_of(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+class Number(NamedTuple):
+    """A float that a program is given, counted from 0."""
+
+    place: int
+
+
+def arguments_of(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the arguments of an ATen operation in the order of its schema, with the defaults of the others."""
-    left = func._schema.arguments[len(args) :]
-    return [*args, *(kwargs.get(each.name, each.default_value) for each in left)]
+    schema = func._schema.arguments
+    given = {each.name: value for each, value in zip(schema, args, strict=False)}
+    return given | {each.name: kwargs.get(each.name, each.default_value) for each in schema[len(args) :]}
 
 
 class Program:
@@ -131,18 +139,25 @@ class Program:
 
     Args:
         inputs: Number of tensors that it is given.
+        numbers: Number of floats that it is given after them.
     """
 
-    def __init__(self, inputs: int) -> None:
+    def __init__(self, inputs: int, numbers: int) -> None:
         self._graph: Any = torch._C.Graph()
-        self._values = {Ref(outside=True, number=number): self._graph.addInput() for number in range(inputs)}
+        self._values: dict[Ref | Number, Any] = {
+            Ref(outside=True, number=number): self._graph.addInput() for number in range(inputs)
+        }
+        for index in range(numbers):
+            self._values[Number(index)] = self._graph.addInput()
+            self._values[Number(index)].setType(torch._C.FloatType.get())
 
     def add(self, func: Any, args: Sequence[Any], results: Sequence[int | None]) -> None:
         """Adds an operation.
 
         Args:
             func: The operation, with its overload.
-            args: Arguments in the order of its schema, with a Ref for each tensor.
+            args: Arguments in the order of its schema, with a Ref for each tensor and a Number for each
+                number that is given.
             results: Numbers of the tensors that it makes; None for one without a number.
 
         Raises:
@@ -170,7 +185,7 @@ class Program:
 
     def _value(self, argument: Any, kind: Any) -> Any:
         """Returns an argument as a value of the graph."""
-        if isinstance(argument, Ref):
+        if isinstance(argument, Ref | Number):
             return self._values[argument]
         if isinstance(kind, torch._C.OptionalType) and argument is not None:
             kind = kind.getElementType()

@@ -53,6 +53,8 @@ def trained(engine: type[ResidentEngine], build: Build, **options: Any) -> tuple
         {"model": "cnn", "optimizer": component("adamw", weight_decay=0.1)},
         {"model": SMALL, "optimizer": "sgd", "precision": "bf16"},
         {"model": component("fc", hidden_size=30), "optimizer": "adagrad"},
+        {"model": "logistic", "optimizer": "rmsprop", "schedule": component("cosine")},
+        {"model": "logistic", "optimizer": "adam", "schedule": component("onecycle", cycle_momentum=False)},
     ],
     ids=lambda options: f"{getattr(options['model'], 'use', options['model'])}-{options['optimizer']}",
 )
@@ -170,7 +172,7 @@ def test_recorded_steps_are_on_record_and_change_no_bit(monkeypatch: pytest.Monk
     "options",
     [
         {"model": component("peeking", how="item")},
-        {"schedule": component("cosine")},
+        {"schedule": component("onecycle", cycle_momentum=True), "optimizer": "adam"},
         {"optimizer": component("lbfgs", lr=0.1, max_iter=2)},
         {"engine": "dataloader"},
         {"engine": "stacked", "seeds": (0, 1)},

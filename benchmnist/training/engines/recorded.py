@@ -80,7 +80,7 @@ class RecordedEngine(ResidentEngine):
                     losses.append(self._record(self.begun, batches[step]))
                 else:
                     begun = self.clock()
-                    losses += self._repeat(self.begun.recording, batches[step:last])
+                    losses += self._repeat(trial, self.begun.recording, batches[step:last])
                     repeated, seconds = last - step, self.clock() - begun
         self.untimed_steps = len(losses) - repeated if repeated else 0
         self.untimed_seconds = self.clock() - start - seconds if repeated else 0.0
@@ -88,7 +88,7 @@ class RecordedEngine(ResidentEngine):
 
     def _begin(self, trial: Trial, chosen: Tensor) -> Tensor:
         """Makes the first step of a trial, in which optimizers make their states."""
-        host = Host(trial.modules, self.session.device, trial.optimizer)
+        host = Host(trial.modules, self.session.device, trial.optimizer, lent=trial.schedule is not None)
         loss = trial.step(*self.fetch(chosen))
         host.remember()
         self.begun = _Begun(trial, host)
@@ -101,7 +101,8 @@ class RecordedEngine(ResidentEngine):
             CaptureError: if it must not be repeated, or differs from the one that was recorded before.
         """
         numbers = begun.host.random_numbers()
-        recording = Recording([chosen], onednn=begun.trial.onednn)
+        rate = None if begun.trial.schedule is None else _only_rate(begun.trial)
+        recording = Recording([chosen], onednn=begun.trial.onednn, rate=rate)
         with without_entropy(), recording:
             loss = begun.trial.step(*self.fetch(chosen))
         begun.host.require_step(numbers)
@@ -115,14 +116,34 @@ class RecordedEngine(ResidentEngine):
             raise CaptureError(said)
         return loss
 
-    def _repeat(self, recording: Recording, batches: Sequence[Tensor]) -> list[Tensor]:
+    def _repeat(self, trial: Trial, recording: Recording, batches: Sequence[Tensor]) -> list[Tensor]:
         """Makes steps by the program."""
         if self.program is None:
             raise RuntimeError("no step was recorded")
         _, *others = recording.outside
+        losses = []
         with running_programs():
-            return [self.program(chosen, *others) for chosen in batches]
+            for chosen in batches:
+                if trial.schedule is None:
+                    losses.append(self.program(chosen, *others))
+                else:
+                    losses.append(self.program(chosen, *others, _only_rate(trial)))
+                    trial.schedule.step()
+        return losses
 
     def release(self) -> None:
         """See Engine."""
         self.begun = None
+
+
+def _only_rate(trial: Trial) -> float:
+    """Returns the learning rate of the next step.
+
+    Raises:
+        CaptureError: if there are several.
+    """
+    try:
+        (group,) = trial.optimizer.param_groups
+    except ValueError:
+        raise CaptureError("the schedule changes several learning rates") from None
+    return float(group["lr"])

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from benchmnist.training.products import computed_by_onednn
 from benchmnist.training.torch_internals import (
     ONEDNN_PRODUCT,
+    Number,
     Program,
     Ref,
     TorchDispatchMode,
@@ -55,6 +56,7 @@ class Recording(TorchDispatchMode):
     Args:
         inputs: Tensors that differ from step to step.
         onednn: Whether products are computed by oneDNN.
+        rate: Learning rate of the step, if that differs from step to step.
 
     Attributes:
         calls: The operations, in order.
@@ -62,12 +64,12 @@ class Recording(TorchDispatchMode):
         refused: Reason why the step must not be repeated; empty if there is none.
     """
 
-    def __init__(self, inputs: Sequence[Tensor], *, onednn: bool) -> None:
+    def __init__(self, inputs: Sequence[Tensor], *, onednn: bool, rate: float | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
         self.outside: list[Tensor] = [*inputs]
         self.refused = ""
-        self.inputs, self.onednn = len(inputs), onednn
+        self.inputs, self.onednn, self.rate = len(inputs), onednn, rate
         self._refs = (
             WeakTensorKeyDictionary()
         )  # no tensor lives longer: autograd would copy gradients, not keep them
@@ -93,12 +95,14 @@ class Recording(TorchDispatchMode):
         self.refused = self.refused or reason
 
     def program(self, loss: Tensor) -> Callable[..., Tensor]:
-        """Returns a function of the tensors from outside that repeats the step and returns the loss.
+        """Returns a function that repeats the step and returns the loss.
+
+        It is given the tensors from outside, and then the learning rate if that differs from step to step.
 
         Raises:
             Exception: whatever torch raises if it has no such operation in a program.
         """
-        program = Program(len(self.outside))
+        program = Program(len(self.outside), int(self.rate is not None))
         for call in self.calls:
             program.add(call.func, call.args, call.results)
         return program.returning(self._refs[loss])
@@ -121,7 +125,10 @@ class Recording(TorchDispatchMode):
             return func(*args, **kwargs)
         given = [*tree_leaves((args, kwargs))]
         self._look_at(func, given)
-        written = tuple(self._written(value) for value in arguments_of(func, args, kwargs))
+        written: tuple[Any, ...] = tuple(
+            Number(0) if name == "lr" and type(value) is float and value == self.rate else self._written(value)
+            for name, value in arguments_of(func, args, kwargs).items()
+        )
         result = func(*args, **kwargs)
         if func is ATEN.detach.default:  # autograd's own: the same memory, and nothing here asks for gradients
             self._refs[result] = written[0]
