@@ -1,0 +1,77 @@
+"""How many times as many trials a stack trains in the same time as one by one, as `auto` measures it.
+
+    pytest -n 0 -q tests/benchmarks/bench_stacks.py
+
+One thread, Adam, batches of 100 digits. A row is of one model: 4 and 8 seeds, 8 learning rates, 10 of 3 seeds.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from training_support import component, make_case, setting_of
+
+from benchmnist.suites.bundles import Bundle
+from benchmnist.training.engines.resident import ResidentEngine
+from benchmnist.training.fast_paths import FastPath, find_fast_path
+from benchmnist.training.speed import gain_of_stack
+from benchmnist.training.trial import Build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmnist.suites.cases import Component
+
+SHAPES = ((1, 4), (1, 8), (8, 1), (10, 3))
+"""Numbers of learning rates and of seeds."""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        component("logistic"),
+        component("fc", hidden_size=20),
+        component("fc", hidden_size=50),
+        component("fc-bn-dropout", hidden_size=50),
+        component("fc", hidden_size=150),
+        component("fc"),
+        component("cnn"),
+    ],
+    ids=str,
+)
+def test_gains(model: Component) -> None:
+    """Prints the row of a model."""
+    found = [gain(model, *shape) for shape in SHAPES]
+    sys.stdout.write(f"\n| {model.identity} | {' | '.join(f'{each:.2f}' for each in found)} |")
+
+
+def gain(model: Component, points: int, seeds: int) -> float:
+    """Measures the gain of a stack over the fastest way of one trial."""
+    cases = [
+        make_case(
+            id=f"a/{number}",
+            model=model,
+            optimizer=component("adam", lr=1e-3 / (number + 1)),
+            seeds=tuple(range(seeds)),
+            epochs=5,
+            train_size=10_000,
+            batch_size=100,
+        )
+        for number in range(points)
+    ]
+    setting = setting_of(Bundle.of(cases))
+    alone = find_fast_path(replace(setting, case=cases[0]))
+    engine = ResidentEngine(setting.dataset, setting.session, setting.case.batch_size)
+    return gain_of_stack(setting, alone, FastPath(engine, Build(fused=True), stacked=True))
