@@ -24,7 +24,7 @@ from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.engines.stacked import build_stack
 from benchmnist.training.engines.streams import LANES, Abreast, StreamsEngine
 from benchmnist.training.memory import lacking
-from benchmnist.training.speed import MIN_GAIN, ONEDNN, RECORDED, gain_of_stack, is_faster, may_try
+from benchmnist.training.speed import MIN_GAIN, ONEDNN, RECORDED, gain_of_stack, is_faster, may_stack, may_try
 from benchmnist.training.trial import Build, build_trial
 
 if TYPE_CHECKING:
@@ -151,6 +151,9 @@ def _stacked_if_faster(setting: Setting, case: Bundle) -> FastPath:
         TrialError: as `_within_memory`.
     """
     point, seed = case.row(case.seeds[0])
+    if not may_stack(setting):
+        engine = ResidentEngine(setting.dataset, setting.session, case.batch_size)
+        return FastPath(engine, Build(), remarks=("not stacked: too short to measure what is faster",))
     alone = _fast_path(replace(setting, case=point.model_copy(update={"seeds": (seed,)})))
     stacked = case.model_copy(update={"engine": "stacked"})
     bundle = _within_memory(replace(setting, case=stacked), alone)

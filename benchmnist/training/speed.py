@@ -51,6 +51,9 @@ STACK_ROUNDS, STACK_SECONDS = 3, 0.2
 MIN_GAIN = 1.1
 """A stack must train so many times as many trials in the same time, or they are trained one by one."""
 
+FEWEST_STEPS_OF_STACK = 3000
+"""Steps of all trials of a stack, one by one, from which on a measurement can pay."""
+
 HOPELESS = 0.7
 """A stack that a single step shows to be so slow is measured no further."""
 
@@ -77,6 +80,12 @@ def is_faster(setting: Setting, plain: FastPath, changed: FastPath, variable: st
     if key not in measured:
         measured[key] = _speedup(setting, plain, changed)
     return measured[key] >= MIN_SPEEDUP
+
+
+def may_stack(setting: Setting) -> bool:
+    """Tells whether to measure a stack: its trials are long enough to gain more than that takes."""
+    case = setting.case
+    return len(case.seeds) * case.epochs * steps_per_epoch(case, setting.dataset) >= FEWEST_STEPS_OF_STACK
 
 
 def gain_of_stack(setting: Setting, alone: FastPath, stacked: FastPath) -> float:

@@ -329,12 +329,13 @@ def choosing(*points: Mapping[str, Any], **options: Any) -> list[Case]:
 
 
 def test_auto_stacks_what_has_more_trials_than_slots_and_asks_for_no_times() -> None:
-    cases = choosing({"lr": 0.1}, {"lr": 0.2}, {"lr": 0.3}, seeds=(0, 1, 2))
+    cases = choosing({"lr": 0.1}, {"lr": 0.2}, {"lr": 0.3}, seeds=tuple(range(9)))
     key = together(find_plugins(), cases)
-    assert shapes(bundled(cases, key, 2)) == [[{"a/0": 3, "a/1": 1}, {"a/1": 2, "a/2": 3}]]
-    assert shapes(bundled(cases, key, 4)) == [[{"a/0": 2}, {"a/0": 1, "a/1": 1}, {"a/1": 2}, {"a/2": 3}]]
-    assert shapes(bundled(cases, key, 5)) == [[{"a/0": 2}, {"a/1": 2}, {"a/1": 1, "a/2": 1}, {"a/2": 2}]]
-    assert bundled(cases, key, 9) == []
+    assert shapes(bundled(cases, key, 2)) == [[{"a/0": 9, "a/1": 4}, {"a/1": 5, "a/2": 9}]]
+    assert shapes(bundled(cases, key, 3)) == [[{"a/0": 9}, {"a/1": 9}, {"a/2": 9}]]
+    assert bundled(cases, key, 4) == []  # too few for each
+    many = choosing(*({"lr": 1 / (n + 1)} for n in range(100)))
+    assert [sum(shape.values()) for shape in shapes(bundled(many, key, 1))[0]] == [50, 50, 50, 50]
     assert bundled(cases, together(find_plugins()), 2) == []
 
 
@@ -358,14 +359,22 @@ def test_a_run_with_a_question_about_times_chooses_not_only(changed: dict[str, A
     assert only_chooses([cases[0], cases[1].model_copy(update={"validation_size": None, "optimizer": swept})])
 
 
+def test_auto_does_not_measure_what_is_soon_trained(tmp_path: Path) -> None:
+    cases = choosing({"lr": 0.1}, {"lr": 0.05}, seeds=(4, 0, 1, 2), epochs=1)
+    for result in train(cases, tmp_path, plan=cases)[0]:
+        assert (result.status, result.engine) == ("completed", "resident")
+        assert result.remarks[-1] == "not stacked: too short to measure what is faster (of 2 cases)"
+
+
 @pytest.mark.parametrize(("gain", "engine"), [(1.7, "stacked"), (1.05, "resident")])
 def test_auto_stacks_where_that_is_measured_to_be_faster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gain: float, engine: str
 ) -> None:
-    cases = choosing({"lr": 0.1}, {"lr": 0.05})
+    cases = choosing({"lr": 0.1}, {"lr": 0.05}, seeds=(4, 0, 1, 2), epochs=1)
+    monkeypatch.setattr("benchmnist.training.speed.FEWEST_STEPS_OF_STACK", 0)
     monkeypatch.setattr("benchmnist.training.fast_paths.gain_of_stack", lambda *_: gain)
     results, told = train(cases, tmp_path, plan=cases)
-    said = f"4 trials in a stack are trained {gain:.2f} times as fast as one by one"
+    said = f"8 trials in a stack are trained {gain:.2f} times as fast as one by one"
     for case, result in zip(cases, results, strict=True):
         assert (result.case, result.status, result.engine) == (case, "completed", engine), result.error
         assert (said if engine == "stacked" else f"not stacked: {said} (of 2 cases)") in result.remarks
@@ -375,7 +384,7 @@ def test_auto_stacks_where_that_is_measured_to_be_faster(
 
 
 def test_the_gain_of_a_stack_is_measured_on_trials_that_are_thrown_away() -> None:
-    setting = setting_of(Bundle.of(choosing({"lr": 0.1}, {"lr": 0.05}, epochs=20)))
+    setting = setting_of(Bundle.of(choosing({"lr": 0.1}, {"lr": 0.05}, epochs=200)))
     way = find_fast_path(setting)
     (gain,) = (gain for key, gain in setting.session.speedups.items() if " 4 " in key)
     assert gain > 0
@@ -388,8 +397,10 @@ def test_the_gain_of_a_stack_is_measured_on_trials_that_are_thrown_away() -> Non
 
 def test_seeds_of_one_case_are_shared_out_among_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its parts end by themselves, and one of them may have to be begun again."""
-    (case,) = choosing({"lr": 0.1}, seeds=(0, 1, 2, 3, 4))
-    monkeypatch.setattr("benchmnist.training.fast_paths.gain_of_stack", lambda s, *_: len(s.case.seeds) - 1.0)
+    (case,) = choosing({"lr": 0.1}, seeds=tuple(range(17)), epochs=1)
+    monkeypatch.setattr("benchmnist.training.speed.FEWEST_STEPS_OF_STACK", 0)
+    gain = "benchmnist.training.fast_paths.gain_of_stack"
+    monkeypatch.setattr(gain, lambda setting, *_: len(setting.case.seeds) - 7.5)  # 0.5 for 8 trials, 1.5 for 9
     told = Told()
     with InlineExecutor(Workplace("cpu", default_data_root(), tmp_path)) as executing:
         executing.slots = 2
@@ -397,8 +408,8 @@ def test_seeds_of_one_case_are_shared_out_among_slots(tmp_path: Path, monkeypatc
         dispatcher.expect([case])
         result = ended(dispatcher, case)
     assert (result.case, result.status) == (case, "completed")
-    assert [trial.seed for trial in result.trials] == [0, 1, 2, 3, 4]
-    assert [trial.stack and trial.stack.trials for trial in result.trials] == [None, None, 3, 3, 3]
+    assert [trial.seed for trial in result.trials] == [*range(17)]
+    assert [trial.stack and trial.stack.trials for trial in result.trials] == [None] * 8 + [9] * 9
     assert losses(result) == pytest.approx(losses(alone(case)), rel=SAME)
 
 
