@@ -430,7 +430,7 @@ class _Seeds(NamedTuple):
 def _compared(pair: Pair, metric: Metric, ours: _Seeds, theirs: _Seeds) -> Verdict:
     both = (seed for seed in ours.values if seed in theirs.values)
     paired = Paired(tuple(difference(ours.values[seed], theirs.values[seed]) for seed in both))
-    lost = ours.lost & theirs.values.keys(), theirs.lost & ours.values.keys()
+    lost = ours.lost and ours.lost & theirs.values.keys(), theirs.lost and theirs.lost & ours.values.keys()
     margins = [r.case.margin for r in (pair.one, pair.other) if r.case.margin is not None]
     margin = min(margins, default=None) if metric == pair.one.case.primary else None
     return Verdict(pair.one, pair.other, metric, paired, margin, pair.family, lost=lost)

@@ -52,8 +52,8 @@ def json_report(
         "rows": rows.rows,
     }
     if level == "case":
-        found |= _conclusions(analysis, about)
-    return json_text(plain(found))
+        found |= plain(_conclusions(analysis, about))
+    return json_text(found)
 
 
 def _conclusions(analysis: Analysis, about: re.Pattern[str] | None) -> dict[str, Any]:

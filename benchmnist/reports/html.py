@@ -33,12 +33,13 @@ from benchmnist.reports.tables import cells, legend
 from benchmnist.text import decimals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from benchmnist.analysis.analysis import Analysis
     from benchmnist.analysis.summary import Summary
     from benchmnist.metrics import Metric
     from benchmnist.reports.columns import Column
+    from benchmnist.reports.tables import Cell
     from benchmnist.runs.results import CaseResult
 
 SYMBOLS = {
@@ -74,24 +75,7 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) ->
         subtitle=run_facts(run),
         legend=legend(run.cases).replace("; * ", "; bold: "),
         columns=[{"title": c.title, "first": "descending" if c.best == "max" else "ascending"} for c in columns],
-        rows=[
-            {
-                "anchor": f"case-{index}",
-                "row": f"row-{index}",
-                "wrong": not s.is_fine,
-                "cells": [
-                    {
-                        "text": cell.text,
-                        "best": cell.best,
-                        "noise": cell.noise,
-                        "value": "" if cell.value is None else leading(cell.value),
-                        "number": not each.words,
-                    }
-                    for cell, each in zip(rows[s.result.id], columns, strict=True)
-                ],
-            }
-            for index, s in enumerate(summaries)
-        ],
+        rows=summaries and map(partial(_row, rows, columns), itertools.count(), summaries),  # of many, millions
         findings=[
             {"text": each.text, "cases": [(case, f"row-{row_indices[case]}") for case in each.cases]}
             for each in analysis.findings
@@ -126,6 +110,27 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) ->
         ],
         suite_text=run.record.suite_text.strip(),
     )
+
+
+def _row(
+    rows: Mapping[str, Sequence[Cell]], columns: Sequence[Column], index: int, summary: Summary
+) -> dict[str, Any]:
+    """Returns a row of the table, as the template reads it."""
+    return {
+        "anchor": f"case-{index}",
+        "row": f"row-{index}",
+        "wrong": not summary.is_fine,
+        "cells": [
+            {
+                "text": cell.text,
+                "best": cell.best,
+                "noise": cell.noise,
+                "value": "" if cell.value is None else leading(cell.value),
+                "number": not column.words,
+            }
+            for cell, column in zip(rows[summary.result.id], columns, strict=True)
+        ],
+    }
 
 
 def _embedded(picture: bytes) -> str:
@@ -204,7 +209,6 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
             {"color": s.color, "symbol": SYMBOLS[s.marker], "dash": DASHES[s.linestyle]} for s in styles.values()
         ],
     }
-    sections = ",".join(f'{{"series":[{",".join(found)}]}}' for found in series.values())
     folder = resources.files("benchmnist.reports") / "templates"
     script = (folder / "page.js").read_text("utf-8")
     plotly = _plotly()
@@ -216,15 +220,13 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pieces = environment.get_template(
-        template
-    ).generate(
+    pieces = environment.get_template(template).generate(
         # Nothing from outside, no script but these two. plotly.js sets styles, and makes pictures to be saved.
         policy=f"default-src 'none'; script-src '{_hash(script)}' '{_hash(plotly)}'; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'",
         css=Markup((folder / "page.css").read_text("utf-8")),  # noqa: S704 - ours
         script=Markup(script),  # noqa: S704 - ours
-        data=Markup(f'{_script_json(payload)[:-1]},"sections":[{sections}]}}'),  # noqa: S704 - escaped already
+        data=map(Markup, _with_sections(_script_json(payload), series.values())),  # escaped already
         plotly=_packed(plotly),
         version=version("benchmnist"),
         metrics=metrics,
@@ -245,6 +247,17 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
     text = io.StringIO()
     text.writelines(pieces)  # one by one: of many cases there are millions
     return text.getvalue()
+
+
+def _with_sections(payload: str, sections: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yields the JSON of an object in pieces, with the series of each section: of many cases, they are large."""
+    yield payload[:-1] + ',"sections":['
+    for number, series in enumerate(sections):
+        yield ',{"series":[' if number else '{"series":['
+        for index, each in enumerate(series):
+            yield f",{each}" if index else each
+        yield "]}"
+    yield "]}"
 
 
 def _series(result: CaseResult, drawn: Sequence[Metric], history: Sequence[Metric]) -> dict[str, Any]:

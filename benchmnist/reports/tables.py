@@ -59,7 +59,7 @@ def legend(results: Sequence[CaseResult]) -> str:
     return f"{words}; times were taken with {many} trials side by side{each}: each trial alone would be faster"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
     """Value of a column for a case.
 

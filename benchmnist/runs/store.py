@@ -15,6 +15,7 @@ from benchmnist.errors import StoreError, closest, reason
 from benchmnist.garbage import not_collecting
 from benchmnist.runs.files import RUN_FILE, TEMPORARY, damaged, encoded, read_value, write_file
 from benchmnist.runs.results import SCHEMA, CaseResult, RunRecord, RunResult
+from benchmnist.suites.cases import Component
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from benchmnist.suites.cases import Case
 
+SHARED = ("dataset", "model", "schedule", "task", "evaluates", "seeds")
+"""Fields that are often the same in many cases."""
 CASES = "cases"
 TRIALS = "trials"
 CHECKPOINTS = "checkpoints"
@@ -203,7 +206,27 @@ def load_record(path: Path) -> RunRecord:
     Raises:
         StoreError: if it is missing, damaged, or was written by a later version.
     """
-    return read_value(path / RUN_FILE, RunRecord)
+    with not_collecting():
+        record = read_value(path / RUN_FILE, RunRecord)
+        return record.model_copy(update={"plan": tuple(_with_shared_parts(record.plan))})
+
+
+def _with_shared_parts(cases: Iterable[Case]) -> Iterator[Case]:
+    """Yields the cases with one copy of what each has like the one before: most of the memory of a large plan."""
+    before: Case | None = None
+    for case in cases:
+        given = [name for name in SHARED if name in case.model_fields_set]  # a copy counts others as given, too
+        shared = {name: getattr(before, name) for name in given if before and _are_alike(before, case, name)}
+        before = case.model_copy(update=shared)
+        yield before
+
+
+def _are_alike(one: Case, other: Case, name: str) -> bool:
+    """Whether two cases have the same values, of the same types, in a field."""
+    ours, theirs = getattr(one, name), getattr(other, name)
+    if ours != theirs or not isinstance(ours, Component):
+        return bool(ours == theirs)
+    return ours.model_fields_set == theirs.model_fields_set and repr(ours.params) == repr(theirs.params)
 
 
 def load_run(path: str | Path) -> RunResult:
