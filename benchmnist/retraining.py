@@ -215,6 +215,5 @@ class Retrainer:
         there, here = environment.get("capability"), cpu_capability()
         known = there in CAPABILITIES and here in CAPABILITIES
         less = known and CAPABILITIES.index(there) < CAPABILITIES.index(here)
-        ways = {remark for remark in result.remarks if remark.startswith("onednn")}
-        onednn = {(): "0", ("onednn",): "1"}.get((*ways,), "")
+        onednn = {(): "0", ("onednn",): "1"}.get(result.measured_changes, "")
         return _Place(device, threads, str(there) if less else "", onednn)

@@ -210,6 +210,9 @@ def _notes(found: Verdict, word: Word) -> Iterator[str]:
         before, now = getattr(old, name), getattr(new, name)
         if before != now:
             yield f"{name} was {before}, is now {now}"
+    if old.measured_changes != new.measured_changes:
+        before, now = (", ".join(each.measured_changes) or "nothing" for each in (old, new))
+        yield f"chosen by measurement was {before}, is now {now}"
     if found.lost[1]:
         yield f"the baseline lost {what}s that the current run completed: {listed(found.lost[1])}"
     alone = {trial.seed for trial in old.trials} ^ {trial.seed for trial in new.trials}

@@ -8,15 +8,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmnist.runs.results import CaseResult, RunResult
-    from benchmnist.suites.cases import Case
 
 
 def altered(results: Sequence[CaseResult | None]) -> Iterator[str]:
-    """Yields differences of the case itself: `optimizer lr: 0.1, then 0.2`."""
-    there = [result.case for result in results if result is not None]
+    """Yields differences of the case itself, and of what a measurement chose: `optimizer lr: 0.1, then 0.2`."""
+    there = [result for result in results if result is not None]
     seen: dict[str, None] = {}
-    for case in there[1:]:
-        before, after = _flat(there[0]), _flat(case)
+    for result in there[1:]:
+        before, after = _flat(there[0]), _flat(result)
         for name in dict.fromkeys([*before, *after]):
             one, two = before.get(name, "–"), after.get(name, "–")
             if one != two:
@@ -24,10 +23,10 @@ def altered(results: Sequence[CaseResult | None]) -> Iterator[str]:
     yield from seen
 
 
-def _flat(case: Case) -> dict[str, Any]:
+def _flat(result: CaseResult) -> dict[str, Any]:
     """Returns everything that decides the result of a case, with one entry per component parameter."""
-    flat: dict[str, Any] = {}
-    for name, value in case.deciding().items():
+    flat: dict[str, Any] = {"chosen by measurement": ", ".join(result.measured_changes) or "nothing"}
+    for name, value in result.case.deciding().items():
         if isinstance(value, dict):
             flat[name] = value["use"]
             flat[f"{name} from"] = f"{value['distribution']} {value['version']}"

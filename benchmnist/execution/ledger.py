@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from benchmnist.runs.results import MEASURED_CHANGES, CaseResult, MeasuredEpoch, TrialResult, worst
+from benchmnist.runs.results import CaseResult, MeasuredEpoch, TrialResult, measured_change, worst
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ class Ledger:
             for remark in part.remarks
             if not (part.reused_from and remark.startswith(REUSED))  # its trials are counted once, as of that run
         )
-        for remark in dict.fromkeys(_change_in(remark) or remark for remark in found):
-            changed = sum(_seeds_with(remark, part) for part in trained) if _change_in(remark) else seeds
+        for remark in dict.fromkeys(measured_change(remark) or remark for remark in found):
+            changed = sum(_seeds_with(remark, part) for part in trained) if measured_change(remark) else seeds
             yield remark if changed == seeds else f"{remark}: {changed} of {counted(seeds, 'seed')}"
 
     def _reused(self) -> tuple[str, ...]:
@@ -209,15 +209,9 @@ class Queue:
         return ledger, task
 
 
-def _change_in(remark: str) -> str:
-    """Returns the measured change that a remark is about; empty if it is about none."""
-    change = remark.partition(": ")[0]
-    return change if change in MEASURED_CHANGES else ""
-
-
 def _seeds_with(change: str, part: CaseResult) -> int:
     """Counts the seeds of a part that were trained with a change: `onednn`, or `onednn: 2 of 3 seeds`."""
     if change in part.remarks:
         return len(part.trials)
-    said = (remark.partition(": ")[2] for remark in part.remarks if _change_in(remark) == change)
+    said = (remark.partition(": ")[2] for remark in part.remarks if measured_change(remark) == change)
     return sum(int(words.split()[0]) for words in said)

@@ -156,6 +156,12 @@ MEASURED_CHANGES = frozenset({"onednn", "recorded"})
 """Changes for speed that a worker adopts if it measures them to be faster: another one may decide otherwise."""
 
 
+def measured_change(remark: str) -> str:
+    """Returns the change of MEASURED_CHANGES that a remark is about; empty if it is about none."""
+    change = remark.partition(": ")[0]
+    return change if change in MEASURED_CHANGES else ""
+
+
 class CaseResult(Frozen):
     """One case with all of its seeds.
 
@@ -218,6 +224,11 @@ class CaseResult(Frozen):
     def failed(self) -> bool:
         """Whether it failed, crashed or timed out."""
         return self.status in FAILURES
+
+    @property
+    def measured_changes(self) -> tuple[str, ...]:
+        """The remarks on changes of MEASURED_CHANGES: `onednn`, or `onednn: 2 of 3 seeds`."""
+        return tuple(filter(measured_change, self.remarks))
 
     @property
     def ended_seeds(self) -> frozenset[int]:

@@ -213,6 +213,9 @@ def test_what_else_differs_is_told() -> None:
     assert comparison.surroundings == {"BenchMNIST": ("1", "2"), "threads": ("1", "2")}
     (row,) = comparison.rows
     assert row.altered == ("optimizer lr: 0.1, then 0.2",)
+    onednn = run(before.cases[0].model_copy(update={"remarks": ("fused", "onednn")}))
+    (other,) = compare_runs([before, onednn]).rows
+    assert other.altered == ("chosen by measurement: nothing, then onednn",)
     assert [found and found.word for found in row.changes(ACCURACY)] == ["better"]
 
 

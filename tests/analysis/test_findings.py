@@ -423,6 +423,33 @@ def searched(*values: float, method: str = "sgd", best: float | None = None) -> 
     return Search(dataset="mnist", model="fc", method=method, sampler="random", space=space, attempts=attempts)
 
 
+def test_what_was_executed_differently_is_said_where_times_are_compared() -> None:
+    def cases(baseline: str | None, **remarks: tuple[str, ...]) -> list[CaseResult]:
+        return [
+            seeds_result("fc", name, around(90), baseline=baseline).model_copy(update={"remarks": found})
+            for name, found in remarks.items()
+        ]
+
+    (text,) = said(
+        "execution", cases("sgd", sgd=(), adam=("fused", "onednn"), nadam=(), rms=("onednn: 2 of 5 seeds",))
+    )
+    assert text == (
+        "On mnist · fc, more than the method differs between times. A measurement chose how to execute the steps: "
+        "plainly: sgd and nadam; with products by oneDNN: adam; with products by oneDNN in 2 of 5 seeds: rms. Set "
+        "BENCHMNIST_ONEDNN to 1 or 0 for all."
+    )
+    alike = ("onednn", "recorded")
+    (text,) = said("execution", cases("sgd", sgd=alike, mine=("onednn",)))
+    assert text.endswith(
+        "with products by oneDNN and with recorded steps: sgd; with products by oneDNN: mine. Set "
+        "BENCHMNIST_RECORDED to 1 or 0 for all."
+    )
+    assert said("execution", cases("sgd", sgd=alike, adam=("fused", *alike))) == []
+    assert said("execution", cases(None, sgd=(), adam=alike)) == []  # no times are compared
+    other = seeds_result("cnn", "sgd", around(90), baseline="sgd")
+    assert said("execution", [*cases("sgd", sgd=alike), other]) == []
+
+
 def test_what_was_tuned_says_how_and_what_to_doubt() -> None:
     tuned = seeds_result("fc", "sgd", around(90), tuned=True)
     untuned = seeds_result("fc", "adam", around(91))

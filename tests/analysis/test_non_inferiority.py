@@ -243,12 +243,13 @@ def test_another_version_engine_or_precision_is_a_change_of_the_code() -> None:
     newer = component("m0").model_copy(update={"version": "9.9"})
     old = seeds_result("fc", "m0", values).model_copy(update={"engine": "dataloader", "precision": "float32"})
     new = seeds_result("fc", "m0", [97.01, 97.1, 97.2, 97.3], optimizer=newer, engine="resident", precision="bf16")
-    new = new.model_copy(update={"engine": "resident", "precision": "bf16"})
+    new = new.model_copy(update={"engine": "resident", "precision": "bf16", "remarks": ("onednn",)})
     (found,) = non_inferior(made_up_run([old]), made_up_run([new]), "accuracy", MARGIN)
     assert found.word == "no worse"
     assert found.notes == (
         "engine was dataloader, is now resident",
         "precision was float32, is now bf16",
+        "chosen by measurement was nothing, is now onednn",
     )
 
 

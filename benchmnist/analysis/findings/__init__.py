@@ -29,7 +29,7 @@ from benchmnist.analysis.findings.layers import effects_of_layers, gain_of_convo
 from benchmnist.analysis.findings.methods import against_the_baseline, best_methods
 from benchmnist.analysis.findings.ranks import best_mean_rank
 from benchmnist.analysis.findings.seeds import detectable_differences, last_look
-from benchmnist.analysis.findings.times import first_at_target, stacked, trained_in_order
+from benchmnist.analysis.findings.times import executed_differently, first_at_target, stacked, trained_in_order
 from benchmnist.analysis.findings.tuning import not_better_tuned, tuned
 from benchmnist.analysis.findings.words import Finding, names_among
 
@@ -65,6 +65,7 @@ def findings(analysis: Analysis) -> list[Finding]:
         *gain_of_convolutions(run.record.models, results, name, run.record.number_of_looks),
         *first_at_target(analysis.times_to_target, analysis.time_verdicts),
         *trained_in_order(run.record, results),
+        *executed_differently(results),
         *stacked(rows, name),
         *apart(rows, name),
         *tuned(run.record.searches, results, name),

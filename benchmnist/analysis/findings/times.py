@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.amounts import amount_of
 from benchmnist.analysis.findings.words import EXPLORATORY, MOST_NAMED, Finding, listed, shortened
-from benchmnist.analysis.summary import group_title
+from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.targets import by_target, split
 from benchmnist.analysis.verdicts import on_all_pairs
 from benchmnist.text import alternatives, counted, decimals
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from benchmnist.runs.results import CaseResult, RunRecord
 
 IN_STACKS = "; times are not compared with those of a stack"
+HOW = {"onednn": "with products by oneDNN", "recorded": "with recorded steps"}
+"""What the remarks on measured changes say, in words."""
 Beside = tuple["TimeToTarget", "Verdict"]
 
 
@@ -158,13 +160,39 @@ def factors(why: Split, shown: int = 2) -> tuple[str, str]:
     return steps, cost
 
 
+def _timed(results: Sequence[CaseResult]) -> list[CaseResult]:
+    """Returns the results whose times are compared."""
+    asked = [r for r in results if r.case.target_accuracy is not None or r.case.baseline]
+    return [r for r in asked if r.has_epochs and not r.shares_times]
+
+
+def executed_differently(results: Sequence[CaseResult]) -> Iterator[Finding]:
+    """Warns of times of cases that were executed in different ways, which a measurement has chosen."""
+    for members in by_group(_timed(results)).values():
+        ways: dict[tuple[str, ...], list[str]] = {}
+        for result in members:
+            ways.setdefault(result.measured_changes, []).append(result.case.method)
+        if len(ways) > 1:
+            each = [f"{_how(way)}: {shortened(methods)}" for way, methods in ways.items()]
+            chosen = {change.partition(":")[0] for way in ways for change in way}
+            differ = sorted(f"BENCHMNIST_{name.upper()}" for name in chosen if any(name not in way for way in ways))
+            yield Finding(
+                "execution",
+                f"On {group_title(members[0].case.group)}, more than the method differs between times. A measurement "
+                f"chose how to execute the steps: {'; '.join(each)}. Set {listed(differ)} to 1 or 0 for all.",
+                tuple(result.id for result in members),
+            )
+
+
+def _how(way: Sequence[str]) -> str:
+    """Returns how steps were executed: `with products by oneDNN in 2 of 3 seeds and with recorded steps`."""
+    said = [each.partition(": ") for each in way]
+    return listed([HOW[name] + (f" in {seeds}" if seeds else "") for name, _, seeds in said]) or "plainly"
+
+
 def trained_in_order(record: RunRecord, results: Sequence[CaseResult]) -> Iterator[Finding]:
     """Warns of times that were measured case after case: a drift of the machine is in their differences."""
-    timed = [
-        r
-        for r in results
-        if r.has_epochs and not r.shares_times and (r.case.target_accuracy is not None or r.case.baseline)
-    ]
+    timed = _timed(results)
     if len(timed) < 2:  # noqa: PLR2004 - nothing to compare
         return
     drift = "a slow drift of the machine's speed is in the differences between their times"
