@@ -105,7 +105,7 @@ class SuiteError(BenchmnistError):
 
 
 LEAST_PREFIX = 3
-"""Of a name of so many characters the rest may have been left out: `acc` for `accuracy`."""
+"""Least characters of a name whose rest may have been left out: `acc` for `accuracy`."""
 
 
 def closest(name: str, known: Iterable[str]) -> str:
@@ -125,7 +125,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 MAX_LISTED = 40
-"""How many names a message lists before it says how many there are."""
+"""Number of names that a message lists before it says how many there are."""
 LONGEST_LIST = 260
 """Characters of these names together: of long ones, fewer are listed."""
 
@@ -150,7 +150,7 @@ def first_line(error: BaseException) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What an operating system says of its error, without the file; what any other exception says."""
+    """Returns what an operating system says of its error, without the file; what any other exception says."""
     return str(getattr(error, "strerror", None) or error)
 
 

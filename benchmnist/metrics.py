@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Level = Literal["case", "seed", "epoch", "step"]
-"""How often a figure is measured: once a case, a trial, an epoch, or at every stored step."""
+"""Frequency of a measurement: once a case, a trial, an epoch, or at every stored step."""
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 
@@ -261,7 +261,7 @@ def find_metric(wanted: str | Metric, among: Sequence[Metric] = METRICS) -> Metr
 
 
 OF_CLASSIFICATION = (PRIMARY, find_metric("test_loss"))
-"""What the task `classification` evaluates; of other tasks these are not shown."""
+"""Metrics that the task `classification` evaluates; of other tasks these are not shown."""
 
 
 RESERVED = frozenset(

@@ -53,7 +53,7 @@ class OptimizerSearch:
 
     @property
     def guided(self) -> bool:
-        """Whether the results of its points decide which it asks for next."""
+        """Tells whether the results of its points decide which it asks for next."""
         return self.how.sampler not in UNGUIDED
 
     @property

@@ -68,7 +68,7 @@ class PlannedRun:
 
     @property
     def interleaved(self) -> bool:
-        """Whether the trials are executed seed by seed, and not case by case."""
+        """Tells whether the trials are executed seed by seed, and not case by case."""
         options = self.options
         order = options.order or ("interleaved" if options.control else self.plan.suite.order)
         return order != "suite"

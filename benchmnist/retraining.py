@@ -41,7 +41,7 @@ CAPABILITIES = ("DEFAULT", "AVX2", "AVX512")
 
 
 class _Place(NamedTuple):
-    """Where and how a trial is trained.
+    """Device and settings to train a trial with.
 
     Attributes:
         device: The device.
@@ -108,7 +108,7 @@ class Retrainer:
         return Plan(suite, tuple(cases))
 
     def trained_here(self) -> bool:
-        """Whether the run was trained on the machine that planned it, which its keys name."""
+        """Tells whether the run was trained on the machine that planned it, which its keys name."""
         executors, name = self.registry.executors, str(self.run.record.options.get("executor"))
         return name in executors and not executors[name].spec.remote
 

@@ -151,7 +151,7 @@ def _next_look(planned: PlannedRun, recorder: Recorder) -> PlannedRun | None:
 
 
 def _lacking(planned: PlannedRun, results: Sequence[CaseResult]) -> bool:
-    """Whether a seed is missing that this look planned; a case that failed has no more of them."""
+    """Tells whether a seed is missing that this look planned; a case that failed has no more of them."""
     there = {result.id: result for result in results}
     return any(
         case.id not in there or not (there[case.id].failed or there[case.id].ended_seeds >= {*case.seeds})

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 BREAKS = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-"""What Python, a terminal or a browser takes for the end of a line."""
+"""Characters that Python, a terminal or a browser takes for the end of a line."""
 HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 """Control characters of the terminal and of the direction of text, and parts of characters that UTF-8 lacks."""
 

@@ -113,6 +113,12 @@ def test_only_the_command_line_prints(file: Path) -> None:
     assert calls == []
 
 
+def test_a_docstring_begins_with_a_verb_or_the_name_of_a_thing() -> None:
+    subordinate = re.compile(r'^\s*"""((?:Whether|Where|What|Which|When|How|Who|Of) .*)', re.MULTILINE)
+    found = {str(file.relative_to(PACKAGE)): subordinate.findall(file.read_text("utf-8")) for file in FILES}
+    assert {file: begins for file, begins in found.items() if begins} == {}
+
+
 WAYS_OUT = {
     "rich.text": "reports/terminal.py",
     "rich.console.Console": "reports/terminal.py",

@@ -92,7 +92,7 @@ class Analysis:
             yield from self._members.get(case_id, [case_id])
 
     def _is_row(self, case_id: str) -> bool:
-        """Whether a unit is a case of the run, and not several."""
+        """Tells whether a unit is a case of the run, and not several."""
         return self._members.get(case_id, [case_id]) == [case_id]
 
     @cached_property

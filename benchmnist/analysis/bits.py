@@ -33,7 +33,7 @@ def first_difference(reported: TrialResult, again: TrialResult) -> str:
 
 
 def same_trainings(one: CaseResult, other: CaseResult) -> bool:
-    """Whether all seeds that completed in both were trained with the same bits; false without such a seed."""
+    """Tells whether all seeds that completed in both were trained with the same bits; false without a seed."""
     before = {trial.seed: trial for trial in other.trials if trial.status == "completed"}
     common = [(before[trial.seed], trial) for trial in one.trials if trial.seed in before]
     return bool(common) and not any(first_difference(*pair) for pair in common)

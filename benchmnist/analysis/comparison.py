@@ -87,7 +87,7 @@ class Change:
 
     @property
     def has_fewer_seeds(self) -> bool:
-        """Whether one of the runs has seeds that the other was not asked for."""
+        """Tells whether one of the runs has seeds that the other was not asked for."""
         seeds = [{*result.case.seeds} for result in (self.verdict.one, self.verdict.other)] if self.verdict else []
         return any(one != other and not one.isdisjoint(other) for one, other in itertools.pairwise(seeds))
 
@@ -219,12 +219,12 @@ def compare_runs(runs: Sequence[RunResult], metrics: Sequence[str] = ()) -> Comp
 
 
 def is_time(metric: Metric) -> bool:
-    """Whether a metric is a time, which depends on the state of the machine."""
+    """Tells whether a metric is a time, which depends on the state of the machine."""
     return metric.unit == "s"
 
 
 def _can_judge_times(results: Sequence[CaseResult]) -> bool:
-    """Whether all results have the time of the reference work beside every epoch, and are of one machine."""
+    """Tells whether all results have the time of the reference work beside every epoch, and are of one machine."""
     trained = [result for result in results if result.has_epochs]
     machines = {(*_machine(result), result.side_by_side) for result in trained}
     return len(machines) == 1 and all(in_reference_work(result) is not None for result in trained)

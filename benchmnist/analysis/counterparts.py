@@ -1,4 +1,4 @@
-"""Whether the results of a case in two runs, before and after a change of the code, can be compared."""
+"""Decides whether the results of a case in two runs, before and after a change of the code, can be compared."""
 
 from __future__ import annotations
 

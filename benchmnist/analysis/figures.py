@@ -60,7 +60,7 @@ def metrics_of(results: Iterable[CaseResult]) -> tuple[Metric, ...]:
 
 
 def has_metric(result: CaseResult, metric: Metric) -> bool:
-    """Whether a case is measured by a metric: cases of another task are not."""
+    """Tells whether a case is measured by a metric: cases of another task are not."""
     return any(each.key == metric.key for each in result.case.measures)
 
 

@@ -1,4 +1,4 @@
-"""When a run that adds seeds stops: its primary comparisons are told, hopeless or open."""
+"""Decides when a run that adds seeds stops: its primary comparisons are told, hopeless or open."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DRAWS = 10_000
 
 @dataclass(frozen=True)
 class Standing:
-    """How many primary comparisons are told, hopeless and open after a look."""
+    """Numbers of primary comparisons that are told, hopeless and open after a look."""
 
     told: int
     hopeless: int
@@ -36,7 +36,7 @@ class Standing:
 
     @property
     def settled(self) -> bool:
-        """Whether no other look can be expected to tell more."""
+        """Tells whether no other look can be expected to tell more."""
         return self.open == 0
 
     def __str__(self) -> str:

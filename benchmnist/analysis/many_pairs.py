@@ -1,4 +1,4 @@
-"""Which of the many cases of a group are compared, as arrays: an object for each pair would be too much."""
+"""The pairs of many cases that are compared, as arrays: an object for each pair would be too much."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ class ManyPairs:
 
     @property
     def names_some(self) -> bool:
-        """Whether the suite names the primary comparisons."""
+        """Tells whether the suite names the primary comparisons."""
         return self._named is not None
 
     def _count(self) -> dict[Family, int]:

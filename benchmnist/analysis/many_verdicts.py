@@ -27,7 +27,7 @@ CANCELLED = 1e-8
 
 
 class Told(NamedTuple):
-    """What the verdicts of a group tell of each case, by its position.
+    """The conclusions from the verdicts of a group on each case, by its position.
 
     Attributes:
         beaten: Whether another is shown to be better.
@@ -177,7 +177,7 @@ def lacking(
 
 
 def _shown(mean: Floats, half: Floats, within: Floats) -> Mask:
-    """Whether a difference is shown that is not shown to be within the margin, which is infinite where none is."""
+    """Tells whether a difference is shown, and not shown to be within the margin (infinite for none)."""
     found: Mask = np.abs(mean) > half
     if np.isfinite(within).any():
         found &= ~np.isfinite(within) | (np.abs(mean) + half >= within)

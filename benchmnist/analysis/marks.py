@@ -1,4 +1,4 @@
-"""What tables mark: cases that are not shown to be worse than any other, and differences that are shown."""
+"""The marks of tables: cases that are not shown to be worse than any other, and differences that are shown."""
 
 from __future__ import annotations
 

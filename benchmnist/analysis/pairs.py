@@ -1,4 +1,4 @@
-"""Which cases are compared with each other, and which of these comparisons were named before the results."""
+"""Chooses the cases to compare with each other; tells which comparisons were named before the results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class CasePair(NamedTuple):
 
 
 def are_more(most: int, cases: Iterable[Case]) -> bool:
-    """Whether cases have more than so many pairs within their groups, compared or not."""
+    """Tells whether cases have more than so many pairs within their groups, compared or not."""
     sizes = Counter(case.group for case in cases if not case.aside)
     return sum(math.comb(size, 2) for size in sizes.values()) > most
 
@@ -130,7 +130,7 @@ def _within_groups(cases: Sequence[Case]) -> Iterator[tuple[Case, Case]]:
 
 
 def _of_one_sweep(one: Case, other: Case) -> bool:
-    """Whether two cases are points of one sweep: the same names, with other variants."""
+    """Tells whether two cases are points of one sweep: the same names, with other variants."""
 
     def names(case: Case) -> tuple[str, ...]:
         return tuple(part.name for part in case.parts.values())
@@ -154,7 +154,7 @@ def along_models(cases: Sequence[Case], are_equal: Callable[[Case, Case], bool])
 
 
 def is_primary(one: Case, other: Case, there: Collection[tuple[Group, str]]) -> bool:
-    """Whether a pair is with the baseline, or in a group without it; `there` are the methods of each group."""
+    """Tells whether a pair is with the baseline, or in a group without it; `there`: the methods of each group."""
     if one.group != other.group:
         return False
     return other.method == one.baseline or (one.group, one.baseline) not in there

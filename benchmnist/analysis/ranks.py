@@ -41,7 +41,7 @@ class Ranks:
 
     @property
     def differ(self) -> bool:
-        """Whether any two methods are shown to differ."""
+        """Tells whether any two methods are shown to differ."""
         return self.bars != ((0, len(self.methods) - 1),)
 
     @property
@@ -51,7 +51,7 @@ class Ranks:
         return tuple((i, end) for i, end in enumerate(last) if i == 0 or end > last[i - 1])
 
     def shown(self, one: int, other: int) -> bool:
-        """Whether two methods, given by their indices, are shown to differ.
+        """Tells whether two methods, given by their indices, are shown to differ.
 
         Their mean ranks must differ by the critical difference, after Friedman's test has shown that some do.
         """

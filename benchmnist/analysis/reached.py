@@ -1,4 +1,4 @@
-"""When a trial reaches its target accuracy. One that does not is censored: it takes longer, by an unknown time."""
+"""Finds when a trial reaches its target accuracy. One that does not is censored: it takes longer than was seen."""
 
 from __future__ import annotations
 

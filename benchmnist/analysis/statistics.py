@@ -66,7 +66,7 @@ class Paired:
 
     @property
     def says_something(self) -> bool:
-        """Whether the pairs are enough for a verdict."""
+        """Tells whether the pairs are enough for a verdict."""
         return self.n >= LEAST_PAIRS
 
     @cached_property
@@ -88,12 +88,12 @@ class Paired:
 
     @property
     def varies(self) -> bool:
-        """Whether the differences are not all the same (but for rounding)."""
+        """Tells whether the differences are not all the same (but for rounding)."""
         return self.n > 1 and self.std > 1e-9 * max(map(abs, self.values))
 
     @property
     def identical(self) -> bool:
-        """Whether there are pairs, and no pair differs."""
+        """Tells whether there are pairs, and no pair differs."""
         return bool(self.values) and not any(self.values)
 
     def interval(self, of: int = 1) -> tuple[float, float] | None:

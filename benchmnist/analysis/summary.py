@@ -53,7 +53,7 @@ class Summary:
 
     @property
     def is_fine(self) -> bool:
-        """Whether the case has no problem."""
+        """Tells whether the case has no problem."""
         return self.status in ("ok", "reused")
 
     @property

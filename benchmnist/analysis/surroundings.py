@@ -1,4 +1,4 @@
-"""What differs between runs besides their results: the cases themselves, machines, versions and settings."""
+"""The differences between runs besides their results: the cases themselves, machines, versions and settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as one in a verdict: a seed, or a whole search for hyperparameters, which has a luck of its own."""
+"""The units of a verdict: a seed, or a whole search for hyperparameters, which has a luck of its own."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Verdict:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether a difference is shown, however small: 0 is outside the interval."""
+        """Tells whether a difference is shown, however small: 0 is outside the interval."""
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
     @cached_property
@@ -115,7 +115,7 @@ class Verdict:
         return replace(self, one=self.other, other=self.one, paired=paired, lost=self.lost[::-1])
 
     def beats(self, subject: CaseResult) -> bool:
-        """Whether this shows that `subject`, one of the two, is better."""
+        """Tells whether this shows that `subject`, one of the two, is better."""
         return self.word == ("better" if self.one is subject else "worse")
 
 
@@ -415,7 +415,7 @@ def rank(result: CaseResult, metric: Metric | None = None) -> tuple[bool, int, f
 
 
 class _Seeds(NamedTuple):
-    """What is compared of a case: its value for each seed that completed, and the seeds that it lost."""
+    """The compared part of a case: its value for each seed that completed, and the seeds that it lost."""
 
     values: Mapping[int, float]
     lost: frozenset[int]

@@ -1,4 +1,4 @@
-"""How the command line says what is wrong: one red line on standard error, ours and click's alike.
+"""Errors of the command line: one red line on standard error, ours and click's alike.
 
 Every contact with how click words its errors is here: `Told` overrides the documented `ClickException.show`,
 `Group` the lookup of a command, `Option` the conversion of a value, and `in_words` translates the rest.
@@ -39,7 +39,7 @@ COMMAND_ALIASES = {
     "help": "--help",
     "version": "--version",
 }
-"""What people type for our commands."""
+"""Words that people type for our commands."""
 SUBCOMMAND_ALIASES = {
     **dict.fromkeys(("remove", "delete", "del"), "rm"),
     **dict.fromkeys(("clean", "gc", "purge"), "prune"),
@@ -59,7 +59,7 @@ OPTION_ALIASES = {
     "--csv": "--format",
     "--markdown": "--format",
 }
-"""What people type for our options, where it is not near in spelling."""
+"""Words that people type for our options, where it is not near in spelling."""
 
 
 def complain(message: str) -> None:
@@ -193,7 +193,7 @@ def _limits(kind: click.ParamType[Any]) -> str:
 
 
 def in_words(error: click.ClickException, command: str = "benchmnist") -> str:
-    """What is wrong and what to do, in one line; `command` is what was called, for an error that does not say."""
+    """Says what is wrong and what to do, in one line; `command` was called, if the error does not say."""
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     see = f"see `{ctx.command_path if ctx else command} --help`"
     message = error.message.strip()
@@ -213,7 +213,7 @@ def in_words(error: click.ClickException, command: str = "benchmnist") -> str:
 
 
 def _plain(message: str) -> str:
-    """What click's own types say, as a part of a sentence."""
+    """Returns what click's own types say, as a part of a sentence."""
     return message if message.endswith("?") else message.removesuffix(".")
 
 
@@ -278,7 +278,7 @@ def _options(ctx: click.Context) -> Iterator[str]:
 
 
 def _as_assignment(name: str) -> str:
-    """How `--set` says what was meant to be an option; empty where a suite has no such setting."""
+    """Returns how `--set` says what was meant to be an option; empty where a suite has no such setting."""
     from benchmnist.suites.schema import Settings
     from benchmnist.suites.unknown_keys import OPTIMIZER_PARAMETERS
 

@@ -50,7 +50,7 @@ class TryContext:
 
     @property
     def on_cuda(self) -> bool:
-        """Whether the device is an NVIDIA GPU."""
+        """Tells whether the device is an NVIDIA GPU."""
         return self.device.startswith("cuda")
 
     def train(

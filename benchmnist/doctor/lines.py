@@ -83,7 +83,7 @@ class Report(Frozen):
 
     @property
     def sick(self) -> bool:
-        """Whether a line has a problem."""
+        """Tells whether a line has a problem."""
         return any(line.state == "problem" for line in self.lines)
 
 

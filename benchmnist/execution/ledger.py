@@ -80,12 +80,12 @@ class Ledger:
 
     @property
     def failed(self) -> bool:
-        """Whether a task has failed; then the others are not trained."""
+        """Tells whether a task has failed; then the others are not trained."""
         return any(part.failed for part in self.parts)
 
     @property
     def over(self) -> bool:
-        """Whether no task is waiting or running."""
+        """Tells whether no task is waiting or running."""
         return self.running == 0 and (self.waiting == 0 or self.failed)
 
     def add(self, part: CaseResult, *, measured: bool = True) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmnist.forking.forked_process import ForkedProcess
 
 ROUNDS = 5
-"""How often the processes are listed: one may be started while they are killed."""
+"""Number of times that the processes are listed: one may be started while they are killed."""
 PATIENCE = 10.0
 """Seconds to wait for the end of a killed process; one in a system call of a broken driver may not end."""
 

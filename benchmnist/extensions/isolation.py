@@ -265,7 +265,7 @@ def not_exiting() -> Iterator[None]:
 
 
 def is_of_pytest(error: BaseException) -> bool:
-    """Whether pytest or a plugin of it ends a test by this exception, as pytest-timeout does."""
+    """Tells whether pytest or a plugin of it ends a test by this exception, as pytest-timeout does."""
     pytest: Any = sys.modules.get("pytest")  # without it, nobody does
     return pytest is not None and isinstance(
         error, (pytest.exit.Exception, pytest.fail.Exception, pytest.skip.Exception)

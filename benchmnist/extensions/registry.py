@@ -141,7 +141,7 @@ class Offers(Generic[S]):
         return f"offered by {' and '.join(map(str, owners))}; block one of them, such as with {BLOCK}={one}"
 
     def __contains__(self, name: object) -> bool:
-        """Whether anybody offers it."""
+        """Tells whether anybody offers it."""
         return name in self.by_name or name in self.contested
 
     def __iter__(self) -> Iterator[Offer[S]]:

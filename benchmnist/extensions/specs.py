@@ -180,7 +180,7 @@ class TaskSpec(Spec):
             require_evaluated(metric)
 
     def takes_label_smoothing(self) -> bool:
-        """Whether `build` is given the label smoothing of a case."""
+        """Tells whether `build` is given the label smoothing of a case."""
         return "label_smoothing" in inspect.signature(self.load()).parameters
 
 

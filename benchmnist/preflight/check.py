@@ -201,7 +201,7 @@ class _Preflight:
         return None
 
     def precision(self, case: Case) -> bool:
-        """Whether the device has it."""
+        """Tells whether the device has it."""
         if case.precision in self.supported:
             return True
         try:
@@ -225,7 +225,7 @@ class _Preflight:
         return next(filter(self.is_set, places), ("defaults", key))
 
     def is_set(self, path: TomlPath) -> bool:
-        """Whether the suite, or --set, has that very key."""
+        """Tells whether the suite, or --set, has that very key."""
         return path in self.plan.suite.lines or path in self.plan.suite.assigned
 
     def model(self, case: Case, dataset: Dataset) -> Model | None:
@@ -278,7 +278,7 @@ class _Preflight:
         return self.alone[key]
 
     def optimizer(self, case: Case, model: nn.Module, dataset: Dataset) -> bool:
-        """Whether the optimizer of a case can be built, and its schedule."""
+        """Tells whether the optimizer of a case can be built, and its schedule."""
         total_steps = case.epochs * steps_per_epoch(case, dataset)
         schedule = case.schedule.identity if case.schedule else ""
         key = f"{case.optimizer.identity} {case.model.identity} {schedule} {total_steps}"
@@ -300,7 +300,7 @@ class _Preflight:
         return self.tried[key]
 
     def others(self, case: Case) -> bool:
-        """Whether all that is built of nothing but its parameters can be built: the task, the metrics."""
+        """Tells whether all that is built of nothing but its parameters can be built: the task, the metrics."""
         alone = [kind for kind in (*SETTINGS, *SETS) if kind != SCHEDULE]
         built = [self.other(kind, part, case) for kind, part in case.components if kind in alone]
         return all(built)  # after each was tried, so that every problem is reported

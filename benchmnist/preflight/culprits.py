@@ -1,4 +1,4 @@
-"""Which key of a suite the words of an exception are about."""
+"""Finds the key of a suite that the words of an exception are about."""
 
 from __future__ import annotations
 

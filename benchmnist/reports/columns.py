@@ -171,7 +171,7 @@ def _setting(kind: Kind) -> Column:
 
 TIMES_OF_STACKS = "times of cases that were trained in a stack, each trial with an equal share of the time of all"
 IDENTITY = ("dataset", "model", "optimizer")
-"""What tells the rows apart."""
+"""Columns that identify a row."""
 FIRST = (
     Column("case", "case", lambda s: s.result.id, words=True),
     Column("dataset", "dataset", lambda s: s.result.case.dataset.label, words=True),

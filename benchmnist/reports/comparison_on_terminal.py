@@ -32,7 +32,7 @@ LEAST_ID = 24
 
 
 class ComparisonOnTerminal(NamedTuple):
-    """What is printed: the first of four forms that fits into the width of the console.
+    """Prints a comparison: the first of four forms that fits into the width of the console.
 
     The runs are beside each other with intervals, or without them and with words folded; or the runs of a case are
     below each other, with or without them.

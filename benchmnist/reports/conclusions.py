@@ -1,4 +1,4 @@
-"""What a run allows one to conclude, for programs: the JSON of a report, with its rows."""
+"""The conclusions from a run, for programs: the JSON of a report, with its rows."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ class CaseResult(Frozen):
 
     @cached_property
     def calculated(self) -> dict[str, Any]:
-        """What was calculated from it, which it keeps, since it does not change."""
+        """Figures that were calculated from it, and are kept, since it does not change."""
         return {}
 
     def __copy__(self) -> Self:
@@ -222,7 +222,7 @@ class CaseResult(Frozen):
 
     @property
     def failed(self) -> bool:
-        """Whether it failed, crashed or timed out."""
+        """Tells whether it failed, crashed or timed out."""
         return self.status in FAILURES
 
     @property
@@ -239,7 +239,7 @@ class CaseResult(Frozen):
 
     @property
     def has_epochs(self) -> bool:
-        """Whether any of its epochs ended, so that it can be drawn."""
+        """Tells whether any of its epochs ended, so that it can be drawn."""
         return any(trial.epochs for trial in self.trials)
 
     @property
@@ -331,7 +331,7 @@ class RunRecord(Frozen):
 
     @property
     def number_of_looks(self) -> int:
-        """How many looks share the chance of a wrong verdict; 1 if the run has one number of seeds."""
+        """Number of looks that share the chance of a wrong verdict; 1 if the run has one number of seeds."""
         return self.looks.number if self.looks else 1
 
 

@@ -255,7 +255,7 @@ def _read_planned(file: Path, case: Case) -> CaseResult:
 
 
 def _same(one: Case, other: Case) -> bool:
-    """Whether two cases are equal, and had the same fields in their files; see `Case.deciding`."""
+    """Tells whether two cases are equal, and had the same fields in their files; see `Case.deciding`."""
     if one != other or one.model_fields_set != other.model_fields_set:
         return False
     parts = zip(one.components, other.components, strict=True)

@@ -74,10 +74,10 @@ def _comparison(value: object) -> str:
 Comparison = Annotated[str, BeforeValidator(_comparison)]
 """`>= 97.0`: what a suite asserts of a figure."""
 Group = tuple[str, str, str]
-"""What cases are compared within: dataset, model and label."""
+"""The group that cases are compared within: dataset, model and label."""
 
 Precision = Literal["float32", "tf32", "bf16"]
-"""What products and convolutions are computed in; weights, updates and testing are float32 in any case."""
+"""Precisions of products and convolutions; weights, updates and testing are float32 in any case."""
 
 
 class Component(Frozen):
@@ -106,7 +106,7 @@ class Component(Frozen):
 
     @property
     def identity(self) -> str:
-        """What is built, whatever the suite calls it: two components with the same are alike."""
+        """The component that is built, whatever the suite calls it: two components with the same are alike."""
         return f"{self.use} {json.dumps(self.params, sort_keys=True, default=str)}"
 
 
@@ -148,7 +148,7 @@ class Space(Frozen):
 
     @property
     def is_range(self) -> bool:
-        """Whether it is a range."""
+        """Tells whether it is a range."""
         return not self.values
 
 
@@ -283,12 +283,12 @@ class Case(Frozen):
 
     @property
     def aside(self) -> bool:
-        """Whether it is trained beside the cases that the suite compares, and is not one of them."""
+        """Tells whether it is trained beside the cases that the suite compares, and is not one of them."""
         return self.control or self.untuned
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is the case that those of its group are compared with."""
+        """Tells whether it is the case that those of its group are compared with."""
         return self.method == self.baseline
 
     @property

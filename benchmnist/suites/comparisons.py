@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Pair = tuple["Case", "Case"]
 MOST_LEFT_OUT = 6
-"""How many comparisons a line names that a selection leaves out."""
+"""Number of comparisons that a line names of those that a selection leaves out."""
 
 
 def unknown_baselines(suite: Suite, cases: Iterable[Case]) -> Iterator[tuple[int, str]]:
@@ -89,7 +89,7 @@ class _Name(NamedTuple):
     label: str | None = None
 
     def is_of(self, case: Case) -> bool:
-        """Whether it is that of a case: `sgd` is that of `sgd/lr-0.1/cosine`, and so is `sgd/lr-0.1`."""
+        """Tells whether it is that of a case: `sgd` is that of `sgd/lr-0.1/cosine`, and so is `sgd/lr-0.1`."""
         return self.label in (None, case.label) and f"{_names(self.kind, case)[1]}/".startswith(f"{self.text}/")
 
 
@@ -142,7 +142,7 @@ class _Entry:
         return whole
 
     def _are_known(self, names: Sequence[str], kind: Kind, key: str) -> bool:
-        """Whether the suite has models, say, of all those names; reports each that it does not have."""
+        """Tells whether the suite has models, say, of all those names; reports each that it does not have."""
         missing = [name for name in names if not self._is_known(name, kind)]
         for name in missing:
             other = MODEL if kind == OPTIMIZER else OPTIMIZER
@@ -170,7 +170,7 @@ class _Entry:
                     yield one, other
 
     def _labels_fit(self, name: _Name, one: Case, other: Case) -> bool:
-        """Whether two cases have the same label, or those that their names say: none, beside a name with one."""
+        """Tells whether two cases have the same label, or those in their names: none, beside a name with one."""
         if name.label is None and self.other.label is None:
             return one.label == other.label
         return (one.label, other.label) == (name.label or "", self.other.label or "")
@@ -226,5 +226,5 @@ def _names(kind: Kind, case: Case) -> tuple[str, ...]:
 
 
 def _names_axes(name: str, case: Case) -> bool:
-    """Whether the name of a method says more than its optimizer and a point of its sweep."""
+    """Tells whether the name of a method says more than its optimizer and a point of its sweep."""
     return len(name) > len(case.optimizer.label)

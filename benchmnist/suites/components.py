@@ -52,7 +52,7 @@ class Components:
 
     @property
     def refused(self) -> bool:
-        """Whether any name was refused."""
+        """Tells whether any name was refused."""
         return not all(self.known.values())
 
     def of(self, kind: Kind, names: Sequence[str], listed: TomlPath) -> list[Component]:
@@ -106,7 +106,7 @@ class Components:
         return ""
 
     def _check_parameters(self, kind: Kind, spec: Spec, table: Configured, own: TomlPath) -> bool:
-        """Whether `build` takes what the suite gives it; reports each parameter that it does not take."""
+        """Tells whether `build` takes what the suite gives it; reports each parameter that it does not take."""
         try:
             takes = parameters_of(spec, kind.harness)
         except Exception as error:  # noqa: BLE001 - loading imports a plugin's module, which may do anything

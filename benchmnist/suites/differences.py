@@ -1,4 +1,4 @@
-"""What decides two cases, and in what they differ besides the part that is meant to vary."""
+"""The settings that decide two cases, and their differences besides the part that is meant to vary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cases are evaluated by: their task, their metrics, and what the suite expects of these."""
+"""The evaluation of cases: their task, their metrics, and what the suite expects of these."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ EMPTY = "empty; a suite has [suite] with a name, and [[cases]] with models and o
 LARGEST_FILE = 1_000_000
 """Bytes of a suite: what is larger is another file."""
 MAX_NAMED = 5
-"""How many suites of a folder a message names."""
+"""Number of suites of a folder that a message names."""
 
 
 def read_text(path: Path) -> str:
@@ -54,7 +54,7 @@ def suites_in(folder: Path) -> list[Path]:
 
 
 def other_format(path: Path, text: str) -> str:
-    """What a file is that is not TOML, if it is of another format; else empty."""
+    """Returns the format of a file that is not TOML; empty if it is unknown."""
     name = ""
     if path.suffix in (".yaml", ".yml") or text.startswith("---"):
         name = "YAML"

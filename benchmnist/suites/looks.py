@@ -40,7 +40,7 @@ class Looks(Frozen):
 
     @property
     def number(self) -> int:
-        """How many looks were announced: what the level of every comparison is divided by."""
+        """Number of announced looks: what the level of every comparison is divided by."""
         return len(self.counts)
 
     @property
@@ -55,7 +55,7 @@ class Looks(Frozen):
 
     @property
     def last(self) -> bool:
-        """Whether the look that was begun last is the last one."""
+        """Tells whether the look that was begun last is the last one."""
         return self.reached == self.number
 
     def __str__(self) -> str:

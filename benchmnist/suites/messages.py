@@ -1,4 +1,4 @@
-"""What is wrong with a value of a suite, in words: what it must be, and what to write instead."""
+"""Says what is wrong with a value of a suite: what it must be, and what to write instead."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _TYPES = {
     "tuple": "a list",
     "dict": "a table",
 }
-"""What pydantic's errors call a type, in words."""
+"""Types in words, by what pydantic's errors call them."""
 _EXAMPLES = {
     "sweep": "sweep.lr = [0.1, 0.01]",
     "space": "space.lr = { low = 1e-4, high = 1.0, log = true }",
@@ -51,7 +51,7 @@ _EXAMPLES = {
 
 
 def explain(mistake: ErrorDetails, model: type[BaseModel], path: tuple[str | int, ...]) -> str:
-    """What pydantic found, in words.
+    """Returns what pydantic found, in words.
 
     Args:
         mistake: What it found.
@@ -124,7 +124,7 @@ def _wrong_type(wanted: str, value: object, key: str, model: type[BaseModel]) ->
 
 
 def _name_expected(key: str) -> str:
-    """What must be written where a key takes a name, of a plugin or of an engine; empty for another key."""
+    """Returns what must be written where a key takes a name of a plugin or an engine; empty for another key."""
     if key in ("engine", "engines"):
         return alternatives(map(toml_text, ENGINES))
     kind = next((kind.name for kind in IN_SUITES if key in (kind.name, kind.plural)), "")

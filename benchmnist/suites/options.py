@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmnist.suites.schema import Order
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
-"""What a device may be called."""
+"""Names that a device may have."""
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 

@@ -24,7 +24,7 @@ SYNONYMS = {
     **dict.fromkeys(("p", "drop", "dropout_rate"), "dropout"),
     "epsilon": "eps",
 }
-"""What people and other libraries call some parameters."""
+"""Names that people and other libraries have for some parameters."""
 OWN_KEYS = ("use", "sweep", "expect")
 """The keys of a configuration that are no parameters."""
 
@@ -51,13 +51,13 @@ class Parameters:
         return [name for name, p in self.by_name.items() if p.default is p.empty and name not in self.defaults]
 
     def problem(self, name: str, value: object) -> str:
-        """What is wrong with `name = value`; empty if nothing is."""
+        """Returns what is wrong with `name = value`; empty if nothing is."""
         if name not in self.by_name:
             return "" if self.anything else self._unknown(name)
         return self._wrong_type(name, value)
 
     def problem_in_list(self, name: str, values: Collection[object]) -> str:
-        """What is wrong with the first wrong one of several values to try; empty if nothing is."""
+        """Returns what is wrong with the first wrong one of several values to try; empty if nothing is."""
         return next(filter(None, (self.problem(name, value) for value in values)), "")
 
     def _unknown(self, name: str) -> str:
@@ -130,12 +130,12 @@ def _text(annotation: object) -> str:
 
 
 def _says(annotation: object, *types: str) -> bool:
-    """Whether an annotation names one of these types."""
+    """Tells whether an annotation names one of these types."""
     return not {*types}.isdisjoint(re.findall(r"\w+", _text(annotation)))
 
 
 def _only_whole(annotation: object, default: object) -> bool:
-    """Whether an annotation names whole numbers and no others."""
+    """Tells whether an annotation names whole numbers and no others."""
     whole = _says(annotation, "int") and not _says(annotation, "float", "complex", "Any")
     return whole and not isinstance(default, float)
 

@@ -31,7 +31,7 @@ MOST_TRIALS = 100_000
 MOST_EPOCHS = 10_000_000
 """Epochs of all trials."""
 CONTROL = "control"
-"""How the baseline is called that is trained once more."""
+"""Name of the baseline that is trained once more."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class _Planner:
 
     @property
     def is_whole(self) -> bool:
-        """Whether no case was refused, so that a name which is missing is missing in the suite.
+        """Tells whether no case was refused, so that a name which is missing is missing in the suite.
 
         A tuned suite lacks what could not be tuned; its names were checked before it was.
         """

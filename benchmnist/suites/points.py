@@ -43,7 +43,7 @@ class PlannedPoint:
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """What the id and the row of the case say of it."""
+        """The words for it in the id and the row of the case."""
         return (*((UNTUNED,) if self.untuned else ()), *((f"search-{self.search}",) if self.search else ()))
 
     def parts(

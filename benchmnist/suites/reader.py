@@ -169,7 +169,7 @@ class _Reader:
         return tables
 
     def raw_blocks(self) -> list[Any]:
-        """What [[cases]] have, as far as it can be told."""
+        """Returns what [[cases]] have, as far as it can be told."""
         blocks = self.raw.get("cases", [])
         return blocks if isinstance(blocks, list) else [blocks]
 

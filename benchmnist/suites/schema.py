@@ -104,7 +104,7 @@ class Header(_Strict):
 
 
 Expect = dict[str, Comparison]
-"""What a suite asserts of a case, by metric; a case that misses it fails. The planner knows the metrics."""
+"""The assertions of a suite on a case, by metric; a case that misses it fails. The planner knows the metrics."""
 
 
 class Settings(_Strict):
@@ -139,7 +139,7 @@ class Block(Settings):
     label: Annotated[str, Field(pattern=rf"^({NAME.pattern})?$")] = ""
 
     def lists(self, kind: Kind) -> bool:
-        """Whether it has a list of that kind: `datasets`, where it may also have one `dataset`."""
+        """Tells whether it has a list of that kind: `datasets`, where it may also have one `dataset`."""
         return bool(getattr(self, kind.plural))
 
     def names(self, kind: Kind) -> list[str]:
@@ -166,9 +166,9 @@ def _with_lists(model: type[Block]) -> Any:
 
 
 DEFAULTS: type[Settings] = _with_settings(Settings)
-"""What [defaults] is read as."""
+"""The model of [defaults]."""
 CASES: type[Block] = _with_lists(_with_settings(Block))
-"""What each of [[cases]] is read as."""
+"""The model of each of [[cases]]."""
 
 
 class Compare(_Strict):
@@ -202,7 +202,7 @@ class Compare(_Strict):
 
 
 COMPARE: type[Compare] = create_model("Compare", __base__=Compare, __doc__=Compare.__doc__, **{"with": (str, ...)})  # type: ignore[call-overload]
-"""What each of [[compare]] is read as."""
+"""The model of each of [[compare]]."""
 
 
 class Configured(BaseModel):

@@ -95,7 +95,7 @@ class Suite:
 
     @property
     def written_blocks(self) -> int:
-        """How many [[cases]] it has, those that could not be read too."""
+        """Number of its [[cases]], with those that could not be read."""
         return len({path[:2] for path in self.lines if path[0] == "cases" and len(path) > 1})
 
     def block_path(self, block: int) -> TomlPath:

@@ -18,7 +18,7 @@ _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "on"), "true"),
     **dict.fromkeys(("false", "no", "off"), "false"),
 }
-"""What people write for TOML's truth values, in lower case."""
+"""Words that people write for TOML's truth values, in lower case."""
 NUMBERS = (
     *(
         "epochs",
@@ -46,7 +46,7 @@ class Slip(NamedTuple):
 
 
 def find_slip(text: str, error: tomllib.TOMLDecodeError) -> Slip:
-    """What is wrong with a text that tomllib refused.
+    """Returns what is wrong with a text that tomllib refused.
 
     Args:
         text: The text.
@@ -76,7 +76,7 @@ def find_slip(text: str, error: tomllib.TOMLDecodeError) -> Slip:
 
 
 def why_no_value(key: str, value: str, error: tomllib.TOMLDecodeError) -> str:
-    """What is wrong with the value of `--set KEY=VALUE`, and what to write instead.
+    """Returns what is wrong with the value of `--set KEY=VALUE`, and what to write instead.
 
     Args:
         key: The dotted key.
@@ -166,7 +166,7 @@ def _odd_character(character: str, line: str) -> str:
 
 
 def _in_words(line: str, said: str, rest: str) -> str:
-    """What is wrong with a line, by its form."""
+    """Returns what is wrong with a line, by its form."""
     if line.startswith("["):
         name = re.match(r"\[+\s*([^\]#]*)", line)
         double = line.startswith("[[")

@@ -1,4 +1,4 @@
-"""What is wrong with a key that a suite does not have, in words: where it belongs, or what is meant by it."""
+"""Says what is wrong with a key that a suite does not have: where it belongs, or what is meant by it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OPTIONS = {
     **OPTION_SYNONYMS,
     **{name: name.replace("_", "-") for name in ("data_root", "dry_run", "keyword", "block", "checkpoints")},
 }
-"""What people look for in a suite, though it is an option of `benchmnist run`."""
+"""Names that people look for in a suite, though it is an option of `benchmnist run`."""
 _WITH = ("baseline", "against", "versus", "vs", "to", "reference", "other")
 """Other names of `with` in [[compare]]."""
 _HEADERS = {
@@ -97,7 +97,7 @@ def _elsewhere(name: str, value: object, model: type[BaseModel]) -> str:
 
 
 def parameter_of(name: str) -> str:
-    """Where a parameter of an optimizer or of a model belongs; empty for another name."""
+    """Returns where a parameter of an optimizer or of a model belongs; empty for another name."""
     for kind, names in ((OPTIMIZER, OPTIMIZER_PARAMETERS), (MODEL, MODEL_PARAMETERS)):
         if name in names:
             return f"is a parameter of {with_article(kind.name)}; move it to [{kind.plural}.NAME]"

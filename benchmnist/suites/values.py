@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 MAX_TIMEOUT = 365 * 24 * 3600
 """Seconds, a year: the longest `timeout` of a case."""
 NOTHING = ("none", "null", "nil", "off", "no", "false", "-", "")
-"""What people write for the absence of a schedule, say, which TOML expresses by leaving the key out."""
+"""Words that people write for the absence of a schedule, say, which TOML expresses by leaving the key out."""
 OPTION_SYNONYMS = {
     **dict.fromkeys(("workers", "num_workers", "n_jobs", "processes"), "jobs"),
     **dict.fromkeys(("gpu", "cuda"), "device"),
@@ -62,7 +62,7 @@ def unquoted(value: object, *, boolean: bool = False) -> str:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a number; `true` and `false`, which Python counts among them, are none."""
+    """Tells whether it is a number; `true` and `false`, which Python counts among them, are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

@@ -27,7 +27,7 @@ MANY_FILES = 100
 
 
 class Leftovers:
-    """What differs in this process from its state when this was built."""
+    """Returns what differs in this process from its state when this was built."""
 
     def __init__(self) -> None:
         self._torch, self._limits, self._files = leftovers_in_torch(), _limits(), _open_files()

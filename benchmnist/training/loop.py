@@ -301,7 +301,7 @@ def evaluate(trial: Trial, images: Tensor, labels: Tensor, case: Case) -> dict[s
 
 
 def _are_finite(metrics: Mapping[str, float], case: Case) -> bool:
-    """Whether the task's own figures of a test are finite: the last step may have broken the weights.
+    """Tells whether the task's own figures of a test are finite: the last step may have broken the weights.
 
     Those of metrics that a suite lists beside them may be undefined, such as a precision without a positive.
     """

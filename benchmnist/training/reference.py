@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BATCH, INPUTS, HIDDEN = 100, 784, 500  # the shape of the work of a small network
 REPEATS = 40
 REPLAYS = 10
-"""How often a GPU does it, for which once is about a millisecond (an estimate: it has not run on one)."""
+"""Number of times that a GPU does it, for which once is about a millisecond (estimated: it has not run on one)."""
 
 
 class Reference:

@@ -204,7 +204,7 @@ def _rate(optimizer: torch.optim.Optimizer) -> float | None:
 
 
 def exact(outputs: Tensor) -> Tensor:
-    """What a model returned, for the loss: in float32 also where it was computed in bfloat16."""
+    """Returns the output of a model, for the loss: in float32 also where it was computed in bfloat16."""
     return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
 
 

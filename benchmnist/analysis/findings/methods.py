@@ -122,7 +122,7 @@ def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> 
 
 
 def _told(v: Verdict) -> bool:
-    """Whether the sentence on the baseline, or on what the suite names, says all of it."""
+    """Tells whether the sentence on the baseline, or on what the suite names, says all of it."""
     one, other = v.one.case, v.other.case
     named = other.method == one.baseline or other.id in (one.compared_with or ())
     return v.family == "primary" and one.group == other.group and named

@@ -175,7 +175,9 @@ def executed_differently(results: Sequence[CaseResult]) -> Iterator[Finding]:
         if len(ways) > 1:
             each = [f"{_how(way)}: {shortened(methods)}" for way, methods in ways.items()]
             chosen = {change.partition(":")[0] for way in ways for change in way}
-            differ = sorted(f"BENCHMNIST_{name.upper()}" for name in chosen if any(name not in way for way in ways))
+            differ = sorted(
+                f"BENCHMNIST_{name.upper()}" for name in chosen if any(name not in way for way in ways)
+            )
             yield Finding(
                 "execution",
                 f"On {group_title(members[0].case.group)}, more than the method differs between times. A measurement "

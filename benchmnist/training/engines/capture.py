@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 NO_CAUSES = (torch.__path__[0], str(Path(__file__).parents[1]), "<")
-"""Where the files lie in which nobody looks for the cause of an error: torch's, and ours that train."""
+"""Folders of the files that are not the cause of an error: torch's, and ours that train."""
 
 
 @contextlib.contextmanager

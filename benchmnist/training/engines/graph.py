@@ -160,7 +160,7 @@ class _Recording:
         self.launched_seconds, self.launched_steps = 0.0, 0
 
     def fits(self, trial: Trial, order: Tensor) -> bool:
-        """Whether it is of that trial, as it still is, and for orders of that shape."""
+        """Tells whether it is of that trial, as it still is, and for orders of that shape."""
         return trial is self.trial and order.shape == self.order.shape and not self.host.moved()
 
     def parts(self, order: Tensor) -> Iterator[str]:

@@ -276,7 +276,7 @@ SAYS_ITSELF = ("__getstate__", "__reduce__", "__reduce_ex__")
 
 
 def _is_python(kind: type) -> bool:
-    """Whether a class is written in Python. Then its objects have nothing but their attributes."""
+    """Tells whether a class is written in Python. Then its objects have nothing but their attributes."""
     return kind is not object and bool(kind.__flags__ & 1 << 9)  # Py_TPFLAGS_HEAPTYPE
 
 

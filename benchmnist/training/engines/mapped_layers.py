@@ -108,7 +108,7 @@ class Linear(nn.Linear):
 
 
 class _Mapped(torch.autograd.Function):
-    """What `vmap` computes for several seeds at once: subclasses say how."""
+    """A function that `vmap` computes for several seeds at once: subclasses say how."""
 
     @staticmethod
     def forward(*_: Any) -> Tensor:
@@ -178,7 +178,7 @@ def _normalised(layer: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, x: Tens
 
 
 class _Normalises(nn.Module):
-    """What nn's batch normalisations have before them in a mapped model."""
+    """Stands before nn's batch normalisations in a mapped model."""
 
     def forward(self, x: Tensor) -> Tensor:
         out = _normalised(self, x)  # type: ignore[arg-type]
@@ -198,7 +198,7 @@ class _BatchNorm3d(_Normalises, nn.BatchNorm3d):
 
 
 DIMENSIONS: dict[type[nn.Module], tuple[int, ...]] = {_BatchNorm1d: (2, 3), _BatchNorm2d: (4,), _BatchNorm3d: (5,)}
-"""How many dimensions the input of a batch normalisation has."""
+"""Number of dimensions of the input of a batch normalisation has."""
 
 MAPPED: dict[type[nn.Module], type[nn.Module]] = {
     nn.Dropout: Dropout,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 STACKED = ("_parameters", "_buffers", "_modules")
-"""What of a module each seed has for itself."""
+"""The parts of a module that each seed has for itself."""
 
 
 class Stack(Trial):
