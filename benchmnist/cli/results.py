@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.reports.tables import ComparisonTable, legend
 from benchmnist.reports.terminal import Line, plain_table
+from benchmnist.runs.results import CaseResult
 from benchmnist.text import cause_of, counted
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 def show_run(analysis: Analysis, console: Console, view: View | None = None) -> None:
     """Prints the comparison table of a run, the cause of each failure, and missed expectations."""
     run = analysis.run
+    if view is not None and not analysis.cases:
+        view.refuse_unknown(CaseResult(case=case, status="interrupted") for case in run.record.plan)
     table = ComparisonTable(analysis.summaries, view, analysis) if analysis.cases else "no case has a result"
     console.print(Line(run.record.title, style="bold"))
     console.print(table, crop=False)

@@ -268,6 +268,16 @@ class View:
     sort: str = ""
     group_by: tuple[str, ...] = ()
 
+    def refuse_unknown(self, results: Iterable[CaseResult]) -> None:
+        """Looks up each column of the view among those of some results.
+
+        Raises:
+            BenchmnistError: if a column is unknown.
+        """
+        columns = Columns(results)
+        for key in filter(None, (*self.columns, *self.group_by, self.sort.removeprefix("-"))):
+            columns.column(key)
+
     def shown(self, summaries: Sequence[Summary]) -> list[Column]:
         """Returns the columns of a table of these cases, without those in the titles.
 

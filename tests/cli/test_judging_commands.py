@@ -151,20 +151,28 @@ def test_what_does_not_go_together(
     assert said in " ".join(done.stderr.split())
 
 
-@pytest.mark.parametrize(("ended", "metric", "code"), [(0, "acuracy", 2), (2, "acuracy", 2), (0, "accuracy", 0)])
-def test_an_unknown_metric_is_an_error_whether_or_not_a_case_has_ended(
-    invoke: Callable[..., Result], tmp_path: Path, ended: int, metric: str, code: int
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--show", "verdicts", "--metric", "acuracy"), "no metric named 'acuracy'. Did you mean 'accuracy'?"),
+        (("--show", "verdicts", "--metric", "accuracy"), ""),
+        *(((option, "acuracy"), "no column named 'acuracy'") for option in ("--columns", "--sort", "--group-by")),
+        (("--columns", "accuracy", "--sort", "-accuracy", "--group-by", "model"), ""),
+    ],
+)
+@pytest.mark.parametrize("ended", [0, 2])
+def test_an_unknown_name_is_an_error_whether_or_not_a_case_has_ended(
+    invoke: Callable[..., Result], tmp_path: Path, ended: int, arguments: tuple[str, ...], said: str
 ) -> None:
     results = [seeds_result("fc", name, [90.0, 91.0]) for name in ("adam", "sgd")]
-    run = made_up_run(results)
     folder = RunFolder(tmp_path / "runs" / "made-up" / "20261124-000000-aaaa")
     folder.make()
-    folder.write_record(run.record)
+    folder.write_record(made_up_run(results).record)
     for result in results[:ended]:
         folder.write_case(result)
-    done = invoke("report", folder.path, "--show", "verdicts", "--metric", metric)
-    assert done.exit_code == code
-    assert code == 0 or "no metric named 'acuracy'. Did you mean 'accuracy'?" in done.stderr
+    done = invoke("report", folder.path, *arguments)
+    assert done.exit_code == (2 if said else 0)
+    assert said in done.stderr
 
 
 def test_a_comparison_is_kept_in_a_document(
