@@ -7,7 +7,7 @@
     ├── DeviceError        the device that was asked for is not there
     ├── DataError          a dataset that is missing, damaged or not what its plugin declared
     ├── TrialError         a case whose training raised; holds the traceback
-    │   └── CaptureError   a step that cannot be captured in a CUDA graph
+    │   └── CaptureError   a step that cannot be captured in a CUDA graph, or recorded
     ├── ExpectationError   a case that is not what its suite expects
     └── StoreError         a run folder that cannot be written or read
 
@@ -53,7 +53,7 @@ class TrialError(BenchmnistError):
 
 
 class CaptureError(TrialError):
-    """A step of a trial cannot be captured in a CUDA graph.
+    """A step of a trial cannot be captured in a CUDA graph, or recorded on a CPU.
 
     Attributes:
         spoiled: Whether a capture was begun: then nothing can be captured, nor drawn, in this process any more.

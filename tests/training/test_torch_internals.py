@@ -12,9 +12,13 @@ from torch.overrides import TorchFunctionMode
 from benchmnist.training.torch_internals import (
     DataDependentOutputException,
     FakeTensorMode,
+    Number,
+    Program,
+    Ref,
     TorchDispatchMode,
     hooks_of,
     leftovers_in_torch,
+    running_programs,
     tree_leaves,
     without_modes,
     writes_of,
@@ -22,6 +26,8 @@ from benchmnist.training.torch_internals import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+ATEN: Any = torch.ops.aten
 
 pytestmark = pytest.mark.contract
 
@@ -122,3 +128,26 @@ def test_a_fake_tensor_is_on_a_gpu_that_is_not_there_and_has_no_values() -> None
 
 def test_leaves_are_found_in_nested_containers() -> None:
     assert tree_leaves({"a": [1, (2, {"b": 3})], "c": 4}) == [1, 2, 3, 4]
+
+
+def test_a_program_repeats_operations_also_those_that_only_write() -> None:
+    """Torch's optimizer of such programs would leave the second one out."""
+    one, two = Ref(outside=True, number=0), Ref(outside=True, number=1)
+    made = [Ref(outside=False, number=number) for number in range(3)]
+    program = Program(2, 1)
+    program.add(ATEN.mul.Tensor, (one, 2), [0])  # a number for a tensor
+    program.add(ATEN._foreach_add_.Scalar, ([one, two], Number(0)), [])
+    program.add(ATEN.split.Tensor, (made[0], 1, 0), [1, 2])
+    repeat = program.returning(made[2])
+    a, b = torch.tensor([1.0, 2.0]), torch.zeros(3, requires_grad=True)
+    for rate in (0.5, 0.25):
+        with running_programs():
+            assert repeat(a, b, rate).tolist() == [2 * a[1].item() - 2 * rate]
+    assert (a.tolist(), b.tolist()) == ([1.75, 2.75], [0.75] * 3)
+
+
+def test_what_a_program_cannot_do_raises() -> None:
+    with pytest.raises(TypeError):
+        Program(1, 0).add(ATEN.relu.default, (object(),), [0])
+    with pytest.raises(RuntimeError, match="would become"):
+        Program(1, 0).add(ATEN.pow.Tensor_Tensor, (Ref(outside=True, number=0), 2.0), [0])

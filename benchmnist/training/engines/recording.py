@@ -70,25 +70,24 @@ class Recording(TorchDispatchMode):
         self.outside: list[Tensor] = [*inputs]
         self.refused = ""
         self.inputs, self.onednn, self.rate = len(inputs), onednn, rate
-        self._refs = (
-            WeakTensorKeyDictionary()
-        )  # no tensor lives longer: autograd would copy gradients, not keep them
+        # By weak references: autograd copies a gradient that anything else refers to.
+        self._refs = WeakTensorKeyDictionary()
         for index, tensor in enumerate(inputs):
             self._refs[tensor] = Ref(outside=True, number=index)
         self._made = 0
         self._transposed: dict[int | None, Ref] = {}
-        self._reads, self._both = _Reads(self), ExitStack()
+        self._reads = ExitStack()
 
     def __enter__(self) -> Self:
         """Begins to record."""
-        self._both.enter_context(self._reads)
+        self._reads.enter_context(_Reads(self))
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: object) -> None:
         """Ends it."""
         super().__exit__(*error)  # type: ignore[no-untyped-call]
-        self._both.close()
+        self._reads.close()
 
     def refuse(self, reason: str) -> None:
         """Keeps the first reason. Raising it could meet a model that catches everything."""
