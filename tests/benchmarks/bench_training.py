@@ -11,8 +11,10 @@ import os
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -20,6 +22,9 @@ import torch
 from training_support import component, make_case, setting_of
 
 from benchmnist.training.clock import Clock
+from benchmnist.training.engines import seconds_of
+from benchmnist.training.engines.recorded import RecordedEngine
+from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.environment import resolve_device
 from benchmnist.training.fast_paths import Setting, find_fast_path
 
@@ -104,6 +109,45 @@ def test_engines(benchmark: Any, case: str) -> None:
         f"{engine}, times faster": f"{found[ROUNDS]:.1f} ({found[0]:.1f} to {found[-1]:.1f})"
         for engine, found in ratios.items()
     }
+
+
+@pytest.mark.skipif(DEVICE.type != "cpu", reason="it is for CPUs")
+@pytest.mark.benchmark(group="recorded")
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(f"fc/{optimizer}" for optimizer in ("adam", "adamw", "rmsprop", "sgd", "momentum")),
+        *("fc-bn/adam", "fc-bn-dropout/adam", "logistic/adam", "logistic/sgd", "cnn/adam"),
+    ],
+)
+def test_recorded(benchmark: Any, case: str) -> None:
+    """A round is an epoch of steps as they are, and one of recorded steps, in one thread.
+
+    In extra_info: milliseconds of a step of both by the time of the processor, and by how much they differ.
+    """
+    model, _, optimizer = case.partition("/")
+    setting = of("resident", model, optimizer, batch=64 if model == "cnn" else 100)
+    setting = replace(setting, case=setting.case.model_copy(update={"epochs": 5}))
+    torch.set_num_threads(1)
+    way = find_fast_path(setting)  # which has enough steps to try oneDNN, and too few to be recorded
+    parts = setting.dataset, setting.session, setting.case.batch_size
+    engines = [ResidentEngine(*parts), RecordedEngine(*parts)]
+    trials = [way.trial(setting, (0,)) for _ in engines]
+    found: list[list[float]] = [[], []]
+
+    def run() -> None:
+        for engine, trial, mine in zip(engines, trials, found, strict=True):
+            engine.clock = thread_time
+            trial.begin(len(mine))
+            start = thread_time()
+            losses = engine.train_epoch(trial, trial.order(DIGITS, len(mine)))
+            mine.append(1e3 * seconds_of(engine, thread_time() - start, len(losses)) / len(losses))
+
+    benchmark.pedantic(run, rounds=2 * ROUNDS, warmup_rounds=1)
+    ratios = sorted(plain / recorded for plain, recorded in zip(*found, strict=True))
+    plain, recorded = (statistics.median(each) for each in found)
+    times = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    benchmark.extra_info |= {"ms": f"{plain:.2f}, {recorded:.2f}", "times as fast": times, "remarks": way.remarks}
 
 
 @pytest.mark.skipif(DEVICE.type != "cpu", reason="it is for CPUs")

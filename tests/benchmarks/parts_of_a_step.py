@@ -117,6 +117,14 @@ def by_jax(seconds: Seconds) -> None:  # noqa: C901 - its parts share what they 
     def update_alone(state: Any, _: Any) -> Any:
         return adam(state, state[0]), state[3]
 
+    def product(state: Any, _: Any) -> Any:
+        made = (images[:BATCH] + state[3]) @ state[0][0][0]
+        return (*state[:3], state[3] + 1e-9 * made[0, 0]), made[0, 0]
+
+    def product_of_gradient(state: Any, _: Any) -> Any:
+        made = (images[:BATCH] + state[3]).T @ state[0][0][0][:BATCH]
+        return (*state[:3], state[3] + 1e-9 * made[0, 0]), made[0, 0]
+
     def normal(*shape: int) -> Any:
         return 0.03 * jax.random.normal(next(keys), shape)
 
@@ -138,6 +146,7 @@ def by_jax(seconds: Seconds) -> None:  # noqa: C901 - its parts share what they 
         return run
 
     steps = {"step": training(adam), "step with SGD": training(sgd), "forward": forward, "Adam": update_alone}
+    steps |= {"product": product, "product of gradient": product_of_gradient}
     ways = {name: timed(step) for name, step in steps.items()}
     for _ in range(ROUNDS):
         for name in random.sample([*ways], len(ways)):
