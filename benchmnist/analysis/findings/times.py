@@ -180,8 +180,8 @@ def executed_differently(results: Sequence[CaseResult]) -> Iterator[Finding]:
             )
             yield Finding(
                 "execution",
-                f"On {group_title(members[0].case.group)}, more than the method differs between times. A measurement "
-                f"chose how to execute the steps: {'; '.join(each)}. Set {listed(differ)} to 1 or 0 for all.",
+                f"On {group_title(members[0].case.group)}, more than the method differs between times. A "
+                f"measurement chose how to execute the steps: {'; '.join(each)}. Set {listed(differ)} to 1 or 0 for all.",
                 tuple(result.id for result in members),
             )
 
