@@ -113,7 +113,7 @@ def _pieces(rows: int, columns: int, *, same: bool) -> Iterator[tuple[slice, sli
 
 
 class Lacking(NamedTuple):
-    """What the comparisons of a group lack seeds for.
+    """Comparisons of a group that lack seeds.
 
     Attributes:
         few: Whether a comparison of the case, by its position, lacks nothing but seeds.

@@ -1,4 +1,4 @@
-"""Which cases are trained together, as bundles, and what comes back of a bundle for each of its cases."""
+"""Puts cases together in bundles, and takes apart what comes back of a bundle."""
 
 from __future__ import annotations
 

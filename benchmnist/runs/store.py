@@ -222,7 +222,7 @@ def _with_shared_parts(cases: Iterable[Case]) -> Iterator[Case]:
 
 
 def _are_alike(one: Case, other: Case, name: str) -> bool:
-    """Whether two cases have the same values, of the same types, in a field."""
+    """Tells whether two cases have the same values, of the same types, in a field."""
     ours, theirs = getattr(one, name), getattr(other, name)
     if ours != theirs or not isinstance(ours, Component):
         return bool(ours == theirs)

@@ -1,4 +1,4 @@
-"""Where the random numbers of a process have got to, so that another can draw from there."""
+"""The state of the random numbers of a process, so that another can draw from there."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 IN_STACKS = "; times are not compared with those of a stack"
 HOW = {"onednn": "with products by oneDNN", "recorded": "with recorded steps"}
-"""What the remarks on measured changes say, in words."""
+"""Words for the remarks on measured changes."""
 Beside = tuple["TimeToTarget", "Verdict"]
 
 
@@ -181,7 +181,8 @@ def executed_differently(results: Sequence[CaseResult]) -> Iterator[Finding]:
             yield Finding(
                 "execution",
                 f"On {group_title(members[0].case.group)}, more than the method differs between times. A "
-                f"measurement chose how to execute the steps: {'; '.join(each)}. Set {listed(differ)} to 1 or 0 for all.",
+                f"measurement chose how to execute the steps: {'; '.join(each)}. Set {listed(differ)} to 1 or 0 "
+                "for all.",
                 tuple(result.id for result in members),
             )
 
@@ -189,7 +190,7 @@ def executed_differently(results: Sequence[CaseResult]) -> Iterator[Finding]:
 def _how(way: Sequence[str]) -> str:
     """Returns how steps were executed: `with products by oneDNN in 2 of 3 seeds and with recorded steps`."""
     said = [each.partition(": ") for each in way]
-    return listed([HOW[name] + (f" in {seeds}" if seeds else "") for name, _, seeds in said]) or "plainly"
+    return listed([HOW[name] + (f" in {seeds}" if seeds else "") for name, _, seeds in said] or ["plainly"])
 
 
 def trained_in_order(record: RunRecord, results: Sequence[CaseResult]) -> Iterator[Finding]:
