@@ -249,7 +249,7 @@ class CaseResult(Frozen):
 
     @property
     def shares_times(self) -> bool:
-        """Tells whether the times of its trials are shares of those of a stack: there is nothing to compare in them.
+        """Tells whether the times of its trials are shares of those of a stack, in which is nothing to compare.
 
         Earlier versions did not record the stacks.
         """

@@ -434,15 +434,15 @@ def test_what_was_executed_differently_is_said_where_times_are_compared() -> Non
         "execution", cases("sgd", sgd=(), adam=("fused", "onednn"), nadam=(), rms=("onednn: 2 of 5 seeds",))
     )
     assert text == (
-        "On mnist · fc, more than the method differs between times. A measurement chose how to execute the steps: "
-        "plainly: sgd and nadam; with products by oneDNN: adam; with products by oneDNN in 2 of 5 seeds: rms. Set "
-        "BENCHMNIST_ONEDNN to 1 or 0 for all."
+        "On mnist · fc, more than the method differs between times, since steps were not executed alike: plainly: "
+        "sgd and nadam; with products by oneDNN: adam; with products by oneDNN in 2 of 5 seeds: rms. With "
+        "BENCHMNIST_ONEDNN = 0 they are."
     )
     alike = ("onednn", "recorded")
     (text,) = said("execution", cases("sgd", sgd=alike, mine=("onednn",)))
     assert text.endswith(
-        "with products by oneDNN and with recorded steps: sgd; with products by oneDNN: mine. Set "
-        "BENCHMNIST_RECORDED to 1 or 0 for all."
+        "with products by oneDNN and with recorded steps: sgd; with products by oneDNN: mine. With "
+        "BENCHMNIST_RECORDED = 0 they are."
     )
     assert said("execution", cases("sgd", sgd=alike, adam=("fused", *alike))) == []
     assert said("execution", cases(None, sgd=(), adam=alike)) == []  # no times are compared

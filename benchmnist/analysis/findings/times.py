@@ -167,7 +167,7 @@ def _timed(results: Sequence[CaseResult]) -> list[CaseResult]:
 
 
 def executed_differently(results: Sequence[CaseResult]) -> Iterator[Finding]:
-    """Warns of times of cases that were executed in different ways, which a measurement has chosen."""
+    """Warns of times of cases that were executed in different ways."""
     for members in by_group(_timed(results)).values():
         ways: dict[tuple[str, ...], list[str]] = {}
         for result in members:
@@ -180,9 +180,8 @@ def executed_differently(results: Sequence[CaseResult]) -> Iterator[Finding]:
             )
             yield Finding(
                 "execution",
-                f"On {group_title(members[0].case.group)}, more than the method differs between times. A "
-                f"measurement chose how to execute the steps: {'; '.join(each)}. Set {listed(differ)} to 1 or 0 "
-                "for all.",
+                f"On {group_title(members[0].case.group)}, more than the method differs between times, "
+                f"since steps were not executed alike: {'; '.join(each)}. With {listed([*differ])} = 0 they are.",
                 tuple(result.id for result in members),
             )
 
