@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def not_collecting() -> Iterator[None]:
-    """Stops the collector within it."""
+    """Stops the collector within it; what was made meanwhile counts as old: a full collection looks at it."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():  # else what somebody has frozen would be looked at again
+                gc.freeze()
+                gc.unfreeze()  # into the oldest generation; else the next object that is made has all looked at
             gc.enable()
 
 

@@ -42,10 +42,12 @@ class MeanStd(NamedTuple):
 
 def _once(calculate: Callable[[CaseResult, Metric | str], T]) -> Callable[[CaseResult, Metric | str], T]:
     """Makes a result keep its figure by a metric: sentences, tables and marks ask for the same again and again."""
+    keys: dict[str, str] = {}  # the same for all results
 
     @functools.wraps(calculate)
     def kept(result: CaseResult, wanted: Metric | str) -> T:
-        key = f"{calculate.__name__} {wanted if isinstance(wanted, str) else wanted.key}"
+        name = wanted if isinstance(wanted, str) else wanted.key
+        key = keys.get(name) or keys.setdefault(name, f"{calculate.__name__} {name}")
         if key not in result.calculated:
             result.calculated[key] = calculate(result, wanted)
         found: T = result.calculated[key]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 STALE = 1
+AT_ONCE = 1_000_000  # characters that are printed: a page of many cases has more, and is encoded in pieces
 
 
 def document_options(function: F) -> F:
@@ -75,7 +76,8 @@ class Document:
         from benchmnist.runs.files import write_named_file
 
         if self.file is None:
-            click.echo(text, nl=False)
+            for start in range(0, len(text), AT_ONCE):
+                click.echo(text[start : start + AT_ONCE], nl=False)
             return
         there = read_document(self.file) if self.name is not None or self.file.is_file() else None
         wanted = text if self.name is None or there is None else replaced(there, text, self.name, self.file)

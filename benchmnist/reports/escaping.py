@@ -162,16 +162,17 @@ def json_text(value: Any) -> str:
 
 def html(value: Any) -> Any:
     """Prepares a value for a page: shows its control characters; jinja2 escapes it afterwards."""
-    from markupsafe import Markup
-
-    return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value, lines=True)
+    # What has this method is marked as HTML (markupsafe's protocol). A page has millions of values.
+    return visible(value, lines=True) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def in_script(value: Any) -> Any:
     """The same for what a script of a page reads: of all strings in it, keys too."""
     if isinstance(value, dict):
         return {html(key): in_script(each) for key, each in value.items()}
-    return [*map(in_script, value)] if isinstance(value, (list, tuple)) else html(value)
+    if not isinstance(value, (list, tuple)):
+        return html(value)
+    return [each if isinstance(each, float) else in_script(each) for each in value]
 
 
 DRAWN = 90

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import io
 import itertools
 import json
 import math
@@ -53,6 +52,7 @@ SYMBOLS = {
 }
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 DIGITS = 6  # of a figure in the page
+MOST_PIECES = 10_000  # of a page, joined at once
 DRAWN_AT_FIRST = 8  # curves of a page that has more than it draws
 
 
@@ -92,17 +92,7 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) ->
             if drawn is None or picture.title in drawn
         ],
         notes=run.record.notes,
-        cases=[
-            {
-                "anchor": f"case-{index}",
-                "id": s.result.id,
-                "status": s.status,
-                "misses": s.result.misses,
-                "error": s.result.error,
-                "facts": case_facts(s.result),
-            }
-            for index, s in enumerate(summaries)
-        ],
+        cases=map(_case, itertools.count(), summaries),
         waiting=[case.id for case in run.record.plan if case.id not in row_indices],
         environments=[
             {"cases": [r.id for r in results] if len(ran_with) > 1 else [], "facts": facts}
@@ -130,6 +120,18 @@ def _row(
             }
             for cell, column in zip(rows[summary.result.id], columns, strict=True)
         ],
+    }
+
+
+def _case(index: int, summary: Summary) -> dict[str, Any]:
+    """Returns what the template reads of a case beside its row."""
+    return {
+        "anchor": f"case-{index}",
+        "id": summary.result.id,
+        "status": summary.status,
+        "misses": summary.result.misses,
+        "error": summary.result.error,
+        "facts": case_facts(summary.result),
     }
 
 
@@ -244,18 +246,23 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
         ],
         **context,
     )
-    text = io.StringIO()
-    text.writelines(pieces)  # one by one: of many cases there are millions
-    return text.getvalue()
+    return "".join(_in_larger_pieces(pieces))
 
 
-def _with_sections(payload: str, sections: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yields the JSON of an object in pieces, with the series of each section: of many cases, they are large."""
+def _in_larger_pieces(pieces: Iterator[str]) -> Iterator[str]:
+    """Yields text in larger pieces: of many cases, a page has millions of small ones."""
+    while some := [*itertools.islice(pieces, MOST_PIECES)]:
+        yield "".join(some)
+
+
+def _with_sections(payload: str, sections: Iterable[list[str]]) -> Iterator[str]:
+    """Yields the JSON of an object in pieces, with the series of each section, and lets go of these."""
     yield payload[:-1] + ',"sections":['
     for number, series in enumerate(sections):
         yield ',{"series":[' if number else '{"series":['
         for index, each in enumerate(series):
             yield f",{each}" if index else each
+            series[index] = ""
         yield "]}"
     yield "]}"
 
