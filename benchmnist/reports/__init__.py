@@ -26,12 +26,13 @@ def write_report(run: RunResult | Analysis) -> Path:
             everything else is written, if the pictures cannot be drawn.
     """
     from benchmnist.analysis.analysis import Analysis
-    from benchmnist.reports.html import report_page
+    from benchmnist.reports.html import plotly, report_page
     from benchmnist.reports.markdown import report
 
     analysis = run if isinstance(run, Analysis) else Analysis(run)
     run = analysis.run
     refuse_links(run.path)
+    plotly()  # in a thread of its own, while this one draws
     path, plots, drawn, lost = run.path / REPORT, None, dict[str, bytes](), None
     try:
         plots, drawn = _pictures(analysis)
