@@ -3,11 +3,14 @@
     pytest -n 0 -q tests/benchmarks/bench_stacks.py
 
 One thread, Adam, batches of 100 digits. A row is of one model: 4 and 8 seeds, 8 learning rates, 10 of 3 seeds.
+Then the processor seconds of whole trainings of 6 learning rates and 3 seeds, stacked or not as `auto` decides, and
+never.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +18,13 @@ import pytest
 import torch
 from training_support import component, make_case, setting_of
 
+from benchmnist.execution.bundling import together
+from benchmnist.execution.dispatch import Dispatcher, Observer
+from benchmnist.executors import Workplace
+from benchmnist.executors.inline import InlineExecutor
+from benchmnist.extensions.registry import find_plugins
 from benchmnist.suites.bundles import Bundle
+from benchmnist.training.data import default_data_root
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.fast_paths import FastPath, find_fast_path
 from benchmnist.training.speed import gain_of_stack
@@ -23,6 +32,7 @@ from benchmnist.training.trial import Build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from benchmnist.suites.cases import Component
 
@@ -38,7 +48,7 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(
+of_each_model = pytest.mark.parametrize(
     "model",
     [
         component("logistic"),
@@ -49,12 +59,50 @@ def _one_thread() -> Iterator[None]:
         component("fc"),
         component("cnn"),
     ],
-    ids=str,
+    ids=lambda model: model.identity,
 )
+
+
+@of_each_model
 def test_gains(model: Component) -> None:
     """Prints the row of a model."""
     found = [gain(model, *shape) for shape in SHAPES]
     sys.stdout.write(f"\n| {model.identity} | {' | '.join(f'{each:.2f}' for each in found)} |")
+
+
+@of_each_model
+def test_whole_trainings(model: Component, tmp_path: Path) -> None:
+    """Prints the seconds of both in turn."""
+    took: dict[str, list[float]] = {"auto": [], "resident": []}
+    for engine in ("auto", "resident", "resident", "auto"):
+        took[engine].append(seconds(model, engine, tmp_path))
+    sys.stdout.write(f"\n| {model.identity} | {took} |")
+
+
+def seconds(model: Component, engine: str, folder: Path) -> float:
+    """Trains the cases as a session does."""
+    cases = [
+        make_case(
+            id=f"a/{number}",
+            model=model,
+            optimizer=component("adam", lr=1e-3 * 1.2**number),
+            seeds=(0, 1, 2),
+            epochs=10,
+            train_size=6000,
+            batch_size=100,
+            engine=engine,
+            validation_size=1000,
+        )
+        for number in range(6)
+    ]
+    with InlineExecutor(Workplace("cpu", default_data_root(), folder, checkpoints=False)) as executing:
+        dispatcher = Dispatcher(executing, Observer(), together=together(find_plugins(), cases))
+        start = time.process_time()
+        dispatcher.expect(cases)
+        for case in cases:
+            for epoch in dispatcher.epochs(case):
+                epoch.run()
+        return time.process_time() - start
 
 
 def gain(model: Component, points: int, seeds: int) -> float:
