@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from benchmnist.errors import BenchmnistError, DataError, PluginError, formatted_traceback
 from benchmnist.extensions.isolation import not_exiting
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.garbage import quick_imports
 from benchmnist.runs.results import CaseResult, MeasuredEpoch
 from benchmnist.training.checkpoints import Checkpoints
 from benchmnist.training.data import Datasets
@@ -53,6 +54,8 @@ class Trainer:
     """
 
     def __init__(self, workplace: Workplace) -> None:
+        with quick_imports():
+            import benchmnist.training.compiler  # noqa: F401 - as the first optimizer does, but quicker
         self.workplace = workplace
         self.registry = find_plugins(workplace.block, workplace.plugins)
         self.datasets = Datasets(self.registry, workplace.data_root)

@@ -22,10 +22,10 @@ from pydantic import TypeAdapter
 
 from benchmnist import errors
 from benchmnist.errors import BenchmnistError, Problem, SuiteError, formatted_traceback
-from benchmnist.garbage import quick_imports
 from benchmnist.preflight.check import Preflight, preflight
 from benchmnist.runs.pipes import lines_of, write_all
 from benchmnist.training.data import Datasets
+from benchmnist.training.torch_internals import do_without_compiler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,8 +104,6 @@ def _tried(task: PreflightFunction, timeout: float | None) -> Preflight | tuple[
     """Returns the result; or what was being tried when the process died, and how it died."""
     fork = multiprocessing.get_context("fork")
     ours, theirs = os.pipe()
-    with quick_imports():
-        import benchmnist.training.compiler  # noqa: F401 - once, before there are two processes
     process = fork.Process(target=_child, args=(theirs, task), daemon=True)
     with warnings.catch_warnings():
         # Of threads that are not there after a fork: ours draw, and torch is told to do without its own.
@@ -180,6 +178,7 @@ def _child(answers: int, task: PreflightFunction) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.setsid()
     torch.set_num_threads(1)  # a pool of threads does not survive a fork
+    do_without_compiler()  # nothing is compiled here, and to import it takes as long as all else
 
     def tell(word: str | Preflight | Raised) -> None:
         write_all(partial(os.write, answers), json.dumps(WORD.dump_python(word)).encode("ascii") + b"\n")

@@ -32,6 +32,7 @@ __all__ = [
     "TorchDispatchMode",
     "WeakTensorKeyDictionary",
     "arguments_of",
+    "do_without_compiler",
     "hooks_of",
     "kernels_replaced",
     "leftovers_in_torch",
@@ -98,6 +99,16 @@ def kernels_replaced(device: str, kernels: Mapping[str, Callable[..., torch.Tens
         yield
     finally:
         library._destroy()
+
+
+def do_without_compiler() -> None:
+    """Has optimizers be built from now on without an import of torch's compiler, only to tell it to leave them alone.
+
+    This is for a process that compiles nothing: whoever imports the compiler later would compile these methods, too.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        if function := getattr(method, "__wrapped__", None):
+            setattr(function, "__dynamo_disable", function)  # where torch keeps what it has disabled
 
 
 ONEDNN_PRODUCT: Any = getattr(getattr(torch.ops.mkldnn, "_linear_pointwise", None), "default", None)

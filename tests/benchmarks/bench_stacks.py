@@ -3,8 +3,8 @@
     pytest -n 0 -q tests/benchmarks/bench_stacks.py
 
 One thread, Adam, batches of 100 digits. A row is of one model: 4 and 8 seeds, 8 learning rates, 10 of 3 seeds.
-Then the processor seconds of whole trainings of 6 learning rates and 3 seeds, stacked or not as `auto` decides, and
-never.
+Then the processor seconds of whole trainings of 6 learning rates and 3 seeds, stacked or not as `auto` decides,
+and never.
 """
 
 from __future__ import annotations

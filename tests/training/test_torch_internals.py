@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from processes import WITHOUT_COMPILER
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_full_backward_hook
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -151,3 +155,19 @@ def test_what_a_program_cannot_do_raises() -> None:
         Program(1, 0).add(ATEN.relu.default, (object(),), [0])
     with pytest.raises(RuntimeError, match="would become"):
         Program(1, 0).add(ATEN.pow.Tensor_Tensor, (Ref(outside=True, number=0), 2.0), [0])
+
+
+def test_optimizers_are_built_without_the_compiler() -> None:
+    program = (
+        "import sys, torch\n"
+        "from benchmnist.training.torch_internals import do_without_compiler\n"
+        "do_without_compiler()\n"
+        "weights = torch.nn.Linear(2, 2).parameters\n"
+        "for optimizer in (torch.optim.SGD(weights()), torch.optim.Adam(weights(), fused=True)):\n"
+        "    torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)\n"
+        "    optimizer.zero_grad()\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != WITHOUT_COMPILER}
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, env=environment, capture_output=True, check=True).stdout == b"False\n"
