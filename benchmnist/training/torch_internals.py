@@ -102,9 +102,9 @@ def kernels_replaced(device: str, kernels: Mapping[str, Callable[..., torch.Tens
 
 
 def do_without_compiler() -> None:
-    """Has optimizers be built from now on without an import of torch's compiler, only to tell it to leave them alone.
+    """Has optimizers be built without an import of torch's compiler, which is told to leave their methods alone.
 
-    This is for a process that compiles nothing: whoever imports the compiler later would compile these methods, too.
+    This is for a process that compiles nothing: whoever imports it later would compile these methods, too.
     """
     for method in vars(torch.optim.Optimizer).values():
         if function := getattr(method, "__wrapped__", None):
