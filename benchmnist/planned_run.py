@@ -119,12 +119,13 @@ def plan_run(
                     f"the run was begun with set = {[*options.set]}; set the same (--set, load_suite(set=…))"
                 )
             suite = read_suite(file, options.set)
-    prepared = select(prepare(suite, options), options.keyword)
+    folder = store.RunFolder(path)
+    read = folder.whole_cases if begun is not None else lambda: None  # which keeps them for `_known`
+    prepared = select(prepare(suite, options, meanwhile=read), options.keyword)
     looks = _looks(prepared.plan, options, begun)
     prepared = prepared.at(looks) if looks else prepared
     if begun is not None:
         refuse_another_plan(path, begun, prepared.plan.cases, searches)
-    folder = store.RunFolder(path)
     known = _known(folder, prepared.keys, options)
     return PlannedRun(
         prepared,

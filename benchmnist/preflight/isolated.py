@@ -49,11 +49,18 @@ def patience(trying: str, timeout: float | None = None) -> float | None:
 
 
 def preflight_apart(
-    plan: Plan, registry: Registry, root: Path, device: torch.device, timeout: float | None = None
+    plan: Plan,
+    registry: Registry,
+    root: Path,
+    device: torch.device,
+    *,
+    timeout: float | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Preflight:
     """Runs `preflight` in a separate process, if one can be forked.
 
-    A model or an optimizer may take as long as `patience` says, by the `timeout` of a case.
+    A model or an optimizer may take as long as `patience` says, by the `timeout` of a case. While that process
+    works, this one calls `meanwhile`.
 
     What kills that process is noted and not tried again: it is trained all the same, in a worker that it may kill.
 
@@ -69,7 +76,7 @@ def preflight_apart(
         return preflight(plan, registry, Datasets(registry, root), device, tell=tell, deadly=deadly)
 
     while True:
-        tried = _tried(task, timeout)
+        tried = _tried(task, timeout, meanwhile)
         if isinstance(tried, Preflight):
             notes = (f"{where} {how}, when it was tried before the training" for where, how in deadly.items())
             return replace(tried, notes=(*tried.notes, *notes))
@@ -100,7 +107,9 @@ SLICE = 0.2
 """Seconds between two looks whether the process lives: a process that it started may hold its pipe."""
 
 
-def _tried(task: PreflightFunction, timeout: float | None) -> Preflight | tuple[str, str]:
+def _tried(
+    task: PreflightFunction, timeout: float | None, meanwhile: Callable[[], object]
+) -> Preflight | tuple[str, str]:
     """Returns the result; or what was being tried when the process died, and how it died."""
     fork = multiprocessing.get_context("fork")
     ours, theirs = os.pipe()
@@ -110,9 +119,18 @@ def _tried(task: PreflightFunction, timeout: float | None) -> Preflight | tuple[
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
     os.close(theirs)
+    try:
+        meanwhile()
+        return _heard(ours, process, timeout)
+    finally:
+        _end(process)
+        os.close(ours)
+
+
+def _heard(pipe: int, process: BaseProcess, timeout: float | None) -> Preflight | tuple[str, str]:
     trying = ""
     try:
-        for word in _words(ours, process, timeout):
+        for word in _words(pipe, process, timeout):
             if isinstance(word, Preflight):
                 return word
             if not isinstance(word, str):
@@ -123,9 +141,6 @@ def _tried(task: PreflightFunction, timeout: float | None) -> Preflight | tuple[
         how = f"took longer than {patience(trying, timeout):g} s"
     except (ValueError, RecursionError):
         how = "wrote what is no result"
-    finally:
-        _end(process)
-        os.close(ours)
     return trying, how
 
 

@@ -19,7 +19,7 @@ from benchmnist.training.data import default_data_root
 from benchmnist.training.environment import gpus_of, platform_of, resolve_device
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from benchmnist.extensions.registry import Registry
@@ -74,8 +74,18 @@ class Prepared:
         return replace(self, plan=self.plan.at(looks))
 
 
-def prepare(suite: str | Path | Suite | Plan, options: RunOptions | None = None) -> Prepared:
+def prepare(
+    suite: str | Path | Suite | Plan,
+    options: RunOptions | None = None,
+    *,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Prepared:
     """Reads, plans and tries a suite: everything but the training. A plan is only tried.
+
+    Args:
+        suite: As of `run`.
+        options: As of `run`.
+        meanwhile: What this process may do while another one tries the suite; not called if this one does.
 
     Raises:
         SuiteError: with everything that is wrong with the suite.
@@ -92,7 +102,7 @@ def prepare(suite: str | Path | Suite | Plan, options: RunOptions | None = None)
         raise DataError(f"the data root {root} is not a folder; set --data-root or BENCHMNIST_DATA to a folder")
     with contained() as noticed:  # planning imports what builds
         plan = suite if isinstance(suite, Plan) else make_plan(suite, registry, options)
-    tried = preflight_apart(plan, registry, root, there, options.timeout)
+    tried = preflight_apart(plan, registry, root, there, timeout=options.timeout, meanwhile=meanwhile)
     if problems := [*plan.problems, *tried.problems]:
         raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
     notes = [f"{plugin} {note}" for plugin in registry.plugins for note in plugin.notes]
