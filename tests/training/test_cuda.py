@@ -723,6 +723,16 @@ def test_nothing_waits_while_seeds_are_on_streams(monkeypatch: pytest.MonkeyPatc
     assert "wait" not in done[first:last], done
 
 
+def test_auto_measures_stacks_that_are_captured(card: Card) -> None:
+    options: dict[str, Any] = {"model": component("fc", hidden_size=8), "train_size": 400, "batch_size": 2}
+    options |= {"epochs": 5, "seeds": (0, 1, 2, 3), "engine": "auto"}
+    rates = [make_case(id=f"a/{lr}", optimizer=component("adam", lr=lr), **options) for lr in (1e-1, 1e-2, 1e-3)]
+    with card(), (setting := setting_of(Bundle.of(rates), "cuda")).session.current():
+        way = find_fast_path(setting)
+    assert way.remarks[0] in ("graph", "stacked")  # a real GPU may be faster without
+    assert "12 trials in a stack are trained" in way.remarks[-1]
+
+
 NARROW = component("fc-bn-dropout", hidden_size=50)
 
 
