@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.looks import primary
 from benchmnist.errors import BenchmnistError
+from benchmnist.execution.bundling import only_chooses
 from benchmnist.garbage import not_collecting
 from benchmnist.preflight.prepare import prepare
 from benchmnist.pytest_support.embedded import collect
@@ -126,7 +127,7 @@ def plan_run(
     prepared = prepared.at(looks) if looks else prepared
     if begun is not None:
         refuse_another_plan(path, begun, prepared.plan.cases, searches)
-    known = _known(folder, prepared.keys, options)
+    known = _known(folder, prepared, options)
     return PlannedRun(
         prepared,
         options,
@@ -184,16 +185,21 @@ def _looks(plan: Plan, options: RunOptions, begun: RunRecord | None) -> Looks | 
     return begun.looks.model_copy(update={"stopped": None})
 
 
-def _known(
-    folder: store.RunFolder, keys: Mapping[str, str], options: RunOptions
-) -> dict[str, tuple[CaseResult, Path]]:
+def _known(folder: store.RunFolder, prepared: Prepared, options: RunOptions) -> dict[str, tuple[CaseResult, Path]]:
     """The results that need not be computed again, by case id: of the run itself, and of earlier ones."""
+    keys = prepared.keys
     whole: dict[str, tuple[CaseResult, Path]] = {}
     if options.resume:
         whole = {key: (result, folder.path) for key, result in folder.whole_cases().items()}
     if options.reuse:
         whole = earlier_results(options.out, {*keys.values()} - {*whole}) | whole
-    return {case_id: whole[key] for case_id, key in keys.items() if key in whole}
+    found = {case_id: whole[key] for case_id, key in keys.items() if key in whole}
+    return {case_id: each for case_id, each in found.items() if _may_take(each[0], prepared)}
+
+
+def _may_take(result: CaseResult, prepared: Prepared) -> bool:
+    """Tells whether a result may be taken over: without times of its own, only if the run would have none."""
+    return not result.shares_times or result.case.engine != "auto" or only_chooses(prepared.plan.cases)
 
 
 def _parts(
@@ -214,7 +220,8 @@ def _parts(
     own = [folder.path] if options.resume else []
     others = [run for run in runs if run not in own]
     for case_id, part in with_other_seeds(cases, [*others, *own], prepared.key_of, folder).items():
-        parts[case_id] = [part]
+        if _may_take(part[0], prepared):
+            parts[case_id] = [part]
     return parts
 
 

@@ -175,6 +175,7 @@ def _workplace(planned: PlannedRun) -> Workplace:
         threads=options.threads,
         versions=tuple((name, public_version(name)) for name in ("benchmnist", "torch")),
         data=tuple(prepared.data.items()),
+        recorded=prepared.only_built_in,
     )
 
 

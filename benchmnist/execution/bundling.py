@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.metrics import IMAGES_PER_SECOND, TRAINING_TIMES, find_metric
 from benchmnist.runs.results import worst
-from benchmnist.suites.bundles import Bundle, alike
+from benchmnist.suites.bundles import Bundle, alike, has_built_in_step
 from benchmnist.text import cause_of, counted
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchmnist.runs.results import CaseResult, EpochResult
     from benchmnist.suites.cases import Case
 
-WALL_SECONDS = find_metric("wall_seconds")
+WALL_SECONDS, PEAK_MEMORY = map(find_metric, ("wall_seconds", "peak_memory"))
 ROWS = 256
 """Trials of a bundle, at most: of `fc` with Adam they take 3 GB."""
 
@@ -56,20 +56,24 @@ def together(registry: Registry, plan: Sequence[Case] = ()) -> Callable[[Case], 
     """Returns a function for the key of a case: cases with the same one may be trained in one stack.
 
     The key is empty for a case that would be refused, and for one that its engine does not stack: it is trained by
-    itself. The engine `auto` stacks only if the run `only_chooses`.
+    itself. The engine `auto` stacks only if the run `only_chooses`, and only what is built in: nobody asked for
+    it, and what a stranger's code does is known by its first steps and its promises only.
 
     Args:
         registry: The plugins.
         plan: The cases of the run.
     """
-    engines = {"stacked", "auto"} if plan and only_chooses(plan) else {"stacked"}
+    chooses = bool(plan) and only_chooses(plan)
 
     def key(case: Case) -> str:
         spec = registry.optimizers[case.optimizer.use].spec
         by_step = case.schedule is None or registry.schedules[case.schedule.use].plugin.name == "builtin"
         pure = case.task is None or registry.tasks[case.task.use].spec.pure
         may = spec.elementwise and not spec.needs_closure and not spec.needs_create_graph and by_step and pure
-        return json.dumps(alike(case), sort_keys=True, default=str) if may and case.engine in engines else ""
+        stacks = case.engine == "stacked" or (
+            case.engine == "auto" and chooses and has_built_in_step(case, registry)
+        )
+        return json.dumps(alike(case), sort_keys=True, default=str) if may and stacks else ""
 
     return key
 
@@ -78,9 +82,9 @@ def only_chooses(plan: Sequence[Case]) -> bool:
     """Tells whether a run is there to choose settings by what is learned, so that its times are of no interest.
 
     Each case is tested on a validation split, or is a point of a sweep over an optimizer. None has a baseline, to
-    whose speed its own is compared, nor anything else that asks for a time.
+    whose speed its own is compared, nor anything else that asks for a time, or for memory, which a stack shares.
     """
-    times = {metric.key for metric in (*TRAINING_TIMES, IMAGES_PER_SECOND, WALL_SECONDS)}
+    shared = {metric.key for metric in (*TRAINING_TIMES, IMAGES_PER_SECOND, WALL_SECONDS, PEAK_MEMORY)}
     return all(
         (case.validation_size is not None or case.optimizer.variant)
         and case.baseline is None
@@ -88,7 +92,7 @@ def only_chooses(plan: Sequence[Case]) -> bool:
         and case.target_accuracy is None
         and not case.reference
         and not case.control
-        and times.isdisjoint(case.expect)
+        and shared.isdisjoint(case.expect)
         for case in plan
     )
 

@@ -204,9 +204,11 @@ class Dispatcher:
     def _tasks(self) -> Iterator[Case]:
         """Yields tasks to the executor, whenever it has a free slot."""
         while self._queue:
-            ledger, task = self._queue.take()
-            if ledger.result is not None or ledger.failed:
-                continue  # it is known already that the case fails
+            _, task = self._queue.take()
+            if all(map(self._over, self._of(task))):
+                continue
+            if isinstance(task, Bundle):  # of some points it may be known already that they fail
+                task = Bundle.of([point for point in task.points if not self._over(self._ledgers[point.id])])
             for each in self._of(task):
                 if not each.started:
                     self._start(each)
@@ -216,6 +218,11 @@ class Dispatcher:
                 for point, seed in rows:
                     self._ledgers[point.id].stacks[seed] = Stack.of(rows)
             yield task
+
+    @staticmethod
+    def _over(ledger: Ledger) -> bool:
+        """Tells whether it is known already what comes of a case."""
+        return ledger.result is not None or ledger.failed
 
     def _start(self, ledger: Ledger) -> None:
         ledger.started = now()

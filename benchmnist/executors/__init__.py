@@ -101,6 +101,7 @@ class Workplace:
         plugins: Modules to load as plugins, besides the installed ones.
         versions: (name, version) of everything that decides results; a worker with others refuses to train.
         data: (label, hash) of the contents of the planned datasets; a worker that builds others refuses to train.
+        recorded: Whether steps may be recorded: not where another case of the run cannot have that.
     """
 
     device: str
@@ -116,6 +117,7 @@ class Workplace:
     plugins: tuple[str, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     data: tuple[tuple[str, str], ...] = ()
+    recorded: bool = True
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,8 @@ class Trainer:
             checkpoints = Checkpoints(case, self.workplace.run_folder)
             keep = checkpoints.save if self.workplace.checkpoints else None
             refused = dict.fromkeys(("graph", "recorded"), no_graph) if no_graph else {}
-            result = yield from train_case(Setting(case, self.registry, dataset, session, refused), keep)
+            setting = Setting(case, self.registry, dataset, session, refused, recorded=self.workplace.recorded)
+            result = yield from train_case(setting, keep)
             restored = " and ".join(self._leftovers.put_back())
             if result.failed:
                 self.broken = session.broken()

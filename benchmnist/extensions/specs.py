@@ -81,11 +81,11 @@ class ModelSpec(Spec):
 
     Attributes:
         capturable: Whether the forward and backward pass may be captured and replayed: on a GPU by a CUDA graph,
-            on a CPU as a record of its operations. The harness tries this first. It does not capture a model that
-            reads a value of a tensor, whose losses change, or that changes anything on the host from step to step
-            (an attribute, a random choice of Python's). It cannot see state that no attribute leads to (globals of
-            the module, attributes of the class, state inside a C library), unless that state changes what the
-            first few steps do. Set False for a model that changes such state.
+            on a CPU, if BENCHMNIST_RECORDED asks for it, as a record of its operations. The harness tries this
+            first. It does not capture a model that reads a value of a tensor, whose losses change, or that changes
+            anything on the host from step to step (an attribute, a random choice of Python's). It cannot see state
+            that no attribute leads to (globals of the module, attributes of the class, state inside a C library),
+            unless that state changes what the first few steps do. Set False for a model that changes such state.
     """
 
     capturable: bool = True
@@ -107,10 +107,10 @@ class OptimizerSpec(Spec):
         needs_create_graph: Whether it differentiates the gradients again, and so needs
             `loss.backward(create_graph=True)` (AdaHessian).
         passes: The number of forward and backward passes per step (SAM: 2); None if it varies (LBFGS).
-        capturable: Whether the step may be captured and replayed: on a GPU by a CUDA graph, on a CPU as a record
-            of its operations. Such a step decides nothing by a value of a tensor, and passes no number to torch
-            that changes from step to step. If `build` has a parameter `capturable`, the harness passes
-            `capturable=True` on a GPU.
+        capturable: Whether the step may be captured and replayed: on a GPU by a CUDA graph, on a CPU, if
+            BENCHMNIST_RECORDED asks for it, as a record of its operations. Such a step decides nothing by a value
+            of a tensor, and passes no number to torch that changes from step to step. If `build` has a parameter
+            `capturable`, the harness passes `capturable=True` on a GPU.
         elementwise: Whether it updates each entry of a parameter by the gradients of that entry alone, whatever
             the shape. The weights of several seeds may then be stacked (Adam; but not Muon, nor LAMB).
         fused: The types of device (`cpu`, `cuda`) on which `build` takes `fused=True`, and then computes the same

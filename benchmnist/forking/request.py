@@ -18,4 +18,4 @@ STATUS, FOLDER = 3, 4
 
 def import_path() -> str:
     """Returns the PYTHONPATH with which a child process imports what this one does."""
-    return os.pathsep.join(path for path in sys.path if path)
+    return os.pathsep.join(path for path in sys.path if path and isinstance(path, str))

@@ -10,6 +10,7 @@ from benchmnist.errors import DataError, SuiteError
 from benchmnist.extensions.isolation import contained
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.preflight.isolated import preflight_apart
+from benchmnist.suites.bundles import has_built_in_step
 from benchmnist.suites.keys import case_key
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import Plan, make_plan
@@ -64,6 +65,11 @@ class Prepared:
     def keys(self) -> dict[str, str]:
         """The key of each case, by its id; those that have the same have the same result."""
         return {case.id: self.key_of(case) for case in self.plan.cases if case.dataset.label in self.data}
+
+    @property
+    def only_built_in(self) -> bool:
+        """Tells whether nothing of a plugin takes part in a step of any case."""
+        return all(has_built_in_step(case, self.registry) for case in self.plan.cases)
 
     def key_of(self, case: Case) -> str:
         """The key of a case of the plan, which may have other seeds here."""

@@ -106,6 +106,7 @@ def own_harness(config: pytest.Config, suite: Path) -> Harness:
         checkpoints=False,
         jobs=options.jobs or (None if prepared.executor.remote else 1),  # by default one after the other
         gpus=prepared.gpus,
+        recorded=prepared.only_built_in,
     )
     executing = stack.enter_context(build_executor(prepared.executor, workplace))
     return Harness(

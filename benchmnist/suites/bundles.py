@@ -10,6 +10,8 @@ from benchmnist.suites.cases import NOT_DECIDING, Case
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmnist.extensions.registry import Registry
+
 
 class Bundle(Case):
     """A case that stands for several: its `seeds` are the numbers of its rows, and each row is a trial of a point.
@@ -54,6 +56,19 @@ class Bundle(Case):
         """See Case."""
         indices = [index for index, _ in self._rows]
         return tuple(indices.index(index) for index in range(len(self.points)))
+
+
+OF_A_STEP = ("model", "optimizer", "schedule", "task")
+"""Kinds of plugin of which there is code in a step."""
+
+
+def has_built_in_step(case: Case, registry: Registry) -> bool:
+    """Tells whether all that takes part in a step of a case is built in.
+
+    What a stranger's code does may depend on more than the first steps and its promises show.
+    """
+    parts = ((kind.name, part) for kind, part in case.components if kind.name in OF_A_STEP)
+    return all(registry.by_kind[kind][part.use].plugin.name == "builtin" for kind, part in parts)
 
 
 def alike(case: Case) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class Setting:
         dataset: Part of its dataset that it uses.
         session: Device on which it is trained.
         refused: Reasons for refused changes for speed, by name.
+        recorded: Whether steps may be recorded without being asked for.
     """
 
     case: Case
@@ -68,6 +69,7 @@ class Setting:
     dataset: Dataset
     session: DeviceSession
     refused: Mapping[str, str] = field(default_factory=dict)
+    recorded: bool = True
 
     @property
     def device(self) -> torch.device:
@@ -307,8 +309,11 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
         capturable = capturable or f"the model {case.model.use} says that it must not be captured"
     capturable = capturable or impure
     if device.type == "cpu" and case.engine != "stacked" and may_try(setting, RECORDED):
-        built_in = has_built_in_schedule(setting)
-        scheduled = "" if built_in else "the schedule of a plugin may look at the gradients of a step"
+        scheduled = (
+            ""
+            if has_built_in_schedule(setting)
+            else "the schedule of a plugin may look at the gradients of a step"
+        )
         yield _Change(
             "recorded",
             capturable or scheduled,

@@ -302,6 +302,66 @@ def test_points_that_a_stack_would_train_otherwise_are_trained_one_by_one(
         assert losses(result) == pytest.approx(losses(alone(case)), rel=SAME)
 
 
+ODD = """
+import torch
+from benchmnist import OptimizerSpec, hookimpl
+
+class Averaged(torch.optim.SGD):
+    "Tests the mean of its weights, which it puts in their place."
+    def __init__(self, params, lr):
+        super().__init__(params, lr=lr)
+        self.params = self.param_groups[0]["params"]
+        self.other, self.tests = [p.detach().clone() for p in self.params], False
+    def step(self, closure=None):
+        super().step()
+        for other, p in zip(self.other, self.params):
+            other.lerp_(p.detach(), 0.1)
+    def swap(self, tests):
+        if tests != self.tests:
+            self.tests = tests
+            for i, p in enumerate(self.params):
+                p.data, self.other[i] = self.other[i], p.data
+    def train(self):
+        self.swap(False)
+    def eval(self):
+        self.swap(True)
+
+class Accumulating(torch.optim.SGD):
+    "Makes a step of every fourth gradient."
+    calls = 0
+    def zero_grad(self, set_to_none=True):
+        if self.calls % 4 == 0:
+            super().zero_grad(set_to_none)
+    def step(self, closure=None):
+        self.calls += 1
+        if self.calls % 4 == 0:
+            super().step()
+
+@hookimpl
+def benchmnist_optimizers():
+    return [
+        OptimizerSpec(name="averaged", summary="", elementwise=True, has_modes=True,
+                      build=lambda model, *, lr: Averaged(model.parameters(), lr)),
+        OptimizerSpec(name="accumulating", summary="", elementwise=True,
+                      build=lambda model, *, lr: Accumulating(model.parameters(), lr=lr)),
+    ]
+"""
+
+
+@pytest.mark.parametrize("optimizer", ["averaged", "accumulating"])
+def test_points_whose_optimizer_a_part_of_a_stack_would_not_serve_are_stacked_by_themselves(
+    tmp_path: Path, install_plugin: Callable[..., None], optimizer: str
+) -> None:
+    install_plugin("odd", ODD)
+    cases = sweep({"lr": 0.1}, {"lr": 0.01}, optimizer=optimizer, model="logistic")
+    for case, result in zip(cases, train(cases, tmp_path)[0], strict=True):
+        expected = alone(case)
+        assert (result.status, expected.status) == ("completed", "completed"), expected.error
+        assert losses(result) == pytest.approx(losses(expected), rel=SAME)
+        ours, theirs = ([epoch.metrics for epoch in each.trials[0].epochs] for each in (result, expected))
+        assert ours == [pytest.approx(metrics, rel=1e-3) for metrics in theirs]
+
+
 def test_what_is_trained_together() -> None:
     key = together(find_plugins())
     cases = [

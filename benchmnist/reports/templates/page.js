@@ -134,7 +134,12 @@ for (const details of document.querySelectorAll("details.case")) {
 }
 
 function openTarget() {
-  const name = location.hash && decodeURIComponent(location.hash.slice(1));
+  let name = location.hash.slice(1);
+  try {
+    name = decodeURIComponent(name);
+  } catch {
+    // it is damaged, and names nothing
+  }
   const target = name && byId(name);
   if (target && target.tagName === "DETAILS") {
     target.open = true;
@@ -241,7 +246,8 @@ function traces(section, metric, state) {
 // On a logarithmic axis: 1, 2, 5, 10, …, and more of them where it is short.
 function ticks(drawn) {
   const there = drawn.flatMap(trace => trace.y).filter(y => y > 0);
-  const digits = Math.max(...there) < 20 * Math.min(...there) ? [1, 1.5, 2, 3, 5, 7] : [1, 2, 5];
+  const [least, most] = there.reduce(([least, most], y) => [Math.min(least, y), Math.max(most, y)], [Infinity, 0]);
+  const digits = most < 20 * least ? [1, 1.5, 2, 3, 5, 7] : [1, 2, 5];
   return [-6, -5, -4, -3, -2, -1, 0, 1, 2].flatMap(power => digits.map(digit => Number(`${digit}e${power}`)));
 }
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from benchmnist.errors import TrialError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -49,12 +51,17 @@ class PointsOptimizer(torch.optim.Optimizer):
         stacked: The stacked parameters.
         parts: The optimizers.
         rows: The rows of each.
+
+    Raises:
+        TrialError: if one of them clears gradients in a way of its own, which would not be called.
     """
 
     def __init__(
         self, stacked: Sequence[Tensor], parts: Sequence[torch.optim.Optimizer], rows: Sequence[Rows]
     ) -> None:
         super().__init__([*stacked], {})
+        if any(type(part).zero_grad is not torch.optim.Optimizer.zero_grad for part in parts):
+            raise TrialError("the optimizer clears gradients in a way of its own")
         self.parts, self.rows = [*parts], [*rows]
         self.whole = [*stacked]
         self.param_groups = [group for part in parts for group in part.param_groups]  # the same dicts
@@ -73,6 +80,16 @@ class PointsOptimizer(torch.optim.Optimizer):
         for part, rows in zip(self.parts, self.rows, strict=True):
             rows.take_gradients()
             part.step()
+
+    def require_rows(self) -> None:
+        """Checks that the weights of each point are its rows still.
+
+        Raises:
+            TrialError: if an optimizer has put other tensors in their place: those would be trained or tested.
+        """
+        for rows in self.rows:
+            if any(leaf.data_ptr() != whole[rows.rows].data_ptr() for whole, leaf in rows.pairs):
+                raise TrialError("the optimizer puts other tensors in the place of its weights")
 
     def learning_rate_of(self, row: int) -> float | None:
         """Learning rate of a row in the next step; None if it has none."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmnist.errors import CaptureError
+from benchmnist.errors import CaptureError, first_line
 from benchmnist.training.engines.host import Host, without_entropy
 from benchmnist.training.engines.recording import Recording
 from benchmnist.training.engines.resident import ResidentEngine
@@ -117,17 +117,23 @@ class RecordedEngine(ResidentEngine):
         return loss
 
     def _repeat(self, trial: Trial, recording: Recording, batches: Sequence[Tensor]) -> list[Tensor]:
-        """Makes steps by the program."""
+        """Makes steps by the program.
+
+        Raises:
+            CaptureError: if an operation fails.
+        """
         if self.program is None:
             raise RuntimeError("no step was recorded")
         _, *others = recording.outside
         losses = []
         with running_programs():
             for chosen in batches:
-                if trial.schedule is None:
-                    losses.append(self.program(chosen, *others))
-                else:
-                    losses.append(self.program(chosen, *others, _only_rate(trial)))
+                rates = [] if trial.schedule is None else [_only_rate(trial)]
+                try:
+                    losses.append(self.program(chosen, *others, *rates))
+                except RuntimeError as error:  # which the step itself may deal with
+                    raise CaptureError(f"a repeated step raises {first_line(error)}") from error
+                if trial.schedule is not None:
                     trial.schedule.step()
         return losses
 

@@ -122,6 +122,8 @@ class Stack(Trial):
     def alone(self, index: int) -> Trial:
         """The trial of one seed: the weights are copied, and the random numbers go on as they do for it alone."""
         self.eval()  # some optimizers hold other weights for testing
+        if isinstance(self.optimizer, PointsOptimizer):
+            self.optimizer.require_rows()
         self.noise.lend(index)
         with torch.no_grad():
             for name, parameter in self.one.named_parameters():

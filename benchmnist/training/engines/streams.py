@@ -56,6 +56,10 @@ class Abreast(Trial):
             trial.begin(epoch)
             numbers.keep()
 
+    def learning_rate_of(self, index: int) -> float | None:
+        """See Trial."""
+        return self.trials[index].learning_rate
+
     def alone(self, index: int) -> Trial:
         """See Trial; the random numbers go on as they do for it alone."""
         self.random_numbers[index].put_back()
