@@ -204,11 +204,13 @@ class Dispatcher:
     def _tasks(self) -> Iterator[Case]:
         """Yields tasks to the executor, whenever it has a free slot."""
         while self._queue:
-            _, task = self._queue.take()
-            if all(map(self._over, self._of(task))):
-                continue
-            if isinstance(task, Bundle):  # of some points it may be known already that they fail
-                task = Bundle.of([point for point in task.points if not self._over(self._ledgers[point.id])])
+            ledger, task = self._queue.take()
+            left: list[Case] = [task] if not _is_over(ledger) else []
+            if isinstance(task, Bundle):
+                left = [point for point in task.points if not _is_over(self._ledgers.get(point.id))]
+            if not left:
+                continue  # it is known already that the case fails
+            task = Bundle.of(left) if isinstance(task, Bundle) else task
             for each in self._of(task):
                 if not each.started:
                     self._start(each)
@@ -218,11 +220,6 @@ class Dispatcher:
                 for point, seed in rows:
                     self._ledgers[point.id].stacks[seed] = Stack.of(rows)
             yield task
-
-    @staticmethod
-    def _over(ledger: Ledger) -> bool:
-        """Tells whether it is known already what comes of a case."""
-        return ledger.result is not None or ledger.failed
 
     def _start(self, ledger: Ledger) -> None:
         ledger.started = now()
@@ -307,3 +304,8 @@ class Dispatcher:
         if epoch.result is not None and ledger.result is None:
             ledger.see(epoch.seed, epoch.result)
             self.observer.epoch_ended(ledger.case, epoch.seed, epoch.result)
+
+
+def _is_over(ledger: Ledger | None) -> bool:
+    """Tells whether it is known already what comes of a case: its state says so, or is gone."""
+    return ledger is None or ledger.result is not None or ledger.failed
