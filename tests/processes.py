@@ -48,6 +48,13 @@ OURS = ("-W", "ignore:Module already imported so cannot be rewritten:pytest.Pyte
 """Half a second of every session is saved where it need not import benchmnist again to rewrite its assertions."""
 
 
+def said_with_the_compiler(program: str) -> str:
+    """Returns what a program prints in a new process, whose torch is as users have it."""
+    environment = {name: value for name, value in os.environ.items() if name != WITHOUT_COMPILER}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, env=environment, capture_output=True, check=True, text=True).stdout
+
+
 def pytest_in_a_process(arguments: Sequence[str], environment: Mapping[str, str], output: Path) -> int:
     """`python -m pytest` in the current folder; what it says goes to a file. Returns its exit code."""
     return _in_a_process(["-m", "pytest", *NOT_OURS, *arguments, *OURS], environment, output, output)

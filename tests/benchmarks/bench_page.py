@@ -1,4 +1,4 @@
-"""What a large report.html costs in Chromium, as no part of the tests: `python tests/benchmarks/bench_page.py`.
+"""Measures a large report.html in Chromium, as no part of the tests: `python tests/benchmarks/bench_page.py`.
 
 PAGE_CASES (2,000) sets its size. With the paths of pages as arguments, those are measured in turn instead. Prints
 milliseconds (wall) of each round: ROUNDS (5) of each page.

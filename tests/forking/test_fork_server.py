@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from processes import HANGS, WITHOUT_COMPILER
+from processes import HANGS, said_with_the_compiler
 
 from benchmnist.executors.processes import kill, marked, new_mark
 from benchmnist.forking.fork_server import ForkError, ForkServer, fork, fork_server
@@ -218,7 +218,7 @@ CHANGES = {
     "folder": "os.chdir('/')",
     "locale": "os.environ.update(LC_ALL='C')",
 }
-"""What the caller may change between two runs, each as a line of Python."""
+"""Changes that the caller may make between two runs, each as a line of Python."""
 TELL = """
 import os, pathlib, resource, signal
 def tell():
@@ -265,9 +265,7 @@ def test_what_a_run_imports_needs_no_other_server() -> None:
         "import benchmnist.runner, benchmnist.training.compiler\n"
         "print(fork_server() is server)"
     )
-    environment = {name: value for name, value in os.environ.items() if name != WITHOUT_COMPILER}
-    command = [sys.executable, "-c", program]
-    assert subprocess.run(command, env=environment, capture_output=True, check=True).stdout == b"True\n"
+    assert said_with_the_compiler(program) == "True\n"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What must not be captured or recorded is noticed; without a GPU, the same step is run instead of a graph."""
+"""Steps that must not be captured or recorded are noticed; without a GPU, they are run instead of a graph."""
 
 from __future__ import annotations
 
