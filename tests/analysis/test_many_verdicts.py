@@ -10,7 +10,7 @@ import pytest
 from made_up import seeds_result
 from training_support import component
 
-from benchmnist.analysis.findings.doubts import no_common_seeds, too_few_seeds
+from benchmnist.analysis.findings.doubts import no_common_seeds, too_few_seeds, without_seeds
 from benchmnist.analysis.findings.words import names_among
 from benchmnist.analysis.marks import MUTE, unbeaten
 from benchmnist.analysis.statistics import LEAST_PAIRS
@@ -113,9 +113,10 @@ def with_few_seeds(seed: int) -> list[CaseResult]:
 
 
 def on_seeds(results: list[CaseResult], verdicts: Verdicts) -> list[tuple[str, str | int, set[str]]]:
-    """What the findings say of missing seeds: the kind, the sentence or the number of pairs, and the cases."""
+    """Returns the findings on missing seeds: the kind, the sentence or the number of pairs, and the cases."""
     found: list[tuple[str, str | int, set[str]]] = []
-    for each in (*too_few_seeds(verdicts), *no_common_seeds(verdicts, names_among(results))):
+    without = without_seeds(verdicts)
+    for each in (*too_few_seeds(verdicts, without), *no_common_seeds(verdicts, without, names_among(results))):
         others = re.search(r"(\d+) others", each.text)
         pairs = each.text.count(" in common") + (int(others[1]) if others else 0)
         found.append((each.kind, pairs or each.text, {*each.cases}))

@@ -24,6 +24,7 @@ from benchmnist.analysis.findings.doubts import (
     one_learning_rate,
     too_few_seeds,
     without_lines,
+    without_seeds,
 )
 from benchmnist.analysis.findings.layers import effects_of_layers, gain_of_convolutions, tested_in_train_mode
 from benchmnist.analysis.findings.methods import against_the_baseline, best_methods
@@ -44,7 +45,7 @@ def findings(analysis: Analysis) -> list[Finding]:
     run, verdicts = analysis.run, analysis.verdicts()
     cases = analysis.units
     results, rows = ([r for r in found if not r.case.aside] for found in (cases, run.cases))
-    name = names_among(cases)
+    name, without = names_among(cases), without_seeds(verdicts)
     found = [
         *incomplete(run),
         *tested_in_train_mode(run.record.models, results),
@@ -52,8 +53,8 @@ def findings(analysis: Analysis) -> list[Finding]:
         *diverged(rows, name),
         *not_finite(rows, name),
         *without_lines(verdicts),
-        *too_few_seeds(verdicts),
-        *no_common_seeds(verdicts, name),
+        *too_few_seeds(verdicts, without),
+        *no_common_seeds(verdicts, without, name),
         *last_look(verdicts, run.record.looks),
         *not_compared(results, name),
         *against_the_baseline(verdicts),

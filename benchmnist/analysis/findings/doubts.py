@@ -135,11 +135,16 @@ def without_lines(verdicts: Verdicts) -> Iterator[Finding]:
         )
 
 
-def too_few_seeds(verdicts: Verdicts) -> Iterator[Finding]:
-    """Reports comparisons that lack nothing but seeds."""
+def without_seeds(verdicts: Verdicts) -> list[WithoutSeeds]:
+    """Returns the comparisons within each group that lack seeds, if not all of them are in the list."""
+    many = verdicts.many
+    return [] if many is None else [many.without_seeds(group, MOST_LISTED + 2) for group in many.pairs.groups]
+
+
+def too_few_seeds(verdicts: Verdicts, without: Sequence[WithoutSeeds]) -> Iterator[Finding]:
+    """Reports comparisons that lack nothing but seeds; those `without` seeds need not be in the list."""
     mute = [v for v in verdicts if not v.paired.says_something and v.one.trials and v.other.trials]
     mute = [v for v in mute if _fewest_seeds(v) < LEAST_PAIRS]
-    without = _without_seeds(verdicts)
     results = [*(r for v in mute for r in (v.other, v.one)), *(r for each in without for r in each.few)]
     if results:
         seeds, each = max([*map(_fewest_seeds, mute), *(found.most for found in without)]), unit(results[0])
@@ -156,18 +161,11 @@ def _fewest_seeds(verdict: Verdict) -> int:
     return min(len(verdict.one.case.seeds), len(verdict.other.case.seeds))
 
 
-def _without_seeds(verdicts: Verdicts) -> list[WithoutSeeds]:
-    """Returns the comparisons within each group that lack seeds, if not all of them are in the list."""
-    many = verdicts.many
-    return [] if many is None else [many.without_seeds(group, MOST_LISTED + 2) for group in many.pairs.groups]
-
-
-def no_common_seeds(verdicts: Verdicts, name: Namer) -> Iterator[Finding]:
-    """Names the pairs that have seeds enough, but too few in common."""
+def no_common_seeds(verdicts: Verdicts, without: Sequence[WithoutSeeds], name: Namer) -> Iterator[Finding]:
+    """Names the pairs that have seeds enough, but too few in common; see `too_few_seeds`."""
     apart = [v for v in verdicts if len(v.common_seeds) < LEAST_PAIRS <= _fewest_seeds(v)]
     number, results = len(apart), [r for v in apart for r in (v.one, v.other)]
     if (many := verdicts.many) is not None:
-        without = _without_seeds(verdicts)
         number = sum(not many.pairs.is_within(v.one.case, v.other.case) for v in apart)
         number += sum(found.number for found in without)
         results += [result for found in without for result in found.apart]
