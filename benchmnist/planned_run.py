@@ -21,7 +21,7 @@ from benchmnist.suites.reader import read_suite
 from benchmnist.suites.suite import Suite
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from benchmnist.preflight.prepare import Prepared
@@ -193,13 +193,15 @@ def _known(folder: store.RunFolder, prepared: Prepared, options: RunOptions) -> 
         whole = {key: (result, folder.path) for key, result in folder.whole_cases().items()}
     if options.reuse:
         whole = earlier_results(options.out, {*keys.values()} - {*whole}) | whole
+    may_take = _taken_over(prepared)
     found = {case_id: whole[key] for case_id, key in keys.items() if key in whole}
-    return {case_id: each for case_id, each in found.items() if _may_take(each[0], prepared)}
+    return {case_id: each for case_id, each in found.items() if may_take(each[0])}
 
 
-def _may_take(result: CaseResult, prepared: Prepared) -> bool:
-    """Tells whether a result may be taken over: without times of its own, only if the run would have none."""
-    return not result.shares_times or result.case.engine != "auto" or only_chooses(prepared.plan.cases)
+def _taken_over(prepared: Prepared) -> Callable[[CaseResult], bool]:
+    """Returns what tells whether a result may be taken over: one that shares times, if the run compares none."""
+    chooses = only_chooses(prepared.plan.cases)
+    return lambda result: chooses or not result.shares_times or result.case.engine != "auto"
 
 
 def _parts(
@@ -219,10 +221,9 @@ def _parts(
     runs = store.runs_in(options.out) if options.reuse else []
     own = [folder.path] if options.resume else []
     others = [run for run in runs if run not in own]
-    for case_id, part in with_other_seeds(cases, [*others, *own], prepared.key_of, folder).items():
-        if _may_take(part[0], prepared):
-            parts[case_id] = [part]
-    return parts
+    may_take = _taken_over(prepared)
+    found = with_other_seeds(cases, [*others, *own], prepared.key_of, folder)
+    return parts | {case_id: [part] for case_id, part in found.items() if may_take(part[0])}
 
 
 def select(prepared: Prepared, keyword: str) -> Prepared:
