@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.metrics import IMAGES_PER_SECOND, TRAINING_TIMES, find_metric
 from benchmnist.runs.results import worst
-from benchmnist.suites.bundles import Bundle, alike, has_built_in_step
+from benchmnist.suites.bundles import Bundle, alike, has_built_in_step, why_not_stacked
 from benchmnist.text import cause_of, counted
 
 if TYPE_CHECKING:
@@ -66,14 +66,10 @@ def together(registry: Registry, plan: Sequence[Case] = ()) -> Callable[[Case], 
     chooses = bool(plan) and only_chooses(plan)
 
     def key(case: Case) -> str:
-        spec = registry.optimizers[case.optimizer.use].spec
-        by_step = case.schedule is None or registry.schedules[case.schedule.use].plugin.name == "builtin"
-        pure = case.task is None or registry.tasks[case.task.use].spec.pure
-        may = spec.elementwise and not spec.needs_closure and not spec.needs_create_graph and by_step and pure
-        stacks = case.engine == "stacked" or (
-            case.engine == "auto" and chooses and has_built_in_step(case, registry)
-        )
-        return json.dumps(alike(case), sort_keys=True, default=str) if may and stacks else ""
+        may = case.engine == "stacked" or (case.engine == "auto" and chooses and has_built_in_step(case, registry))
+        if not may or why_not_stacked(case, registry):
+            return ""
+        return json.dumps(alike(case), sort_keys=True, default=str)
 
     return key
 

@@ -113,7 +113,8 @@ class Dispatcher:
     def expect(self, cases: Sequence[Case]) -> None:
         """Announces the cases to be requested, in their order, so that they can start before."""
         expected = [case for case in cases if case.id not in self.known]
-        left = (case.model_copy(update={"seeds": self._ledger(case).left}) for case in expected)
+        begun = {case.id: self._ledger(case).left for case in expected if case.id in self.parts}
+        left = (c.model_copy(update={"seeds": begun[c.id]}) if c.id in begun else c for c in expected)
         for bundles in bundled(left, self.together, self.executor.slots):
             self._bundles |= {point.id: bundles for bundle in bundles for point in bundle.points}
         self._expected = {case.id: case for case in expected}
@@ -204,13 +205,9 @@ class Dispatcher:
     def _tasks(self) -> Iterator[Case]:
         """Yields tasks to the executor, whenever it has a free slot."""
         while self._queue:
-            ledger, task = self._queue.take()
-            left: list[Case] = [task] if not _is_over(ledger) else []
-            if isinstance(task, Bundle):
-                left = [point for point in task.points if not _is_over(self._ledgers.get(point.id))]
-            if not left:
-                continue  # it is known already that the case fails
-            task = Bundle.of(left) if isinstance(task, Bundle) else task
+            task = self._wanted(*self._queue.take())
+            if task is None:
+                continue
             for each in self._of(task):
                 if not each.started:
                     self._start(each)
@@ -220,6 +217,13 @@ class Dispatcher:
                 for point, seed in rows:
                     self._ledgers[point.id].stacks[seed] = Stack.of(rows)
             yield task
+
+    def _wanted(self, ledger: Ledger, task: Case) -> Case | None:
+        """Returns a task without the cases of which it is known already that they fail; None if none is left."""
+        if not isinstance(task, Bundle):
+            return None if _is_over(ledger) else task
+        left = [point for point in task.points if not _is_over(self._ledgers.get(point.id))]
+        return Bundle.of(left) if left else None
 
     def _start(self, ledger: Ledger) -> None:
         ledger.started = now()

@@ -66,6 +66,11 @@ class Plugin:
     def __str__(self) -> str:
         return f"{self.distribution} {self.version} (plugin {self.name!r})"
 
+    @property
+    def is_built_in(self) -> bool:
+        """Tells whether it is ours: what its code does is known, and not only what it promises."""
+        return self.name == "builtin"
+
     def require(self) -> None:
         """Requires that the plugin was loaded.
 

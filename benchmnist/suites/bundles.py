@@ -68,7 +68,33 @@ def has_built_in_step(case: Case, registry: Registry) -> bool:
     What a stranger's code does may depend on more than the first steps and its promises show.
     """
     parts = ((kind.name, part) for kind, part in case.components if kind.name in OF_A_STEP)
-    return all(registry.by_kind[kind][part.use].plugin.name == "builtin" for kind, part in parts)
+    return all(registry.by_kind[kind][part.use].plugin.is_built_in for kind, part in parts)
+
+
+def has_built_in_schedule(case: Case, registry: Registry) -> bool:
+    """Tells whether a case has no schedule but a built-in one, which changes only numbers of the optimizer."""
+    return case.schedule is None or registry.schedules[case.schedule.use].plugin.is_built_in
+
+
+def why_not_elementwise(case: Case, registry: Registry) -> str:
+    """Returns why the entries of a parameter may not be updated without the others; empty if they may."""
+    spec = registry.optimizers[case.optimizer.use].spec
+    may = spec.elementwise and not spec.needs_closure and not spec.needs_create_graph
+    return "" if may else f"the optimizer {spec.name} does not say that it may be"
+
+
+def why_not_pure(case: Case, registry: Registry) -> str:
+    """Returns why the loss of a case may depend on more than what it is given; empty if it does not."""
+    if case.task is None or registry.tasks[case.task.use].spec.pure:
+        return ""
+    return f"the task {case.task.use} does not say that its loss is pure"
+
+
+def why_not_stacked(case: Case, registry: Registry) -> str:
+    """Returns why the trials of a case may not be stacked, as far as plugins say it; empty if they may."""
+    scheduled = has_built_in_schedule(case, registry)
+    strange = "" if scheduled else "the schedule of a plugin may look at the weights of all seeds"
+    return why_not_elementwise(case, registry) or strange or why_not_pure(case, registry)
 
 
 def alike(case: Case) -> dict[str, Any]:

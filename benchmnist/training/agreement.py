@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from benchmnist.suites.bundles import has_built_in_schedule
 from benchmnist.training.clock import synchronise
 from benchmnist.training.data import seed_everything, seed_for
 from benchmnist.training.engines.host import Host
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
     from benchmnist.training.fast_paths import FastPath, Setting
     from benchmnist.training.trial import Trial
-
-
-BUILTIN = "builtin"
-"""Distribution whose schedules are known to change only numbers in the optimizer's groups."""
 
 
 STEPS_COMPARED = 3
@@ -140,12 +137,6 @@ def _updated_otherwise(before: list[Tensor], after: list[Tensor], expected: list
     return off > TOLERANCE_OF_UPDATES**2 * moved
 
 
-def has_built_in_schedule(setting: Setting) -> bool:
-    """Tells whether the schedule of a case, if any, is built in."""
-    schedule = setting.case.schedule
-    return schedule is None or setting.registry.schedules[schedule.use].plugin.name == BUILTIN
-
-
 def difference_from_plain(setting: Setting, way: FastPath, plain: Expected, epochs: int) -> str:
     """Describes how the first steps of a way differ from the expected ones; empty if they do not."""
     if way.abreast and plain.draws_on_device:
@@ -159,7 +150,7 @@ def difference_from_plain(setting: Setting, way: FastPath, plain: Expected, epoc
         seen, after = _first_losses(setting, way, trial, expected.shape[1])
         steps = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset)
         made = seen[0].numel() + way.stacked * seen.shape[-1]  # of which `_lost` will make the last
-        way.engine.foresee(trial, steps - made, wholly=not has_built_in_schedule(setting))
+        way.engine.foresee(trial, steps - made, wholly=not has_built_in_schedule(setting.case, setting.registry))
         wild = _wild(expected)
         same = _same(seen, expected) | wild
         if plain.draws and setting.case.precision == "float32":

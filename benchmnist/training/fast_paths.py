@@ -14,9 +14,15 @@ from torch import nn
 
 from benchmnist.errors import CaptureError, TrialError, first_line
 from benchmnist.extensions.isolation import contained
-from benchmnist.suites.bundles import Bundle
+from benchmnist.suites.bundles import (
+    Bundle,
+    has_built_in_schedule,
+    why_not_elementwise,
+    why_not_pure,
+    why_not_stacked,
+)
 from benchmnist.suites.schema import ENGINES
-from benchmnist.training.agreement import Expected, difference_from_plain, first_steps, has_built_in_schedule
+from benchmnist.training.agreement import Expected, difference_from_plain, first_steps
 from benchmnist.training.engines.dataloader import DataLoaderEngine
 from benchmnist.training.engines.graph import GraphEngine
 from benchmnist.training.engines.recorded import RecordedEngine
@@ -282,60 +288,47 @@ class _Change:
 
 def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
     """Yields the changes that would make a case faster."""
-    case, device = setting.case, setting.device
-    spec = setting.registry.optimizers[case.optimizer.use].spec
-    ordinary = not spec.needs_closure and not spec.needs_create_graph
-    elementwise = "" if spec.elementwise and ordinary else f"the optimizer {spec.name} does not say that it may be"
-    pure = case.task is None or setting.registry.tasks[case.task.use].spec.pure
-    impure = "" if pure else f"the task {case.task and case.task.use} does not say that its loss is pure"
+    case, device, registry = setting.case, setting.device, setting.registry
     convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
     # A GPU's tensor cores want the channels innermost; its other cores, as in float32, do not.
     innermost = device.type == "cpu" or (device.type == "cuda" and case.precision != "float32")
-    if convolutions and innermost and not elementwise and case.engine != "stacked":
+    if convolutions and innermost and not why_not_elementwise(case, registry) and case.engine != "stacked":
         yield _Change("channels_last", "", lambda way: {"build": replace(way.build, channels_last=True)})
     if device.type == "cpu" and case.engine != "stacked" and may_try(setting, ONEDNN):
         yield _Change("onednn", "", lambda way: {"build": replace(way.build, onednn=True)}, measured=ONEDNN)
     if case.engine == "stacked":
-        strange = (
-            ""
-            if has_built_in_schedule(setting)
-            else "the schedule of a plugin may look at the weights of all seeds"
-        )
-        yield _Change("stacked", elementwise or strange or impure, lambda _: {"stacked": True})
-    capturable = (
-        "" if spec.capturable and ordinary else f"the optimizer {spec.name} does not say that it may be captured"
-    )
-    if not setting.registry.models[case.model.use].spec.capturable:
-        capturable = capturable or f"the model {case.model.use} says that it must not be captured"
-    capturable = capturable or impure
+        yield _Change("stacked", why_not_stacked(case, registry), lambda _: {"stacked": True})
+    ahead, uncaptured = has_built_in_schedule(case, registry), _why_not_captured(case, registry)
     if device.type == "cpu" and case.engine != "stacked" and may_try(setting, RECORDED):
-        scheduled = (
-            ""
-            if has_built_in_schedule(setting)
-            else "the schedule of a plugin may look at the gradients of a step"
-        )
         yield _Change(
             "recorded",
-            capturable or scheduled,
+            uncaptured or ("" if ahead else "the schedule of a plugin may look at the gradients of a step"),
             lambda _: {"engine": RecordedEngine(setting.dataset, setting.session, case.batch_size)},
             epochs=EPOCHS_RECORDED,
             measured=RECORDED,
         )
     if case.engine in ("graph", "streams") or (case.engine in ("auto", "stacked") and device.type == "cuda"):
-        refused = capturable if device.type == "cuda" else f"there are no graphs on {device.type}"
         yield _Change(
             "graph",
-            refused,
+            uncaptured if device.type == "cuda" else f"there are no graphs on {device.type}",
             lambda way: {
-                "engine": GraphEngine(
-                    setting.dataset, setting.session, case.batch_size, ahead=has_built_in_schedule(setting)
-                ),
+                "engine": GraphEngine(setting.dataset, setting.session, case.batch_size, ahead=ahead),
                 "build": replace(way.build, capturable=True),
             },
             epochs=EPOCHS_COMPARED,
         )
     if case.engine == "streams":
         yield _Change("streams", "", lambda way: _abreast(setting, way), epochs=EPOCHS_COMPARED)
+
+
+def _why_not_captured(case: Case, registry: Registry) -> str:
+    """Returns why a step may not be captured or recorded, as far as plugins say it; empty if it may."""
+    spec = registry.optimizers[case.optimizer.use].spec
+    if not spec.capturable or spec.needs_closure or spec.needs_create_graph:
+        return f"the optimizer {spec.name} does not say that it may be captured"
+    if not registry.models[case.model.use].spec.capturable:
+        return f"the model {case.model.use} says that it must not be captured"
+    return why_not_pure(case, registry)
 
 
 def _abreast(setting: Setting, way: FastPath) -> dict[str, Any]:
