@@ -40,6 +40,26 @@ ForeignText = Annotated[str, AfterValidator(kept)]
 FAILURES = frozenset({"failed", "crashed", "timed out"})
 
 
+class Evaluation(Frozen):
+    """One evaluation within an epoch, where a case asks for it with `evaluate_every`.
+
+    Attributes:
+        step: Steps of the trial before it, counted over all of its epochs.
+        seconds: Seconds of training of the trial before it, without this and all other evaluations.
+        train_loss: Mean of the losses of the steps since the evaluation before, or since the start.
+        metrics: Figures on the test set, by the `field` of their benchmnist.metrics.Metric.
+    """
+
+    step: int = Field(ge=1)
+    seconds: float
+    train_loss: float
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+Ended = Literal["budget", "target", "patience"]
+"""`budget` made all of its steps, `target` stopped at its target, `patience` gave up."""
+
+
 class EpochResult(Frozen):
     """One epoch of one trial.
 
@@ -54,6 +74,9 @@ class EpochResult(Frozen):
             suite does not enable it.
         metrics: Figures of the evaluation on the test set after the epoch, by the `field` of their
             benchmnist.metrics.Metric; empty where the trial diverged.
+        evaluations: All evaluations of the epoch in their order, where the case has `evaluate_every`; the last is
+            that after the epoch.
+        steps: Steps of the epoch, where it is not a whole one: the last of a budget, or cut short at a target.
     """
 
     epoch: int = Field(ge=1)
@@ -63,6 +86,8 @@ class EpochResult(Frozen):
     learning_rate: float | None = None
     reference_seconds: float | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
+    evaluations: tuple[Evaluation, ...] = ()
+    steps: int | None = None
 
     def model_post_init(self, _: object) -> None:
         """Shares the set of the fields that were given, which nothing asks for: it is a third of the memory."""
@@ -126,6 +151,7 @@ class TrialResult(Frozen):
         setup_seconds: Time to build model, optimizer and engine, and to warm up; not part of any epoch.
         checkpoint: File of the weights, relative to the run folder.
         stack: Trials that it was trained together with; None if it was trained by itself.
+        ended: Reason why a completed trial ended.
     """
 
     seed: int
@@ -134,6 +160,7 @@ class TrialResult(Frozen):
     setup_seconds: float = 0.0
     checkpoint: str | None = Field(default=None, pattern=r"^checkpoints/[^/\\\x00]+$")
     stack: Stack | None = None
+    ended: Ended = "budget"
 
 
 @dataclass

@@ -163,7 +163,11 @@ class Case(Frozen):
         evaluates: All that is evaluated after an epoch; the first is what the case is judged by.
         axes: What its id and its row say beside the optimizer: the schedule, where a suite sets several side by
             side or sweeps one.
-        epochs: How often a trial sees the whole training set.
+        epochs: How often a trial sees the whole training set, at most.
+        steps: Instead of whole epochs: the steps of a trial; the last epoch may then be cut short.
+        seconds: Instead of whole epochs: the seconds of training of a trial; it ends at the first evaluation after
+            them. `epochs` is then its limit.
+        evaluate_every: Steps between two evaluations within an epoch; None evaluates after each epoch only.
         batch_size: Examples a step; the last step of an epoch takes what is left.
         seeds: One trial each.
         clip_grad_norm: The norm that the gradients of a step, all together, are cut down to; None leaves them.
@@ -183,6 +187,10 @@ class Case(Frozen):
         compared_with: The ids of the cases that the suite names under [[compare]] for it; None if it names none at
             all.
         target_accuracy: The test accuracy, in %, that it is timed to.
+        target_loss: Instead of it: the test loss that it is timed to.
+        stop_at_target: Whether a trial ends at the first evaluation that reaches the target.
+        patience: A trial ends after so many evaluations in a row without a better one, of the figure of its target
+            or, without one, of its primary metric; None never gives up.
         margin: What difference of two accuracies is called none, in points; None does not say.
         spread: The standard deviation of its differences from another case over the seeds, in points, as its suite
             expects it: to say what a run can find.
@@ -210,6 +218,9 @@ class Case(Frozen):
     metrics: tuple[Component, ...] = ()
     evaluates: tuple[Metric, ...] = OF_CLASSIFICATION
     axes: tuple[str, ...] = ()
+    steps: int | None = None
+    seconds: float | None = None
+    evaluate_every: int | None = None
     clip_grad_norm: float | None = None
     label_smoothing: float = 0.0
     init_seed: int | None = None
@@ -224,6 +235,9 @@ class Case(Frozen):
     baseline: str | None = None
     compared_with: tuple[str, ...] | None = None
     target_accuracy: float | None = None
+    target_loss: float | None = None
+    stop_at_target: bool = False
+    patience: int | None = None
     margin: float | None = None
     spread: float | None = None
     control: bool = False

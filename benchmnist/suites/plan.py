@@ -154,6 +154,9 @@ class _Planner:
         clipped = {name: table.clip_grad_norm for name, table in self.suite.optimizers.items()}
         settings: dict[str, Any] = {
             "epochs": self.options.epochs or block.epochs,
+            "steps": block.steps,
+            "seconds": block.seconds,
+            "evaluate_every": block.evaluate_every,
             "batch_size": block.batch_size,
             "seeds": self.options.seeds or block.seeds,
             "label_smoothing": block.label_smoothing,
@@ -164,6 +167,9 @@ class _Planner:
             "test_size": block.test_size,
             "validation_size": block.validation_size,
             "target_accuracy": block.target_accuracy,
+            "target_loss": block.target_loss,
+            "stop_at_target": block.stop_at_target,
+            "patience": block.patience,
             "margin": block.margin,
             "spread": block.spread,
             "reference": block.reference,

@@ -111,6 +111,9 @@ class Settings(_Strict):
     """The keys of [defaults], any of which [[cases]] may override; those that name plugins are in DEFAULTS."""
 
     epochs: Epochs = 5
+    steps: Positive | None = None
+    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    evaluate_every: Positive | None = None
     batch_size: Positive = 100
     seeds: Annotated[tuple[int, ...], BeforeValidator(seed_list)] = (0, 1, 2)
     clip_grad_norm: Norm | None = None
@@ -124,6 +127,9 @@ class Settings(_Strict):
     test_size: Positive | None = None
     validation_size: Positive | None = None
     target_accuracy: Annotated[float, Field(gt=0, le=100)] | None = None
+    target_loss: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    stop_at_target: bool = False
+    patience: Count | None = None
     margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     spread: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     reference: bool = False
