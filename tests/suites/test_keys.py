@@ -75,7 +75,8 @@ def test_every_field_of_a_case_either_decides_or_does_not() -> None:
     decides = {
         "dataset", "model", "optimizer", "schedule", "epochs", "batch_size", "seeds", "clip_grad_norm",
         "label_smoothing", "init_seed", "evaluate_in", "engine", "precision", "train_size", "test_size",
-        "validation_size", "reference", "task", "metrics",
+        "validation_size", "reference", "task", "metrics", "steps", "seconds", "evaluate_every", "target_loss",
+        "stop_at_target", "patience",
     }  # fmt: skip
     assert {*type(CASE).model_fields} == decides | {
         "id", "label", "line", "marks", "expect", "baseline", "axes", "resources", "target_accuracy", "margin",
