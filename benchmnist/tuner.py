@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from benchmnist.suites.cases import Case, Space
     from benchmnist.suites.plan import Plan
 
-NOT_TUNED = ("seeds", "epochs", "keyword", "engine", "order", "control", "until_told", "max_seeds", "reuse")
+NOT_TUNED = (
+    *("seeds", "epochs", "optimizers", "keyword", "engine", "order", "control", "until_told", "max_seeds"),
+    "reuse",
+)
 """Options of a run that a search does not have."""
 
 

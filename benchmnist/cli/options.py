@@ -133,6 +133,14 @@ def out_option(function: F) -> F:
     )(function)
 
 
+def suite_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Completes the names of the suites of the package, and files."""
+    from benchmnist.suites.files import package_suites
+
+    named = [CompletionItem(name) for name in package_suites() if name.startswith(incomplete)]
+    return [*named, CompletionItem(incomplete, type="file")]
+
+
 def run_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
     """Completes the names of the runs in `runs`, and of folders."""
     from benchmnist.runs.store import runs_in

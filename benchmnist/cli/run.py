@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from benchmnist.cli.errors import complain
 from benchmnist.cli.executors import RunCommand, taken_out
-from benchmnist.cli.options import DEBUG, NamedPath, option
+from benchmnist.cli.options import DEBUG, NamedPath, listed, option, suite_names
 from benchmnist.cli.training import FAILED, interrupted_by, terminated_as_interrupted, training_options
 from benchmnist.errors import BenchmnistError
 from benchmnist.forking.fork_server import start_importing
@@ -39,6 +39,11 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int,
         raise click.BadParameter(str(error), ctx, param) from error
 
 
+def _optimizers(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[str, ...] | None:
+    """`mine,adam`; None if the suite's are left."""
+    return None if value is None else listed(ctx, param, value)
+
+
 def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | str:
     """A run, or whether the newest; the environment and pyproject.toml have no option without a value."""
     typed = ctx.get_parameter_source(str(param.name)) == ParameterSource.COMMANDLINE
@@ -57,7 +62,7 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
 
 
 @click.command("run", cls=RunCommand)
-@click.argument("suite", type=NamedPath(path_type=Path))
+@click.argument("suite", type=NamedPath(path_type=Path), shell_complete=suite_names)
 @option(
     "--seeds",
     type=click.UNPROCESSED,
@@ -67,6 +72,14 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
     help="Override the suite's seeds: their number, or a list such as 0,4,7.",
 )
 @option("--epochs", type=click.IntRange(min=1), help="Override the suite's epochs.")
+@option(
+    "--optimizers",
+    type=click.UNPROCESSED,
+    callback=_optimizers,
+    any_toml=True,
+    metavar="NAME,...",
+    help="Override the suite's optimizers in all of its cases.",
+)
 @option(
     "-k",
     "--keyword",
@@ -113,7 +126,7 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
 @option("--dry-run", is_flag=True, help="Check the suite and list its cases and their work; train nothing.")
 @training_options
 def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> None:
-    """Train the cases of SUITE, a TOML file, and compare them."""
+    """Train the cases of SUITE, a TOML file or the name of one of the package (quick), and compare them."""
     if options["executor"] == "local" and not dry_run:
         start_importing()  # while this process imports, too
     with quick_imports(ours=True):

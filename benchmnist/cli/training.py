@@ -20,7 +20,7 @@ from benchmnist.cli.options import (
     option,
     together,
 )
-from benchmnist.execution.interruption import ENDS
+from benchmnist.execution.interruption import ENDS, interrupted_once
 from benchmnist.suites.values import MAX_TIMEOUT
 
 if TYPE_CHECKING:
@@ -134,7 +134,8 @@ def terminated_as_interrupted() -> Iterator[list[int]]:
         number: signal.signal(number, terminate) for number in ENDS if signal.getsignal(number) != signal.SIG_IGN
     }
     try:
-        yield signals
+        with interrupted_once():  # a second one must not end the command before what was trained is shown
+            yield signals
     finally:
         for number, handling in previous.items():
             signal.signal(number, handling)

@@ -9,7 +9,6 @@ import statistics
 import subprocess
 import sys
 import time
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,12 +19,12 @@ from benchmnist.execution.dispatch import Observer
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.runner import run
 from benchmnist.runs.results import CaseResult
+from benchmnist.suites.files import package_suites
 from benchmnist.suites.schema import AT_ONCE
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from benchmnist.doctor.lines import Line
     from benchmnist.executors import Epoch
@@ -192,16 +191,14 @@ class _Cases(Observer):
 def _suite(context: TryContext, name: str, seeds: int) -> Line:
     """Runs a suite of the package."""
     observer = _Cases(context.tell)
-    file: Path
-    with resources.as_file(resources.files("benchmnist.doctor") / "suites" / f"{name}.toml") as file:
-        run(
-            file,
-            device=context.device,
-            seeds=seeds,
-            data_root=context.data_root,
-            checkpoints=False,
-            observer=observer,
-        )
+    run(
+        package_suites()[name],
+        device=context.device,
+        seeds=seeds,
+        data_root=context.data_root,
+        checkpoints=False,
+        observer=observer,
+    )
     return observer.line()
 
 

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
 
 from benchmnist.errors import Problem, SuiteError, closest, reason
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 EMPTY = "empty; a suite has [suite] with a name, and [[cases]] with models and optimizers"
 LARGEST_FILE = 1_000_000
 """Bytes of a suite: what is larger is another file."""
 MAX_NAMED = 5
 """Number of suites of a folder that a message names."""
+PACKAGE = Path(__file__).parent.parent
+PACKAGE_SUITES = PACKAGE / "builtin" / "suites", PACKAGE.parent / "suites"
+"""Folders of the suites of the package: in an installed one, and in a clone that is installed with `-e`."""
+
+
+def package_suites() -> dict[str, Path]:
+    """Returns the suites that come with the package, by their names, in order."""
+    folder = next((each for each in PACKAGE_SUITES if each.is_dir()), PACKAGE_SUITES[0])
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def find_suite(named: str | Path) -> Path:
+    """Returns the file of a suite: its path, or that of a suite of the package if there is no such file."""
+    path = Path(named)
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", str(named)) or path.exists():
+        return path
+    return package_suites().get(path.name.removesuffix(".toml"), path)
 
 
 def read_text(path: Path) -> str:
@@ -70,15 +85,19 @@ def other_format(path: Path, text: str) -> str:
 
 
 def _missing(path: Path) -> Problem:
-    """No such file: the nearest by name."""
+    """No such file: the nearest by name, of those beside it and of those of the package."""
     there = suites_in(path.parent)
     same = [file for file in there if path.name in (file.stem, file.name)]
     near = closest(path.stem.lower(), {file.stem.lower() for file in there})
-    meant = same or [file for file in there if file.stem.lower() == near]
-    hint = f" Did you mean {str(meant[0])!r}?" if meant else ""
-    if not hint and there:
-        named = ", ".join(str(file) for file in there[:MAX_NAMED])
-        hint = f" Choose from: {named}{', …' if len(there) > MAX_NAMED else ''}"
+    meant = [str(file) for file in same or there if same or file.stem.lower() == near]
+    of_package = [*package_suites()] if path.parent == Path() else []
+    meant += filter(None, [closest(path.stem.lower(), of_package)])
+    hint = f" Did you mean {meant[0]!r}?" if meant else ""
+    if not hint:
+        named = [str(file) for file in there[:MAX_NAMED]] + ["…"] * (len(there) > MAX_NAMED)
+        shown = f"of the package: {', '.join(of_package)}" if of_package and path.suffix != ".toml" else ""
+        lists = [", ".join(named), shown]
+        hint = " Choose from: " + "; ".join(filter(None, lists)) if any(lists) else ""
     if path.suffix == ".toml":
         return Problem(f"does not exist.{hint}".removesuffix("."), str(path))
     return Problem(f"no suite named {str(path)!r}.{hint}".removesuffix("."), "")

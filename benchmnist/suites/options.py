@@ -50,6 +50,8 @@ class RunOptions:
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         seeds: Override the suite's: how many, or which; afterwards which.
         epochs: Override the suite's.
+        optimizers: Override the lists of optimizers of all cases: plugins' names, or configurations of the suite.
+            A baseline and comparisons that name others are left out.
         keyword: Only the cases that pytest's `-k` selects with this expression.
         engine: Override the suite's.
         order: Override the suite's: `interleaved` (seed by seed) or `suite` (case by case); None is the suite's,
@@ -81,6 +83,7 @@ class RunOptions:
     device: str = "auto"
     seeds: tuple[int, ...] | None = None
     epochs: int | None = None
+    optimizers: tuple[str, ...] | None = None
     keyword: str = ""
     engine: str | None = None
     order: Order | None = None
@@ -113,6 +116,7 @@ class RunOptions:
             "out": Path,
             "data_root": Path,
             "block": _texts,
+            "optimizers": _texts,
         }
         for name, form in kept.items():
             given = getattr(self, name)
@@ -146,6 +150,7 @@ class RunOptions:
         return {
             "seeds": None if self.seeds is None else [*self.seeds],
             "epochs": self.epochs,
+            "optimizers": None if self.optimizers is None else [*self.optimizers],
             "engine": self.engine,
             "order": self.order,
             "control": self.control,

@@ -79,6 +79,9 @@ def make_plan(suite: Suite, registry: Registry, options: RunOptions | None = Non
     options = options or RunOptions()
     if options.engine is not None and options.engine not in ENGINES:
         raise UnknownNameError(_no_engine(options.engine))
+    for name in options.optimizers or ():
+        if name not in suite.optimizers:
+            _ = registry.optimizers[name]
     return _Planner(suite, registry, options).plan()
 
 
@@ -112,12 +115,18 @@ class _Planner:
         if self.is_whole:
             for at, message in unknown_baselines(self.suite, cases.values()):
                 self.report(message, *self.suite.setting_path(self.suite.block_path(at), "baseline"))
-        self.components.report_unused()
+        if self.options.optimizers is None:
+            self.components.report_unused()
         planned = self.with_controls(cases.values()) if self.options.control else tuple(cases.values())
-        if self.is_whole or self.suite.tuned:
-            report = self.ignore if self.suite.tuned else self.report
+        if self.is_whole or self.partial:
+            report = self.ignore if self.partial else self.report
             planned = with_comparisons(self.suite, planned, report)
         return Plan(self.suite, planned, tuple(self.problems))
+
+    @property
+    def partial(self) -> bool:
+        """Tells whether the suite may name what it lacks: what could not be tuned, or other optimizers."""
+        return self.suite.tuned or self.options.optimizers is not None
 
     @property
     def is_whole(self) -> bool:
@@ -125,7 +134,7 @@ class _Planner:
 
         A tuned suite lacks what could not be tuned; its names were checked before it was.
         """
-        read = not self.suite.tuned and len(self.suite.blocks) == self.suite.written_blocks
+        read = not self.partial and len(self.suite.blocks) == self.suite.written_blocks
         return read and not (self.evaluation.refused or self.components.refused)
 
     def with_controls(self, cases: Iterable[Case]) -> tuple[Case, ...]:
@@ -141,6 +150,11 @@ class _Planner:
             self.report('--control needs a baseline to train once more; set baseline = "…"', "defaults")
         return tuple(found)
 
+    def listed(self, block: Block) -> dict[Kind, list[str]]:
+        """Returns the names of each kind that are crossed: those of a block, or of the options."""
+        given = {OPTIMIZER: [*self.options.optimizers]} if self.options.optimizers else {}
+        return {kind: block.names(kind) for kind in AXES} | given
+
     def cases(self, index: int, block: Block) -> Iterator[Case]:
         path = self.suite.block_path(index)
         for engine in block.engines or [block.engine]:
@@ -148,7 +162,8 @@ class _Planner:
                 where = (*path, "engines") if block.engines else self.suite.setting_path(path, "engine")
                 self.report(_no_engine(engine), *where)
         of_axes = [
-            self.components.of(kind, block.names(kind), self.suite.listed_path(kind, block, path)) for kind in AXES
+            self.components.of(kind, names, self.suite.listed_path(kind, block, path))
+            for kind, names in self.listed(block).items()
         ]
         # What an optimizer's own table says of its training holds for it wherever it is used.
         clipped = {name: table.clip_grad_norm for name, table in self.suite.optimizers.items()}

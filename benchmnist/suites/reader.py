@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -12,7 +11,7 @@ from benchmnist.errors import Problem, SuiteError, closest
 from benchmnist.extensions.kinds import AXES, IN_SUITES, MODEL, OPTIMIZER, SETS
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.assignments import assign, parse_assignment
-from benchmnist.suites.files import EMPTY, other_format, read_text
+from benchmnist.suites.files import EMPTY, find_suite, other_format, read_text
 from benchmnist.suites.messages import (
     explain,
     not_a_suite,
@@ -47,6 +46,7 @@ from benchmnist.suites.values import is_list_of_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -58,7 +58,7 @@ def load_suite(path: str | Path, *, set: Sequence[str] = ()) -> Suite:  # noqa: 
     """Reads a suite.
 
     Args:
-        path: The TOML file.
+        path: The TOML file, or the name of a suite that comes with the package: `quick`.
         set: Override values in it: `["optimizers.adam.lr=0.01"]`, typed as TOML.
 
     Raises:
@@ -78,7 +78,7 @@ def read_suite(path: str | Path, assignments: Sequence[str] = ()) -> Suite:
     Raises:
         SuiteError: if so much is wrong that nothing can be read from it.
     """
-    path = Path(path)
+    path = find_suite(path)
     text = read_text(path)
     try:
         raw = load_toml(text)

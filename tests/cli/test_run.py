@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 import torch
+from conftest import SMALL
 from processes import HANGS, inherited_sigint, python_in_a_process
 from rich.console import Console
 
@@ -56,6 +57,29 @@ def test_a_run_shows_plain_lines_and_the_table(
     assert [line.split()[0] for line in table[1:5]] == ["optimizer", "mnist", "sgd", "adam"]
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert Path(lines[-1].split()[-1], "report.md").is_file()
+
+
+def test_a_suite_of_the_package_is_named_anywhere(invoke: Callable[..., Result], tmp_path: Path) -> None:
+    small = ("--set", "defaults.train_size=200", "--set", "defaults.test_size=100")
+    done = invoke("run", "quick", *QUICK, *small, "--optimizers", "adamw, sgd", "--out", tmp_path / "runs")
+    assert done.exit_code == 0, done.output
+    run = benchmnist.load_run(tmp_path / "runs")
+    assert [case.id for case in run.cases] == ["mnist/fc/adamw", "mnist/fc/sgd"]
+    assert run["mnist/fc/adamw"].case.baseline == "sgd"
+    assert run.record.options["optimizers"] == ["adamw", "sgd"]
+
+
+def test_other_optimizers_leave_out_what_names_the_suites(
+    invoke: Callable[..., Result], write_suite: Callable[..., Path]
+) -> None:
+    suite = write_suite(SMALL.replace("[[cases]]", '[[compare]]\noptimizers = ["adam"]\nwith = "sgd"\n[[cases]]'))
+    done = invoke("run", suite, "--optimizers", "rprop", "--dry-run", *QUICK)
+    assert done.exit_code == 0, done.output
+    assert "mnist/fc/rprop" in done.output
+    assert "1 case," in done.output
+    done = invoke("run", suite, "--optimizers", "admw", "--dry-run", *QUICK)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: no optimizer named 'admw'. Did you mean 'adamw'?")
 
 
 def test_a_terminal_without_our_signs_costs_signs_only(write_suite: Callable[..., Path], tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from benchmnist.doctor.lines import TryFailed
 from benchmnist.doctor.tries import speed_tries, tries
 from benchmnist.errors import StoreError
 from benchmnist.extensions.registry import find_plugins
-from benchmnist.suites.reader import load_suite
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,13 +45,6 @@ def test_texts_choose_tries() -> None:
     assert Options(there, there, short=True).tries() == []  # without a device
     names = [one.name for one in Options(there, there, "cpu", speed=True, only=("cnn", "stack")).tries()]
     assert names == ["model-cnn", "graph-cnn-rmsprop", "stacked", "stacked-captured", "speed-stacks"]
-
-
-@pytest.mark.parametrize("name", ["assignment4", "speedrun"])
-def test_the_suites_that_are_timed_are_the_repositorys(name: str) -> None:
-    ours = ROOT / "benchmnist" / "doctor" / "suites" / f"{name}.toml"
-    assert ours.read_text("utf-8") == (ROOT / "suites" / f"{name}.toml").read_text("utf-8")
-    assert load_suite(ours).name == name
 
 
 def test_what_must_have_learned() -> None:

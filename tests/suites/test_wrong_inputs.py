@@ -13,6 +13,7 @@ from benchmnist.extensions.kinds import PARTS
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.extensions.specs import ModelSpec
 from benchmnist.preflight.prepare import prepare
+from benchmnist.suites.files import package_suites
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.parameters import parameters_of
 from benchmnist.suites.plan import make_plan
@@ -889,7 +890,13 @@ def test_the_parameters_that_are_looked_for_elsewhere_are_the_usual_ones() -> No
         ("sweep", "no suite named 'sweep'. Did you mean 'sweep.toml'?"),
         ("sweeep.toml", "sweeep.toml: does not exist. Did you mean 'sweep.toml'?"),
         ("nosuch.toml", "nosuch.toml: does not exist. Choose from: sweep.toml, suites/quick.toml"),
-        ("quick", "no suite named 'quick'. Did you mean 'suites/quick.toml'?"),
+        ("quik", "no suite named 'quik'. Did you mean 'suites/quick.toml'?"),
+        ("assignment", "no suite named 'assignment'. Did you mean 'assignment4'?"),
+        (
+            "zzz",
+            "no suite named 'zzz'. Choose from: sweep.toml, suites/quick.toml; of the package: "
+            + ", ".join(package_suites()),
+        ),
         ("suites/quik.toml", "suites/quik.toml: does not exist. Did you mean 'suites/quick.toml'?"),
         ("nowhere/x.toml", "nowhere/x.toml: does not exist"),
         ("nowhere/x", "no suite named 'nowhere/x'"),
