@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from benchmnist.runs.models import ModelDescription
 from benchmnist.runs.searches import Search
+from benchmnist.suites.budgets import Ended
 from benchmnist.suites.cases import Case, Frozen
 from benchmnist.suites.looks import Looks
 from benchmnist.text import counted, kept
@@ -54,10 +55,6 @@ class Evaluation(Frozen):
     seconds: float
     train_loss: float
     metrics: dict[str, float] = Field(default_factory=dict)
-
-
-Ended = Literal["budget", "target", "patience"]
-"""`budget` made all of its steps, `target` stopped at its target, `patience` gave up."""
 
 
 class EpochResult(Frozen):

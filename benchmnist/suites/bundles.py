@@ -40,7 +40,12 @@ class Bundle(Case):
         for point in self.points:
             if left := rows - sum(len(each.seeds) for each in points):
                 points.append(point.model_copy(update={"seeds": point.seeds[:left]}))
-        return type(self).of(points).model_copy(update={"engine": self.engine, "epochs": self.epochs})
+        return type(self).of(points).model_copy(update={"engine": self.engine, **self._budget})
+
+    @property
+    def _budget(self) -> dict[str, int | None]:
+        """Its own number of epochs or steps, which may have been changed to try something."""
+        return {"epochs": self.epochs, "steps": self.steps}
 
     @cached_property
     def _rows(self) -> list[tuple[int, int]]:
@@ -49,7 +54,7 @@ class Bundle(Case):
     def row(self, seed: int) -> tuple[Case, int]:
         """See Case."""
         index, of_point = self._rows[seed]
-        return self.points[index].model_copy(update={"epochs": self.epochs}), of_point
+        return self.points[index].model_copy(update=self._budget), of_point
 
     @property
     def firsts(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from benchmnist.suites.bundles import has_built_in_schedule
 from benchmnist.training.clock import synchronise
 from benchmnist.training.data import seed_everything, seed_for
 from benchmnist.training.engines.host import Host
-from benchmnist.training.trial import steps_per_epoch
+from benchmnist.training.trial import steps_of_trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -148,7 +148,7 @@ def difference_from_plain(setting: Setting, way: FastPath, plain: Expected, epoc
         way.engine.rehearse()
         before = _weights(setting, way, trial)
         seen, after = _first_losses(setting, way, trial, expected.shape[1])
-        steps = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset)
+        steps = steps_of_trial(setting.case, setting.dataset)
         made = seen[0].numel() + way.stacked * seen.shape[-1]  # of which `_lost` will make the last
         way.engine.foresee(trial, steps - made, wholly=not has_built_in_schedule(setting.case, setting.registry))
         wild = _wild(expected)

@@ -31,7 +31,7 @@ from benchmnist.training.engines.stacked import build_stack
 from benchmnist.training.engines.streams import LANES, Abreast, StreamsEngine
 from benchmnist.training.memory import lacking
 from benchmnist.training.speed import MIN_GAIN, ONEDNN, RECORDED, gain_of_stack, is_faster, may_stack, may_try
-from benchmnist.training.trial import Build, build_trial
+from benchmnist.training.trial import Build, build_trial, steps_of_trial, steps_per_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -199,8 +199,10 @@ def _fast_path(setting: Setting) -> FastPath:
     way = replace(way, parameters=sum(p.numel() for p in weights), types=types)
     epochs = max((change.epochs for change in changes), default=0)
     made = epochs + (case.engine == "stacked")  # of which one more is trained to see what it would lose
-    if made > case.epochs:  # as long as what is compared: a schedule may refuse to go beyond its end
-        setting = replace(setting, case=case.model_copy(update={"epochs": made}))
+    if made * steps_per_epoch(case, setting.dataset) > steps_of_trial(
+        case, setting.dataset
+    ):  # as long as what is compared: a schedule may refuse to go beyond its end
+        setting = replace(setting, case=case.model_copy(update={"epochs": made, "steps": None}))
         trial = way.trial(setting, case.seeds[:1])
     way, expected = _expected(setting, way, trial, epochs)
     del trial, weights  # the memory is not the case's
@@ -312,7 +314,9 @@ def _changes(setting: Setting, model: nn.Module) -> Iterator[_Change]:
             "graph",
             uncaptured if device.type == "cuda" else f"there are no graphs on {device.type}",
             lambda way: {
-                "engine": GraphEngine(setting.dataset, setting.session, case.batch_size, ahead=ahead),
+                "engine": GraphEngine(
+                    setting.dataset, setting.session, case.batch_size, ahead=ahead, every=case.evaluate_every
+                ),
                 "build": replace(way.build, capturable=True),
             },
             epochs=EPOCHS_COMPARED,
@@ -341,6 +345,12 @@ def _abreast(setting: Setting, way: FastPath) -> dict[str, Any]:
         raise TrialError("its steps are not captured")
     if len(setting.case.seeds) == 1:
         raise TrialError("there is only one seed")
-    lanes, ahead = min(len(setting.case.seeds), LANES), way.engine.ahead
-    engine = StreamsEngine(setting.dataset, setting.session, setting.case.batch_size, lanes=lanes, ahead=ahead)
+    engine = StreamsEngine(
+        setting.dataset,
+        setting.session,
+        setting.case.batch_size,
+        lanes=min(len(setting.case.seeds), LANES),
+        ahead=way.engine.ahead,
+        every=way.engine.every,
+    )
     return {"engine": engine, "abreast": True}

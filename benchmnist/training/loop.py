@@ -7,6 +7,7 @@ as a PendingEpoch, to be run under whatever clock and progress display the calle
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import time
 from functools import partial
@@ -16,7 +17,8 @@ import torch
 
 from benchmnist.errors import CaptureError, TrialError, formatted_traceback
 from benchmnist.extensions.isolation import not_exiting, put_back
-from benchmnist.runs.results import CaseResult, EpochResult, Stack, TrialResult, now, worst
+from benchmnist.runs.results import CaseResult, EpochResult, Evaluation, Stack, TrialResult, now, worst
+from benchmnist.suites.budgets import Ending, evaluation_steps, passes
 from benchmnist.suites.bundles import Bundle
 from benchmnist.tasks import require_scalar
 from benchmnist.training import random_numbers
@@ -34,25 +36,111 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmnist.runs.results import Status
+    from benchmnist.suites.budgets import Ended
     from benchmnist.suites.cases import Case
     from benchmnist.training.fast_paths import FastPath, Setting
     from benchmnist.training.trial import Trial
 
     Keep = Callable[[int, Callable[[], Mapping[str, Any]]], str | None]
+    _Keeps = Callable[["_Row"], None]
 
 STEP_INTERVAL = 100  # the notebook prints the loss of every hundredth step
 # In eval() mode the size of a batch changes nothing but the speed: a CPU wants what fits its caches.
 EVALUATION_BATCH, EVALUATION_BATCH_CPU = 1000, 100
 
 
-class _Training:
-    """The training of one epoch, of one seed or of several that are stacked: what is timed."""
+class _Row:
+    """The course of one trial, alone or in a stack.
 
-    def __init__(self, setting: Setting, way: FastPath, trial: Trial, number: int, clock: Clock) -> None:
-        self.way, self.trial, self.number, self.clock = way, trial, number, clock
-        self.order = way.engine.move(trial.order(len(setting.dataset.train_images), number))
-        self.seconds = 0.0
-        self._losses: Tensor | None = None
+    Attributes:
+        seed, index: Its seed, and its place in the stack.
+        epochs: Results of its ended epochs.
+        status: How it has ended; None while it goes on.
+        ended: Why it has ended, if it is completed.
+        parts: Parts of the epoch under way after which it ended; None if it has not.
+        evaluations: Evaluations of the epoch under way.
+    """
+
+    def __init__(self, case: Case, seed: int, index: int) -> None:
+        self.case, self.seed, self.index = case, seed, index
+        self.epochs: list[EpochResult] = []
+        self.status: Status | None = None
+        self.ended: Ended = "budget"
+        self.parts: int | None = None
+        self.evaluations: list[Evaluation] = []
+        self._ending = Ending(case)
+        self._before = 0.0  # seconds of the epochs before
+
+    def evaluate(
+        self, trial: Trial, test: tuple[Tensor, Tensor], *, step: int, seconds: float, losses: Tensor
+    ) -> bool:
+        """Evaluates the trial, unless it has diverged, and tells whether it goes on.
+
+        Args:
+            trial: What it is trained in.
+            test: Images and labels of the test set.
+            step: Steps of the trial so far.
+            seconds: Seconds of training in the epoch so far.
+            losses: Losses of the steps since the evaluation before, [steps], on the CPU.
+        """
+        seconds += self._before
+        metrics: dict[str, float] | None = None
+        if losses.isfinite().all():
+            with not_exiting():
+                metrics = evaluate(trial.alone(self.index), *test, self.case)
+        if metrics is None or not _are_finite(metrics, self.case):
+            self.status = "diverged"
+            return False
+        loss = losses.mean().item()
+        self.evaluations.append(Evaluation(step=step, seconds=seconds, train_loss=loss, metrics=metrics))
+        if ended := self._ending.after(seconds, metrics):
+            self.status, self.ended = "completed", ended
+        return self.status is None
+
+    def end_epoch(self, result: EpochResult) -> EpochResult:
+        """Ends the epoch under way, and returns its result with its evaluations."""
+        changed: dict[str, Any] = {}
+        if self.evaluations and self.status != "diverged":
+            changed["metrics"] = self.evaluations[-1].metrics
+        if self.case.evaluate_every is not None:
+            changed["evaluations"] = tuple(self.evaluations)
+        result = result.model_copy(update=changed)
+        self._before += result.seconds
+        self.epochs.append(result)
+        self.evaluations = []
+        return result
+
+
+class _Training:
+    """The training of one epoch, of one seed or of several that are stacked: what is timed.
+
+    Between its parts the rows are evaluated; after the last, that is left to the loop.
+
+    Attributes:
+        stops: Steps of the trial at the ends of its parts.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        way: FastPath,
+        trial: Trial,
+        number: int,
+        *,
+        clock: Clock,
+        rows: Sequence[_Row],
+        keep: _Keeps,
+    ) -> None:
+        self.way, self.trial, self.number, self.clock, self.keep = way, trial, number, clock, keep
+        self.rows, self.test = rows, setting.session.data(setting.dataset).test
+        case, self.per_epoch = setting.case, steps_per_epoch(setting.case, setting.dataset)
+        start = (number - 1) * self.per_epoch
+        self.stops = evaluation_steps(case, number, self.per_epoch)
+        order = way.engine.move(trial.order(len(setting.dataset.train_images), number))
+        bounds = [(stop - start) * case.batch_size for stop in (start, *self.stops)]
+        self.orders = [order[..., low:high] for low, high in itertools.pairwise(bounds)]
+        self.seconds: list[float] = []  # of each part
+        self._losses: list[Tensor] = []  # of each part
         self._error: Exception | None = None
 
     def run(self) -> None:
@@ -61,30 +149,86 @@ class _Training:
         On a GPU an error may come to light only where the clock waits for it.
         """
         try:
-            start = self.clock()
-            with not_exiting():
-                self._losses = self.way.engine.train_epoch(self.trial, self.order)
-            self.seconds = seconds_of(self.way.engine, self.clock() - start, self._losses.shape[-1])
-            if not 0 <= self.seconds < math.inf:
-                raise TrialError(f"the clock measured {self.seconds} s; the case must have changed it")
+            for number, order in enumerate(self.orders, 1):
+                self._train(order)
+                if number < len(self.orders) and not self._goes_on(number):
+                    break
         except Exception as error:  # noqa: BLE001 - it is raised again by `losses`
             self._error = error
 
-    def losses(self) -> Tensor:
-        """The loss of each step, [seeds, steps], float64, on the CPU.
+    def _train(self, order: Tensor) -> None:
+        """Trains a part."""
+        start = self.clock()
+        with not_exiting():
+            losses = self.way.engine.train_epoch(self.trial, order)
+        seconds = seconds_of(self.way.engine, self.clock() - start, losses.shape[-1])
+        if not 0 <= seconds < math.inf:
+            raise TrialError(f"the clock measured {seconds} s; the case must have changed it")
+        self.seconds.append(seconds)
+        self._losses.append(losses)
+
+    def _goes_on(self, part: int) -> bool:
+        """Evaluates the rows after a part that is not the last, and tells whether any of them goes on."""
+        losses = self._part(part)
+        resume = self.trial.pause()
+        seconds = self.seconds_until(part)
+        for row in (row for row in self.rows if row.status is None):
+            own = losses[row.index]
+            if not row.evaluate(self.trial, self.test, step=self.stops[part - 1], seconds=seconds, losses=own):
+                row.parts = part
+                self.keep(row)
+        goes_on = any(row.status is None for row in self.rows)
+        if goes_on:
+            resume()
+        return goes_on
+
+    def _part(self, part: int) -> Tensor:
+        """The loss of each step of a part, counted from 1, [seeds, steps], float64, on the CPU."""
+        return self._losses[part - 1].cpu().double().view(len(self.trial.seeds), -1)
+
+    def seconds_until(self, part: int | None) -> float:
+        """Seconds that the parts up to that one took, or all; an equal share if seeds are stacked."""
+        return sum(self.seconds[:part]) / len(self.trial.seeds)
+
+    def end(self, row: _Row, learning_rate: float | None, reference_seconds: float | None) -> EpochResult:
+        """Ends the epoch of a row: evaluates it, if it has not ended before. Returns the result.
+
+        Raises:
+            Exception: whatever the training raised.
+        """
+        parts = self.losses(row)
+        losses, seconds = torch.cat(parts), self.seconds_until(row.parts)
+        result = EpochResult(
+            epoch=self.number,
+            seconds=seconds,
+            train_loss=losses.mean().item(),
+            learning_rate=learning_rate,
+            step_losses=_every_hundredth(losses),
+            reference_seconds=reference_seconds,
+            steps=None if len(losses) == self.per_epoch else len(losses),
+        )
+        going = row.status is None
+        if going and not row.evaluate(
+            self.trial, self.test, step=self.stops[-1], seconds=seconds, losses=parts[-1]
+        ):
+            self.keep(row)
+        return row.end_epoch(result)
+
+    def losses(self, row: _Row) -> list[Tensor]:
+        """The loss of each step of each part that was trained of a row, [steps], float64, on the CPU.
 
         Raises:
             Exception: whatever the training raised.
         """
         if self._error is not None:
             raise self._error
-        if self._losses is None:
+        if not self._losses:
             raise RuntimeError("the epoch was not run before the next was asked for")
-        return self._losses.cpu().double().view(len(self.trial.seeds), -1)
+        return [self._part(part)[row.index] for part in range(1, (row.parts or len(self._losses)) + 1)]
 
 
 class PendingEpoch:
-    """One epoch, waiting to be trained: `run` is the timed region.
+    """One epoch, waiting to be trained: `run` trains, and may evaluate between two parts of the epoch.
 
     Attributes:
         seed: Of the trial.
@@ -92,24 +236,20 @@ class PendingEpoch:
         result: Once the generator that yielded it has been resumed: what came of it.
     """
 
-    def __init__(self, training: _Training, seed: int, index: int, *, trains: bool) -> None:
-        self.seed, self.number = seed, training.number
+    def __init__(self, training: _Training, row: _Row, *, trains: bool) -> None:
+        self.seed, self.number = row.seed, training.number
         self.result: EpochResult | None = None
-        self._training, self._index, self._trains = training, index, trains
+        self._training, self._row, self._trains = training, row, trains
 
     @property
     def seconds(self) -> float:
-        """Seconds that `run` took, by the clock that waits for the device; an equal share if seeds are stacked."""
-        return self._training.seconds / len(self._training.trial.seeds)
+        """Seconds that its training took, by the clock that waits for the device; a share if seeds are stacked."""
+        return self._training.seconds_until(self._row.parts)
 
     def run(self) -> None:
         """Trains; where seeds are stacked, the first of them trains all."""
         if self._trains:
             self._training.run()
-
-    def losses(self) -> Tensor:
-        """The loss of each step, [steps]; see _Training."""
-        return self._training.losses()[self._index]
 
 
 def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingEpoch, None, CaseResult]:
@@ -201,54 +341,41 @@ def train_trial(
         CaptureError: as `train_case`.
     """
     case, device = setting.case, setting.device
-    epochs: dict[int, list[EpochResult]] = {seed: [] for seed in seeds}
-    statuses: dict[int, Status] = dict.fromkeys(seeds, "failed")
+    rows = [_Row(case, seed, index) for index, seed in enumerate(seeds)]
     checkpoints: dict[int, str | None] = {}
     setup_seconds, error = 0.0, None
     clock = Clock(device)
     start = clock()
     try:
         trial = way.trial(setting, seeds)
-        test_images, test_labels = setting.session.data(setting.dataset).test
+        _ = setting.session.data(setting.dataset).test
         setup_seconds = clock() - start
-        for number in range(1, case.epochs + 1):
+        per_epoch = steps_per_epoch(case, setting.dataset)
+
+        def keep_row(row: _Row) -> None:
+            """Keeps the weights of a row as it ends: in a stack, it may go on being trained."""
+            if keep is not None:
+                checkpoints[row.seed] = keep(row.seed, partial(_weights, trial, row.index))
+
+        for number in range(1, passes(case, per_epoch) + 1):
             with not_exiting():
                 trial.begin(number)
             rates = [trial.learning_rate_of(index) for index in range(len(seeds))]
-            training = _Training(setting, way, trial, number, clock)
+            going = [row for row in rows if row.status is None]
+            training = _Training(setting, way, trial, number, clock=clock, rows=going, keep=keep_row)
             before = reference() if reference else 0.0
-            alive = [index for index, seed in enumerate(seeds) if statuses[seed] != "diverged"]
-            for index in alive:
-                seed = seeds[index]
-                epoch = PendingEpoch(training, seed, index, trains=index == alive[0])
+            for row in going:
+                epoch = PendingEpoch(training, row, trains=row is going[0])
                 yield epoch
 
                 after = reference() if reference else 0.0
-                losses = epoch.losses()
-                result = EpochResult(
-                    epoch=number,
-                    seconds=epoch.seconds,
-                    train_loss=losses.mean().item(),
-                    learning_rate=rates[index],
-                    step_losses=_every_hundredth(losses),
-                    reference_seconds=(before + after) / 2 if reference else None,
-                )
-                metrics: dict[str, float] | None = None
-                if losses.isfinite().all():
-                    with not_exiting():
-                        metrics = evaluate(trial.alone(index), test_images, test_labels, case)
-                if metrics is not None and _are_finite(metrics, case):
-                    result = result.model_copy(update={"metrics": metrics})
-                else:
-                    statuses[seed] = "diverged"
-                epochs[seed].append(result)
-                epoch.result = result
-            if all(status == "diverged" for status in statuses.values()):
+                reference_seconds = (before + after) / 2 if reference else None
+                epoch.result = training.end(row, rates[row.index], reference_seconds)
+            if all(row.status is not None for row in rows):
                 break
-        for index, seed in enumerate(seeds):
-            if keep is not None:
-                checkpoints[seed] = keep(seed, partial(_weights, trial, index))
-            statuses[seed] = "diverged" if statuses[seed] == "diverged" else "completed"
+        for row in (row for row in rows if row.status is None):
+            keep_row(row)
+            row.status = "completed"
     except CaptureError:
         raise
     except Exception as problem:  # noqa: BLE001 - a plugin's model or optimizer may raise anything
@@ -258,14 +385,15 @@ def train_trial(
     stack = Stack.of(map(case.row, seeds))
     results = [
         TrialResult(
-            seed=seed,
-            status=statuses[seed],
-            epochs=tuple(epochs[seed]),
+            seed=row.seed,
+            status=row.status or "failed",
+            epochs=tuple(row.epochs),
             setup_seconds=setup_seconds,
-            checkpoint=checkpoints.get(seed),
+            checkpoint=checkpoints.get(row.seed),
             stack=stack,
+            ended=row.ended,
         )
-        for seed in seeds
+        for row in rows
     ]
     return results, error
 

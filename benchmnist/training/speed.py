@@ -13,7 +13,7 @@ import torch
 
 from benchmnist.suites.bundles import has_built_in_step
 from benchmnist.training.engines import seconds_of
-from benchmnist.training.trial import steps_per_epoch
+from benchmnist.training.trial import steps_of_trial, steps_per_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ FEWEST_STEPS = {ONEDNN: 200, RECORDED: 1000}
 """Steps of a trial from which on it can pay to try a change. To try a recorded step takes a fifth of a second."""
 
 FEWEST_IN_EPOCH = 50
-"""Steps of an epoch from which on it pays to record one of them in every epoch."""
+"""Steps of an epoch, or between two evaluations, from which on it pays to record one of them each time."""
 
 ROUNDS, SECONDS = 7, 0.1
 """A measurement takes so many rounds, and then as many as there are in so many seconds."""
@@ -61,8 +61,8 @@ HOPELESS = 0.7
 
 def may_try(setting: Setting, variable: str) -> bool:
     """Tells whether to try a change for a case: its trials are long enough to measure it, or it is decided."""
-    steps = steps_per_epoch(setting.case, setting.dataset)
-    long = setting.case.epochs * steps >= FEWEST_STEPS[variable]
+    steps = min(steps_per_epoch(setting.case, setting.dataset), setting.case.evaluate_every or math.inf)
+    long = steps_of_trial(setting.case, setting.dataset) >= FEWEST_STEPS[variable]
     if variable == RECORDED:  # a stranger's step may depend on what no record shows, and its author need not know
         known = setting.recorded and has_built_in_step(setting.case, setting.registry)
         long = long and steps >= FEWEST_IN_EPOCH and known
@@ -87,7 +87,7 @@ def is_faster(setting: Setting, plain: FastPath, changed: FastPath, variable: st
 def may_stack(setting: Setting) -> bool:
     """Tells whether to measure a stack: its trials are long enough to gain more than that takes."""
     case = setting.case
-    return len(case.seeds) * case.epochs * steps_per_epoch(case, setting.dataset) >= FEWEST_STEPS_OF_STACK
+    return len(case.seeds) * steps_of_trial(case, setting.dataset) >= FEWEST_STEPS_OF_STACK
 
 
 def gain_of_stack(setting: Setting, alone: FastPath, stacked: FastPath) -> float:
@@ -107,7 +107,7 @@ def gain_of_stack(setting: Setting, alone: FastPath, stacked: FastPath) -> float
     one, all_rows = _trainer(setting, alone, _clock()), _trainer(setting, stacked, _clock())
     for each in (one, all_rows):
         each(1)  # which completes the one-time work of a way
-    left = case.epochs * steps_per_epoch(case, setting.dataset) - 2  # a schedule may end there
+    left = steps_of_trial(case, setting.dataset) - 2  # a schedule may end there
     most = max(left // ROUNDS, 1)
     once = one(1), all_rows(1)
     short, long = (max(1, min(math.ceil(BLOCK_SECONDS / seconds), most)) for seconds in once)
@@ -144,7 +144,7 @@ def _speedup(setting: Setting, plain: FastPath, changed: FastPath) -> float:
     slow, fast = (_trainer(setting, way, _clock()) for way in (plain, changed))
     for each in (slow, fast):
         each(1)  # which completes the one-time work of a way
-    left = setting.case.epochs * steps_per_epoch(setting.case, setting.dataset) - 2  # a schedule may end there
+    left = steps_of_trial(setting.case, setting.dataset) - 2  # a schedule may end there
     steps = min(max(math.ceil(BLOCK_SECONDS / min(slow(1), fast(1))), FEWEST_IN_BLOCK), left // ROUNDS)
     ratios: list[float] = []
     start = perf_counter()

@@ -14,9 +14,11 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import clip_grad_norm_
 
 from benchmnist.errors import TrialError
+from benchmnist.suites.budgets import total_steps
 from benchmnist.tasks import Classification, build_task, require_scalar
 from benchmnist.training.data import epoch_order, seed_everything, seed_for
 from benchmnist.training.products import products_by_onednn
+from benchmnist.training.random_numbers import RandomNumbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -193,6 +195,24 @@ class Trial:
         self.model.eval()
         self._optimizer_mode("eval")
 
+    def pause(self) -> Callable[[], None]:
+        """Lets the trial be tested between two steps of an epoch; the returned function has it go on as if not.
+
+        An optimizer that has modes may hold other weights for testing, from which it computes back with roundings.
+        """
+        weights = [*self.model.parameters()]
+        numbers = RandomNumbers(weights[0].device)
+        kept = [weight.detach().clone() for weight in weights] if self.spec.has_modes else []
+
+        @torch.no_grad()
+        def resume() -> None:
+            numbers.put_back()
+            self.train()
+            for weight, before in zip(weights, kept, strict=False):
+                weight.copy_(before)
+
+        return resume
+
     def _optimizer_mode(self, mode: str) -> None:
         if self.spec.has_modes:
             getattr(self.optimizer, mode)()
@@ -313,12 +333,12 @@ def build_trial(
 
 def training_of(case: Case, registry: Registry, dataset: Dataset, model: nn.Module, how: Build) -> dict[str, Any]:
     """Returns the arguments of a Trial besides its model: the optimizer, and the settings of its steps."""
-    total_steps = case.epochs * steps_per_epoch(case, dataset)
-    optimizer = build_optimizer(case, registry, model, total_steps, how)
+    steps = steps_of_trial(case, dataset)
+    optimizer = build_optimizer(case, registry, model, steps, how)
     return {
         "optimizer": optimizer,
         "spec": registry.optimizers[case.optimizer.use].spec,
-        "schedule": build_schedule(case, registry, optimizer, total_steps),
+        "schedule": build_schedule(case, registry, optimizer, steps),
         "clip_grad_norm": case.clip_grad_norm,
         "task": build_task(case, registry),
         "precision": case.precision,
@@ -329,3 +349,8 @@ def training_of(case: Case, registry: Registry, dataset: Dataset, model: nn.Modu
 def steps_per_epoch(case: Case, dataset: Dataset) -> int:
     """Steps an epoch; the last takes what is left."""
     return -(-len(dataset.train_images) // case.batch_size)
+
+
+def steps_of_trial(case: Case, dataset: Dataset) -> int:
+    """Steps of a trial that does not end before its budget; `total_steps` of optimizers and schedules."""
+    return total_steps(case, steps_per_epoch(case, dataset))

@@ -54,13 +54,22 @@ class GraphEngine(ResidentEngine):
         session: The device.
         batch_size: Examples of a whole batch.
         ahead: Whether schedules depend on the number of the step alone, so that they may be stepped ahead.
+        every: Steps between two evaluations; None if they follow epochs.
     """
 
     name = "graph"
 
-    def __init__(self, dataset: Dataset, session: DeviceSession, batch_size: int, *, ahead: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        session: DeviceSession,
+        batch_size: int,
+        *,
+        ahead: bool = False,
+        every: int | None = None,
+    ) -> None:
         super().__init__(dataset, session, batch_size)
-        self.ahead = ahead
+        self.ahead, self.every = ahead, every
         self.recording: _Recording | None = None
         self.rehearses = False
 
@@ -81,7 +90,7 @@ class GraphEngine(ResidentEngine):
     def losses(self) -> Tensor:
         """The loss of each step of the last epoch; see `train_epoch`."""
         assert self.recording is not None  # noqa: S101 - `parts` has made one
-        return self.recording.losses.clone()
+        return self.recording.losses[..., : len(self.recording.sizes)].clone()
 
     def parts(self, trial: Trial, order: Tensor) -> Iterator[str]:
         """Trains an epoch as `train_epoch`, in parts. Yields what comes next, if that waits for the device.
@@ -102,10 +111,11 @@ class GraphEngine(ResidentEngine):
     def together(self, trial: Trial) -> int:
         """The number of steps of a whole batch that one graph makes for a trial: where possible, 20 to 40.
 
-        Of these, the one that leaves the fewest steps of an epoch over. Between such steps nobody can look at the
-        gradients: it is 1 for a schedule that may. In a rehearsal, which makes a few steps only, it is at most 2.
+        Of these, the one that leaves the fewest steps before an evaluation over. Between such steps nobody can
+        look at the gradients: it is 1 for a schedule that may. In a rehearsal, which makes a few steps only, it
+        is at most 2.
         """
-        steps = len(self.labels) // self.batch_size
+        steps = min(len(self.labels) // self.batch_size, self.every or len(self.labels))
         bytes_each = self.images[0].nbytes * self.batch_size * len(trial.seeds)
         most = min(steps, TOGETHER, BYTES_TOGETHER // max(bytes_each, 1))
         if steps < TOGETHER // 2 or most <= 1 or (trial.schedule is not None and not self.ahead):
@@ -142,14 +152,16 @@ class _Recording:
     def __init__(self, engine: GraphEngine, trial: Trial, order: Tensor) -> None:
         device = engine.session.device
         self.engine, self.trial, self.clock = engine, trial, engine.clock
-        whole, rest = divmod(order.shape[-1], engine.batch_size)
-        self.sizes = [engine.batch_size] * whole + [rest] * (rest > 0)
+        self.sizes: list[int] = []  # of the batches of the steps under way
         self.together = engine.together(trial)
-        self.order = torch.empty_like(order, device=device)
+        # With room for a whole epoch: between evaluations there may be now more steps, now fewer.
+        room = max(order.shape[-1], len(engine.labels))
+        steps = -(-room // engine.batch_size)
+        self.order = torch.empty(*order.shape[:-1], room, dtype=order.dtype, device=device)
         self.offsets = torch.arange(engine.batch_size * self.together, device=device)
         self.step = torch.zeros(1, dtype=torch.int64, device=device)
-        self.losses = torch.zeros(*order.shape[:-1], len(self.sizes), device=device)
-        self.rates = Rates(trial, len(self.sizes), device, ahead=engine.ahead)
+        self.losses = torch.zeros(*order.shape[:-1], steps, device=device)
+        self.rates = Rates(trial, steps, device, ahead=engine.ahead)
         self.host = Host(trial.modules, device, trial.optimizer, lent=trial.schedule is not None)
         self.ready: set[int] = set()  # the sizes of batches of which steps may be captured
         self.replays: dict[Steps, Callable[[], Any]] = {}
@@ -160,14 +172,19 @@ class _Recording:
         self.launched_seconds, self.launched_steps = 0.0, 0
 
     def fits(self, trial: Trial, order: Tensor) -> bool:
-        """Tells whether it is of that trial, as it still is, and for orders of that shape."""
-        return trial is self.trial and order.shape == self.order.shape and not self.host.moved()
+        """Tells whether it is of that trial, as it still is, and has room for that order."""
+        room = self.order.shape
+        there = order.shape[:-1] == room[:-1] and order.shape[-1] <= room[-1]
+        return trial is self.trial and there and not self.host.moved()
 
     def parts(self, order: Tensor) -> Iterator[str]:
         """See GraphEngine."""
         self.launched_seconds, self.launched_steps = 0.0, 0
-        self.order.copy_(order)
+        whole, rest = divmod(order.shape[-1], self.engine.batch_size)
+        self.sizes = [self.engine.batch_size] * whole + [rest] * (rest > 0)
+        self.order[..., : order.shape[-1]].copy_(order)
         self.step.zero_()
+        self.rates.begin(len(self.sizes))
         replayed, step = False, 0
         while step < len(self.sizes):
             size, count = steps = self._next(step)

@@ -25,7 +25,7 @@ class Rates:
 
     Args:
         trial: The trial, whose schedule has not begun the epoch.
-        steps: Number of steps of an epoch.
+        steps: Number of steps of an epoch, at most.
         device: Device on which the trial is trained.
         ahead: Whether the schedule depends on the number of the step alone.
     """
@@ -40,6 +40,11 @@ class Rates:
         self.tensors = self.row[0].unbind()
         self.numbers: list[Any] = []  # of the groups, while they hold the tensors
         self.known = 0  # rows of the table
+        self.steps = steps
+
+    def begin(self, steps: int) -> None:
+        """Begins an epoch, or a part of one, of so many steps: the schedule is not stepped beyond them."""
+        self.steps = steps
 
     def reach(self, step: int, count: int = 1, *, first: bool = False) -> None:
         """Has the rows of steps of the epoch on the device, and gives the optimizer tensors.

@@ -19,7 +19,7 @@ from benchmnist.training.random_numbers import RandomNumbers
 from benchmnist.training.trial import Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -56,6 +56,16 @@ class Abreast(Trial):
             trial.begin(epoch)
             numbers.keep()
 
+    def pause(self) -> Callable[[], None]:
+        """See Trial."""
+        each = [trial.pause() for trial in self.trials]
+
+        def resume() -> None:
+            for one in each:
+                one()
+
+        return resume
+
     def learning_rate_of(self, index: int) -> float | None:
         """See Trial."""
         return self.trials[index].learning_rate
@@ -75,16 +85,26 @@ class StreamsEngine(ResidentEngine):
         batch_size: Examples of a whole batch.
         lanes: Number of seeds at the same time, at most.
         ahead: See GraphEngine.
+        every: See GraphEngine.
     """
 
     name = "streams"
 
     def __init__(
-        self, dataset: Dataset, session: DeviceSession, batch_size: int, *, lanes: int = LANES, ahead: bool = False
+        self,
+        dataset: Dataset,
+        session: DeviceSession,
+        batch_size: int,
+        *,
+        lanes: int = LANES,
+        ahead: bool = False,
+        every: int | None = None,
     ) -> None:
         super().__init__(dataset, session, batch_size)
         streams = [lane_of(session.device, lane) if session.stream else None for lane in range(lanes)]
-        self.engines = [GraphEngine(dataset, session.on(each), batch_size, ahead=ahead) for each in streams]
+        self.engines = [
+            GraphEngine(dataset, session.on(each), batch_size, ahead=ahead, every=every) for each in streams
+        ]
 
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
         """See Engine.

@@ -1,0 +1,90 @@
+"""Budgets: how many steps a trial makes, after which of them it is evaluated, and when it ends before the last."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from benchmnist.metrics import PRIMARY, find_metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmnist.metrics import Metric
+    from benchmnist.suites.cases import Case
+
+TEST_LOSS = find_metric("test_loss")
+
+Ended = Literal["budget", "target", "patience"]
+"""`budget` made all of its steps, `target` stopped at its target, `patience` gave up."""
+
+
+def total_steps(case: Case, per_epoch: int) -> int:
+    """Returns the number of steps of a trial, at most, of which an epoch has `per_epoch`."""
+    return case.epochs * per_epoch if case.steps is None else case.steps
+
+
+def passes(case: Case, per_epoch: int) -> int:
+    """Returns the number of epochs of a trial, at most, of which a budget of steps may cut the last one short."""
+    return -(-total_steps(case, per_epoch) // per_epoch)
+
+
+def evaluation_steps(case: Case, epoch: int, per_epoch: int) -> tuple[int, ...]:
+    """Returns the steps of the trial after which it is evaluated in an epoch, the last of them its end.
+
+    Args:
+        case: The case.
+        epoch: Number of the epoch, counted from 1.
+        per_epoch: Steps of a whole epoch.
+    """
+    start, end = (epoch - 1) * per_epoch, min(epoch * per_epoch, total_steps(case, per_epoch))
+    every = case.evaluate_every or per_epoch
+    first = start - start % every + every
+    return (*range(first, end, every), end) if case.evaluate_every else (end,)
+
+
+def targeted(case: Case) -> tuple[Metric, float] | None:
+    """Returns the metric of the target of a case, and its value; None if it has no target."""
+    if case.target_loss is not None:
+        return TEST_LOSS, case.target_loss
+    return None if case.target_accuracy is None else (PRIMARY, case.target_accuracy)
+
+
+def reaches_target(case: Case, metrics: Mapping[str, float]) -> bool:
+    """Tells whether an evaluation, by the fields of its metrics, is at the target of a case or beyond."""
+    if (target := targeted(case)) is None or (value := metrics.get(target[0].field)) is None:
+        return False
+    metric, wanted = target
+    return value <= wanted if metric.better == "lower" else value >= wanted
+
+
+class Ending:
+    """Decides when a trial ends, evaluation by evaluation.
+
+    Args:
+        case: The case.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        target = targeted(case)
+        self.metric = target[0] if target else case.primary
+        self.best, self.without = math.nan, 0
+
+    def after(self, seconds: float, metrics: Mapping[str, float]) -> Ended | None:
+        """Returns why the trial ends after its next evaluation; None if it goes on, as far as its steps allow.
+
+        Args:
+            seconds: Seconds of training of the trial so far.
+            metrics: Figures of the evaluation, by the field of their metric.
+        """
+        case, value = self.case, metrics.get(self.metric.field, math.nan)
+        if self.metric.better == "lower":
+            value = -value
+        better = not value <= self.best if not math.isnan(value) else False
+        self.best, self.without = (value, 0) if better else (self.best, self.without + 1)
+        if case.stop_at_target and reaches_target(case, metrics):
+            return "target"
+        if case.patience is not None and self.without >= case.patience:
+            return "patience"
+        return "budget" if case.seconds is not None and seconds >= case.seconds else None
