@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from benchmnist.extensions.specs import MetricSpec as MetricSpec
     from benchmnist.extensions.specs import ModelSpec as ModelSpec
     from benchmnist.extensions.specs import OptimizerSpec as OptimizerSpec
+    from benchmnist.extensions.specs import ProblemSpec as ProblemSpec
     from benchmnist.extensions.specs import ScheduleSpec as ScheduleSpec
     from benchmnist.extensions.specs import TaskSpec as TaskSpec
     from benchmnist.metrics import Metric as Metric
@@ -44,6 +45,7 @@ _HOMES = {
     "ModelSpec": "extensions.specs",
     "Observer": "execution.dispatch",
     "OptimizerSpec": "extensions.specs",
+    "ProblemSpec": "extensions.specs",
     "RunOptions": "suites.options",
     "RunResult": "runs.results",
     "ScheduleSpec": "extensions.specs",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parent
 EXTENSIONS = DOCS.parent / "benchmnist" / "extensions"
-SPECS = ("Spec", *(kind.spec.__name__ for kind in KINDS), "ExecutorOption", "Dataset")
+SPECS = ("NamedSpec", "Spec", *(kind.spec.__name__ for kind in KINDS), "ExecutorOption", "Dataset")
 WIDTH = 100
 TO_BEGIN_WITH = """[The tutorial](tutorial-plugin.md) creates a plugin step by step. `benchmnist check NAME` tests
 whether a plugin keeps its promises."""

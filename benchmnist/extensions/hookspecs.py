@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         MetricSpec,
         ModelSpec,
         OptimizerSpec,
+        ProblemSpec,
         ScheduleSpec,
         TaskSpec,
     )
@@ -198,6 +199,29 @@ def benchmnist_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
                     title="top-5 test accuracy",
                     unit="%",
                     better="higher",
+                )
+            ]
+    """
+
+
+@hookspec
+def benchmnist_problems() -> Iterable[ProblemSpec]:  # type: ignore[empty-body]
+    """Returns the problems that the plugin offers.
+
+    Example:
+        from benchmnist import ProblemSpec, hookimpl
+
+
+        @hookimpl
+        def benchmnist_problems():
+            return [
+                ProblemSpec(
+                    name="few-digits",
+                    summary="softmax regression on ever fewer digits",
+                    model="logistic",
+                    settings={"epochs": 5, "test_size": 1000, "target_accuracy": 70.0},
+                    levels={"1": {"train_size": 2000}, "2": {"train_size": 500}},
+                    solved_by={"optimizer": "adam", "lr": 0.01},
                 )
             ]
     """

@@ -14,13 +14,14 @@ from benchmnist.extensions.specs import (
     ExecutorSpec,
     MetricSpec,
     ModelSpec,
+    NamedSpec,
     OptimizerSpec,
+    ProblemSpec,
     ScheduleSpec,
-    Spec,
     TaskSpec,
 )
 
-Role = Literal["axis", "setting", "set", ""]
+Role = Literal["axis", "setting", "set", "bundle", ""]
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,15 @@ class Kind:
         checks: The conformance checks, `"module:attribute"`.
         role: Its part in a case. `axis`: a case has one, a suite lists several, and the id of the case has its
             name. `setting`: a case has one or none; the id has its name where a suite lists several.
-            `set`: a case has all that the suite lists. Empty: it is no part of a case.
+            `set`: a case has all that the suite lists. `bundle`: a suite lists it in place of what it bundles,
+            things of other kinds, and a case has those. Empty: it is no part of a case.
         default: The name that a suite need not give; None where it must, or where there is none by default.
         new_cases: The [[cases]] of the suite that `benchmnist new-plugin` writes, `$name` being the new plugin's;
             its module is `benchmnist/cli/templates/<name>.py.txt`. Empty where there is no template.
     """
 
     name: str
-    spec: type[Spec]
+    spec: type[NamedSpec]
     harness: tuple[str, ...]
     checks: str
     role: Role = ""
@@ -114,6 +116,13 @@ METRIC = Kind(
     role="set",
     new_cases='metrics = ["$name"]\nmodels = ["fc"]\noptimizers = ["sgd", "adam"]',
 )
+PROBLEM = Kind(
+    name="problem",
+    spec=ProblemSpec,
+    harness=(),
+    checks="benchmnist.testing.problems:CHECKS",
+    role="bundle",
+)
 EXECUTOR = Kind(
     name="executor",
     spec=ExecutorSpec,
@@ -121,7 +130,7 @@ EXECUTOR = Kind(
     checks="benchmnist.testing.executors:CHECKS",
 )
 
-KINDS = (DATASET, MODEL, OPTIMIZER, SCHEDULE, TASK, METRIC, EXECUTOR)
+KINDS = (DATASET, MODEL, OPTIMIZER, SCHEDULE, TASK, METRIC, PROBLEM, EXECUTOR)
 """Every kind, in the order of `benchmnist plugins`."""
 AXES = tuple(kind for kind in KINDS if kind.role == "axis")
 """The kinds whose names make the id of a case, in that order."""
@@ -129,5 +138,6 @@ SETTINGS = tuple(kind for kind in KINDS if kind.role == "setting")
 SETS = tuple(kind for kind in KINDS if kind.role == "set")
 PARTS = (*AXES, *SETTINGS)
 """The kinds of which a case may have one; each is a field of Case."""
-IN_SUITES = (*PARTS, *SETS)
+BUNDLES = tuple(kind for kind in KINDS if kind.role == "bundle")
+IN_SUITES = (*PARTS, *SETS, *BUNDLES)
 """The kinds that a suite names; each has a list and tables there."""

@@ -16,16 +16,28 @@ from benchmnist.errors import PluginError, UnknownNameError, described, nearest,
 from benchmnist.extensions import hookspecs
 from benchmnist.extensions.hookspecs import HOOK_API
 from benchmnist.extensions.isolation import contained, not_ended
-from benchmnist.extensions.kinds import DATASET, EXECUTOR, KINDS, METRIC, MODEL, OPTIMIZER, SCHEDULE, TASK, Kind
+from benchmnist.extensions.kinds import (
+    DATASET,
+    EXECUTOR,
+    KINDS,
+    METRIC,
+    MODEL,
+    OPTIMIZER,
+    PROBLEM,
+    SCHEDULE,
+    TASK,
+    Kind,
+)
 from benchmnist.extensions.specs import (
     NAME,
     DatasetSpec,
     ExecutorSpec,
     MetricSpec,
     ModelSpec,
+    NamedSpec,
     OptimizerSpec,
+    ProblemSpec,
     ScheduleSpec,
-    Spec,
     TaskSpec,
 )
 from benchmnist.extensions.torchvision_repair import repair_torchvision
@@ -38,9 +50,9 @@ GROUP = "benchmnist"
 PREFIX = "benchmnist_"
 BLOCK = "BENCHMNIST_BLOCK"
 """The environment variable that names plugins to leave out, separated by commas."""
-HOOKS: Mapping[str, type[Spec]] = MappingProxyType({kind.hook: kind.spec for kind in KINDS})
+HOOKS: Mapping[str, type[NamedSpec]] = MappingProxyType({kind.hook: kind.spec for kind in KINDS})
 
-S = TypeVar("S", bound=Spec)
+S = TypeVar("S", bound=NamedSpec)
 
 
 @dataclass(frozen=True)
@@ -196,6 +208,11 @@ class Registry:
         return cast("Offers[MetricSpec]", self.by_kind[METRIC.name])
 
     @property
+    def problems(self) -> Offers[ProblemSpec]:
+        """The problems."""
+        return cast("Offers[ProblemSpec]", self.by_kind[PROBLEM.name])
+
+    @property
     def executors(self) -> Offers[ExecutorSpec]:
         """The executors."""
         return cast("Offers[ExecutorSpec]", self.by_kind[EXECUTOR.name])
@@ -257,7 +274,7 @@ def _offers(kind: Kind, offers: Collection[Offer[Any]], missing: tuple[Plugin, .
     )
 
 
-def _load(entry: EntryPoint, *, blocked: bool) -> tuple[Plugin, list[Spec]]:
+def _load(entry: EntryPoint, *, blocked: bool) -> tuple[Plugin, list[NamedSpec]]:
     """One plugin and its specs; whatever it does wrong is written down, and then it offers nothing."""
     distribution = entry.dist.name if entry.dist else "unknown"
     version = entry.dist.version if entry.dist else "unknown"
@@ -273,7 +290,7 @@ def _load(entry: EntryPoint, *, blocked: bool) -> tuple[Plugin, list[Spec]]:
     return replace(plugin, notes=tuple(noticed)), specs
 
 
-def _specs(name: str, module: object) -> Iterator[Spec]:
+def _specs(name: str, module: object) -> Iterator[NamedSpec]:
     """Yields the specs of a plugin, hook by hook.
 
     Raises:
@@ -293,7 +310,7 @@ def _specs(name: str, module: object) -> Iterator[Spec]:
         if not results:  # pluggy leaves out None
             raise PluginError(f"{hook} returned None; return a list of specs")
         for returned in results:
-            if isinstance(returned, Spec):
+            if isinstance(returned, NamedSpec):
                 raise PluginError(f"{hook} returned one {type(returned).__name__}; return a list of them")
             for spec in returned:
                 if not isinstance(spec, spec_type):

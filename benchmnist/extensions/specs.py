@@ -1,4 +1,4 @@
-"""The specs that a plugin returns: a frozen one for each model, optimizer, schedule, dataset and executor.
+"""The specs that a plugin returns: a frozen one for each model, optimizer, schedule, dataset, problem, ….
 
 `build` may be a callable or an import string, `"package.module:attribute"`. A string is not imported before
 it is used, so that listing plugins does not import torch.
@@ -22,35 +22,60 @@ if TYPE_CHECKING:
 CLASSIFICATION = "classification"
 """The task that a dataset, a metric and a suite have by default."""
 
+PARTS_OF_PROBLEMS = ("model", "dataset", "task")
+"""The kinds of plugin that a problem names; a dotted key of its levels begins with one."""
+
 NAME = re.compile(r"[a-z0-9]+(?:[._+-][a-z0-9]+)*")
 """The form of a name, which becomes part of case ids, node ids and file names."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class NamedSpec:
     """The base class of all specs.
 
     Attributes:
         name: The name that suites use: lower-case letters and digits, joined by single `-`, `_`, `.` or `+`.
         summary: One line for `benchmnist plugins`.
+
+    Raises:
+        ValueError: if the name does not have that form.
+    """
+
+    name: str
+    summary: str
+
+    def __post_init__(self) -> None:
+        require_name(self.name)
+
+
+def require_name(name: str) -> None:
+    """Requires the form of NAME.
+
+    Raises:
+        ValueError: if the name has another form.
+    """
+    if not NAME.fullmatch(name):
+        raise ValueError(f"the name {name!r} must be lower-case letters and digits joined by single - _ . or +")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec(NamedSpec):
+    """The base class of the specs of what is built: all but ProblemSpec.
+
+    Attributes:
         build: Builds the object; a callable or `"package.module:attribute"`.
         defaults: Parameters that are passed to `build` unless a suite overrides them. For example, `momentum` is
             `sgd` with a default for `momentum`.
 
     Raises:
-        ValueError: if the name does not have that form, or an import string has no colon.
+        ValueError: if an import string has no colon.
     """
 
-    name: str
-    summary: str
     build: Callable[..., Any] | str
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
-            raise ValueError(
-                f"the name {self.name!r} must be lower-case letters and digits joined by single - _ . or +"
-            )
+        super().__post_init__()
         if isinstance(self.build, str) and ":" not in self.build:
             raise ValueError(
                 f"build={self.build!r} of {self.name!r} must have the form 'package.module:attribute'"
@@ -218,6 +243,88 @@ class MetricSpec(Spec):
         title = self.title or self.name
         named = title if name == self.name else f"{title} ({name})"
         return require_evaluated(Metric(name, named, self.unit, self.better, digits=self.digits, heading=name))
+
+
+TARGETS = ("target_accuracy", "target_loss")
+"""The settings of a problem of which it has one."""
+BUDGETS = ("epochs", "steps", "seconds")
+"""The settings of a problem of which it has at least one."""
+ALL_LEVELS = "all"
+"""`{"levels": "all"}` in `solved_by` of a problem: every level is to be solved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemSpec(NamedSpec):
+    """A problem: a dataset, a model, a task, a budget and a target under one name, to try optimizers on.
+
+    It builds nothing itself: it names what plugins offer, with parameters. A suite lists problems in place of
+    models and datasets.
+
+    Attributes:
+        model: The model, by the name that its plugin gives it.
+        dataset: The dataset.
+        task: The task; None for that of the dataset.
+        model_params, dataset_params, task_params: Their parameters.
+        settings: Keys of `[[cases]]`: a budget (`epochs` or `steps`), a target (`target_accuracy` or
+            `target_loss`), and others, such as `batch_size`, `evaluate_every` or `seeds`.
+        levels: Its levels of difficulty, from easy to hard: the changes of each, by its name. A key with a dot is
+            a parameter, `model.condition`, `dataset.noise` or `task.power`; any other is a setting, such as
+            `steps`. Empty if there is only one.
+        solved_by: A reference that reaches the target within the budget: the name of the optimizer as `optimizer`,
+            with its parameters. Its key `levels` is `"first"` by default; `"all"` promises this of every level.
+        source: The publication that it is from.
+
+    Raises:
+        ValueError: if the name of a level or a key has another form, or a target, a budget or the optimizer of
+            `solved_by` is missing.
+    """
+
+    model: str
+    dataset: str = "mnist"
+    task: str | None = None
+    model_params: Mapping[str, Any] = field(default_factory=dict)
+    dataset_params: Mapping[str, Any] = field(default_factory=dict)
+    task_params: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    levels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    solved_by: Mapping[str, Any]
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for level, changes in self.levels.items():
+            require_name(level)
+            for key in changes:
+                kind, dot, name = key.partition(".")
+                if dot and not (kind in PARTS_OF_PROBLEMS and name.isidentifier()):
+                    parts = ", ".join(f"{part}.NAME" for part in PARTS_OF_PROBLEMS)
+                    raise ValueError(
+                        f"{key!r} in the level {level!r} of {self.name!r} must be {parts} or the name of a setting"
+                    )
+        for settings in [self.settings_at(level) for level in self.levels or [None]]:
+            if sum(settings.get(name) is not None for name in TARGETS) != 1:
+                raise ValueError(f"the problem {self.name!r} must have one target: {' or '.join(TARGETS)}")
+            if all(settings.get(name) is None for name in BUDGETS):
+                raise ValueError(f"the problem {self.name!r} has no budget; give it epochs or steps")
+        if not isinstance(self.solved_by.get("optimizer"), str):
+            raise ValueError(  # noqa: TRY004 - what is missing is a key
+                f"solved_by of {self.name!r} names no optimizer; write "
+                'solved_by={"optimizer": "adam", "lr": 0.01}'
+            )
+        if self.solved_by.get("levels", "first") not in ("first", ALL_LEVELS):
+            raise ValueError(f'levels in solved_by of {self.name!r} must be "first" or "{ALL_LEVELS}"')
+
+    def settings_at(self, level: str | None) -> dict[str, Any]:
+        """Returns its settings at a level; None has those of no level."""
+        changes = self.levels[level] if level is not None else {}
+        return {**self.settings, **{key: value for key, value in changes.items() if "." not in key}}
+
+    def params_at(self, part: str, level: str | None) -> dict[str, Any]:
+        """Returns the parameters of its `model`, `dataset` or `task` at a level; None has those of no level."""
+        own = {"model": self.model_params, "dataset": self.dataset_params, "task": self.task_params}[part]
+        changes = self.levels[level] if level is not None else {}
+        of_part = {key.partition(".")[2]: value for key, value in changes.items() if key.startswith(f"{part}.")}
+        return {**own, **of_part}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
-from benchmnist.extensions.kinds import AXES, PARTS, SETS, Kind
+from benchmnist.extensions.kinds import AXES, BUNDLES, PARTS, SETS, Kind
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.cases import Comparison, Space
 from benchmnist.suites.spaces import flat_space, read_space, sampler_name
@@ -166,7 +166,8 @@ def _with_settings(model: type[Settings]) -> Any:
 def _with_lists(model: type[Block]) -> Any:
     """A model with a list for each kind of plugin; required where every case has one and there is no default."""
     plural: dict[str, Any] = {
-        k.plural: (Names, ...) if k in AXES and not k.has_setting else (Names | None, None) for k in PARTS
+        k.plural: (Names, ...) if k in AXES and not k.has_setting else (Names | None, None)
+        for k in (*PARTS, *BUNDLES)
     }
     return create_model(model.__name__, __base__=model, __doc__=model.__doc__, **plural)
 
