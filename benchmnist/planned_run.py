@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from benchmnist.suites.looks import Looks
 
 OF_THE_PLAN = (
-    *("seeds", "epochs", "optimizers", "keyword", "engine", "control", "until_told", "max_seeds"),
+    *("seeds", "epochs", "steps", "optimizers", "keyword", "engine", "control", "until_told", "max_seeds"),
     *("set", "resume", "reuse"),
 )
 """Options that would change the cases of a plan."""

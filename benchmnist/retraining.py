@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from benchmnist.training.speed import ONEDNN
 from benchmnist.variables import changed_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from benchmnist.execution.dispatch import Observer
@@ -115,19 +116,20 @@ class Retrainer:
     def train(self, drawn: Iterable[Drawn]) -> tuple[dict[Drawn, CaseResult], dict[Drawn, str]]:
         """Trains trials; returns their results, and the reasons why others cannot be trained."""
         why_not: dict[Drawn, str] = {}
-        groups: dict[_Place, dict[str, list[Drawn]]] = defaultdict(lambda: defaultdict(list))
+        groups: dict[_Place, dict[tuple[str, int | None], list[Drawn]]] = defaultdict(lambda: defaultdict(list))
         for each in drawn:
             result = self.run[each.case_id]
             if reason := self._obstacle(result.case):
                 why_not[each] = reason
             else:
-                groups[self._where(result)][each.case_id].append(each)
+                groups[self._where(result)][each.case_id, _steps_made(result, each.seed)].append(each)
         again: dict[Drawn, CaseResult] = {}
-        for place, by_case in groups.items():
+        for place, of_place in groups.items():
             variables = {CAPABILITY: place.capability.lower(), ONEDNN: place.onednn}
             with changed_variables({name: value for name, value in variables.items() if value}):
                 options = replace(self.options, device=place.device, threads=place.threads)
-                self._train([*by_case.values()], options, again, why_not)
+                for by_case in _of_different_cases(of_place):
+                    self._train(by_case, options, again, why_not)
         return again, why_not
 
     def _train(
@@ -169,6 +171,8 @@ class Retrainer:
         result = self.run[drawn[0].case_id]
         case = result.case
         changed: dict[str, Any] = {"expect": {}}
+        if case.seconds is not None:  # how many steps these were is of that machine in that moment
+            changed |= {"seconds": None, "steps": _steps_made(result, drawn[0].seed)}
         # A stack computes all its seeds at once: with others, its sums may be rounded in another way. Streams do
         # not, but a single seed would not be on one.
         if result.engine not in AT_ONCE:
@@ -217,3 +221,20 @@ class Retrainer:
         less = known and CAPABILITIES.index(there) < CAPABILITIES.index(here)
         onednn = {(): "0", ("onednn",): "1"}.get(result.measured_changes, "")
         return _Place(device, threads, str(there) if less else "", onednn)
+
+
+def _steps_made(result: CaseResult, seed: int) -> int | None:
+    """Returns the number of steps of a trial that was given seconds; None if its case decides it."""
+    if result.case.seconds is None:
+        return None
+    trial = next(trial for trial in result.trials if trial.seed == seed)
+    return sum(epoch.steps or result.steps for epoch in trial.epochs) or None
+
+
+def _of_different_cases(groups: Mapping[tuple[str, int | None], list[Drawn]]) -> Iterator[list[list[Drawn]]]:
+    """Yields the trials by case, so that no plan has a case twice: it may have trials of different lengths."""
+    by_case: dict[str, list[list[Drawn]]] = defaultdict(list)
+    for (case_id, _), drawn in groups.items():
+        by_case[case_id].append(drawn)
+    for turn in itertools.zip_longest(*by_case.values()):
+        yield [drawn for drawn in turn if drawn]

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from benchmnist.suites.plan import Plan
 
 NOT_TUNED = (
-    *("seeds", "epochs", "optimizers", "keyword", "engine", "order", "control", "until_told", "max_seeds"),
-    "reuse",
+    *("seeds", "epochs", "steps", "optimizers", "keyword", "engine", "order", "control", "until_told"),
+    *("max_seeds", "reuse"),
 )
 """Options of a run that a search does not have."""
 
@@ -214,9 +214,12 @@ def _search_suite(suite: Suite) -> Suite:
                 "optimizers": [name for name in block.names(OPTIMIZER) if name in searched],
                 "seeds": tuple(range(first, first + how.seeds)),
                 "epochs": how.epochs or block.epochs,
+                "steps": None if how.epochs else block.steps,
                 "validation_size": how.validation_size,
                 "baseline": None,
                 "target_accuracy": None,
+                "target_loss": None,
+                "stop_at_target": False,
                 "margin": None,
                 "spread": None,
                 "expect": {},

@@ -27,6 +27,10 @@ def first_difference(reported: TrialResult, again: TrialResult) -> str:
                 return f"epoch {one.epoch}: {name} {_text(before)} in the run, {_text(now)} here"
     if len(reported.epochs) != len(again.epochs):
         return f"{counted(len(reported.epochs), 'epoch')} in the run, {len(again.epochs)} here"
+    lengths = [trial.epochs[-1].steps or 0 if trial.epochs else 0 for trial in (reported, again)]
+    if lengths[0] != lengths[1]:
+        there, here = (length or "all" for length in lengths)
+        return f"{there} steps of the last epoch in the run, {here} here"
     if reported.status != again.status:
         return f"{reported.status} in the run, {again.status} here"
     return ""
@@ -46,6 +50,12 @@ def figures(one: EpochResult, other: EpochResult) -> Iterator[tuple[str, float |
     steps = dict(other.step_losses)
     for step, loss in one.step_losses:
         yield f"loss of step {step}", loss, steps.get(step)
+    tested = {evaluation.step: evaluation for evaluation in other.evaluations}
+    for evaluation in one.evaluations:
+        step, now = evaluation.step, tested.get(evaluation.step)
+        yield f"train_loss until step {step}", evaluation.train_loss, now.train_loss if now else None
+        for name, value in evaluation.metrics.items():
+            yield f"{name} after step {step}", value, now.metrics.get(name) if now else None
     yield "train_loss", one.train_loss, other.train_loss
     for name, value in one.metrics.items():
         yield name, value, other.metrics.get(name)

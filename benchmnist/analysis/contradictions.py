@@ -10,19 +10,25 @@ from benchmnist.analysis.bits import first_difference
 from benchmnist.analysis.expectations import missed
 from benchmnist.errors import BenchmnistError
 from benchmnist.metrics import PRIMARY
+from benchmnist.runs.endings import ending_of, goes_beyond
 from benchmnist.runs.results import worst
 from benchmnist.runs.store import WITH_FIGURES
+from benchmnist.suites.budgets import evaluation_steps
 from benchmnist.suites.keys import case_key
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from benchmnist.runs.results import CaseResult, EpochResult, RunResult, TrialResult
     from benchmnist.suites.cases import Case
 
 OF_THE_KEY = ("device_name", "torch", "benchmnist", "deterministic")
 """Properties of an environment that are part of a key, beside the type of the device."""
+
+
+ROUNDING = 1e-9
+"""Relative difference of two sums of the same seconds."""
 
 
 class Contradiction(NamedTuple):
@@ -103,9 +109,8 @@ def _of_trial(result: CaseResult, trial: TrialResult) -> Iterator[str]:
     if not 0 <= trial.setup_seconds < math.inf:
         yield f"setup_seconds is {trial.setup_seconds}"
     finite = [math.isfinite(epoch.train_loss) for epoch in epochs]
+    yield from _of_steps(result, trial)
     if trial.status == "completed":
-        if len(epochs) != case.epochs:
-            yield f"completed with {counted(len(epochs), 'epoch')} of {case.epochs}"
         if not all(finite):
             yield f"completed with a loss of {epochs[finite.index(False)].train_loss}"
         for metric in case.evaluates:
@@ -113,6 +118,40 @@ def _of_trial(result: CaseResult, trial: TrialResult) -> Iterator[str]:
                 yield f"completed without a {metric.title} after every epoch"
     if trial.status == "diverged" and (not epochs or finite.count(False) != 1 or finite[-1]):
         yield "diverged without a loss that is not finite in its last epoch"
+
+
+def _of_steps(result: CaseResult, trial: TrialResult) -> Iterator[str]:
+    """Yields what cannot be true of the steps of a trial and of its evaluations."""
+    case, epochs = result.case, trial.epochs
+    ended = ending_of(case, epochs) if trial.status == "completed" else trial.ended
+    if ended is None:
+        yield f"completed with {counted(len(epochs), 'epoch')} of {case.epochs}"
+    elif ended != trial.ended:
+        yield f"it ended by its {trial.ended}, and its figures say by its {ended}"
+    if goes_beyond(case, epochs):
+        yield "it goes on after an evaluation that ends it"
+    made, seconds = 0, 0.0
+    for epoch in epochs if result.steps else ():  # the first versions recorded none
+        due = evaluation_steps(case, epoch.epoch, result.steps)
+        made += epoch.steps or result.steps
+        cut_short = epoch is epochs[-1] and trial.status in ("completed", "diverged") and made in due
+        if made != due[-1] and not cut_short:
+            yield f"epoch {epoch.epoch}: it ends after step {made}, not {due[-1]}"
+        if case.evaluate_every is not None:
+            yield from _of_evaluations(epoch, [step for step in due if step <= made], seconds)
+        seconds += epoch.seconds
+
+
+def _of_evaluations(epoch: EpochResult, due: Sequence[int], before: float) -> Iterator[str]:
+    """Yields what cannot be true of the evaluations of an epoch, by the steps after which they are due."""
+    steps = [evaluation.step for evaluation in epoch.evaluations]
+    times = [before, *(evaluation.seconds for evaluation in epoch.evaluations), before + epoch.seconds]
+    if epoch.metrics and (not steps or epoch.metrics != epoch.evaluations[-1].metrics):
+        yield f"epoch {epoch.epoch}: its figures are not those of its last evaluation"
+    if steps != [*due[: None if epoch.metrics else -1]]:  # a trial that diverges has no last one
+        yield f"epoch {epoch.epoch}: it has evaluations after the steps {_listed(steps)}, not {_listed(due)}"
+    if any(one > other * (1 + ROUNDING) for one, other in itertools.pairwise(times)):
+        yield f"epoch {epoch.epoch}: the seconds of its evaluations are not in order"
 
 
 def _of_epoch(case: Case, epoch: EpochResult) -> Iterator[str]:

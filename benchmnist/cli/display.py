@@ -18,6 +18,7 @@ from benchmnist.metrics import EPOCH_SECONDS
 from benchmnist.reports.columns import mean_and_std
 from benchmnist.reports.tables import ComparisonTable
 from benchmnist.reports.terminal import Line
+from benchmnist.runs.endings import ending_of
 from benchmnist.text import counted, decimals
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from benchmnist.analysis.looks import Standing
     from benchmnist.analysis.summary import Summary
     from benchmnist.preflight.check import Work
-    from benchmnist.runs.results import CaseResult, EpochResult
+    from benchmnist.runs.results import CaseResult, EpochResult, Evaluation
     from benchmnist.suites.cases import Case
     from benchmnist.suites.looks import Looks
     from benchmnist.suites.plan import Plan
@@ -102,6 +103,8 @@ class Display(Observer):
         """See Observer."""
         if self.verbose:
             self.notebook_lines(case, result)
+        for evaluation in result.evaluations[:-1]:
+            self.say(f"{self.whose(case)} {_evaluation(case, seed, evaluation)}")
         self.say(f"{self.whose(case)} {_epoch(case, seed, result)}")
 
     def case_ended(self, result: CaseResult) -> None:
@@ -147,6 +150,7 @@ class LiveDisplay(Display):
         self.overall = self.progress.add_task("starting", total=None)
         self.current: dict[tuple[str, int | None], str] = {}  # a line for each trial, by case and seed
         self.over: set[tuple[str, int | None]] = set()  # those whose last epoch is shown until something else ends
+        self.seen: dict[tuple[str, int], list[EpochResult]] = {}  # epochs of each trial of the cases in training
         self.weights: dict[str, float] = {}
         self.counted: Counter[str] = Counter()  # epochs, by case
         self.trials: Counter[str] = Counter()  # those that ended, by case
@@ -207,7 +211,10 @@ class LiveDisplay(Display):
             self.current.pop(over, None)
         self.over.clear()
         self.current[case.id, seed] = f"{case.id}: {_epoch(case, seed, result)}"
-        if result.epoch == case.epochs or not result.metrics:
+        seen = self.seen.setdefault((case.id, seed), [])
+        del seen[result.epoch - 1 :]
+        seen.append(result)
+        if ending_of(case, seen) or not result.metrics:
             self.over.add((case.id, seed))
             self.trials[case.id] += 1
             self.describe()
@@ -217,6 +224,7 @@ class LiveDisplay(Display):
         """See Observer."""
         self.ended.append(result)
         self.current = {key: line for key, line in self.current.items() if key[0] != result.id}
+        self.seen = {key: epochs for key, epochs in self.seen.items() if key[0] != result.id}
         self.count(result.case, result.case.rounds - self.counted[result.id])  # those that will not come, too
         self.trials[result.id] = len(result.case.seeds)
         self.describe()
@@ -260,6 +268,13 @@ class LiveDisplay(Display):
             flat = [segment for row in rows for segment in (*row, Segment.line())]
             self.shown, self.drawn = shown, Segments(flat)
         return self.drawn
+
+
+def _evaluation(case: Case, seed: int, evaluation: Evaluation) -> str:
+    """Formats an evaluation within an epoch in one line."""
+    figure = evaluation.metrics[case.primary.field]
+    loss, tested = decimals(evaluation.train_loss, 4), f"{case.primary.name} {case.primary.text(figure)}"
+    return f"seed {seed}, step {evaluation.step}: loss {loss}, {tested}, {evaluation.seconds:.3g} s"
 
 
 def _epoch(case: Case, seed: int, result: EpochResult) -> str:

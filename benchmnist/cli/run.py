@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from benchmnist.cli.display import Display
     from benchmnist.planned_run import PlannedRun
+    from benchmnist.preflight.check import Work
     from benchmnist.runs.results import RunResult
     from benchmnist.suites.cases import Case
 
@@ -71,7 +72,8 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
     metavar="N|LIST",
     help="Override the suite's seeds: their number, or a list such as 0,4,7.",
 )
-@option("--epochs", type=click.IntRange(min=1), help="Override the suite's epochs.")
+@option("--epochs", type=click.IntRange(min=1), help="Override the suite's epochs or steps.")
+@option("--steps", type=click.IntRange(min=1), help="Train each trial for this number of steps instead of epochs.")
 @option(
     "--optimizers",
     type=click.UNPROCESSED,
@@ -138,6 +140,8 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
         from benchmnist.suites.options import RunOptions
 
     options["executor_options"] = taken_out(click.get_current_context(), options)
+    if options["epochs"] is not None and options["steps"] is not None:
+        raise click.UsageError("--epochs and --steps exclude each other; pass one of both")
     asked = RunOptions(**options)
     if dry_run:
         results_console().print(_dry_run(plan_run(suite, asked)))
@@ -229,6 +233,7 @@ def _dry_run(planned: PlannedRun) -> Any:
     from benchmnist.extensions.kinds import SETTINGS
     from benchmnist.extensions.specs import CLASSIFICATION
     from benchmnist.reports.terminal import Line, plain_table
+    from benchmnist.suites.budgets import total_steps
     from benchmnist.text import counted
 
     table = plain_table()
@@ -249,15 +254,13 @@ def _dry_run(planned: PlannedRun) -> Any:
             "init_seed": case.init_seed,
             **case.resources,
         }
-        epochs = case.epochs * len(seeds)
-        shape = f"{len(seeds)} × {case.epochs} × {work.steps if work else '?'}"
-        flop = epochs * work.flop / 1e12 if work else 0.0
-        total, trials = total + flop, trials + len(seeds)
-        steps += epochs * work.steps if work else 0
+        whole = total_steps(case, work.steps) if work else 0
+        flop = len(seeds) * whole / work.steps * work.flop / 1e12 if work else 0.0
+        total, trials, steps = total + flop, trials + len(seeds), steps + len(seeds) * whole
         table.add_row(
             case.id,
             " ".join(f"{key}={value}" for key, value in given.items() if value is not None) or "–",
-            shape,
+            _shape(case, len(seeds), work),
             f"{work.parameters:,}" if work else "?",
             f"{flop:,.3g}" if work else "?",
         )
@@ -280,6 +283,17 @@ def _dry_run(planned: PlannedRun) -> Any:
     if planned.begun is not None:
         parts.append(Line(f"continues in {planned.path}"))
     return Group(*parts)
+
+
+def _shape(case: Case, seeds: int, work: Work | None) -> str:
+    """Returns the work of a case: `3 × 5 × 600` seeds, epochs and steps each, or `3 × 300 steps`."""
+    per_epoch = str(work.steps) if work else "?"
+    at_most = "≤ " if case.seconds is not None or case.stop_at_target or case.patience is not None else ""
+    return (
+        f"{seeds} × {at_most}{case.epochs} × {per_epoch}"
+        if case.steps is None
+        else f"{seeds} × {at_most}{case.steps} steps"
+    )
 
 
 def _comparisons(cases: Sequence[Case]) -> str:

@@ -86,6 +86,8 @@ def only_chooses(plan: Sequence[Case]) -> bool:
         and case.baseline is None
         and case.compared_with is None
         and case.target_accuracy is None
+        and case.target_loss is None
+        and case.seconds is None
         and not case.reference
         and not case.control
         and shared.isdisjoint(case.expect)

@@ -7,6 +7,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 from benchmnist.runs.store import runs_in, stored_case
+from benchmnist.suites.cases import TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,12 +46,15 @@ def _measured(cases: Sequence[Case], out: Path) -> dict[str, float]:
         for case in cases:
             result = stored_case(run, case) if case.id not in found else None
             if result is not None and _same_work(result, case):
-                found[case.id] = fmean(epoch.seconds for trial in result.trials for epoch in trial.epochs)
+                epochs = [epoch for trial in result.trials for epoch in trial.epochs]
+                whole = [epoch.seconds * result.steps / (epoch.steps or result.steps) for epoch in epochs]
+                found[case.id] = fmean(whole)
     return found
 
 
 def _same_work(result: CaseResult, case: Case) -> bool:
     """Tells whether an epoch of a stored case takes as long as one of this case, on the same machine."""
-    of_the_work = {"seeds", "epochs", "init_seed", "evaluate_in", "expect"}
+    ends = {"epochs", "steps", "seconds", "stop_at_target", "patience", *TARGETS}
+    of_the_work = {"seeds", "init_seed", "evaluate_in", "evaluate_every", "expect", *ends}
     there, here = ({k: v for k, v in c.deciding().items() if k not in of_the_work} for c in (result.case, case))
     return result.has_epochs and there == here

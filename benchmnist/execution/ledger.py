@@ -8,6 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from benchmnist.runs.endings import ending_of
 from benchmnist.runs.results import CaseResult, MeasuredEpoch, TrialResult, measured_change, worst
 from benchmnist.text import counted
 
@@ -171,11 +172,10 @@ class Ledger:
         """Returns the ended trials, and the others with their ended epochs."""
         trials = {trial.seed: trial for part in self.parts for trial in part.trials}
         for seed, epochs in self.seen.items():
-            diverged = not epochs[-1].metrics
-            whole: Status = (
-                "diverged" if diverged else "completed" if len(epochs) == self.case.epochs else cut_short
-            )
-            cut = TrialResult(seed=seed, status=whole, epochs=tuple(epochs), stack=self.stacks.get(seed))
+            diverged, ended = not epochs[-1].metrics, ending_of(self.case, epochs)
+            whole: Status = "diverged" if diverged else "completed" if ended else cut_short
+            stack = self.stacks.get(seed)
+            cut = TrialResult(seed=seed, status=whole, epochs=tuple(epochs), stack=stack, ended=ended or "budget")
             trials.setdefault(seed, cut)
         return tuple(trials[seed] for seed in self.case.seeds if seed in trials)
 

@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Farewell, Workplace
+from benchmnist.runs.endings import ending_of
 from benchmnist.runs.pipes import LONGEST, lines_of
 from benchmnist.runs.results import CaseResult, MeasuredEpoch, TrialResult, worst
 from benchmnist.runs.store import checkpoint_name
@@ -134,7 +135,9 @@ def _refused_trial(trial: TrialResult, task: Case) -> str:
         return f"a trial with the status {trial.status!r} and the epochs {epochs[:9]}"
     if trial.status == "completed":
         fields = {metric.field for metric in task.evaluates}
-        if len(epochs) != task.epochs or any(fields - epoch.metrics.keys() for epoch in trial.epochs):
+        if ending_of(task, trial.epochs) != trial.ended or any(
+            fields - epoch.metrics.keys() for epoch in trial.epochs
+        ):
             return "a completed trial that lacks epochs or metrics"
     if trial.checkpoint not in (None, checkpoint_name(*task.row(trial.seed))):
         return f"a checkpoint named {trial.checkpoint!r}"

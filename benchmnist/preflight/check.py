@@ -16,7 +16,7 @@ from benchmnist.preflight.culprits import culprit, size_in
 from benchmnist.preflight.describe import describe
 from benchmnist.runs.models import ModelDescription
 from benchmnist.training.precision import precision_of
-from benchmnist.training.trial import build_model, build_optimizer, build_schedule, steps_per_epoch
+from benchmnist.training.trial import build_model, build_optimizer, build_schedule, steps_of_trial, steps_per_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -248,7 +248,8 @@ class _Preflight:
 
     def last_batch(self, case: Case, model: nn.Module, dataset: Dataset) -> bool:
         """Returns whether the model can train on the last batch of an epoch, which may have a single image."""
-        sizes = {"training": len(dataset.train_images)}
+        whole = steps_of_trial(case, dataset) >= steps_per_epoch(case, dataset)
+        sizes = {"training": len(dataset.train_images)} if whole else {}
         if case.evaluate_in == "train":
             sizes["test"] = len(dataset.test_images)
         ends_with_one = [part for part, size in sizes.items() if (size - 1) % case.batch_size == 0]
@@ -279,7 +280,7 @@ class _Preflight:
 
     def optimizer(self, case: Case, model: nn.Module, dataset: Dataset) -> bool:
         """Tells whether the optimizer of a case can be built, and its schedule."""
-        total_steps = case.epochs * steps_per_epoch(case, dataset)
+        total_steps = steps_of_trial(case, dataset)
         schedule = case.schedule.identity if case.schedule else ""
         key = f"{case.optimizer.identity} {case.model.identity} {schedule} {total_steps}"
         if key not in self.tried:

@@ -10,6 +10,7 @@ from benchmnist.errors import DataError, SuiteError
 from benchmnist.extensions.isolation import contained
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.preflight.isolated import preflight_apart
+from benchmnist.suites.budgets import passes
 from benchmnist.suites.bundles import has_built_in_step
 from benchmnist.suites.keys import case_key
 from benchmnist.suites.options import RunOptions
@@ -114,7 +115,7 @@ def prepare(
     notes = [f"{plugin} {note}" for plugin in registry.plugins for note in plugin.notes]
     notes += [f"what this suite builds {note}" for note in noticed]
     return Prepared(
-        plan=plan,
+        plan=replace(plan, cases=tuple(_with_epochs(case, tried.work.get(case.id)) for case in plan.cases)),
         work=tried.work,
         device=str(there),
         gpus=1 if executing.remote else gpus_of(options.device, there),
@@ -126,3 +127,10 @@ def prepare(
         models=tried.models,
         notes=(*notes, *tried.notes),
     )
+
+
+def _with_epochs(case: Case, work: Work | None) -> Case:
+    """Returns a case with the number of epochs that its budget of steps takes."""
+    if case.steps is None or work is None:
+        return case
+    return case.model_copy(update={"epochs": passes(case, work.steps)})

@@ -19,7 +19,8 @@ OPTIONS = {
     "device": "device to train on: auto, cpu, cuda, cuda:N or mps",
     "engine": "override the suite's engine: auto, dataloader, resident, graph or stacked",
     "seeds": "override the suite's seeds: how many, or which (0,4,7)",
-    "epochs": "override the suite's epochs",
+    "epochs": "override the suite's epochs or steps",
+    "steps": "train each trial for this number of steps instead of epochs",
     "executor": "executor of the cases: inline, local or a plugin's",
     "jobs": "number of trials to train at the same time; by default 1 on this machine",
 }
@@ -61,7 +62,12 @@ def run_options(config: pytest.Config) -> RunOptions:
     from benchmnist.suites.options import RunOptions
     from benchmnist.suites.schema import parse_seeds
 
-    read: dict[str, Callable[[str], Any]] = {"seeds": parse_seeds, "epochs": _whole, "jobs": _whole}
+    read: dict[str, Callable[[str], Any]] = {
+        "seeds": parse_seeds,
+        "epochs": _whole,
+        "steps": _whole,
+        "jobs": _whole,
+    }
     given: dict[str, Any] = {"executor": "inline", "set": config.getoption("benchmnist_set")}
     for name in OPTIONS:
         if text := config.getoption(f"benchmnist_{name}"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from benchmnist.suites.cases import NOT_DECIDING, Case
+from benchmnist.suites.cases import Case
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,6 +104,6 @@ def why_not_stacked(case: Case, registry: Registry) -> str:
 
 def alike(case: Case) -> dict[str, Any]:
     """Returns what has to be the same in a bundle: all but names, seeds and what the optimizer is given."""
-    found = case.model_dump(exclude=NOT_DECIDING | {"seeds"})
+    found = case.model_dump(exclude=case.not_deciding | {"seeds"})
     found["optimizer"] = {name: found["optimizer"][name] for name in ("use", "distribution", "version")}
     return {**found, "resources": case.resources}

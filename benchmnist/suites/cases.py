@@ -122,6 +122,7 @@ NOT_DECIDING = {
     "evaluates",
     "resources",
     "target_accuracy",
+    "target_loss",
     "margin",
     "spread",
     "control",
@@ -130,6 +131,12 @@ NOT_DECIDING = {
     "search",
     "chosen",
 }
+
+
+TARGETS = frozenset({"target_accuracy", "target_loss"})
+"""What a trial is timed to. It decides a result only where trials end by it."""
+ADDED_LATER = frozenset({"steps", "seconds", "evaluate_every", "stop_at_target", "patience"})
+"""Fields that leave a key as it was before there were such fields, where they have their defaults."""
 
 
 class Space(Frozen):
@@ -278,7 +285,14 @@ class Case(Frozen):
 
         With `stored`, only those that were in the file that it was read from.
         """
-        return self.model_dump(mode="json", exclude=NOT_DECIDING, exclude_unset=stored)
+        return self.model_dump(mode="json", exclude=self.not_deciding, exclude_unset=stored)
+
+    @property
+    def not_deciding(self) -> set[str]:
+        """The names of its fields that have no part in its result."""
+        ends_by_target = self.stop_at_target or self.patience is not None
+        unused = {name for name in ADDED_LATER if getattr(self, name) == type(self).model_fields[name].default}
+        return (NOT_DECIDING | unused) - (TARGETS if ends_by_target else set())
 
     @property
     def rounds(self) -> int:

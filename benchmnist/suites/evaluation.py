@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from benchmnist.errors import BenchmnistError
 from benchmnist.extensions.kinds import DATASET, METRIC, TASK
 from benchmnist.metrics import PRIMARY, find_metric
+from benchmnist.suites.budgets import TEST_LOSS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -69,9 +70,11 @@ class Evaluation:
         if block.label_smoothing and not spec.takes_label_smoothing():
             where = self.suite.setting_path(path, "label_smoothing")
             mistakes.append((f"the task {task.use!r} takes no label_smoothing", where))
-        if block.target_accuracy is not None and PRIMARY.key not in evaluates:
-            where = self.suite.setting_path(path, "target_accuracy")
-            mistakes.append((f"the task {task.use!r} has no accuracy", where))
+        mistakes += [
+            (f"the task {task.use!r} has no {metric.name}", self.suite.setting_path(path, key))
+            for key, metric in (("target_accuracy", PRIMARY), ("target_loss", TEST_LOSS))
+            if getattr(block, key) is not None and metric.key not in evaluates
+        ]
         for message, where in mistakes:
             self.report(message, *where)
         if mistakes or len(metrics) < len(block.names(METRIC)):  # the others are reported by the components

@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.extensions.kinds import PARTS, SETS
-from benchmnist.suites.cases import NOT_DECIDING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +37,7 @@ def lasting(case: Case) -> dict[str, Any]:
     A case that was stored and read again has the same.
     """
     # Not model_dump: it keeps the infinities, which a stored case has as strings.
-    found: dict[str, Any] = json.loads(case.model_dump_json(exclude=NOT_DECIDING | {"seeds"}))
+    found: dict[str, Any] = json.loads(case.model_dump_json(exclude=case.not_deciding | {"seeds"}))
     for kind in PARTS:
         if part := found[kind.name]:
             found[kind.name] = {"use": part["use"], "params": part["params"]}

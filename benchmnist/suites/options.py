@@ -35,7 +35,7 @@ def _texts(given: Any) -> tuple[str, ...]:
 
 
 TYPES = {
-    **dict.fromkeys(("epochs", "jobs", "threads", "max_seeds"), int),
+    **dict.fromkeys(("epochs", "steps", "jobs", "threads", "max_seeds"), int),
     **dict.fromkeys(("control", "until_told", "checkpoints", "reuse"), bool),
     **dict.fromkeys(("device", "keyword", "engine", "executor"), str),
 }
@@ -49,7 +49,8 @@ class RunOptions:
     Attributes:
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         seeds: Override the suite's: how many, or which; afterwards which.
-        epochs: Override the suite's.
+        epochs: Override the suite's, or its steps.
+        steps: Override the suite's, or its epochs.
         optimizers: Override the lists of optimizers of all cases: plugins' names, or configurations of the suite.
             A baseline and comparisons that name others are left out.
         keyword: Only the cases that pytest's `-k` selects with this expression.
@@ -83,6 +84,7 @@ class RunOptions:
     device: str = "auto"
     seeds: tuple[int, ...] | None = None
     epochs: int | None = None
+    steps: int | None = None
     optimizers: tuple[str, ...] | None = None
     keyword: str = ""
     engine: str | None = None
@@ -125,10 +127,7 @@ class RunOptions:
             value = getattr(self, name)
             if value is not None and type(value) is not kind:
                 raise ValueError(f"{name} must be {kind.__name__}, not {value!r}")
-        for name in ("epochs", "jobs", "threads", "max_seeds"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be greater than 0, not {value}")
+        self._check_numbers()
         if self.timeout is not None and not 0 < self.timeout <= MAX_TIMEOUT:
             raise ValueError(
                 f"timeout must be greater than 0 and at most {MAX_TIMEOUT} seconds, not {self.timeout}"
@@ -141,6 +140,19 @@ class RunOptions:
             except ValueError as error:
                 raise ValueError(f"set {text!r}: {error}") from error
 
+    def _check_numbers(self) -> None:
+        """Checks the whole numbers.
+
+        Raises:
+            ValueError: if one of them is too small, or excluded by another.
+        """
+        for name in ("epochs", "steps", "jobs", "threads", "max_seeds"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be greater than 0, not {value}")
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("epochs and steps exclude each other; set one of both")
+
     @property
     def cases(self) -> dict[str, Any]:
         """The options that decide which cases a run has, their order and what it keeps of them, as JSON has them.
@@ -150,6 +162,7 @@ class RunOptions:
         return {
             "seeds": None if self.seeds is None else [*self.seeds],
             "epochs": self.epochs,
+            "steps": self.steps,
             "optimizers": None if self.optimizers is None else [*self.optimizers],
             "engine": self.engine,
             "order": self.order,

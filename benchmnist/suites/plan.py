@@ -11,6 +11,7 @@ from benchmnist.extensions.kinds import AXES, DATASET, OPTIMIZER, SCHEDULE, SETT
 from benchmnist.suites.cases import Case, Component
 from benchmnist.suites.comparisons import left_out, unknown_baselines, with_comparisons
 from benchmnist.suites.components import MOST_CASES, Components
+from benchmnist.suites.endings import wrong_ending
 from benchmnist.suites.evaluation import Evaluation
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.points import planned_points, wrong_in_space
@@ -169,7 +170,7 @@ class _Planner:
         clipped = {name: table.clip_grad_norm for name, table in self.suite.optimizers.items()}
         settings: dict[str, Any] = {
             "epochs": self.options.epochs or block.epochs,
-            "steps": block.steps,
+            "steps": self.options.steps or (None if self.options.epochs else block.steps),
             "seconds": block.seconds,
             "evaluate_every": block.evaluate_every,
             "batch_size": block.batch_size,
@@ -231,6 +232,8 @@ class _Planner:
                     }
                     case = case.model_copy(update=changed)
                     self.evaluation.check_expected(case, path)
+                    for key, message in wrong_ending(case, self.registry):
+                        self.report(message, *self.suite.setting_path(path, key))
                     yield case
 
     def check_space(self, block: Block, optimizer: Component, parts: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from benchmnist.suites.schema import (
     CASES,
     COMPARE,
     DEFAULTS,
+    EXCLUSIVE,
     Block,
     Compare,
     Configured,
@@ -119,7 +120,8 @@ class _Reader:
                 self.rename(key, closest(key, TABLES))
         blocks, comparing = self.blocks(), self.tables("compare")
         header = self.read(Header, self.raw.get("suite", {}), "suite")
-        defaults = self.read(DEFAULTS, self.raw.get("defaults", {}), "defaults") or DEFAULTS()
+        defaults = self.read(DEFAULTS, self.one_of_each(self.raw.get("defaults", {}), "defaults"), "defaults")
+        defaults = defaults or DEFAULTS()
         given = defaults.model_dump(exclude_unset=True, exclude={"expect"})
         read = {index: self.block(block, given, index) for index, block in enumerate(blocks)}
         whole = {index: block for index, block in read.items() if block}
@@ -199,7 +201,19 @@ class _Reader:
                 self.report(unknown_key(singular, block[singular], CASES), "cases", index, singular)
                 one = block.pop(singular)
                 block[plural] = one if isinstance(one, list) else [one]
-        return self.read(CASES, {**given, **block}, "cases", index)
+        block = self.one_of_each(block, "cases", index)
+        overridden = {other for pair in EXCLUSIVE for key, other in (pair, pair[::-1]) if key in block}
+        kept = {key: value for key, value in given.items() if key not in overridden}
+        return self.read(CASES, {**kept, **block}, "cases", index)
+
+    def one_of_each(self, table: Any, *path: str | int) -> Any:
+        """Reports settings of a table that exclude each other; returns it with the first of each pair."""
+        if isinstance(table, dict):
+            for first, second in EXCLUSIVE:
+                if first in table and second in table:
+                    self.report(f"the same table has {first}; remove one of both", *path, second)
+                    table = {key: value for key, value in table.items() if key != second}
+        return table
 
     def comparison(self, entry: Any, index: int) -> Compare | None:
         """One of [[compare]]; `baseline = "sgd"` is read as the `with` that is meant."""

@@ -138,6 +138,10 @@ class Settings(_Strict):
     expect: Expect = {}
 
 
+EXCLUSIVE = (("epochs", "steps"), ("target_accuracy", "target_loss"))
+"""Pairs of settings of which a table may have one; in [[cases]], it overrides the other one of [defaults]."""
+
+
 class Block(Settings):
     """One of [[cases]], with the [defaults] filled in: every combination of its lists. Read as a CASES."""
 

@@ -58,6 +58,11 @@ def key(case: Case) -> str:
         {"test_size": 199},
         {"validation_size": 100},
         {"reference": True},
+        {"steps": 9},
+        {"seconds": 1.0},
+        {"evaluate_every": 5},
+        {"patience": 3},
+        {"stop_at_target": True, "target_accuracy": 90.0},
         {"schedule": None},
         *({kind: component("other")} for kind in ("dataset", "model", "optimizer", "schedule")),
         {"optimizer": component("adam", lr=1e-4)},
@@ -75,13 +80,27 @@ def test_every_field_of_a_case_either_decides_or_does_not() -> None:
     decides = {
         "dataset", "model", "optimizer", "schedule", "epochs", "batch_size", "seeds", "clip_grad_norm",
         "label_smoothing", "init_seed", "evaluate_in", "engine", "precision", "train_size", "test_size",
-        "validation_size", "reference", "task", "metrics", "steps", "seconds", "evaluate_every", "target_loss",
-        "stop_at_target", "patience",
+        "validation_size", "reference", "task", "metrics", "steps", "seconds", "evaluate_every", "stop_at_target",
+        "patience",
     }  # fmt: skip
     assert {*type(CASE).model_fields} == decides | {
         "id", "label", "line", "marks", "expect", "baseline", "axes", "resources", "target_accuracy", "margin",
-        "spread", "control", "tuned", "untuned", "search", "chosen", "compared_with", "evaluates",
+        "spread", "control", "tuned", "untuned", "search", "chosen", "compared_with", "evaluates", "target_loss",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("ends", [{"stop_at_target": True}, {"patience": 3}])
+@pytest.mark.parametrize("target", ["target_accuracy", "target_loss"])
+def test_a_target_decides_where_trials_end_by_it(ends: dict[str, Any], target: str) -> None:
+    one, other = (CASE.model_copy(update={target: value}) for value in (0.5, 0.6))
+    assert key(one) == key(other) == key(CASE)
+    assert key(one.model_copy(update=ends)) != key(other.model_copy(update=ends))
+
+
+def test_what_was_added_later_leaves_the_keys_of_cases_without_it() -> None:
+    later = {"steps", "seconds", "evaluate_every", "target_loss", "stop_at_target", "patience"}
+    before = CASE.model_validate_json(CASE.model_dump_json(exclude=later))  # as an earlier version stored it
+    assert case_key(before, "data", PLATFORM, stored=True) == case_key(before, "data", PLATFORM) == key(CASE)
 
 
 @given(
