@@ -106,7 +106,7 @@ class OptimizerSearch:
 
     def _has(self, case: Case) -> bool:
         """Tells whether a case is at a point of this search."""
-        tuned_for = SearchScope(case.dataset.label, case.model.label, case.label, _without_point(case))
+        tuned_for = SearchScope(*case.group, _without_point(case))
         return tuned_for == self.scope and (case.search or 1) == self.number
 
     def _points(self) -> Iterator[list[dict[str, Any]]]:

@@ -109,7 +109,7 @@ def tune(
     found = tuple(each.outcome(search) for each in planned)
     chosen = [(each.scope, _best(outcome)) for each, outcome in zip(planned, found, strict=True)]
     if not any(points for _, points in chosen):
-        tried = alternatives((f"{each.method} on {each.model}" for each in found), "and")
+        tried = alternatives((f"{each.method} on {each.model or each.dataset}" for each in found), "and")
         raise BenchmnistError(
             f"every attempt of {tried} diverged or failed; change its space (the search is in {found[0].run})"
         )
@@ -190,7 +190,7 @@ def _searches(suite: Suite, plan: Plan) -> list[OptimizerSearch]:
     for case in plan.cases:
         table = suite.optimizers.get(case.optimizer.name)
         if table is not None and table.space:
-            scope = SearchScope(case.dataset.label, case.model.label, case.label, case.method)
+            scope = SearchScope(*case.group, case.method)
             scopes.setdefault(scope, (table.space, case.primary))
     if not scopes:
         message = "no optimizer has a space to tune; add [optimizers.NAME.space] with lr = { low = …, high = … }"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmnist.builtin.problems import PROBLEMS
 from benchmnist.extensions.hookspecs import hookimpl
 from benchmnist.extensions.specs import (
     CLASSIFICATION,
@@ -10,6 +11,7 @@ from benchmnist.extensions.specs import (
     MetricSpec,
     ModelSpec,
     OptimizerSpec,
+    ProblemSpec,
     ScheduleSpec,
     TaskSpec,
 )
@@ -183,3 +185,9 @@ def benchmnist_executors() -> list[ExecutorSpec]:
             isolated=True,
         ),
     ]
+
+
+@hookimpl
+def benchmnist_problems() -> list[ProblemSpec]:
+    """Returns the built-in problems."""
+    return [*PROBLEMS]

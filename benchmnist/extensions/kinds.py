@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmnist.extensions.specs import (
+    PARTS_OF_PROBLEMS,
     DatasetSpec,
     ExecutorSpec,
     MetricSpec,
@@ -139,5 +140,7 @@ SETS = tuple(kind for kind in KINDS if kind.role == "set")
 PARTS = (*AXES, *SETTINGS)
 """The kinds of which a case may have one; each is a field of Case."""
 BUNDLES = tuple(kind for kind in KINDS if kind.role == "bundle")
+"""The kinds that [[cases]] list in place of others, those in BUNDLED."""
+BUNDLED = tuple(kind for kind in PARTS if kind.name in PARTS_OF_PROBLEMS)
 IN_SUITES = (*PARTS, *SETS, *BUNDLES)
 """The kinds that a suite names; each has a list and tables there."""

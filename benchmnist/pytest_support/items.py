@@ -177,6 +177,7 @@ def _params(case: Case) -> dict[str, str]:
         "dataset": case.dataset.label,
         "model": case.model.label,
         "optimizer": case.method,
+        **({"problem": case.dataset.label} if case.problem else {}),
     }
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmnist.analysis.summary import Summary
     from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult
+    from benchmnist.suites.cases import Case
 
 
 @dataclass(frozen=True)
@@ -172,10 +173,36 @@ def _setting(kind: Kind) -> Column:
 TIMES_OF_STACKS = "times of cases that were trained in a stack, each trial with an equal share of the time of all"
 IDENTITY = ("dataset", "model", "optimizer")
 """Columns that identify a row."""
+OF_PROBLEMS = ("problem", "level")
+"""Columns that identify a row of a case of a problem, instead of its dataset and model."""
+
+
+def identity_of(summaries: Iterable[Summary]) -> tuple[str, ...]:
+    """Returns the keys of the columns that identify the rows of a table, the optimizer's last."""
+    cases = [s.result.case for s in summaries]
+    posed = [case for case in cases if case.problem]
+    if not posed:
+        return IDENTITY
+    named = OF_PROBLEMS if any(map(_level, posed)) else OF_PROBLEMS[:1]
+    return (*named, *(IDENTITY if len(posed) < len(cases) else IDENTITY[-1:]))
+
+
+def _level(case: Case) -> str | None:
+    """The level of a problem, with its point of a sweep and its label."""
+    return " · ".join(filter(None, (case.dataset.variant, case.label))) or None if case.problem else None
+
+
+def _model(case: Case) -> str:
+    """The model of a case, with the label of its block if that is not beside its level."""
+    return " · ".join(filter(None, (case.learned[1], "" if case.problem else case.label)))
+
+
 FIRST = (
     Column("case", "case", lambda s: s.result.id, words=True),
-    Column("dataset", "dataset", lambda s: s.result.case.dataset.label, words=True),
-    Column("model", "model", lambda s: " · ".join(filter(None, s.result.case.group[1:])), words=True),
+    Column("problem", "problem", lambda s: s.result.case.problem, words=True),
+    Column("level", "level", lambda s: _level(s.result.case), words=True),
+    Column("dataset", "dataset", lambda s: s.result.case.learned[0], words=True),
+    Column("model", "model", lambda s: _model(s.result.case), words=True),
     Column("optimizer", "optimizer", lambda s: s.result.case.method, words=True),
     *map(_setting, SETTINGS),
     Column("params", "parameters", _params, words=True),
@@ -257,8 +284,8 @@ class View:
     """Selection and order of the rows and columns of a run.
 
     Attributes:
-        columns: Keys of columns, by default `figures` of Columns; if none of them identifies a row, IDENTITY is
-            added in front.
+        columns: Keys of columns, by default `figures` of Columns; if none of them identifies a row, those of
+            `identity_of` are added in front.
         sort: Key of the column to sort by, best first, words from A to Z; a leading `-` reverses the order; empty
             keeps the order of the suite. Rows without a value come last.
         group_by: Keys of columns; rows with the same values in them share a title.
@@ -286,7 +313,8 @@ class View:
         """
         columns = Columns(s.result for s in summaries)
         chosen = self.columns or columns.figures
-        telling = () if {*chosen} & {"case", *IDENTITY} else IDENTITY
+        identity = identity_of(summaries)
+        telling = () if {*chosen} & {"case", *OF_PROBLEMS, *IDENTITY} else identity
         return [columns.column(key) for key in (*telling, *chosen) if key not in self.group_by]
 
     def groups(self, summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
@@ -299,7 +327,9 @@ class View:
         columns = Columns(s.result for s in summaries)
         by = [columns.column(key) for key in self.group_by]
         for s in self._sorted(summaries):
-            title = " · ".join("–" if (value := c.value(s)) is None else c.show(value) for c in by)
+            values = [(c, c.value(s)) for c in by]
+            there = [c.show(value) for c, value in values if value is not None]
+            title = " · ".join(there or ["–"] * len(by))
             groups.setdefault(title, []).append(s)
         return groups
 

@@ -187,7 +187,7 @@ def model_table(model: ModelDescription) -> ExtraTable:
     ]
     total = ("", "total", "", f"{model.parameters:,}", f"{model.multiply_adds:,}")
     return ExtraTable(
-        f"{model.model} on {model.dataset}",
+        model.model if model.model == model.dataset else f"{model.model} on {model.dataset}",  # of a problem
         ("name", "layer", "output", "parameters", "multiply-adds"),
         3,
         (*rows, total),

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from benchmnist.runs.results import CaseResult, TrialResult
     from benchmnist.suites.cases import Case
 
-IDENTITY = ("case", "dataset", "model", "optimizer", "method", "label", *(kind.name for kind in SETTINGS))
+IDENTITY = (
+    *("case", "problem", "level", "dataset", "model", "optimizer", "method", "label"),
+    *(kind.name for kind in SETTINGS),
+)
 """Keys that identify a case; `method` is the optimizer with everything else that the suite varies."""
 COUNTED: dict[Level, tuple[str, ...]] = {
     "case": (),
@@ -146,8 +149,10 @@ def _identity(result: CaseResult) -> dict[str, Any]:
     case = result.case
     return {
         "case": case.id,
-        "dataset": case.dataset.label,
-        "model": case.model.label,
+        "problem": case.problem,
+        "level": case.dataset.variant or None if case.problem else None,
+        "dataset": case.learned[0],
+        "model": case.learned[1],
         "optimizer": case.optimizer.label,
         "method": case.method,
         "label": case.label or None,

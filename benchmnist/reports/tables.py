@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.analysis.amounts import factor
-from benchmnist.reports.columns import IDENTITY, TIMES_OF_STACKS, Columns, View
+from benchmnist.reports.columns import TIMES_OF_STACKS, Columns, View, identity_of
 from benchmnist.reports.escaping import bold, latex, latex_table, markdown_table
 from benchmnist.text import visible
 
@@ -136,7 +136,7 @@ class ComparisonTable:
     def __init__(
         self, summaries: Sequence[Summary], view: View | None = None, analysis: Analysis | None = None
     ) -> None:
-        chosen = view or View(group_by=IDENTITY[:2])
+        chosen = view or View(group_by=identity_of(summaries)[:-1])
         self.columns = chosen.shown(summaries)
         self.groups = chosen.groups(summaries)
         self.rows = cells(summaries, self.columns, analysis)

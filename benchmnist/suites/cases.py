@@ -74,7 +74,7 @@ def _comparison(value: object) -> str:
 Comparison = Annotated[str, BeforeValidator(_comparison)]
 """`>= 97.0`: what a suite asserts of a figure."""
 Group = tuple[str, str, str]
-"""The group that cases are compared within: dataset, model and label."""
+"""The group that cases are compared within: dataset, model and label; or the problem with its level, and label."""
 
 Precision = Literal["float32", "tf32", "bf16"]
 """Precisions of products and convolutions; weights, updates and testing are float32 in any case."""
@@ -130,6 +130,8 @@ NOT_DECIDING = {
     "untuned",
     "search",
     "chosen",
+    "problem",
+    "level",
 }
 
 
@@ -159,15 +161,23 @@ class Space(Frozen):
         return not self.values
 
 
+def group_of(dataset: Component, model: Component, problem: str | None, label: str) -> Group:
+    """Returns the group of cases with that dataset and model; those of a problem have one name."""
+    return dataset.label, "" if problem else model.label, label
+
+
 class Case(Frozen):
     """One configuration, to be trained once with each seed.
 
     Attributes:
-        id: A path: `mnist/fc-bn/adam`, and with swept parameters `mnist/fc/sgd/lr-0.1`.
+        id: A path: `mnist/fc-bn/adam`, with swept parameters `mnist/fc/sgd/lr-0.1`; of a problem `ravine/3/adam`.
         schedule: What changes the learning rate after every step; None leaves it as it is.
         task: What is learned; None for classification, in runs that did not record it.
         metrics: The metrics that plugins evaluate beside the task's, by the name that each is stored under.
         evaluates: All that is evaluated after an epoch; the first is what the case is judged by.
+        problem: The suite's name of the problem that it is of; its dataset and its model then have that name, and
+            the level as their variant. None if the suite names a dataset and a model.
+        level: The level of the problem; None if it has none.
         axes: What its id and its row say beside the optimizer: the schedule, where a suite sets several side by
             side or sweeps one.
         epochs: How often a trial sees the whole training set, at most.
@@ -224,6 +234,8 @@ class Case(Frozen):
     task: Component | None = None
     metrics: tuple[Component, ...] = ()
     evaluates: tuple[Metric, ...] = OF_CLASSIFICATION
+    problem: str | None = None
+    level: str | None = None
     axes: tuple[str, ...] = ()
     steps: int | None = None
     seconds: float | None = None
@@ -322,7 +334,14 @@ class Case(Frozen):
     @property
     def group(self) -> Group:
         """The group within which it is compared: dataset, model and label."""
-        return self.dataset.label, self.model.label, self.label
+        return group_of(self.dataset, self.model, self.problem, self.label)
+
+    @property
+    def learned(self) -> tuple[str, str]:
+        """The names of its dataset and model: the suite's, or for those of a problem their plugins'."""
+        parts = self.dataset, self.model
+        dataset, model = (part.label if self.problem is None else part.use for part in parts)
+        return dataset, model
 
     def row(self, seed: int) -> tuple[Case, int]:
         """Returns the case and the seed of a trial of this task; those of a Bundle are its points'."""

@@ -93,7 +93,7 @@ class Components:
                 distribution=offer.plugin.distribution,
                 version=offer.plugin.version,
             )
-            for point in _points(table.sweep)
+            for point in points_of(table.sweep)
         ]
 
     def _needless(self, kind: Kind, name: str) -> str:
@@ -158,7 +158,7 @@ class Components:
                     self.report(f"unused.{near} If not, {how}" if near else f"unused; {how}", kind.plural, name)
 
 
-def _points(sweep: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+def points_of(sweep: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
     """Yields every combination of the swept values; one empty point where nothing is swept."""
     for values in itertools.product(*sweep.values()):
         yield dict(zip(sweep, values, strict=True))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.errors import BenchmnistError
-from benchmnist.extensions.kinds import DATASET, METRIC, TASK
+from benchmnist.extensions.kinds import BUNDLED, DATASET, METRIC, PROBLEM, TASK
 from benchmnist.metrics import PRIMARY, find_metric
 from benchmnist.suites.budgets import TEST_LOSS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from benchmnist.extensions.kinds import Kind
     from benchmnist.extensions.registry import Registry
     from benchmnist.metrics import Metric
     from benchmnist.suites.cases import Case, Component
@@ -104,14 +105,22 @@ class Evaluation:
             try:
                 find_metric(key, judged)
             except BenchmnistError as error:
-                tables = [(kind.plural, component.name, "expect", key) for kind, component in case.components]
+                tables = [(kind.plural, name, "expect", key) for kind, name in _configured(case)]
                 paths = [(*path, "expect", key), *tables, ("defaults", "expect", key)]
                 self.report(str(error), *next((p for p in paths if p in self.suite.lines), paths[-1]))
 
     def expected(self, case: Case, block: Block) -> dict[str, str]:
         """Returns what is expected of a case: its block overrides its tables, and these override the defaults."""
         expected = dict(self.suite.expect)
-        for kind, component in case.components:
-            table = self.suite.tables[kind.plural].get(component.name)
+        for kind, name in _configured(case):
+            table = self.suite.tables[kind.plural].get(name)
             expected |= table.expect if table else {}
         return expected | block.expect
+
+
+def _configured(case: Case) -> list[tuple[Kind, str]]:
+    """Returns the names that a suite may configure of what a case is made of, each with its kind."""
+    if case.problem is None:
+        return [(kind, component.name) for kind, component in case.components]
+    others = [(kind, component.name) for kind, component in case.components if kind not in BUNDLED]
+    return [(PROBLEM, case.problem), *others]

@@ -71,7 +71,7 @@ def explain(mistake: ErrorDetails, model: type[BaseModel], path: tuple[str | int
         "model_type": lambda: wrong_table(value, path),
         "literal_error": lambda: _no_choice(str(context["expected"]), value),
         "extra_forbidden": lambda: unknown_key(key, value, model),
-        "missing": lambda: f"is missing; write {_EXAMPLES[key]}" if key in _EXAMPLES else "is missing",
+        "missing": lambda: missing(key),
         "too_short": lambda: "must have at least one entry",
         "finite_number": lambda: not_this("a finite number", value),
         "value_error": lambda: str(context["error"]),
@@ -80,6 +80,11 @@ def explain(mistake: ErrorDetails, model: type[BaseModel], path: tuple[str | int
     if kind in plain:
         return plain[kind]()
     return not_this(mistake["msg"].removeprefix("Input should be ").removeprefix("Input "), value)
+
+
+def missing(key: str) -> str:
+    """A key that a table must have."""
+    return f"is missing; write {_EXAMPLES[key]}" if key in _EXAMPLES else "is missing"
 
 
 def wrong_table(value: object, path: tuple[str | int, ...], *, typed: bool = False) -> str:

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.errors import Problem, UnknownNameError, unknown
-from benchmnist.extensions.kinds import AXES, DATASET, OPTIMIZER, SCHEDULE, SETTINGS, TASK, Kind
-from benchmnist.suites.cases import Case, Component
+from benchmnist.extensions.kinds import AXES, DATASET, MODEL, OPTIMIZER, PROBLEM, SCHEDULE, SETTINGS, TASK, Kind
+from benchmnist.suites.cases import Case, Component, group_of
 from benchmnist.suites.comparisons import left_out, unknown_baselines, with_comparisons
 from benchmnist.suites.components import MOST_CASES, Components
 from benchmnist.suites.endings import wrong_ending
 from benchmnist.suites.evaluation import Evaluation
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.points import planned_points, wrong_in_space
+from benchmnist.suites.problems import Posed, Problems
 from benchmnist.suites.schema import ENGINES
 from benchmnist.suites.suite import SearchScope
 
@@ -31,6 +32,8 @@ MOST_TRIALS = 100_000
 """Trials of a suite: a seed of a case each."""
 MOST_EPOCHS = 10_000_000
 """Epochs of all trials."""
+TRIED_ON = tuple(kind for kind in AXES if kind != OPTIMIZER)
+"""The kinds that a suite crosses with optimizers."""
 CONTROL = "control"
 """Name of the baseline that is trained once more."""
 
@@ -95,6 +98,7 @@ class _Planner:
         self.suite, self.registry, self.options = suite, registry, options
         self.problems = list(suite.problems)
         self.components = Components(suite, registry, self.report)
+        self.problems_posed = Problems(suite, registry, self.components, self.report)
         self.evaluation = Evaluation(suite, registry, self.components, self.report)
 
     def plan(self) -> Plan:
@@ -116,6 +120,7 @@ class _Planner:
         if self.is_whole:
             for at, message in unknown_baselines(self.suite, cases.values()):
                 self.report(message, *self.suite.setting_path(self.suite.block_path(at), "baseline"))
+        self.report_shared(cases.values())
         if self.options.optimizers is None:
             self.components.report_unused()
         planned = self.with_controls(cases.values()) if self.options.control else tuple(cases.values())
@@ -138,6 +143,19 @@ class _Planner:
         read = not self.partial and len(self.suite.blocks) == self.suite.written_blocks
         return read and not (self.evaluation.refused or self.components.refused)
 
+    def report_shared(self, cases: Iterable[Case]) -> None:
+        """Reports two problems, or a problem and a dataset, with the same name and other data."""
+        first: dict[str, Case] = {}
+        for case in cases:
+            one = first.setdefault(case.dataset.label, case)
+            if one.dataset.identity != case.dataset.identity and (one.problem or case.problem):
+                self.report(
+                    f"{one.id} and {case.id} have different data under the name {case.dataset.label!r}; "
+                    f"rename one with a table, such as [problems.my-{case.dataset.name}]",
+                    *self.suite.block_path(0)[:1],
+                )
+                return
+
     def with_controls(self, cases: Iterable[Case]) -> tuple[Case, ...]:
         """The cases, and after each that is a baseline the same with as many other seeds."""
         found = []
@@ -151,21 +169,39 @@ class _Planner:
             self.report('--control needs a baseline to train once more; set baseline = "…"', "defaults")
         return tuple(found)
 
-    def listed(self, block: Block) -> dict[Kind, list[str]]:
-        """Returns the names of each kind that are crossed: those of a block, or of the options."""
-        given = {OPTIMIZER: [*self.options.optimizers]} if self.options.optimizers else {}
-        return {kind: block.names(kind) for kind in AXES} | given
-
     def cases(self, index: int, block: Block) -> Iterator[Case]:
         path = self.suite.block_path(index)
         for engine in block.engines or [block.engine]:
             if engine not in ENGINES:
                 where = (*path, "engines") if block.engines else self.suite.setting_path(path, "engine")
                 self.report(_no_engine(engine), *where)
+        named = self.options.optimizers or block.names(OPTIMIZER)
+        optimizers = self.components.of(OPTIMIZER, named, (*path, OPTIMIZER.plural))
+        for posed in self.posed(block, path):
+            of_problem = (
+                posed.over(block, self.suite.own_keys.get(self.suite.block_indices[index], ()))
+                if posed.problem
+                else block
+            )
+            for configured in optimizers:
+                yield from self.cases_of(index, of_problem, path, posed, configured)
+
+    def posed(self, block: Block, path: TomlPath) -> Iterator[Posed]:
+        """What the optimizers of a block are tried on: its problems, or each of its models on each dataset."""
+        if block.lists(PROBLEM):
+            yield from self.problems_posed.of(block.names(PROBLEM), (*path, PROBLEM.plural))
+            return
         of_axes = [
-            self.components.of(kind, names, self.suite.listed_path(kind, block, path))
-            for kind, names in self.listed(block).items()
+            self.components.of(kind, block.names(kind), self.suite.listed_path(kind, block, path))
+            for kind in TRIED_ON
         ]
+        for parts in itertools.product(*of_axes):
+            yield Posed(dict(zip((kind.name for kind in TRIED_ON), parts, strict=True)))
+
+    def cases_of(
+        self, index: int, block: Block, path: TomlPath, posed: Posed, configured: Component
+    ) -> Iterator[Case]:
+        """The cases of an optimizer on a problem, or on a model and a dataset."""
         # What an optimizer's own table says of its training holds for it wherever it is used.
         clipped = {name: table.clip_grad_norm for name, table in self.suite.optimizers.items()}
         settings: dict[str, Any] = {
@@ -195,46 +231,44 @@ class _Planner:
             "marks": block.marks,
             "line": self.suite.block_line(index),
         }
-        for combined in itertools.product(*of_axes):
-            chosen = dict(zip((kind.name for kind in AXES), combined, strict=True))
-            configured = chosen[OPTIMIZER.name]
-            for settled, engine in self.settled(block, path, configured.name):
-                scoped = _axes(block, settled, engine)
-                scope = SearchScope(
-                    chosen["dataset"].label,
-                    chosen["model"].label,
-                    block.label,
-                    "/".join((configured.label, *scoped)),
+        for around, engine in self.settled(block, path, configured.name):
+            settled = {**around, **posed.parts}
+            scoped = _axes(block, settled, engine)
+            dataset, model = posed.parts[DATASET.name], posed.parts[MODEL.name]
+            scope = SearchScope(
+                *group_of(dataset, model, posed.problem, block.label), "/".join((configured.label, *scoped))
+            )
+            evaluated = self.evaluation.of(block, path, dataset, settled[TASK.name])
+            if evaluated is None:
+                continue
+            combination = {**settled, OPTIMIZER.name: configured, TASK.name: evaluated[TASK.name]}
+            self.check_space(block, configured, combination)
+            for planned in planned_points(self.suite, self.suite.points.get(scope)):
+                parts = planned.parts(combination, self.schedule)
+                axes = (*scoped, *planned.axes)
+                variants = (*posed.variants, parts[OPTIMIZER.name].variant, *axes, block.label)
+                case = Case(
+                    id="/".join([*posed.names, configured.name, *filter(None, variants)]),
+                    **{**parts, **evaluated},
+                    problem=posed.problem,
+                    level=posed.level,
+                    engine=engine,
+                    axes=axes,
+                    clip_grad_norm=clipped.get(configured.name) or block.clip_grad_norm,
+                    tuned=self.suite.tuned and planned.point is not None,
+                    untuned=planned.untuned,
+                    search=planned.search,
+                    **settings,
                 )
-                evaluated = self.evaluation.of(block, path, chosen[DATASET.name], settled[TASK.name])
-                if evaluated is None:
-                    continue
-                combination = {**chosen, **settled, TASK.name: evaluated[TASK.name]}
-                self.check_space(block, configured, combination)
-                for planned in planned_points(self.suite, self.suite.points.get(scope)):
-                    parts = planned.parts(combination, self.schedule)
-                    axes = (*scoped, *planned.axes)
-                    variants = (*(parts[kind.name].variant for kind in AXES), *axes, block.label)
-                    case = Case(
-                        id="/".join([*(parts[kind.name].name for kind in AXES), *filter(None, variants)]),
-                        **{**parts, **evaluated},
-                        engine=engine,
-                        axes=axes,
-                        clip_grad_norm=clipped.get(configured.name) or block.clip_grad_norm,
-                        tuned=self.suite.tuned and planned.point is not None,
-                        untuned=planned.untuned,
-                        search=planned.search,
-                        **settings,
-                    )
-                    changed = {
-                        "expect": self.evaluation.expected(case, block),
-                        **planned.settings(case, self.suite.seed_step),
-                    }
-                    case = case.model_copy(update=changed)
-                    self.evaluation.check_expected(case, path)
-                    for key, message in wrong_ending(case, self.registry):
-                        self.report(message, *self.suite.setting_path(path, key))
-                    yield case
+                changed = {
+                    "expect": self.evaluation.expected(case, block),
+                    **planned.settings(case, self.suite.seed_step),
+                }
+                case = case.model_copy(update=changed)
+                self.evaluation.check_expected(case, path)
+                for key, message in wrong_ending(case, self.registry):
+                    self.report(message, *self.suite.setting_path(path, key))
+                yield case
 
     def check_space(self, block: Block, optimizer: Component, parts: Mapping[str, Any]) -> None:
         """Reports what a case cannot tune of the space of its optimizer, beside the optimizer's own parameters."""

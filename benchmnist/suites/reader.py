@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from benchmnist.errors import Problem, SuiteError, closest
-from benchmnist.extensions.kinds import AXES, IN_SUITES, MODEL, OPTIMIZER, SETS
+from benchmnist.extensions.kinds import AXES, BUNDLED, BUNDLES, IN_SUITES, MODEL, OPTIMIZER, PROBLEM, SETS
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.assignments import assign, parse_assignment
 from benchmnist.suites.files import EMPTY, find_suite, other_format, read_text
 from benchmnist.suites.messages import (
     explain,
+    missing,
     not_a_suite,
     wrong_table,
     wrong_tables,
@@ -23,10 +24,12 @@ from benchmnist.suites.schema import (
     COMPARE,
     DEFAULTS,
     EXCLUSIVE,
+    REQUIRED,
     Block,
     Compare,
     Configured,
     ConfiguredOptimizer,
+    ConfiguredProblem,
     Header,
     Tune,
 )
@@ -53,6 +56,11 @@ M = TypeVar("M", bound=BaseModel)
 
 HEADLESS = {*(kind.plural for kind in IN_SUITES), "engines", "label"} - {kind.plural for kind in SETS}
 """The keys that only [[cases]] have."""
+CONFIGURED: dict[str, type[Configured]] = {
+    OPTIMIZER.plural: ConfiguredOptimizer,
+    PROBLEM.plural: ConfiguredProblem,
+}
+"""The models of configurations that have more than parameters, by the key of their tables."""
 
 
 def load_suite(path: str | Path, *, set: Sequence[str] = ()) -> Suite:  # noqa: A002 - as the option is called
@@ -140,6 +148,7 @@ class _Reader:
             lines=self.lines,
             assigned=self.assigned,
             block_indices=tuple(whole),
+            own_keys={index: frozenset(map(str, blocks[index])) for index in whole},
             comparisons={index: entry for index, entry in compared.items() if entry},
             problems=tuple(self.problems),  # the last, when all has been read
         )
@@ -151,7 +160,7 @@ class _Reader:
             return blocks
         if not blocks and (found := self.headless()):
             return [found]
-        if not blocks and not any(isinstance(self.raw.get(kind.plural), list) for kind in AXES):
+        if not blocks and not any(isinstance(self.raw.get(kind.plural), list) for kind in (*AXES, *BUNDLES)):
             self.report("the suite has no cases; add [[cases]] with models and optimizers", "cases")
         return blocks
 
@@ -181,7 +190,9 @@ class _Reader:
             ((kind.plural, name), table) for kind in IN_SUITES for name, table in _tables(self.raw, kind.plural)
         ]
         for path, table in [*(((key,), self.raw.get(key)) for key in ("suite", "defaults", "tune")), *named]:
-            if not isinstance(table, dict) or not isinstance(table.get(MODEL.plural), (list, str)):
+            if not isinstance(table, dict) or not any(
+                isinstance(table.get(kind.plural), (list, str)) for kind in (MODEL, PROBLEM)
+            ):
                 continue
             found = {key: table.pop(key) for key in [*table] if key in HEADLESS}
             found |= {key: [name] for key, name in found.items() if isinstance(name, str) and key != "label"}
@@ -195,16 +206,26 @@ class _Reader:
         if not isinstance(block, dict):
             return self.read(CASES, block, "cases", index)
         block = dict(block)
-        for plural in (kind.plural for kind in AXES if not kind.has_setting):
+        for plural in (kind.plural for kind in (*REQUIRED, *BUNDLES)):
             singular = plural.removesuffix("s")
             if singular in block and plural not in block:
                 self.report(unknown_key(singular, block[singular], CASES), "cases", index, singular)
                 one = block.pop(singular)
                 block[plural] = one if isinstance(one, list) else [one]
+        posed = PROBLEM.plural in block
+        for key in [key for kind in BUNDLED for key in (kind.name, kind.plural) if posed and key in block]:
+            self.report(
+                "a problem decides it; remove it, or put it into [[cases]] of its own", "cases", index, key
+            )
+            del block[key]
         block = self.one_of_each(block, "cases", index)
         overridden = {other for pair in EXCLUSIVE for key, other in (pair, pair[::-1]) if key in block}
         kept = {key: value for key, value in given.items() if key not in overridden}
-        return self.read(CASES, {**kept, **block}, "cases", index)
+        read = self.read(CASES, {**kept, **block}, "cases", index)
+        for kind in REQUIRED:
+            if kind in BUNDLED and not posed and kind.plural not in block:
+                self.report(missing(kind.plural), "cases", index, kind.plural)
+        return read if read and (read.lists(MODEL) or read.lists(PROBLEM)) else None
 
     def one_of_each(self, table: Any, *path: str | int) -> Any:
         """Reports settings of a table that exclude each other; returns it with the first of each pair."""
@@ -242,7 +263,7 @@ class _Reader:
         self.assigned |= {(*new, *path[n:]): text for path, text in self.assigned.items() if path[:n] == old}
 
     def configured(self, kind: str) -> dict[str, Configured]:
-        model = ConfiguredOptimizer if kind == OPTIMIZER.plural else Configured
+        model = CONFIGURED.get(kind, Configured)
         tables = self.raw.get(kind, {})
         if not isinstance(tables, dict):
             self.report(wrong_tables(kind, tables), kind)
@@ -281,9 +302,9 @@ class _Reader:
 
 
 def _location(loc: TomlPath) -> TomlPath:
-    """Returns the keys of a mistake; `model.dropout` of a space is two of them."""
+    """Returns the keys of a mistake; `model.dropout` of a space or a sweep is two of them."""
     keys = [part for part in loc if part != "[key]"]
-    if keys[:1] == ["space"] and len(keys) > 1:
+    if keys[:1] in (["space"], ["sweep"]) and len(keys) > 1:
         keys[1:2] = str(keys[1]).split(".", 1)
     return tuple(keys)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
-from benchmnist.extensions.kinds import AXES, BUNDLES, PARTS, SETS, Kind
+from benchmnist.extensions.kinds import AXES, BUNDLED, BUNDLES, PARTS, SETS, Kind
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.cases import Comparison, Space
 from benchmnist.suites.spaces import flat_space, read_space, sampler_name
@@ -167,10 +167,14 @@ def _with_settings(model: type[Settings]) -> Any:
     return create_model(model.__name__, __base__=model, __doc__=model.__doc__, **keys)
 
 
+REQUIRED = tuple(kind for kind in AXES if not kind.has_setting)
+"""The kinds of which [[cases]] must have a list, or for those in BUNDLED problems instead."""
+
+
 def _with_lists(model: type[Block]) -> Any:
-    """A model with a list for each kind of plugin; required where every case has one and there is no default."""
+    """A model with a list for each kind of plugin; the reader requires those in REQUIRED that are in BUNDLED."""
     plural: dict[str, Any] = {
-        k.plural: (Names, ...) if k in AXES and not k.has_setting else (Names | None, None)
+        k.plural: (Names, ...) if k in REQUIRED and k not in BUNDLED else (Names | None, None)
         for k in (*PARTS, *BUNDLES)
     }
     return create_model(model.__name__, __base__=model, __doc__=model.__doc__, **plural)
@@ -242,6 +246,31 @@ class ConfiguredOptimizer(Configured):
     schedule: str | None = None
     clip_grad_norm: Norm | None = None
     space: Annotated[dict[str, Annotated[Space, BeforeValidator(read_space)]], BeforeValidator(flat_space)] = {}
+
+
+def _flat_sweep(value: object) -> object:
+    """A sweep whose tables `model`, `dataset` and `task` are keys such as `model.condition`."""
+    if not isinstance(value, dict):
+        return value
+    found: dict[str, object] = {}
+    for key, inner in value.items():
+        found |= (
+            {f"{key}.{name}": each for name, each in inner.items()} if isinstance(inner, dict) else {key: inner}
+        )
+    return found
+
+
+class ConfiguredProblem(Configured):
+    """[problems.NAME]: the tables of its parts have parameters, and what is no field of it is a setting."""
+
+    model: dict[str, Any] = {}
+    dataset: dict[str, Any] = {}
+    task: dict[str, Any] = {}
+    sweep: Annotated[dict[str, Annotated[list[Any], Field(min_length=1), Once]], BeforeValidator(_flat_sweep)] = {}
+
+    def of_part(self, part: str) -> dict[str, Any]:
+        """The parameters that it sets of its `model`, `dataset` or `task`."""
+        return dict(getattr(self, part))
 
 
 class Tune(_Strict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from benchmnist.extensions.kinds import OPTIMIZER
+from benchmnist.extensions.kinds import OPTIMIZER, PROBLEM
 from benchmnist.suites.toml_lines import TomlPath, problem_at
 
 if TYPE_CHECKING:
@@ -13,11 +13,20 @@ if TYPE_CHECKING:
 
     from benchmnist.errors import Problem
     from benchmnist.extensions.kinds import Kind
-    from benchmnist.suites.schema import Block, Compare, Configured, ConfiguredOptimizer, Expect, Order, Tune
+    from benchmnist.suites.schema import (
+        Block,
+        Compare,
+        Configured,
+        ConfiguredOptimizer,
+        ConfiguredProblem,
+        Expect,
+        Order,
+        Tune,
+    )
 
 
 class SearchScope(NamedTuple):
-    """The scope of one search: the labels of a dataset, a model and a block of cases, and the method."""
+    """The scope of one search: a benchmnist.suites.cases.Group, and the method."""
 
     dataset: str
     model: str
@@ -57,6 +66,7 @@ class Suite:
         problems: What is wrong with it; a suite with problems is never run.
         lines: Where each of its tables and keys begins.
         block_indices: Which of [[cases]] each of `blocks` is.
+        own_keys: The keys that each of [[cases]] has itself, by its index; its others are those of [defaults].
         comparisons: Its [[compare]], by their index in the file.
         assigned: The paths of values that override the file's, each with its `KEY=VALUE`.
         points: Parameters that were chosen for a scope: a case for each, instead of one.
@@ -77,6 +87,7 @@ class Suite:
     problems: tuple[Problem, ...]
     lines: Mapping[TomlPath, int] = field(repr=False)
     block_indices: tuple[int, ...]
+    own_keys: Mapping[int, frozenset[str]] = field(default_factory=dict)
     comparisons: Mapping[int, Compare] = field(default_factory=dict)
     assigned: Mapping[TomlPath, str] = field(default_factory=dict)
     points: Mapping[SearchScope, tuple[Point, ...]] = field(default_factory=dict)
@@ -88,6 +99,11 @@ class Suite:
     def optimizers(self) -> Mapping[str, ConfiguredOptimizer]:
         """Its [optimizers.NAME], by name."""
         return cast("Mapping[str, ConfiguredOptimizer]", self.tables[OPTIMIZER.plural])
+
+    @property
+    def posed(self) -> Mapping[str, ConfiguredProblem]:
+        """Its [problems.NAME], by name."""
+        return cast("Mapping[str, ConfiguredProblem]", self.tables[PROBLEM.plural])
 
     def problem(self, message: str, *path: str | int) -> Problem:
         """Returns the problem at `path`, `("optimizers", "sgd", "lr")`."""
@@ -107,8 +123,11 @@ class Suite:
         return self.lines.get(self.block_path(block))
 
     def setting_path(self, block: TomlPath, key: str) -> TomlPath:
-        """Returns the path of a block's setting: in the block, or else in [defaults]."""
-        return (*block, key) if (*block, key) in self.lines else ("defaults", key)
+        """Returns the path of a block's setting: in the block or else in [defaults]; or of its problems."""
+        if (*block, key) in self.lines:
+            return *block, key
+        posed = (*block, PROBLEM.plural)
+        return posed if posed in self.lines and ("defaults", key) not in self.lines else ("defaults", key)
 
     def listed_path(self, kind: Kind, block: Block, path: TomlPath) -> TomlPath:
         """Returns the path of a block's models, or of its schedule."""

@@ -226,7 +226,7 @@ def test_tabs_windows_newlines_and_a_byte_order_mark_are_fine(text: str) -> None
             f"{SUITE}[plots]\nx = 1\n{CASE}",
             (
                 "x.toml:3: plots: unknown table. Choose from: suite, defaults, cases, compare, "
-                "datasets, models, optimizers, schedules, tasks, metrics, tune"
+                "datasets, models, optimizers, schedules, tasks, metrics, problems, tune"
             ),
         ),
         (

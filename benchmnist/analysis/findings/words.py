@@ -109,8 +109,8 @@ def names_among(results: Iterable[CaseResult]) -> Namer:
 
     def name(result: CaseResult) -> str:
         case = result.case
-        dataset = case.dataset.label if several else ""
-        return " · ".join(filter(None, (dataset, case.model.label, case.method, case.label)))
+        dataset, model, label = case.group
+        return " · ".join(filter(None, (dataset if several else "", model, case.method, label)))
 
     return name
 
