@@ -101,6 +101,7 @@ def benchmnist_optimizers() -> list[OptimizerSpec]:
             defaults={"lr": 0.1},
             needs_closure=True,
             passes=None,
+            groups=False,
         ),
         OptimizerSpec(
             name="muon",

@@ -13,13 +13,14 @@ from benchmnist.cli.executors import RunCommand, taken_out
 from benchmnist.cli.options import DEBUG, NamedPath, listed, option, suite_names
 from benchmnist.cli.training import FAILED, interrupted_by, terminated_as_interrupted, training_options
 from benchmnist.errors import BenchmnistError
+from benchmnist.errors import listed as in_words
 from benchmnist.forking.fork_server import start_importing
 from benchmnist.garbage import quick_imports
 from benchmnist.suites.values import not_this
 from benchmnist.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from benchmnist.cli.display import Display
     from benchmnist.planned_run import PlannedRun
@@ -245,7 +246,7 @@ def _dry_run(planned: PlannedRun) -> Any:
     cases = [(case, seeds) for case in planned.plan.cases if (seeds := planned.seeds_left(case))]
     for case, seeds in cases:
         work = planned.prepared.work.get(case.id)
-        given = {key: value for part in case.parts.values() for key, value in part.params.items()}
+        given = {key: value for part in case.parts.values() for key, value in part.settings.items()}
         settings = {kind.name: part.use for kind in SETTINGS if (part := case.parts.get(kind.name))}
         given |= {name: use for name, use in settings.items() if use != CLASSIFICATION}
         given |= {
@@ -275,6 +276,7 @@ def _dry_run(planned: PlannedRun) -> Any:
     parts += [Line(line) for line in before_training(planned.plan, planned.options.out)]
     if compared := _comparisons(planned.plan.cases):
         parts.append(Line(compared))
+    parts += [Line(line) for line in _groups(planned)]
     if planned.known:
         parts.append(Line(f"reused: {counted(len(planned.known), 'result')}"))
         for case_id, (_, run) in planned.known.items():
@@ -294,6 +296,17 @@ def _shape(case: Case, seeds: int, work: Work | None) -> str:
         if case.steps is None
         else f"{seeds} × {at_most}{case.steps} steps"
     )
+
+
+def _groups(planned: PlannedRun) -> Iterator[str]:
+    """Yields what is in which parameter group, of each model and optimizer with groups."""
+    trained = {(case.dataset.label, case.model.label, case.optimizer.name) for case in planned.plan.cases}
+    for grouped in planned.prepared.grouped:
+        if (grouped.dataset, grouped.model, grouped.optimizer) not in trained:
+            continue
+        yield f"parameter groups of {grouped.optimizer} on {grouped.dataset}/{grouped.model}:"
+        for said, names in grouped.groups:
+            yield f"  {said}: {in_words(names)}"
 
 
 def _comparisons(cases: Sequence[Case]) -> str:

@@ -141,6 +141,8 @@ class OptimizerSpec(Spec):
         fused: The types of device (`cpu`, `cuda`) on which `build` takes `fused=True`, and then computes the same
             updates in one kernel. Every engine except `dataloader` passes it, unless the suite sets `fused`,
             `foreach` or `differentiable`.
+        groups: Whether parts of a model may have other options than the rest: whether `step` reads the options of
+            each parameter from its entry in `self.param_groups` (not LBFGS).
     """
 
     needs_closure: bool = False
@@ -150,6 +152,7 @@ class OptimizerSpec(Spec):
     capturable: bool = False
     elementwise: bool = False
     fused: tuple[str, ...] = ()
+    groups: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

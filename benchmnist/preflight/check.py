@@ -14,7 +14,10 @@ from benchmnist.extensions.isolation import contained
 from benchmnist.extensions.kinds import DATASET, MODEL, OPTIMIZER, SCHEDULE, SETS, SETTINGS, TASK, Kind
 from benchmnist.preflight.culprits import culprit, size_in
 from benchmnist.preflight.describe import describe
+from benchmnist.preflight.parameter_groups import Grouped, GroupedModels
 from benchmnist.runs.models import ModelDescription
+from benchmnist.suites.cases import GROUPS
+from benchmnist.training.parameter_groups import GroupError
 from benchmnist.training.precision import precision_of
 from benchmnist.training.trial import build_model, build_optimizer, build_schedule, steps_of_trial, steps_per_epoch
 
@@ -64,6 +67,7 @@ class Preflight:
         notes: What was noticed of the plugins beside, in words.
         data: The digest of each such case's dataset, by case id.
         models: What each model that can be built is made of, on each dataset.
+        grouped: What is in which parameter group, for each model and optimizer with groups.
     """
 
     work: dict[str, Work]
@@ -71,6 +75,7 @@ class Preflight:
     notes: tuple[str, ...]
     data: dict[str, str]
     models: tuple[ModelDescription, ...] = ()
+    grouped: tuple[Grouped, ...] = ()
 
 
 def preflight(
@@ -125,6 +130,7 @@ class _Preflight:
         self.supported: set[str] = set()  # precisions
         self.tried: dict[str, bool] = {}
         self.alone: dict[str, str] = {}  # why a model cannot train on one image
+        self.groups = GroupedModels(plan.suite)
 
     def check(self) -> Preflight:
         work: dict[str, Work] = {}
@@ -149,7 +155,9 @@ class _Preflight:
                 steps=steps_per_epoch(case, dataset),
                 flop=3 * 2.0 * described[there].multiply_adds * passes * len(dataset.train_images),
             )
-        return Preflight(work, tuple(self.problems.values()), tuple(self.notes), data, tuple(described.values()))
+        problems = (*self.problems.values(), *self.groups.problems())
+        grouped, models = tuple(self.groups.found.values()), tuple(described.values())
+        return Preflight(work, problems, tuple(self.notes), data, models, grouped)
 
     @contextlib.contextmanager
     def building(self, kind: Kind, component: Component) -> Iterator[None]:
@@ -177,7 +185,8 @@ class _Preflight:
         try:
             yield
         except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError) as error:
-            if component.params != self.registry.by_kind[kind.name][component.use].spec.defaults:
+            defaults = self.registry.by_kind[kind.name][component.use].spec.defaults
+            if component.params != defaults or component.groups:
                 self.report(kind, component, case, error)
             raise
 
@@ -283,6 +292,7 @@ class _Preflight:
         total_steps = steps_of_trial(case, dataset)
         schedule = case.schedule.identity if case.schedule else ""
         key = f"{case.optimizer.identity} {case.model.identity} {schedule} {total_steps}"
+        self.groups.note(case, model)
         if key not in self.tried:
             self.tried[key] = False
             refused: tuple[Kind, Component] = (OPTIMIZER, case.optimizer)
@@ -296,6 +306,9 @@ class _Preflight:
                 self.tried[key] = True
             except (TypeError, ValueError) as error:
                 self.report(*refused, case, error)
+            except GroupError as error:
+                problem = self.plan.suite.problem(str(error), OPTIMIZER.plural, case.optimizer.name, GROUPS)
+                self.problems.setdefault(str(problem), problem)
             except Exception:  # noqa: BLE001, S110 - it will be raised again in the training, and kept there
                 pass
         return self.tried[key]
@@ -330,7 +343,7 @@ class _Preflight:
             listed = (*self.block_path(case), kind.plural)
             path = self.setting(case, kind.name) if kind.has_setting and not self.is_set(listed) else listed
         else:
-            path = culprit(path, component.params, said, self.is_set)
+            path = culprit(path, component, said, self.is_set)
         message = said if isinstance(error, DataError) else f"{component.use!r} refuses: {said}"
         problem = self.plan.suite.problem(message, *path)
         self.problems.setdefault(f"{kind.name} {component.identity} {message} {about}", problem)

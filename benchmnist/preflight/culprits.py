@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from benchmnist.suites.cases import GROUPS
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmnist.suites.cases import Component
     from benchmnist.suites.toml_lines import TomlPath
 
 _SIZE = re.compile(r"(train_size|test_size|validation_size) = ")
@@ -19,17 +22,22 @@ def size_in(said: str) -> str:
     return size[1] if size else ""
 
 
-def culprit(table: TomlPath, params: Mapping[str, Any], said: str, is_set: Callable[[TomlPath], bool]) -> TomlPath:
+def culprit(table: TomlPath, component: Component, said: str, is_set: Callable[[TomlPath], bool]) -> TomlPath:
     """Returns the parameter that an exception is about: the only one whose value, or else whose name, it has.
 
     Args:
         table: The table of the suite that sets the parameters; it is returned where no parameter can be told.
-        params: The parameters with their values.
+        component: The component, with its parameters and groups.
         said: The words of the exception.
         is_set: Tells whether the suite has that very key.
     """
-    places = ((key, value, (*table, *at)) for key, value in params.items() for at in ((key,), ("sweep", key)))
-    mine = [(key, value, path) for key, value, path in places if is_set(path)]
+    places: list[tuple[TomlPath, str, Any]] = [
+        (at, key, value) for key, value in component.params.items() for at in ((), ("sweep",))
+    ]
+    for index, group in enumerate(component.groups):
+        places += [((GROUPS, index), key, value) for key, value in group.options.items()]
+    found = ((key, value, (*table, *at, key)) for at, key, value in places)
+    mine = [(key, value, path) for key, value, path in found if is_set(path)]
     for speaks_of in (
         lambda _, value: _has(said, value),
         lambda _, value: isinstance(value, list) and any(_has(said, entry) for entry in value),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from benchmnist.extensions.registry import Registry
     from benchmnist.extensions.specs import ExecutorSpec
     from benchmnist.preflight.check import Work
+    from benchmnist.preflight.parameter_groups import Grouped
     from benchmnist.runs.models import ModelDescription
     from benchmnist.suites.cases import Case
     from benchmnist.suites.looks import Looks
@@ -45,6 +46,7 @@ class Prepared:
         data_root: Where datasets are kept.
         registry: The plugins that it was planned with.
         models: What the models are made of.
+        grouped: What is in which parameter group, for each model and optimizer with groups.
         data: The digest of the contents of each dataset, by its label.
         platform: What else decides results: the device, the versions of torch and of BenchMNIST.
         notes: What plugins did, when they were loaded and tried, that they should not do; all of it undone.
@@ -60,6 +62,7 @@ class Prepared:
     data: Mapping[str, str]
     platform: Mapping[str, Any]
     models: tuple[ModelDescription, ...] = ()
+    grouped: tuple[Grouped, ...] = ()
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -125,6 +128,7 @@ def prepare(
         data={case.dataset.label: tried.data[case.id] for case in plan.cases if case.id in tried.data},
         platform=platform_of(there, elsewhere=executing.remote),
         models=tried.models,
+        grouped=tried.grouped,
         notes=(*notes, *tried.notes),
     )
 

@@ -156,7 +156,7 @@ SPEEDUP_KEY = "speedup"
 
 def _params(s: Summary) -> str | None:
     parts = {kind: part for kind, part in s.result.case.parts.items() if kind != DATASET.name}
-    said = [f"{key}={value}" for part in parts.values() for key, value in part.params.items()]
+    said = [f"{key}={value}" for part in parts.values() for key, value in part.settings.items()]
     return ", ".join(said) or None
 
 

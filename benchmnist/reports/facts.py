@@ -24,7 +24,7 @@ def case_facts(result: CaseResult) -> list[tuple[str, str]]:
     case = result.case
     facts: dict[str, Any] = {}
     for kind, part in case.parts.items():
-        facts[kind] = f"{part.use} {json.dumps(part.params)}" if part.params else part.use
+        facts[kind] = f"{part.use} {json.dumps(part.settings)}" if part.settings else part.use
         facts[f"{kind} from"] = f"{part.distribution} {part.version}"
     facts |= {
         "epochs": case.epochs,

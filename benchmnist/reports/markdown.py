@@ -111,7 +111,7 @@ def _cases(run: RunResult) -> str:
         [
             code(result.id),
             code(json.dumps(result.case.model.params)),
-            code(json.dumps(result.case.optimizer.params)),
+            code(json.dumps(result.case.optimizer.settings)),
             result.case.epochs,
             result.case.batch_size,
             ", ".join(map(str, result.case.seeds)),

@@ -162,7 +162,7 @@ def _identity(result: CaseResult) -> dict[str, Any]:
 
 def _parameters(result: CaseResult) -> dict[str, Any]:
     """Returns the parameters of the components of a case: `optimizer.lr`."""
-    return {f"{kind}.{name}": v for kind, part in result.case.parts.items() for name, v in part.params.items()}
+    return {f"{kind}.{name}": v for kind, part in result.case.parts.items() for name, v in part.settings.items()}
 
 
 def _settings(result: CaseResult | None) -> dict[str, Any]:

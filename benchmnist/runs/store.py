@@ -226,7 +226,11 @@ def _are_alike(one: Case, other: Case, name: str) -> bool:
     ours, theirs = getattr(one, name), getattr(other, name)
     if ours != theirs or not isinstance(ours, Component):
         return bool(ours == theirs)
-    return ours.model_fields_set == theirs.model_fields_set and repr(ours.params) == repr(theirs.params)
+    return (
+        ours.model_fields_set == theirs.model_fields_set
+        and repr(ours.params) == repr(theirs.params)
+        and repr(ours.groups) == repr(theirs.groups)
+    )
 
 
 def load_run(path: str | Path) -> RunResult:

@@ -80,6 +80,39 @@ Precision = Literal["float32", "tf32", "bf16"]
 """Precisions of products and convolutions; weights, updates and testing are float32 in any case."""
 
 
+GROUPS = "groups"
+"""Key of the parameter groups of an optimizer."""
+ParameterKind = Literal["bias", "norm", "embedding", "vector", "matrix", "convolution"]
+"""Kinds of parameters that a group may select; benchmnist/training/parameter_groups.py has what each means."""
+
+
+class ParameterGroup(Frozen):
+    """The parameters of a model for which an optimizer has other options: no weight decay on biases.
+
+    Attributes:
+        match: Patterns of their names, as of fnmatch; one of them has to match. Empty selects by `kind` alone.
+        kind: Their kinds; they are of one of them. Empty selects by `match` alone.
+        lr_scale: Factor of their learning rate.
+        options: Parameters of the optimizer that replace those of the others.
+    """
+
+    match: tuple[str, ...] = ()
+    kind: tuple[ParameterKind, ...] = ()
+    lr_scale: float | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def selects(self) -> str:
+        """The parameters that it selects, in words: `bias or norm`, `0.* of kind bias`."""
+        parts = (" or ".join(self.match), " or ".join(self.kind))
+        return " of kind ".join(filter(None, parts))
+
+    def __str__(self) -> str:
+        """`bias or norm: weight_decay=0.0`."""
+        scaled = {} if self.lr_scale is None else {"lr_scale": self.lr_scale}
+        return f"{self.selects}: {', '.join(f'{key}={value}' for key, value in (scaled | self.options).items())}"
+
+
 class Component(Frozen):
     """A dataset, model, optimizer or schedule with its parameters.
 
@@ -87,6 +120,8 @@ class Component(Frozen):
         name: What the suite calls it.
         use: What its plugin calls it.
         params: What its `build` is given: the spec's defaults, under what the suite says.
+        groups: Of an optimizer: the parameters of the model that have other options, the first that selects one
+            first.
         variant: Its point of a sweep, `lr-0.1`; empty where nothing is swept.
         distribution: The installed distribution that it came from.
         version: The version of that distribution.
@@ -95,6 +130,7 @@ class Component(Frozen):
     name: str
     use: str
     params: dict[str, Any]
+    groups: tuple[ParameterGroup, ...] = ()
     variant: str = ""
     distribution: str
     version: str
@@ -107,7 +143,13 @@ class Component(Frozen):
     @property
     def identity(self) -> str:
         """The component that is built, whatever the suite calls it: two components with the same are alike."""
-        return f"{self.use} {json.dumps(self.params, sort_keys=True, default=str)}"
+        return f"{self.use} {json.dumps(self.settings, sort_keys=True, default=str)}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its parameters, with its groups in words: what reports show of it."""
+        groups = {GROUPS: "; ".join(map(str, self.groups))} if self.groups else {}
+        return {**self.params, **groups}
 
 
 NOT_DECIDING = {

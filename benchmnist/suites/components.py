@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmnist.errors import BenchmnistError, UnknownNameError, described, nearest
 from benchmnist.extensions.kinds import IN_SUITES, METRIC, OPTIMIZER, Kind
-from benchmnist.suites.cases import Component
+from benchmnist.extensions.specs import OptimizerSpec
+from benchmnist.suites.cases import GROUPS, Component
 from benchmnist.suites.messages import without_use
 from benchmnist.suites.parameters import parameters_of
 from benchmnist.suites.points import of_kind, wrong_parameter
-from benchmnist.suites.schema import Configured, ConfiguredOptimizer
+from benchmnist.suites.schema import Configured, ConfiguredOptimizer, GroupTable
 from benchmnist.suites.spaces import SPACE_SETTINGS, SPACE_TABLES
 from benchmnist.suites.values import NOTHING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from benchmnist.extensions.registry import Registry
     from benchmnist.extensions.specs import Spec
+    from benchmnist.suites.parameters import Parameters
     from benchmnist.suites.suite import Suite
     from benchmnist.suites.toml_lines import TomlPath
 
@@ -89,6 +91,7 @@ class Components:
                 name=name,
                 use=offer.spec.name,
                 params={**offer.spec.defaults, **table.params, **point},
+                groups=tuple(each.group for each in _groups(table)),
                 variant=variant_of(point),
                 distribution=offer.plugin.distribution,
                 version=offer.plugin.version,
@@ -120,6 +123,7 @@ class Components:
                 (("space", key), wrong_parameter(takes, key, space, (*SPACE_SETTINGS, *SPACE_TABLES)))
                 for key, space in of_kind(searched, OPTIMIZER.name).items()
             ),
+            *self._wrong_groups(spec, table, takes),
             *(
                 ((), f"{spec.name!r} needs the parameter {name!r}")
                 for name in takes.required
@@ -145,6 +149,14 @@ class Components:
             self.report(message, *own, *path)
         return not problems
 
+    def _wrong_groups(self, spec: Spec, table: Configured, takes: Parameters) -> Iterator[tuple[TomlPath, str]]:
+        """Yields what is wrong with the parameter groups of an optimizer, each with its keys."""
+        if (groups := _groups(table)) and isinstance(spec, OptimizerSpec) and not spec.groups:
+            yield (GROUPS,), f"{spec.name!r} has one set of options for all parameters; remove its groups"
+        for index, group in enumerate(groups):
+            for key, value in group.options.items():
+                yield (GROUPS, index, key), takes.problem(key, value)
+
     def report_unused(self) -> None:
         """Reports each configuration that no case names: a slip, or its case was mistyped."""
         if self.suite.problems or self.suite.points:
@@ -156,6 +168,11 @@ class Components:
                     near = "" if self.suite.tables[kind.plural][name].use else nearest(name, used)
                     how = f"list it in {kind.plural} of [[cases]], or remove it"
                     self.report(f"unused.{near} If not, {how}" if near else f"unused; {how}", kind.plural, name)
+
+
+def _groups(table: Configured) -> tuple[GroupTable, ...]:
+    """Returns the parameter groups of a configuration, which only optimizers have."""
+    return table.groups if isinstance(table, ConfiguredOptimizer) else ()
 
 
 def points_of(sweep: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.metrics import TARGET_SECONDS
+from benchmnist.suites.cases import Component
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +57,7 @@ def between(one: Case, other: Case, ours: Mapping[str, Any], theirs: Mapping[str
 def shown(value: Any) -> str:
     """Formats a part or a setting of a case for people: `sgd(lr=0.1)`, `none`."""
     if isinstance(value, dict) and "use" in value:
-        params = ", ".join(f"{name}={given}" for name, given in value["params"].items())
+        settings = Component.model_validate(value).settings
+        params = ", ".join(f"{name}={given}" for name, given in settings.items())
         return f"{value['use']}({params})" if params else str(value["use"])
     return "none" if value is None else str(value)

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.extensions.kinds import PARTS, SETS
+from benchmnist.suites.cases import GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,8 @@ def lasting(case: Case) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(case.model_dump_json(exclude=case.not_deciding | {"seeds"}))
     for kind in PARTS:
         if part := found[kind.name]:
-            found[kind.name] = {"use": part["use"], "params": part["params"]}
+            groups = {GROUPS: part[GROUPS]} if part[GROUPS] else {}
+            found[kind.name] = {"use": part["use"], "params": part["params"], **groups}
     for kind in SETS:
         found[kind.plural] = [{key: part[key] for key in ("name", "use", "params")} for part in found[kind.plural]]
     return found

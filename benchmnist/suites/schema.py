@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from benchmnist.extensions.kinds import AXES, BUNDLED, BUNDLES, PARTS, SETS, Kind
 from benchmnist.extensions.specs import NAME
-from benchmnist.suites.cases import Comparison, Space
+from benchmnist.suites.cases import Comparison, ParameterGroup, ParameterKind, Space
 from benchmnist.suites.spaces import flat_space, read_space, sampler_name
-from benchmnist.suites.values import SHOWN, each_once, not_this, shown, unquoted
+from benchmnist.suites.values import SHOWN, each_once, not_this, one_or_more, shown, unquoted
 
 Order = Literal["suite", "interleaved"]
 """Order of the trials: case by case, or seed by seed (every other seed in the reverse order of the cases)."""
@@ -235,16 +235,55 @@ class Configured(BaseModel):
         return dict(self.model_extra or {})
 
 
+class GroupTable(BaseModel):
+    """One of [[optimizers.NAME.groups]]; what is no field of it is a parameter of the optimizer."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    match: Annotated[list[str], BeforeValidator(one_or_more), Field(min_length=1), Once] = []
+    kind: Annotated[list[ParameterKind], BeforeValidator(one_or_more), Field(min_length=1), Once] = []
+    lr_scale: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _selects_and_sets(self) -> Self:
+        """Refuses a group that selects nothing or changes nothing.
+
+        Raises:
+            ValueError: if it does.
+        """
+        if not self.match and not self.kind:
+            raise ValueError('selects nothing; add kind = ["bias", "norm"] or match = ["0.*"]')
+        if not self.options and self.lr_scale is None:
+            raise ValueError("changes nothing; add an option, such as weight_decay = 0.0 or lr_scale = 0.1")
+        if "lr" in self.options and self.lr_scale is not None:
+            raise ValueError("has both lr and lr_scale; remove one")
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The parameters of the optimizer that it sets."""
+        return dict(self.model_extra or {})
+
+    @property
+    def group(self) -> ParameterGroup:
+        """The group that it describes."""
+        return ParameterGroup(
+            match=tuple(self.match), kind=tuple(self.kind), lr_scale=self.lr_scale, options=self.options
+        )
+
+
 class ConfiguredOptimizer(Configured):
     """[optimizers.NAME], which may have a schedule and a clipping of its own, instead of its cases'.
 
     Attributes:
+        groups: Its [[optimizers.NAME.groups]]; the first that selects a parameter has it.
         space: What `benchmnist tune` chooses from, and `benchmnist run` ignores: its parameters, with those of the
             schedule and the model (`schedule.warmup`, `model.dropout`), the schedule, and SPACE_SETTINGS.
     """
 
     schedule: str | None = None
     clip_grad_norm: Norm | None = None
+    groups: tuple[GroupTable, ...] = Field(default=(), strict=False)
     space: Annotated[dict[str, Annotated[Space, BeforeValidator(read_space)]], BeforeValidator(flat_space)] = {}
 
 

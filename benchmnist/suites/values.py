@@ -80,6 +80,11 @@ def each_once(values: list[Any]) -> list[Any]:
     return values
 
 
+def one_or_more(value: object) -> object:
+    """One string as the list of it."""
+    return [value] if isinstance(value, str) else value
+
+
 def is_list_of_tables(value: object) -> bool:
     """True for what [[double brackets]] make."""
     return isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)

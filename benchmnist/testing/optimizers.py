@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from benchmnist.extensions.kinds import OPTIMIZER
+from benchmnist.suites.cases import ParameterGroup
 from benchmnist.testing import parameters, problem
 from benchmnist.testing.capturing import (
     STEPS,
@@ -23,6 +24,7 @@ from benchmnist.testing.capturing import (
     trained_on_gpu,
 )
 from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
+from benchmnist.training.parameter_groups import split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 
 HARNESS = (*OPTIMIZER.harness, "capturable")
+SLOW = 0.5  # of the learning rate
 LEAST_GAIN = 0.9995  # SGD with a learning rate of 0.001 comes to 0.98; nothing that trains comes near this
 
 
@@ -310,6 +313,39 @@ def is_fused_as_it_says(subject: Subject) -> None:
             )
 
 
+@check(
+    "read the options of each parameter from its group in `self.param_groups`, or say `groups=False` on the spec"
+)
+def has_groups_as_it_says(subject: Subject) -> None:
+    """Updates the parameters of a group by the options of that group, and the others by theirs."""
+    if not subject.offer.spec.groups:
+        raise DoesNotApply("its spec says that it has none")
+    if not all("lr" in group for group in _small(subject).param_groups):
+        raise DoesNotApply("it has no lr to try it with")
+
+    def moved(*groups: ParameterGroup, scale: float = 1.0) -> dict[str, Tensor]:
+        """Returns what a step adds to each parameter."""
+
+        def build(model: nn.Module) -> torch.optim.Optimizer:
+            made = build_subject(subject, model)
+            if groups:
+                split(made, model, groups, lambda model: build_subject(subject, model))
+            for group in made.param_groups if scale != 1 else ():
+                group["lr"] = scale * group["lr"]
+            return made
+
+        exercise = problem.Exercise(subject.datasets, problem.small_model(), build, subject.offer.spec)
+        before = {name: p.detach().clone() for name, p in exercise.model.named_parameters()}
+        exercise.train(1)
+        return {name: p.detach() - before[name] for name, p in exercise.model.named_parameters()}
+
+    whole, slow = moved(), moved(scale=SLOW)
+    for name, update in moved(ParameterGroup(kind=("bias",), lr_scale=SLOW)).items():
+        expected = (slow if name.endswith("bias") else whole)[name]
+        if not torch.allclose(update, expected, rtol=1e-3, atol=1e-6):
+            raise Miss(f"with a group of the biases, at {SLOW} of its lr, a step changes {name} otherwise")
+
+
 def _same(one: list[float], other: list[float], what: str) -> None:
     for step, (a, b) in enumerate(zip(one, other, strict=True), 1):
         if a != b:
@@ -332,6 +368,7 @@ CHECKS: tuple[Check, ...] = (
     resumes_from_its_state_dict,
     leaves_what_has_no_gradient,
     touches_only_its_own_parameters,
+    has_groups_as_it_says,
     is_elementwise_as_it_says,
     is_capturable_as_it_says,
     is_fused_as_it_says,

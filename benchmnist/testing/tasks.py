@@ -38,10 +38,14 @@ def data_of(subject: Subject, task: str) -> Dataset:
     """
     for offer in subject.datasets.registry.datasets:
         if offer.spec.task == task and (task != CLASSIFICATION or offer.spec.name == DATASET.default):
-            params = dict(offer.spec.defaults)
-            source = {"distribution": offer.plugin.distribution, "version": offer.plugin.version}
             return subject.datasets.load(
-                Component(name=offer.spec.name, use=offer.spec.name, params=params, **source)
+                Component(
+                    name=offer.spec.name,
+                    use=offer.spec.name,
+                    params=dict(offer.spec.defaults),
+                    distribution=offer.plugin.distribution,
+                    version=offer.plugin.version,
+                )
             )
     raise DoesNotApply("no installed dataset is made for this task")
 

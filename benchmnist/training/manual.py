@@ -91,7 +91,7 @@ class ManualTraining:
             )
             steps = steps_per_epoch(self.case, self.dataset)
             self.optimizer = build_optimizer(
-                case, registry, self.model, steps, Build(fused=engine != "dataloader")
+                case, registry, self.model, steps, how=Build(fused=engine != "dataloader")
             )
         else:
             spec = OptimizerSpec(name="own", summary="", build=optimizer)

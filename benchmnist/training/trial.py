@@ -17,11 +17,13 @@ from benchmnist.errors import TrialError
 from benchmnist.suites.budgets import total_steps
 from benchmnist.tasks import Classification, build_task, require_scalar
 from benchmnist.training.data import epoch_order, seed_everything, seed_for
+from benchmnist.training.parameter_groups import split
 from benchmnist.training.products import products_by_onednn
 from benchmnist.training.random_numbers import RandomNumbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from torch import Tensor, nn
     from torch.optim.lr_scheduler import LRScheduler
@@ -274,31 +276,59 @@ def make_model(
 
 
 def build_optimizer(
-    case: Case, registry: Registry, model: nn.Module, total_steps: int, how: Build = PLAIN
+    case: Case,
+    registry: Registry,
+    model: nn.Module,
+    total_steps: int,
+    *,
+    how: Build = PLAIN,
+    one: nn.Module | None = None,
 ) -> torch.optim.Optimizer:
-    """The optimizer of a case for a model that is on its device already.
+    """The optimizer of a case for a model that is on its device already; with its parameter groups.
+
+    Args:
+        case: The case.
+        registry: The plugins.
+        model: The model.
+        total_steps: Steps of the trial.
+        how: Options for its construction.
+        one: The model of one trial, if `model` holds a stack of several.
 
     Raises:
-        TrialError: if what is built is no optimizer.
+        TrialError: if what is built is no optimizer, or cannot have the groups.
     """
     spec = registry.optimizers[case.optimizer.use].spec
-    build = spec.load()
-    takes = inspect.signature(build).parameters
+    make = spec.load()
+    takes = inspect.signature(make).parameters
     told: dict[str, Any] = {}
     if "total_steps" in takes:
         told["total_steps"] = total_steps
     devices = {parameter.device.type for parameter in model.parameters()}
-    if how.fused and devices <= {*spec.fused} and not NOT_BESIDE_FUSED & {*case.optimizer.params}:
+    if fuses(case, spec, how, devices):
         told["fused"] = True
     if how.capturable and "capturable" in takes:
         told["capturable"] = True
-    optimizer: torch.optim.Optimizer = build(model, **told, **case.optimizer.params)
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TrialError(
-            f"the optimizer {case.optimizer.use!r} builds a {type(optimizer).__name__}; "
-            "return a torch.optim.Optimizer"
-        )
+
+    def build(model: nn.Module, **options: Any) -> torch.optim.Optimizer:
+        optimizer: torch.optim.Optimizer = make(model, **{**told, **case.optimizer.params, **options})
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise TrialError(
+                f"the optimizer {case.optimizer.use!r} builds a {type(optimizer).__name__}; "
+                "return a torch.optim.Optimizer"
+            )
+        return optimizer
+
+    optimizer = build(model)
+    if case.optimizer.groups:
+        split(optimizer, model, case.optimizer.groups, build, one)
     return optimizer
+
+
+def fuses(case: Case, spec: OptimizerSpec, how: Build, devices: AbstractSet[str]) -> bool:
+    """Tells whether an optimizer is built with `fused=True` for weights on devices of those types."""
+    groups = (group.options for group in case.optimizer.groups)
+    own = {name for options in (case.optimizer.params, *groups) for name in options}
+    return how.fused and devices <= {*spec.fused} and not NOT_BESIDE_FUSED & own
 
 
 def build_schedule(
@@ -328,13 +358,24 @@ def build_trial(
     model = build_model(case, seed, registry, dataset).to(device)
     if how.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Trial(model, seed=seed, **training_of(case, registry, dataset, model, how))
+    return Trial(model, seed=seed, **training_of(case, registry, dataset, model, how=how))
 
 
-def training_of(case: Case, registry: Registry, dataset: Dataset, model: nn.Module, how: Build) -> dict[str, Any]:
-    """Returns the arguments of a Trial besides its model: the optimizer, and the settings of its steps."""
+def training_of(
+    case: Case,
+    registry: Registry,
+    dataset: Dataset,
+    model: nn.Module,
+    *,
+    how: Build,
+    one: nn.Module | None = None,
+) -> dict[str, Any]:
+    """Returns the arguments of a Trial besides its model: the optimizer, and the settings of its steps.
+
+    `one` is the model of one trial, if `model` holds a stack of several.
+    """
     steps = steps_of_trial(case, dataset)
-    optimizer = build_optimizer(case, registry, model, steps, how)
+    optimizer = build_optimizer(case, registry, model, steps, how=how, one=one)
     return {
         "optimizer": optimizer,
         "spec": registry.optimizers[case.optimizer.use].spec,

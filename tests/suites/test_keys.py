@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from training_support import component, make_case
 
 from benchmnist.preflight.prepare import prepare
+from benchmnist.suites.cases import ParameterGroup
 from benchmnist.suites.keys import case_key
 from benchmnist.suites.options import RunOptions
 from benchmnist.training.data import Datasets, default_data_root
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PLATFORM = {"torch": "2.13.0", "device": "cpu"}
 CASE = make_case(optimizer=component("adam", lr=1e-3), schedule=component("cosine"))
+SLOW_BIASES = ParameterGroup(kind=("bias",), lr_scale=0.1)
 SUITE = """
 [suite]
 name = "NAME"
@@ -67,6 +69,7 @@ def key(case: Case) -> str:
         *({kind: component("other")} for kind in ("dataset", "model", "optimizer", "schedule")),
         {"optimizer": component("adam", lr=1e-4)},
         {"optimizer": component("adam", lr=1e-3).model_copy(update={"version": "9"})},
+        {"optimizer": component("adam", lr=1e-3).model_copy(update={"groups": (SLOW_BIASES,)})},
         {"optimizer": component("adam", lr=1e-3).model_copy(update={"distribution": "other"})},
     ],
     ids="-".join,

@@ -49,6 +49,13 @@ class Plain(optim.Optimizer):
         p -= lr * p.grad  # type: ignore[operator]
 
 
+class OneRate(Plain):
+    """Uses the learning rate of its first group for all."""
+
+    def update(self, p: torch.Tensor, lr: float) -> None:
+        super().update(p, self.param_groups[0]["lr"])
+
+
 def plain(model: nn.Module, *, lr: float = SGD_LR) -> Plain:
     return Plain(model.parameters(), lr)
 
@@ -221,7 +228,11 @@ WRONG: list[tuple[str, dict[str, Any], set[str]]] = [
     ("has-modes-as-it-says", {"build": plain, "has_modes": True}, {ALL_THAT_TRAIN}),
     ("makes-the-passes-it-declares", {"build": plain, "passes": 2}, set()),
     ("reduces-the-loss", {"build": built_by(Uphill)}, set()),
-    ("is-deterministic", {"build": built_by(Noisy)}, {"leaves-nothing-behind", "resumes-from-its-state-dict"}),
+    (
+        "is-deterministic",
+        {"build": built_by(Noisy)},
+        {"leaves-nothing-behind", "resumes-from-its-state-dict", "has-groups-as-it-says"},
+    ),
     (
         "leaves-nothing-behind",
         {"build": built_by(Remembering)},
@@ -230,6 +241,7 @@ WRONG: list[tuple[str, dict[str, Any], set[str]]] = [
     ("resumes-from-its-state-dict", {"build": built_by(Forgetful)}, set()),
     ("leaves-what-has-no-gradient", {"build": built_by(DecaysEverything)}, set()),
     ("touches-only-its-own-parameters", {"build": built_by(Greedy)}, {"leaves-nothing-behind"}),
+    ("has-groups-as-it-says", {"build": built_by(OneRate)}, set()),
     ("is-elementwise-as-it-says", {"build": built_by(Normalising), "elementwise": True}, set()),
     ("is-capturable-as-it-says", {"build": built_by(Deciding), "capturable": True}, set()),
     ("is-capturable-as-it-says", {"build": built_by(Counting), "capturable": True}, set()),

@@ -101,8 +101,8 @@ class RecordedEngine(ResidentEngine):
             CaptureError: if it must not be repeated, or differs from the one that was recorded before.
         """
         numbers = begun.host.random_numbers()
-        rate = None if begun.trial.schedule is None else _only_rate(begun.trial)
-        recording = Recording([chosen], onednn=begun.trial.onednn, rate=rate)
+        rates = [] if begun.trial.schedule is None else _rates(begun.trial)
+        recording = Recording([chosen], onednn=begun.trial.onednn, rates=rates)
         with without_entropy(), recording:
             loss = begun.trial.step(*self.fetch(chosen))
         begun.host.require_step(numbers)
@@ -128,7 +128,7 @@ class RecordedEngine(ResidentEngine):
         losses = []
         with running_programs():
             for chosen in batches:
-                rates = [] if trial.schedule is None else [_only_rate(trial)]
+                rates = [] if trial.schedule is None else recording.distinct(_rates(trial))
                 try:
                     losses.append(self.program(chosen, *others, *rates))
                 except RuntimeError as error:  # which the step itself may deal with
@@ -142,14 +142,6 @@ class RecordedEngine(ResidentEngine):
         self.begun = None
 
 
-def _only_rate(trial: Trial) -> float:
-    """Returns the learning rate of the next step.
-
-    Raises:
-        CaptureError: if there are several.
-    """
-    try:
-        (group,) = trial.optimizer.param_groups
-    except ValueError:
-        raise CaptureError("the schedule changes several learning rates") from None
-    return float(group["lr"])
+def _rates(trial: Trial) -> list[float]:
+    """Returns the learning rates of the next step, one for each parameter group."""
+    return [float(group["lr"]) for group in trial.optimizer.param_groups]

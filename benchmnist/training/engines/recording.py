@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch.overrides import TorchFunctionMode
 
+from benchmnist.errors import CaptureError
 from benchmnist.training.products import computed_by_onednn
 from benchmnist.training.torch_internals import (
     ONEDNN_PRODUCT,
@@ -56,7 +57,7 @@ class Recording(TorchDispatchMode):
     Args:
         inputs: Tensors that differ from step to step.
         onednn: Whether products are computed by oneDNN.
-        rate: Learning rate of the step, if that differs from step to step.
+        rates: Learning rates of the step by parameter group, if they differ from step to step.
 
     Attributes:
         calls: The operations, in order.
@@ -64,12 +65,13 @@ class Recording(TorchDispatchMode):
         refused: Reason why the step must not be repeated; empty if there is none.
     """
 
-    def __init__(self, inputs: Sequence[Tensor], *, onednn: bool, rate: float | None = None) -> None:
+    def __init__(self, inputs: Sequence[Tensor], *, onednn: bool, rates: Sequence[float] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
         self.outside: list[Tensor] = [*inputs]
         self.refused = ""
-        self.inputs, self.onednn, self.rate = len(inputs), onednn, rate
+        self.inputs, self.onednn, self.rates = len(inputs), onednn, [*rates]
+        self.numbers = {rate: number for number, rate in enumerate(dict.fromkeys(rates))}
         # By weak references: autograd copies a gradient that anything else refers to.
         self._refs = WeakTensorKeyDictionary()
         for index, tensor in enumerate(inputs):
@@ -96,15 +98,27 @@ class Recording(TorchDispatchMode):
     def program(self, loss: Tensor) -> Callable[..., Tensor]:
         """Returns a function that repeats the step and returns the loss.
 
-        It is given the tensors from outside, and then the learning rate if that differs from step to step.
+        It is given the tensors from outside, and then the `distinct` learning rates of the step.
 
         Raises:
             Exception: whatever torch raises if it has no such operation in a program.
         """
-        program = Program(len(self.outside), int(self.rate is not None))
+        program = Program(len(self.outside), len(self.numbers))
         for call in self.calls:
             program.add(call.func, call.args, call.results)
         return program.returning(self._refs[loss])
+
+    def distinct(self, rates: Sequence[float]) -> list[float]:
+        """Returns the learning rates of another step, one for each of those that differ in the recorded one.
+
+        Raises:
+            CaptureError: if groups that had the same rate when the step was recorded have it no more.
+        """
+        found: dict[int, float] = {}
+        for recorded, rate in zip(self.rates, rates, strict=True):
+            if found.setdefault(self.numbers[recorded], rate) != rate:
+                raise CaptureError("parameter groups had the same learning rate when the step was recorded")
+        return [*found.values()]
 
     def difference(self, other: Recording) -> str:
         """Returns what a later step of the trial does otherwise, in words; empty if it does the same."""
@@ -125,7 +139,9 @@ class Recording(TorchDispatchMode):
         given = [*tree_leaves((args, kwargs))]
         self._look_at(func, given)
         written: tuple[Any, ...] = tuple(
-            Number(0) if name == "lr" and type(value) is float and value == self.rate else self._written(value)
+            Number(self.numbers[value])
+            if name == "lr" and type(value) is float and value in self.numbers
+            else self._written(value)
             for name, value in arguments_of(func, args, kwargs).items()
         )
         result = func(*args, **kwargs)

@@ -154,13 +154,14 @@ def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.
         setattr(holder.get_submodule(path), last, nn.Parameter(stacked.detach(), requires_grad=trained))
     starts = [*map(case.seeds.index, case.firsts), len(trials)]
     if len(case.firsts) == 1:
-        training = _training_of(case, registry, dataset, holder, how)
+        training = _training_of(case, registry, dataset, holder, how=how, one=models[0])
     else:
         weights = dict(holder.named_parameters())
         rows = [Rows(models[0], weights, slice(*each)) for each in itertools.pairwise(starts)]
         points = [trials[start][0] for start in starts[:-1]]
         each = [
-            _training_of(point, registry, dataset, own.model, how) for point, own in zip(points, rows, strict=True)
+            _training_of(point, registry, dataset, own.model, how=how, one=models[0])
+            for point, own in zip(points, rows, strict=True)
         ]
         optimizer = PointsOptimizer([*weights.values()], [one["optimizer"] for one in each], rows)
         schedule = PointsSchedule([one["schedule"] for one in each]) if each[0]["schedule"] else None
@@ -169,7 +170,7 @@ def build_stack(case: Case, registry: Registry, dataset: Dataset, device: torch.
 
 
 def _training_of(
-    case: Case, registry: Registry, dataset: Dataset, holder: nn.Module, how: Build
+    case: Case, registry: Registry, dataset: Dataset, holder: nn.Module, *, how: Build, one: nn.Module
 ) -> dict[str, Any]:
     """As `training_of`, for a model that nobody calls.
 
@@ -177,7 +178,7 @@ def _training_of(
         TrialError: if the optimizer puts hooks on it.
     """
     before = _hooks(holder)
-    training = training_of(case, registry, dataset, holder, how)
+    training = training_of(case, registry, dataset, holder, how=how, one=one)
     if _hooks(holder) != before:
         raise TrialError("the optimizer puts hooks on the model")
     return training
