@@ -100,7 +100,7 @@ def command(
             cut_off(paths[-1], error)
         code = show_result(tuned.final, signals)
         if lost := [search for search in tuned.final.record.searches if search.best is None]:
-            names = ", ".join(f"{search.row} on {search.model or search.dataset}" for search in lost)
-            complain(f"every attempt of {names} diverged or failed")
+            rows = ", ".join(f"{s.row} on {s.model or s.dataset}" for s in lost)
+            complain(f"every attempt of {rows} diverged or failed")
             code = code or FAILED
         click.get_current_context().exit(code)

@@ -187,7 +187,7 @@ class _Planner:
                 yield from self.cases_of(index, of_problem, path, posed, configured)
 
     def posed(self, block: Block, path: TomlPath) -> Iterator[Posed]:
-        """What the optimizers of a block are tried on: its problems, or each of its models on each dataset."""
+        """Yields the problems of a block, or each of its models on each of its datasets."""
         if block.lists(PROBLEM):
             yield from self.problems_posed.of(block.names(PROBLEM), (*path, PROBLEM.plural))
             return
@@ -201,7 +201,7 @@ class _Planner:
     def cases_of(
         self, index: int, block: Block, path: TomlPath, posed: Posed, configured: Component
     ) -> Iterator[Case]:
-        """The cases of an optimizer on a problem, or on a model and a dataset."""
+        """Yields the cases of an optimizer on a problem, or on a model and a dataset."""
         # What an optimizer's own table says of its training holds for it wherever it is used.
         clipped = {name: table.clip_grad_norm for name, table in self.suite.optimizers.items()}
         settings: dict[str, Any] = {

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Posed:
-    """What the cases of a block have in common for all optimizers: a dataset and a model, or a problem at a level.
+    """A problem at one of its levels, or a dataset and a model: the part of cases that optimizers are tried on.
 
     Attributes:
         parts: The dataset and the model, by kind; of a problem its task, too.
@@ -169,7 +169,7 @@ class _Pose:
         return {short[key] if unique else key: value for key, value in self.point.items()}
 
     def part(self, kind: Kind, use: str) -> Component | None:
-        """Its dataset, model or task."""
+        """Returns its dataset, model or task."""
         try:
             offer = self.problems.registry.by_kind[kind.name][use]
             takes = parameters_of(offer.spec, kind.harness)
@@ -202,7 +202,7 @@ class _Pose:
         )
 
     def settings(self) -> dict[str, Any]:
-        """What the problem says of the training, at its level, under what the suite says of the problem."""
+        """Returns the settings of the problem at its level, overridden by those of the suite."""
         given = {
             **_as_toml(self.offer.spec.settings_at(self.level)),
             **self.table.params,
