@@ -21,6 +21,7 @@ _MODELS = "benchmnist.builtin.models"
 _OPTIMIZERS = "benchmnist.builtin.optimizers"
 _SCHEDULES = "benchmnist.builtin.schedules"
 _DATASETS = "benchmnist.builtin.datasets"
+_VARIANTS = "benchmnist.builtin.variants"
 _FUSED = {
     "RMSprop": ("cpu", "cuda"),
     "Adagrad": ("cpu",),
@@ -128,8 +129,8 @@ def benchmnist_schedules() -> list[ScheduleSpec]:
 
 @hookimpl
 def benchmnist_datasets() -> list[DatasetSpec]:
-    """Returns MNIST, which the package includes, and similar datasets, which torchvision provides."""
-    return [
+    """Returns MNIST, which the package includes, its variants, and datasets that torchvision provides."""
+    published = [
         DatasetSpec(name=name, summary=summary, build=f"{_DATASETS}:{name.replace('-', '_')}")
         for name, summary in (
             ("mnist", "60,000 and 10,000 handwritten digits, 28x28; comes with BenchMNIST"),
@@ -137,8 +138,21 @@ def benchmnist_datasets() -> list[DatasetSpec]:
             ("kmnist", "60,000 and 10,000 cursive Japanese characters, 28x28"),
             ("qmnist", "60,000 and 60,000 digits: MNIST with its lost test images"),
             ("emnist", "112,800 and 18,800 letters and digits, 47 balanced classes, 28x28"),
+            ("cifar10", "50,000 and 10,000 photographs of 10 kinds of things, 32x32, in colour"),
+            ("cifar100", "50,000 and 10,000 photographs of 100 kinds of things, 32x32, in colour"),
+            ("svhn", "73,257 and 26,032 digits of house numbers, 32x32, in colour"),
         )
     ]
+    variants = [
+        DatasetSpec(name=f"mnist-{name}", summary=summary, build=f"{_VARIANTS}:{name.replace('-', '_')}")
+        for name, summary in (
+            ("noisy-labels", "MNIST with the share `noise` of its training labels wrong"),
+            ("imbalanced", "MNIST with ever fewer training images per class, down to one in `ratio`"),
+            ("rotated", "MNIST with each image rotated by a random angle of up to `degrees`"),
+            ("permuted", "MNIST with the pixels of every image in one other order"),
+        )
+    ]
+    return [*published, *variants]
 
 
 @hookimpl

