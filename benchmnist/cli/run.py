@@ -253,6 +253,7 @@ def _dry_run(planned: PlannedRun) -> Any:
             "clip_grad_norm": case.clip_grad_norm,
             "label_smoothing": case.label_smoothing or None,
             "init_seed": case.init_seed,
+            "normalise": case.normalise or None,
             **case.resources,
         }
         whole = total_steps(case, work.steps) if work else 0

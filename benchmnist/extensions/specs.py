@@ -10,6 +10,7 @@ import importlib
 import inspect
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmnist.metrics import Metric, require_evaluated
@@ -400,6 +401,28 @@ class Dataset:
     def num_classes(self) -> int:
         """The number of classes."""
         return len(self.classes)
+
+    @cached_property
+    def of_channels(self) -> tuple[Tensor, Tensor]:
+        """The mean and the standard deviation of each channel of the training images, from 0 to 1, [C, 1, 1].
+
+        The standard deviation is 1 where all pixels of a channel are equal. Of uint8 pixels both are computed from
+        their counts, exactly, so that they are the same on every processor.
+        """
+        channels = self.train_images.transpose(0, 1).flatten(1)
+        if channels.is_floating_point():
+            exact = channels.double()
+            mean, std = exact.mean(dim=1), exact.std(dim=1, correction=0)
+        else:
+            counts = channels.new_tensor([]).double().new_empty(len(channels), 256)
+            for channel, pixels in enumerate(channels):
+                counts[channel] = pixels.bincount(minlength=256)
+            values = counts.new_tensor(range(256)) / 255
+            shares = counts / channels.shape[1]
+            mean = shares @ values
+            std = (shares * (values - mean[:, None]).square()).sum(dim=1).sqrt()
+        std = std.where(std > 1e-6, 1.0)  # noqa: PLR2004 - of floats, equal ones may differ by rounding
+        return mean.float().view(-1, 1, 1), std.float().view(-1, 1, 1)
 
     def first(self, train_size: int | None, test_size: int | None) -> Dataset:
         """Returns the same dataset with only the first examples of each set; None keeps all of them."""

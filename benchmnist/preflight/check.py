@@ -191,7 +191,7 @@ class _Preflight:
             raise
 
     def dataset(self, case: Case) -> Dataset | None:
-        wanted = case.dataset, case.task, case.train_size, case.test_size, case.validation_size
+        wanted = case.dataset, case.task, case.train_size, case.test_size, case.validation_size, case.normalise
         if self.last is not None and self.last[0] == wanted:
             return self.last[1]
         self.last = None

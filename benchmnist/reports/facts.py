@@ -33,6 +33,7 @@ def case_facts(result: CaseResult) -> list[tuple[str, str]]:
         "clip_grad_norm": case.clip_grad_norm,
         "label_smoothing": case.label_smoothing or None,
         "init_seed": case.init_seed,
+        "normalise": case.normalise or None,
         "training examples": f"{result.train_size:,}" if result.train_size else None,
         "weights": f"{result.parameters:,}" if result.parameters else None,
         "engine": engine_facts(result) or None,

@@ -167,7 +167,7 @@ def _parameters(result: CaseResult) -> dict[str, Any]:
 
 def _settings(result: CaseResult | None) -> dict[str, Any]:
     """Returns the settings of a case that no table shows; only their keys if `result` is None."""
-    fields = ("clip_grad_norm", "label_smoothing", "init_seed", "evaluate_in")
+    fields = ("clip_grad_norm", "label_smoothing", "init_seed", "normalise", "evaluate_in")
     of_result = ("train_size", "steps", "reused_from", "started", "key")
     return {
         **{name: result and getattr(result.case, name) for name in fields},

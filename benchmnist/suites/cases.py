@@ -232,6 +232,8 @@ class Case(Frozen):
         clip_grad_norm: The norm that the gradients of a step, all together, are cut down to; None leaves them.
         label_smoothing: How much of the training targets is spread over all classes; testing has none of it.
         init_seed: The initial weights are those of this seed in every trial; None takes each trial's own.
+        normalise: Whether the images have the mean of the training images subtracted, by channel, and are divided
+            by their standard deviation.
         evaluate_in: The mode that the model is tested in. `train` only reproduces published figures.
         engine: How the trials are executed; never changes what is computed.
         precision: What products and convolutions are computed in while training.
@@ -285,6 +287,7 @@ class Case(Frozen):
     clip_grad_norm: float | None = None
     label_smoothing: float = 0.0
     init_seed: int | None = None
+    normalise: bool = False
     evaluate_in: Literal["eval", "train"] = "eval"
     engine: str = "auto"
     precision: Precision = "float32"

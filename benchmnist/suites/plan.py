@@ -214,6 +214,7 @@ class _Planner:
             "label_smoothing": block.label_smoothing,
             "init_seed": block.init_seed,
             "precision": block.precision,
+            "normalise": block.normalise,
             "evaluate_in": block.evaluate_in,
             "train_size": block.train_size,
             "test_size": block.test_size,

@@ -121,6 +121,7 @@ class Settings(_Strict):
     init_seed: Seed | None = None
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     baseline: str | None = None
+    normalise: bool = False
     evaluate_in: Literal["eval", "train"] = "eval"
     engine: str = "auto"
     train_size: Positive | None = None

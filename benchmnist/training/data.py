@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,10 +114,11 @@ class Datasets:
         if task not in self._suits:
             build_task(case, self.registry).check(whole, _name(case.dataset))
             self._suits.add(task)
-        sizes = case.train_size, case.test_size, case.validation_size
-        if self._part is None or self._part[0] != sizes:
+        wanted = case.train_size, case.test_size, case.validation_size, case.normalise
+        if self._part is None or self._part[0] != wanted:
             self._part = None
-            self._part = sizes, self._cut(whole, case)
+            part = self._cut(whole, case)
+            self._part = wanted, normalised(part) if case.normalise else part
         return self._part[1]
 
     @staticmethod
@@ -134,6 +136,20 @@ class Datasets:
                     f"{part}_size = {wanted}, but {case.dataset.name} has only {there} {kind} examples"
                 )
         return dataset.first(case.train_size, test_size)
+
+
+def normalised(dataset: Dataset) -> Dataset:
+    """Returns a dataset with all images normalised by the figures of its training images."""
+    train, test = (
+        normalised_images(to_unit(images, images.device), *dataset.of_channels)
+        for images in (dataset.train_images, dataset.test_images)
+    )
+    return replace(dataset, train_images=train, test_images=test)
+
+
+def normalised_images(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Subtracts the mean of each channel of float32 images [N, C, H, W], and divides by its standard deviation."""
+    return (images - mean) / std
 
 
 def held_out(dataset: Dataset, size: int, name: str) -> Dataset:

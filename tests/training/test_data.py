@@ -12,7 +12,7 @@ from training_support import make_case
 from benchmnist.errors import DataError
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.extensions.specs import Dataset
-from benchmnist.suites.cases import Component
+from benchmnist.suites.cases import Case, Component
 from benchmnist.tasks import Classification
 from benchmnist.training.data import (
     Datasets,
@@ -20,6 +20,7 @@ from benchmnist.training.data import (
     default_data_root,
     epoch_order,
     held_out,
+    normalised,
     seed_for,
     to_unit,
 )
@@ -195,3 +196,45 @@ def test_what_is_held_out_is_drawn_of_all_classes_and_the_same_everywhere() -> N
 def test_more_cannot_be_held_out_than_there_is() -> None:
     with pytest.raises(DataError, match="validation_size = 60000, but must be less than 60000"):
         Datasets(find_plugins(), default_data_root()).for_case(make_case(validation_size=60_000))
+
+
+@pytest.mark.parametrize("of", ["uint8", "float32"])
+def test_normalised_images_have_the_figures_of_the_training_images(of: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(300, 3, 8, 8, generator=generator) * torch.tensor([1.0, 0.5, 0.1]).view(3, 1, 1)
+    pixels[:, 2] = 0.2  # a channel without any difference
+    images = (pixels * 255).byte() if of == "uint8" else pixels
+    labels = torch.arange(300) % 2
+    whole = Dataset(
+        images[:200], labels[:200], images[200:] // 2 if of == "uint8" else images[200:] / 2, labels[200:]
+    )
+    made = normalised(whole)
+    mean, std = made.train_images.mean((0, 2, 3)), made.train_images.std((0, 2, 3), correction=0)
+    assert mean.abs().max() < 1e-5
+    assert torch.allclose(std, torch.tensor([1.0, 1.0, 0.0]), atol=1e-4)
+    scale = 255 if of == "uint8" else 1
+    of_test = made.test_images * std_of(images[:200] / scale) + (images[:200] / scale).mean((0, 2, 3)).view(
+        3, 1, 1
+    )
+    assert torch.allclose(of_test, whole.test_images / scale, atol=1e-5)
+    assert torch.equal(whole.train_images, images[:200])
+
+
+def std_of(images: torch.Tensor) -> torch.Tensor:
+    """That of each channel, 1 for one without any difference."""
+    found = images.std((0, 2, 3), correction=0)
+    return found.where(found > 1e-6, 1.0).view(3, 1, 1)
+
+
+def test_a_case_is_normalised_by_the_part_that_it_trains_on() -> None:
+    datasets = Datasets(find_plugins(), default_data_root())
+    part = Component(name="mnist", use="mnist", params={}, distribution="", version="")
+    case = Case(
+        id="x", dataset=part, model=part, optimizer=part, epochs=1, batch_size=1, seeds=(0,), train_size=500
+    )
+    plain, data = (datasets.for_case(case.model_copy(update={"normalise": each})) for each in (False, True))
+    assert data.train_images.mean().abs() < 1e-5
+    assert data.train_images.std().item() == pytest.approx(1, abs=1e-4)
+    mean, std = plain.of_channels
+    assert torch.equal(data.test_images[:9], (plain.test_images[:9] / 255 - mean) / std)
+    assert datasets.digest(case) == datasets.digest(case.model_copy(update={"normalise": True}))
