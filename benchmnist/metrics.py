@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 Level = Literal["case", "seed", "epoch", "step"]
 """Frequency of a measurement: once a case, a trial, an epoch, or at every stored step."""
-LEVELS: tuple[Level, ...] = get_args(Level)
+RowLevel = Level | Literal["evaluation"]
+"""Kinds of the rows of CSV and JSON: of a measurement, or of each evaluation, within an epoch or after it."""
+LEVELS: tuple[RowLevel, ...] = (*get_args(Level)[:3], "evaluation", *get_args(Level)[3:])
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,20 @@ METRICS = (
         ratio=True,
     ),
     Metric(
+        "target_steps",
+        "steps to the target",
+        "steps",
+        "lower",
+        "seed",
+        digits=0,
+        form="count",
+        heading="steps to target",
+        about="steps to the first evaluation that reaches the target, median over the seeds",
+        spread=False,
+        ratio=True,
+        main=False,
+    ),
+    Metric(
         "target_seconds",
         "training time to the target",
         "s",
@@ -148,7 +164,7 @@ METRICS = (
         "seed",
         form="figures",
         heading="s to target",
-        about="training time to the target accuracy, median over the seeds",
+        about="training time to the first evaluation that reaches the target, median over the seeds",
         spread=False,
         ratio=True,
         main=False,
@@ -270,6 +286,7 @@ RESERVED = frozenset(
         *("seed", "epoch", "step", "status", "checkpoint", "speedup", "weights", "epochs", "batch_size", "seeds"),
         *("side_by_side", "engine", "stack", "precision", "device", "source", "clip_grad_norm", "label_smoothing"),
         *("init_seed", "evaluate_in", "train_size", "steps", "reused_from", "started", "key"),
+        *("seconds", "examples", "ended", "steps_saved"),
     }
 )
 """Keys of tables, CSV and JSON that are no metrics; a test holds the list to what they have."""
@@ -308,8 +325,10 @@ def metrics_with(evaluated: tuple[tuple[Metric, ...], ...]) -> tuple[Metric, ...
 
 
 EPOCH_SECONDS = find_metric("epoch_seconds")
+TARGET_STEPS = find_metric("target_steps")
 TARGET_SECONDS = find_metric("target_seconds")
-"""Has a value for each seed that reaches the `target_accuracy` of its case; the other seeds are lost."""
+"""Has a value for each seed that reaches the target of its case, as TARGET_STEPS; the other seeds are lost."""
+TO_TARGET = frozenset({TARGET_STEPS, TARGET_SECONDS})
 TRAINING_TIMES = frozenset({EPOCH_SECONDS, TARGET_SECONDS})
 """Trials of a stack have equal shares of its times, so these are compared only for cases without one."""
 IMAGES_PER_SECOND = find_metric("images_per_second")

@@ -12,11 +12,12 @@ from benchmnist.analysis.noise_floor import Floor, noise_floors
 from benchmnist.analysis.profiles import Profiles, profiles
 from benchmnist.analysis.ranks import Ranks, mean_ranks
 from benchmnist.analysis.scores import Scores, scores
+from benchmnist.analysis.steps_saved import StepsSaved, steps_saved
 from benchmnist.analysis.summary import Summary, summarise_all
 from benchmnist.analysis.targets import TimeToTarget, times_to_target
 from benchmnist.analysis.units import by_search, members
 from benchmnist.analysis.verdicts import Verdict, Verdicts, judge
-from benchmnist.metrics import TARGET_SECONDS, comparable, find_metric, metrics_with
+from benchmnist.metrics import TARGET_SECONDS, TARGET_STEPS, comparable, find_metric, metrics_with
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -54,7 +55,7 @@ class Analysis:
         return by_search(self.run.cases)
 
     def verdicts(self, metric: Metric | str | None = None) -> Verdicts:
-        """The verdicts on all pairs of cases that differ in one thing, by the primary metric by default.
+        """The verdicts on all pairs of cases that differ in one thing, by default by what judges each.
 
         The comparisons that were named beforehand come first; see `verdicts.judge`.
 
@@ -63,7 +64,7 @@ class Analysis:
         """
         if metric is not None and not self.units:  # no case has ended: the plan says what they would have
             find_metric(metric, comparable(metrics_with(tuple(case.evaluates for case in self.run.record.plan))))
-        if metric is not None and all(metric in (r.case.primary, r.case.primary.key) for r in self.units):
+        if metric is not None and all((by := r.case.judged_by) and metric in (by, by.key) for r in self.units):
             metric = None  # which is judged already
         if metric not in self._verdicts:
             self._verdicts[metric] = judge(self.units, metric, looks=self.run.record.number_of_looks)
@@ -130,9 +131,19 @@ class Analysis:
         return times_to_target(self.units)
 
     @property
+    def step_verdicts(self) -> Verdicts:
+        """The verdicts on the steps to the target; none where the suite has no target."""
+        return self.verdicts(TARGET_STEPS) if self.times_to_target else Verdicts(())
+
+    @property
     def time_verdicts(self) -> Verdicts:
         """The verdicts on the times to the target; none where the suite has no target."""
         return self.verdicts(TARGET_SECONDS) if self.times_to_target else Verdicts(())
+
+    @cached_property
+    def steps_saved(self) -> list[StepsSaved]:
+        """The steps that methods save at equal loss; none without evaluations within epochs."""
+        return steps_saved(self.units, looks=self.run.record.number_of_looks)
 
     @cached_property
     def profiles(self) -> Profiles:

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Literal
 from benchmnist.analysis.figures import (
     has_metric,
     in_reference_work,
+    is_compared,
     lost_seeds,
     measured,
     metrics_of,
     seed_figures,
 )
+from benchmnist.analysis.reached import target_of
 from benchmnist.analysis.statistics import Paired, sample_std
 from benchmnist.analysis.surroundings import altered, surroundings
 from benchmnist.analysis.verdicts import Verdict, judge_pair
-from benchmnist.metrics import EPOCH_SECONDS, TRAINING_TIMES, comparable, find_metric
+from benchmnist.metrics import EPOCH_SECONDS, TO_TARGET, comparable, find_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,20 +66,20 @@ class Change:
             geometric mean of the ratios. Of times that are not judged and of runs with other seeds, that of the
             means of the runs. NaN if no seed completed in both.
         verdict: The verdict on the other run vs the first; None for times that cannot be judged.
-        stacked: Whether it is one of times of a stack, of which each trial has an equal share: no difference is
-            told.
+        left_out: Whether no difference is told: of times of a stack, of which each trial has an equal share, of
+            figures at the end of trials that end by what they reach, and of efforts to different targets.
         lost: Seeds that only the other run lost, and those that only the first lost.
     """
 
     difference: float
     verdict: Verdict | None = None
     lost: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
-    stacked: bool = False
+    left_out: bool = False
 
     @property
     def word(self) -> Word:
         """The word of the verdict. `no common seeds` if the runs have other seeds, and nothing can be paired."""
-        if self.stacked:
+        if self.left_out:
             return "not compared"
         if self.verdict is None:
             return "lost seeds" if any(self.lost) else "not judged"
@@ -260,8 +262,9 @@ def _change(
     after = _values(other, metric, relative=relative)
     if first is None or other is None or before is None or after is None or not (before or after):
         return None
-    if metric in TRAINING_TIMES and (first.shares_times or other.shares_times):
-        return Change(math.nan, stacked=True)
+    moved = metric in TO_TARGET and target_of(first.case) != target_of(other.case)
+    if moved or not (is_compared(first, metric) and is_compared(other, metric)):
+        return Change(math.nan, left_out=True)
     verdict = None
     lost = lost_seeds(other, metric) & before.keys(), lost_seeds(first, metric) & after.keys()
     if not is_time(metric):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmnist.analysis.figures import has_metric, seed_figures
+from benchmnist.analysis.figures import has_metric, is_compared, seed_figures
 from benchmnist.analysis.gate import MACHINE
 from benchmnist.analysis.units import unit
 from benchmnist.metrics import PEAK_MEMORY
@@ -28,6 +28,9 @@ def obstacles(
     """Yields the reasons why the results of a case in two runs, the older one first, are not comparable."""
     if not (has_metric(old, metric) and has_metric(new, metric)):
         yield f"{metric.key} is not measured in both runs"
+        return
+    if not (is_compared(old, metric) and is_compared(new, metric)):
+        yield f"its trials end at their target or give up, each at another {metric.name}"
         return
     yield from _changed(_settings(old.case), _settings(new.case))
     label = old.case.dataset.label

@@ -7,12 +7,14 @@ import math
 import statistics
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from benchmnist.analysis.reached import censored_median, reached
+from benchmnist.analysis.reached import NEVER, Reached, censored_median, reached, target_of
 from benchmnist.analysis.statistics import robust_mean, sample_std
+from benchmnist.analysis.units import JoinedResult
 from benchmnist.metrics import (
     EPOCH_SECONDS,
     IMAGES_PER_SECOND,
-    TARGET_SECONDS,
+    TARGET_STEPS,
+    TO_TARGET,
     TRAINING_TIMES,
     Metric,
     comparable,
@@ -24,8 +26,7 @@ from benchmnist.metrics import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from benchmnist.runs.results import CaseResult, TrialResult
-    from benchmnist.suites.cases import Case
+    from benchmnist.runs.results import CaseResult, EpochResult, TrialResult
 
 T = TypeVar("T")
 
@@ -66,19 +67,78 @@ def has_metric(result: CaseResult, metric: Metric) -> bool:
     return any(each.key == metric.key for each in result.case.measures)
 
 
-def seed_figure(trial: TrialResult, metric: Metric, case: Case) -> float | None:
+def is_compared(result: CaseResult, metric: Metric | None) -> bool:
+    """Tells whether verdicts by a metric may be about a case; by None, what judges it, none are.
+
+    Times of a stack are shares; figures at the end of a training say nothing where trials end by what they reach,
+    each after another number of steps; and the first versions did not store the steps of an epoch.
+    """
+    if metric is None or (metric in TRAINING_TIMES and result.shares_times):
+        return False
+    if metric == TARGET_STEPS and not result.steps and result.has_epochs:
+        return False
+    return not (result.case.ends_early and metric.level == "epoch" and metric.over_epochs == "last")
+
+
+def seed_figure(trial: TrialResult, metric: Metric, result: CaseResult) -> float | None:
     """Returns the value of a metric of seeds or epochs for a trial of a case; None if it was not measured."""
-    if metric.key == TARGET_SECONDS.key:
-        target = case.target_accuracy
-        seconds = math.inf if target is None else reached(trial, target).seconds
-        return seconds if math.isfinite(seconds) else None
+    if metric in TO_TARGET:
+        target = target_of(result.case)
+        return None if target is None else _effort(reached(trial, target, result.steps), metric)
     if metric.level == "seed":
         value = getattr(trial, metric.field, None)
         return None if value is None else float(value)
     if metric.over_epochs == "median":
-        values = [value for epoch in trial.epochs if (value := epoch.figure(metric)) is not None]
+        values = _values(trial, metric, result)
         return statistics.median(values) if values else None
     return trial.epochs[-1].figure(metric) if trial.epochs else None
+
+
+def _effort(found: Reached, metric: Metric) -> float | None:
+    value = found.steps if metric == TARGET_STEPS else found.seconds
+    return value if math.isfinite(value) else None
+
+
+def efforts(result: CaseResult) -> Mapping[int, Reached]:
+    """Returns the effort of each completed seed to reach the target of the case; NEVER if it does not.
+
+    Several searches are one case, in which a search counts as a seed: its curve is the mean of those of its seeds.
+    Where these end by what they reach, they have no mean: its effort is the geometric mean of theirs, and NEVER if
+    one of them does not reach the target.
+    """
+    target = target_of(result.case)
+    if target is None:
+        return {}
+    completed = [trial for trial in result.trials if trial.status == "completed"]
+    if isinstance(result, JoinedResult) and result.case.ends_early:
+        of_search = {member.case.search: [*efforts(member).values()] for member in result.members}
+        return {trial.seed: _geometric(of_search.get(trial.seed, ())) for trial in completed}
+    return {trial.seed: reached(trial, target, result.steps) for trial in completed}
+
+
+def _geometric(found: Sequence[Reached]) -> Reached:
+    if not found or NEVER in found:
+        return NEVER
+    logarithms = ([math.log(max(value, 1e-300)) for value in each] for each in zip(*found, strict=True))
+    return Reached(*(math.exp(statistics.fmean(each)) for each in logarithms))
+
+
+def _values(trial: TrialResult, metric: Metric, result: CaseResult) -> list[float]:
+    """Returns the value of a metric for each epoch; the time of one that was cut short is that of a whole one."""
+    if metric != EPOCH_SECONDS:
+        return [value for epoch in trial.epochs if (value := epoch.figure(metric)) is not None]
+    epochs, share = _whole(trial, result)
+    return [epoch.seconds / share for epoch in epochs]
+
+
+def _whole(trial: TrialResult, result: CaseResult) -> tuple[tuple[EpochResult, ...], float]:
+    """Returns the whole epochs of a trial, and 1; without one, the one that was cut short, and its share."""
+    cut = trial.epochs[-1].steps if trial.epochs else None
+    if cut is None:
+        return trial.epochs, 1.0
+    if len(trial.epochs) > 1 or not result.steps:
+        return trial.epochs[:-1], 1.0
+    return trial.epochs, cut / result.steps
 
 
 @_once
@@ -89,10 +149,13 @@ def seed_figures(result: CaseResult, wanted: Metric | str) -> Mapping[int, float
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
     metric = find_metric(wanted, [each for each in result.case.measures if each.level in ("seed", "epoch")])
+    if metric in TO_TARGET:
+        found = {seed: _effort(each, metric) for seed, each in efforts(result).items()}
+        return {seed: value for seed, value in found.items() if value is not None}
     return {
         trial.seed: value
         for trial in result.trials
-        if trial.status == "completed" and (value := seed_figure(trial, metric, result.case)) is not None
+        if trial.status == "completed" and (value := seed_figure(trial, metric, result)) is not None
     }
 
 
@@ -102,12 +165,12 @@ def in_reference_work(result: CaseResult) -> dict[int, float] | None:
     None if it was not measured beside every epoch.
     """
     completed = [trial for trial in result.trials if trial.status == "completed" and trial.epochs]
-    found = {
-        trial.seed: [epoch.seconds / epoch.reference_seconds for epoch in trial.epochs if epoch.reference_seconds]
-        for trial in completed
-    }
-    if any(len(found[trial.seed]) < len(trial.epochs) for trial in completed):
-        return None
+    found = {}
+    for trial in completed:
+        epochs, share = _whole(trial, result)
+        found[trial.seed] = [e.seconds / share / e.reference_seconds for e in epochs if e.reference_seconds]
+        if len(found[trial.seed]) < max(1, len(epochs)):
+            return None
     return {seed: statistics.median(values) for seed, values in found.items()}
 
 
@@ -125,13 +188,13 @@ def lost_seeds(result: CaseResult, metric: Metric | str) -> frozenset[int]:
 def compared_figures(result: CaseResult, wanted: Metric | str) -> Mapping[int, float]:
     """Returns the finite values of `seed_figures`; for a `ratio` metric, their natural logarithms.
 
-    Times of a stack are not compared: there are none.
+    There are none of those that are not compared: see `is_compared`.
 
     Raises:
         BenchmnistError: if the metric is unknown, or not comparable.
     """
     metric = find_metric(wanted, comparable(result.case.measures))
-    if metric in TRAINING_TIMES and result.shares_times:
+    if not is_compared(result, metric):
         return {}
     found = {seed: value for seed, value in seed_figures(result, metric).items() if math.isfinite(value)}
     return {seed: math.log(value) for seed, value in found.items() if value > 0} if metric.ratio else found
@@ -142,7 +205,7 @@ def case_figure(result: CaseResult, wanted: Metric | str) -> MeanStd | None:
     """Returns the value of a metric for a case; None if it has no finite value.
 
     For a metric of seeds or epochs, this is the mean over the completed seeds; if all epochs count, the median
-    over the epochs of all seeds; for TARGET_SECONDS, the median over all seeds, where those that miss the target
+    over the epochs of all seeds; for those TO_TARGET, the median over all seeds, where those that miss the target
     take longer than any other.
 
     Raises:
@@ -153,11 +216,11 @@ def case_figure(result: CaseResult, wanted: Metric | str) -> MeanStd | None:
         value = images_per_second(result) if metric == IMAGES_PER_SECOND else getattr(result, metric.field, None)
         return MeanStd(value) if value else None
     values = [*seed_figures(result, metric).values()]
-    if metric.key == TARGET_SECONDS.key:
+    if metric in TO_TARGET:
         middle = censored_median([*values, *[math.inf] * len(lost_seeds(result, metric))])
         return None if middle is None else MeanStd(middle)
     if metric.over_epochs == "median":
-        every = [v for trial in result.trials for epoch in trial.epochs if (v := epoch.figure(metric)) is not None]
+        every = [value for trial in result.trials for value in _values(trial, metric, result)]
         middle = statistics.median(every) if every else None
     else:
         middle = mean(values)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.figures import has_metric, lost_seeds, seed_figures
+from benchmnist.analysis.figures import has_metric, is_compared, lost_seeds, seed_figures
 from benchmnist.analysis.summary import by_group
 from benchmnist.suites.differences import differences
 
@@ -77,5 +77,7 @@ def full_grid(results: Sequence[CaseResult]) -> Grid | None:
 
 
 def _was_tried(result: CaseResult) -> bool:
-    metric = result.case.primary
+    metric = result.case.judged_by
+    if metric is None or not is_compared(result, metric):
+        return False
     return has_metric(result, metric) and bool(seed_figures(result, metric) or lost_seeds(result, metric))

@@ -48,7 +48,7 @@ class Members:
         parts = [[*case.parts.values()] for case in cases]
         self.rest = _numbers(
             (
-                apart and case.primary,
+                apart and case.judged_by,
                 _hashable({k: v for k, v in decided[id(case)].items() if k not in left_out}),
             )
             for case in cases
@@ -157,7 +157,7 @@ class ManyPairs:
         decided = {id(case): deciding(case, metric) for case in counted}
 
         def are_equal(one: Case, other: Case) -> bool:
-            judged_alike = not apart or one.primary == other.primary
+            judged_alike = not apart or one.judged_by == other.judged_by
             return judged_alike and not between(one, other, decided[id(one)], decided[id(other)])
 
         by_group: dict[Group, list[Case]] = {}

@@ -6,7 +6,7 @@ import math
 import statistics
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.figures import has_metric, seed_figures
+from benchmnist.analysis.figures import has_metric, is_compared, seed_figures
 from benchmnist.analysis.statistics import LEVEL, sample_std, student
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def seeds_apart(results: Sequence[CaseResult], metric: Metric | None = None) -> 
     found = {}
     for result in results:
         judged = metric or result.case.primary
-        values = seed_figures(result, judged) if has_metric(result, judged) else {}
+        there = has_metric(result, judged) and is_compared(result, judged)
+        values = seed_figures(result, judged) if there else {}
         finite = {seed: value for seed, value in values.items() if math.isfinite(value)}
         positions = apart([*finite.values()], of=len(results), least=10.0 ** (1 - judged.digits))
         if positions:

@@ -8,18 +8,22 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmnist.analysis.courses import points
 from benchmnist.analysis.figures import median_seconds
 from benchmnist.analysis.targets import by_target
+from benchmnist.metrics import TARGET_SECONDS, TARGET_STEPS
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from benchmnist.analysis.reached import Target
     from benchmnist.analysis.targets import TimeToTarget
+    from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult
     from benchmnist.suites.cases import Group
 
-Problem = tuple["Group", float, int]
+Problem = tuple["Group", "Target", int]
 """A group (dataset, model and label) with a target and a seed."""
 
 
@@ -28,7 +32,7 @@ class Profile:
     """Performance profile of a method.
 
     A problem is a seed of a group (dataset, model and label); it is solved when the target is reached. Times are
-    in units of a fixed reference: see `unit_seconds`. Dolan and Moré use the best of all solvers, which changes
+    in units of a fixed reference: see `unit_of_efforts`. Dolan and Moré use the best of all solvers, which changes
     for all of them when one is added.
 
     Attributes:
@@ -80,7 +84,7 @@ def profiles(every: Sequence[TimeToTarget]) -> Profiles:
     every = [t for t in every if not t.result.shares_times]
     times: dict[str, dict[Problem, float]] = {}
     for (group, target), members in by_target(every).items():
-        unit = unit_seconds([each.result for each in members])
+        unit = unit_of_efforts([each.result for each in members])
         for each in members:
             solved = times.setdefault(each.result.case.method, {})
             solved |= {(group, target, seed): effort.seconds / unit for seed, effort in each.reached.items()}
@@ -108,19 +112,22 @@ def _shared(tried: Mapping[str, frozenset[Problem]]) -> frozenset[Problem]:
     return max(candidates, key=worth, default=frozenset())
 
 
-def unit_seconds(results: Sequence[CaseResult]) -> float:
-    """Returns the unit of time of a group: the seconds of a whole training, as a median over the seeds.
+def unit_of_efforts(results: Sequence[CaseResult], effort: Metric = TARGET_SECONDS) -> float:
+    """Returns the unit of a group: the seconds, or steps, of a whole training, as a median over the seeds.
 
     It is that of the baseline, or of the first case without one. If no seed of it was trained to its end, such as
     when all diverged, it is that of the first case with such a seed; if there is none, the time of the planned
-    epochs at the median time of an epoch.
+    epochs at the median time of an epoch, or their steps.
     """
-    first = sorted(results, key=lambda result: not result.case.is_baseline)
+    first, in_steps = sorted(results, key=lambda result: not result.case.is_baseline), effort == TARGET_STEPS
     for result in first:
-        ended = [trial for trial in result.trials if trial.status == "completed"]
-        whole = [math.fsum(epoch.seconds for epoch in trial.epochs) for trial in ended]
+        ended = [trial for trial in result.trials if trial.status == "completed" and trial.epochs]
+        last = [[*points(trial, result.steps)][-1] for trial in ended]
+        whole = [point.step if in_steps else point.seconds for point in last]
         if whole and (found := statistics.median(whole)) > 0:
             return found
+    if in_steps:
+        return next((r.steps * r.case.epochs for r in first if r.steps), 1.0)
     return next((s * r.case.epochs for r in first if (s := median_seconds(r))), 1.0)
 
 

@@ -62,7 +62,7 @@ class Ranks:
 def mean_ranks(grid: Grid) -> Ranks:
     """Ranks the methods of a grid within each group, and compares their mean ranks.
 
-    Within a group, cases are ranked by their primary metric as `verdicts.rank` does: a case that lost more seeds
+    Within a group, cases are ranked by what judges them, as `verdicts.rank` does: a case that lost more seeds
     ranks behind one that lost fewer.
     """
     from scipy import stats

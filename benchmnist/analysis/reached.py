@@ -1,41 +1,79 @@
-"""Finds when a trial reaches its target accuracy. One that does not is censored: it takes longer than was seen."""
+"""Finds when a trial reaches its target. One that does not is censored: it takes longer than was seen."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmnist.metrics import PRIMARY
+from benchmnist.analysis.courses import points
+from benchmnist.metrics import PRIMARY, Metric, find_metric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmnist.runs.results import TrialResult
+    from benchmnist.suites.cases import Case
+
+
+class Target(NamedTuple):
+    """A value of a metric that trials are timed to.
+
+    Attributes:
+        metric: The metric.
+        value: Its value.
+    """
+
+    metric: Metric
+    value: float
+
+    def is_met_by(self, value: float | None) -> bool:
+        """Tells whether a value is at the target or better."""
+        if value is None:
+            return False
+        return value >= self.value if self.metric.better == "higher" else value <= self.value
+
+    def __str__(self) -> str:
+        """Returns `97 %`, or `a test loss of 0.1 nats`."""
+        value = f"{self.value:g} {self.metric.unit}".strip()
+        return value if self.metric == PRIMARY else f"a {self.metric.title} of {value}"
+
+
+def target_of(case: Case) -> Target | None:
+    """Returns the target of a case; None without one."""
+    if case.target_accuracy is not None:
+        return Target(PRIMARY, case.target_accuracy)
+    return None if case.target_loss is None else Target(find_metric("test_loss", case.measures), case.target_loss)
 
 
 class Reached(NamedTuple):
-    """Effort of a trial up to the first epoch after which its test reaches the target.
+    """Effort of a trial up to the first evaluation that reaches the target.
 
     Attributes:
         seconds: Seconds of training, by its clock; infinite if it does not reach the target.
-        epochs: Number of epochs.
+        steps: Number of steps.
+        epochs: Number of epochs, the one under way included.
     """
 
     seconds: float
+    steps: float
     epochs: float
 
 
-NEVER = Reached(math.inf, math.inf)
+NEVER = Reached(math.inf, math.inf, math.inf)
 
 
-def reached(trial: TrialResult, target: float) -> Reached:
-    """Returns the effort of a trial up to a test accuracy, in %; NEVER for a trial that did not complete."""
-    seconds = 0.0
-    for epoch in trial.epochs if trial.status == "completed" else ():
-        seconds += epoch.seconds
-        figure = epoch.figure(PRIMARY)
-        if figure is not None and figure >= target:
-            return Reached(seconds, epoch.epoch)
+def reached(trial: TrialResult, target: Target, steps: int) -> Reached:
+    """Returns the effort of a trial up to a target; NEVER for a trial that did not complete.
+
+    Args:
+        trial: The trial.
+        target: The target.
+        steps: Steps of a whole epoch.
+    """
+    if trial.status == "completed":
+        for point in points(trial, steps):
+            if target.is_met_by(point.figure(target.metric)):
+                return Reached(point.seconds, point.step, point.epoch)
     return NEVER
 
 

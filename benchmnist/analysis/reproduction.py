@@ -96,10 +96,8 @@ def reproduction(
         metric=metric,
         word=word,
         reason=reason,
-        reported=seed_figure(reported, metric, result.case) if reported.status == "completed" else None,
-        again=seed_figure(found, metric, result.case)
-        if found is not None and found.status == "completed"
-        else None,
+        reported=seed_figure(reported, metric, result) if reported.status == "completed" else None,
+        again=seed_figure(found, metric, result) if found is not None and found.status == "completed" else None,
         expected=expected,
         status=reported.status,
         status_again=found.status if found else again.status if again else "",

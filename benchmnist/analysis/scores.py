@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import lost_seeds, seed_figures
-from benchmnist.analysis.profiles import unit_seconds
+from benchmnist.analysis.profiles import unit_of_efforts
+from benchmnist.analysis.reached import target_of
 from benchmnist.analysis.statistics import LEVEL, student
-from benchmnist.metrics import TARGET_SECONDS
+from benchmnist.metrics import TARGET_SECONDS, TARGET_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmnist.analysis.grid import Grid
+    from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult
 
 HORIZON = 2.0
@@ -45,18 +47,19 @@ class Scores:
 
     Attributes:
         methods: A score for each method, in the order of the grid.
-        of_time: True if they are about the time to the target; otherwise, about the primary metric.
+        effort: TARGET_SECONDS or TARGET_STEPS, if they are about that; None if about the primary metric.
     """
 
     methods: tuple[Score, ...]
-    of_time: bool
+    effort: Metric | None
 
 
 def scores(grid: Grid) -> Scores | None:
     """Scores the methods of a grid; None if their groups have no common measure.
 
-    The effort of a seed is its time to the target, in the unit of the group's profiles (`profiles.unit_seconds`):
-    the whole training of the baseline. If not all groups have one target, or a case was trained in a
+    The effort of a seed is its time to the target, in units of the whole training of the baseline
+    (`profiles.unit_of_efforts`). If a case was trained in a stack, and trials end by what they reach, it is the
+    steps to the target, likewise. If not all groups have one target, or a case of others was trained in a
     stack, the effort is what the primary metric leaves to be gained after the training (the error for a share, the
     loss for a metric of which less is better), in units of the mean of the baseline, or of the first case that
     completed a seed. A lost seed, and one that never reaches the target, has an infinite effort.
@@ -64,33 +67,34 @@ def scores(grid: Grid) -> Scores | None:
     The score is the area under the profile of these efforts from 0 to HORIZON, divided by HORIZON. So a seed
     scores 1 - effort / HORIZON, or 0 beyond HORIZON, and a group scores the mean of its seeds.
     """
-    of_time = all(
-        len({result.case.target_accuracy for result in row}) == 1
-        and row[0].case.target_accuracy is not None
-        and not any(result.shares_times for result in row)
-        for row in grid.rows
-    )
-    groups = [_group_scores(row, of_time=of_time) for row in grid.rows]
+    effort = None
+    if all({target_of(r.case) for r in row} == {target_of(row[0].case)} != {None} for row in grid.rows):
+        every = [result for row in grid.rows for result in row]
+        if not any(result.shares_times for result in every):
+            effort = TARGET_SECONDS
+        elif all(result.case.ends_early for result in every):
+            effort = TARGET_STEPS
+    groups = [_group_scores(row, effort) for row in grid.rows]
     if any(group is None for group in groups):
         return None
     of_methods = zip(*(group for group in groups if group is not None), strict=True)
     return Scores(
-        tuple(_score(method, found) for method, found in zip(grid.methods, of_methods, strict=True)), of_time
+        tuple(_score(method, found) for method, found in zip(grid.methods, of_methods, strict=True)), effort
     )
 
 
-def _group_scores(row: Sequence[CaseResult], *, of_time: bool) -> list[list[float]] | None:
+def _group_scores(row: Sequence[CaseResult], effort: Metric | None) -> list[list[float]] | None:
     """Returns the scores of the seeds of each case of a group; None if its effort cannot be measured."""
-    efforts = [_seconds(result) if of_time else _shortfalls(result) for result in row]
-    unit = unit_seconds(row) if of_time else _mean_shortfall(row)
+    efforts = [_to_target(result, effort) if effort else _shortfalls(result) for result in row]
+    unit = unit_of_efforts(row, effort) if effort else _mean_shortfall(row)
     if not unit or any(found is None for found in efforts):
         return None
     return [[max(0.0, 1 - each / unit / HORIZON) for each in found or ()] for found in efforts]
 
 
-def _seconds(result: CaseResult) -> list[float]:
-    """Returns the seconds of training to the target of each seed that ended; infinite if it did not get there."""
-    return [*seed_figures(result, TARGET_SECONDS).values()] + [math.inf] * len(lost_seeds(result, TARGET_SECONDS))
+def _to_target(result: CaseResult, effort: Metric) -> list[float]:
+    """Returns the effort to the target of each seed that ended; infinite if it did not get there."""
+    return [*seed_figures(result, effort).values()] + [math.inf] * len(lost_seeds(result, effort))
 
 
 def _mean_shortfall(row: Sequence[CaseResult]) -> float | None:

@@ -12,7 +12,7 @@ from benchmnist.analysis.looks import primary
 from benchmnist.analysis.pairs import MOST_PAIRS, are_more, number_of_pairs
 from benchmnist.analysis.statistics import LEAST_PAIRS, detectable
 from benchmnist.analysis.units import unit
-from benchmnist.analysis.verdicts import judge_pair
+from benchmnist.analysis.verdicts import judge_pair, judging
 from benchmnist.runs.store import runs_in, stored_case
 from benchmnist.text import alternatives, counted, with_unit
 
@@ -72,7 +72,11 @@ def expected(cases: Sequence[Case], out: Path, looks: Looks | None = None) -> li
     pairs = primary(cases)
     number = number_of_pairs(cases)["primary"] if are_more(MOST_PAIRS, cases) else len(pairs)
     of = number * (looks.number if looks else 1)
-    stated = {(one.id, other.id): one.spread for one, other in pairs if one.spread is not None}
+    stated = {  # in the unit of the primary metric
+        (one.id, other.id): one.spread
+        for one, other in pairs
+        if one.spread is not None and one.judged_by == one.primary
+    }
     found = _earlier([pair for pair in pairs if (pair[0].id, pair[1].id) not in stated], out)
     made = []
     for one, other in pairs:
@@ -80,7 +84,7 @@ def expected(cases: Sequence[Case], out: Path, looks: Looks | None = None) -> li
         spread, whence = found.get((one.id, other.id), (None, ""))
         if (one.id, other.id) in stated:
             spread, whence = stated[one.id, other.id], "stated"
-        made.append(Comparison(one.primary, common, of, spread, whence))
+        made.append(Comparison(judging(one), common, of, spread, whence))
     return made
 
 

@@ -6,7 +6,15 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.figures import MeanStd, case_figure, compared_figures, has_metric, mean, seed_figures
+from benchmnist.analysis.figures import (
+    MeanStd,
+    case_figure,
+    compared_figures,
+    has_metric,
+    is_compared,
+    mean,
+    seed_figures,
+)
 from benchmnist.metrics import EPOCH_SECONDS, find_metric
 from benchmnist.suites.differences import differences
 
@@ -28,7 +36,8 @@ class Summary:
         speedup: Median epoch time of the baseline divided by this one's with the same seed, geometric mean over
             the seeds; above 1 is faster. None if more than the method differs, and for cases with the
             suite's own settings beside tuned ones: nobody compares them.
-        gain: Mean over the seeds of the primary metric minus the baseline's with the same seed; likewise.
+        gain: Mean over the seeds of the primary metric minus the baseline's with the same seed; likewise. None
+            also if trials end by what they reach.
     """
 
     result: CaseResult
@@ -82,7 +91,7 @@ def summarise(result: CaseResult, baseline: CaseResult | None = None) -> Summary
         theirs = seed_figures(baseline, primary) if has_metric(baseline, primary) else {}
         ours_log, theirs_log = (compared_figures(each, EPOCH_SECONDS) for each in (result, baseline))
         ratio = mean([theirs_log[seed] - ours_log[seed] for seed in ours_log if seed in theirs_log])
-        if not differences(result.case, baseline.case):
+        if is_compared(result, primary) and not differences(result.case, baseline.case):
             gain = mean([ours[seed] - theirs[seed] for seed in ours if seed in theirs])
         if ratio is not None and not differences(result.case, baseline.case, EPOCH_SECONDS):
             speedup = math.exp(ratio)

@@ -1,4 +1,4 @@
-"""Times to a target accuracy, in epochs, steps and seconds of training, and their causes."""
+"""Times to a target, in epochs, steps and seconds of training, and their causes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from benchmnist.analysis.figures import lost_seeds, median_seconds
-from benchmnist.analysis.reached import NEVER, Reached, reached
+from benchmnist.analysis.figures import efforts, lost_seeds, median_seconds
+from benchmnist.analysis.reached import NEVER, Reached, Target, censored_median, target_of
 from benchmnist.metrics import TARGET_SECONDS
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ class TimeToTarget:
 
     Attributes:
         result: Result of the case.
-        target: Test accuracy, %.
+        target: The target.
         reached: Effort of each seed with a known end; NEVER for one that missed the target, diverged or failed.
     """
 
     result: CaseResult
-    target: float
+    target: Target
     reached: Mapping[int, Reached]
 
     @property
@@ -55,13 +55,24 @@ class TimeToTarget:
 
     @property
     def epochs(self) -> int | None:
-        """Number of epochs of the seed with the median time."""
+        """Number of epochs of the seed with the median time, the one under way included."""
         return None if self.median is None else round(self.median.epochs)
 
     @property
     def steps(self) -> int | None:
-        """Number of steps of that seed: a multiple of the steps of an epoch, since tests follow epochs."""
-        return None if self.epochs is None else self.epochs * self.result.steps
+        """Number of steps of that seed; 0 if the result does not say how many an epoch has."""
+        return None if self.median is None else round(self.median.steps)
+
+    @cached_property
+    def median_steps(self) -> int | None:
+        """Median of the number of steps, which need not be those of the seed with the median time."""
+        found = censored_median([each.steps for each in self.reached.values()])
+        return None if found is None else round(found)
+
+    @property
+    def gave_up(self) -> int:
+        """Number of seeds that ended because the target seemed out of reach."""
+        return sum(trial.ended == "patience" for trial in self.result.trials)
 
     @property
     def step_seconds(self) -> float | None:
@@ -108,24 +119,23 @@ class Split:
 def times_to_target(results: Sequence[CaseResult]) -> list[TimeToTarget]:
     """Returns the time to target of each trained case with a target, without controls and untuned ones."""
     return [
-        TimeToTarget(result, target, _reached(result, target))
+        TimeToTarget(result, target, _reached(result))
         for result in results
-        if (target := result.case.target_accuracy) is not None and result.has_epochs and not result.case.aside
+        if (target := target_of(result.case)) is not None and result.has_epochs and not result.case.aside
     ]
 
 
-def by_target(every: Sequence[TimeToTarget]) -> dict[tuple[Group, float], list[TimeToTarget]]:
+def by_target(every: Sequence[TimeToTarget]) -> dict[tuple[Group, Target], list[TimeToTarget]]:
     """Groups the times of cases that are compared with each other and have the same target, in order."""
-    groups: dict[tuple[Group, float], list[TimeToTarget]] = {}
+    groups: dict[tuple[Group, Target], list[TimeToTarget]] = {}
     for each in every:
         groups.setdefault((each.result.case.group, each.target), []).append(each)
     return groups
 
 
-def _reached(result: CaseResult, target: float) -> dict[int, Reached]:
-    lost = lost_seeds(result, TARGET_SECONDS)
-    efforts = {trial.seed: reached(trial, target) for trial in result.trials if trial.status == "completed"}
-    return {seed: efforts.get(seed, NEVER) for seed in result.case.seeds if seed in efforts or seed in lost}
+def _reached(result: CaseResult) -> dict[int, Reached]:
+    lost, found = lost_seeds(result, TARGET_SECONDS), efforts(result)
+    return {seed: found.get(seed, NEVER) for seed in result.case.seeds if seed in found or seed in lost}
 
 
 def split(one: TimeToTarget, other: TimeToTarget) -> Split | None:
@@ -138,8 +148,6 @@ def split(one: TimeToTarget, other: TimeToTarget) -> Split | None:
     ]
     if not both or not (one.result.steps and other.result.steps):
         return None
-    steps = math.fsum(
-        math.log(theirs.epochs * other.result.steps / (ours.epochs * one.result.steps)) for ours, theirs in both
-    )
+    steps = math.fsum(math.log(theirs.steps / ours.steps) for ours, theirs in both)
     time = math.fsum(math.log(theirs.seconds / ours.seconds) for ours, theirs in both)
     return Split(len(both), math.exp(steps / len(both)), math.exp((time - steps) / len(both)))

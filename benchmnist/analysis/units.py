@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmnist.runs.results import CaseResult, EpochResult, TrialResult, worst
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from benchmnist.runs.results import Evaluation
 
 
 class JoinedResult(CaseResult):
@@ -82,15 +84,20 @@ def _mean_trial(result: CaseResult, number: int) -> TrialResult:
 
 
 def _mean_epoch(epochs: Sequence[EpochResult]) -> EpochResult:
-    common = set.intersection(*({*epoch.metrics} for epoch in epochs))
-    return epochs[0].model_copy(
-        update={
-            "seconds": _mean([epoch.seconds for epoch in epochs]),
-            "train_loss": _mean([epoch.train_loss for epoch in epochs]),
-            "step_losses": (),
-            "metrics": {key: _mean([epoch.metrics[key] for epoch in epochs]) for key in sorted(common)},
-        }
-    )
+    by_step = [{each.step: each for each in epoch.evaluations} for epoch in epochs]
+    common = [step for step in by_step[0] if all(step in found for found in by_step)]
+    evaluated = [[found[step] for found in by_step] for step in common]
+    evaluations = tuple(each[0].model_copy(update=_means(each)) for each in evaluated)
+    return epochs[0].model_copy(update={**_means(epochs), "step_losses": (), "evaluations": evaluations})
+
+
+def _means(measured: Sequence[EpochResult] | Sequence[Evaluation]) -> dict[str, Any]:
+    common = set.intersection(*({*each.metrics} for each in measured))
+    return {
+        "seconds": _mean([each.seconds for each in measured]),
+        "train_loss": _mean([each.train_loss for each in measured]),
+        "metrics": {key: _mean([each.metrics[key] for each in measured]) for key in sorted(common)},
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

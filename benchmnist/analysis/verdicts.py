@@ -10,11 +10,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from benchmnist.analysis.bits import same_trainings
-from benchmnist.analysis.figures import compared_figures, has_metric, lost_seeds, metrics_of, seed_figures
+from benchmnist.analysis.figures import (
+    compared_figures,
+    has_metric,
+    is_compared,
+    lost_seeds,
+    metrics_of,
+    seed_figures,
+)
 from benchmnist.analysis.pairs import MOST_PAIRS, Pair, are_more, compared
 from benchmnist.analysis.statistics import LEAST_PAIRS, Paired, difference
 from benchmnist.analysis.units import by_search
-from benchmnist.metrics import TRAINING_TIMES, comparable, find_metric
+from benchmnist.metrics import comparable, find_metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
     from benchmnist.analysis.pairs import CasePair, Family
     from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult
-    from benchmnist.suites.cases import Group
+    from benchmnist.suites.cases import Case, Group
 
 Word = Literal[
     "identical", "equivalent", "better", "worse", "no difference shown", "lost seeds", "too few seeds"
@@ -172,7 +179,7 @@ class Many:
     Attributes:
         pairs: Which cases are compared.
         results: Their results, by case id.
-        metric: The metric; None for the primary one of each.
+        metric: The metric; None for what each is judged by.
         looks: How often the results are looked at.
         seeds: What is compared of each, by case id.
     """
@@ -188,7 +195,7 @@ class Many:
         one, other = self.results[pair.one.id], self.results[pair.other.id]
         verdict = _compared(
             Pair(one, other, pair.family),
-            self.metric or pair.one.primary,
+            self.metric or judging(pair.one),
             self.seeds[one.id],
             self.seeds[other.id],
         )
@@ -246,7 +253,7 @@ class Many:
         from benchmnist.analysis.many_verdicts import told
 
         members = self.pairs.groups[group]
-        metric = self.metric or members.cases[0].primary
+        metric = self.metric or judging(members.cases[0])
         own = [
             case.margin if case.margin is not None and metric == case.primary else math.inf
             for case in members.cases
@@ -294,8 +301,9 @@ def judge(
     If settings were chosen by several searches, a search counts as one, and not a seed (see `by_search`).
 
     Times of cases that were trained in a stack are not judged: each trial has an equal share of the time of all.
+    Nor are accuracy and loss at the end of trials that end by what they reach.
 
-    By default, each pair is judged by its primary metric; two cases with different ones are not compared.
+    By default, each pair is judged by its `Case.judged_by`; two cases with different ones are not compared.
 
     The primary comparisons are one family. The exploratory ones are another, whose number includes the primary
     ones, so that a statement on all pairs, such as which case is the best, can be made from it. With a chance of
@@ -317,15 +325,14 @@ def judge(
     """
     results = by_search(results)
     chosen = None if metric is None else find_metric(metric, comparable(metrics_of(results)))
-    if chosen in TRAINING_TIMES:
-        results = [result for result in results if not result.shares_times]
+    results = [result for result in results if is_compared(result, chosen or result.case.judged_by)]
     if are_more(most, (result.case for result in results)):
         return _judge_many(results, chosen, looks)
-    seeds = {id(result): _Seeds.of(result, chosen or result.case.primary) for result in results}
+    seeds = {id(result): _Seeds.of(result, chosen or judging(result.case)) for result in results}
     made = [
-        _compared(pair, chosen or pair.one.case.primary, seeds[id(pair.one)], seeds[id(pair.other)])
+        _compared(pair, chosen or judging(pair.one.case), seeds[id(pair.one)], seeds[id(pair.other)])
         for pair in compared(results, chosen)
-        if chosen or pair.one.case.primary == pair.other.case.primary
+        if chosen or pair.one.case.judged_by == pair.other.case.judged_by
     ]
     primary = sum(v.family == "primary" for v in made)
     return Verdicts(replace(v, of=looks * (primary if v.family == "primary" else len(made))) for v in made)
@@ -339,7 +346,7 @@ def _judge_many(results: Sequence[CaseResult], metric: Metric | None, looks: int
         {result.id: result for result in results},
         metric,
         looks,
-        {result.id: _Seeds.of(result, metric or result.case.primary) for result in results},
+        {result.id: _Seeds.of(result, metric or judging(result.case)) for result in results},
     )
     return Verdicts(many.listed(), many)
 
@@ -350,7 +357,7 @@ def judge_pair(one: CaseResult, other: CaseResult, metric: Metric | str | None =
     Raises:
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
-    judged = find_metric(metric or one.case.primary, comparable(metrics_of([one, other])))
+    judged = find_metric(metric or judging(one.case), comparable(metrics_of([one, other])))
     pair = Pair(one, other, "exploratory" if of > 1 else "primary")
     return replace(_compared(pair, judged, _Seeds.of(one, judged), _Seeds.of(other, judged)), of=of)
 
@@ -399,12 +406,17 @@ def _next_to_each_other(verdicts: Sequence[Verdict]) -> set[frozenset[str]]:
     return next_to
 
 
+def judging(case: Case) -> Metric:
+    """Returns the metric that a case is judged by; the primary one if it is not judged."""
+    return case.judged_by or case.primary
+
+
 def rank(result: CaseResult, metric: Metric | None = None) -> tuple[bool, int, float]:
-    """Returns a sort key by a metric (by default the primary one): the best first, cases without a figure last.
+    """Returns a sort key by a metric, by default what judges the case: best first, without a figure last.
 
     A lost seed counts against its case: cases that lost fewer precede those that lost more, whatever their means.
     """
-    metric = metric or result.case.primary
+    metric = metric or judging(result.case)
     if not has_metric(result, metric):
         return True, 0, 0.0
     values = [*(compared_figures if metric.ratio else seed_figures)(result, metric).values()]

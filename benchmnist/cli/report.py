@@ -25,7 +25,20 @@ if TYPE_CHECKING:
     from benchmnist.reports.columns import View
 
 
-PARTS = ("comparison", "findings", "verdicts", "ranks", "targets", "profiles", "tuning", "models", "plots")
+PARTS = (
+    *(
+        "comparison",
+        "findings",
+        "verdicts",
+        "ranks",
+        "targets",
+        "steps-saved",
+        "profiles",
+        "tuning",
+        "models",
+        "plots",
+    ),
+)
 
 
 class _Part(NamedTuple):
@@ -58,7 +71,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 @option(
     "--level",
     type=click.Choice(LEVELS),
-    help="With csv or json: one row per case, seed, epoch or stored step.  [default: case]",
+    help="With csv or json: one row per case, seed, epoch, evaluation or stored step.  [default: case]",
 )
 @option("--columns", type=click.UNPROCESSED, callback=listed, metavar="NAME,...", help="Columns to show.")
 @option(
@@ -228,15 +241,16 @@ def _texts(analysis: Analysis, part: _Part) -> list[str]:
 
 def _missing(show: str, analysis: Analysis) -> str:
     """Returns the reason why a run has nothing to show."""
-    targets = any(case.target_accuracy is not None for case in analysis.run.record.plan)
+    targets = any(case.has_target for case in analysis.run.record.plan)
     return {
         "findings": "No findings for this run.",
-        "profiles": "Profiles need a target_accuracy that a case reached.",
+        "profiles": "Profiles need a target_accuracy or target_loss that a case reached.",
+        "steps-saved": "Steps saved need a baseline, evaluate_every in the suite, and a test loss.",
         "tuning": "This run was not tuned; see benchmnist tune.",
         "ranks": "Ranks need 3 methods or more that were all tried in the same 3 models or datasets or more.",
         "verdicts": "No two cases of this run can be compared.",
         "models": "This run was written by a version that did not describe models; run the suite again.",
-    }.get(show, "No case has a result to time." if targets else "The suite of this run has no target_accuracy.")
+    }.get(show, "No case has a result to time." if targets else "The suite of this run has no target.")
 
 
 def _view(options: dict[str, Any]) -> View | None:

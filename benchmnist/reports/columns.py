@@ -11,7 +11,7 @@ from benchmnist.analysis.figures import metrics_of, seed_figures
 from benchmnist.analysis.outliers import interquartile_mean
 from benchmnist.errors import BenchmnistError, unknown
 from benchmnist.extensions.kinds import DATASET, SETTINGS, Kind
-from benchmnist.metrics import EPOCH_SECONDS, PRIMARY, comparable
+from benchmnist.metrics import EPOCH_SECONDS, PRIMARY, TARGET_STEPS, comparable
 from benchmnist.text import LARGE, decimals, visible
 
 if TYPE_CHECKING:
@@ -171,6 +171,9 @@ def _setting(kind: Kind) -> Column:
 
 
 TIMES_OF_STACKS = "times of cases that were trained in a stack, each trial with an equal share of the time of all"
+ENDS_OF_TRIALS = (
+    "accuracy and loss at the end of trials that stop at their target or give up, after other steps each"
+)
 IDENTITY = ("dataset", "model", "optimizer")
 """Columns that identify a row."""
 OF_PROBLEMS = ("problem", "level")
@@ -233,6 +236,7 @@ class Columns:
     Attributes:
         metrics: Every metric of the results; most have a column.
         primary: Metrics by which cases are ranked.
+        main: Metrics that a table shows by default.
         figures: Keys of the columns of figures that a table has by default.
     """
 
@@ -262,8 +266,11 @@ class Columns:
         }
         everything = (*FIRST, *(c for columns in by_metric.values() for c in columns), *beside, *LAST)
         self._by_key = {column.key: column for column in everything}
-        main = (columns[0].key for metric, columns in by_metric.items() if metric.main)
-        self.figures = (*main, *(c.key for c in beside), "status")
+        # Where trials end by what they reach, they are judged by their steps, and gain nothing at the end.
+        early = [result for result in shown if result.case.ends_early]
+        self.main = tuple(metric for metric in by_metric if metric.main or (early and metric == TARGET_STEPS))
+        gains = beside if len(early) < len(shown) or not shown else beside[:1]
+        self.figures = (*(by_metric[metric][0].key for metric in self.main), *(c.key for c in gains), "status")
 
     def __iter__(self) -> Iterator[Column]:
         return iter(self._by_key.values())

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmnist.analysis.amounts import amount_of
 from benchmnist.analysis.comparison import is_time
 from benchmnist.analysis.figures import drawn_metrics
+from benchmnist.analysis.reached import target_of
 from benchmnist.analysis.statistics import LEAST_PAIRS
 from benchmnist.analysis.summary import group_title
 from benchmnist.metrics import EPOCH_SECONDS
-from benchmnist.reports.columns import TIMES_OF_STACKS, mean_and_std, three_figures
+from benchmnist.reports.columns import ENDS_OF_TRIALS, TIMES_OF_STACKS, mean_and_std, three_figures
 from benchmnist.reports.escaping import bold, heading, image, item, markdown_table
 from benchmnist.reports.html import page
 from benchmnist.reports.plots import DASHES, MARKERS, Curve, group_file, optimizer_styles, overlay
@@ -19,7 +20,7 @@ from benchmnist.runs.files import write_file
 from benchmnist.text import alternatives, counted, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from benchmnist.analysis.comparison import Change, Comparison, Figure
@@ -108,7 +109,7 @@ def about(comparison: Comparison, *, intervals: bool = True) -> str:
     if "lost seeds" in words:
         said.append("A seed that diverged or failed in one run counts against that run.")
     if "not compared" in words:
-        said.append(f"Not compared: {TIMES_OF_STACKS}.")
+        said.append(f"Not compared: {', '.join(_left_out(comparison))}.")
     if {"too few seeds", "no common seeds"} & words:
         said.append(f"A verdict needs {LEAST_PAIRS} common seeds: train both runs with the same seeds.")
     if comparison.in_reference_work and EPOCH_SECONDS in times:
@@ -122,6 +123,18 @@ def about(comparison: Comparison, *, intervals: bool = True) -> str:
             "`reference = true` in the suite, the times of epochs have one; `benchmnist gate` judges speed."
         )
     return " ".join(said)
+
+
+def _left_out(comparison: Comparison) -> Iterator[str]:
+    """Yields what no difference is told of."""
+    results = [result for row in comparison.rows for result in row.results if result is not None]
+    if any(result.shares_times for result in results):
+        yield TIMES_OF_STACKS
+    if any(result.case.ends_early for result in results):
+        yield ENDS_OF_TRIALS
+    targets = (dict.fromkeys(target_of(r.case) for r in row.results if r is not None) for row in comparison.rows)
+    if any(len(each) > 1 for each in targets):
+        yield "steps and times to different targets"
 
 
 class ComparisonCell(NamedTuple):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.analysis import Analysis
     from benchmnist.analysis.verdicts import Verdict
-    from benchmnist.metrics import Level
+    from benchmnist.metrics import RowLevel
     from benchmnist.reports.records import Records
     from benchmnist.suites.cases import Group
 
@@ -27,7 +27,7 @@ SCHEMA = 1
 
 
 def json_report(
-    analysis: Analysis, rows: Records, level: Level = "case", about: re.Pattern[str] | None = None
+    analysis: Analysis, rows: Records, level: RowLevel = "case", about: re.Pattern[str] | None = None
 ) -> str:
     """Renders rows of a run as strict JSON; those of cases with the conclusions beside them.
 
@@ -60,7 +60,9 @@ def _conclusions(analysis: Analysis, about: re.Pattern[str] | None) -> dict[str,
     def matches(*texts: str) -> bool:
         return about is None or all(about.search(text) for text in texts)
 
-    judged = analysis.verdicts(), analysis.time_verdicts
+    judged = [analysis.verdicts(), analysis.time_verdicts]
+    if analysis.step_verdicts is not judged[0]:
+        judged.insert(1, analysis.step_verdicts)
     left_out = sum(each.left_out() if about is None else each.left_out_among(about.search) for each in judged)
     return {
         "findings": [
@@ -77,6 +79,7 @@ def _conclusions(analysis: Analysis, about: re.Pattern[str] | None) -> dict[str,
         "ranks": _ranks(analysis),
         "scores": _scores(analysis),
         "targets": [each for each in _targets(analysis) if matches(each["case"])],
+        "steps_saved": [each for each in _steps_saved(analysis) if matches(each["case"], each["vs"])],
         "profiles": [
             {"method": each.method, "problems": each.problems, "points": each.points}
             for each in analysis.profiles.compared
@@ -134,7 +137,7 @@ def _scores(analysis: Analysis) -> dict[str, Any] | None:
     if scores is None:
         return None
     return {
-        "of": "target_seconds" if scores.of_time else "primary metric",
+        "of": scores.effort.key if scores.effort else "primary metric",
         "methods": [
             {"method": each.method, "score": each.mean, "interval": each.interval} for each in scores.methods
         ],
@@ -145,14 +148,27 @@ def _targets(analysis: Analysis) -> Iterator[dict[str, Any]]:
     for each in analysis.times_to_target:
         yield {
             "case": each.result.id,
-            "target_accuracy": each.target,
+            "target_accuracy": each.result.case.target_accuracy,
+            "target_loss": each.result.case.target_loss,
             "reached": each.hits,
+            "gave_up": each.gave_up,
             "n": len(each.reached),
             "in_stack": each.result.shares_times,
             "seconds": each.seconds,
             "epochs": each.epochs,
             "steps": each.steps,
             "step_seconds": each.step_seconds,
+        }
+
+
+def _steps_saved(analysis: Analysis) -> Iterator[dict[str, Any]]:
+    for each in analysis.steps_saved:
+        yield {
+            **_verdict(each.verdict),
+            "share": each.share,
+            "loss": each.loss,
+            "ends_lower": each.lower,
+            "seeds": [{"seed": seed, **found._asdict()} for seed, found in each.seeds.items()],
         }
 
 

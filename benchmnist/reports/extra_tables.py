@@ -1,4 +1,4 @@
-"""Tables besides the comparison, as text: verdicts, mean ranks, times to target, profiles, tuning, models."""
+"""Tables besides the comparison, as text: verdicts, mean ranks, targets, steps saved, profiles, tuning, models."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import main_verdicts
-from benchmnist.metrics import TARGET_SECONDS
+from benchmnist.metrics import TO_TARGET
 from benchmnist.reports.chances_table import chances_table
 from benchmnist.reports.escaping import markdown_table
 from benchmnist.reports.extra_table import NOTHING, ExtraTable, namer
 from benchmnist.reports.rank_table import rank_table
 from benchmnist.reports.tables import LEAST_WIDTH
-from benchmnist.reports.target_tables import profile_table, target_table
+from benchmnist.reports.target_tables import profile_table, saved_table, target_table
 from benchmnist.text import PLURALS, counted, decimals, plural
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
         if any(v.margin is not None for v in members):
             about += "; equivalent: the whole interval is within the suite's margin"
         if any(v.word == "lost seeds" for v in members):
-            how = "missed the target, diverged" if members[0].metric == TARGET_SECONDS else "diverged"
+            how = "missed the target, diverged" if members[0].metric in TO_TARGET else "diverged"
             about += f"; lost seeds: those that {how} or failed could have changed any verdict, so there is none"
         if family == "exploratory":
             about += "; nobody named these comparisons before the results: take them as suggestions"
@@ -210,6 +210,7 @@ EXTRA_TABLES: dict[str, Callable[[Analysis], list[ExtraTable]]] = {
     "verdicts": verdict_tables,
     "ranks": _only(rank_table),
     "targets": _only(target_table),
+    "steps-saved": _only(saved_table),
     "profiles": _only(profile_table),
     "tuning": _only(tuning_table),
 }

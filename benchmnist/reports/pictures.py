@@ -117,8 +117,8 @@ def profile_picture(analysis: Analysis) -> bytes:
         "time, in units of the baseline's whole training" + (f"\n{drawable(remark)}" if remark else "")
     )
     axes.set_ylabel(f"problems solved, % of {found[0].problems}")
-    targets = sorted({each.target for each in analysis.times_to_target})
-    axes.set_title(f"Performance profiles: time to {' and '.join(f'{t:g} %' for t in targets)}", fontsize=11)
+    targets = dict.fromkeys(str(each.target) for each in analysis.times_to_target)
+    axes.set_title(drawable(f"Performance profiles: time to {' and '.join(targets)}"), fontsize=11)
     return _finished(figure, axes)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from benchmnist.analysis.grid import LEAST_METHODS
 from benchmnist.analysis.statistics import LEVEL
 from benchmnist.analysis.summary import group_title
+from benchmnist.analysis.verdicts import judging
+from benchmnist.metrics import TARGET_STEPS
 from benchmnist.reports.extra_table import NOTHING, ExtraTable
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def _scored(score: Score) -> tuple[str, str]:
 
 
 def _about(grid: Grid, ranks: Ranks, scores: Scores | None) -> Iterator[str]:
-    metric = " or ".join(dict.fromkeys(row[0].case.primary.says for row in grid.rows))
+    metric = " or ".join(dict.fromkeys(judging(row[0].case).says for row in grid.rows))
     yield f"rank: mean rank of the method by {metric}, 1 is the best"
     p = "< 0.001" if ranks.p < 0.001 else f"= {ranks.p:.3f}"  # noqa: PLR2004 - three decimals
     yield f"Friedman's test that no method differs from another: p {p}"
@@ -61,9 +63,10 @@ def _about(grid: Grid, ranks: Ranks, scores: Scores | None) -> Iterator[str]:
         f"{ranks.critical:.2f}; level {LEVEL:.0%})"
     )
     if scores:
+        effort = "steps" if scores.effort == TARGET_STEPS else "time"
         what = (
-            "the time to the target, from 0 to twice the baseline's whole training"
-            if scores.of_time
+            f"the {effort} to the target, from 0 to twice the baseline's whole training"
+            if scores.effort
             else f"the error or loss that is left ({metric}), from 0 to twice the baseline's"
         )
         yield f"score: area under the profile of {what}; 1 is the best possible, 0 the worst"

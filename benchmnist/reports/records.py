@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmnist.analysis.courses import examples, points
 from benchmnist.analysis.figures import MeanStd, seed_figure
 from benchmnist.errors import BenchmnistError, unknown
 from benchmnist.extensions.kinds import SETTINGS
@@ -19,20 +20,20 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.analysis import Analysis
     from benchmnist.analysis.summary import Summary
-    from benchmnist.metrics import Level, Metric
+    from benchmnist.metrics import Metric, RowLevel
     from benchmnist.reports.columns import Column
     from benchmnist.runs.results import CaseResult, TrialResult
-    from benchmnist.suites.cases import Case
 
 IDENTITY = (
     *("case", "problem", "level", "dataset", "model", "optimizer", "method", "label"),
     *(kind.name for kind in SETTINGS),
 )
 """Keys that identify a case; `method` is the optimizer with everything else that the suite varies."""
-COUNTED: dict[Level, tuple[str, ...]] = {
+COUNTED: dict[RowLevel, tuple[str, ...]] = {
     "case": (),
     "seed": ("seed", "status"),
     "epoch": ("seed", "epoch"),
+    "evaluation": ("seed", "epoch", "step", "seconds", "examples"),
     "step": ("seed", "epoch", "step"),
 }
 """Keys that identify the rows of a case."""
@@ -59,8 +60,8 @@ class Records:
         return output.getvalue()
 
 
-def records(analysis: Analysis, level: Level = "case", view: View | None = None) -> Records:
-    """Makes a row for each case, trial, epoch or stored step of a run, the cases in the order of the view.
+def records(analysis: Analysis, level: RowLevel = "case", view: View | None = None) -> Records:
+    """Makes a row for each case, trial, epoch, evaluation or stored step of a run, cases in the order of the view.
 
     If the view names no columns, a row has every figure of its level and the hyperparameters of its case
     (`optimizer.lr`).
@@ -92,12 +93,14 @@ def _known(key: str, known: Sequence[str]) -> str:
     return key
 
 
-def _measured(level: Level, columns: Columns) -> tuple[str, ...]:
+def _measured(level: RowLevel, columns: Columns) -> tuple[str, ...]:
     """Returns the keys of the figures of a level."""
     if level == "case":
         return (*_keys(_case_columns(columns)), *_settings(None))
+    if level == "evaluation":
+        return tuple(metric.key for metric in _evaluated(columns.metrics))
     levels = ("seed", "epoch") if level == "seed" else (level,)
-    more = ("epochs", "checkpoint", "stack") if level == "seed" else ()
+    more = ("epochs", "ended", "checkpoint", "stack") if level == "seed" else ()
     return (*(metric.key for metric in columns.metrics if metric.level in levels), *more)
 
 
@@ -110,7 +113,7 @@ def _keys(columns: Sequence[Column]) -> list[str]:
     return [key for c in columns for key in ((c.key, f"{c.key}_std") if c.over_seeds else (c.key,))]
 
 
-def _rows(s: Summary, level: Level, columns: Columns) -> Iterator[dict[str, Any]]:
+def _rows(s: Summary, level: RowLevel, columns: Columns) -> Iterator[dict[str, Any]]:
     """Yields the rows of a case, each with all of its keys."""
     result = s.result
     about = _identity(result) | _parameters(result)
@@ -118,21 +121,41 @@ def _rows(s: Summary, level: Level, columns: Columns) -> Iterator[dict[str, Any]
         yield about | _figures(s, _case_columns(columns)) | _settings(result)
         return
     for trial in result.trials:
-        rows = _of_trial(trial, level, columns.metrics, result.case)
+        rows = _of_trial(trial, level, columns.metrics, result)
         yield from ({**about, "seed": trial.seed, **row} for row in rows)
 
 
-def _of_trial(trial: TrialResult, level: Level, metrics: Sequence[Metric], case: Case) -> Iterator[dict[str, Any]]:
+def _evaluated(metrics: Sequence[Metric]) -> list[Metric]:
+    """Returns the metrics that an evaluation has: not those of a whole epoch."""
+    return [
+        metric for metric in metrics if metric.level == "epoch" and metric.over_epochs == "last" and metric.better
+    ]
+
+
+def _of_trial(
+    trial: TrialResult, level: RowLevel, metrics: Sequence[Metric], result: CaseResult
+) -> Iterator[dict[str, Any]]:
     at_level = [metric for metric in metrics if metric.level == level]
     if level == "seed":
-        found = {m.key: seed_figure(trial, m, case) for m in metrics if m.level in ("seed", "epoch")}
+        found = {m.key: seed_figure(trial, m, result) for m in metrics if m.level in ("seed", "epoch")}
         yield {
             "status": trial.status,
             **found,
             "epochs": len(trial.epochs),
+            "ended": trial.ended if trial.status == "completed" else None,
             "checkpoint": trial.checkpoint,
             "stack": trial.stack and str(trial.stack),
         }
+        return
+    if level == "evaluation":
+        for point in points(trial, result.steps):
+            yield {
+                "epoch": point.epoch,
+                "step": point.step or None,
+                "seconds": point.seconds,
+                "examples": examples(result, point.step) or None,
+                **{metric.key: point.figure(metric) for metric in _evaluated(metrics)},
+            }
         return
     for epoch in trial.epochs:
         if level == "epoch":

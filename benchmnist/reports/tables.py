@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.analysis.amounts import factor
-from benchmnist.reports.columns import TIMES_OF_STACKS, Columns, View, identity_of
+from benchmnist.reports.columns import ENDS_OF_TRIALS, TIMES_OF_STACKS, Columns, View, identity_of
 from benchmnist.reports.escaping import bold, latex, latex_table, markdown_table
 from benchmnist.text import visible
 
@@ -31,10 +31,9 @@ LEAST_WIDTH = 8  # of a column of words
 def _meanings(columns: Columns) -> str:
     """Explains the default columns of a table."""
     said = []
-    for metric in columns.metrics:
-        if metric.main and metric.level != "step":
-            over = ", mean ± sample std over seeds" if metric.spread and metric.level != "case" else ""
-            said.append(f"{metric.name}: {metric.says}{over}")
+    for metric in columns.main:
+        over = ", mean ± sample std over seeds" if metric.spread and metric.level != "case" else ""
+        said.append(f"{metric.name}: {metric.says}{over}")
     return "; ".join(
         (
             *said,
@@ -50,6 +49,8 @@ def legend(results: Sequence[CaseResult]) -> str:
     words = _meanings(Columns(results))
     if any(result.shares_times for result in results):
         words += f"; not compared: {TIMES_OF_STACKS}"
+    if any(result.case.ends_early for result in results):
+        words += f"; not compared: {ENDS_OF_TRIALS}"
     together = sorted({result.side_by_side for result in results} - {1})
     if not together:
         return words

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticSerializationError
 
 from benchmnist.extensions.kinds import PARTS, SETS, Kind
-from benchmnist.metrics import OF_CLASSIFICATION, Metric, metrics_with
+from benchmnist.metrics import OF_CLASSIFICATION, TARGET_STEPS, Metric, metrics_with
 from benchmnist.suites.values import not_this
 from benchmnist.text import HIDDEN
 
@@ -324,6 +324,26 @@ class Case(Frozen):
     def primary(self) -> Metric:
         """The metric that it is ranked and judged by."""
         return self.evaluates[0]
+
+    @property
+    def has_target(self) -> bool:
+        """Tells whether it is timed to a target."""
+        return self.target_accuracy is not None or self.target_loss is not None
+
+    @property
+    def ends_early(self) -> bool:
+        """Tells whether its trials end by what they reach: at the target, or where they give up."""
+        return self.stop_at_target or self.patience is not None
+
+    @property
+    def judged_by(self) -> Metric | None:
+        """The metric of the verdicts on it: the primary one, unless its trials end at different lengths.
+
+        These are judged by their steps to the target; by nothing, if they have none.
+        """
+        if not self.ends_early:
+            return self.primary
+        return TARGET_STEPS if self.has_target else None
 
     @property
     def measures(self) -> tuple[Metric, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmnist.metrics import TARGET_SECONDS
+from benchmnist.metrics import TARGET_STEPS, TO_TARGET
 from benchmnist.suites.cases import Component
 
 if TYPE_CHECKING:
@@ -26,17 +26,20 @@ def differences(one: Case, other: Case, metric: Metric | None = None) -> tuple[s
     Args:
         one: A case.
         other: The case that it is compared with.
-        metric: The metric that they are compared by; those that are no times ignore NOT_LEARNING.
+        metric: The metric that they are compared by, by default what judges them; those that are no times ignore
+            NOT_LEARNING.
     """
     return tuple(between(one, other, deciding(one, metric), deciding(other, metric)))
 
 
 def deciding(case: Case, metric: Metric | None = None) -> dict[str, Any]:
     """Returns what decides the values of a metric for a case, but for its seeds."""
-    times = metric is not None and metric.ratio
+    metric = metric or case.judged_by
+    times = metric is not None and metric.ratio and metric != TARGET_STEPS
     ignored = {"seeds", "metrics"} | (set() if times else NOT_LEARNING)
     found = {name: value for name, value in case.deciding().items() if name not in ignored}
-    return found | ({"target_accuracy": case.target_accuracy} if metric == TARGET_SECONDS else {})
+    targets = ("target_accuracy", "target_loss") if metric in TO_TARGET else ()
+    return found | {name: getattr(case, name) for name in targets}
 
 
 def between(one: Case, other: Case, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

@@ -57,7 +57,8 @@ def test_a_whole_report_computes_each_conclusion_once(monkeypatch: pytest.Monkey
         make(analysis)
     render(analysis, "markdown")
     records(analysis)
-    asked = {"judge train_loss", "judge epoch_seconds", "judge target_seconds"}  # the accuracy is the primary one
+    times = {"judge epoch_seconds", "judge target_steps", "judge target_seconds"}
+    asked = {"judge train_loss", *times}  # the accuracy is the primary one
     assert seen == Counter({*NAMES, *asked})
     assert [(v.one, v.other, v.word) for v in analysis.verdicts()] == [
         (v.one, v.other, v.word) for v in judge(run.cases)

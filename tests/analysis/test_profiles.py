@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from made_up import made_up_run, seeds_result
 
 from benchmnist.analysis.analysis import Analysis
-from benchmnist.analysis.profiles import profiles, unit_seconds
+from benchmnist.analysis.profiles import profiles, unit_of_efforts
 from benchmnist.analysis.targets import times_to_target
 from benchmnist.reports.extra_tables import EXTRA_TABLES
 
@@ -60,8 +60,8 @@ def test_a_baseline_that_misses_the_target_is_a_unit_and_one_that_diverges_lends
 
 def test_without_a_whole_training_the_unit_is_that_of_as_many_epochs() -> None:
     diverged = case([None, None], 2.0, method="sgd")  # in the first epoch of five
-    assert unit_seconds([case([None], 4.0), diverged]) == 10.0
-    assert unit_seconds([diverged, case([None, 100.0], 4.0)]) == 20.0
+    assert unit_of_efforts([case([None], 4.0), diverged]) == 10.0
+    assert unit_of_efforts([diverged, case([None, 100.0], 4.0)]) == 20.0
 
 
 def test_only_methods_that_were_tried_on_the_same_problems_are_compared() -> None:

@@ -102,7 +102,7 @@ def test_without_a_target_the_error_is_measured_by_that_of_the_baseline() -> Non
     ]
     found = scores(grid(rows))
     assert found is not None
-    assert not found.of_time
+    assert found.effort is None
     assert [score.mean for score in found.methods] == pytest.approx(
         [(0.25 + 0.75) / 2, (0.75 + 0.5) / 2, (0.875 + 0) / 2]
     )

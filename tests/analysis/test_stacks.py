@@ -136,7 +136,7 @@ def test_tables_and_json_say_which_times_are_shares() -> None:
     analysis = Analysis(made_up_run(in_a_stack(timed("sgd", 2.0), timed("adam", 1.0))))
     table = target_table(analysis)
     assert table is not None
-    assert [row[-1] for row in table.rows] == ["1.00×", "–"]
+    assert [row[-3:] for row in table.rows] == [("1.00×", "–", "–"), ("(1.00×)", "–", "–")]
     assert table.about.endswith("trained in a stack, each trial with an equal share of the time of all")
     found = json.loads(json_report(analysis, records(analysis)))
     assert [row["stack"] for row in found["rows"]] == [str(analysis.cases[0].stacks[0])] * 2

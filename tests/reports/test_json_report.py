@@ -76,7 +76,7 @@ def test_it_has_ranks_scores_findings_and_which_cases_are_not_beaten() -> None:
 
 def test_times_to_a_target_are_ratios() -> None:
     found = report(Analysis(run(baseline="sgd", target_accuracy=50.0, epochs=4)))
-    assert {said["metric"] for said in found["verdicts"]} == {"accuracy", "target_seconds"}
+    assert {said["metric"] for said in found["verdicts"]} == {"accuracy", "target_steps", "target_seconds"}
     times = [said for said in found["verdicts"] if said["metric"] == "target_seconds"]
     assert all(said["is_ratio"] and said["difference"] == pytest.approx(1) for said in times)
     assert [(each["reached"], each["n"], each["epochs"]) for each in found["targets"]] == [(4, 4, 3)] * 9

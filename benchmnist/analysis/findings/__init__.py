@@ -30,6 +30,7 @@ from benchmnist.analysis.findings.layers import effects_of_layers, gain_of_convo
 from benchmnist.analysis.findings.methods import against_the_baseline, best_methods
 from benchmnist.analysis.findings.ranks import best_mean_rank
 from benchmnist.analysis.findings.seeds import detectable_differences, last_look
+from benchmnist.analysis.findings.steps import ended_early, fewest_steps, steps_saved
 from benchmnist.analysis.findings.times import executed_differently, first_at_target, stacked, trained_in_order
 from benchmnist.analysis.findings.tuning import not_better_tuned, tuned
 from benchmnist.analysis.findings.words import Finding, names_among
@@ -64,6 +65,9 @@ def findings(analysis: Analysis) -> list[Finding]:
         *detectable_differences(verdicts, run.record.looks),
         *effects_of_layers(run.record.models, verdicts),
         *gain_of_convolutions(run.record.models, results, name, run.record.number_of_looks),
+        *ended_early(results, name),
+        *fewest_steps(analysis.times_to_target, lambda: analysis.step_verdicts),
+        *steps_saved(analysis.steps_saved),
         *first_at_target(analysis.times_to_target, analysis.time_verdicts),
         *trained_in_order(run.record, results),
         *executed_differently(results),

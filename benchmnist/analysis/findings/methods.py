@@ -17,9 +17,11 @@ from benchmnist.analysis.findings.words import (
     shortened,
     value_of,
 )
+from benchmnist.analysis.reached import target_of
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import on_all_pairs, rank
+from benchmnist.metrics import TARGET_STEPS
 from benchmnist.suites.differences import differences
 from benchmnist.text import counted, plural
 
@@ -57,10 +59,18 @@ def against_the_baseline(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
 
 
 def _scope(verdicts: Sequence[Verdict]) -> str:
-    """Names the group; if its settings were found by one search, it says that these are compared."""
+    """Names the group, the budget in seconds, and says that settings are compared if one search found them."""
     compared = [result for v in verdicts for result in (v.one, v.other)]
     one_search = any(result.case.tuned and unit(result) == "seed" for result in compared)
-    return group_title(compared[0].case.group) + (", with the settings found for each" if one_search else "")
+    seconds, target = compared[0].case.seconds, target_of(compared[0].case)
+    said = [group_title(compared[0].case.group)]
+    if target is not None and verdicts[0].metric == TARGET_STEPS:
+        said.append(f"in steps to {target}")
+    elif seconds is not None:
+        said.append(f"after {seconds:g} s of training each")
+    if one_search:
+        said.append("with the settings found for each")
+    return ", ".join(said)
 
 
 ORDER = ("better", "worse", "equivalent", "no difference shown", "identical", "lost seeds")
@@ -88,7 +98,8 @@ def _by(v: Verdict) -> str:
 def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> Iterator[Finding]:
     """Names the best method of each group, and the methods that are not shown to be worse.
 
-    It is made from the verdicts on all pairs. They are exploratory where the suite named others beforehand.
+    It is made from the verdicts on all pairs. They are exploratory where the suite named others beforehand. Cases
+    that are judged by their steps to a target are left to `times.first_at_target`.
     """
     wide = on_all_pairs(verdicts)
     for members in by_group(results).values():
@@ -96,8 +107,8 @@ def best_methods(results: Sequence[CaseResult], verdicts: Sequence[Verdict]) -> 
         pairs = [(r, wide(ranked[0], r)) for r in ranked[1:]]
         beside = [(r, v) for r, v in pairs if v is not None and v.word != "too few seeds"]
         apart = [r for r, v in pairs if v is None or v.word == "too few seeds"]
-        if not beside or all(_told(v) for _, v in beside):
-            continue
+        if not beside or all(_told(v) for _, v in beside) or beside[0][1].metric == TARGET_STEPS:
+            continue  # of targets, others tell who is first
         level = _level(ranked, {id(r): v for r, v in beside})
         best, exploratory = ranked[0], any(v.family == "exploratory" for _, v in beside)
         title = _scope([v for _, v in beside])

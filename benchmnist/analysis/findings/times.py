@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.amounts import amount_of
+from benchmnist.analysis.courses import is_fine
 from benchmnist.analysis.findings.words import EXPLORATORY, MOST_NAMED, Finding, listed, shortened
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.targets import by_target, split
@@ -40,7 +41,7 @@ def first_at_target(every: Sequence[TimeToTarget], verdicts: Sequence[Verdict]) 
         there = sorted((t for t in members if t.hits and not t.result.shares_times), key=_order)
         stacked = [f"{t.result.case.method} (in {_hits(t)})" for t in members if t.hits and t.result.shares_times]
         never = [t.result.case.method for t in members if t.reached and not t.hits]
-        title, target = group_title(members[0].result.case.group), f"{members[0].target:g} %"
+        title, target = group_title(members[0].result.case.group), str(members[0].target)
         if not there:
             if not stacked and not all(t.reached for t in members):
                 continue  # of a case that was interrupted at once nothing is known
@@ -77,10 +78,11 @@ def _looks(t: TimeToTarget) -> tuple[int, str]:
 
 
 def _effort(t: TimeToTarget) -> str:
-    """Returns `after 2.14 s of training, 3 epochs, in 5 of 5 seeds`."""
+    """Returns `after 2.14 s of training, 3 epochs, in 5 of 5 seeds`; with steps, if evaluated within epochs."""
     if t.seconds is None:
         return f"in {_hits(t)}"
-    return f"after {t.seconds:.3g} s of training, {counted(t.epochs or 0, 'epoch')}, in {_hits(t)}"
+    how_long = counted(t.steps or 0, "step") if is_fine(t.result) else counted(t.epochs or 0, "epoch")
+    return f"after {t.seconds:.3g} s of training, {how_long}, in {_hits(t)}"
 
 
 def _claim(
@@ -162,7 +164,7 @@ def factors(why: Split, shown: int = 2) -> tuple[str, str]:
 
 def _timed(results: Sequence[CaseResult]) -> list[CaseResult]:
     """Returns the results whose times are compared."""
-    asked = [r for r in results if r.case.target_accuracy is not None or r.case.baseline]
+    asked = [r for r in results if r.case.has_target or r.case.baseline]
     return [r for r in asked if r.has_epochs and not r.shares_times]
 
 

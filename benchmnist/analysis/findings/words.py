@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from benchmnist.analysis.amounts import amount_of
 from benchmnist.analysis.figures import case_figure, has_metric, seed_figures
 from benchmnist.analysis.units import unit
+from benchmnist.analysis.verdicts import judging
+from benchmnist.metrics import TARGET_STEPS
 from benchmnist.text import counted, decimals
 
 if TYPE_CHECKING:
@@ -44,15 +46,18 @@ class Finding:
 
 
 def primary_mean(result: CaseResult) -> float | None:
-    """Returns the primary metric of a case, the mean over its seeds."""
-    figure = case_figure(result, result.case.primary)
+    """Returns what a case is judged by: the mean over its seeds, or the median of the steps to its target."""
+    figure = case_figure(result, judging(result.case))
     return figure and figure.mean
 
 
 def value_of(result: CaseResult) -> str:
-    """`97.84 %`, or `97.84 % in the 3 of 5 seeds that it completed`."""
-    found, metric = primary_mean(result), result.case.primary
+    """`97.84 %`, or `97.84 % in the 3 of 5 seeds that it completed`; of a target `1,200 steps, 3 of 5 seeds`."""
+    found, metric = primary_mean(result), judging(result.case)
     seeds = len(result.case.seeds)
+    if metric == TARGET_STEPS:
+        steps = "" if found is None else f"{metric.text(found)}, "
+        return f"{steps}{len(seed_figures(result, metric))} of {counted(seeds, unit(result))}"
     completed = sum(map(math.isfinite, seed_figures(result, metric).values())) if has_metric(result, metric) else 0
     if not completed:
         return f"no {unit(result)} completed"
@@ -74,6 +79,8 @@ def amount(verdict: Verdict, subject: CaseResult) -> str:
         return ""
     found, metric = amount_of(verdict, subject), verdict.metric
     said = f"{metric.change(found.mean, found.digits)} {metric.points}{found.brackets}"
+    if metric.ratio:
+        said = f"{decimals(found.mean, found.digits)} times the {metric.points}{found.brackets}"
     if paired.says_something and not paired.varies:
         said += f", the same in every {unit(verdict.one)}"
     return " ".join(filter(None, (said, _of_which(verdict))))
