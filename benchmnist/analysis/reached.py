@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmnist.analysis.courses import points
-from benchmnist.metrics import PRIMARY, Metric, find_metric
+from benchmnist.metrics import PRIMARY, Metric
+from benchmnist.suites.budgets import targeted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,9 +41,10 @@ class Target(NamedTuple):
 
 def target_of(case: Case) -> Target | None:
     """Returns the target of a case; None without one."""
-    if case.target_accuracy is not None:
-        return Target(PRIMARY, case.target_accuracy)
-    return None if case.target_loss is None else Target(find_metric("test_loss", case.measures), case.target_loss)
+    if (found := targeted(case)) is None:
+        return None
+    metric, value = found
+    return Target(next((each for each in case.evaluates if each.key == metric.key), metric), value)
 
 
 class Reached(NamedTuple):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchmnist.analysis.analysis import Analysis
+    from benchmnist.analysis.courses import Across
     from benchmnist.reports.columns import View
 
 
@@ -42,13 +43,14 @@ PARTS = (
 
 
 class _Part(NamedTuple):
-    """The part of a run to show: --show, the table's view, --about, --metric and --plots."""
+    """The part of a run to show: --show, the table's view, --about, --metric, --plots and --x."""
 
     show: str
     view: View | None
     about: re.Pattern[str] | None
     metric: str | None
     plots: Path | None
+    axis: Across | None = None
 
 
 def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> re.Pattern[str] | None:
@@ -106,6 +108,13 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
     help="With --show plots: draw the plots into this folder.",
 )
 @option(
+    "--x",
+    "axis",
+    type=click.Choice(["epochs", "steps", "examples", "seconds"]),
+    help="With --show plots or --format html: horizontal axis of the curves.  "
+    "[default: steps if the suite has evaluate_every, else epochs]",
+)
+@option(
     "--about",
     callback=_pattern,
     metavar="REGEX",
@@ -126,7 +135,7 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
 
     document = Document(options["output"], options["update"], options["name"], check=options["check"])
     form = format or ("markdown" if options["update"] or show == "plots" else "rich")
-    part = _Part(show, _view(options), options["about"], options["metric"], plots)
+    part = _Part(show, _view(options), options["about"], options["metric"], plots, options["axis"])
     _refuse_what_does_not_go_together(form, part, options)
     # The results and what follows from them are needed until the end; only pictures leave garbage.
     with not_collecting() if show != "plots" else contextlib.nullcontext():
@@ -152,7 +161,7 @@ def _report(path: Path, document: Document, form: str, part: _Part, options: Map
             f"nothing in --show {show} matches {about.pattern!r}; remove --about to see all of it"
         )
     if show == "plots" and part.plots is not None:
-        document.keep(_drawn(analysis, part.plots, document, about, check=options["check"]))
+        document.keep(_drawn(analysis, part, document, check=options["check"]))
     elif form == "rich" and document.file is None:
         from benchmnist.cli.console import results_console
 
@@ -185,20 +194,20 @@ def _refuse_what_does_not_go_together(form: str, part: _Part, options: Mapping[s
         raise click.UsageError("--level needs --format csv or json")
     if part.metric is not None and show != "verdicts":
         raise click.UsageError("--metric needs --show verdicts")
+    if part.axis is not None and show != "plots" and form != "html":
+        raise click.UsageError("--x needs --show plots or --format html")
     if (show == "plots") != (part.plots is not None) or (show == "plots" and form != "markdown"):
         raise click.UsageError("--show plots needs --plots FOLDER and --format markdown")
 
 
-def _drawn(
-    analysis: Analysis, folder: Path, document: Document, about: re.Pattern[str] | None, *, check: bool
-) -> str:
+def _drawn(analysis: Analysis, part: _Part, document: Document, *, check: bool) -> str:
     """The pictures, drawn into the folder unless only looked at, as links."""
     from benchmnist.reports.escaping import image
     from benchmnist.reports.pictures import all_pictures
     from benchmnist.runs.files import write_file
 
-    links = []
-    for picture in all_pictures(analysis):
+    links, about, folder = [], part.about, part.plots or Path()
+    for picture in all_pictures(analysis, part.axis):
         if about is not None and not about.search(picture.title):
             continue
         if not check:
@@ -265,7 +274,7 @@ def _text(analysis: Analysis, form: str, part: _Part) -> str:
     if form == "html":
         from benchmnist.reports.html import report_page
 
-        return report_page(analysis)
+        return report_page(analysis, axis=part.axis)
     if form == "rich":
         from benchmnist.reports.terminal import Console
 

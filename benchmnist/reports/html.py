@@ -19,6 +19,7 @@ from importlib import resources
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from benchmnist.analysis.courses import AXES, is_fine, mean_course, points
 from benchmnist.analysis.figures import drawn_metrics, mean_curve, measured, metrics_of, trial_curve
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.verdicts import rank
@@ -28,7 +29,7 @@ from benchmnist.reports.escaping import html, in_script
 from benchmnist.reports.extra_tables import EXTRA_TABLES, model_tables
 from benchmnist.reports.facts import case_facts, environments, run_facts
 from benchmnist.reports.pictures import pictures
-from benchmnist.reports.plots import MOST_CURVES, Curve, optimizer_styles
+from benchmnist.reports.plots import MOST_CURVES, Curve, default_axis, optimizer_styles
 from benchmnist.reports.tables import cells, legend
 from benchmnist.text import decimals
 
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from benchmnist.analysis.analysis import Analysis
+    from benchmnist.analysis.courses import Across
     from benchmnist.analysis.summary import Summary
     from benchmnist.metrics import Metric
     from benchmnist.reports.columns import Column
     from benchmnist.reports.tables import Cell
-    from benchmnist.runs.results import CaseResult
+    from benchmnist.runs.results import CaseResult, TrialResult
 
 SYMBOLS = {
     "o": "circle",
@@ -54,11 +56,25 @@ SYMBOLS = {
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 DIGITS = 6  # of a figure in the page
 MOST_PIECES = 10_000  # of a page, joined at once
+MOST_ROWS = 100  # of a table of the figures of curves; it leaves out evaluations of longer ones
+AXIS_LABELS: dict[Across, str] = {
+    "epochs": "epochs",
+    "steps": "steps",
+    "examples": "examples seen",
+    "seconds": "seconds of training",
+}
+IN_STEPS = frozenset({"steps", "examples"})
 DRAWN_AT_FIRST = 8  # curves of a page that has more than it draws
 
 
-def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) -> str:
-    """Returns report.html of a run; `drawn` are its pictures by title, None to draw them."""
+def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None, axis: Across | None = None) -> str:
+    """Returns report.html of a run.
+
+    Args:
+        analysis: The run.
+        drawn: Its pictures by title; None to draw them.
+        axis: Horizontal axis of the curves at first; see `plots.default_axis`.
+    """
     run, summaries = analysis.run, analysis.summaries
     columns = _columns(summaries)
     rows = cells(summaries, columns, analysis)
@@ -72,6 +88,7 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None) ->
     return page(
         "report.html",
         groups,
+        axis=axis,
         title=run.record.title,
         subtitle=run_facts(run),
         legend=legend(run.cases).replace("; * ", "; bold: "),
@@ -161,7 +178,9 @@ def _best_curves(results: Sequence[CaseResult]) -> frozenset[str]:
     return frozenset([*dict.fromkeys(baselines), *dict.fromkeys(best)][:DRAWN_AT_FIRST])
 
 
-def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -> str:
+def page(
+    template: str, groups: Mapping[str, Sequence[Curve]], *, axis: Across | None = None, **context: Any
+) -> str:
     """Renders a page from one of our templates, with the curves of each group under its title.
 
     Of more than MOST_CURVES curves, the page draws the best ones and those that are chosen in it.
@@ -186,7 +205,7 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
         for c in curves:
             found = {"id": c.result.id, "method": numbers[c.name], **_series(c.result, curves_of, history)}
             series[title].append(_script_json(found))
-            shown[title].append({key: found[key] for key in ("mean", "std")} | {"seeds": len(found["trials"])})
+            shown[title].append({key: found[key] for key in ("mean", "std")} | _rows_of(found, c.result))
     metrics = [
         {
             "key": metric.field,
@@ -199,6 +218,7 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
     chosen = frozenset(names) if len(names) <= MOST_CURVES else _best_curves(results)
     if not chosen.intersection(names):  # they are named otherwise, as where runs are compared
         chosen = frozenset([*names][:DRAWN_AT_FIRST])
+    axes = {name: AXIS_LABELS[name] for name in AXES if name not in IN_STEPS or all(r.steps for r in results)}
     payload = {
         "most": max(MOST_CURVES, max(map(len, series.values()), default=0) if len(names) <= MOST_CURVES else 0),
         "stacked": any(result.shares_times for result in results),
@@ -233,6 +253,8 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
         plotly=plotly_packed,
         version=version("benchmnist"),
         metrics=metrics,
+        axes=axes,
+        axis=axis or default_axis(results),
         methods=names,
         chosen=chosen,
         most=MOST_CURVES,
@@ -241,7 +263,7 @@ def page(template: str, groups: Mapping[str, Sequence[Curve]], **context: Any) -
                 "index": index,
                 "title": title,
                 "names": [curve.name for curve in drawn[title]],
-                "figures": _figures(found, curves_of),
+                **_figures(found, curves_of),
             }
             for index, (title, found) in enumerate(shown.items())
         ],
@@ -269,38 +291,85 @@ def _with_sections(payload: str, sections: Iterable[list[str]]) -> Iterator[str]
 
 
 def _series(result: CaseResult, drawn: Sequence[Metric], history: Sequence[Metric]) -> dict[str, Any]:
-    """Returns the figures of the curves of a case: of each seed, and their mean and deviation after each epoch."""
-    means = {metric.field: mean_curve(result, metric) for metric in drawn}
-    seconds = itertools.accumulate(point[0] for point in mean_curve(result, EPOCH_SECONDS) if point)
-    return {
+    """Returns the figures of the curves of a case: of each seed, and their mean and deviation.
+
+    They are those after each epoch or, of a case that was evaluated within them, after each of the steps in `at`.
+    """
+    trials = [trial for trial in result.trials if trial.epochs]
+    found: dict[str, Any] = {
         "trials": [
             {"seed": trial.seed, **{m.field: [*map(_short, trial_curve(trial, m))] for m in history}}
-            for trial in result.trials
-            if trial.epochs
+            for trial in trials
         ],
+        "stacked": result.shares_times,
+        "epoch": [result.steps, result.train_size, result.case.batch_size],
+    }
+    if is_fine(result):
+        for trial, each in zip(trials, found["trials"], strict=True):
+            each["course"] = _course(trial, result, drawn)
+        return found | _mean_course(result, drawn)
+    means = {metric.field: mean_curve(result, metric) for metric in drawn}
+    seconds = itertools.accumulate(point[0] for point in mean_curve(result, EPOCH_SECONDS) if point)
+    return found | {
         "mean": {key: [point and _short(point[0]) for point in points] for key, points in means.items()},
         "std": {key: [point and _short(point[1]) for point in points] for key, points in means.items()},
         "seconds": [*map(_short, seconds)],
-        "stacked": result.shares_times,
     }
 
 
-def _figures(series: Sequence[Mapping[str, Any]], metrics: Sequence[Metric]) -> dict[str, list[list[str]]]:
-    """Returns a row per epoch with a cell per series, by metric."""
+def _course(trial: TrialResult, result: CaseResult, drawn: Sequence[Metric]) -> dict[str, Any]:
+    """Returns the evaluations of a trial, with the steps and seconds before each."""
+    there = [*points(trial, result.steps)]
+    figures = {m.field: [_short(math.nan if (v := p.figure(m)) is None else v) for p in there] for m in drawn}
+    return {"at": [p.step for p in there], "seconds": [_short(p.seconds) for p in there], **figures}
+
+
+def _mean_course(result: CaseResult, drawn: Sequence[Metric]) -> dict[str, Any]:
+    """Returns the means at each step at which any seed was evaluated."""
+    means = {m.field: {each.step: each for each in mean_course(result, m)} for m in drawn}
+    took = {step: each.seconds for found in means.values() for step, each in found.items()}
+    at = sorted(took)
+    return {
+        "at": at,
+        "seconds": [_short(took[step]) for step in at],
+        "mean": {
+            key: [_short(m.mean) if (m := found.get(s)) else None for s in at] for key, found in means.items()
+        },
+        "std": {key: [_short(m.std) if (m := found.get(s)) else None for s in at] for key, found in means.items()},
+    }
+
+
+def _rows_of(series: Mapping[str, Any], result: CaseResult) -> dict[str, Any]:
+    """Returns what tables of the figures of curves need beside these."""
+    return {"seeds": len(series["trials"]), "at": series.get("at"), "steps": result.steps}
+
+
+def _figures(series: Sequence[Mapping[str, Any]], metrics: Sequence[Metric]) -> dict[str, Any]:
+    """Returns rows with a cell per series, by metric: a row per epoch, or per step if any has more evaluations."""
+    fine = any(s["at"] for s in series)
+    longest = max(len(s["mean"][metric.field]) for s in series for metric in metrics)
+    indices: list[dict[int, int]] = []
+    for s in series:
+        ends = s["at"] or [((i + 1) * s["steps"] if fine else i + 1) for i in range(longest)]
+        indices.append({end: i for i, end in enumerate(ends)})
+    labels = sorted({*itertools.chain.from_iterable(indices)})
+    every = -(-len(labels) // MOST_ROWS) if fine else 1
+    labels = labels[::-every][::-1]
     found: dict[str, list[list[str]]] = {}
     for metric in metrics:
         key, show = metric.field, partial(decimals, digits=metric.digits)
         rows = []
-        for epoch in range(max(len(s["mean"][key]) for s in series)):
+        for label in labels:
             row = []
-            for s in series:
-                mean = s["mean"][key][epoch] if epoch < len(s["mean"][key]) else None
+            for s, index in zip(series, indices, strict=True):
+                i = index.get(label, longest)
+                mean = s["mean"][key][i] if i < len(s["mean"][key]) else None
                 several = s["seeds"] > 1
                 text = "–" if mean is None else show(mean)
-                row.append(f"{text} ± {show(s['std'][key][epoch])}" if several and mean is not None else text)
+                row.append(f"{text} ± {show(s['std'][key][i])}" if several and mean is not None else text)
             rows.append(row)
         found[key] = rows
-    return found
+    return {"figures": found, "labels": labels, "head": "step" if fine else "epoch", "every": every}
 
 
 def _short(value: float) -> float | None:

@@ -81,6 +81,7 @@ def _titled(analysis: Analysis, *parts: str) -> list[str]:
     """Returns the parts of the report that the run has, each under its title."""
     titles = {"findings": "Findings", "verdicts": "Verdicts", "ranks": "Mean ranks", "models": "Models"}
     titles |= {"tuning": "Tuning", "targets": "Time to target", "profiles": "Performance profiles"}
+    titles |= {"steps-saved": "Steps saved at equal loss"}
     there = [(titles[part], text) for part in parts if (text := part_of_report(analysis, part))]
     return [section for title, text in there for section in (f"## {title}", text)]
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from benchmnist.analysis.analysis import Analysis
+    from benchmnist.analysis.courses import Across
     from benchmnist.metrics import Metric
     from benchmnist.reports.plots import Style
     from benchmnist.runs.searches import Search
@@ -80,8 +81,8 @@ def pictures(analysis: Analysis) -> Iterator[Picture]:
                 )
 
 
-def all_pictures(analysis: Analysis) -> Iterator[Picture]:
-    """Yields the pictures of the curves of each group, then every other picture."""
+def all_pictures(analysis: Analysis, axis: Across | None = None) -> Iterator[Picture]:
+    """Yields the pictures of the curves of each group, over an axis of `plots`, then every other picture."""
     run = analysis.run
     styles = optimizer_styles(dict.fromkeys(case.searched_method for case in run.record.plan))
     for group, results in groups_of(run).items():
@@ -89,7 +90,9 @@ def all_pictures(analysis: Analysis) -> Iterator[Picture]:
         curves = [Curve(r.case.method, r, styles[r.case.method]) for r in results]
         for metric in drawn_metrics(run.cases):
             yield Picture(
-                f"{metric.label}: {title}", group_file(group, metric), partial(overlay, title, curves, metric)
+                f"{metric.label}: {title}",
+                group_file(group, metric),
+                partial(overlay, title, curves, metric, axis),
             )
     yield from pictures(analysis)
 

@@ -1,4 +1,4 @@
-"""Plots of metrics over epochs: one per case, and one per model with all of its optimizers."""
+"""Plots of metrics over steps or epochs: one per case, and one per model with all of its optimizers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from benchmnist.analysis.courses import across, is_fine, mean_course
 from benchmnist.analysis.figures import drawn_metrics, mean_curve
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.units import by_search, unit
@@ -20,10 +21,11 @@ from benchmnist.suites.cases import stem_of
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
 
+    from benchmnist.analysis.courses import Across
     from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult, RunResult
     from benchmnist.suites.cases import Group
@@ -41,6 +43,16 @@ BEST_CURVES = 20
 """Curves in a plot of a group that has more than MOST_CURVES."""
 MOST_SINGLE = 100
 """Plots of single cases: each takes 0.14 s, and the page draws any of them."""
+
+
+MARKED = 20
+"""Evaluations of a curve up to which each has a marker; of a longer one, every so manieth."""
+AXIS_TITLES: dict[Across, str] = {
+    "epochs": "epoch",
+    "steps": "step",
+    "examples": "examples seen",
+    "seconds": "seconds of training",
+}
 
 
 class Style(NamedTuple):
@@ -67,27 +79,36 @@ class Plots(NamedTuple):
     others: dict[str, str] = {}  # noqa: RUF012 - by what it shows; a NamedTuple's default, which nobody changes
 
 
-def draw_plots(run: RunResult) -> Plots:
+def default_axis(results: Iterable[CaseResult]) -> Across:
+    """Returns the axis of curves that nobody chose: steps, if any of them was evaluated within epochs."""
+    return "steps" if any(map(is_fine, results)) else "epochs"
+
+
+def draw_plots(run: RunResult, axis: Across | None = None) -> Plots:
     """Draws every plot of a run into its folder; of more than MOST_SINGLE cases, none of a single case.
+
+    Args:
+        run: The run.
+        axis: The horizontal axis; see `default_axis`.
 
     Raises:
         StoreError: if a file cannot be written.
     """
     styles = optimizer_styles(dict.fromkeys(case.searched_method for case in run.record.plan))
     drawn = [result for result in run.cases if result.has_epochs]
-    metrics = drawn_metrics(drawn)
+    metrics, axis = drawn_metrics(drawn), axis or default_axis(drawn)
     groups: dict[Group, dict[str, str]] = {}
     for group, results in groups_of(run).items():
         groups[group] = {}
         for metric in metrics:
             file = f"{PLOTS}/{group_file(group, metric)}"
             curves = [Curve(r.case.method, r, styles[r.case.method]) for r in results]
-            write_file(run.path / file, overlay(group_title(group), curves, metric))
+            write_file(run.path / file, overlay(group_title(group), curves, metric, axis))
             groups[group][metric.title] = file
     cases = {}
     for result in drawn if len(drawn) <= MOST_SINGLE else ():
         file = f"{PLOTS}/{result.case.file_stem}.png"
-        write_file(run.path / file, single(result, styles[result.case.searched_method], metrics))
+        write_file(run.path / file, single(result, styles[result.case.searched_method], metrics, axis))
         cases[result.id] = file
     return Plots(groups, cases)
 
@@ -119,62 +140,86 @@ def optimizer_styles(labels: Sequence[str] | dict[str, None]) -> dict[str, Style
     }
 
 
-def overlay(title: str, curves: Sequence[Curve], metric: Metric) -> bytes:
+def overlay(title: str, curves: Sequence[Curve], metric: Metric, axis: Across | None = None) -> bytes:
     """Draws one metric of several results, as PNG, with the legend beside the axes.
 
-    Of more than MOST_CURVES, only the best by their primary metric are drawn, which the title says.
+    Of more than MOST_CURVES, only the best by what judges them are drawn, which the title says; over seconds, none
+    that was trained in a stack.
     """
+    axis = axis or default_axis(curve.result for curve in curves)
+    curves = [curve for curve in curves if _has_axis(curve.result, axis)]
     number = len(curves)
     if number > MOST_CURVES:
         curves = sorted(curves, key=lambda curve: rank(curve.result))[:BEST_CURVES]
         title = f"{title}, the {BEST_CURVES} best of {number:,}"
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    for name, result, style in curves:
-        _curve(axes, result, metric, style, name)
-    _finish(axes, metric, stretch=True)
+    for curve in curves:
+        _curve(axes, curve, metric, axis)
+    _finish(axes, metric, axis, stretch=True)
     seeds = _seeds([curve.result for curve in curves])
-    axes.set_title(f"{drawable(f'{metric.title.capitalize()} over epochs: {title}')}\n{seeds}", fontsize=11)
+    axes.set_title(f"{drawable(f'{metric.title.capitalize()} over {axis}: {title}')}\n{seeds}", fontsize=11)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return to_png(figure)
 
 
-def single(result: CaseResult, style: Style, metrics: Sequence[Metric]) -> bytes:
+def single(result: CaseResult, style: Style, metrics: Sequence[Metric], axis: Across | None = None) -> bytes:
     """Draws metrics of one case side by side, as PNG."""
+    axis = axis or default_axis([result])
     figure = Figure(figsize=(4.5 * len(metrics), 3.8), layout="constrained")
     for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
-        _curve(axes, result, metric, style, result.case.method)
-        _finish(axes, metric, stretch=False)
-        axes.set_title(drawable(f"{metric.title.capitalize()} over epochs"), fontsize=10)
+        _curve(axes, Curve(result.case.method, result, style), metric, axis)
+        _finish(axes, metric, axis, stretch=False)
+        axes.set_title(drawable(f"{metric.title.capitalize()} over {axis}"), fontsize=10)
     figure.suptitle(f"{drawable(result.id)}\n{_seeds([result])}", fontsize=11)
     return to_png(figure)
 
 
+def _has_axis(result: CaseResult, axis: Across) -> bool:
+    """Tells whether a case is drawn over an axis: times of a stack are shares, and old results have no steps."""
+    return not result.shares_times if axis == "seconds" else axis == "epochs" or result.steps > 0
+
+
 def _seeds(results: Sequence[CaseResult]) -> str:
+    if not results:
+        return "no case has what this axis needs"
     most = max(len(result.trials) for result in results)
     each = unit(results[0])
     return f"mean of {counted(most, each)}, band: ± sample std" if most > 1 else f"one {each}"
 
 
-def _curve(axes: Axes, result: CaseResult, metric: Metric, style: Style, label: str) -> None:
+def _curve(axes: Axes, curve: Curve, metric: Metric, axis: Across) -> None:
     """Draws the mean over the seeds, and for several seeds a band of ± one standard deviation."""
-    points = {epoch: point for epoch, point in enumerate(mean_curve(result, metric), start=1) if point}
+    label, result, style = curve
+    if axis == "epochs" and not is_fine(result):
+        points = {float(epoch): point for epoch, point in enumerate(mean_curve(result, metric), start=1) if point}
+    else:
+        course = mean_course(result, metric)
+        points = {across(result, axis, each.step, each.seconds): (each.mean, each.std) for each in course}
     epochs, means = [*points], [mean for mean, _ in points.values()]
     low, high = ([mean + sign * std for mean, std in points.values()] for sign in (-1, 1))
     if any(trial.status == "diverged" for trial in result.trials):
         label += " (diverged)"
-    axes.plot(epochs, means, label=drawable(label, DRAWN_BESIDE), markersize=5, linewidth=1.8, **style._asdict())
+    axes.plot(
+        epochs,
+        means,
+        label=drawable(label, DRAWN_BESIDE),
+        markersize=5,
+        markevery=max(1, len(epochs) // MARKED),
+        linewidth=1.8,
+        **style._asdict(),
+    )
     if len(result.trials) > 1:
         axes.fill_between(epochs, low, high, color=style.color, alpha=0.2, linewidth=0)
         if len(epochs) == 1:  # a band of one epoch has no width
             axes.vlines(epochs, low, high, color=style.color, alpha=0.5, linewidth=2)
 
 
-def _finish(axes: Axes, metric: Metric, *, stretch: bool) -> None:
+def _finish(axes: Axes, metric: Metric, axis: Across, *, stretch: bool) -> None:
     """Adds labels, whole epochs and a grid; to compare optimizers, stretches the axis where the good ones are."""
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(AXIS_TITLES[axis])
     axes.set_ylabel(drawable(metric.label, DRAWN_BESIDE))
-    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=axis != "seconds", min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     shown = [y for line in axes.get_lines() for y in np.asarray(line.get_ydata(), float).tolist()]

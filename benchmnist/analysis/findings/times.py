@@ -78,11 +78,11 @@ def _looks(t: TimeToTarget) -> tuple[int, str]:
 
 
 def _effort(t: TimeToTarget) -> str:
-    """Returns `after 2.14 s of training, 3 epochs, in 5 of 5 seeds`; with steps, if evaluated within epochs."""
+    """Returns `after 2.14 s of training, 3 epochs, in 5 of 5 seeds`; of steps, another sentence tells more."""
     if t.seconds is None:
         return f"in {_hits(t)}"
-    how_long = counted(t.steps or 0, "step") if is_fine(t.result) else counted(t.epochs or 0, "epoch")
-    return f"after {t.seconds:.3g} s of training, {how_long}, in {_hits(t)}"
+    epochs = "" if is_fine(t.result) else f"{counted(t.epochs or 0, 'epoch')}, "
+    return f"after {t.seconds:.3g} s of training, {epochs}in {_hits(t)}"
 
 
 def _claim(

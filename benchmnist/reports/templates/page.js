@@ -179,7 +179,7 @@ function wanted() {
   const chosen = new FormData(form);
   return {
     methods: new Set(chosen.getAll("method").map(Number)),
-    seconds: chosen.get("x") === "seconds",
+    x: chosen.get("x"),
     log: chosen.get("y") === "log",
     lines: chosen.get("seeds") === "lines",
   };
@@ -190,16 +190,29 @@ const LEAST_ERROR = 0.005;
 const heights = (metric, state) =>
   !state.log ? y => y : metric.error ? y => (y === null ? null : Math.max(100 - y, LEAST_ERROR)) : y => (y > 0 ? y : null);
 
-function line(series, metric, state, across, values, name, epochs) {
+// The positions of evaluations on the axis that is chosen. Without `at`, their steps, there is one after each epoch.
+function across(series, count, at, seconds, state) {
+  const [steps, size, batch] = series.epoch;
+  const ends = at ?? Array.from({ length: count }, (_, i) => (i + 1) * steps);
+  const seen = step => Math.floor(step / steps) * size + Math.min((step % steps) * batch, size);
+  if (state.x === "seconds") return seconds;
+  if (state.x === "steps") return ends;
+  if (state.x === "examples") return ends.map(seen);
+  return at ? ends.map(step => step / steps) : ends.map((_, i) => i + 1);
+}
+
+const moments = (count, at) => at?.map(step => `step ${step}`) ?? Array.from({ length: count }, (_, i) => `epoch ${i + 1}`);
+
+function line(series, metric, state, across, values, name, moments) {
   const style = data.styles[series.method];
   return {
     type: "scatter",
     mode: values.length > 1 && values.length <= 20 && !state.lines ? "lines+markers" : values.length > 1 ? "lines" : "markers",
     x: across,
     y: values.map(heights(metric, state)),
-    customdata: values.map((value, i) => [epochs[i], value === null ? "–" : value.toPrecision(5)]),
+    customdata: values.map((value, i) => [moments[i], value === null ? "–" : value.toPrecision(5)]),
     meta: plain(name),
-    hovertemplate: "%{meta}<br>epoch %{customdata[0]}: %{customdata[1]}<extra></extra>",
+    hovertemplate: "%{meta}<br>%{customdata[0]}: %{customdata[1]}<extra></extra>",
     line: { color: colourOf(style), dash: style.dash, width: state.lines ? 1.3 : 2 },
     marker: { color: colourOf(style), symbol: style.symbol, size: 7 },
     opacity: state.lines ? 0.75 : 1,
@@ -223,21 +236,22 @@ function band(series, metric, state, across) {
 
 function traces(section, metric, state) {
   const found = [];
-  const compared = each => state.methods.has(each.method) && !(state.seconds && each.stacked);
+  const compared = each => state.methods.has(each.method) && !(state.x === "seconds" && each.stacked);
   for (const series of section.series.filter(compared).slice(0, data.most)) {
     const name = data.methods[series.method];
     if (state.lines) {
       for (const trial of series.trials) {
-        const epochs = trial[metric.key].map((_, i) => i + 1);
         let total = 0;
-        const across = state.seconds ? trial.seconds.map(seconds => (total += seconds)) : epochs;
-        found.push(line(series, metric, state, across, trial[metric.key], `${name}, seed ${trial.seed}`, epochs));
+        const { at, seconds } = trial.course ?? { seconds: trial.seconds.map(each => (total += each)) };
+        const values = (trial.course ?? trial)[metric.key];
+        const x = across(series, values.length, at, seconds, state);
+        found.push(line(series, metric, state, x, values, `${name}, seed ${trial.seed}`, moments(values.length, at)));
       }
     } else {
-      const epochs = series.mean[metric.key].map((_, i) => i + 1);
-      const across = state.seconds ? series.seconds : epochs;
-      if (series.trials.length > 1) found.push(band(series, metric, state, across));
-      found.push(line(series, metric, state, across, series.mean[metric.key], name, epochs));
+      const values = series.mean[metric.key];
+      const x = across(series, values.length, series.at, series.seconds, state);
+      if (series.trials.length > 1) found.push(band(series, metric, state, x));
+      found.push(line(series, metric, state, x, values, name, moments(values.length, series.at)));
     }
   }
   return found;
@@ -252,7 +266,10 @@ function ticks(drawn) {
 }
 
 // A trial of a stack has an equal share of the stack's time, which is not compared with any.
-const SECONDS = "seconds of training" + (data.stacked ? " (cases in a stack are left out)" : "");
+const TITLES = {
+  epochs: "epoch", steps: "step", examples: "examples seen",
+  seconds: "seconds of training" + (data.stacked ? " (cases in a stack are left out)" : ""),
+};
 
 function layout(metric, state, drawn, epochs) {
   const axis = { gridcolor: css("--line"), linecolor: css("--line"), zeroline: false, automargin: true };
@@ -262,11 +279,11 @@ function layout(metric, state, drawn, epochs) {
     const tickvals = ticks(drawn);
     Object.assign(y, { type: "log", autorange: metric.error ? "reversed" : true, tickvals, ticktext: tickvals.map(label) });
   }
-  const x = { ...axis, title: { text: state.seconds ? SECONDS : "epoch" } };
-  if (state.seconds) x.rangemode = "tozero";
+  const x = { ...axis, title: { text: TITLES[state.x] } };
+  if (state.x !== "epochs" || !epochs) x.rangemode = "tozero";
   else Object.assign(x, { tick0: 0, dtick: Math.ceil(epochs / 10) });
   return {
-    xaxis: x, yaxis: y, showlegend: false, hovermode: "closest", uirevision: JSON.stringify([state.seconds, state.log]),
+    xaxis: x, yaxis: y, showlegend: false, hovermode: "closest", uirevision: JSON.stringify([state.x, state.log]),
     margin: { l: 60, r: 12, t: 10, b: 45 },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: css("--text"), family: getComputedStyle(document.body).fontFamily, size: printing ? 9 : 13 },
@@ -282,7 +299,8 @@ function draw(chart) {
   const state = wanted();
   const metric = data.metrics.find(each => each.key === chart.dataset.metric);
   const section = data.sections[chart.dataset.section];
-  const epochs = Math.max(...section.series.map(series => series.mean[metric.key].length));
+  // Whole epochs have ticks; curves with evaluations within them need others.
+  const epochs = section.series.some(series => series.at) ? 0 : Math.max(...section.series.map(series => series.mean[metric.key].length));
   const drawn = traces(section, metric, state);
   Plotly.react(chart, drawn, layout(metric, state, drawn, epochs), CONFIG);
   stale.delete(chart);
