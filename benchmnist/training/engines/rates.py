@@ -57,7 +57,7 @@ class Rates:
         if self.schedule is None or step + count <= self.known:
             return
         start = self.known
-        stop = min(max(step + count, start + (1 if first else self.ahead)), len(self.table))
+        stop = min(max(step + count, start + (1 if first else self.ahead)), self.steps)
         self._take_back()
         rows = []
         for index in range(start, stop):
