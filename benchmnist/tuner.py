@@ -43,6 +43,8 @@ NOT_TUNED = (
     *("max_seeds", "reuse"),
 )
 """Options of a run that a search does not have."""
+OF_SEARCH = frozenset({"seeds", "baseline", "target_accuracy", "stop_at_target", "margin", "spread", "expect"})
+"""Settings of cases that a search decides, also for the problems of a suite."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,7 @@ def _search_suite(suite: Suite) -> Suite:
     searched = {name for name, table in suite.optimizers.items() if table.space}
     how = suite.tune
     first = suite.seed_step - how.seeds  # the last of those of one step
+    decided = OF_SEARCH | ({"epochs"} if how.epochs else set())
     kept = [(index, block) for index, block in enumerate(suite.blocks) if searched & {*block.names(OPTIMIZER)}]
     blocks = tuple(
         block.model_copy(
@@ -234,6 +237,7 @@ def _search_suite(suite: Suite) -> Suite:
         order="suite",
         blocks=blocks,
         block_indices=tuple(suite.block_indices[index] for index, _ in kept),
+        own_keys={index: keys | decided for index, keys in suite.own_keys.items()},
         comparisons={},
         expect={},
         tables={

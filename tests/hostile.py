@@ -108,7 +108,8 @@ def run_with_everything() -> RunResult:
             )
     cases[1] = cases[1].model_copy(update={"reused_from": "quick/2026", "misses": ("accuracy is 1 %",)})
     failed = seeds_result("fc", "lost", [None], **options)
-    cases.append(failed.model_copy(update={"status": "failed", "error": TRACEBACK, "trials": ()}))
+    posed = failed.case.model_copy(update={"problem": "ravine", "level": "3"})
+    cases.append(failed.model_copy(update={"case": posed, "status": "failed", "error": TRACEBACK, "trials": ()}))
     search = Search(
         dataset="mnist",
         model="fc",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CLASSIFICATION = "classification"
 """The task that a dataset, a metric and a suite have by default."""
+FUNCTION = "function"
+"""The task without data: no example can be held out for a search, which judges by other seeds."""
 
 PARTS_OF_PROBLEMS = ("model", "dataset", "task")
 """The kinds of plugin that a problem names; a dotted key of its levels begins with one."""

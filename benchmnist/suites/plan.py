@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmnist.errors import Problem, UnknownNameError, unknown
 from benchmnist.extensions.kinds import AXES, DATASET, MODEL, OPTIMIZER, PROBLEM, SCHEDULE, SETTINGS, TASK, Kind
+from benchmnist.extensions.specs import FUNCTION
 from benchmnist.suites.cases import Case, Component, group_of
 from benchmnist.suites.comparisons import left_out, unknown_baselines, with_comparisons
 from benchmnist.suites.components import MOST_CASES, Components
@@ -265,11 +266,21 @@ class _Planner:
                     "expect": self.evaluation.expected(case, block),
                     **planned.settings(case, self.suite.seed_step),
                 }
+                if parts[TASK.name].use == FUNCTION:
+                    self.refuse_held_out(index, block, path)
+                    changed["validation_size"] = None
                 case = case.model_copy(update=changed)
                 self.evaluation.check_expected(case, path)
                 for key, message in wrong_ending(case, self.registry):
                     self.report(message, *self.suite.setting_path(path, key))
                 yield case
+
+    def refuse_held_out(self, index: int, block: Block, path: TomlPath) -> None:
+        """Reports a validation split that a block asks for itself, for a task without data."""
+        if block.validation_size and "validation_size" in self.suite.own_keys.get(
+            self.suite.block_indices[index], ()
+        ):
+            self.report(f"the task {FUNCTION!r} has no examples to hold out; remove it", *path, "validation_size")
 
     def check_space(self, block: Block, optimizer: Component, parts: Mapping[str, Any]) -> None:
         """Reports what a case cannot tune of the space of its optimizer, beside the optimizer's own parameters."""
