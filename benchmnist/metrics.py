@@ -8,7 +8,7 @@ and a figure of that name in `benchmnist/tasks/classification.py`.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from benchmnist.errors import BenchmnistError, unknown
@@ -276,9 +276,14 @@ def find_metric(wanted: str | Metric, among: Sequence[Metric] = METRICS) -> Metr
     raise BenchmnistError(unknown("metric", key, keys))
 
 
-OF_CLASSIFICATION = (PRIMARY, find_metric("test_loss"))
+TEST_LOSS = find_metric("test_loss")
+"""The figure of the test set that the loss of training stands for; every built-in task evaluates it."""
+
+OF_CLASSIFICATION = (PRIMARY, TEST_LOSS)
 """Metrics that the task `classification` evaluates; of other tasks these are not shown."""
 
+RANKING_TEST_LOSS = replace(TEST_LOSS, main=True)
+"""The test loss as the first metric of a task, which tables and plots show."""
 
 RESERVED = frozenset(
     {
@@ -299,7 +304,8 @@ def require_evaluated(metric: Metric) -> Metric:
         ValueError: if its name or its field is in use for something else, or its level is another.
     """
     others = [each for each in METRICS if each not in OF_CLASSIFICATION]
-    if metric not in OF_CLASSIFICATION:
+    is_test_loss = (metric.key, metric.field, metric.better) == (TEST_LOSS.key, TEST_LOSS.field, TEST_LOSS.better)
+    if metric not in OF_CLASSIFICATION and not is_test_loss:  # of which a task may say the unit
         others += OF_CLASSIFICATION
     taken = {*RESERVED, *(each.key for each in others), *(each.field for each in others)}
     table = metric.key.partition(".")[0]  # as the hyperparameter optimizer.lr
@@ -321,7 +327,7 @@ def metrics_with(evaluated: tuple[tuple[Metric, ...], ...]) -> tuple[Metric, ...
     first = {metrics[0].key: metrics[0] for metrics in evaluated if metrics}
     left_out = {metric.key for metric in OF_CLASSIFICATION} - {*own} if own else set()
     others = {metric.key: metric for metric in METRICS if metric.key not in left_out}
-    return tuple((first | others | own).values())
+    return tuple((first | others | own | first).values())
 
 
 EPOCH_SECONDS = find_metric("epoch_seconds")

@@ -10,6 +10,7 @@ import torch
 from benchmnist.execution.dispatch import Dispatcher, Observer
 from benchmnist.executors import Deadlines, local
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.extensions.specs import CLASSIFICATION
 from benchmnist.suites.cases import Case, Component
 from benchmnist.training.data import Datasets, default_data_root
 from benchmnist.training.device import DeviceSession
@@ -31,7 +32,7 @@ def component(name: str, **params: Any) -> Component:
 
 
 def make_case(**options: Any) -> Case:
-    """A case on a slice of MNIST; models and optimizers by name, or as components."""
+    """A case on a slice of MNIST, with the task of the model; models and optimizers by name, or as components."""
     named = {
         kind: component(value) if isinstance(value, str) else value
         for kind, default in (("dataset", "mnist"), ("model", "fc"), ("optimizer", "sgd"))
@@ -40,6 +41,9 @@ def make_case(**options: Any) -> Case:
     spec = find_plugins().optimizers[named["optimizer"].use].spec
     defaults = {**spec.defaults, **named["optimizer"].params}
     named["optimizer"] = named["optimizer"].model_copy(update={"params": defaults})
+    models = find_plugins().models
+    if named["model"].use in models and (task := models[named["model"].use].spec.task) != CLASSIFICATION:
+        options = {"task": component(task), "evaluates": find_plugins().tasks[task].spec.metrics, **options}
     settings = {"epochs": 1, "batch_size": 50, "seeds": (0,), "train_size": 500, "test_size": 200, **options}
     return Case.model_validate({"id": "a/case", **named, **settings})
 

@@ -15,9 +15,10 @@ from benchmnist.extensions.specs import (
     ScheduleSpec,
     TaskSpec,
 )
-from benchmnist.metrics import OF_CLASSIFICATION
+from benchmnist.metrics import OF_CLASSIFICATION, RANKING_TEST_LOSS, Metric
 
-_MODELS = "benchmnist.builtin.models"
+RECONSTRUCTION, NEXT_TOKEN = "reconstruction", "next-token"
+_BUILTIN = "benchmnist.builtin"
 _OPTIMIZERS = "benchmnist.builtin.optimizers"
 _SCHEDULES = "benchmnist.builtin.schedules"
 _DATASETS = "benchmnist.builtin.datasets"
@@ -36,16 +37,42 @@ _FUSED = {
 def benchmnist_models() -> list[ModelSpec]:
     """Returns the built-in models."""
     return [
-        ModelSpec(name=name, summary=summary, build=f"{_MODELS}:{attribute}")
-        for name, attribute, summary in (
-            ("logistic", "logistic", "one linear layer: logistic regression"),
-            ("fc", "fc", "one hidden layer with ReLU; the notebook's question 1"),
-            ("fc-bn", "fc_bn", "fc with batch normalisation after the ReLU; question 2"),
-            ("fc-bn-dropout", "fc_bn_dropout", "fc-bn with dropout after it; question 3"),
-            ("cnn", "cnn", "two convolutions and three linear layers; question 4"),
-            ("lenet5", "lenet5", "LeNet-5, with tanh and average pooling (LeCun et al. 1998)"),
-            ("2c2d", "two_c_two_d", "two convolutions, two linear layers; DeepOBS's 2c2d"),
+        ModelSpec(name=name, summary=summary, build=f"{_BUILTIN}.{where}", task=task)
+        for task, models in (
+            (
+                CLASSIFICATION,
+                (
+                    ("logistic", "models:logistic", "one linear layer: logistic regression"),
+                    ("fc", "models:fc", "one hidden layer with ReLU; the notebook's question 1"),
+                    ("fc-bn", "models:fc_bn", "fc with batch normalisation after the ReLU; question 2"),
+                    ("fc-bn-dropout", "models:fc_bn_dropout", "fc-bn with dropout after it; question 3"),
+                    ("cnn", "models:cnn", "two convolutions and three linear layers; question 4"),
+                    ("lenet5", "models:lenet5", "LeNet-5, with tanh and average pooling (LeCun et al. 1998)"),
+                    ("2c2d", "models:two_c_two_d", "two convolutions, two linear layers; DeepOBS's 2c2d"),
+                    ("deep-narrow", "models:deep_narrow", "many narrow layers without normalisation"),
+                    ("badly-scaled", "models:badly_scaled", "two hidden layers, one in another unit"),
+                    ("gru", "sequences:gru", "reads the rows of an image with gated recurrent units"),
+                    ("lstm", "sequences:lstm", "reads the rows of an image with long short-term memory"),
+                    ("vit", "transformers:vit", "small vision transformer (Dosovitskiy et al. 2021)"),
+                    ("mlp-mixer", "transformers:mlp_mixer", "small MLP-mixer (Tolstikhin et al. 2021)"),
+                ),
+            ),
+            (
+                RECONSTRUCTION,
+                (
+                    ("deep-autoencoder", "autoencoders:deep_autoencoder", "784-1000-500-250-30 and back (2006)"),
+                    ("small-autoencoder", "autoencoders:small_autoencoder", "784-128-16 and back"),
+                ),
+            ),
+            (
+                NEXT_TOKEN,
+                (
+                    ("pixel-gru", "sequences:pixel_gru", "predicts the next pixel with gated recurrent units"),
+                    ("pixel-transformer", "sequences:pixel_transformer", "predicts the next pixel by attention"),
+                ),
+            ),
         )
+        for name, where, summary in models
     ]
 
 
@@ -157,7 +184,7 @@ def benchmnist_datasets() -> list[DatasetSpec]:
 
 @hookimpl
 def benchmnist_tasks() -> list[TaskSpec]:
-    """Classification."""
+    """Returns the built-in tasks: classes, pixels, and the pixel after those before."""
     return [
         TaskSpec(
             name=CLASSIFICATION,
@@ -165,7 +192,29 @@ def benchmnist_tasks() -> list[TaskSpec]:
             build="benchmnist.tasks:Classification",
             metrics=OF_CLASSIFICATION,
             pure=True,
-        )
+        ),
+        TaskSpec(
+            name=RECONSTRUCTION,
+            summary="the pixels of each image; cross-entropy of an image, judged by that of the test set",
+            build="benchmnist.tasks:Reconstruction",
+            metrics=(
+                RANKING_TEST_LOSS,
+                Metric("test_error", "squared test error of an image", "", "lower", heading="error"),
+            ),
+            pure=True,
+        ),
+        TaskSpec(
+            name=NEXT_TOKEN,
+            summary="the level of the next pixel; cross-entropy of a pixel, judged by that of the test set",
+            build="benchmnist.tasks:NextToken",
+            metrics=(
+                RANKING_TEST_LOSS,
+                Metric(
+                    "token_accuracy", "test accuracy of the next pixel", "%", "higher", heading="token accuracy"
+                ),
+            ),
+            pure=True,
+        ),
     ]
 
 

@@ -5,12 +5,16 @@ Weights start as torch starts them, unless the source of a model says otherwise.
 
 from __future__ import annotations
 
+import itertools
 import math
+from typing import Literal
 
 import torch
 from torch import nn
 
 Shape = tuple[int, int, int]
+
+_ACTIVATIONS = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "relu": nn.ReLU}
 
 
 def logistic(*, input_shape: Shape, num_classes: int) -> nn.Module:
@@ -123,6 +127,75 @@ def two_c_two_d(*, input_shape: Shape, num_classes: int) -> nn.Module:
             if layer.bias is not None:
                 nn.init.constant_(layer.bias, 0.05)
     return model
+
+
+def deep_narrow(
+    *,
+    input_shape: Shape,
+    num_classes: int,
+    depth: int = 10,
+    width: int = 32,
+    activation: Literal["tanh", "sigmoid", "relu"] = "tanh",
+) -> nn.Module:
+    """Many narrow layers without normalisation or shortcuts: signals and gradients shrink from layer to layer.
+
+    Hochreiter, Untersuchungen zu dynamischen neuronalen Netzen, 1991, found it; Glorot, Bengio, Understanding the
+    difficulty of training deep feedforward neural networks, 2010, measured it with this initialisation, which
+    torch's linear layers have: weights uniform in ±1/sqrt(inputs) divide the variance by 3 in every layer. 34,954
+    parameters.
+
+    Raises:
+        ValueError: if there is no hidden layer, or no such activation.
+    """
+    if depth < 1 or width < 1:
+        raise ValueError(f"depth={depth} and width={width} must be 1 or more")
+    if activation not in _ACTIVATIONS:
+        raise ValueError(f"activation={activation!r} is none of {', '.join(_ACTIVATIONS)}")
+    sizes = [math.prod(input_shape), *[width] * depth]
+    layers = [
+        layer for size in itertools.pairwise(sizes) for layer in (nn.Linear(*size), _ACTIVATIONS[activation]())
+    ]
+    return nn.Sequential(nn.Flatten(), *layers, nn.Linear(width, num_classes))
+
+
+class _Scaled(nn.Linear):
+    """A linear layer whose parameters are divided by `scale` and multiplied by it again when they are used."""
+
+    def __init__(self, inputs: int, outputs: int, scale: float) -> None:
+        super().__init__(inputs, outputs)
+        self.scale = scale
+        with torch.no_grad():
+            self.weight.div_(scale)
+            self.bias.div_(scale)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Returns [N, outputs] of x [N, inputs]."""
+        return self.scale * super().forward(x)
+
+
+def badly_scaled(
+    *, input_shape: Shape, num_classes: int, scale: float = 10.0, hidden_size: int = 100
+) -> nn.Module:
+    """Two hidden layers with ReLU, the second with its parameters in another unit; 89,610 parameters.
+
+    It computes the same function at the start, whatever the scale. The gradients of that layer are `scale` times
+    as large, and its weights 1/`scale`: SGD moves it `scale`² times as far, Adam `scale` times. A method that is
+    invariant to such a change of the parameters sees no difference: Amari, Natural gradient works efficiently in
+    learning, 1998. Why scales matter: LeCun, Bottou, Orr, Müller, Efficient backprop, 1998.
+
+    Raises:
+        ValueError: if the scale is not positive.
+    """
+    if not 0 < scale < math.inf:
+        raise ValueError(f"scale={scale} is not a positive number")
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(math.prod(input_shape), hidden_size),
+        nn.ReLU(),
+        _Scaled(hidden_size, hidden_size, scale),
+        nn.ReLU(),
+        nn.Linear(hidden_size, num_classes),
+    )
 
 
 def _width(features: nn.Module, input_shape: Shape) -> int:

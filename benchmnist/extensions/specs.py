@@ -114,9 +114,11 @@ class ModelSpec(Spec):
             anything on the host from step to step (an attribute, a random choice of Python's). It cannot see state
             that no attribute leads to (globals of the module, attributes of the class, state inside a C library),
             unless that state changes what the first few steps do. Set False for a model that changes such state.
+        task: The task for which it is made; `benchmnist check` and `benchmnist describe` build it for that task.
     """
 
     capturable: bool = True
+    task: str = CLASSIFICATION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,13 +184,14 @@ class DatasetSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec(Spec):
-    """A task: `build(**params) -> benchmnist.tasks.Task`, an object with these four methods.
+    """A task: `build(**params) -> benchmnist.tasks.Task`, an object with these four methods, and perhaps a fifth.
 
     `check(data, name)` raises `benchmnist.errors.DataError` if the dataset does not suit the task.
     `output_shape(data)` returns the shape of a model's output for one example. `loss(outputs, targets)` returns
     the mean loss of a batch, a scalar. `evaluate(outputs, targets)` returns the sum over a batch of each metric of
-    the task, by key, as scalars on the device. None of them may wait for the device. A `build` that has a
-    parameter `label_smoothing` receives that of the case.
+    the task, by key, as scalars on the device. None of them may wait for the device. `prepare(data)`, if it has
+    one, returns the dataset with other images or targets, such as the images as targets, before any model is
+    built. A `build` that has a parameter `label_smoothing` receives that of the case.
 
     Attributes:
         metrics: The metrics that it evaluates. The first one ranks and judges the cases.

@@ -11,9 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmnist.errors import BenchmnistError, first_line
 from benchmnist.extensions.kinds import MODEL
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.extensions.specs import CLASSIFICATION
 from benchmnist.runs.models import Layer, ModelDescription
 from benchmnist.suites.cases import Component
 from benchmnist.suites.parameters import parameters_of
+from benchmnist.tasks import prepared
 from benchmnist.training.data import Datasets, default_data_root
 from benchmnist.training.trial import make_model
 
@@ -105,9 +107,10 @@ def describe_offer(
         version=offer.plugin.version,
     )
     images = Datasets(registry, data_root or default_data_root()).load(component)
-    task: Task = registry.tasks[offer.spec.task].spec.load()()
+    task: Task = registry.tasks[offer.spec.task if spec.task == CLASSIFICATION else spec.task].spec.load()()
     given = {**spec.defaults, **params}
     try:
+        images = prepared(task, images.first(1, 1))
         made = make_model(spec.load(), images.input_shape, task.output_shape(images), given)
         layers = describe(made, images.input_shape)
     except Exception as error:

@@ -5,12 +5,15 @@ A task prints nothing, writes no file and never waits for the device.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 from benchmnist.errors import TrialError, described
 from benchmnist.tasks.classification import Classification
+from benchmnist.tasks.next_token import NextToken
+from benchmnist.tasks.reconstruction import Reconstruction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +28,12 @@ if TYPE_CHECKING:
 
 
 class Task(Protocol):
-    """A task: the loss, the evaluation and the check of the data. benchmnist.TaskSpec describes it."""
+    """A task: the loss, the evaluation and the check of the data. benchmnist.TaskSpec describes it.
+
+    It may have one method more, `prepare(data: Dataset) -> Dataset`: it makes from a dataset that passed `check`
+    what models see and what they learn. A task that learns the images themselves returns them as labels, not a
+    copy.
+    """
 
     def check(self, data: Dataset, name: str) -> None:
         """Holds a dataset against what the task needs: the shape and the dtype of its labels.
@@ -36,7 +44,7 @@ class Task(Protocol):
         ...
 
     def output_shape(self, data: Dataset) -> tuple[int, ...]:
-        """The shape of what a model returns of one example: (10,) for ten classes."""
+        """The shape of what a model returns of one example: (10,) for ten classes. The data are prepared."""
         ...
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -56,12 +64,19 @@ class Task(Protocol):
         ...
 
 
+def prepared(task: Task, data: Dataset) -> Dataset:
+    """Returns the dataset that models of a task are given: that itself, unless the task prepares it."""
+    prepare: Callable[[Dataset], Dataset] | None = getattr(task, "prepare", None)
+    return data if prepare is None else prepare(data)
+
+
 class Measured:
     """A task that evaluates more metrics than its own: those of plugins, which a suite lists."""
 
     def __init__(self, task: Task, measures: Mapping[str, Measure]) -> None:
         self.task, self.measures = task, dict(measures)
         self.check, self.output_shape, self.loss = task.check, task.output_shape, task.loss
+        self.prepare = partial(prepared, task)
 
     def evaluate(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """See Task.
@@ -129,8 +144,11 @@ __all__ = [
     "Classification",
     "Measure",
     "Measured",
+    "NextToken",
+    "Reconstruction",
     "Task",
     "build_task",
     "losses_of",
+    "prepared",
     "require_scalar",
 ]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmnist.extensions.kinds import METRIC
+from benchmnist.tasks import prepared
 from benchmnist.testing import parameters
 from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
 from benchmnist.testing.tasks import data_of, require_sums
@@ -32,9 +33,9 @@ def _batch(subject: Subject) -> tuple[Tensor, Tensor]:
     if subject.offer.spec.task not in registry.tasks:
         raise DoesNotApply(f"the task {subject.offer.spec.task!r} is not installed")
     task = registry.tasks[subject.offer.spec.task].spec.load()()
-    data = data_of(subject, subject.offer.spec.task)
+    data = prepared(task, data_of(subject, subject.offer.spec.task, task).first(BATCH, BATCH))
     outputs = torch.randn(BATCH, *task.output_shape(data), generator=torch.Generator().manual_seed(0))
-    return outputs, data.train_labels[:BATCH]
+    return outputs, data.train_labels
 
 
 @check("give every parameter of `build` a default that works; return a function of (outputs, targets)", first=True)

@@ -4,43 +4,68 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from benchmnist.extensions.kinds import MODEL
+from benchmnist.extensions.specs import CLASSIFICATION, Dataset
+from benchmnist.tasks import prepared
 from benchmnist.testing import parameters, problem
 from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
+from benchmnist.testing.tasks import data_of
+from benchmnist.training.data import to_unit
+from benchmnist.training.trial import make_model
 
-STEPS = 50
+if TYPE_CHECKING:
+    from benchmnist.tasks import Task
+
+STEPS, COUNT = 50, 8
 OTHER_SHAPE, OTHER_CLASSES = (3, 32, 32), 7
 
 
-def _build(
+def _data(
     subject: Subject,
-    seed: int = 0,
     input_shape: tuple[int, int, int] = problem.INPUT_SHAPE,
     num_classes: int = problem.NUM_CLASSES,
-    **params: Any,
-) -> nn.Module:
+) -> tuple[Task, Dataset]:
+    """Returns the task of the model, and a few examples of it.
+
+    Raises:
+        DoesNotApply: if its task needs labels that cannot be made up, and has no dataset of that shape.
+    """
+    name = subject.offer.spec.task
+    task: Task = subject.datasets.registry.tasks[name].spec.load()()
+    if name != CLASSIFICATION and not hasattr(task, "prepare"):
+        data = data_of(subject, name, task).first(COUNT, COUNT)
+        if data.input_shape != input_shape:
+            raise DoesNotApply(f"the task {name!r} has no images of {input_shape}")
+        return task, data
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (COUNT, *input_shape), generator=generator, dtype=torch.uint8)
+    labels = torch.zeros(COUNT, dtype=torch.int64)
+    return task, prepared(task, Dataset(images, labels, images, labels, tuple(map(str, range(num_classes)))))
+
+
+def _build(subject: Subject, seed: int = 0, of: tuple[Task, Dataset] | None = None, **params: Any) -> nn.Module:
     """Builds the model as the harness does, with these parameters over its defaults."""
+    task, data = of or _data(subject)
     torch.manual_seed(seed)
-    build = subject.offer.spec.load()
-    made: nn.Module = build(
-        input_shape=input_shape, num_classes=num_classes, **{**subject.offer.spec.defaults, **params}
-    )
-    return made
+    given = {**subject.offer.spec.defaults, **params}
+    return make_model(subject.offer.spec.load(), data.input_shape, task.output_shape(data), given)
 
 
 def _exercise(subject: Subject, seed: int = 0) -> problem.Exercise:
-    """Returns the model on the small problem, trained with Adam."""
+    """Returns the model on the small problem of its task, trained with Adam."""
     adam = subject.datasets.registry.optimizers["adam"].spec
-    return problem.Exercise(subject.datasets, _build(subject, seed), adam.load(), adam, seed)
+    task = subject.offer.spec.task
+    case = problem.CASE.model_copy(update={} if task == CLASSIFICATION else {"task": problem.component(task)})
+    return problem.Exercise(subject.datasets, _build(subject, seed), adam.load(), adam, seed, case=case)
 
 
-def _images(count: int = 8, input_shape: tuple[int, int, int] = problem.INPUT_SHAPE) -> torch.Tensor:
-    return torch.rand(count, *input_shape, generator=torch.Generator().manual_seed(0))
+def _images(subject: Subject) -> torch.Tensor:
+    return to_unit(_data(subject)[1].train_images, torch.device("cpu"))
 
 
 @check("give every parameter of `build` a default that works, and return a torch.nn.Module", first=True)
@@ -53,19 +78,24 @@ def builds(subject: Subject) -> None:
         raise Miss(f"its parameters lie on {' and '.join(elsewhere)}; the harness moves them")
 
 
-@check("end with a layer of `num_classes` outputs, and no softmax: the loss takes logits")
+@check("end with a layer of `num_classes` outputs, or of `output_shape`, and no softmax: the loss takes logits")
 def returns_logits(subject: Subject) -> None:
-    """Returns float32 logits, one for each class of each image."""
-    for count, classes in ((8, problem.NUM_CLASSES), (3, OTHER_CLASSES)):
-        logits = _build(subject, num_classes=classes).eval()(_images(count))
+    """Returns float32 logits, one for each class of each image, or the outputs that its task needs."""
+    for count, classes in ((COUNT, problem.NUM_CLASSES), (3, OTHER_CLASSES)):
+        task, data = _data(subject, num_classes=classes)
+        logits = _build(subject, of=(task, data)).eval()(_images(subject)[:count])
         if not isinstance(logits, torch.Tensor):
             raise Miss(f"it returns a {type(logits).__name__}")
-        if logits.shape != (count, classes) or logits.dtype != torch.float32:
+        expected = (count, *task.output_shape(data))
+        if logits.shape != expected or logits.dtype != torch.float32:
             raise Miss(
-                f"for {count} images of {classes} classes it returns {list(logits.shape)} of {logits.dtype}"
+                f"for {count} images and outputs {[*expected[1:]]} "
+                f"it returns {list(logits.shape)} of {logits.dtype}"
             )
         if not logits.isfinite().all():
             raise Miss("a logit is not finite")
+        if subject.offer.spec.task != CLASSIFICATION:
+            continue
         rows = logits.exp().sum(dim=1)
         if torch.allclose(rows, torch.ones(count)) or torch.allclose(logits.sum(dim=1), torch.ones(count)):
             raise Miss("its rows are probabilities, or their logarithms")
@@ -92,7 +122,7 @@ def _flat(model: nn.Module) -> torch.Tensor:
 def trains_all_its_parameters(subject: Subject) -> None:
     """Gets a gradient in each of its trainable parameters."""
     model = _build(subject).train()
-    model(_images()).square().sum().backward()
+    model(_images(subject)).square().sum().backward()
     idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     if idle:
         raise Miss(f"without a gradient: {', '.join(idle[:5])}{', …' if len(idle) > 5 else ''}")  # noqa: PLR2004
@@ -123,7 +153,7 @@ def answers_each_image_by_itself(subject: Subject) -> None:
     """Gives an image the same logits in every batch, in eval() mode."""
     exercise = _exercise(subject)
     exercise.train(3)
-    model, images = exercise.model.eval(), _images()
+    model, images = exercise.model.eval(), _images(subject)
     with torch.no_grad():
         together, again, alone = model(images), model(images), model(images[:1])
     if not torch.equal(together, again):
@@ -141,22 +171,23 @@ def is_restored_from_its_state_dict(subject: Subject) -> None:
     restored = _build(subject, seed=1)
     restored.load_state_dict(trained.state_dict())
     with torch.no_grad():
-        expected = trained(_images())
+        expected = trained(_images(subject))
         for how, model in (("restored", restored.eval()), ("copied", copy.deepcopy(trained))):
-            if not torch.equal(expected, model(_images())):
+            if not torch.equal(expected, model(_images(subject))):
                 raise Miss(f"once {how}, it has other logits")
 
 
 @check("size the first layers by `input_shape`; or refuse what does not fit by a ValueError that says so")
 def fits_other_images(subject: Subject) -> None:
     """Takes images of another shape, or refuses them with a ValueError."""
+    task, data = _data(subject, OTHER_SHAPE)
     try:
-        model = _build(subject, input_shape=OTHER_SHAPE)
+        model = _build(subject, of=(task, data))
     except ValueError as refusal:
         raise DoesNotApply(f"it refuses images of {OTHER_SHAPE}: {refusal}") from None
     with torch.no_grad():
-        logits = model.eval()(_images(4, OTHER_SHAPE))
-    if logits.shape != (4, problem.NUM_CLASSES) or not math.isfinite(logits.sum()):
+        logits = model.eval()(to_unit(data.train_images, torch.device("cpu")))
+    if logits.shape != (COUNT, *task.output_shape(data)) or not math.isfinite(logits.sum()):
         raise Miss(f"for images of {OTHER_SHAPE} it returns {list(logits.shape)}")
 
 

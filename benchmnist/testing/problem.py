@@ -12,6 +12,7 @@ import torch
 
 from benchmnist.extensions.specs import OptimizerSpec
 from benchmnist.suites.cases import Case, Component
+from benchmnist.tasks import build_task
 from benchmnist.training.data import epoch_order, seed_for, to_unit
 from benchmnist.training.loop import evaluate
 from benchmnist.training.trial import Trial
@@ -66,6 +67,7 @@ class Exercise:
         build: Makes the optimizer for it.
         spec: What is said of that optimizer.
         seed: Of the order of the examples.
+        case: The digits, and the task; by default to classify them.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class Exercise:
         build: Callable[[nn.Module], torch.optim.Optimizer],
         spec: OptimizerSpec,
         seed: int = 0,
+        *,
+        case: Case = CASE,
     ) -> None:
-        data = datasets.for_case(CASE)
+        data = datasets.for_case(case)
         self.images, self.labels = to_unit(data.train_images, torch.device("cpu")), data.train_labels
         self.model, self.seed, self.steps = model, seed, 0
         self.optimizer = build(model)
-        self.trial = Trial(model, self.optimizer, spec)
+        self.trial = Trial(model, self.optimizer, spec, task=build_task(case, datasets.registry))
 
     def train(self, steps: int) -> list[float]:
         """Makes that many further steps; returns the loss before each."""

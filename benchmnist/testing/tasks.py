@@ -12,8 +12,10 @@ from benchmnist.errors import DataError
 from benchmnist.extensions.kinds import DATASET, TASK
 from benchmnist.extensions.specs import CLASSIFICATION, Dataset
 from benchmnist.suites.cases import Component
+from benchmnist.tasks import prepared
 from benchmnist.testing import parameters
 from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
+from benchmnist.training.data import check_dataset
 
 if TYPE_CHECKING:
     from benchmnist.tasks import Task
@@ -30,14 +32,15 @@ def _build(subject: Subject, **params: Any) -> Task:
     return made
 
 
-def data_of(subject: Subject, task: str) -> Dataset:
-    """Returns a dataset that is made for a task; for classification MNIST, which needs no download.
+def data_of(subject: Subject, name: str, task: Task) -> Dataset:
+    """Returns a dataset that suits a task; MNIST, which needs no download, if the task prepares its data itself.
 
     Raises:
         DoesNotApply: if no plugin offers one.
     """
+    any_images = name == CLASSIFICATION or hasattr(task, "prepare")
     for offer in subject.datasets.registry.datasets:
-        if offer.spec.task == task and (task != CLASSIFICATION or offer.spec.name == DATASET.default):
+        if offer.spec.name == DATASET.default if any_images else offer.spec.task == name:
             return subject.datasets.load(
                 Component(
                     name=offer.spec.name,
@@ -52,10 +55,11 @@ def data_of(subject: Subject, task: str) -> Dataset:
 
 def _batch(subject: Subject, size: int = BATCH) -> tuple[Task, Tensor, Tensor]:
     """Returns the task, possible outputs of a model, and targets of the dataset."""
-    task, data = _build(subject), data_of(subject, subject.name)
+    task = _build(subject)
+    data = prepared(task, data_of(subject, subject.name, task).first(size, size))
     generator = torch.Generator().manual_seed(0)
     outputs = torch.randn(size, *task.output_shape(data), generator=generator)
-    return task, outputs, data.train_labels[:size]
+    return task, outputs, data.train_labels
 
 
 @check(
@@ -69,22 +73,51 @@ def builds(subject: Subject) -> None:
 @check("let `check` accept the datasets that are made for the task, by the `task` of their spec")
 def accepts_its_datasets(subject: Subject) -> None:
     """Accepts a dataset that is made for it."""
-    _build(subject).check(data_of(subject, subject.name), "the dataset")
+    task = _build(subject)
+    task.check(data_of(subject, subject.name, task), "the dataset")
 
 
 @check("raise benchmnist.errors.DataError with a message that begins with `name`")
 def refuses_other_labels(subject: Subject) -> None:
     """Refuses labels that it cannot learn."""
-    data = data_of(subject, subject.name)
+    task = _build(subject)
+    if hasattr(task, "prepare"):
+        raise DoesNotApply("it makes its targets itself")
+    data = data_of(subject, subject.name, task)
     wrong = torch.zeros(len(data.train_labels), 3, 2, dtype=torch.complex64)
     others = Dataset(data.train_images, wrong, data.test_images, wrong[: len(data.test_labels)], data.classes)
     try:
-        _build(subject).check(others, "the dataset")
+        task.check(others, "the dataset")
     except DataError as error:
         if not str(error).startswith("the dataset"):
             raise Miss(f"the message is {str(error)!r}") from error
         return
     raise Miss("complex labels [N, 3, 2] are accepted")
+
+
+@check("return a benchmnist.Dataset of as many examples, as a dataset plugin has to; change no tensor in place")
+def prepares_its_data(subject: Subject) -> None:
+    """Prepares a dataset that models can train on, the same each time, and leaves the original as it was."""
+    task = _build(subject)
+    if not hasattr(task, "prepare"):
+        raise DoesNotApply("it has no method prepare")
+    data = data_of(subject, subject.name, task).first(BATCH, BATCH)
+    before = [part.clone() for part in _parts(data)]
+    first, again = task.prepare(data), task.prepare(data)
+    if not all(map(torch.equal, before, _parts(data))):
+        raise Miss("it changes the dataset that it is given")
+    try:
+        check_dataset(first, "what it prepares")
+    except DataError as error:
+        raise Miss(str(error)) from error
+    if len(first.train_images) != BATCH or len(first.test_images) != BATCH:
+        raise Miss(f"of {BATCH} examples each it makes {len(first.train_images)} and {len(first.test_images)}")
+    if not all(map(torch.equal, _parts(first), _parts(again))):
+        raise Miss("prepared twice, the data are others")
+
+
+def _parts(data: Dataset) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return data.train_images, data.train_labels, data.test_images, data.test_labels
 
 
 @check("return the mean over the examples of a batch, a scalar that has gradients")
@@ -151,6 +184,7 @@ CHECKS: tuple[Check, ...] = (
     parameters.refuses_unknown_parameters(_build),
     parameters.leaves_torch_alone(_build),
     accepts_its_datasets,
+    prepares_its_data,
     refuses_other_labels,
     has_a_mean_loss,
     evaluates_its_metrics,

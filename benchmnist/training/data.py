@@ -15,8 +15,8 @@ import platformdirs
 import torch
 
 from benchmnist.errors import DataError
-from benchmnist.extensions.specs import Dataset
-from benchmnist.tasks import build_task
+from benchmnist.extensions.specs import CLASSIFICATION, Dataset
+from benchmnist.tasks import build_task, prepared
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,7 +71,7 @@ class Datasets:
         self.registry, self.root = registry, root
         self._kept: tuple[str, Dataset] | None = None
         self._digest: str | None = None  # of the one that is kept
-        self._part: tuple[tuple[int | None, ...], Dataset] | None = None  # of the one that is kept
+        self._part: tuple[tuple[object, ...], Dataset] | None = None  # of the one that is kept
         self._suits: set[str] = set()  # the tasks that the one that is kept was checked for
 
     def load(self, component: Component) -> Dataset:
@@ -104,21 +104,26 @@ class Datasets:
         return self._digest
 
     def for_case(self, case: Case) -> Dataset:
-        """Returns the part of its dataset that a case uses; the same object for cases that use the same part.
+        """Returns the part of its dataset that a case uses, prepared for its task: one object for equal parts.
 
         Raises:
             DataError: like `load`, and if it does not suit the task or has too few examples for the case.
         """
         whole = self.load(case.dataset)
-        task = case.task.identity if case.task else ""
-        if task not in self._suits:
-            build_task(case, self.registry).check(whole, _name(case.dataset))
-            self._suits.add(task)
-        wanted = case.train_size, case.test_size, case.validation_size, case.normalise
+        identity = case.task.identity if case.task else ""
+        wanted = case.train_size, case.test_size, case.validation_size, identity, case.normalise
         if self._part is None or self._part[0] != wanted:
             self._part = None
+            task = build_task(case, self.registry)
+            if identity not in self._suits:
+                task.check(whole, _name(case.dataset))
+                self._suits.add(identity)
             part = self._cut(whole, case)
-            self._part = wanted, normalised(part) if case.normalise else part
+            ready = prepared(task, part)
+            if ready is not part:
+                check_dataset(ready, f"what the task {case.task.use if case.task else CLASSIFICATION!r} prepares")
+            # Afterwards, since the targets of a task may be made of the pixels themselves.
+            self._part = wanted, normalised(ready) if case.normalise else ready
         return self._part[1]
 
     @staticmethod

@@ -180,7 +180,7 @@ def test_every_option_with_a_wrong_value(invoke: Callable[..., Result], name: st
         ("gate a b --on accuracy", "no run named 'a' in runs; `benchmnist run SUITE` makes one"),
         (
             "describe nope",
-            "no model named 'nope'. Choose from: 2c2d, cnn, fc, fc-bn, fc-bn-dropout, lenet5, logistic",
+            "no model named 'nope'. Choose from: 2c2d, badly-scaled, cnn, deep-autoencoder, deep-narrow, fc,",
         ),
         (
             "describe fc hidden=10",
@@ -189,7 +189,10 @@ def test_every_option_with_a_wrong_value(invoke: Callable[..., Result], name: st
         ('describe fc hidden_size="10"', 'hidden_size: must be a whole number, not "10"; remove the quotes'),
         ("describe fc hidden_size=1.5", "hidden_size: must be a whole number, not 1.5"),
         ("describe fc hidden_size=-1", "'fc' refuses: Trying to create tensor with negative dimension -1: "),
-        ("describe sgd", "no model named 'sgd'; it is the name of an optimizer. Choose from: 2c2d, cnn"),
+        (
+            "describe sgd",
+            "no model named 'sgd'; it is the name of an optimizer. Choose from: 2c2d, badly-scaled, cnn",
+        ),
         ("doctor --device gpu", "no device named 'gpu'. Did you mean 'cuda'? Choose from: auto, cpu, "),
         ("run x.toml --data-root file", "--data-root: file is a file; name a folder"),
         ("run x.toml --out file", "--out: file is a file; name a folder"),

@@ -33,7 +33,9 @@ def test_the_notebooks_convolutional_network(tmp_path: Path) -> None:
     assert model.parameters == (25 + 1) * 16 + (25 * 16 + 1) * 32 + 513 * 120 + 121 * 84 + 85 * 10
 
 
-@pytest.mark.parametrize("name", ["logistic", "fc", "fc-bn", "fc-bn-dropout", "lenet5", "2c2d"])
+@pytest.mark.parametrize(
+    "name", ["logistic", "fc", "fc-bn", "fc-bn-dropout", "lenet5", "2c2d", "gru", "vit", "badly-scaled"]
+)
 def test_the_sums_are_the_models(name: str) -> None:
     model = find_plugins().models[name].spec.load()(input_shape=SHAPE, num_classes=10)
     layers = describe(model, SHAPE)

@@ -44,6 +44,13 @@ def test_a_step_that_is_captured(model: str) -> None:
     assert "graph" in the_same_on_a_card(model=model, optimizer="adam", engine="graph", epochs=2)
 
 
+@pytest.mark.parametrize("model", ["small-autoencoder", "lstm", "mlp-mixer", "pixel-transformer"])
+def test_a_step_of_each_task_that_is_captured(model: str) -> None:
+    assert "graph" in the_same_on_a_card(
+        model=model, engine="graph", train_size=100, test_size=50, batch_size=20, tolerance=1e-3
+    )
+
+
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_seeds_that_are_stacked(precision: str) -> None:
     # bf16 is rounded where it is summed up, and vmap sums in another order

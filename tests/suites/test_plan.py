@@ -117,7 +117,7 @@ def test_only_keeps_the_order(write_suite: Callable[..., Path]) -> None:
         ),
         (
             '[[cases]]\nmodels = ["fcc"]\noptimizers = ["adam"]\n',
-            "4: cases.models: no model named 'fcc'. Did you mean 'fc'? Choose from: 2c2d, cnn, fc,",
+            "4: cases.models: no model named 'fcc'. Did you mean 'fc'? Choose from: 2c2d, badly-scaled, cnn,",
         ),
         (
             '[optimizers.mine]\nuse = "adamm"\n[[cases]]\nmodels = ["fc"]\noptimizers = ["mine"]\n',
