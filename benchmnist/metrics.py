@@ -208,6 +208,37 @@ METRICS = (
         main=False,
     ),
     Metric(
+        "optimizer_state_bytes",
+        "state of the optimizer",
+        "B",
+        "lower",
+        "case",
+        digits=0,
+        form="bytes",
+        heading="state",
+        about="bytes that the optimizer keeps at the end of a trial, beside the weights",
+        ratio=True,
+        main=False,
+    ),
+    *(
+        Metric(
+            f"{part}_seconds",
+            f"time of {what} in a step",
+            "s",
+            level="case",
+            digits=6,
+            form="figures",
+            heading=f"{part} s",
+            about=f"median time of {what} in a plain step that was made only to be timed",
+            main=False,
+        )
+        for part, what in (
+            ("forward", "the forward pass"),
+            ("backward", "the backward pass"),
+            ("update", "the update by the optimizer"),
+        )
+    ),
+    Metric(
         "setup_seconds",
         "time to build a trial",
         "s",
@@ -339,3 +370,4 @@ TRAINING_TIMES = frozenset({EPOCH_SECONDS, TARGET_SECONDS})
 """Trials of a stack have equal shares of its times, so these are compared only for cases without one."""
 IMAGES_PER_SECOND = find_metric("images_per_second")
 PEAK_MEMORY = find_metric("peak_memory")
+OPTIMIZER_STATE_BYTES = find_metric("optimizer_state_bytes")

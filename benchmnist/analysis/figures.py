@@ -13,6 +13,7 @@ from benchmnist.analysis.units import JoinedResult
 from benchmnist.metrics import (
     EPOCH_SECONDS,
     IMAGES_PER_SECOND,
+    OPTIMIZER_STATE_BYTES,
     TARGET_STEPS,
     TO_TARGET,
     TRAINING_TIMES,
@@ -214,7 +215,8 @@ def case_figure(result: CaseResult, wanted: Metric | str) -> MeanStd | None:
     metric = find_metric(wanted, [each for each in result.case.measures if each.level != "step"])
     if metric.level == "case":
         value = images_per_second(result) if metric == IMAGES_PER_SECOND else getattr(result, metric.field, None)
-        return MeanStd(value) if value else None
+        # Of the others, 0 is in the runs that did not measure them.
+        return MeanStd(value) if value or (value is not None and metric == OPTIMIZER_STATE_BYTES) else None
     values = [*seed_figures(result, metric).values()]
     if metric in TO_TARGET:
         middle = censored_median([*values, *[math.inf] * len(lost_seeds(result, metric))])

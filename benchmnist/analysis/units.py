@@ -80,7 +80,8 @@ def _mean_trial(result: CaseResult, number: int) -> TrialResult:
     missing = len(result.trials) < len(result.case.seeds)
     status = result.status if missing else worst(trial.status for trial in result.trials)
     stack = next(iter(result.stacks), None)
-    return TrialResult(seed=number, status=status, epochs=tuple(map(_mean_epoch, epochs)), stack=stack)
+    joined = TrialResult(seed=number, status=status, epochs=tuple(map(_mean_epoch, epochs)), stack=stack)
+    return joined.model_copy(update={"state_bytes": result.optimizer_state_bytes})
 
 
 def _mean_epoch(epochs: Sequence[EpochResult]) -> EpochResult:

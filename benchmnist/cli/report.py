@@ -27,18 +27,8 @@ if TYPE_CHECKING:
 
 
 PARTS = (
-    *(
-        "comparison",
-        "findings",
-        "verdicts",
-        "ranks",
-        "targets",
-        "steps-saved",
-        "profiles",
-        "tuning",
-        "models",
-        "plots",
-    ),
+    *("comparison", "findings", "verdicts", "ranks", "targets", "steps-saved", "profiles", "costs", "tuning"),
+    *("models", "plots"),
 )
 
 
@@ -253,6 +243,7 @@ def _missing(show: str, analysis: Analysis) -> str:
     targets = any(case.has_target for case in analysis.run.record.plan)
     return {
         "findings": "No findings for this run.",
+        "costs": "The costs of optimizers are counted in runs of this version of BenchMNIST or a later one.",
         "profiles": "Profiles need a target_accuracy or target_loss that a case reached.",
         "steps-saved": "Steps saved need a baseline, evaluate_every in the suite, and a test loss.",
         "tuning": "This run was not tuned; see benchmnist tune.",

@@ -116,6 +116,7 @@ class Ledger:
                     *filter(None, [self.again]),
                 ),
                 "peak_memory": max(part.peak_memory for part in self.parts),
+                "costs": next((part.costs for part in self.parts if part.cost_seconds), first.costs),
                 "side_by_side": side_by_side,
                 "error": next((part.error for part in self.parts if part.error), None),
                 "reused_from": None,  # a part of it is

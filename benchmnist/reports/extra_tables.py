@@ -1,4 +1,4 @@
-"""Tables besides the comparison, as text: verdicts, mean ranks, targets, steps saved, profiles, tuning, models."""
+"""Tables besides the comparison, as text: verdicts, ranks, targets, steps saved, profiles, costs, tuning, models."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import main_verdicts
 from benchmnist.metrics import TO_TARGET
 from benchmnist.reports.chances_table import chances_table
+from benchmnist.reports.cost_table import cost_table
 from benchmnist.reports.escaping import markdown_table
 from benchmnist.reports.extra_table import NOTHING, ExtraTable, namer
 from benchmnist.reports.rank_table import rank_table
@@ -212,6 +213,7 @@ EXTRA_TABLES: dict[str, Callable[[Analysis], list[ExtraTable]]] = {
     "targets": _only(target_table),
     "steps-saved": _only(saved_table),
     "profiles": _only(profile_table),
+    "costs": _only(cost_table),
     "tuning": _only(tuning_table),
 }
 """Tables by their name in `benchmnist report --show`."""

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.summary import group_title
+from benchmnist.reports.cost_table import TITLE as TITLE_OF_COSTS
 from benchmnist.reports.escaping import (
     bold,
     code,
@@ -81,7 +82,7 @@ def _titled(analysis: Analysis, *parts: str) -> list[str]:
     """Returns the parts of the report that the run has, each under its title."""
     titles = {"findings": "Findings", "verdicts": "Verdicts", "ranks": "Mean ranks", "models": "Models"}
     titles |= {"tuning": "Tuning", "targets": "Time to target", "profiles": "Performance profiles"}
-    titles |= {"steps-saved": "Steps saved at equal loss"}
+    titles |= {"steps-saved": "Steps saved at equal loss", "costs": TITLE_OF_COSTS}
     there = [(titles[part], text) for part in parts if (text := part_of_report(analysis, part))]
     return [section for title, text in there for section in (f"## {title}", text)]
 

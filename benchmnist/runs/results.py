@@ -149,6 +149,7 @@ class TrialResult(Frozen):
         checkpoint: File of the weights, relative to the run folder.
         stack: Trials that it was trained together with; None if it was trained by itself.
         ended: Reason why a completed trial ended.
+        state_bytes: Bytes of the state of its optimizer at the end; None if it was not counted.
     """
 
     seed: int
@@ -158,6 +159,45 @@ class TrialResult(Frozen):
     checkpoint: str | None = Field(default=None, pattern=r"^checkpoints/[^/\\\x00]+$")
     stack: Stack | None = None
     ended: Ended = "budget"
+    state_bytes: int | None = Field(default=None, ge=0)
+
+
+class CostSeconds(Frozen):
+    """Medians over some plain steps of a trial that was made for nothing else; benchmnist/training/costs.py.
+
+    Attributes:
+        forward: Seconds of the forward passes and the loss of a step.
+        backward: Seconds of its backward passes.
+        update: Seconds of the `step()` of the optimizer, without the passes that it asks for.
+        passes: Mean number of passes of a step.
+        steps: Number of steps.
+    """
+
+    forward: float
+    backward: float
+    update: float
+    passes: float
+    steps: int
+
+
+class Costs(Frozen):
+    """What an optimizer costs on a case, besides the bytes of its state.
+
+    Attributes:
+        passes: Forward and backward passes of a step; None if they vary and were not counted.
+        fused: Whether its update was made by one kernel.
+        may_fuse: Whether it can be, on that type of device.
+        may_capture: Whether its step may be captured or recorded.
+        may_stack: Whether its trials may be stacked.
+        seconds: Times of its steps; None if they were not measured.
+    """
+
+    passes: float | None
+    fused: bool
+    may_fuse: bool
+    may_capture: bool
+    may_stack: bool
+    seconds: CostSeconds | None = None
 
 
 @dataclass
@@ -211,6 +251,7 @@ class CaseResult(Frozen):
         reused_from: Earlier run that it was taken from, `suite/run`; None if this run trained it.
         started: UTC, ISO 8601.
         wall_seconds: Time in which at least one of its trials was in training, with everything included.
+        costs: What its optimizer costs; None if it was not trained to its end.
     """
 
     schema_version: int = SCHEMA
@@ -232,6 +273,7 @@ class CaseResult(Frozen):
     reused_from: str | None = None
     started: str = ""
     wall_seconds: float = 0.0
+    costs: Costs | None = None
 
     @cached_property
     def calculated(self) -> dict[str, Any]:
@@ -243,6 +285,31 @@ class CaseResult(Frozen):
         copied = super().__copy__()
         copied.__dict__.pop("calculated", None)
         return copied
+
+    @property
+    def optimizer_state_bytes(self) -> int | None:
+        """Bytes of the state of the optimizer at the end of a trial, the largest of its seeds."""
+        return max((trial.state_bytes for trial in self.trials if trial.state_bytes is not None), default=None)
+
+    @property
+    def cost_seconds(self) -> CostSeconds | None:
+        """Times of the parts of a step; None if they were not measured."""
+        return None if self.costs is None else self.costs.seconds
+
+    @property
+    def forward_seconds(self) -> float | None:
+        """Median time of the forward passes of a step."""
+        return None if self.cost_seconds is None else self.cost_seconds.forward
+
+    @property
+    def backward_seconds(self) -> float | None:
+        """Median time of the backward passes of a step."""
+        return None if self.cost_seconds is None else self.cost_seconds.backward
+
+    @property
+    def update_seconds(self) -> float | None:
+        """Median time of the update of a step."""
+        return None if self.cost_seconds is None else self.cost_seconds.update
 
     @property
     def failed(self) -> bool:

@@ -163,6 +163,7 @@ NOT_DECIDING = {
     "axes",
     "evaluates",
     "resources",
+    "costs",
     "target_accuracy",
     "target_loss",
     "margin",
@@ -241,6 +242,8 @@ class Case(Frozen):
         test_size: Test on only the first so many examples; None for all.
         validation_size: Test on so many of the training examples, which are then not trained on, and not on the
             test set: for choosing. None tests on the test set.
+        costs: Whether the times of the parts of a step are measured after its training; None measures them where
+            that takes little of its time.
         reference: Whether a fixed piece of work is timed beside every epoch, to measure the machine by.
         resources: What an executor that shares machines out has to reserve for each trial: `num_cpus`, `num_gpus`,
             and whatever else it knows.
@@ -295,6 +298,7 @@ class Case(Frozen):
     test_size: int | None = None
     validation_size: int | None = None
     reference: bool = False
+    costs: bool | None = None
     resources: dict[str, float] = Field(default_factory=dict)
     baseline: str | None = None
     compared_with: tuple[str, ...] | None = None

@@ -227,6 +227,7 @@ class _Planner:
             "margin": block.margin,
             "spread": block.spread,
             "reference": block.reference,
+            "costs": block.costs,
             "resources": block.resources,
             "baseline": block.baseline,
             "label": block.label,

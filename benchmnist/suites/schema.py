@@ -134,6 +134,7 @@ class Settings(_Strict):
     margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     spread: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     reference: bool = False
+    costs: bool | None = None
     resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     marks: tuple[Mark, ...] = Field(default=(), strict=False)
     expect: Expect = {}

@@ -23,6 +23,7 @@ from benchmnist.suites.bundles import Bundle
 from benchmnist.tasks import require_scalar
 from benchmnist.training import random_numbers
 from benchmnist.training.clock import Clock
+from benchmnist.training.costs import costs_of
 from benchmnist.training.engines import seconds_of
 from benchmnist.training.environment import environment
 from benchmnist.training.fast_paths import find_fast_path
@@ -59,6 +60,7 @@ class _Row:
         ended: Why it has ended, if it is completed.
         parts: Parts of the epoch under way after which it ended; None if it has not.
         evaluations: Evaluations of the epoch under way.
+        state_bytes: See TrialResult.
     """
 
     def __init__(self, case: Case, seed: int, index: int) -> None:
@@ -67,6 +69,7 @@ class _Row:
         self.status: Status | None = None
         self.ended: Ended = "budget"
         self.parts: int | None = None
+        self.state_bytes: int | None = None
         self.evaluations: list[Evaluation] = []
         self._ending = Ending(case)
         self._before = 0.0  # seconds of the epochs before
@@ -267,7 +270,7 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingE
     started, start = now(), time.perf_counter()
     trials: list[TrialResult] = []
     found: dict[str, Any] = {}
-    way, error, memory, changed = None, None, 0, list[str]()
+    way, error, memory, changed, cost = None, None, 0, list[str](), None
     try:
         with (
             session.current(),
@@ -290,6 +293,9 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingE
                         break
             finally:
                 memory = session.peak_memory()
+            if not error:
+                with not_exiting():
+                    cost = costs_of(setting, way, trials)
     except CaptureError:
         raise
     except Exception as problem:  # noqa: BLE001 - a plugin's model or optimizer may raise anything
@@ -312,6 +318,7 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingE
         error=error,
         started=started,
         wall_seconds=time.perf_counter() - start,
+        costs=cost,
     )
 
 
@@ -376,6 +383,8 @@ def train_trial(
         for row in (row for row in rows if row.status is None):
             keep_row(row)
             row.status = "completed"
+        for row in rows:
+            row.state_bytes = trial.state_bytes_of(row.index)
     except CaptureError:
         raise
     except Exception as problem:  # noqa: BLE001 - a plugin's model or optimizer may raise anything
@@ -392,6 +401,7 @@ def train_trial(
             checkpoint=checkpoints.get(row.seed),
             stack=stack,
             ended=row.ended,
+            state_bytes=row.state_bytes,
         )
         for row in rows
     ]

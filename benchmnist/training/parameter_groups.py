@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn, optim
 
 from benchmnist.errors import TrialError
+from benchmnist.training.optimizer_state import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -173,7 +174,7 @@ def _owners(optimizer: optim.Optimizer, way: Way = ()) -> Iterator[tuple[Way, op
     Raises:
         GroupError: if it has groups beside those of its parts.
     """
-    parts = [*_parts(optimizer)]
+    parts = [*parts_of(optimizer)]
     if not parts or any(part.param_groups is optimizer.param_groups for _, part in parts):
         yield way, optimizer
         return
@@ -187,18 +188,9 @@ def _owners(optimizer: optim.Optimizer, way: Way = ()) -> Iterator[tuple[Way, op
         yield from _owners(part, (*way, step))
 
 
-def _parts(optimizer: optim.Optimizer) -> Iterator[tuple[tuple[str, int | None], optim.Optimizer]]:
-    """Yields the optimizers among the attributes of an optimizer, each with where it is."""
-    for name, value in vars(optimizer).items():
-        if isinstance(value, optim.Optimizer):
-            yield (name, None), value
-        elif isinstance(value, (list, tuple)):
-            yield from (((name, i), each) for i, each in enumerate(value) if isinstance(each, optim.Optimizer))
-
-
 def _gather(optimizer: optim.Optimizer) -> None:
     """Has the list of an optimizer of parts show their groups, which are others now."""
-    parts = [part for _, part in _parts(optimizer)]
+    parts = [part for _, part in parts_of(optimizer)]
     if parts and all(part.param_groups is not optimizer.param_groups for part in parts):
         for part in parts:
             _gather(part)

@@ -17,6 +17,7 @@ from benchmnist.errors import TrialError
 from benchmnist.suites.budgets import total_steps
 from benchmnist.tasks import Classification, build_task, require_scalar
 from benchmnist.training.data import epoch_order, seed_everything, seed_for
+from benchmnist.training.optimizer_state import state_bytes
 from benchmnist.training.parameter_groups import split
 from benchmnist.training.products import products_by_onednn
 from benchmnist.training.random_numbers import RandomNumbers
@@ -111,6 +112,10 @@ class Trial:
     def learning_rate_of(self, index: int) -> float | None:  # noqa: ARG002 - there is only one
         """The same of the seed at that index."""
         return self.learning_rate
+
+    def state_bytes_of(self, index: int) -> int:  # noqa: ARG002 - there is only one
+        """Bytes of the state of the optimizer for the seed at that index."""
+        return state_bytes(self.optimizer)
 
     def products(self) -> contextlib.AbstractContextManager[None]:
         """Has matrix products computed within it by the library that the trial uses."""

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from benchmnist.errors import TrialError
+from benchmnist.training.optimizer_state import state_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,9 +94,18 @@ class PointsOptimizer(torch.optim.Optimizer):
 
     def learning_rate_of(self, row: int) -> float | None:
         """Learning rate of a row in the next step; None if it has none."""
-        part = next(part for part, rows in zip(self.parts, self.rows, strict=True) if row < rows.rows.stop)
+        part, _ = self._of(row)
         rate = part.param_groups[0].get("lr")
         return None if rate is None else float(rate)
+
+    def state_bytes_of(self, row: int) -> int:
+        """Bytes of the state that the optimizer of a row has for it."""
+        part, rows = self._of(row)
+        return state_bytes(part, rows.rows.stop - rows.rows.start)
+
+    def _of(self, row: int) -> tuple[torch.optim.Optimizer, Rows]:
+        """Returns the optimizer of a row, and all rows of its point."""
+        return next(each for each in zip(self.parts, self.rows, strict=True) if row < each[1].rows.stop)
 
     def train(self) -> None:
         """Makes optimizers that have modes ready to train."""

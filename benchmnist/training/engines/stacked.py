@@ -22,6 +22,7 @@ from benchmnist.tasks import losses_of
 from benchmnist.training.data import epoch_order, seed_for
 from benchmnist.training.engines.mapped_layers import MAPPED, Noise
 from benchmnist.training.engines.points import PointsOptimizer, PointsSchedule, Rows
+from benchmnist.training.optimizer_state import state_bytes
 from benchmnist.training.torch_internals import hooks_of
 from benchmnist.training.trial import Trial, build_model, exact, training_of
 
@@ -103,6 +104,12 @@ class Stack(Trial):
         if not isinstance(self.optimizer, PointsOptimizer):
             return self.learning_rate
         return self.optimizer.learning_rate_of(index)
+
+    def state_bytes_of(self, index: int) -> int:
+        """See Trial."""
+        if not isinstance(self.optimizer, PointsOptimizer):
+            return state_bytes(self.optimizer, len(self.seeds))
+        return self.optimizer.state_bytes_of(index)
 
     def order(self, size: int, epoch: int) -> Tensor:
         """Each seed's own, [seeds, size]."""

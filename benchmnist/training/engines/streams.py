@@ -70,6 +70,10 @@ class Abreast(Trial):
         """See Trial."""
         return self.trials[index].learning_rate
 
+    def state_bytes_of(self, index: int) -> int:
+        """See Trial."""
+        return self.trials[index].state_bytes_of(0)
+
     def alone(self, index: int) -> Trial:
         """See Trial; the random numbers go on as they do for it alone."""
         self.random_numbers[index].put_back()
