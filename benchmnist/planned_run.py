@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from benchmnist.suites.looks import Looks
 
 OF_THE_PLAN = (
-    *("seeds", "epochs", "steps", "optimizers", "keyword", "engine", "control", "until_told", "max_seeds"),
-    *("set", "resume", "reuse"),
+    *("seeds", "epochs", "steps", "optimizers", "keyword", "engine", "control", "dynamics", "until_told"),
+    *("max_seeds", "set", "resume", "reuse"),
 )
 """Options that would change the cases of a plan."""
 

@@ -102,6 +102,11 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
     help="Train the baselines again with other seeds, to measure the noise.",
 )
 @option(
+    "--dynamics",
+    is_flag=True,
+    help="Keep the norms of gradients, updates and weights by layer.",
+)
+@option(
     "--until-told",
     is_flag=True,
     help="Add seeds, in looks announced before, until every comparison is told or hopeless.",

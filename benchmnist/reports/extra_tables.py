@@ -1,4 +1,4 @@
-"""Tables besides the comparison, as text: verdicts, ranks, targets, steps saved, profiles, costs, tuning, models."""
+"""Tables besides the comparison, as text: verdicts, ranks, targets, steps saved, profiles, costs, tuning, …."""
 
 from __future__ import annotations
 

@@ -57,6 +57,37 @@ class Evaluation(Frozen):
     metrics: dict[str, float] = Field(default_factory=dict)
 
 
+class LayerNorms(Frozen):
+    """Euclidean norms of one layer.
+
+    Attributes:
+        gradient: Of the gradient of its weights, before it is clipped.
+        update: Of what the step adds to its weights.
+        weight: Of its weights before the step.
+    """
+
+    gradient: float
+    update: float
+    weight: float
+
+    @property
+    def ratio(self) -> float | None:
+        """The update in units of the weights; None where these are all zero."""
+        return self.update / self.weight if self.weight else None
+
+
+class Dynamics(Frozen):
+    """Norms by layer of the step that a trial would make after an evaluation; benchmnist/training/dynamics.py.
+
+    Attributes:
+        step: Steps of the trial before it, counted over all of its epochs.
+        layers: The norms of each layer, in the order of the model.
+    """
+
+    step: int = Field(ge=1)
+    layers: dict[str, LayerNorms]
+
+
 class EpochResult(Frozen):
     """One epoch of one trial.
 
@@ -74,6 +105,7 @@ class EpochResult(Frozen):
         evaluations: All evaluations of the epoch in their order, where the case has `evaluate_every`; the last is
             that after the epoch.
         steps: Steps of the epoch, where it is not a whole one: the last of a budget, or cut short at a target.
+        dynamics: Norms by layer at each of its evaluations, where the run has `--dynamics`.
     """
 
     epoch: int = Field(ge=1)
@@ -85,6 +117,7 @@ class EpochResult(Frozen):
     metrics: dict[str, float] = Field(default_factory=dict)
     evaluations: tuple[Evaluation, ...] = ()
     steps: int | None = None
+    dynamics: tuple[Dynamics, ...] = ()
 
     def model_post_init(self, _: object) -> None:
         """Shares the set of the fields that were given, which nothing asks for: it is a third of the memory."""

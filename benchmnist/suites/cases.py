@@ -242,6 +242,7 @@ class Case(Frozen):
         test_size: Test on only the first so many examples; None for all.
         validation_size: Test on so many of the training examples, which are then not trained on, and not on the
             test set: for choosing. None tests on the test set.
+        dynamics: Whether norms of gradients, updates and weights are kept by layer, at each evaluation.
         costs: Whether the times of the parts of a step are measured after its training; None measures them where
             that takes little of its time.
         reference: Whether a fixed piece of work is timed beside every epoch, to measure the machine by.
@@ -299,6 +300,7 @@ class Case(Frozen):
     validation_size: int | None = None
     reference: bool = False
     costs: bool | None = None
+    dynamics: bool = False
     resources: dict[str, float] = Field(default_factory=dict)
     baseline: str | None = None
     compared_with: tuple[str, ...] | None = None

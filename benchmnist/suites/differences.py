@@ -36,7 +36,7 @@ def deciding(case: Case, metric: Metric | None = None) -> dict[str, Any]:
     """Returns what decides the values of a metric for a case, but for its seeds."""
     metric = metric or case.judged_by
     times = metric is not None and metric.ratio and metric != TARGET_STEPS
-    ignored = {"seeds", "metrics"} | (set() if times else NOT_LEARNING)
+    ignored = {"seeds", "metrics", "dynamics"} | (set() if times else NOT_LEARNING)
     found = {name: value for name, value in case.deciding().items() if name not in ignored}
     targets = ("target_accuracy", "target_loss") if metric in TO_TARGET else ()
     return found | {name: getattr(case, name) for name in targets}

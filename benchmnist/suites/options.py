@@ -36,7 +36,7 @@ def _texts(given: Any) -> tuple[str, ...]:
 
 TYPES = {
     **dict.fromkeys(("epochs", "steps", "jobs", "threads", "max_seeds"), int),
-    **dict.fromkeys(("control", "until_told", "checkpoints", "reuse"), bool),
+    **dict.fromkeys(("control", "dynamics", "until_told", "checkpoints", "reuse"), bool),
     **dict.fromkeys(("device", "keyword", "engine", "executor"), str),
 }
 """Types of the attributes that have one; a run of a stranger may have other values."""
@@ -58,6 +58,7 @@ class RunOptions:
         order: Override the suite's: `interleaved` (seed by seed) or `suite` (case by case); None is the suite's,
             which is `interleaved` by default, and always with `control`.
         control: Train the baseline of each model once more, with other seeds, to see what differences are noise.
+        dynamics: Keep the norms of gradients, updates and weights by layer, at each evaluation.
         until_told: Train more seeds, in looks that are announced before, until every primary comparison is told or
             hopeless.
         max_seeds: Seeds of the last look, with `until_told`; 30 by default.
@@ -90,6 +91,7 @@ class RunOptions:
     engine: str | None = None
     order: Order | None = None
     control: bool = False
+    dynamics: bool = False
     until_told: bool = False
     max_seeds: int | None = None
     set: tuple[str, ...] = ()
@@ -167,6 +169,7 @@ class RunOptions:
             "engine": self.engine,
             "order": self.order,
             "control": self.control,
+            "dynamics": self.dynamics,
             "until_told": self.until_told,
             "max_seeds": self.max_seeds,
             "keyword": self.keyword,

@@ -228,6 +228,7 @@ class _Planner:
             "spread": block.spread,
             "reference": block.reference,
             "costs": block.costs,
+            "dynamics": self.options.dynamics or block.dynamics,
             "resources": block.resources,
             "baseline": block.baseline,
             "label": block.label,

@@ -135,6 +135,7 @@ class Settings(_Strict):
     spread: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     reference: bool = False
     costs: bool | None = None
+    dynamics: bool = False
     resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     marks: tuple[Mark, ...] = Field(default=(), strict=False)
     expect: Expect = {}

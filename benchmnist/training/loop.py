@@ -24,6 +24,7 @@ from benchmnist.tasks import require_scalar
 from benchmnist.training import random_numbers
 from benchmnist.training.clock import Clock
 from benchmnist.training.costs import costs_of
+from benchmnist.training.dynamics import dynamics_of
 from benchmnist.training.engines import seconds_of
 from benchmnist.training.environment import environment
 from benchmnist.training.fast_paths import find_fast_path
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from benchmnist.runs.results import Status
+    from benchmnist.runs.results import Dynamics, Status
     from benchmnist.suites.budgets import Ended
     from benchmnist.suites.cases import Case
     from benchmnist.training.fast_paths import FastPath, Setting
@@ -61,6 +62,7 @@ class _Row:
         parts: Parts of the epoch under way after which it ended; None if it has not.
         evaluations: Evaluations of the epoch under way.
         state_bytes: See TrialResult.
+        dynamics: Norms by layer of the epoch under way.
     """
 
     def __init__(self, case: Case, seed: int, index: int) -> None:
@@ -70,6 +72,7 @@ class _Row:
         self.ended: Ended = "budget"
         self.parts: int | None = None
         self.state_bytes: int | None = None
+        self.dynamics: list[Dynamics] = []
         self.evaluations: list[Evaluation] = []
         self._ending = Ending(case)
         self._before = 0.0  # seconds of the epochs before
@@ -107,10 +110,12 @@ class _Row:
             changed["metrics"] = self.evaluations[-1].metrics
         if self.case.evaluate_every is not None:
             changed["evaluations"] = tuple(self.evaluations)
+        if self.dynamics:
+            changed["dynamics"] = tuple(self.dynamics)
         result = result.model_copy(update=changed)
         self._before += result.seconds
         self.epochs.append(result)
-        self.evaluations = []
+        self.evaluations, self.dynamics = [], []
         return result
 
 
@@ -142,6 +147,7 @@ class _Training:
         order = way.engine.move(trial.order(len(setting.dataset.train_images), number))
         bounds = [(stop - start) * case.batch_size for stop in (start, *self.stops)]
         self.orders = [order[..., low:high] for low, high in itertools.pairwise(bounds)]
+        self.setting, self.dynamics = setting, dict[int, "list[Dynamics]"]()
         self.seconds: list[float] = []  # of each part
         self._losses: list[Tensor] = []  # of each part
         self._error: Exception | None = None
@@ -173,10 +179,12 @@ class _Training:
     def _goes_on(self, part: int) -> bool:
         """Evaluates the rows after a part that is not the last, and tells whether any of them goes on."""
         losses = self._part(part)
+        dynamics = self._dynamics(self.stops[part - 1])
         resume = self.trial.pause()
         seconds = self.seconds_until(part)
         for row in (row for row in self.rows if row.status is None):
             own = losses[row.index]
+            row.dynamics += dynamics[row.index : row.index + 1]
             if not row.evaluate(self.trial, self.test, step=self.stops[part - 1], seconds=seconds, losses=own):
                 row.parts = part
                 self.keep(row)
@@ -184,6 +192,16 @@ class _Training:
         if goes_on:
             resume()
         return goes_on
+
+    def _dynamics(self, step: int) -> list[Dynamics]:
+        """The norms of each row after that step, computed once; none if they were not asked for."""
+        if not self.setting.case.dynamics:
+            return []
+        if step not in self.dynamics:
+            batch = self.orders[0][..., : self.setting.case.batch_size]
+            with not_exiting():
+                self.dynamics[step] = dynamics_of(self.setting, self.trial, batch, step)
+        return self.dynamics[step]
 
     def _part(self, part: int) -> Tensor:
         """The loss of each step of a part, counted from 1, [seeds, steps], float64, on the CPU."""
@@ -211,6 +229,8 @@ class _Training:
             steps=None if len(losses) == self.per_epoch else len(losses),
         )
         going = row.status is None
+        if going:
+            row.dynamics += self._dynamics(self.stops[-1])[row.index : row.index + 1]
         if going and not row.evaluate(
             self.trial, self.test, step=self.stops[-1], seconds=seconds, losses=parts[-1]
         ):

@@ -123,7 +123,7 @@ def test_the_table() -> None:
     (table,) = extra_tables(Analysis(run), "costs")
     rows = [dict(zip(table.heads, row, strict=True)) for row in table.rows]
     assert rows[0]["may be"] == "fused, captured, stacked"
-    assert rows[0]["state"] == "51.1 kB"
+    assert rows[0]["state"] == "51.0 kB"
     assert rows[0]["B/weight"] == "8"
     assert rows[0]["update"].endswith("*")
     assert (rows[1]["may be"], rows[1]["passes"], rows[1]["update"]) == ("–", "–", "–")
