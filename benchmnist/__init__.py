@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from benchmnist.extensions.specs import ProblemSpec as ProblemSpec
     from benchmnist.extensions.specs import ScheduleSpec as ScheduleSpec
     from benchmnist.extensions.specs import TaskSpec as TaskSpec
+    from benchmnist.head_to_head import Versus as Versus
+    from benchmnist.head_to_head import versus as versus
     from benchmnist.metrics import Metric as Metric
     from benchmnist.reports import write_report as write_report
     from benchmnist.runner import run as run
@@ -52,12 +54,14 @@ _HOMES = {
     "TaskSpec": "extensions.specs",
     "Tuned": "tuner",
     "Verification": "verifier",
+    "Versus": "head_to_head",
     "hookimpl": "extensions.hookspecs",
     "load_run": "runs.store",
     "load_suite": "suites.reader",
     "run": "runner",
     "tune": "tuner",
     "verify": "verifier",
+    "versus": "head_to_head",
     "write_report": "reports",
 }
 

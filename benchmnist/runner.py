@@ -196,6 +196,7 @@ def _record(planned: PlannedRun, executing: Executor, searches: Sequence[Search]
         data=dict(prepared.data),
         searches=tuple(searches),
         looks=planned.plan.looks,
+        announced=suite.announced,
         options={
             "device": prepared.device,
             "executor": options.executor,

@@ -118,7 +118,8 @@ def tune(
     final = replace(_at(suite, chosen), tuned=True)
     cases = make_plan(final, find_plugins(options.block)).cases
     before = _followed(options.out, suite.name, found, cases) if options.resume else None
-    return Tuned(search, run.run(final, found, resume=before or False))
+    # One that cannot go on, because searches were added, still need not train again what an earlier one has.
+    return Tuned(search, run.run(final, found, resume=before or False, reuse=bool(options.resume and not before)))
 
 
 class _Runner:

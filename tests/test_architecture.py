@@ -39,6 +39,7 @@ ORDER = (
     "runner",
     "optimizer_search",
     "tuner",
+    "head_to_head",
     "retraining",
     "verifier",
     "reports",

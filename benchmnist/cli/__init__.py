@@ -3,7 +3,8 @@
 Results go to standard output, progress and errors to standard error. Exit codes: 0 all fine; 1 a case failed or
 missed what is expected of it, the gate found one slower or worse, or verify found a trial that is not consistent;
 2 the command line or the suite is wrong and nothing was trained; 3 the gate or verify had something that was
-inconclusive or that it could not compare; 130 interrupted; 143 terminated.
+inconclusive or that it could not compare, or versus could not tell optimizers apart; 130 interrupted; 143
+terminated.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from benchmnist.suites.values import shown
 COMMANDS = (
     "run",
     "tune",
+    "versus",
     "report",
     "compare",
     "runs",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 FAILED = 1
+INCONCLUSIVE = 3
 INTERRUPTED = 130
 
 

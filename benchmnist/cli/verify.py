@@ -9,6 +9,7 @@ import click
 from benchmnist.cli.options import block_option, data_root_option, debug_option, option, out_option, run_names
 from benchmnist.cli.training import (
     FAILED,
+    INCONCLUSIVE,
     interrupted_by,
     jobs_option,
     terminated_as_interrupted,
@@ -18,8 +19,6 @@ from benchmnist.garbage import quick_imports
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-INCONCLUSIVE = 3
 
 
 @click.command("verify")

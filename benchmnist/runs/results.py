@@ -419,6 +419,7 @@ class RunRecord(Frozen):
         searches: Searches of `benchmnist tune` for the hyperparameters of the optimizers.
         looks: The looks that the run announced; None if it has one number of seeds. `plan` has the seeds of the
             look that was begun last.
+        announced: Number of looks at a growing number of searches, of which this run is one; 1 without them.
         status: `running` until it ends; a run with this status and no process was killed.
         started, ended: UTC, ISO 8601.
     """
@@ -437,6 +438,7 @@ class RunRecord(Frozen):
     data: dict[str, str] = Field(default_factory=dict)
     searches: tuple[Search, ...] = ()
     looks: Looks | None = None
+    announced: int = Field(default=1, ge=1)
     status: Literal["running", "completed", "failed", "interrupted"] = "running"
     started: Moment
     ended: Moment | None = None
@@ -456,7 +458,7 @@ class RunRecord(Frozen):
     @property
     def number_of_looks(self) -> int:
         """Number of looks that share the chance of a wrong verdict; 1 if the run has one number of seeds."""
-        return self.looks.number if self.looks else 1
+        return self.looks.number if self.looks else self.announced
 
 
 class RunResult(Frozen):

@@ -73,6 +73,7 @@ class Suite:
         tuned: Whether those points are the outcome of a search.
         searches: How many searches there are; with more than one, each case is planned once for each of them.
         seed_step: The difference between the seeds of one search and those of the next.
+        announced: How often its comparisons will be looked at, where searches are added until they are told.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Suite:
     tuned: bool = False
     searches: int = 1
     seed_step: int = 0
+    announced: int = 1
 
     @property
     def optimizers(self) -> Mapping[str, ConfiguredOptimizer]:

@@ -1,0 +1,399 @@
+"""Head to head: is lion better than adamw? Both are tuned at equal budget, until it is told or the time is spent.
+
+A search for a learning rate and a training with what it found, on the test set, is one unit: each has seeds of its
+own, and a verdict compares optimizers by units. Units are added in looks that are announced before. Time decides
+only whether another look is begun, and nothing of what was found decides how long it takes: so the looks that were
+made, corrected for all that were announced, keep the chance of a mistake.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import hashlib
+import statistics
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmnist import runner
+from benchmnist.analysis.answers import Answer, answers
+from benchmnist.errors import BenchmnistError, Problem, SuiteError
+from benchmnist.execution.dispatch import Observer
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.suites.options import RunOptions
+from benchmnist.suites.pace import Pace, Sizes, choose, least_budget, seconds_of
+from benchmnist.suites.reader import read_suite
+from benchmnist.suites.versus import Question, ask, suite_text
+from benchmnist.text import alternatives, cause_of, counted
+from benchmnist.tuner import NOT_TUNED, tune
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from benchmnist.runs.results import CaseResult, EpochResult, RunResult
+    from benchmnist.suites.cases import Case
+    from benchmnist.suites.suite import Suite
+
+BUDGET = 60.0
+"""Seconds by default."""
+PILOT = Sizes(steps=50, attempts=1, searches=3)
+PILOT_SEEDS = 4
+"""Steps and seeds that are trained to measure the pace."""
+LEAST_RUN = 0.5
+"""Seconds that a run takes at least beside its trials."""
+GRACE = 0.15
+"""Share of the budget by which the first look may exceed it, since without it nothing can be said."""
+AGAIN = 0.5
+"""Share of the time of a run beside its trials that a second run in the same process takes: it has torch."""
+
+
+@dataclass(frozen=True)
+class Versus:
+    """The answer to a question.
+
+    Attributes:
+        run: The run of the last look that was made; None if none was.
+        answers: An answer for each optimizer that was asked about; none without a look.
+        sizes: What was trained.
+        suite: The file of the suite.
+        seconds: How long it took.
+        ended: `told`, `all searches` (of the last look), `budget` or `interrupted`.
+    """
+
+    run: RunResult | None
+    answers: tuple[Answer, ...]
+    sizes: Sizes
+    suite: Path
+    seconds: float
+    ended: str
+
+    @property
+    def sentence(self) -> str:
+        """The answers, in words."""
+        if not self.answers:
+            return "Nothing can be said: the time was up before the first look was made; give it a larger budget."
+        return "\n".join(map(str, self.answers))
+
+    @property
+    def told(self) -> bool:
+        """Tells whether every comparison is decided."""
+        return bool(self.answers) and all(answer.told for answer in self.answers)
+
+
+@dataclass
+class Clock:
+    """A budget of seconds, which runs from the start."""
+
+    budget: float
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self.budget - self.spent
+
+    @contextlib.contextmanager
+    def ends(self, grace: float = 0.0) -> Iterator[list[bool]]:
+        """Interrupts what is done within, as Ctrl-C would, when the time is up; the list then is not empty.
+
+        The time is up after the budget and `grace`, a share of it. In another thread than the main one, nothing
+        is interrupted.
+        """
+        up: list[bool] = []
+
+        def interrupt() -> None:
+            up.append(True)
+            _thread.interrupt_main()
+
+        timer = threading.Timer(max(self.left + grace * self.budget, 0.0), interrupt)
+        timer.daemon = True
+        if threading.current_thread() is threading.main_thread():
+            timer.start()
+        try:
+            yield up
+        finally:
+            timer.cancel()
+
+
+def versus(
+    *optimizers: str,
+    on: str | None = None,
+    baseline: str | None = None,
+    budget: str | float = BUDGET,
+    write: str | Path | None = None,
+    options: RunOptions | None = None,
+    watch: Callable[[], AbstractContextManager[Observer | None]] | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    **changes: Any,
+) -> Versus:
+    """Tells whether an optimizer is better than another, both tuned with the same budget.
+
+    Args:
+        optimizers: Names, with parameters if wanted: `"lion"`, `"adamw:weight_decay=0.1"`. The last is the one
+            that the others are compared with.
+        on: A model, a dataset, or `dataset/model`; None is mnist/fc.
+        baseline: The optimizer to compare with, instead of the last.
+        budget: Wall time: seconds, or `"60s"`, `"5m"`, `"1h"`.
+        write: File of the suite; by default `versus-….toml` in the current folder.
+        options: As of `benchmnist.tune`, without `set` and `resume`.
+        watch: As of `benchmnist.tune`.
+        say: Called with a line on what was chosen, and on each look.
+        changes: Attributes of RunOptions that override those of `options`.
+
+    Raises:
+        SuiteError: with everything that is wrong with the question; nothing was trained.
+        BenchmnistError: if the budget is too small, the file is somebody else's, or nothing could be trained.
+        ValueError: if an option has a value that it may not have.
+        KeyboardInterrupt: if it is interrupted before the first look; later, the answer is that of the looks made.
+    """
+    clock = Clock(seconds_of(budget) if isinstance(budget, str) else seconds_of(f"{budget:g}"))
+    options = replace(options or RunOptions(), **changes)
+    question = _question(optimizers, on, baseline, options)
+    file = Path(write) if write is not None else Path(f"{question.name}.toml")
+    require_ours(file)
+    plan = prepare(question, clock, options)
+    say(chosen(question, plan))
+    text = suite_text(question, plan.sizes, command(optimizers, on, baseline))
+    written = write_suite(file, text)
+    say(f"{written} {file}; to repeat it: benchmnist tune {file}")
+    suite = replace(read_suite(file), announced=len(plan.sizes.looks))
+    looks = _Looks(
+        question=question,
+        plan=plan,
+        suite=suite,
+        clock=clock,
+        options=options,
+        watch=watch or contextlib.nullcontext,
+        say=say,
+    )
+    run, found, ended = looks.make()
+    return Versus(run, tuple(found), plan.sizes, file, clock.spent, ended)
+
+
+def rehearse(
+    *optimizers: str,
+    on: str | None = None,
+    baseline: str | None = None,
+    budget: float = BUDGET,
+    options: RunOptions | None = None,
+) -> tuple[str, str]:
+    """Measures a few steps; returns what would be chosen, in a line, and the text of the suite. See `versus`.
+
+    Raises:
+        SuiteError, BenchmnistError: as `versus` does.
+    """
+    options = options or RunOptions()
+    question = _question(optimizers, on, baseline, options)
+    plan = prepare(question, Clock(budget), options)
+    return chosen(question, plan), suite_text(question, plan.sizes, command(optimizers, on, baseline))
+
+
+def _question(optimizers: tuple[str, ...], on: str | None, baseline: str | None, options: RunOptions) -> Question:
+    """Returns the question that was asked.
+
+    Raises:
+        SuiteError: with everything that is wrong with it, also an option that its suite decides.
+    """
+    if name := options.given((*NOT_TUNED, "set", "resume")):
+        message = (
+            f"versus has no option {name}; write its suite with --dry-run, edit it, and run `benchmnist tune`"
+        )
+        raise SuiteError([Problem(message, "")])
+    return ask(optimizers, find_plugins(options.block), on=on, baseline=baseline)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a budget allows: the sizes, and the pace that they were chosen by."""
+
+    sizes: Sizes
+    pace: Pace
+
+
+def prepare(question: Question, clock: Clock, options: RunOptions) -> Prepared:
+    """Measures the pace on a few steps, and chooses the sizes.
+
+    Raises:
+        BenchmnistError: if the budget allows none, or nothing could be trained.
+    """
+    pace = measure(question, options)
+    number, tuned = len(question.optimizers), len(question.ranges)
+    sizes = choose(clock.left, pace, number, tuned)
+    if sizes is None:
+        least = least_budget(pace, number, tuned) + clock.spent
+        raise BenchmnistError(
+            f"a budget of {clock.budget:g}s is too small to tell anything on {question.place}: 3 searches take "
+            f"about {least:.0f}s here; pass --budget {least * 1.1:.0f}s"
+        )
+    return Prepared(sizes, pace)
+
+
+class _Moments(Observer):
+    """Notes when the epochs of a run end."""
+
+    def __init__(self) -> None:
+        self.ended: list[float] = []
+
+    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:  # noqa: ARG002
+        """See Observer."""
+        self.ended.append(time.monotonic())
+
+
+def measure(question: Question, options: RunOptions) -> Pace:
+    """Trains a few steps with each optimizer, as the looks will, in a folder that is removed.
+
+    Raises:
+        SuiteError, BenchmnistError: if the suite cannot be run, or no training of it ends.
+    """
+    moments = _Moments()
+    with tempfile.TemporaryDirectory(prefix="benchmnist-") as folder:
+        file = Path(folder) / "pilot.toml"
+        file.write_text(suite_text(question, PILOT), "utf-8")
+        began = time.monotonic()
+        pilot = replace(options, out=Path(folder), seeds=tuple(range(PILOT_SEEDS)), checkpoints=False)
+        found = runner.run(file, pilot, observer=moments)
+        took = time.monotonic() - began
+    trained = [result for result in found.cases if any(trial.epochs for trial in result.trials)]
+    if not trained:
+        why = "; ".join(f"{result.id} {result.status}: {cause_of(result.error or '')}" for result in found.cases)
+        raise BenchmnistError(f"no training of a few steps ends: {why}")
+    step = statistics.fmean(map(_seconds_of_step, trained))
+    slots = max(result.side_by_side for result in trained)
+    # The first trial of each worker waits for its start.
+    later = len(moments.ended) - slots
+    each = slots * (moments.ended[-1] - moments.ended[0]) / later if later > 0 else took
+    trial = max(0.0, each - PILOT.steps * step)
+    beside = took - len(moments.ended) / slots * each
+    return Pace(step, trial, max(LEAST_RUN, AGAIN * beside), slots)
+
+
+def _seconds_of_step(result: CaseResult) -> float:
+    seconds = [epoch.seconds for trial in result.trials for epoch in trial.epochs]
+    return statistics.median(seconds) / PILOT.steps
+
+
+def chosen(question: Question, plan: Prepared) -> str:
+    """Returns what was chosen, in a line."""
+    sizes, names = plan.sizes, [each.typed for each in question.optimizers]
+    looks = alternatives(map(str, sizes.looks), "and")
+    ranges = {f"{low:g} to {high:g}": None for low, high in question.ranges.values()}
+    units = "searches" if question.ranges else "seeds"
+    tries = (
+        f" of {counted(sizes.attempts, 'learning rate')} each ({alternatives(ranges, 'and')})" if ranges else ""
+    )
+    fixed = [each.typed for each in question.optimizers if each.name not in question.ranges]
+    untuned = f"; {alternatives(fixed, 'and')} as given" if fixed else ""
+    return (
+        f"{alternatives(names, 'and')} on {question.place}: {counted(sizes.steps, 'step')} a training; looks at "
+        f"{looks} {units}{tries}{untuned}"
+    )
+
+
+def command(optimizers: tuple[str, ...], on: str | None, baseline: str | None) -> str:
+    """Returns the command line of a question."""
+    words = ["benchmnist versus", *optimizers, *(["--on", on] if on else [])]
+    return " ".join([*words, *(["--baseline", baseline] if baseline else [])])
+
+
+@dataclass
+class _Looks:
+    """Makes the looks: searches, trains what they find, and judges."""
+
+    question: Question
+    plan: Prepared
+    suite: Suite
+    clock: Clock
+    options: RunOptions
+    watch: Callable[[], AbstractContextManager[Observer | None]]
+    say: Callable[[str], None]
+    slower: float = 1.0
+
+    def make(self) -> tuple[RunResult | None, list[Answer], str]:
+        """Makes looks until every comparison is told, or the time is up; returns the last, and why it ended."""
+        last: RunResult | None = None
+        found: list[Answer] = []
+        ended, before = "all searches", 0
+        for number, searches in enumerate(self.plan.sizes.looks, 1):
+            if before and self._expected(searches, before) > self.clock.left:
+                ended = "budget"
+                break
+            self.say(f"look {number} of {len(self.plan.sizes.looks)}: {searches} of each")
+            with self.clock.ends(0.0 if before else GRACE) as up:
+                try:
+                    last = self._look(searches, before)
+                except KeyboardInterrupt:
+                    if last is None and not up:
+                        raise
+                    ended = "budget" if up else "interrupted"
+                    break
+            found, before = self._answers(last), searches
+            if all(answer.told or answer.failed for answer in found):
+                ended = "told"
+                break
+        return last, found, ended
+
+    def _answers(self, run: RunResult) -> list[Answer]:
+        question = self.question
+        called = {each.name: each.typed for each in question.optimizers}
+        return answers(run, [each.name for each in question.asked], question.baseline.name, called)
+
+    def _expected(self, searches: int, before: int) -> float:
+        """Seconds that a look will take, by how long the one before took."""
+        number, tuned = len(self.question.optimizers), len(self.question.ranges)
+        return self.slower * self.plan.pace.of_look(self.plan.sizes, searches, before, number, tuned)
+
+    def _look(self, searches: int, before: int) -> RunResult:
+        self.slower, expected, began = 1.0, self._expected(searches, before), time.monotonic()
+        if self.question.ranges:
+            run = tune(self.suite, self.options, searches=searches, resume=before > 0, watch=self.watch).final
+        else:
+            with self.watch() as observer:
+                run = runner.run(
+                    self.suite, self.options, observer=observer, seeds=tuple(range(searches)), reuse=before > 0
+                )
+        self.slower = (time.monotonic() - began) / expected
+        return run
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:12]
+
+
+def require_ours(file: Path) -> None:
+    """Requires that a file may be written: it is not there, or this wrote it and nobody changed it.
+
+    Raises:
+        SuiteError: if it may not be.
+    """
+    if not file.exists():
+        if not file.parent.is_dir():
+            raise SuiteError([Problem(f"{file.parent} is no folder; make it, or pass another --write", "")])
+        return
+    try:
+        first, _, body = file.read_text("utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError):
+        first, body = "", ""
+    if not first.endswith(_digest(body)):
+        message = f"{file} is there and is not what `benchmnist versus` wrote; pass --write FILE"
+        raise SuiteError([Problem(message, "")])
+
+
+def write_suite(file: Path, text: str) -> str:
+    """Writes a suite with a first line by which `require_ours` knows it; returns what was done.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    replaced = file.exists()
+    file.write_text(f"# written by benchmnist versus, unchanged since: {_digest(text)}\n{text}", "utf-8")
+    return "replaced" if replaced else "wrote"

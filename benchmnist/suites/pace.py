@@ -1,0 +1,146 @@
+"""What a budget of time allows: how long things take, and how much is trained."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+
+from benchmnist.suites.looks import announce
+
+FIRST_LOOK = 5
+"""Searches of the first look, where the last has as many: with three, an interval is half as wide again."""
+SEEDS = 2
+"""Seeds with which the outcome of each search is trained: at a constant learning rate, a last step is noisy."""
+UNITS = {"s": 1, "m": 60, "h": 3600}
+LONGEST = 7 * 24 * 3600
+"""Seconds of a budget at most."""
+SPENT = 0.85
+"""Share of a budget that is planned; the rest is for what takes longer than it did when it was measured."""
+FIRST = 0.7
+"""Share of a budget that is planned for the first look, without which nothing can be said."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is trained.
+
+    Attributes:
+        steps: Steps of each training.
+        attempts: Learning rates that each search tries.
+        searches: Searches for each optimizer at the last look.
+    """
+
+    steps: int
+    attempts: int
+    searches: int
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """The number of searches at each announced look."""
+        return announce(range(min(self.searches, FIRST_LOOK)), self.searches).counts
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long things take here and now.
+
+    Attributes:
+        step: Seconds of a step of training, mean of the optimizers.
+        trial: Seconds of a trial beside its steps: set-up and evaluation.
+        run: Seconds of a run beside its trials: its plan, its workers and its report.
+        slots: Trials that are trained at the same time.
+    """
+
+    step: float
+    trial: float
+    run: float
+    slots: int = 1
+
+    def of_look(self, sizes: Sizes, searches: int, before: int, optimizers: int, tuned: int) -> float:
+        """Returns the seconds that a look takes.
+
+        Args:
+            sizes: The sizes.
+            searches: Searches of the look.
+            before: Searches of the look before, which are not trained again.
+            optimizers: Number of optimizers.
+            tuned: Number of those that choose their learning rate.
+        """
+        trials = (searches - before) * (tuned * sizes.attempts + optimizers * (SEEDS if tuned else 1))
+        waves = math.ceil(trials / self.slots)
+        return waves * (self.trial + sizes.steps * self.step) + self.run * (2 if tuned else 1)
+
+    def of_all(self, sizes: Sizes, optimizers: int, tuned: int) -> float:
+        """Returns the seconds of all looks."""
+        looks = (0, *sizes.looks)
+        pairs = zip(looks[1:], looks[:-1], strict=True)
+        return sum(self.of_look(sizes, now, before, optimizers, tuned) for now, before in pairs)
+
+
+LEVELS = ((50, 4, 3), (80, 4, 5), (120, 5, 5), (200, 5, 8), (400, 7, 8), (600, 7, 13), (1200, 7, 20))
+"""Least steps, attempts and searches of each level; the last that a budget allows is taken, with as many steps as
+it allows."""
+MOST_STEPS = 6000
+"""Ten epochs of MNIST; what is left of a budget then is not needed."""
+
+
+def choose(budget: float, pace: Pace, optimizers: int, tuned: int) -> Sizes | None:
+    """Returns the sizes that a budget allows; None if it allows none.
+
+    Args:
+        budget: Seconds that are left.
+        pace: How long things take.
+        optimizers: Number of optimizers.
+        tuned: Number of those that choose their learning rate.
+    """
+    found = None
+    for least, attempts, searches in LEVELS:
+        steps = _most_steps(budget, pace, Sizes(least, attempts if tuned else 1, searches), optimizers, tuned)
+        if steps < least:
+            break
+        found = Sizes(_round_down(min(MOST_STEPS, steps)), attempts if tuned else 1, searches)
+    return found
+
+
+def _most_steps(budget: float, pace: Pace, sizes: Sizes, optimizers: int, tuned: int) -> float:
+    """Returns the number of steps with which all looks and the first one end in time; their times are linear."""
+    none, some = replace(sizes, steps=0), replace(sizes, steps=1000)
+    first = sizes.looks[0]
+    limits = (
+        (SPENT * budget, pace.of_all(none, optimizers, tuned), pace.of_all(some, optimizers, tuned)),
+        (
+            FIRST * budget,
+            pace.of_look(none, first, 0, optimizers, tuned),
+            pace.of_look(some, first, 0, optimizers, tuned),
+        ),
+    )
+    return min(1000 * (limit - at_none) / max(at_some - at_none, 1e-9) for limit, at_none, at_some in limits)
+
+
+def least_budget(pace: Pace, optimizers: int, tuned: int) -> float:
+    """Returns the seconds that the smallest sizes take, as a budget."""
+    steps, attempts, searches = LEVELS[0]
+    least = Sizes(steps, attempts if tuned else 1, searches)
+    return pace.of_all(least, optimizers, tuned) / FIRST  # it has one look
+
+
+def _round_down(value: float) -> int:
+    """To two significant digits."""
+    unit = 10 ** max(0, math.floor(math.log10(value)) - 1)
+    return int(value // unit * unit)
+
+
+def seconds_of(text: str) -> float:
+    """Reads a budget: `60s`, `5m`, `1h`, `90`, in seconds without a unit.
+
+    Raises:
+        ValueError: if it is none, or not from 1 second to a week.
+    """
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*([smh]?)", text.strip().lower())
+    if match is None:
+        raise ValueError(f"must be a time such as 60s, 5m or 1h, not {text[:40]!r}")
+    seconds = float(match[1]) * UNITS[match[2] or "s"]
+    if not 1 <= seconds <= LONGEST:
+        raise ValueError(f"must be from 1s to {LONGEST // 3600}h, not {text!r}")
+    return seconds
