@@ -44,6 +44,8 @@ BUDGET = 60.0
 PILOT = Sizes(steps=50, attempts=1, searches=3)
 PILOT_SEEDS = 4
 """Steps and seeds that are trained to measure the pace."""
+UNKNOWN = Pace(step=0.0, trial=0.0, run=0.0)
+"""A pace by which no look takes any time."""
 LEAST_RUN = 0.5
 """Seconds that a run takes at least beside its trials."""
 GRACE = 0.15
@@ -130,6 +132,8 @@ def versus(
     on: str | None = None,
     baseline: str | None = None,
     budget: str | float = BUDGET,
+    steps: int | None = None,
+    sizes: Sizes | None = None,
     write: str | Path | None = None,
     options: RunOptions | None = None,
     watch: Callable[[], AbstractContextManager[Observer | None]] | None = None,
@@ -144,6 +148,8 @@ def versus(
         on: A model, a dataset, or `dataset/model`; None is mnist/fc.
         baseline: The optimizer to compare with, instead of the last.
         budget: Wall time: seconds, or `"60s"`, `"5m"`, `"1h"`.
+        steps: Steps of each training, instead of those that the budget allows.
+        sizes: What to train, instead of what the budget allows, which is measured.
         write: File of the suite; by default `versus-….toml` in the current folder.
         options: As of `benchmnist.tune`, without `set` and `resume`.
         watch: As of `benchmnist.tune`.
@@ -161,7 +167,7 @@ def versus(
     question = _question(optimizers, on, baseline, options)
     file = Path(write) if write is not None else Path(f"{question.name}.toml")
     require_ours(file)
-    plan = prepare(question, clock, options)
+    plan = prepare(question, clock, options, steps) if sizes is None else Prepared(sizes, UNKNOWN)
     say(chosen(question, plan))
     text = suite_text(question, plan.sizes, command(optimizers, on, baseline))
     written = write_suite(file, text)
@@ -185,6 +191,7 @@ def rehearse(
     on: str | None = None,
     baseline: str | None = None,
     budget: float = BUDGET,
+    steps: int | None = None,
     options: RunOptions | None = None,
 ) -> tuple[str, str]:
     """Measures a few steps; returns what would be chosen, in a line, and the text of the suite. See `versus`.
@@ -194,7 +201,7 @@ def rehearse(
     """
     options = options or RunOptions()
     question = _question(optimizers, on, baseline, options)
-    plan = prepare(question, Clock(budget), options)
+    plan = prepare(question, Clock(budget), options, steps)
     return chosen(question, plan), suite_text(question, plan.sizes, command(optimizers, on, baseline))
 
 
@@ -220,7 +227,7 @@ class Prepared:
     pace: Pace
 
 
-def prepare(question: Question, clock: Clock, options: RunOptions) -> Prepared:
+def prepare(question: Question, clock: Clock, options: RunOptions, steps: int | None = None) -> Prepared:
     """Measures the pace on a few steps, and chooses the sizes.
 
     Raises:
@@ -228,9 +235,9 @@ def prepare(question: Question, clock: Clock, options: RunOptions) -> Prepared:
     """
     pace = measure(question, options)
     number, tuned = len(question.optimizers), len(question.ranges)
-    sizes = choose(clock.left, pace, number, tuned)
+    sizes = choose(clock.left, pace, number, tuned, steps)
     if sizes is None:
-        least = least_budget(pace, number, tuned) + clock.spent
+        least = least_budget(pace, number, tuned, steps) + clock.spent
         raise BenchmnistError(
             f"a budget of {clock.budget:g}s is too small to tell anything on {question.place}: 3 searches take "
             f"about {least:.0f}s here; pass --budget {least * 1.1:.0f}s"
@@ -274,7 +281,8 @@ def measure(question: Question, options: RunOptions) -> Pace:
     each = slots * (moments.ended[-1] - moments.ended[0]) / later if later > 0 else took
     trial = max(0.0, each - PILOT.steps * step)
     beside = took - len(moments.ended) / slots * each
-    return Pace(step, trial, max(LEAST_RUN, AGAIN * beside), slots)
+    examples = max(result.train_size for result in trained)
+    return Pace(step, trial, max(LEAST_RUN, AGAIN * beside), slots, examples)
 
 
 def _seconds_of_step(result: CaseResult) -> float:
@@ -327,9 +335,9 @@ class _Looks:
             if before and self._expected(searches, before) > self.clock.left:
                 ended = "budget"
                 break
-            self.say(f"look {number} of {len(self.plan.sizes.looks)}: {searches} of each")
             with self.clock.ends(0.0 if before else GRACE) as up:
                 try:
+                    self.say(f"look {number} of {len(self.plan.sizes.looks)}: {searches} of each")
                     last = self._look(searches, before)
                 except KeyboardInterrupt:
                     if last is None and not up:
@@ -361,7 +369,7 @@ class _Looks:
                 run = runner.run(
                     self.suite, self.options, observer=observer, seeds=tuple(range(searches)), reuse=before > 0
                 )
-        self.slower = (time.monotonic() - began) / expected
+        self.slower = (time.monotonic() - began) / expected if expected else 1.0
         return run
 
 

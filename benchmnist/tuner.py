@@ -111,7 +111,8 @@ def tune(
     found = tuple(each.outcome(search) for each in planned)
     chosen = [(each.scope, _best(outcome)) for each, outcome in zip(planned, found, strict=True)]
     if not any(points for _, points in chosen):
-        tried = alternatives((f"{each.method} on {each.model or each.dataset}" for each in found), "and")
+        rows = dict.fromkeys(f"{each.method} on {each.model or each.dataset}" for each in found)
+        tried = alternatives(rows, "and")
         raise BenchmnistError(
             f"every attempt of {tried} diverged or failed; change its space (the search is in {found[0].run})"
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmnist.cli.errors import complain
 from benchmnist.cli.executors import RunCommand, taken_out
 from benchmnist.cli.options import NamedPath, offered, option
 from benchmnist.cli.training import (
@@ -17,6 +18,7 @@ from benchmnist.cli.training import (
     terminated_as_interrupted,
     training_options,
 )
+from benchmnist.errors import BenchmnistError
 from benchmnist.forking.fork_server import start_importing
 from benchmnist.garbage import quick_imports
 
@@ -51,6 +53,7 @@ def _budget(ctx: click.Context, param: click.Parameter, value: Any) -> float:
     metavar="TIME",
     help="Time that all of it may take, such as 20s, 5m or 1h.",
 )
+@option("--steps", type=click.IntRange(min=1), help="Steps of each training.  [default: what the budget allows]")
 @option(
     "--write",
     type=NamedPath(dir_okay=False, path_type=Path),
@@ -64,6 +67,7 @@ def command(
     on: str | None,
     baseline: str | None,
     budget: float,
+    steps: int | None,
     write: Path | None,
     dry_run: bool,
     verbose: bool,
@@ -87,10 +91,17 @@ def command(
 
     options["executor_options"] = taken_out(click.get_current_context(), options)
     asked = RunOptions(**options)
+    asking: dict[str, Any] = {"on": on, "baseline": baseline, "budget": budget, "steps": steps, "options": asked}
     if dry_run:
-        line, text = head_to_head.rehearse(*optimizers, on=on, baseline=baseline, budget=budget, options=asked)
+        line, text = head_to_head.rehearse(*optimizers, **asking)
         click.echo(f"# {line}\n{text}", nl=False)
         return
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        console.print(Line(text), soft_wrap=True)
+
     console = progress_console()
 
     @contextlib.contextmanager
@@ -103,19 +114,15 @@ def command(
 
     with terminated_as_interrupted() as signals:
         try:
-            found = head_to_head.versus(
-                *optimizers,
-                on=on,
-                baseline=baseline,
-                budget=budget,
-                write=write,
-                options=asked,
-                watch=watch,
-                say=lambda text: console.print(Line(text), soft_wrap=True),
-            )
+            found = head_to_head.versus(*optimizers, **asking, write=write, watch=watch, say=say)
         except KeyboardInterrupt:
             click.echo("interrupted: no look was made, so nothing can be said", err=True)
             click.get_current_context().exit(interrupted_by(signals))
+        except BenchmnistError as error:
+            if not said:  # nothing was trained
+                raise
+            complain(str(error))
+            click.get_current_context().exit(FAILED)
         click.get_current_context().exit(_show(found, signals))
 
 

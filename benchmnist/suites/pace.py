@@ -12,6 +12,9 @@ FIRST_LOOK = 5
 """Searches of the first look, where the last has as many: with three, an interval is half as wide again."""
 SEEDS = 2
 """Seeds with which the outcome of each search is trained: at a constant learning rate, a last step is noisy."""
+VALIDATION = 5000
+SHARE = 5
+"""Training examples that are held out: so many, or a part of a small dataset, one in so many."""
 UNITS = {"s": 1, "m": 60, "h": 3600}
 LONGEST = 7 * 24 * 3600
 """Seconds of a budget at most."""
@@ -29,11 +32,13 @@ class Sizes:
         steps: Steps of each training.
         attempts: Learning rates that each search tries.
         searches: Searches for each optimizer at the last look.
+        validation: Training examples that the attempts are judged on.
     """
 
     steps: int
     attempts: int
     searches: int
+    validation: int = VALIDATION
 
     @property
     def looks(self) -> tuple[int, ...]:
@@ -50,12 +55,14 @@ class Pace:
         trial: Seconds of a trial beside its steps: set-up and evaluation.
         run: Seconds of a run beside its trials: its plan, its workers and its report.
         slots: Trials that are trained at the same time.
+        examples: Training examples.
     """
 
     step: float
     trial: float
     run: float
     slots: int = 1
+    examples: int = 60_000
 
     def of_look(self, sizes: Sizes, searches: int, before: int, optimizers: int, tuned: int) -> float:
         """Returns the seconds that a look takes.
@@ -85,7 +92,7 @@ MOST_STEPS = 6000
 """Ten epochs of MNIST; what is left of a budget then is not needed."""
 
 
-def choose(budget: float, pace: Pace, optimizers: int, tuned: int) -> Sizes | None:
+def choose(budget: float, pace: Pace, optimizers: int, tuned: int, steps: int | None = None) -> Sizes | None:
     """Returns the sizes that a budget allows; None if it allows none.
 
     Args:
@@ -93,13 +100,16 @@ def choose(budget: float, pace: Pace, optimizers: int, tuned: int) -> Sizes | No
         pace: How long things take.
         optimizers: Number of optimizers.
         tuned: Number of those that choose their learning rate.
+        steps: Steps of a training, where they are given.
     """
     found = None
+    held_out = max(1, min(VALIDATION, pace.examples // SHARE))
     for least, attempts, searches in LEVELS:
-        steps = _most_steps(budget, pace, Sizes(least, attempts if tuned else 1, searches), optimizers, tuned)
-        if steps < least:
+        level = Sizes(steps or least, attempts if tuned else 1, searches, held_out)
+        most = _most_steps(budget, pace, level, optimizers, tuned)
+        if most < level.steps:
             break
-        found = Sizes(_round_down(min(MOST_STEPS, steps)), attempts if tuned else 1, searches)
+        found = level if steps else replace(level, steps=_round_down(min(MOST_STEPS, most)))
     return found
 
 
@@ -118,10 +128,10 @@ def _most_steps(budget: float, pace: Pace, sizes: Sizes, optimizers: int, tuned:
     return min(1000 * (limit - at_none) / max(at_some - at_none, 1e-9) for limit, at_none, at_some in limits)
 
 
-def least_budget(pace: Pace, optimizers: int, tuned: int) -> float:
-    """Returns the seconds that the smallest sizes take, as a budget."""
-    steps, attempts, searches = LEVELS[0]
-    least = Sizes(steps, attempts if tuned else 1, searches)
+def least_budget(pace: Pace, optimizers: int, tuned: int, steps: int | None = None) -> float:
+    """Returns the seconds that the smallest sizes take, as a budget; see `choose`."""
+    few, attempts, searches = LEVELS[0]
+    least = Sizes(steps or few, attempts if tuned else 1, searches)
     return pace.of_all(least, optimizers, tuned) / FIRST  # it has one look
 
 

@@ -33,7 +33,6 @@ OF_SGD = "nesterov"
 is far below what is good for it: RANGE_OF_SGD is as wide, and above."""
 MARGIN = 0.5
 """Points of accuracy: a smaller difference counts as none."""
-VALIDATION_SIZE = 5000
 LONGEST_NAME = 60
 """Characters of the name of a suite."""
 
@@ -251,7 +250,7 @@ def suite_text(question: Question, sizes: Sizes, command: str = "") -> str:
         f"trials = {sizes.attempts}                       # learning rates for each optimizer",
         f"searches = {sizes.searches}                     # each with seeds of its own; a search counts as one",
         'sampler = "grid"',
-        f"validation_size = {VALIDATION_SIZE}",
+        f"validation_size = {sizes.validation}",
         "untuned = false",
     ]
     for kind, named in (("datasets", question.dataset), ("models", question.model)):

@@ -1,0 +1,285 @@
+"""`benchmnist versus`: a question becomes a suite, and its answer says what the run shows and no more."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import benchmnist
+from benchmnist.errors import BenchmnistError, SuiteError
+from benchmnist.extensions.registry import find_plugins
+from benchmnist.suites.pace import Pace, Sizes, choose, least_budget, seconds_of
+from benchmnist.suites.versus import Named, ask, learning_rates, read_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click.testing import Result
+
+    from benchmnist.head_to_head import Versus
+
+FEW = Sizes(steps=12, attempts=2, searches=3, validation=200)
+ON = "few/logistic"
+
+RULES = """
+import time
+
+import torch
+
+from benchmnist import OptimizerSpec, hookimpl
+
+trained = 0
+
+
+def rule(step):
+    class Rule(torch.optim.SGD):
+        count = 0
+
+        def step(self, closure=None):
+            self.count += 1
+            super().step()
+            step(self)
+
+    return lambda model, *, lr=0.1: Rule(model.parameters(), lr=lr)
+
+
+def noise(optimizer):
+    with torch.no_grad():
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                generator = torch.Generator().manual_seed(int(1e6 * abs(float(p.sum()))) % 2**31)
+                p.add_(0.02 * torch.randn(p.shape, generator=generator))
+
+
+def raises(optimizer):
+    raise ArithmeticError("not today")
+
+
+def diverges(optimizer):
+    with torch.no_grad():
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                p.fill_(float("nan"))
+
+
+def unlucky(optimizer):
+    global trained
+    trained += optimizer.count == 1
+    if trained == 2:  # the second seed
+        diverges(optimizer)
+
+
+def sleeps(optimizer):
+    time.sleep(0.3)
+
+
+@hookimpl
+def benchmnist_optimizers():
+    rules = {"noise": noise, "raises": raises, "diverges": diverges, "unlucky": unlucky, "sleeps": sleeps}
+    return [OptimizerSpec(name=name, summary=name, build=rule(each)) for name, each in rules.items()]
+"""
+
+pytestmark = pytest.mark.usefixtures("few_images")
+
+
+@pytest.fixture
+def rules(install_plugin: Callable[..., None]) -> None:
+    install_plugin("rules", RULES)
+
+
+def versus(*optimizers: str, sizes: Sizes = FEW, **options: Any) -> Versus:
+    return benchmnist.versus(*optimizers, on=ON, sizes=sizes, executor="inline", **options)
+
+
+def test_what_is_better_is_said_to_be_and_the_suite_repeats_it() -> None:
+    found = versus("sgd:lr=1e-6", "adam")
+    (answer,) = found.answers
+    assert re.fullmatch(
+        r"sgd:lr=1e-6 reaches \d+\.\d+ % and adam \d+\.\d+ % \(accuracy\) on few/logistic after 12 steps: adam is "
+        r"better by \d+\.\d+ points \(\d+\.\d+ to \d+\.\d+, 95 %\), by 3 searches of 2 learning rates each\.",
+        answer.sentence,
+    )
+    (edge,) = answer.doubts[:1]
+    assert re.match(r"In 3 of 3 searches, the best learning rate of adam is an end of its range \(0\.\d+", edge)
+    assert (found.told, found.ended, found.suite) == (True, "told", Path("versus-sgd-lr-1e-06-adam.toml"))
+    assert found.run is not None
+    repeated = benchmnist.tune(found.suite, executor="inline", out=Path("repeated"))
+    assert figures(repeated.final) == figures(found.run)
+    (verdict,) = [v for v in benchmnist.Analysis(repeated.final).verdicts() if v.family == "primary"]
+    assert verdict.word == "worse"
+
+
+def figures(run: benchmnist.RunResult) -> list[Any]:
+    return [(case.id, [(trial.seed, trial.epochs[-1].metrics) for trial in case.trials]) for case in run.cases]
+
+
+def test_what_is_the_same_is_said_to_be() -> None:
+    found = versus("adam:lr=0.01,eps=1e-8", "adam:lr=0.01")
+    assert ": they are identical in every seed, by 3 seeds each" in found.sentence
+    assert found.told
+
+
+@pytest.mark.usefixtures("rules")
+def test_what_is_not_told_apart_is_looked_at_again_until_it_is_interrupted() -> None:
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        if line.startswith("look 2"):
+            raise KeyboardInterrupt
+
+    found = versus("noise:lr=0.1", "noise:lr=0.11", sizes=Sizes(12, 1, 8, 200), say=say)
+    (answer,) = found.answers
+    assert "looks at 5 and 8 seeds" in lines[0]
+    assert found.ended == "interrupted"
+    assert found.run is not None
+    assert found.run.record.number_of_looks == 2
+    assert "allowing for 2 looks" in answer.sentence
+    # So a report corrects as the answer does.
+    (verdict,) = [v for v in benchmnist.Analysis(found.run).verdicts() if v.family == "primary"]
+    assert verdict.of == 2
+    assert (verdict.word == "no difference shown") == ("they are not told apart" in answer.sentence)
+
+
+@pytest.mark.usefixtures("rules")
+@pytest.mark.parametrize("name", ["raises", "diverges"])
+def test_what_fails_everywhere_counts_against_it(name: str) -> None:
+    found = versus(name, "adam", sizes=Sizes(12, 1, 3, 200))
+    (answer,) = found.answers
+    assert answer.failed
+    assert re.match(rf"{name} completed nothing.* and adam reaches \d+", answer.sentence)
+    assert "counts against what failed" in answer.sentence
+
+
+@pytest.mark.usefixtures("rules")
+def test_lost_seeds_count_against_who_lost_them() -> None:
+    found = versus("unlucky:lr=0.1", "sgd:lr=0.1", sizes=Sizes(12, 1, 4, 200))
+    (answer,) = found.answers
+    assert "unlucky:lr=0.1 diverged or failed in 1 of 4 seeds that sgd:lr=0.1 completed" in answer.sentence
+    assert "counts against unlucky:lr=0.1" in answer.sentence
+    assert not answer.told
+
+
+@pytest.mark.usefixtures("rules")
+def test_a_budget_ends_a_look() -> None:
+    found = versus("sleeps:lr=0.1", "adam:lr=0.01", budget=1)
+    assert (found.ended, found.run, found.told) == ("budget", None, False)
+    assert found.sentence.startswith("Nothing can be said")
+    assert found.seconds < 30
+
+
+def test_the_command_answers_within_its_budget(invoke: Callable[..., Result]) -> None:
+    arguments = ("sgd:lr=1e-6", "adam:lr=0.01", "--on", ON, "--executor", "inline", "--steps", "12")
+    done = invoke("versus", *arguments)
+    assert done.exit_code == 0, done.stderr
+    assert "adam:lr=0.01 is better by" in done.stdout
+    assert "sgd:lr=1e-6 and adam:lr=0.01 as given" in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    # Of what was written by it, and not changed, it may write another; of nothing else.
+    file = Path("versus-sgd-lr-1e-06-adam-lr-0.01.toml")
+    file.write_text(file.read_text("utf-8") + "\n# mine", "utf-8")
+    refused = invoke("versus", *arguments)
+    assert refused.exit_code == 2
+    assert "is not what `benchmnist versus` wrote; pass --write FILE" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["adam"], ["name two optimizers or more"]),
+        (["adam", "adam"], ["'adam' is named twice", "adam:KEY=VALUE"]),
+        (["adma", "sgdd", "--on", "cn"], ["Did you mean 'adamax'", "Did you mean 'sgd'", "Did you mean 'cnn'"]),
+        (["adam:weight_deca=0", "sgd"], ["takes no parameter 'weight_deca'. Did you mean 'weight_decay'"]),
+        (["adam:betas=0.9,x", "sgd"], ["must be key=value,... with values as in TOML"]),
+        (["adam", "sgd", "--budget", "soon"], ["must be a time such as 60s, 5m or 1h, not 'soon'"]),
+        (["adam", "sgd", "--set", "defaults.steps=3"], ["versus has no option set"]),
+        (["adam", "sgd", "--on", ON, "--budget", "1s", "--executor", "inline"], ["is too small to tell anything"]),
+    ],
+)
+def test_what_is_wrong_is_said_before_it_trains(
+    invoke: Callable[..., Result], arguments: list[str], said: list[str]
+) -> None:
+    done = invoke("versus", *arguments)
+    assert done.exit_code == 2
+    assert not done.stdout
+    for text in said:
+        assert text in done.stderr
+    assert not [*Path().glob("*.toml")]
+    assert not Path("runs").exists()
+
+
+def test_a_name_may_have_parameters() -> None:
+    assert read_named("adam") == Named("adam", "adam", {})
+    several = read_named('adamw:betas=[0.9, 0.99],fused=true,name="x"')
+    assert several.params == {"betas": [0.9, 0.99], "fused": True, "name": "x"}
+    assert several.name == "adamw-betas-0.9-0.99-fused-true-name-x"
+    for wrong in ("", "Adam", "adam:", "adam:lr", "adam:lr=", "a b"):
+        with pytest.raises(ValueError, match="NAME"):
+            read_named(wrong)
+
+
+def test_a_range_is_three_decades_about_the_default_and_above_it_for_sgd() -> None:
+    registry = find_plugins()
+    found = {name: learning_rates(read_named(name), registry) for name in ("adam", "sgd", "momentum", "lbfgs")}
+    assert found == {
+        "adam": (3.2e-5, 3.2e-2),
+        "sgd": (3.2e-3, 3.2),
+        "momentum": (3.2e-3, 3.2),
+        "lbfgs": (3.2e-3, 3.2),
+    }
+    assert learning_rates(read_named("adam:lr=0.1"), registry) is None
+
+
+def test_the_baseline_is_the_last_or_the_one_that_is_named() -> None:
+    registry = find_plugins()
+    names = ("sgd", "adam", "rmsprop")
+    assert ask(names, registry).baseline.typed == "rmsprop"
+    other = ask(names, registry, baseline="adam", on="cnn")
+    assert (other.baseline.typed, [each.typed for each in other.asked]) == ("adam", ["sgd", "rmsprop"])
+    assert other.place == "mnist/cnn"
+    assert ask(names, registry, on="fashion-mnist").place == "fashion-mnist/fc"
+    with pytest.raises(SuiteError):
+        ask(names, registry, on="nowhere/cnn")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("60s", 60), ("5m", 300), ("1.5h", 5400), ("90", 90), (" 20S ", 20)]
+)
+def test_a_budget_has_a_unit(text: str, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "-1s", "0s", "1e3s", "2d", "nan", "9999h", "5 m m"])
+def test_what_is_no_budget_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        seconds_of(text)
+
+
+@given(
+    budget=st.floats(1, 1e5),
+    pace=st.builds(Pace, st.floats(1e-4, 1), st.floats(0, 10), st.floats(0.5, 20), st.integers(1, 16)),
+    tuned=st.integers(0, 3),
+)
+def test_what_is_chosen_fits_the_budget_and_more_of_it_never_buys_less(
+    budget: float, pace: Pace, tuned: int
+) -> None:
+    found = choose(budget, pace, 3, tuned)
+    if found is None:
+        assert least_budget(pace, 3, tuned) > budget * 0.99
+        return
+    assert pace.of_all(found, 3, tuned) <= budget
+    assert found.looks[-1] == found.searches
+    more = choose(2 * budget, pace, 3, tuned)
+    assert more is not None
+    assert (more.searches, more.attempts) >= (found.searches, found.attempts)
+
+
+def test_a_run_of_nothing_that_trains_is_an_error(install_plugin: Callable[..., None]) -> None:
+    install_plugin("rules", RULES)
+    with pytest.raises(BenchmnistError, match=r"no training of a few steps ends: .*not today"):
+        benchmnist.versus("raises", "raises:lr=0.2", on=ON, budget=30, executor="inline")
