@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from benchmnist.errors import BenchmnistError as BenchmnistError
     from benchmnist.execution.dispatch import Observer as Observer
     from benchmnist.extensions.hookspecs import hookimpl as hookimpl
+    from benchmnist.extensions.specs import AugmentationSpec as AugmentationSpec
     from benchmnist.extensions.specs import Dataset as Dataset
     from benchmnist.extensions.specs import DatasetSpec as DatasetSpec
     from benchmnist.extensions.specs import ExecutorOption as ExecutorOption
@@ -39,6 +40,7 @@ _HOMES = {
     "Analysis": "analysis.analysis",
     "BenchmnistError": "errors",
     "Dataset": "extensions.specs",
+    "AugmentationSpec": "extensions.specs",
     "DatasetSpec": "extensions.specs",
     "ExecutorOption": "extensions.specs",
     "ExecutorSpec": "extensions.specs",

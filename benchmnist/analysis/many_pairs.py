@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmnist.analysis.pairs import CasePair, along_models, is_primary
-from benchmnist.suites.differences import between, deciding
+from benchmnist.suites.differences import OF_AXES, between, deciding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ class Members:
         self.cases = cases
         # Where searches chose different fields, each pair may differ in others: they are looked at one by one.
         self.decided = decided if len({case.chosen for case in cases}) > 1 else None
-        left_out = {*OF_METHODS, "engine", *cases[0].chosen}
+        left_out = {*OF_METHODS, *OF_AXES, *cases[0].chosen}
         parts = [[*case.parts.values()] for case in cases]
         self.rest = _numbers(
             (
@@ -53,7 +53,8 @@ class Members:
             )
             for case in cases
         )
-        self.engines = _numbers(_hashable(decided[id(case)].get("engine")) for case in cases)
+        of_axes = ({name: decided[id(case)].get(name) for name in OF_AXES} for case in cases)
+        self.of_axes = _numbers(_hashable(each) for each in of_axes)
         self.axes = _numbers(case.axes for case in cases)
         self.names = _numbers(tuple(part.name for part in each) for each in parts)
         self.variants = _numbers(tuple(part.variant for part in each) for each in parts)
@@ -89,7 +90,7 @@ class Members:
         if self.decided is not None:
             equal: Mask = np.vectorize(self._are_equal, [bool])(ones, others)
         else:
-            equal = same(self.rest) & (same(self.engines) | ~same(self.axes))
+            equal = same(self.rest) & (same(self.of_axes) | ~same(self.axes))
         with_baseline = np.equal(self.methods[ones], self.baselines[others])
         with_baseline |= np.equal(self.baselines[ones], self.methods[others])
         found: Mask = equal & (~same(self.names) | same(self.variants) | with_baseline)

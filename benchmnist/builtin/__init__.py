@@ -6,6 +6,7 @@ from benchmnist.builtin.problems import PROBLEMS
 from benchmnist.extensions.hookspecs import hookimpl
 from benchmnist.extensions.specs import (
     CLASSIFICATION,
+    AugmentationSpec,
     DatasetSpec,
     ExecutorSpec,
     MetricSpec,
@@ -22,6 +23,7 @@ _BUILTIN = "benchmnist.builtin"
 _OPTIMIZERS = "benchmnist.builtin.optimizers"
 _SCHEDULES = "benchmnist.builtin.schedules"
 _DATASETS = "benchmnist.builtin.datasets"
+_AUGMENTATIONS = "benchmnist.builtin.augmentations"
 _VARIANTS = "benchmnist.builtin.variants"
 _FUSED = {
     "RMSprop": ("cpu", "cuda"),
@@ -152,6 +154,37 @@ def benchmnist_schedules() -> list[ScheduleSpec]:
             ("step", "a tenth after each third of the training"),
         )
     ]
+
+
+@hookimpl
+def benchmnist_augmentations() -> list[AugmentationSpec]:
+    """Returns changes of the training images, configured from one function, and any transform of torchvision."""
+    ours = [
+        AugmentationSpec(
+            name=name,
+            summary=summary,
+            build=f"{_AUGMENTATIONS}:mixed",
+            defaults=defaults,
+            draws=13,
+            pure=True,
+        )
+        for name, summary, defaults in (
+            ("none", "the images as they are; with parameters, any of the changes below together", {}),
+            ("crop", "cut out of the image with a border of black", {"padding": 4}),
+            ("flip", "left and right exchanged in half of the images", {"flip": 0.5}),
+            ("crop-flip", "crop and flip, the usual of CIFAR", {"padding": 4, "flip": 0.5}),
+            ("rotation", "rotated by up to 15 degrees", {"degrees": 15}),
+            ("affine", "rotated by up to 10 degrees, scaled by up to 10 %", {"degrees": 10, "scale": 0.1}),
+            ("jitter", "other brightness and contrast", {"brightness": 0.2, "contrast": 0.2}),
+            ("erasing", "a random rectangle black in half of the images", {"erase": 0.5}),
+        )
+    ]
+    theirs = AugmentationSpec(
+        name="torchvision",
+        summary="a `transform` of torchvision.transforms.v2, image by image; slow",
+        build=f"{_AUGMENTATIONS}:of_torchvision",
+    )
+    return [*ours, theirs]
 
 
 @hookimpl

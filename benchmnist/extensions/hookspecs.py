@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from benchmnist.extensions.specs import (
+        AugmentationSpec,
         DatasetSpec,
         ExecutorSpec,
         MetricSpec,
@@ -98,6 +99,27 @@ def benchmnist_schedules() -> Iterable[ScheduleSpec]:  # type: ignore[empty-body
         @hookimpl
         def benchmnist_schedules():
             return [ScheduleSpec(name="polynomial", summary="down along a polynomial", build=build)]
+    """
+
+
+@hookspec
+def benchmnist_augmentations() -> Iterable[AugmentationSpec]:  # type: ignore[empty-body]
+    """Returns the augmentations that the plugin offers.
+
+    Example:
+        from benchmnist import AugmentationSpec, hookimpl
+
+
+        def build(*, most=0.2):
+            def fade(images, numbers):
+                return images * (1 - most * numbers[:, 0, None, None, None])
+
+            return fade
+
+
+        @hookimpl
+        def benchmnist_augmentations():
+            return [AugmentationSpec(name="fade", summary="darker by a random share", build=build, pure=True)]
     """
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from benchmnist.extensions.specs import (
     PARTS_OF_PROBLEMS,
+    AugmentationSpec,
     DatasetSpec,
     ExecutorSpec,
     MetricSpec,
@@ -101,6 +102,14 @@ SCHEDULE = Kind(
     new_cases='models = ["fc"]\noptimizers = ["adam"]\n'
     'schedules = ["constant", "$name"]\nbaseline = "adam/constant"',
 )
+AUGMENTATION = Kind(
+    name="augmentation",
+    spec=AugmentationSpec,
+    harness=(),
+    checks="benchmnist.testing.augmentations:CHECKS",
+    role="setting",
+    new_cases='models = ["fc"]\noptimizers = ["adam"]\naugmentations = ["none", "$name"]\nbaseline = "adam/none"',
+)
 TASK = Kind(
     name="task",
     spec=TaskSpec,
@@ -131,7 +140,7 @@ EXECUTOR = Kind(
     checks="benchmnist.testing.executors:CHECKS",
 )
 
-KINDS = (DATASET, MODEL, OPTIMIZER, SCHEDULE, TASK, METRIC, PROBLEM, EXECUTOR)
+KINDS = (DATASET, MODEL, OPTIMIZER, SCHEDULE, AUGMENTATION, TASK, METRIC, PROBLEM, EXECUTOR)
 """Every kind, in the order of `benchmnist plugins`."""
 AXES = tuple(kind for kind in KINDS if kind.role == "axis")
 """The kinds whose names make the id of a case, in that order."""

@@ -17,6 +17,7 @@ from benchmnist.extensions import hookspecs
 from benchmnist.extensions.hookspecs import HOOK_API
 from benchmnist.extensions.isolation import contained, not_ended
 from benchmnist.extensions.kinds import (
+    AUGMENTATION,
     DATASET,
     EXECUTOR,
     KINDS,
@@ -30,6 +31,7 @@ from benchmnist.extensions.kinds import (
 )
 from benchmnist.extensions.specs import (
     NAME,
+    AugmentationSpec,
     DatasetSpec,
     ExecutorSpec,
     MetricSpec,
@@ -191,6 +193,11 @@ class Registry:
     def optimizers(self) -> Offers[OptimizerSpec]:
         """The optimizers."""
         return cast("Offers[OptimizerSpec]", self.by_kind[OPTIMIZER.name])
+
+    @property
+    def augmentations(self) -> Offers[AugmentationSpec]:
+        """The augmentations."""
+        return cast("Offers[AugmentationSpec]", self.by_kind[AUGMENTATION.name])
 
     @property
     def schedules(self) -> Offers[ScheduleSpec]:

@@ -28,6 +28,9 @@ FUNCTION = "function"
 PARTS_OF_PROBLEMS = ("model", "dataset", "task")
 """The kinds of plugin that a problem names; a dotted key of its levels begins with one."""
 
+MOST_DRAWS = 1000
+"""Random numbers of an image in an augmentation."""
+
 NAME = re.compile(r"[a-z0-9]+(?:[._+-][a-z0-9]+)*")
 """The form of a name, which becomes part of case ids, node ids and file names."""
 
@@ -167,6 +170,30 @@ class ScheduleSpec(Spec):
     It has the interface of `torch.optim.lr_scheduler`. The harness steps it after every step of the optimizer,
     `total_steps` times.
     """
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationSpec(Spec):
+    """An augmentation of the training images: `build(**params)` returns a function of `(images, numbers)`.
+
+    `images` are float32 [N, C, H, W] on the device, with pixels from 0 to 1; `numbers` are as many random numbers
+    for each image as the spec says, float32 [N, draws], uniform from 0 to 1. The function returns images of the
+    same shape and type, and changes neither of its arguments. All that is random comes from `numbers`, so that
+    each image has the same change on every engine, whatever batch it is in. Images are normalised afterwards.
+
+    Attributes:
+        draws: The random numbers of an image.
+        pure: Whether the function depends on nothing but its arguments, draws no other random numbers, and decides
+            nothing by a value of a tensor. Only then may a step be captured or recorded, or seeds be stacked.
+    """
+
+    draws: int = 1
+    pure: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if type(self.draws) is not int or not 0 < self.draws <= MOST_DRAWS:
+            raise ValueError(f"draws of {self.name!r} must be from 1 to {MOST_DRAWS}, not {self.draws!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,24 @@ import torch
 
 from benchmnist.errors import DataError, Problem, TrialError, first_line
 from benchmnist.extensions.isolation import contained
-from benchmnist.extensions.kinds import DATASET, MODEL, OPTIMIZER, SCHEDULE, SETS, SETTINGS, TASK, Kind
+from benchmnist.extensions.kinds import (
+    AUGMENTATION,
+    DATASET,
+    MODEL,
+    OPTIMIZER,
+    SCHEDULE,
+    SETS,
+    SETTINGS,
+    TASK,
+    Kind,
+)
 from benchmnist.preflight.culprits import culprit, size_in
 from benchmnist.preflight.describe import describe
 from benchmnist.preflight.parameter_groups import Grouped, GroupedModels
 from benchmnist.runs.models import ModelDescription
 from benchmnist.suites.cases import GROUPS
+from benchmnist.training.augmentation import build_augmentation
+from benchmnist.training.data import to_unit
 from benchmnist.training.parameter_groups import GroupError
 from benchmnist.training.precision import precision_of
 from benchmnist.training.trial import build_model, build_optimizer, build_schedule, steps_of_trial, steps_per_epoch
@@ -142,7 +154,7 @@ class _Preflight:
                 continue
             data[case.id] = self.datasets.digest(case)
             built = self.model(case, dataset)
-            if built is None:
+            if built is None or not self.augmentation(case, dataset):
                 continue
             model, layers, parameters = built
             there = case.dataset.label, case.model.label
@@ -191,8 +203,9 @@ class _Preflight:
             raise
 
     def dataset(self, case: Case) -> Dataset | None:
-        wanted = case.dataset, case.task, case.train_size, case.test_size, case.validation_size, case.normalise
-        if self.last is not None and self.last[0] == wanted:
+        wanted = case.dataset, case.task, case.train_size, case.test_size, case.validation_size
+        images = case.normalise, case.augmentation is None
+        if self.last is not None and self.last[0] == (*wanted, *images):
             return self.last[1]
         self.last = None
         try:
@@ -200,7 +213,7 @@ class _Preflight:
                 self.datasets.load(case.dataset)
             about = contextlib.nullcontext() if case.task is None else self.building(TASK, case.task)
             with about:
-                self.last = wanted, self.datasets.for_case(case)
+                self.last = (*wanted, *images), self.datasets.for_case(case)
                 return self.last[1]
         except DataError as error:
             sizes = map(str, (case.train_size, case.test_size, case.validation_size))
@@ -329,6 +342,28 @@ class _Preflight:
                 self.tried[key] = True
             except (TypeError, ValueError) as error:
                 self.report(kind, part, case, error)
+            except Exception:  # noqa: BLE001, S110 - it will be raised again in the training, and kept there
+                pass
+        return self.tried[key]
+
+    def augmentation(self, case: Case, dataset: Dataset) -> bool:
+        """Tells whether the augmentation of a case takes its images, and returns such images."""
+        if case.augmentation is None:
+            return True
+        key = f"{case.augmentation.identity} of {dataset.input_shape}"
+        if key not in self.tried:
+            self.tried[key] = False
+            tried: tuple[Kind, Component] = (AUGMENTATION, case.augmentation)
+            images = to_unit(dataset.train_images[:2], torch.device("cpu"))
+            try:
+                with self.building(*tried), self.refusals(*tried, case):
+                    augmentation = build_augmentation(case, self.registry, dataset, images.device)
+                    if augmentation is not None:
+                        augmentation.begin((0,), 1)
+                        augmentation(images, torch.arange(len(images)))
+                self.tried[key] = True
+            except (TypeError, ValueError, TrialError) as error:
+                self.report(*tried, case, error)
             except Exception:  # noqa: BLE001, S110 - it will be raised again in the training, and kept there
                 pass
         return self.tried[key]

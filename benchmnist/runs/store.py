@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from benchmnist.suites.cases import Case
 
-SHARED = ("dataset", "model", "schedule", "task", "evaluates", "seeds")
+SHARED = ("dataset", "model", "schedule", "augmentation", "task", "evaluates", "seeds")
 """Fields that are often the same in many cases."""
 CASES = "cases"
 TRIALS = "trials"

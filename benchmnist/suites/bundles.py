@@ -63,7 +63,7 @@ class Bundle(Case):
         return tuple(indices.index(index) for index in range(len(self.points)))
 
 
-OF_A_STEP = ("model", "optimizer", "schedule", "task")
+OF_A_STEP = ("model", "optimizer", "schedule", "augmentation", "task")
 """Kinds of plugin of which there is code in a step."""
 
 
@@ -90,6 +90,8 @@ def why_not_elementwise(case: Case, registry: Registry) -> str:
 
 def why_not_pure(case: Case, registry: Registry) -> str:
     """Returns why the loss of a case may depend on more than what it is given; empty if it does not."""
+    if case.augmentation and not registry.augmentations[case.augmentation.use].spec.pure:
+        return f"the augmentation {case.augmentation.use} does not say that it is pure"
     if case.task is None or registry.tasks[case.task.use].spec.pure:
         return ""
     return f"the task {case.task.use} does not say that its loss is pure"

@@ -215,6 +215,7 @@ class Case(Frozen):
     Attributes:
         id: A path: `mnist/fc-bn/adam`, with swept parameters `mnist/fc/sgd/lr-0.1`; of a problem `ravine/3/adam`.
         schedule: What changes the learning rate after every step; None leaves it as it is.
+        augmentation: What changes the training images at random, each time anew; None leaves them.
         task: What is learned; None for classification, in runs that did not record it.
         metrics: The metrics that plugins evaluate beside the task's, by the name that each is stored under.
         evaluates: All that is evaluated after an epoch; the first is what the case is judged by.
@@ -279,6 +280,7 @@ class Case(Frozen):
     batch_size: int
     seeds: tuple[int, ...]
     schedule: Component | None = None
+    augmentation: Component | None = None
     task: Component | None = None
     metrics: tuple[Component, ...] = ()
     evaluates: tuple[Metric, ...] = OF_CLASSIFICATION

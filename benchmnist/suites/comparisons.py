@@ -187,7 +187,7 @@ class _Entry:
         named = _names_axes(name.text, one) or _names_axes(self.other.text, other)
         if self.kind == OPTIMIZER and one.axes != other.axes and not named:
             axes = " and ".join("/".join(case.axes) or "none" for case in (one, other))
-            differing.insert(0, f"schedule or engine ({axes})")
+            differing.insert(0, f"schedule, augmentation or engine ({axes})")
         if differing:
             return f"also differ in {', '.join(differing)}; make these equal"
         if not {*one.seeds} & {*other.seeds}:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NOT_LEARNING = frozenset({"engine", "reference"})
 """Fields of a case that change its times only."""
+OF_AXES = ("engine", "augmentation")
+"""Fields that are meant to differ where a suite lists several side by side."""
 
 
 def differences(one: Case, other: Case, metric: Metric | None = None) -> tuple[str, ...]:
@@ -46,7 +48,7 @@ def between(one: Case, other: Case, ours: Mapping[str, Any], theirs: Mapping[str
     """Returns the `differences` of two cases, given what is `deciding` for each."""
     meant = {"model"}
     if one.model.label == other.model.label:
-        meant = {"optimizer", "schedule"} | ({"engine"} if one.axes != other.axes else set())
+        meant = {"optimizer", "schedule"} | ({*OF_AXES} if one.axes != other.axes else set())
     elif one.tuned and other.tuned:
         meant |= {"optimizer"}  # by one rule: each its own settings
     meant |= {*one.chosen, *other.chosen}

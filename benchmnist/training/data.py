@@ -111,7 +111,9 @@ class Datasets:
         """
         whole = self.load(case.dataset)
         identity = case.task.identity if case.task else ""
-        wanted = case.train_size, case.test_size, case.validation_size, identity, case.normalise
+        # Where images are augmented, those of training are normalised afterwards, by the trial.
+        train_too = case.normalise and case.augmentation is None
+        wanted = case.train_size, case.test_size, case.validation_size, identity, case.normalise, train_too
         if self._part is None or self._part[0] != wanted:
             self._part = None
             task = build_task(case, self.registry)
@@ -123,7 +125,7 @@ class Datasets:
             if ready is not part:
                 check_dataset(ready, f"what the task {case.task.use if case.task else CLASSIFICATION!r} prepares")
             # Afterwards, since the targets of a task may be made of the pixels themselves.
-            self._part = wanted, normalised(ready) if case.normalise else ready
+            self._part = wanted, normalised(ready, train_too=train_too) if case.normalise else ready
         return self._part[1]
 
     @staticmethod
@@ -143,11 +145,11 @@ class Datasets:
         return dataset.first(case.train_size, test_size)
 
 
-def normalised(dataset: Dataset) -> Dataset:
-    """Returns a dataset with all images normalised by the figures of its training images."""
+def normalised(dataset: Dataset, *, train_too: bool = True) -> Dataset:
+    """Normalises a dataset's images, or only those of the test, by the figures of its training images."""
     train, test = (
-        normalised_images(to_unit(images, images.device), *dataset.of_channels)
-        for images in (dataset.train_images, dataset.test_images)
+        normalised_images(to_unit(images, images.device), *dataset.of_channels) if wanted else images
+        for images, wanted in ((dataset.train_images, train_too), (dataset.test_images, True))
     )
     return replace(dataset, train_images=train, test_images=test)
 

@@ -16,6 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 from benchmnist.errors import TrialError
 from benchmnist.suites.budgets import total_steps
 from benchmnist.tasks import Classification, build_task, require_scalar
+from benchmnist.training.augmentation import build_augmentation
 from benchmnist.training.data import epoch_order, seed_everything, seed_for
 from benchmnist.training.optimizer_state import state_bytes
 from benchmnist.training.parameter_groups import split
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from benchmnist.extensions.specs import Dataset, OptimizerSpec
     from benchmnist.suites.cases import Case, Precision
     from benchmnist.tasks import Task
+    from benchmnist.training.augmentation import Augmentation
 
 
 NOT_BESIDE_FUSED = frozenset({"fused", "foreach", "differentiable"})
@@ -80,7 +82,9 @@ class Trial:
         task: Task | None = None,
         precision: Precision = "float32",
         onednn: bool = False,
+        augmentation: Augmentation | None = None,
     ) -> None:
+        self.augmentation = augmentation
         self.model, self.optimizer, self.spec, self.schedule = model, optimizer, spec, schedule
         self.seeds: tuple[int, ...] = (seed,)
         self.clip_grad_norm, self.task, self.precision = clip_grad_norm, task or Classification(), precision
@@ -102,7 +106,17 @@ class Trial:
     def begin(self, epoch: int) -> None:
         """Makes ready for an epoch: what the model draws in it (dropout) is the same on every engine."""
         seed_everything(seed_for("noise", self.seeds[0], epoch))
+        self.begin_augmentation(epoch)
         self.train()
+
+    def begin_augmentation(self, epoch: int) -> None:
+        """Draws the numbers by which the images of an epoch are augmented, if they are."""
+        if self.augmentation is not None:
+            self.augmentation.begin(self.seeds, epoch)
+
+    def augmented(self, images: Tensor, chosen: Tensor) -> Tensor:
+        """Returns the images of those examples as a step is given them."""
+        return images if self.augmentation is None else self.augmentation(images, chosen)
 
     @property
     def learning_rate(self) -> float | None:
@@ -389,6 +403,7 @@ def training_of(
         "task": build_task(case, registry),
         "precision": case.precision,
         "onednn": how.onednn,
+        "augmentation": build_augmentation(case, registry, dataset, next(model.parameters()).device),
     }
 
 

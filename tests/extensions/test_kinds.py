@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PLUGIN = """
 from benchmnist import hookimpl
-from benchmnist.extensions.specs import AugmentationSpec
+from benchmnist.extensions.specs import CurriculumSpec
 
 
 def build(*, probability=0.5):
     if not 0 <= probability <= 1:
         raise ValueError(f"probability must be between 0 and 1, not {probability}")
-    return lambda images: images
+    return lambda order: order
 
 
 @hookimpl
-def benchmnist_augmentations():
-    return [AugmentationSpec(name="flip", summary="turns images over", build=build)]
+def benchmnist_curriculums():
+    return [CurriculumSpec(name="flip", summary="turns the order over", build=build)]
 """
 SUITE = """
 [suite]
@@ -43,13 +43,13 @@ epochs = 1
 seeds = 1
 train_size = 100
 test_size = 100
-[augmentations.often]
+[curriculums.often]
 use = "flip"
 sweep.probability = [0.8, 0.9]
 [[cases]]
 models = ["logistic"]
 optimizers = ["sgd"]
-augmentations = ["flip", "often"]
+curriculums = ["flip", "often"]
 """
 
 
@@ -63,12 +63,12 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
         ("extensions/specs.py", "@dataclass(frozen=True, eq=False)\nclass Dataset:", f"{spec}\n\n"),
         ("extensions/hookspecs.py", "@hookspec\ndef benchmnist_executors", f"{hook}\n\n"),
         ("extensions/kinds.py", "KINDS = (", entry),
-        ("extensions/kinds.py", "EXECUTOR)\n", "AUGMENTATION, "),
-        ("extensions/kinds.py", "    DatasetSpec,\n", "    AugmentationSpec,\n"),
+        ("extensions/kinds.py", "EXECUTOR)\n", "CURRICULUM, "),
+        ("extensions/kinds.py", "    DatasetSpec,\n", "    CurriculumSpec,\n"),
         ("suites/cases.py", "    schedule: Component | None = None\n", field),
     )
     package = changed_package(folder, changes)
-    (package / "testing" / "augmentations.py").write_text(checks, "utf-8")
+    (package / "testing" / "curriculums.py").write_text(checks, "utf-8")
     (folder / "benchmnist_flip.py").write_text(PLUGIN, "utf-8")
     info = folder / "benchmnist_flip-1.0.dist-info"
     info.mkdir()
@@ -81,19 +81,19 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
 
 def test_a_new_kind_is_listed_and_checked(command: Callable[..., str]) -> None:
     assert re.search(
-        r"Augmentations *\naugmentation .*\nflip +turns images over +benchmnist-flip", command("plugins")
+        r"Curriculums *\ncurriculum .*\nflip +turns the order over +benchmnist-flip", command("plugins")
     )
     checked = command("check", "flip")
-    assert "augmentation flip, of benchmnist-flip 1.0" in checked
+    assert "curriculum flip, of benchmnist-flip 1.0" in checked
     assert "1 kept, 0 missed" in checked
 
 
 def test_a_suite_configures_sweeps_and_crosses_a_new_kind(command: Callable[..., str]) -> None:
     shown = command("run", "suite.toml", "--dry-run")
     for name, parameters in (
-        ("flip", "augmentation=flip"),
-        ("often/probability-0.8", "probability=0.8 augmentation=flip"),
-        ("often/probability-0.9", "probability=0.9 augmentation=flip"),
+        ("flip", "curriculum=flip"),
+        ("often/probability-0.8", "probability=0.8 curriculum=flip"),
+        ("often/probability-0.9", "probability=0.9 curriculum=flip"),
     ):
         assert re.search(rf"mnist/logistic/sgd/{name} .*{parameters}", shown)
 
@@ -101,13 +101,13 @@ def test_a_suite_configures_sweeps_and_crosses_a_new_kind(command: Callable[...,
 @pytest.mark.parametrize(
     ("assignment", "expected"),
     [
-        ('cases.0.augmentations=["flop"]', "no augmentation named 'flop'. Did you mean 'flip'?"),
-        ("augmentations.often.chance=1", "'flip' takes no parameter 'chance'"),
+        ('cases.0.curriculums=["flop"]', "no curriculum named 'flop'. Did you mean 'flip'?"),
+        ("curriculums.often.chance=1", "'flip' takes no parameter 'chance'"),
         (
-            "augmentations.often.sweep.probability=[2]",
+            "curriculums.often.sweep.probability=[2]",
             "'flip' refuses: probability must be between 0 and 1, not 2",
         ),
-        ('augmentation.often.use="flip"', "unknown table; write [augmentations.NAME]"),
+        ('curriculum.often.use="flip"', "unknown table; write [curriculums.NAME]"),
     ],
 )
 def test_a_mistake_in_a_new_kind_is_found_before_any_training(
@@ -121,8 +121,8 @@ def test_a_run_keeps_and_shows_a_new_kind(command: Callable[..., str], tmp_path:
     command("run", "suite.toml", "--executor", "inline", "--no-checkpoints", "--out", tmp_path)
     (run,) = (tmp_path / "small").iterdir()
     rows = json.loads(command("report", run, "--format", "json"))["rows"]
-    assert [row["augmentation"] for row in rows] == ["flip", "often/probability-0.8", "often/probability-0.9"]
-    assert rows[1]["augmentation.probability"] == 0.8
+    assert [row["curriculum"] for row in rows] == ["flip", "often/probability-0.8", "often/probability-0.9"]
+    assert rows[1]["curriculum.probability"] == 0.8
     assert len({row["key"] for row in rows}) == 3
 
 

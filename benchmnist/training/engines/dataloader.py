@@ -63,10 +63,13 @@ class DataLoaderEngine(Engine):
 
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
         """See Engine."""
-        return torch.stack([trial.step(*batch) for batch in self._batches(order)], dim=-1)
+        return torch.stack([trial.step(*batch) for batch in self._batches(trial, order)], dim=-1)
 
-    def _batches(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, trial: Trial, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         # A DataLoader draws a number from its generator; with one of its own it leaves dropout's alone.
         loader = DataLoader(self.examples, self.batch_size, sampler=order.tolist(), generator=torch.Generator())
-        for images, labels in loader:
-            yield images.to(self.device), labels.to(self.device)
+        for (images, labels), chosen in zip(loader, order.split(self.batch_size), strict=True):
+            moved = images.to(self.device)
+            if trial.augmentation is not None:
+                moved = trial.augmented(moved, chosen.to(self.device))
+            yield moved, labels.to(self.device)

@@ -286,7 +286,7 @@ class _Recording:
     def _make(self, size: int, count: int = 1) -> None:
         """Makes steps; this is what is captured: nothing in it depends on the host."""
         chosen = self.order.index_select(-1, self.offsets[: size * count] + self.step * self.engine.batch_size)
-        batches = self.engine.fetch(chosen.unflatten(-1, (count, size)).movedim(-2, 0))
+        batches = self.engine.fetch(self.trial, chosen.unflatten(-1, (count, size)).movedim(-2, 0))
         steps = self.step if count == 1 else self.offsets[:count] + self.step
         losses = []
         for index, batch in enumerate(zip(*batches, strict=True)):

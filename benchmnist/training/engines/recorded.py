@@ -75,7 +75,7 @@ class RecordedEngine(ResidentEngine):
                 if self.begun is None:
                     losses.append(self._begin(trial, batches[step]))
                 elif step > last:
-                    losses.append(trial.step(*self.fetch(batches[step])))
+                    losses.append(trial.step(*self.fetch(trial, batches[step])))
                 elif step == last or self.begun.recording is None:
                     losses.append(self._record(self.begun, batches[step]))
                 else:
@@ -89,7 +89,7 @@ class RecordedEngine(ResidentEngine):
     def _begin(self, trial: Trial, chosen: Tensor) -> Tensor:
         """Makes the first step of a trial, in which optimizers make their states."""
         host = Host(trial.modules, self.session.device, trial.optimizer, lent=trial.schedule is not None)
-        loss = trial.step(*self.fetch(chosen))
+        loss = trial.step(*self.fetch(trial, chosen))
         host.remember()
         self.begun = _Begun(trial, host)
         return loss
@@ -104,7 +104,7 @@ class RecordedEngine(ResidentEngine):
         rates = [] if begun.trial.schedule is None else _rates(begun.trial)
         recording = Recording([chosen], onednn=begun.trial.onednn, rates=rates)
         with without_entropy(), recording:
-            loss = begun.trial.step(*self.fetch(chosen))
+            loss = begun.trial.step(*self.fetch(begun.trial, chosen))
         begun.host.require_step(numbers)
         if recording.refused:
             raise CaptureError(f"{recording.refused}, which a record cannot follow")

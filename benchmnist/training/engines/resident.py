@@ -38,14 +38,17 @@ class ResidentEngine(Engine):
     def train_epoch(self, trial: Trial, order: Tensor) -> Tensor:
         """See Engine."""
         with trial.products():
-            return torch.stack([trial.step(*batch) for batch in self._batches(order)], dim=-1)
+            return torch.stack([trial.step(*batch) for batch in self._batches(trial, order)], dim=-1)
 
-    def _batches(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, trial: Trial, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for chosen in order.split(self.batch_size, dim=-1):
-            yield self.fetch(chosen)
+            yield self.fetch(trial, chosen)
 
-    def fetch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """The images and labels of those indices, in the shape of the indices: [batch] or [seeds, batch]."""
+    def fetch(self, trial: Trial, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """The images and labels of those indices, in the shape of the indices: [batch] or [seeds, batch].
+
+        The images are augmented as the trial has them.
+        """
         flat = chosen.flatten()
         images, labels = self.images.index_select(0, flat), self.labels.index_select(0, flat)
-        return images.unflatten(0, chosen.shape), labels.unflatten(0, chosen.shape)
+        return trial.augmented(images.unflatten(0, chosen.shape), chosen), labels.unflatten(0, chosen.shape)

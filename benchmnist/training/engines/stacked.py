@@ -119,6 +119,7 @@ class Stack(Trial):
     def begin(self, epoch: int) -> None:
         """Each seed draws its own noise."""
         self.noise.seed([seed_for("noise", seed, epoch) for seed in self.seeds])
+        self.begin_augmentation(epoch)
         self.train()
 
     def train(self) -> None:
