@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from training_support import component, make_case
 
-from benchmnist.runs.results import CaseResult, EpochResult, RunRecord, RunResult, Stack, TrialResult
+from benchmnist.runs.results import (
+    CaseResult,
+    EpochResult,
+    Evaluation,
+    RunRecord,
+    RunResult,
+    Stack,
+    TrialResult,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +24,7 @@ if TYPE_CHECKING:
     from benchmnist.runs.models import ModelDescription
     from benchmnist.runs.results import Status
     from benchmnist.runs.searches import Search
+    from benchmnist.suites.budgets import Ended
     from benchmnist.suites.cases import Case
 
 
@@ -110,6 +119,56 @@ def seeds_result(
     trials = tuple(trial(s, a, t) for s, a, t in zip(seeds, accuracies, each, strict=True))
     status: Status = "diverged" if None in accuracies else "completed"
     return CaseResult(case=made, status=status, trials=trials, train_size=1000, steps=steps)
+
+
+def course_result(
+    method: str,
+    losses: Sequence[Sequence[float]],
+    *,
+    every: int = 50,
+    seconds: float = 0.1,
+    ended: Sequence[Ended] = (),
+    **case: Any,
+) -> CaseResult:
+    """A case of one epoch, evaluated every so many steps: a test loss for each evaluation of each seed.
+
+    Its accuracy is 100 % less ten times its loss; a step takes so many seconds.
+    """
+    steps = every * max(map(len, losses))
+    endings = [*ended, *["budget"] * (len(losses) - len(ended))]
+
+    def trial(seed: int, there: Sequence[float]) -> TrialResult:
+        evaluations = tuple(
+            Evaluation(
+                step=every * n,
+                seconds=seconds * every * n,
+                train_loss=loss,
+                metrics={"test_loss": loss, "test_accuracy": 100 - 10 * loss},
+            )
+            for n, loss in enumerate(there, 1)
+        )
+        made = every * len(there)
+        epoch = EpochResult(
+            epoch=1,
+            seconds=seconds * made,
+            train_loss=there[-1],
+            step_losses=(),
+            learning_rate=0.1,
+            metrics=evaluations[-1].metrics,
+            evaluations=evaluations,
+            steps=None if made == steps else made,
+        )
+        return TrialResult(seed=seed, status="completed", epochs=(epoch,), ended=endings[seed])
+
+    changed = {"id": f"mnist/fc/{method}", "model": component("fc"), "optimizer": component(method)}
+    own = {"epochs": 1, "seeds": tuple(range(len(losses))), "evaluate_every": every, **case}
+    return CaseResult(
+        case=_plain_case().model_copy(update={**changed, **own}),
+        status="completed",
+        trials=tuple(trial(seed, there) for seed, there in enumerate(losses)),
+        train_size=100 * steps,
+        steps=steps,
+    )
 
 
 def made_up_run(

@@ -199,4 +199,6 @@ def _said(each: StepsSaved) -> str:
         return v.one.case.method
     found = amount_of(v)
     brackets = found.brackets
+    if v.paired.says_something and not v.paired.varies:
+        brackets = f" in every {unit(v.one)}"
     return f"{v.one.case.method} ({decimals(found.mean, found.digits, '+z,')} steps{brackets}, {each.share:+.0%})"
