@@ -34,8 +34,10 @@ def ended_early(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]
         return
     targets = dict.fromkeys(str(target) for r in early if r.case.stop_at_target and (target := target_of(r.case)))
     how = [f"stopped at the target ({alternatives(targets)})"] if targets else []
-    if patience := dict.fromkeys(str(r.case.patience) for r in early if r.case.patience is not None):
-        how.append(f"gave up after {alternatives(patience)} evaluations without a better one")
+    patience = [r.case.patience for r in early if r.case.patience is not None]
+    if patience:
+        waited = dict.fromkeys(counted(each, "evaluation") for each in patience)
+        how.append(f"gave up after {alternatives(waited)} without a better one")
     where = shortened([group_title(group) for group in by_group(early)])
     aimless = any(not result.case.has_target for result in early)
     instead = "; without a target, nothing else is" if aimless else ": the steps to the target are"
