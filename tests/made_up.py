@@ -135,7 +135,7 @@ def course_result(
     Its accuracy is 100 % less ten times its loss; a step takes so many seconds.
     """
     steps = every * max(map(len, losses))
-    endings = [*ended, *["budget"] * (len(losses) - len(ended))]
+    endings = dict(enumerate(ended))
 
     def trial(seed: int, there: Sequence[float]) -> TrialResult:
         evaluations = tuple(
@@ -158,7 +158,7 @@ def course_result(
             evaluations=evaluations,
             steps=None if made == steps else made,
         )
-        return TrialResult(seed=seed, status="completed", epochs=(epoch,), ended=endings[seed])
+        return TrialResult(seed=seed, status="completed", epochs=(epoch,), ended=endings.get(seed, "budget"))
 
     changed = {"id": f"mnist/fc/{method}", "model": component("fc"), "optimizer": component(method)}
     own = {"epochs": 1, "seeds": tuple(range(len(losses))), "evaluate_every": every, **case}

@@ -159,7 +159,8 @@ def overlay(title: str, curves: Sequence[Curve], metric: Metric, axis: Across | 
     _finish(axes, metric, axis, stretch=True)
     seeds = _seeds([curve.result for curve in curves])
     axes.set_title(f"{drawable(f'{metric.title.capitalize()} over {axis}: {title}')}\n{seeds}", fontsize=11)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    if curves:
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return to_png(figure)
 
 
@@ -224,7 +225,8 @@ def _finish(axes: Axes, metric: Metric, axis: Across, *, stretch: bool) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     shown = [y for line in axes.get_lines() for y in np.asarray(line.get_ydata(), float).tolist()]
     if not shown:
-        axes.text(0.5, 0.5, "diverged in its first epoch", ha="center", transform=axes.transAxes)
+        why = "diverged in its first epoch" if axes.get_lines() else "nothing to draw"
+        axes.text(0.5, 0.5, why, ha="center", transform=axes.transAxes)
         axes.grid(visible=False)
         axes.set_xticks([])
         axes.set_yticks([])

@@ -92,9 +92,9 @@ def test_two_runs_to_different_targets_are_not_compared_in_steps() -> None:
 def test_findings_say_why_and_who_is_first() -> None:
     found = said(stopped("sgd"), stopped("adam", FAST), stopped("lion", [[3.0, 2.0]] * 5, patience=1))
     assert found["ended early"] == (
-        "On mnist · fc, trials stopped at the target (a test loss of 1 nats) or gave up after 1 evaluation without "
-        "a better one. Accuracy and loss at their ends are those of different numbers of steps, so they are not "
-        "compared: the steps to the target are. Gave up: fc · lion (5 of 5 seeds)."
+        "On mnist · fc, trials stopped at the target (a test loss of 1 nats) or gave up after 1 evaluation "
+        "without a better one. Accuracy and loss at their ends are those of different numbers of steps, so they "
+        "are not compared: the steps to the target are. Gave up: fc · lion (5 of 5 seeds)."
     )
     pair = said(stopped("sgd"), stopped("adam", FAST))
     assert pair["target steps"].startswith(

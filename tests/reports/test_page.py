@@ -9,7 +9,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from made_up import made_up_result, made_up_run, seeds_result
+from made_up import course_result, made_up_result, made_up_run, seeds_result
 from processes import HANGS
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -332,6 +332,30 @@ def test_curves_are_switched(show: Open, run: RunResult) -> None:
     wait(driver, "document.querySelector('.chart').data.length === 0")
     driver.find_element(By.ID, "all").click()
     wait(driver, "document.querySelector('.chart').data.length === 9")
+
+
+@in_chromium
+def test_evaluations_within_an_epoch_are_curves_over_each_axis(show: Open) -> None:
+    losses = [[3.0, 2.0, 1.0, 0.5], [3.2, 2.2, 1.2, 0.7]]
+    fine = course_result("adam", losses, every=100, batch_size=150)
+    coarse = seeds_result("fc", "sgd", [80.0, 81.0], epochs=2, steps=400, batch_size=150)
+    driver = show(report_page(Analysis(made_up_run([fine, coarse]))))
+    wait_for_curves(driver)
+    places = {
+        "steps": ([100, 200, 300, 400], [400, 800]),
+        "examples": ([15_000, 30_000, 40_000, 40_000], [1000, 2000]),
+        "seconds": ([10, 20, 30, 40], [1, 2]),
+        "epochs": ([0.25, 0.5, 0.75, 1], [1, 2]),
+    }
+    assert driver.execute_script("return document.querySelector('[name=x]:checked').value") == "steps"
+    for axis, (within, after) in places.items():
+        choose(driver, "x", axis)
+        drawn = {curve["name"]: curve for curve in curves(driver, 1)}
+        assert (drawn["adam"]["x"], drawn["sgd"]["x"]) == (pytest.approx(within), pytest.approx(after))
+    assert drawn["adam"]["y"] == pytest.approx([3.1, 2.1, 1.1, 0.6])
+    choose(driver, "seeds", "lines")
+    assert curves(driver, 1)[0]["y"] == losses[0]
+    assert texts(driver, "article details tbody th")[:5] == ["100", "200", "300", "400", "800"]
 
 
 @in_chromium

@@ -6,22 +6,25 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
-from made_up import made_up_run, made_up_trial, seeds_result
+from made_up import course_result, in_a_stack, made_up_run, made_up_trial, seeds_result
 from rich.console import Console
 from training_support import component, make_case
 
 from benchmnist.analysis.analysis import Analysis
+from benchmnist.analysis.courses import AXES
 from benchmnist.analysis.summary import summarise_all
-from benchmnist.metrics import curves
+from benchmnist.metrics import PRIMARY, curves
 from benchmnist.reports import write_report
 from benchmnist.reports.columns import Columns, View
 from benchmnist.reports.escaping import latex, markdown
-from benchmnist.reports.plots import optimizer_styles
+from benchmnist.reports.plots import Curve, default_axis, optimizer_styles, overlay, single
 from benchmnist.reports.tables import ComparisonTable, cells, render
 from benchmnist.runs.results import CaseResult, EpochResult, RunResult
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from benchmnist.analysis.courses import Across
 
 
 def result(model: str, optimizer: str, accuracy: float, dataset: str = "mnist", seeds: int = 2) -> CaseResult:
@@ -165,3 +168,15 @@ def test_an_optimizer_looks_the_same_in_every_plot_and_like_no_other() -> None:
     assert optimizer_styles(labels[:3]) == {label: styles[label] for label in labels[:3]}
     assert len({style.color for style in list(styles.values())[:7]}) == 7
     assert len({style.marker for style in list(styles.values())[:7]}) == 7
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_curves_are_drawn_over_each_axis(axis: Across) -> None:
+    """Of one epoch as well; a case without what the axis needs is left out."""
+    fine = course_result("adam", [[3.0, 2.0, 1.0], [3.2, 2.2, 1.2]])
+    style = optimizer_styles(["adam"])["adam"]
+    drawn = [Curve("adam", each, style) for each in (fine, *in_a_stack(fine))]
+    pictures = {overlay("fc", some, PRIMARY, axis) for some in (drawn[:1], drawn[1:], [])}
+    assert len(pictures) == 2  # a stack has no seconds to draw, and as many steps as alone
+    assert single(fine, style, [PRIMARY], axis).startswith(b"\x89PNG")
+    assert (default_axis([fine]), default_axis([seeds_result("fc", "sgd", [90.0])])) == ("steps", "epochs")
