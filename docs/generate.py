@@ -28,6 +28,7 @@ TO_BEGIN_WITH = """[The tutorial](tutorial-plugin.md) creates a plugin step by s
 whether a plugin keeps its promises."""
 RUNS, IMAGES = "docs/runs", "docs/images/assignment4"
 A4, PUBLISHED, TUNED = f"{RUNS}/assignment4", f"{RUNS}/assignment4-as-published", f"{RUNS}/assignment4-tuned"
+SOON = f"{RUNS}/how-soon"
 QUESTIONS = {"q1": "fc", "q2": "fc-bn", "q3": "fc-bn-dropout", "q4": "cnn"}
 
 
@@ -58,6 +59,8 @@ BLOCKS: dict[str, dict[str, list[str]]] = {
         "q4-findings": _shown(A4, "findings", "convolutions"),
         "targets": _shown(A4, "targets"),
         "target-findings": _shown(A4, "findings", "reaches 97 %|shortest median time"),
+        "how-soon": _shown(SOON, "findings", "97 % first|median of the steps|saves? steps"),
+        "how-soon-targets": _shown(SOON, "targets"),
         "profile": _shown(A4, "plots", "Performance"),
         "tuned-tuning": _shown(TUNED, "tuning"),
         "tuned-plots": _shown(TUNED, "plots", "learning rate|attempts"),

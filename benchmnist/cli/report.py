@@ -250,7 +250,12 @@ def _missing(show: str, analysis: Analysis) -> str:
         "ranks": "Ranks need 3 methods or more that were all tried in the same 3 models or datasets or more.",
         "verdicts": "No two cases of this run can be compared.",
         "models": "This run was written by a version that did not describe models; run the suite again.",
-    }.get(show, "No case has a result to time." if targets else "The suite of this run has no target.")
+    }.get(
+        show,
+        "No case has a result to time."
+        if targets
+        else "The suite of this run has no target_accuracy or target_loss.",
+    )
 
 
 def _view(options: dict[str, Any]) -> View | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from benchmnist.analysis.comparison import compare_runs
 from benchmnist.analysis.figures import case_figure, lost_seeds, seed_figures
 from benchmnist.analysis.non_inferiority import non_inferior
 from benchmnist.analysis.targets import times_to_target
+from benchmnist.analysis.units import by_search
 from benchmnist.analysis.verdicts import judge
 from benchmnist.metrics import PRIMARY, TARGET_SECONDS, TARGET_STEPS
 from benchmnist.reports.conclusions import json_report
@@ -148,6 +150,24 @@ def test_ranks_and_scores_are_of_the_steps() -> None:
         assert scores["adam"] > scores["sgd"] > scores["lion"] == 0
         assert found["targets"][2]["gave_up"] == 5
         assert (found["targets"][0]["target_loss"], found["targets"][0]["target_accuracy"]) == (1.0, None)
+
+
+def test_a_search_reaches_a_target_if_each_of_its_seeds_does() -> None:
+    """Its steps are the geometric mean of theirs; where trials go on, its curve is the mean of theirs."""
+
+    def search(number: int, losses: list[list[float]], **case: Any) -> CaseResult:
+        axes = (f"search-{number}",)
+        return stopped("adam", losses, id=f"mnist/fc/adam/{axes[0]}", search=number, axes=axes, tuned=True, **case)
+
+    (joined,) = by_search([search(1, [[3.0, 1.0], [3.0, 2.0, 1.5, 1.0]]), search(2, [[3.0, 1.0], [3.0, 2.0]])])
+    assert seed_figures(joined, TARGET_STEPS) == {1: pytest.approx(math.sqrt(100 * 200))}
+    assert lost_seeds(joined, TARGET_STEPS) == {2}
+    goes_on: dict[str, Any] = {"stop_at_target": False}
+    (joined,) = by_search([search(1, [[3.0, 1.4, 0.8], [3.0, 1.0, 0.6]], **goes_on)])
+    assert [each.metrics["test_loss"] for each in joined.trials[0].epochs[0].evaluations] == pytest.approx(
+        [3.0, 1.2, 0.7]
+    )
+    assert seed_figures(joined, TARGET_STEPS) == {1: 150}
 
 
 def test_a_budget_of_seconds_is_compared_by_what_is_reached_and_named() -> None:

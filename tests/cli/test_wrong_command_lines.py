@@ -312,8 +312,10 @@ def test_what_matches_no_case(
         ("ranks", "Ranks need 3 methods"),
         ("tuning", "not tuned"),
         ("targets", "no target_accuracy"),
+        ("steps-saved", "evaluate_every"),
     ):
         assert cause in invoke("report", small_run.path, "--show", part, "--about", "nosuch").stdout
+    assert line(invoke("report", small_run.path, "--x", "steps")) == "--x needs --show plots or --format html"
     said = line(invoke("run", write_suite(), "--dry-run", "--device=cpu", "-k", "fc and"))
     assert said == "-k 'fc and': must be names joined by and, or and not (at column 7)"
 
