@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.amounts import amount_of
@@ -72,9 +73,12 @@ def fewest_steps(every: Sequence[TimeToTarget], verdicts: Callable[[], Sequence[
                 text = f"On {title}, no {unit(members[0].result)} reached {target}."
                 yield Finding("target steps", text, tuple(t.result.id for t in members))
             continue
-        wide, first = on_all_pairs(verdicts()), there[0]
+        judged, first = verdicts(), there[0]
+        wide, named = on_all_pairs(judged), max((v.of for v in judged if v.family == "primary"), default=1)
         found = ((t, wide(first.result, t.result)) for t in there[1:])
         others = [(t, v) for t, v in found if v is not None and v.word != "too few seeds"]
+        if all(v.family == "primary" for _, v in others):  # the sentence is on what was named beforehand
+            others = [(t, replace(v, of=named)) for t, v in others]
         apart = [t for t in there[1:] if not any(t is other for other, _ in others)]
         exploratory = any(v.family == "exploratory" for _, v in others)
         alone = len(there) == 1 < len(members)
