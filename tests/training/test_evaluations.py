@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -94,12 +94,16 @@ def test_engines_agree_on_evaluations() -> None:
 
 def test_parts_of_several_lengths_are_captured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def captures(every: int | None) -> int:
-        made = []
-        capture = torch.cuda.CUDAGraph.capture_begin
+        made: list[int] = []
+
+        def counted(*args: Any, **options: Any) -> None:
+            made.append(1)
+            begin(*args, **options)
+
         with standin(), monkeypatch.context() as patch:
-            graph = torch.cuda.CUDAGraph
-            capture = graph.capture_begin
-            patch.setattr(graph, "capture_begin", lambda *args, **kw: (made.append(1), capture(*args, **kw))[1])
+            graph = torch.cuda.CUDAGraph  # the stand-in's
+            begin = graph.capture_begin
+            patch.setattr(graph, "capture_begin", counted)
             case = make_case(**{**COMMON, "seeds": (0,), "epochs": 4}, engine="graph", evaluate_every=every)
             assert result_of(case, "cuda").engine == "graph"
         return len(made)
