@@ -30,11 +30,14 @@ def command(block: tuple[str, ...]) -> None:
     console.print(table)
     for offers in registry.by_kind.values():
         title = f"\n{offers.kind.capitalize()}s"
-        table = plain_table(offers.kind, "", "from", gap=2, title=title, title_justify="left")
+        facts = [*next((offer.spec.facts for offer in offers), {})]
+        table = plain_table(offers.kind, "", *facts, "from", gap=2, title=title, title_justify="left")
         for offer in offers:
-            table.add_row(offer.spec.name, offer.spec.summary, offer.plugin.distribution)
+            table.add_row(
+                offer.spec.name, offer.spec.summary, *offer.spec.facts.values(), offer.plugin.distribution
+            )
         for name in offers.contested:
-            table.add_row(name, Line(offers.dispute(name), style="red"), "")
+            table.add_row(name, Line(offers.dispute(name), style="red"), *[""] * len(facts), "")
         console.print(table)
 
 

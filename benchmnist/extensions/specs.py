@@ -53,6 +53,11 @@ class NamedSpec:
     def __post_init__(self) -> None:
         require_name(self.name)
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """The facts that a list of plugins has beside the summary, by their titles."""
+        return {}
+
 
 def require_name(name: str) -> None:
     """Requires the form of NAME.
@@ -283,7 +288,7 @@ class MetricSpec(Spec):
 
 TARGETS = ("target_accuracy", "target_loss")
 """The settings of a problem of which it has one."""
-BUDGETS = ("epochs", "steps", "seconds")
+BUDGETS = ("seconds", "epochs", "steps")
 """The settings of a problem of which it has at least one."""
 ALL_LEVELS = "all"
 """`{"levels": "all"}` in `solved_by` of a problem: every level is to be solved."""
@@ -349,6 +354,15 @@ class ProblemSpec(NamedSpec):
             )
         if self.solved_by.get("levels", "first") not in ("first", ALL_LEVELS):
             raise ValueError(f'levels in solved_by of {self.name!r} must be "first" or "{ALL_LEVELS}"')
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """See NamedSpec; budget and target are those of the first level."""
+        settings = self.settings_at(next(iter(self.levels), None))
+        budget = next(f"{settings[name]} {name}" for name in reversed(BUDGETS) if settings.get(name) is not None)
+        accuracy, loss = settings.get("target_accuracy"), settings.get("target_loss")
+        target = f"{accuracy:g} %" if accuracy is not None else f"loss {loss:g}"
+        return {"levels": ", ".join(self.levels), "budget": budget, "target": target}
 
     def settings_at(self, level: str | None) -> dict[str, Any]:
         """Returns its settings at a level; None has those of no level."""

@@ -13,9 +13,11 @@ from benchmnist.errors import DataError, Problem, TrialError, first_line
 from benchmnist.extensions.isolation import contained
 from benchmnist.extensions.kinds import (
     AUGMENTATION,
+    BUNDLED,
     DATASET,
     MODEL,
     OPTIMIZER,
+    PROBLEM,
     SCHEDULE,
     SETS,
     SETTINGS,
@@ -371,14 +373,19 @@ class _Preflight:
     def report(self, kind: Kind, component: Component, case: Case, error: Exception, *about: str) -> None:
         """Points at the parameter that the error speaks of, if one can be told, or else at what has it."""
         said = first_line(error)
-        path: TomlPath = (kind.plural, component.name)
+        posed = case.problem if kind in BUNDLED else None
+        path: TomlPath = (PROBLEM.plural, posed, kind.name) if posed else (kind.plural, component.name)
         if isinstance(error, DataError) and (size := size_in(said)):
             path = self.setting(case, size)
+        elif posed and not self.is_set(path):
+            path = next(filter(self.is_set, (path[:2], (*self.block_path(case), PROBLEM.plural))), path[:1])
         elif not self.is_set(path):
             listed = (*self.block_path(case), kind.plural)
             path = self.setting(case, kind.name) if kind.has_setting and not self.is_set(listed) else listed
         else:
             path = culprit(path, component, said, self.is_set)
         message = said if isinstance(error, DataError) else f"{component.use!r} refuses: {said}"
+        if posed:
+            message = f"in the problem {'/'.join(filter(None, (posed, case.level)))!r}, {message}"
         problem = self.plan.suite.problem(message, *path)
         self.problems.setdefault(f"{kind.name} {component.identity} {message} {about}", problem)

@@ -227,7 +227,7 @@ class _Pose:
             if key and (path in self.problems.suite.lines or path in self.problems.suite.assigned):
                 self.problems.report(message, *path)
                 return
-        where = f" at level {self.level!r}" if self.level else ""
+        where = f" at level {self.level!r}" if self.level and key else ""
         said = f"{'.'.join(key)}: {message}" if key else message
         self.problems.report(
             f"the problem {self.offer.spec.name!r} of {self.offer.plugin}{where}: {said}", *self.own

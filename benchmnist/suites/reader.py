@@ -214,9 +214,8 @@ class _Reader:
                 block[plural] = one if isinstance(one, list) else [one]
         posed = PROBLEM.plural in block
         for key in [key for kind in BUNDLED for key in (kind.name, kind.plural) if posed and key in block]:
-            self.report(
-                "a problem decides it; remove it, or put it into [[cases]] of its own", "cases", index, key
-            )
+            said = "is decided by the problems; remove it, or move it to [[cases]] without problems"
+            self.report(said, "cases", index, key)
             del block[key]
         block = self.one_of_each(block, "cases", index)
         overridden = {other for pair in EXCLUSIVE for key, other in (pair, pair[::-1]) if key in block}

@@ -40,10 +40,11 @@ if TYPE_CHECKING:
 CPU = torch.device("cpu")
 BATCH = 4
 """Examples whose gradients are compared with finite differences."""
-DIRECTIONS = 3
-"""Directions that are tried for each parameter: along one the loss may have a kink, but hardly along all."""
-STEP, TOLERANCE = 1e-5, 1e-4
-"""Length of a step of finite differences, and how far apart two derivatives may be, relative to their size."""
+STEPS = (1e-5, 1e-6, 1e-7)
+"""Lengths of the steps of finite differences, each along another direction: a kink of the loss may be within the
+first, but hardly within the last."""
+TOLERANCE = 1e-4
+"""Difference that two derivatives may have, relative to their size."""
 SHORT, EVERY = 20, 5
 """Steps of a short training, and between two of its evaluations."""
 SEED = 0
@@ -204,14 +205,14 @@ class _Objective:
         return self.task.loss(self.model(self.images), self.labels)
 
     @torch.no_grad()
-    def slope(self, parameter: Tensor, direction: Tensor) -> float:
-        """Returns the derivative along a direction in one parameter, by finite differences."""
+    def slope(self, parameter: Tensor, direction: Tensor, length: float) -> float:
+        """Returns the derivative along a direction in one parameter, by finite differences of that length."""
         kept, found = parameter.detach().clone(), []
         for sign in (1, -1):
-            parameter.copy_(kept + sign * STEP * direction)
+            parameter.copy_(kept + sign * length * direction)
             found.append(self.value().item())
         parameter.copy_(kept)
-        return (found[0] - found[1]) / (2 * STEP)
+        return (found[0] - found[1]) / (2 * length)
 
 
 def _wrong_gradient(objective: _Objective) -> str:
@@ -219,16 +220,16 @@ def _wrong_gradient(objective: _Objective) -> str:
     trained = {name: p for name, p in objective.model.named_parameters() if p.requires_grad}
     loss = objective.value()
     gradients: tuple[Tensor | None, ...] = torch.autograd.grad(loss, [*trained.values()], allow_unused=True)
-    rounding = 100 * torch.finfo(torch.float64).eps * (1 + abs(loss.item())) / STEP
+    rounding = 100 * torch.finfo(torch.float64).eps * (1 + abs(loss.item()))
     generator = torch.Generator().manual_seed(SEED)
     for (name, parameter), gradient in zip(trained.items(), gradients, strict=True):
         apart = []
-        for _ in range(DIRECTIONS):
+        for length in STEPS:
             direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             direction /= direction.norm()
-            slope = objective.slope(parameter, direction)
+            slope = objective.slope(parameter, direction, length)
             ours = 0.0 if gradient is None else (gradient * direction).sum().item()
-            if abs(slope - ours) <= TOLERANCE * max(abs(slope), abs(ours)) + rounding:
+            if abs(slope - ours) <= TOLERANCE * max(abs(slope), abs(ours)) + rounding / length:
                 break
             apart.append(
                 f"{name} changes the loss by {slope:.6g} a step along a direction, its gradient says {ours:.6g}"
