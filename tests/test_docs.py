@@ -254,7 +254,14 @@ def test_a_new_plugin_is_the_one_of_the_tutorial(invoke: Callable[..., Result], 
 HOOK_EXAMPLES = [block.text for block in blocks(ROOT / "docs" / "hooks.md") if block.kind == "python"]
 
 
-@pytest.mark.parametrize("source", HOOK_EXAMPLES, ids=lambda text: re.findall(r"def (benchmnist_\w+)", text)[0])
+PROBLEM_EXAMPLES = [b.text for b in blocks(ROOT / "docs" / "how-to-problems.md") if b.kind == "python"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [*HOOK_EXAMPLES, *PROBLEM_EXAMPLES],
+    ids=lambda text: re.findall(r"def (benchmnist_\w+)", text)[0],
+)
 def test_the_example_of_a_hook_runs(install_plugin: Callable[..., None], source: str) -> None:
     install_plugin("example", source)
     registry = find_plugins()

@@ -132,6 +132,7 @@ PROBLEM = Kind(
     harness=(),
     checks="benchmnist.testing.problems:CHECKS",
     role="bundle",
+    new_cases='problems = ["$name"]\noptimizers = ["sgd", "adam"]',
 )
 EXECUTOR = Kind(
     name="executor",

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmnist.metrics import Metric, require_evaluated
+from benchmnist.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -359,7 +360,8 @@ class ProblemSpec(NamedSpec):
     def facts(self) -> dict[str, str]:
         """See NamedSpec; budget and target are those of the first level."""
         settings = self.settings_at(next(iter(self.levels), None))
-        budget = next(f"{settings[name]} {name}" for name in reversed(BUDGETS) if settings.get(name) is not None)
+        unit = next(name for name in reversed(BUDGETS) if settings.get(name) is not None)
+        budget = counted(settings[unit], unit.removesuffix("s"))
         accuracy, loss = settings.get("target_accuracy"), settings.get("target_loss")
         target = f"{accuracy:g} %" if accuracy is not None else f"loss {loss:g}"
         return {"levels": ", ".join(self.levels), "budget": budget, "target": target}

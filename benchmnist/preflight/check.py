@@ -245,7 +245,9 @@ class _Preflight:
 
     def setting(self, case: Case, key: str) -> TomlPath:
         """The place of a setting: in the block of the case, or else in [defaults]; of a search in [tune]."""
-        places = ((*self.block_path(case), key), ("defaults", key), ("tune", key))
+        own = (*self.block_path(case), key)
+        posed = ((PROBLEM.plural, case.problem, key),) if case.problem else ()
+        places: tuple[TomlPath, ...] = (own, *posed, ("defaults", key), ("tune", key))
         return next(filter(self.is_set, places), ("defaults", key))
 
     def is_set(self, path: TomlPath) -> bool:

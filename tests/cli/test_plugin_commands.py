@@ -167,7 +167,8 @@ def test_a_new_plugin_passes_the_tests_that_come_with_it(
     command = ("-m", "benchmnist", "run", f"{name}.toml", "--dry-run", "--device", "cpu")
     ran = python_in_a_process(*command, environment=environment)
     assert ran.returncode == 0, ran.stderr
-    assert "2 cases, 6 trials" in ran.stdout
+    planned = "6 cases, 18 trials" if kind == "problem" else "2 cases, 6 trials"  # it has three levels
+    assert planned in ran.stdout
 
 
 def test_a_new_plugin_takes_nobodys_place(invoke: Callable[..., Result], tmp_path: Path) -> None:
@@ -176,7 +177,7 @@ def test_a_new_plugin_takes_nobodys_place(invoke: Callable[..., Result], tmp_pat
         (("new-plugin", "My Net"), "'My Net' is not lower-case letters and digits"),
         (
             ("new-plugin", "net", "--kind", "modle"),
-            "--kind: must be dataset, model, optimizer, schedule, task or metric, not 'modle'",
+            "--kind: must be dataset, model, optimizer, schedule, task, metric or problem, not 'modle'",
         ),
     ):
         done = invoke(*arguments)
@@ -200,6 +201,8 @@ def test_plugins_shows_what_is_wrong_and_what_to_do(
         "it prints 'hello'; take the print away",
         "good offered by benchmnist-loud 1.0 (plugin 'loud') and benchmnist-twin 1.0 (plugin 'twin'); block one",
         "cosine",
+        "problem levels budget target from",
+        "300 steps 2000, 1000, 500 300 steps 86 % benchmnist",
     ):
         assert expected in shown
     done = invoke("plugins", "--block", "broken", env={"COLUMNS": "200"})

@@ -10,6 +10,7 @@ from benchmnist.analysis.searches import at_the_edge
 from benchmnist.analysis.summary import group_title
 from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import judge_pair
+from benchmnist.extensions.specs import FUNCTION
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -24,6 +25,16 @@ MOST_EDGES = 3
 """Values that a sentence lists at most; each is long."""
 
 
+def _judged(results: Sequence[CaseResult]) -> str:
+    """Says what attempts were judged by: a task without data has no examples to hold out."""
+    without = {r.case.task is not None and r.case.task.use == FUNCTION for r in results if r.case.tuned}
+    seeds = "by the seeds of the search alone"
+    return {
+        frozenset({True}): seeds,
+        frozenset({True, False}): f"on held-out training examples, or without data {seeds}",
+    }.get(frozenset(without), "on held-out training examples")
+
+
 def tuned(searches: Sequence[Search], results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
     """Reports how hyperparameters were chosen, and reasons to doubt the choice."""
     if not searches:
@@ -31,9 +42,9 @@ def tuned(searches: Sequence[Search], results: Sequence[CaseResult], name: Namer
     samplers = listed(sorted({search.sampler for search in searches}))
     yield Finding(
         "tuned",
-        f"The hyperparameters of each optimizer were chosen on held-out training examples, in "
-        f"{_budgets(searches)} ({samplers}). {_trained(searches)} then trained with other seeds, and tested on "
-        f"the test set. {_luck(searches)}",
+        f"The hyperparameters of each optimizer were chosen {_judged(results)}, in {_budgets(searches)} "
+        f"({samplers}). {_trained(searches)} then trained with other seeds, and tested on the test set. "
+        f"{_luck(searches)}",
         tuple(result.id for result in results if result.case.tuned),
     )
     yield from _edges(searches)
