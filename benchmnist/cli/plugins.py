@@ -32,6 +32,7 @@ def command(block: tuple[str, ...]) -> None:
         title = f"\n{offers.kind.capitalize()}s"
         facts = [*next((offer.spec.facts for offer in offers), {})]
         table = plain_table(offers.kind, "", *facts, "from", gap=2, title=title, title_justify="left")
+        table.columns[0].no_wrap = True
         for offer in offers:
             table.add_row(
                 offer.spec.name, offer.spec.summary, *offer.spec.facts.values(), offer.plugin.distribution

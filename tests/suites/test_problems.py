@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from problem_plugin import problem, registry_with
+from problem_plugin import SPECS, problem, registry_with
 
+from benchmnist.extensions.specs import FUNCTION
 from benchmnist.suites.keys import case_key
 from benchmnist.suites.plan import Plan, make_plan
 from benchmnist.suites.reader import read_suite
@@ -216,3 +218,14 @@ def test_a_problem_is_described_for_a_list() -> None:
     assert problem().facts == {"levels": "easy, hard", "budget": "60 steps", "target": "loss 0.01"}
     fc: ProblemSpec = REGISTRY.problems["mnist-fc"].spec
     assert fc.facts == {"levels": "", "budget": "3 epochs", "target": "97 %"}
+
+
+def test_a_problem_without_data_has_nothing_to_hold_out(plan: Planner) -> None:
+    task = replace(SPECS["task"][0], name=FUNCTION)
+    data = replace(SPECS["dataset"][0], task=FUNCTION)  # type: ignore[call-arg]
+    registry = registry_with(task=(task,), dataset=(data,))
+    found = plan("[defaults]\nvalidation_size = 10\n" + cases("bowl/easy", "mnist-fc"), registry=registry)
+    assert not found.problems
+    assert [case.validation_size for case in found.cases] == [None, None, 10, 10]
+    refused = plan(cases("bowl", more="validation_size = 10\n"), registry=registry).problems
+    assert [each.message for each in refused] == ["the task 'function' has no examples to hold out; remove it"]
