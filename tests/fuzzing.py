@@ -37,7 +37,28 @@ LONGEST = 500
 """Characters that the line of an error may have."""
 SECONDS = 2.0
 """Processor time that reading and planning one suite may take."""
-SUITES = [*(path.read_text("utf-8") for path in sorted((ROOT / "suites").glob("*.toml"))), RICH]
+POSED = """
+[suite]
+name = "posed"
+[defaults]
+epochs = 2
+target_accuracy = 90.0
+[problems.quick]
+use = "mnist-few"
+steps = 9
+model.dropout = 0.2
+sweep.batch_size = [50, 100]
+expect.accuracy = ">= 50"
+[[cases]]
+problems = ["quick", "mnist-fc", "mnist-few/500"]
+optimizers = ["sgd", "adam"]
+seeds = 1
+[[compare]]
+optimizers = ["adam"]
+with = "sgd"
+on = ["mnist-fc", "quick/500/batch_size-50"]
+"""
+SUITES = [*(path.read_text("utf-8") for path in sorted((ROOT / "suites").glob("*.toml"))), RICH, POSED]
 
 
 def toml(value: Any) -> str:
