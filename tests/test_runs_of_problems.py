@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 import benchmnist
+from benchmnist.errors import SuiteError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,3 +65,16 @@ def test_a_problem_is_trained_resumed_reused_and_tuned(tmp_path: Path) -> None:
     assert (search.dataset, search.model, len(search.attempts)) == ("mnist-few/500", "", 2)
     assert {each.case.validation_size for each in tuned.search.cases} == {100}
     assert {each.case.steps for each in tuned.search.cases} == {4}
+
+
+def test_a_value_that_a_part_of_a_problem_refuses_is_found_where_it_is_set(tmp_path: Path) -> None:
+    wrong = SUITE.replace("[[cases]]", '[problems.wide]\nuse = "mnist-fc"\nmodel.hidden_size = -5\n[[cases]]')
+    wrong = wrong.replace('["mnist-few/500"]', '["mnist-few/500", "wide"]').replace("train_size = 200", "")
+    wrong += "[problems.mnist-few]\ntrain_size = 100_000\n"
+    file = tmp_path / "wrong.toml"
+    file.write_text(wrong, "utf-8")
+    with pytest.raises(SuiteError) as error:
+        benchmnist.run(file, device="cpu", executor="inline", out=tmp_path / "runs")
+    said = {problem.key: problem.message for problem in error.value.problems}
+    assert "in the problem 'wide', 'fc' refuses: " in said["problems.wide.model.hidden_size"]
+    assert "in the problem 'mnist-few/500', train_size = 100000, but " in said["problems.mnist-few.train_size"]
