@@ -17,8 +17,8 @@ from benchmnist.text import decimals, with_unit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Level = Literal["case", "seed", "epoch", "step"]
-"""Frequency of a measurement: once a case, a trial, an epoch, or at every stored step."""
+Level = Literal["case", "seed", "epoch", "step", "layer"]
+"""Frequency of a measurement: once a case, a trial, an epoch, at every stored step, or by layer."""
 RowLevel = Level | Literal["evaluation"]
 """Kinds of the rows of CSV and JSON: of a measurement, or of each evaluation, within an epoch or after it."""
 LEVELS: tuple[RowLevel, ...] = (*get_args(Level)[:3], "evaluation", *get_args(Level)[3:])
@@ -321,6 +321,7 @@ RESERVED = frozenset(
         *("case", "dataset", "model", "optimizer", "method", "label", "schedule", "task", "params"),
         *("seed", "epoch", "step", "status", "checkpoint", "speedup", "weights", "epochs", "batch_size", "seeds"),
         *("side_by_side", "engine", "stack", "precision", "device", "source", "clip_grad_norm", "label_smoothing"),
+        *("layer", "gradient_norm", "update_norm", "weight_norm", "update_ratio"),
         *("init_seed", "evaluate_in", "train_size", "steps", "reused_from", "started", "key"),
         *("seconds", "examples", "ended", "steps_saved"),
     }

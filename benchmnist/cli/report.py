@@ -63,7 +63,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 @option(
     "--level",
     type=click.Choice(LEVELS),
-    help="With csv or json: one row per case, seed, epoch, evaluation or stored step.  [default: case]",
+    help="With csv or json: one row per case, seed, epoch, evaluation, stored step or layer.  [default: case]",
 )
 @option("--columns", type=click.UNPROCESSED, callback=listed, metavar="NAME,...", help="Columns to show.")
 @option(

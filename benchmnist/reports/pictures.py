@@ -1,4 +1,4 @@
-"""Pictures of results, as PNG: mean ranks, performance profiles, learning rates, attempts of a search."""
+"""Pictures of results, as PNG: mean ranks, performance profiles, learning rates, attempts, norms by layer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from benchmnist.analysis.figures import drawn_metrics
 from benchmnist.analysis.searches import best_of_attempts
 from benchmnist.analysis.summary import group_title
 from benchmnist.reports.drawing import Figure
+from benchmnist.reports.dynamics_picture import dynamics_picture, has_dynamics
 from benchmnist.reports.escaping import DRAWN_BESIDE, drawable
 from benchmnist.reports.plots import (
+    MOST_SINGLE,
     Curve,
     group_file,
     group_stem,
@@ -20,6 +22,7 @@ from benchmnist.reports.plots import (
     to_png,
 )
 from benchmnist.reports.rank_picture import rank_picture, rank_text, rank_title
+from benchmnist.suites.cases import stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -64,6 +67,10 @@ def pictures(analysis: Analysis) -> Iterator[Picture]:
         )
     if any(profile.points for profile in analysis.profiles.compared):
         yield Picture("Performance profiles", "profiles.png", partial(profile_picture, analysis))
+    drawn = [result for result in analysis.run.cases if has_dynamics(result)]
+    for result in drawn[:MOST_SINGLE]:
+        file = f"{stem_of(f'{result.case.file_stem}.dynamics')}.png"
+        yield Picture(f"Norms by layer: {result.id}", file, partial(dynamics_picture, result))
     of_models: dict[Group, list[Search]] = {}
     for search in analysis.run.record.searches:
         of_models.setdefault((search.dataset, search.model, search.label), []).append(search)

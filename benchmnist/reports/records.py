@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from benchmnist.analysis.summary import Summary
     from benchmnist.metrics import Metric, RowLevel
     from benchmnist.reports.columns import Column
-    from benchmnist.runs.results import CaseResult, TrialResult
+    from benchmnist.runs.results import CaseResult, EpochResult, TrialResult
 
 IDENTITY = (
     *("case", "problem", "level", "dataset", "model", "optimizer", "method", "label"),
@@ -35,8 +35,13 @@ COUNTED: dict[RowLevel, tuple[str, ...]] = {
     "epoch": ("seed", "epoch"),
     "evaluation": ("seed", "epoch", "step", "seconds", "examples"),
     "step": ("seed", "epoch", "step"),
+    "layer": ("seed", "epoch", "step", "layer"),
 }
 """Keys that identify the rows of a case."""
+
+
+NORMS = {"gradient_norm": "gradient", "update_norm": "update", "weight_norm": "weight", "update_ratio": "ratio"}
+"""Figures of the level `layer`, with the attributes of LayerNorms."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Records:
 
 
 def records(analysis: Analysis, level: RowLevel = "case", view: View | None = None) -> Records:
-    """Makes a row for each case, trial, epoch, evaluation or stored step of a run, cases in the order of the view.
+    """Makes a row for each case, trial, epoch, evaluation, stored step or layer of a run, cases as in the view.
 
     If the view names no columns, a row has every figure of its level and the hyperparameters of its case
     (`optimizer.lr`).
@@ -99,6 +104,8 @@ def _measured(level: RowLevel, columns: Columns) -> tuple[str, ...]:
         return (*_keys(_case_columns(columns)), *_settings(None))
     if level == "evaluation":
         return tuple(metric.key for metric in _evaluated(columns.metrics))
+    if level == "layer":
+        return tuple(NORMS)
     levels = ("seed", "epoch") if level == "seed" else (level,)
     more = ("epochs", "ended", "checkpoint", "stack") if level == "seed" else ()
     return (*(metric.key for metric in columns.metrics if metric.level in levels), *more)
@@ -161,11 +168,22 @@ def _of_trial(
         if level == "epoch":
             yield {"epoch": epoch.epoch, **{metric.key: epoch.figure(metric) for metric in at_level}}
             continue
+        if level == "layer":
+            yield from _of_layers(epoch)
+            continue
         steps: dict[int, dict[str, Any]] = {}
         for metric in at_level:
             for step, value in getattr(epoch, metric.field):
                 steps.setdefault(step, {"epoch": epoch.epoch, "step": step})[metric.key] = value
         yield from steps.values()
+
+
+def _of_layers(epoch: EpochResult) -> Iterator[dict[str, Any]]:
+    """Yields the norms of each layer at each evaluation of an epoch, where they were kept."""
+    for each in epoch.dynamics:
+        for layer, norms in each.layers.items():
+            figures = {key: getattr(norms, attribute) for key, attribute in NORMS.items()}
+            yield {"epoch": epoch.epoch, "step": each.step, "layer": layer, **figures}
 
 
 def _identity(result: CaseResult) -> dict[str, Any]:

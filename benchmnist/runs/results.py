@@ -214,7 +214,7 @@ class CostSeconds(Frozen):
 
 
 class Costs(Frozen):
-    """What an optimizer costs on a case, besides the bytes of its state.
+    """Costs of an optimizer on a case, besides the bytes of its state.
 
     Attributes:
         passes: Forward and backward passes of a step; None if they vary and were not counted.

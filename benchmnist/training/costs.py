@@ -87,11 +87,11 @@ def _times(setting: Setting, way: FastPath, case: Case, seed: int) -> CostSecond
     start = perf_counter()
     most = max(min(STEPS, steps_of_trial(case, setting.dataset) - 1), 1)
     with trial.products():
-        watched.step(*engine.fetch(batches[0]), moves_schedule=False)  # which completes the one-time work
+        watched.step(*engine.fetch(trial, batches[0]), moves_schedule=False)  # which completes the one-time work
         while len(found) < most and (len(found) < FEWEST or perf_counter() - start < SECONDS):
             watched.spent = dict.fromkeys(_Watched.parts, 0.0)
             watched.passes = 0
-            watched.step(*engine.fetch(batches[(len(found) + 1) % len(batches)]), moves_schedule=False)
+            watched.step(*engine.fetch(trial, batches[(len(found) + 1) % len(batches)]), moves_schedule=False)
             found.append({**watched.spent, "passes": watched.passes})
     median = {part: statistics.median(each[part] for each in found) for part in _Watched.parts}
     passes = statistics.fmean(each["passes"] for each in found)

@@ -49,7 +49,7 @@ def dynamics_of(setting: Setting, trial: Trial, order: Tensor, step: int) -> lis
         each = zip(trial.trials, order, strict=True)
         return [found for one, its in each for found in dynamics_of(setting, one, its, step)]
     engine = ResidentEngine(setting.dataset, setting.session, setting.case.batch_size)
-    images, labels = engine.fetch(engine.move(order))
+    images, labels = engine.fetch(trial, engine.move(order))
     weights = dict(trial.model.named_parameters())
     before = {name: weight.detach().clone() for name, weight in weights.items()}
     with put_back_afterwards(setting.device):
