@@ -179,7 +179,7 @@ NOT_DECIDING = {
 
 
 TARGETS = frozenset({"target_accuracy", "target_loss"})
-"""What a trial is timed to. It decides a result only where trials end by it."""
+"""Targets that a trial is timed to. One decides a result only where trials end by it."""
 ADDED_LATER = frozenset({"steps", "seconds", "evaluate_every", "stop_at_target", "patience"})
 """Fields that leave a key as it was before there were such fields, where they have their defaults."""
 
