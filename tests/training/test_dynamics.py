@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,8 @@ from training_support import component, losses, make_case, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from click.testing import Result
 
     from benchmnist.runs.results import CaseResult, Dynamics
 
@@ -67,6 +70,21 @@ def test_the_engines_agree_on_dynamics() -> None:
                 assert [*one.layers] == ["1", "3"]
                 for layer, norms in one.layers.items():
                     assert norms.model_dump() == pytest.approx(other.layers[layer].model_dump(), rel=1e-2)
+
+
+def test_a_run_has_rows_and_a_picture_of_its_dynamics(
+    write_suite: Callable[..., Path], invoke: Callable[..., Result]
+) -> None:
+    suite = write_suite()
+    assert (
+        invoke("run", suite, "--executor", "inline", "--dynamics", "--seeds", "1", "--epochs", "1").exit_code == 0
+    )
+    rows = invoke("report", "runs", "--format", "csv", "--level", "layer", "--columns", "update_ratio").stdout
+    assert rows.splitlines()[0] == "case,seed,epoch,step,layer,update_ratio"
+    assert [row.split(",")[:5] for row in rows.splitlines()[1:3]] == [
+        ["mnist/fc/sgd", "0", "1", "10", layer] for layer in ("1", "3")
+    ]
+    assert len([*Path("runs").glob("small/*/plots/mnist__fc__*.dynamics.png")]) == 2
 
 
 def test_sgd_moves_by_its_learning_rate_times_the_gradient() -> None:
