@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmnist.builtin.problems import PROBLEMS
 from benchmnist.extensions.hookspecs import hookimpl
 from benchmnist.extensions.specs import (
@@ -18,7 +20,7 @@ from benchmnist.extensions.specs import (
 )
 from benchmnist.metrics import OF_CLASSIFICATION, RANKING_TEST_LOSS, Metric
 
-RECONSTRUCTION, NEXT_TOKEN = "reconstruction", "next-token"
+RECONSTRUCTION, NEXT_TOKEN, FUNCTION = "reconstruction", "next-token", "function"
 _BUILTIN = "benchmnist.builtin"
 _OPTIMIZERS = "benchmnist.builtin.optimizers"
 _SCHEDULES = "benchmnist.builtin.schedules"
@@ -202,6 +204,13 @@ def benchmnist_datasets() -> list[DatasetSpec]:
             ("cifar100", "50,000 and 10,000 photographs of 100 kinds of things, 32x32, in colour"),
             ("svhn", "73,257 and 26,032 digits of house numbers, 32x32, in colour"),
         )
+    ] + [
+        DatasetSpec(
+            name="noise",
+            summary="no data: random numbers for the steps of the task function",
+            build=f"{_BUILTIN}.noise:noise",
+            task=FUNCTION,
+        )
     ]
     variants = [
         DatasetSpec(name=f"mnist-{name}", summary=summary, build=f"{_VARIANTS}:{name.replace('-', '_')}")
@@ -246,6 +255,13 @@ def benchmnist_tasks() -> list[TaskSpec]:
                     "token_accuracy", "test accuracy of the next pixel", "%", "higher", heading="token accuracy"
                 ),
             ),
+            pure=True,
+        ),
+        TaskSpec(
+            name=FUNCTION,
+            summary="a function of the parameters of the model; judged by the value less its minimum",
+            build="benchmnist.tasks:Function",
+            metrics=(replace(RANKING_TEST_LOSS, unit="", form="figures"),),
             pure=True,
         ),
     ]

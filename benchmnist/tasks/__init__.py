@@ -12,6 +12,7 @@ import torch
 
 from benchmnist.errors import TrialError, described
 from benchmnist.tasks.classification import Classification
+from benchmnist.tasks.function import Function
 from benchmnist.tasks.next_token import NextToken
 from benchmnist.tasks.reconstruction import Reconstruction
 
@@ -142,6 +143,7 @@ def require_scalar(value: object, what: str, instead: str) -> Tensor:
 
 __all__ = [
     "Classification",
+    "Function",
     "Measure",
     "Measured",
     "NextToken",

@@ -286,10 +286,13 @@ def make_model(
     output_shape: tuple[int, ...],
     params: Mapping[str, Any],
 ) -> nn.Module:
-    """A model for those shapes; `build` is given the number of outputs, their shape, or both."""
+    """A model for those shapes; `build` is given the number of outputs, their shape, or both.
+
+    A function of its parameters, which has one output, need not take any.
+    """
     takes = inspect.signature(build).parameters
     told: dict[str, Any] = {"output_shape": output_shape} if "output_shape" in takes else {}
-    if "num_classes" in takes or not told:
+    if "num_classes" in takes or not (told or math.prod(output_shape) == 1):
         told["num_classes"] = math.prod(output_shape)
     return build(input_shape=input_shape, **told, **params)
 
