@@ -11,6 +11,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import hashlib
+import math
 import statistics
 import tempfile
 import threading
@@ -32,18 +33,19 @@ from benchmnist.text import alternatives, cause_of, counted
 from benchmnist.tuner import NOT_TUNED, tune
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
+    from benchmnist.preflight.check import Work
     from benchmnist.runs.results import CaseResult, EpochResult, RunResult
     from benchmnist.suites.cases import Case
+    from benchmnist.suites.plan import Plan
     from benchmnist.suites.suite import Suite
 
 BUDGET = 60.0
 """Seconds by default."""
-PILOT = Sizes(steps=50, attempts=1, searches=3)
-PILOT_SEEDS = 4
-"""Steps and seeds that are trained to measure the pace."""
+PILOT = Sizes(steps=50, attempts=4, searches=1, validation=100)
+"""What is trained to measure the pace."""
 UNKNOWN = Pace(step=0.0, trial=0.0, run=0.0)
 """A pace by which no look takes any time."""
 LEAST_RUN = 0.5
@@ -51,7 +53,7 @@ LEAST_RUN = 0.5
 GRACE = 0.15
 """Share of the budget by which the first look may exceed it, since without it nothing can be said."""
 AGAIN = 0.5
-"""Share of the time of a run beside its trials that a second run in the same process takes: it has torch."""
+"""Share of the time of a first run beside its trials that a second one in the same process takes: it has torch."""
 
 
 @dataclass(frozen=True)
@@ -246,47 +248,56 @@ def prepare(question: Question, clock: Clock, options: RunOptions, steps: int | 
 
 
 class _Moments(Observer):
-    """Notes when the epochs of a run end."""
+    """Notes when the trials of each run end."""
 
     def __init__(self) -> None:
-        self.ended: list[float] = []
+        self.runs: list[list[float]] = []
+
+    def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:  # noqa: ARG002
+        """See Observer."""
+        self.runs.append([])
 
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:  # noqa: ARG002
         """See Observer."""
-        self.ended.append(time.monotonic())
+        if result.epoch == case.epochs:
+            self.runs[-1].append(time.monotonic())
 
 
 def measure(question: Question, options: RunOptions) -> Pace:
-    """Trains a few steps with each optimizer, as the looks will, in a folder that is removed.
+    """Trains a few steps with each optimizer, as a look does, in a folder that is removed.
 
     Raises:
         SuiteError, BenchmnistError: if the suite cannot be run, or no training of it ends.
     """
-    moments = _Moments()
+    moments, began = _Moments(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="benchmnist-") as folder:
         file = Path(folder) / "pilot.toml"
         file.write_text(suite_text(question, PILOT), "utf-8")
-        began = time.monotonic()
-        pilot = replace(options, out=Path(folder), seeds=tuple(range(PILOT_SEEDS)), checkpoints=False)
-        found = runner.run(file, pilot, observer=moments)
-        took = time.monotonic() - began
+        pilot = replace(options, out=Path(folder), checkpoints=False)
+        if question.ranges:
+            found = tune(file, pilot, searches=1, watch=lambda: contextlib.nullcontext(moments)).final
+        else:
+            found = runner.run(file, pilot, observer=moments, seeds=tuple(range(PILOT.attempts)))
+    ended = time.monotonic()
     trained = [result for result in found.cases if any(trial.epochs for trial in result.trials)]
     if not trained:
         why = "; ".join(f"{result.id} {result.status}: {cause_of(result.error or '')}" for result in found.cases)
         raise BenchmnistError(f"no training of a few steps ends: {why}")
     step = statistics.fmean(map(_seconds_of_step, trained))
     slots = max(result.side_by_side for result in trained)
-    # The first trial of each worker waits for its start.
-    later = len(moments.ended) - slots
-    each = slots * (moments.ended[-1] - moments.ended[0]) / later if later > 0 else took
-    trial = max(0.0, each - PILOT.steps * step)
-    beside = took - len(moments.ended) / slots * each
+    first, last = moments.runs[0], moments.runs[-1]
+    # The first trial of each worker waits for its start, and the other trials follow each other.
+    later = len(first) - slots
+    each = slots * (first[-1] - first[0]) / later if later > 0 else ended - began
+    beside = ended - (first[-1] if last is not first else began) - len(last) / slots * each
+    run = max(LEAST_RUN, beside if last is not first else AGAIN * beside)
     examples = max(result.train_size for result in trained)
-    return Pace(step, trial, max(LEAST_RUN, AGAIN * beside), slots, examples)
+    return Pace(step, max(0.0, each - PILOT.steps * step), run, slots, examples)
 
 
 def _seconds_of_step(result: CaseResult) -> float:
-    seconds = [epoch.seconds for trial in result.trials for epoch in trial.epochs]
+    """Seconds of a step, the median of the trials."""
+    seconds = [math.fsum(epoch.seconds for epoch in trial.epochs) for trial in result.trials]
     return statistics.median(seconds) / PILOT.steps
 
 

@@ -73,6 +73,7 @@ def readers(environment: Mapping[str, str]) -> dict[str, str]:
         "BENCHMNIST_DATA": str(default_data_root()),
         "BENCHMNIST_RUN_JOBS": "1",  # other tests are run meanwhile
         "BENCHMNIST_TUNE_JOBS": "1",
+        "BENCHMNIST_VERSUS_JOBS": "1",
         **environment,
     }
 
@@ -146,7 +147,8 @@ def test_the_commands_of_a_page_do_what_it_says(
     if page.name == "README.md":
         follow(page, workplace, shell)
     else:
-        follow(page, workplace, without_imports(invoke), BENCHMNIST_RUN_EXECUTOR="inline")
+        inline = {"BENCHMNIST_RUN_EXECUTOR": "inline", "BENCHMNIST_VERSUS_EXECUTOR": "inline"}
+        follow(page, workplace, without_imports(invoke), **inline)
 
 
 SMALLER = {
