@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 BUDGET = 60.0
 """Seconds by default."""
 PILOT = Sizes(steps=50, attempts=4, searches=1, validation=100)
-"""What is trained to measure the pace."""
+"""Sizes of the training that measures the pace."""
 UNKNOWN = Pace(step=0.0, trial=0.0, run=0.0)
 """A pace by which no look takes any time."""
 LEAST_RUN = 0.5
@@ -223,7 +223,7 @@ def _question(optimizers: tuple[str, ...], on: str | None, baseline: str | None,
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a budget allows: the sizes, and the pace that they were chosen by."""
+    """Plan that a budget allows: the sizes, and the pace that they were chosen by."""
 
     sizes: Sizes
     pace: Pace

@@ -27,7 +27,7 @@ CONFIDENCE = f"{1 - LEVEL:.0%}".replace("%", " %")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a run says about one optimizer and the one that it is compared with.
+    """Statement of a run about one optimizer and the one that it is compared with.
 
     Attributes:
         sentence: The answer, in one sentence.

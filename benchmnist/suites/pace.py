@@ -1,4 +1,4 @@
-"""What a budget of time allows: how long things take, and how much is trained."""
+"""Pace and sizes: how long things take, and how much a budget of time allows to train."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIRST = 0.7
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is trained.
+    """Sizes of the trainings.
 
     Attributes:
         steps: Steps of each training.
@@ -48,7 +48,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Pace:
-    """How long things take here and now.
+    """Times of a step, a trial and a run, here and now.
 
     Attributes:
         step: Seconds of a step of training, mean of the optimizers.

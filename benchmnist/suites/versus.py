@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmnist.suites.pace import Sizes
 
 DATASET, MODEL = "mnist", "fc"
-"""Where optimizers are compared by default."""
+"""Place where optimizers are compared by default."""
 FORM = "NAME or NAME:key=value,..., such as adamw:weight_decay=0.1"
 RANGE = (10**-1.5, 10**1.5)
 """Learning rates, in units of the default: three decades, with the default in the middle."""
@@ -61,7 +61,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Question:
-    """Which optimizers are compared, and where.
+    """Optimizers to compare, and the place.
 
     Attributes:
         asked: The optimizers that are asked about.
