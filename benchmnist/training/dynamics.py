@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from benchmnist.training.fast_paths import Setting
     from benchmnist.training.trial import Trial
 
-SHARED = frozenset({"spec", "task", "noise", "generators", "seeds"})
+SHARED = frozenset({"spec", "task", "augmentation", "noise", "generators", "seeds"})
 """Attributes of a trial that its copy shares: whatever a step changes of them is put back."""
 
 
