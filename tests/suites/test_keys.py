@@ -83,9 +83,9 @@ def test_every_field_of_a_case_either_decides_or_does_not() -> None:
     """A new field changes the key, unless somebody says that it should not."""
     decides = {
         "dataset", "model", "optimizer", "schedule", "epochs", "batch_size", "seeds", "clip_grad_norm",
-        "label_smoothing", "init_seed", "normalise", "evaluate_in", "engine", "precision", "train_size",
-        "test_size", "validation_size", "reference", "task", "metrics", "steps", "seconds", "evaluate_every",
-        "stop_at_target", "patience", "dynamics",
+        "label_smoothing", "init_seed", "normalise", "augmentation", "evaluate_in", "engine", "precision",
+        "train_size", "test_size", "validation_size", "reference", "task", "metrics", "steps", "seconds",
+        "evaluate_every", "stop_at_target", "patience", "dynamics",
     }  # fmt: skip
     assert {*type(CASE).model_fields} == decides | {
         "id", "label", "line", "marks", "expect", "baseline", "axes", "resources", "target_accuracy", "margin",

@@ -226,7 +226,7 @@ def test_tabs_windows_newlines_and_a_byte_order_mark_are_fine(text: str) -> None
             f"{SUITE}[plots]\nx = 1\n{CASE}",
             (
                 "x.toml:3: plots: unknown table. Choose from: suite, defaults, cases, compare, "
-                "datasets, models, optimizers, schedules, tasks, metrics, problems, tune"
+                "datasets, models, optimizers, schedules, augmentations, tasks, metrics, problems, tune"
             ),
         ),
         (
@@ -736,7 +736,7 @@ def test_wrong_comparisons(lines: str, expected: str) -> None:
             [("fc", "sgd", 'schedules = ["constant"]'), ("fc", "adam", 'schedules = ["cosine"]')],
             (
                 "4: compare.optimizers: mnist/fc/adam/cosine and mnist/fc/sgd/constant also differ in "
-                "schedule or engine (cosine and constant); make these equal, or remove 'adam'"
+                "schedule, augmentation or engine (cosine and constant); make these equal, or remove 'adam'"
             ),
         ),
         (
