@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from benchmnist.extensions.specs import Dataset
 
 COORDINATES = ("x", "y")
-"""Names of the columns after the first of the outputs of a model that is tested; they are stored with each test."""
+"""Names of the columns after the first of the outputs of a tested model; they are stored with each test."""
 
 
 class Function:
