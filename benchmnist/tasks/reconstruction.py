@@ -49,19 +49,21 @@ class Reconstruction:
         """See Task."""
         return {
             "test_loss": _cross_entropy(outputs, targets),
-            "test_error": (outputs.flatten(1).sigmoid() - _pixels(targets)).square().sum(),
+            "test_error": (outputs.flatten(1).sigmoid() - _pixels(targets, outputs)).square().sum(),
         }
 
 
 def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """The sum over all pixels of all images."""
-    return functional.binary_cross_entropy_with_logits(outputs.flatten(1), _pixels(targets), reduction="sum")
+    return functional.binary_cross_entropy_with_logits(
+        outputs.flatten(1), _pixels(targets, outputs), reduction="sum"
+    )
 
 
-def _pixels(images: Tensor) -> Tensor:
-    """Returns pixels in [0, 1], float32 [N, pixels]."""
-    flat = images.flatten(1)
-    return flat / 255 if flat.dtype == torch.uint8 else flat
+def _pixels(images: Tensor, outputs: Tensor) -> Tensor:
+    """Returns pixels in [0, 1], [N, pixels], as precise as the outputs: a loss in float64 is one in all its parts."""
+    flat = images.flatten(1).to(torch.promote_types(outputs.dtype, torch.float32))
+    return flat / 255 if images.dtype == torch.uint8 else flat
 
 
 def require_unit(data: Dataset, name: str) -> None:
