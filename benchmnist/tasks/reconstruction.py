@@ -61,7 +61,7 @@ def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def _pixels(images: Tensor, outputs: Tensor) -> Tensor:
-    """Returns pixels in [0, 1], [N, pixels], as precise as the outputs: a loss in float64 is one in all its parts."""
+    """Returns pixels in [0, 1], [N, pixels], as precise as the outputs, if float64."""
     flat = images.flatten(1).to(torch.promote_types(outputs.dtype, torch.float32))
     return flat / 255 if images.dtype == torch.uint8 else flat
 
