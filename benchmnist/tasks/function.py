@@ -20,10 +20,10 @@ COORDINATES = ("x", "y")
 class Function:
     """Minimise what the model returns: the parameters are the point, and the model is the function.
 
-    In training, the model returns the value at its parameters, [N, 1], whose gradient the optimizer receives. An
-    example is the noise of a step, [1, 1, width], which the model may read: the order of the noise is that of
-    the examples, so it depends on the seed and is the same for every optimizer. In testing, the model returns the
-    value without noise, less the minimum; two further columns, if any, are the coordinates of a point.
+    In training, the model returns the value at its parameters, [N, 1], whose gradient the optimizer receives.
+    An example is the noise of a step, [1, 1, width], which the model may read: the order of the noise is that of
+    the examples, so it depends on the seed and is the same for every optimizer. In testing, the model returns
+    the value without noise, less the minimum; two further columns, if any, are the coordinates of a point.
     """
 
     def check(self, data: Dataset, name: str) -> None:

@@ -58,6 +58,8 @@ def tries_its_parameters(subject: Subject, harness: tuple[str, ...], build: Buil
             continue
         try:
             build(**{parameter.name: default})
+        except DoesNotApply:
+            raise
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything
             wrong.append(f"{parameter.name}={default!r} raises {type(error).__name__}: {error}")
     if wrong:

@@ -41,7 +41,7 @@ class GaussianNoise(Bowl):
 
 
 class HeavyTails(Bowl):
-    """`Bowl`, with noise of Student's t distribution with `freedom` degrees of freedom on the gradient.
+    """`Bowl`, with `noise` times Student's t with `freedom` degrees of freedom on the gradient.
 
     With 2 or fewer its variance is infinite; with 1 it is Cauchy's distribution, and has no mean. It is computed
     from two random numbers, √(n (U^(-2/n) - 1)) cos 2πV, as Bailey does: Polar generation of random variates with
@@ -50,18 +50,24 @@ class HeavyTails(Bowl):
     """
 
     def __init__(
-        self, *, input_shape: Shape, freedom: float = 3.0, condition: float = CONDITION, size: int = 8
+        self,
+        *,
+        input_shape: Shape,
+        freedom: float = 3.0,
+        noise: float = 0.1,
+        condition: float = CONDITION,
+        size: int = 8,
     ) -> None:
         require(freedom > 0, f"freedom must be above 0, not {freedom:g}")
         super().__init__(input_shape, condition, size, 2 * size)
-        self.freedom = freedom
+        self.freedom, self.noise = freedom, noise
 
     def surrogate(self, x: Tensor, noise: Tensor) -> Tensor:
         """See Objective."""
         size, n = len(x), self.freedom
         u, v = noise[:, :size].clamp(min=TINY), noise[:, size : 2 * size]
         t = (n * (u ** (-2 / n) - 1)).sqrt() * torch.cos(2 * math.pi * v)
-        return with_gradient(self.gap(x), x, t.mean(dim=0))
+        return with_gradient(self.gap(x), x, self.noise * t.mean(dim=0))
 
 
 class Sparse(Bowl):

@@ -1,0 +1,74 @@
+"""Each function has its minimum and its gradients where its docstring says."""
+
+import pytest
+import torch
+from benchmnist_diagnostics import gradients, shapes
+
+from benchmnist.testing import conformance
+
+SHAPE = (1, 1, 32)
+test_rotated = conformance("rotated")
+test_delayed = conformance("delayed")
+
+
+def gradient(model, example=None):
+    """Returns the gradient of `x` that a training step has."""
+    example = torch.rand(1, *SHAPE) if example is None else example
+    value = model.train()(example)[:, 0].mean()
+    (found,) = torch.autograd.grad(value, [model.x])
+    return found
+
+
+def move(model, point):
+    with torch.no_grad():
+        model.x.copy_(point)
+
+
+@pytest.mark.parametrize(
+    ("build", "minimum"),
+    [
+        (shapes.Ravine, (0, 0)),
+        (shapes.Rosenbrock, (1, 1)),
+        (shapes.Beale, (3, 0.5)),
+        (shapes.Saddle, (0, 1)),
+        (shapes.Plateau, (0, 0)),
+    ],
+)
+def test_the_minimum_is_0_where_it_is_said_to_be(build, minimum):
+    model = build(input_shape=SHAPE)
+    move(model, torch.tensor(minimum, dtype=torch.float32))
+    assert model.eval()(torch.zeros(1, *SHAPE)).tolist() == [[0.0, *minimum]]
+    assert gradient(model).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("delay", [0, 1, 5])
+def test_a_delayed_gradient_is_exactly_that_of_an_earlier_point(delay):
+    late, plain = (gradients.Delayed(input_shape=SHAPE, delay=d) for d in (delay, 0))
+    plain.load_state_dict({k: v for k, v in late.state_dict().items() if k != "history"}, strict=False)
+    points = [late.x.detach().clone()]
+    for step in range(8):
+        move(plain, points[max(step - delay, 0)])
+        assert torch.equal(gradient(late), gradient(plain))
+        points.append(points[-1] + torch.randn(8))
+        late.eval()(torch.zeros(1, *SHAPE))  # a test does not count
+        move(late, points[-1])
+
+
+def test_a_share_of_the_gradients_has_the_wrong_sign():
+    model = gradients.SignFlips(input_shape=SHAPE, share=0.3)
+    low, high = torch.full((1, *SHAPE), 0.29), torch.full((1, *SHAPE), 0.31)
+    assert torch.equal(gradient(model, low), -gradient(model, high))
+    assert torch.allclose(model(low), model(high))
+
+
+def test_the_players_of_a_game_pull_in_other_directions():
+    model = gradients.MinMax(input_shape=SHAPE, pull=0.5)
+    a, b = (model.x - model.equilibrium).detach()
+    assert torch.allclose(gradient(model), torch.stack([b + 0.5 * a, 0.5 * b - a]))
+
+
+def test_noise_is_added_to_the_gradient_only():
+    model = gradients.GaussianNoise(input_shape=SHAPE, noise=2.0)
+    middle, above = torch.full((1, *SHAPE), 0.5), torch.full((1, *SHAPE), 0.8413447)
+    assert torch.allclose(gradient(model, above) - gradient(model, middle), torch.full((8,), 2.0), atol=1e-4)
+    assert torch.equal(model(above), model(middle))
