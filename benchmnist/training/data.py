@@ -107,13 +107,17 @@ class Datasets:
         """Returns the part of its dataset that a case uses, prepared for its task: one object for equal parts.
 
         Raises:
-            DataError: like `load`, and if it does not suit the task or has too few examples for the case.
+            DataError: like `load`; if it does not suit the task or has too few examples for the case; if the case
+                augments the images that its task takes for targets, or normalises those that its task has made.
         """
         whole = self.load(case.dataset)
         identity = case.task.identity if case.task else ""
         # Where images are augmented, those of training are normalised afterwards, by the trial.
         train_too = case.normalise and case.augmentation is None
-        wanted = case.train_size, case.test_size, case.validation_size, identity, case.normalise, train_too
+        wanted = (
+            *(case.train_size, case.test_size, case.validation_size, identity),
+            *(case.normalise, train_too, case.augmentation is None),
+        )
         if self._part is None or self._part[0] != wanted:
             self._part = None
             task = build_task(case, self.registry)
@@ -123,7 +127,14 @@ class Datasets:
             part = self._cut(whole, case)
             ready = prepared(task, part)
             if ready is not part:
-                check_dataset(ready, f"what the task {case.task.use if case.task else CLASSIFICATION!r} prepares")
+                name = f"the task {case.task.use if case.task else CLASSIFICATION!r}"
+                check_dataset(ready, f"what {name} prepares")
+                if case.augmentation is not None:
+                    raise DataError(
+                        f"{name} learns the images themselves, not augmented ones; remove augmentation"
+                    )
+                if case.normalise and ready.train_images is not part.train_images:
+                    raise DataError(f"{name} makes images of its own, with pixels in [0, 1]; remove normalise")
             # Afterwards, since the targets of a task may be made of the pixels themselves.
             self._part = wanted, normalised(ready, train_too=train_too) if case.normalise else ready
         return self._part[1]

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from training_support import built_in_datasets, component, losses, make_case, result_of
 
 from benchmnist.analysis.analysis import Analysis
-from benchmnist.errors import DataError
+from benchmnist.errors import DataError, SuiteError
 from benchmnist.extensions.specs import Dataset
+from benchmnist.preflight.prepare import prepare
 from benchmnist.reports.records import records
 from benchmnist.runner import run
 from benchmnist.suites.options import RunOptions
@@ -112,6 +113,39 @@ def test_the_loss_of_a_token_is_a_mean_over_tokens() -> None:
 def test_images_that_are_no_targets_are_refused(task: Reconstruction, images: Tensor, expected: str) -> None:
     with pytest.raises(DataError, match=expected):
         task.check(of_images(images), "it")
+
+
+@pytest.mark.parametrize(
+    ("model", "setting", "expected"),
+    [
+        (
+            "pixel-gru",
+            "normalise = true",
+            "'next-token' makes images of its own, with pixels in [0, 1]; remove norm",
+        ),
+        (
+            "pixel-gru",
+            'augmentation = "crop"',
+            "the task 'next-token' learns the images themselves, not augmented",
+        ),
+        ("small-autoencoder", 'augmentation = "crop"', "ones; remove augmentation"),
+    ],
+)
+def test_other_images_than_the_targets_are_made_of_are_refused(
+    tmp_path: Path, model: str, setting: str, expected: str
+) -> None:
+    task = "next-token" if model == "pixel-gru" else "reconstruction"
+    case = f'[[cases]]\n{setting}\ntask = "{task}"\nmodels = ["{model}"]\noptimizers = ["adam"]\n'
+    (tmp_path / "changed.toml").write_text(f'[suite]\nname = "changed"\n{case}')
+    with pytest.raises(SuiteError) as caught:
+        prepare(tmp_path / "changed.toml")
+    assert expected in str(caught.value)
+
+
+def test_a_normalised_image_is_reconstructed_as_it_was() -> None:
+    part = built_in_datasets().for_case(make_case(model="small-autoencoder", normalise=True))
+    assert part.train_labels.dtype == torch.uint8
+    assert part.train_images.is_floating_point()
 
 
 def test_a_model_that_sees_the_pixel_is_refused() -> None:
