@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmnist.extensions.specs import ProblemSpec
 
 _ADAM = {"optimizer": "adam", "lr": 1e-3}
 _OF_VARIANTS = {"steps": 600, "batch_size": 100, "evaluate_every": 50}
+
+
+def _within(steps: int, **target: float) -> dict[str, Any]:
+    """Returns the settings of a problem with a budget in steps, tested on 2,000 images."""
+    return {"steps": steps, "batch_size": 100, "evaluate_every": 50, "test_size": 2000, **target}
+
 
 PROBLEMS = (
     ProblemSpec(
@@ -68,6 +76,78 @@ PROBLEMS = (
         settings={**_OF_VARIANTS, "target_accuracy": 94.0},
         solved_by=_ADAM,
         source="Goodfellow et al. 2013, An empirical investigation of catastrophic forgetting",
+    ),
+    ProblemSpec(
+        name="deep-autoencoder",
+        summary="the deep autoencoder of Hinton and Salakhutdinov: 105 nats in 600 steps",
+        model="deep-autoencoder",
+        task="reconstruction",
+        settings=_within(600, target_loss=105.0),
+        solved_by={"optimizer": "adam", "lr": 1e-3},
+        source="Martens, Deep learning via Hessian-free optimization, 2010",
+    ),
+    ProblemSpec(
+        name="small-autoencoder",
+        summary="784-128-16 and back: 112 nats in 600 steps",
+        model="small-autoencoder",
+        task="reconstruction",
+        settings=_within(600, target_loss=112.0),
+        solved_by={"optimizer": "adam", "lr": 1e-2},
+    ),
+    ProblemSpec(
+        name="next-pixel",
+        summary="the next of 49 pixels by a recurrent network: 0.54 nats in 300 steps",
+        model="pixel-gru",
+        task="next-token",
+        settings=_within(300, target_loss=0.54),
+        solved_by={"optimizer": "adam", "lr": 1e-2},
+    ),
+    ProblemSpec(
+        name="rows-gru",
+        summary="gated recurrent units over the rows of an image: 90 % in 300 steps",
+        model="gru",
+        settings=_within(300, target_accuracy=90.0),
+        solved_by={"optimizer": "adam", "lr": 1e-2},
+    ),
+    ProblemSpec(
+        name="rows-lstm",
+        summary="long short-term memory over the rows of an image: 86 % in 300 steps",
+        model="lstm",
+        settings=_within(300, target_accuracy=86.0),
+        solved_by={"optimizer": "adam", "lr": 1e-2},
+    ),
+    ProblemSpec(
+        name="vit",
+        summary="small vision transformer: 82 % in 600 steps",
+        model="vit",
+        settings=_within(600, target_accuracy=82.0),
+        solved_by={"optimizer": "adam", "lr": 3e-3},
+        source="Dosovitskiy et al., An image is worth 16x16 words, 2021",
+    ),
+    ProblemSpec(
+        name="mlp-mixer",
+        summary="small MLP-mixer: 86 % in 600 steps",
+        model="mlp-mixer",
+        settings=_within(600, target_accuracy=86.0),
+        solved_by={"optimizer": "adam", "lr": 3e-3},
+        source="Tolstikhin et al., MLP-Mixer: an all-MLP architecture for vision, 2021",
+    ),
+    ProblemSpec(
+        name="deep-narrow",
+        summary="ever more layers whose gradients vanish: 80 % in 600 steps",
+        model="deep-narrow",
+        settings=_within(600, target_accuracy=80.0),
+        levels={str(depth): {"model.depth": depth} for depth in (5, 10, 20, 40)},
+        solved_by={"optimizer": "adam", "lr": 3e-3},
+        source="Glorot, Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010",
+    ),
+    ProblemSpec(
+        name="badly-scaled",
+        summary="one layer with ever larger gradients: 88 % in 300 steps",
+        model="badly-scaled",
+        settings=_within(300, target_accuracy=88.0),
+        levels={str(scale): {"model.scale": float(scale)} for scale in (10, 100, 1000, 10000)},
+        solved_by={"optimizer": "adam", "lr": 1e-3},
     ),
 )
 """By name; a level of `mnist-few` is its number of training examples.
