@@ -323,7 +323,7 @@ RESERVED = frozenset(
         *("side_by_side", "engine", "stack", "precision", "device", "source", "clip_grad_norm", "label_smoothing"),
         *("layer", "gradient_norm", "update_norm", "weight_norm", "update_ratio"),
         *("init_seed", "evaluate_in", "train_size", "steps", "reused_from", "started", "key"),
-        *("seconds", "examples", "ended", "steps_saved"),
+        *("seconds", "examples", "ended", "steps_saved", "problem", "level", "augmentation", "normalise"),
     }
 )
 """Keys of tables, CSV and JSON that are no metrics; a test holds the list to what they have."""

@@ -260,7 +260,7 @@ def test_what_is_not_finite_is_nothing() -> None:
 @pytest.mark.parametrize("level", ["case", "seed", "epoch", "step"])
 def test_a_run_without_results_has_a_header(level: Level) -> None:
     header = records(Analysis(made_up_run([])), level).csv()
-    assert header.startswith("case,dataset,model,optimizer,")
+    assert header.startswith("case,problem,level,dataset,model,optimizer,")
     assert header.count("\n") == 1
 
 
@@ -268,7 +268,7 @@ def test_an_unknown_column_of_a_level_is_refused(invoke: Callable[..., Result], 
     chosen = ["--format", "csv", "--level", "epoch", "--columns"]
     done = invoke("report", small_run.path, *chosen, "acuracy")
     assert done.exit_code == 2
-    assert "no column named 'acuracy'. Did you mean 'accuracy'? Choose from: case, dataset, " in done.stderr
+    assert "no column named 'acuracy'. Did you mean 'accuracy'? Choose from: case, problem, level, dataset, " in done.stderr
     assert invoke("report", small_run.path, *chosen, "accuracy").stdout.startswith("case,seed,epoch,accuracy\n")
 
 
