@@ -278,7 +278,7 @@ def test_a_repeated_search_has_other_points_and_other_seeds(tmp_path: Path) -> N
     counting = Counting()
     more = tuned(path, searches=3, resume=True, watch=counting.watch)
     assert more.search.path == done.search.path  # only the third search is trained
-    assert counting.trained.total() == 2 * 3 + 5 * 3 * 3 * 2
+    assert counting.trained.total() == 2 * 3 + 5 * 3 * 2
     assert more.final["mnist/logistic/sgd/search-2"].case == done.final["mnist/logistic/sgd/search-2"].case
 
 

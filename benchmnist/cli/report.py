@@ -99,7 +99,6 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 )
 @option(
     "--x",
-    "axis",
     type=click.Choice(["epochs", "steps", "examples", "seconds"]),
     help="With --show plots or --format html: horizontal axis of the curves.  "
     "[default: steps if the suite has evaluate_every, else epochs]",
@@ -125,7 +124,7 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
 
     document = Document(options["output"], options["update"], options["name"], check=options["check"])
     form = format or ("markdown" if options["update"] or show == "plots" else "rich")
-    part = _Part(show, _view(options), options["about"], options["metric"], plots, options["axis"])
+    part = _Part(show, _view(options), options["about"], options["metric"], plots, options["x"])
     _refuse_what_does_not_go_together(form, part, options)
     # The results and what follows from them are needed until the end; only pictures leave garbage.
     with not_collecting() if show != "plots" else contextlib.nullcontext():

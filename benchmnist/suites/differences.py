@@ -62,7 +62,8 @@ def between(one: Case, other: Case, ours: Mapping[str, Any], theirs: Mapping[str
 def shown(value: Any) -> str:
     """Formats a part or a setting of a case for people: `sgd(lr=0.1)`, `none`."""
     if isinstance(value, dict) and "use" in value:
-        settings = Component.model_validate(value).settings
+        names = dict.fromkeys(("name", "distribution", "version"), "")  # which `lasting` leaves out
+        settings = Component.model_validate(names | value).settings
         params = ", ".join(f"{name}={given}" for name, given in settings.items())
         return f"{value['use']}({params})" if params else str(value["use"])
     return "none" if value is None else str(value)

@@ -34,7 +34,7 @@ tiger vsgd yogi
 
 TRAITS: dict[str, dict[str, Any]] = {
     "adahessian": {"needs_create_graph": True},
-    "sophiah": {"needs_create_graph": True},
+    "sophiah": {"needs_create_graph": True, "groups": False},  # draws its random numbers group by group
     "alig": {"needs_closure": True},
     "lbfgs": {"needs_closure": True, "passes": None},
     "bsam": {"needs_closure": True, "passes": 3, "defaults": {"num_data": 60_000}},  # MNIST's

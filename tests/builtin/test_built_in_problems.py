@@ -1,4 +1,4 @@
-"""The built-in problems keep their promises; those that take long are tested with -m slow."""
+"""The built-in problems keep their promises; that references solve them is tested with -m faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRAINING = {"is-solved-by-its-reference", "becomes-harder"}
 
 @pytest.mark.parametrize("offer", OFFERS, ids=lambda offer: offer.spec.name)
 @pytest.mark.parametrize(
-    "trains", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["without-reference", "reference"]
+    "trains", [False, pytest.param(True, marks=pytest.mark.faults)], ids=["without-reference", "reference"]
 )
 def test_a_built_in_problem_keeps_its_promises(offer: object, *, trains: bool) -> None:
     subject = Subject("problem", offer, built_in_datasets())  # type: ignore[arg-type]

@@ -45,7 +45,7 @@ def test_the_format_may_stand_in_pyproject(
     invoke: Callable[..., Result], small_run: RunResult, tmp_path: Path
 ) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.benchmnist.report]\nformat = "csv"\n', "utf-8")
-    assert invoke("report", small_run.path).output.startswith("case,dataset,")
+    assert invoke("report", small_run.path).output.startswith("case,problem,level,dataset,")
 
 
 def test_report_of_what_is_no_run(invoke: Callable[..., Result]) -> None:

@@ -54,7 +54,7 @@ def test_check_says_what_is_kept_and_what_is_not(
     done = invoke("check", "good")
     assert done.exit_code == 0, done.output
     assert "optimizer good, of benchmnist-mine 1.0\n  ✓ is loaded silently" in done.stdout
-    assert "14 kept, 0 missed; 4 do not apply\n" in done.stdout
+    assert "15 kept, 0 missed; 4 do not apply\n" in done.stdout
     done = invoke("check", "careless")
     assert done.exit_code == 1
     assert (
@@ -62,7 +62,7 @@ def test_check_says_what_is_kept_and_what_is_not(
         "    no_such_parameter_of_yours=1 was accepted silently\n"
         "    → take only the parameters that you know"
     ) in done.stdout
-    assert "13 kept, 1 missed; 4 do not apply\n" in done.stdout
+    assert "14 kept, 1 missed; 4 do not apply\n" in done.stdout
 
 
 def test_a_plugin_stands_for_all_that_it_offers(
@@ -177,7 +177,8 @@ def test_a_new_plugin_takes_nobodys_place(invoke: Callable[..., Result], tmp_pat
         (("new-plugin", "My Net"), "'My Net' is not lower-case letters and digits"),
         (
             ("new-plugin", "net", "--kind", "modle"),
-            "--kind: must be dataset, model, optimizer, schedule, task, metric or problem, not 'modle'",
+            "--kind: must be dataset, model, optimizer, schedule, augmentation, task, metric or problem, "
+            "not 'modle'",
         ),
     ):
         done = invoke(*arguments)

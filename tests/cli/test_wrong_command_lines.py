@@ -154,7 +154,10 @@ def test_every_option_with_a_wrong_value(invoke: Callable[..., Result], name: st
             "report x --format htm",
             "--format: must be rich, markdown, html, csv, latex or json, not 'htm'. Did you mean 'html'?",
         ),
-        ("report x --level sed", "--level: must be case, seed, epoch or step, not 'sed'. Did you mean 'seed'?"),
+        (
+            "report x --level sed",
+            "--level: must be case, seed, epoch, evaluation, step or layer, not 'sed'. Did you mean 'seed'?",
+        ),
         ("report nope", "no run named 'nope' in runs; `benchmnist run SUITE` makes one"),
         (
             "report x --about (",
@@ -340,7 +343,9 @@ def test_a_device_that_does_not_exist(invoke: Callable[..., Result], write_suite
 def test_names_in_a_run(invoke: Callable[..., Result], small_run: RunResult) -> None:
     out = ("--out", small_run.path.parent.parent)
     said = line(invoke("report", small_run.path, "--columns", "acc"))
-    assert said.startswith("no column named 'acc'. Did you mean 'accuracy'? Choose from: case, dataset, model, ")
+    assert said.startswith(
+        "no column named 'acc'. Did you mean 'accuracy'? Choose from: case, problem, level, dataset, "
+    )
     said = line(invoke("compare", small_run.path, small_run.path, "--metrics", "acuracy"))
     assert said.startswith("no metric named 'acuracy'. Did you mean 'accuracy'? Choose from: accuracy, ")
     assert line(invoke("report", "smal", *out)) == (

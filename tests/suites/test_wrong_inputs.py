@@ -522,7 +522,7 @@ def test_wrong_parameters(line: str, expected: str) -> None:
             (
                 "x.toml:4: defaults.dataset: no dataset named 'imagenet'. Choose from: cifar10, cifar100, emnist, "
                 "fashion-mnist, kmnist, mnist, mnist-imbalanced, mnist-noisy-labels, mnist-permuted, "
-                "mnist-rotated, qmnist, svhn; "
+                "mnist-rotated, noise, qmnist, svhn; "
                 "a plugin can add one: `benchmnist new-plugin imagenet --kind dataset`"
             ),
         ),
