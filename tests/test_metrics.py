@@ -268,10 +268,7 @@ def test_an_unknown_column_of_a_level_is_refused(invoke: Callable[..., Result], 
     chosen = ["--format", "csv", "--level", "epoch", "--columns"]
     done = invoke("report", small_run.path, *chosen, "acuracy")
     assert done.exit_code == 2
-    assert (
-        "no column named 'acuracy'. Did you mean 'accuracy'? Choose from: case, problem, level, dataset, "
-        in done.stderr
-    )
+    assert "no column named 'acuracy'. Did you mean 'accuracy'? Choose from: case, problem, level, " in done.stderr
     assert invoke("report", small_run.path, *chosen, "accuracy").stdout.startswith("case,seed,epoch,accuracy\n")
 
 

@@ -177,8 +177,10 @@ def test_a_new_plugin_takes_nobodys_place(invoke: Callable[..., Result], tmp_pat
         (("new-plugin", "My Net"), "'My Net' is not lower-case letters and digits"),
         (
             ("new-plugin", "net", "--kind", "modle"),
-            "--kind: must be dataset, model, optimizer, schedule, augmentation, task, metric or problem, "
-            "not 'modle'",
+            (
+                "--kind: must be dataset, model, optimizer, schedule, augmentation, task, metric or problem, "
+                "not 'modle'"
+            ),
         ),
     ):
         done = invoke(*arguments)
