@@ -12,6 +12,7 @@ import _thread
 import contextlib
 import hashlib
 import math
+import signal
 import statistics
 import tempfile
 import threading
@@ -35,6 +36,7 @@ from benchmnist.tuner import NOT_TUNED, tune
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
+    from types import FrameType
 
     from benchmnist.preflight.check import Work
     from benchmnist.runs.results import CaseResult, EpochResult, RunResult
@@ -119,14 +121,25 @@ class Clock:
             up.append(True)
             _thread.interrupt_main()
 
+        def only_ours(number: int, frame: FrameType | None) -> None:
+            if up:
+                signal.default_int_handler(number, frame)
+
         timer = threading.Timer(max(self.left + grace * self.budget, 0.0), interrupt)
         timer.daemon = True
-        if threading.current_thread() is threading.main_thread():
+        in_main = threading.current_thread() is threading.main_thread()
+        # In a background job Ctrl-C is ignored, and stays so; but then our own interruption would be, too.
+        ignored = in_main and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        if ignored:
+            signal.signal(signal.SIGINT, only_ours)
+        if in_main:
             timer.start()
         try:
             yield up
         finally:
             timer.cancel()
+            if ignored:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def versus(

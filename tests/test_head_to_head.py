@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch  # noqa: F401 - or the end of a budget might interrupt its import
 from hypothesis import given
 from hypothesis import strategies as st
 

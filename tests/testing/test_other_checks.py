@@ -23,7 +23,7 @@ COUNT = itertools.count()
 
 @pytest.mark.parametrize("name", [*BUILTIN, "mnist"])
 def test_the_builtin_ones_keep_every_promise(name: str) -> None:
-    (subject,) = subjects(name, REGISTRY)
+    (subject,) = (each for each in subjects(name, REGISTRY) if each.kind != "problem")
     assert missed(subject) == {}
 
 
