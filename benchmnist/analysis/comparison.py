@@ -17,11 +17,11 @@ from benchmnist.analysis.figures import (
     metrics_of,
     seed_figures,
 )
-from benchmnist.analysis.reached import target_of
 from benchmnist.analysis.statistics import Paired, sample_std
 from benchmnist.analysis.surroundings import altered, surroundings
 from benchmnist.analysis.verdicts import Verdict, judge_pair
 from benchmnist.metrics import EPOCH_SECONDS, TO_TARGET, comparable, find_metric
+from benchmnist.suites.budgets import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

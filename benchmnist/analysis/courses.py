@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from benchmnist.analysis.statistics import sample_std
+from benchmnist.runs.results import figure_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,10 +37,7 @@ class Point(NamedTuple):
 
     def figure(self, metric: Metric) -> float | None:
         """Returns the value of a metric of epochs; None if it was not measured."""
-        found = self.source.metrics.get(metric.field)
-        if found is None:
-            found = getattr(self.source, metric.field, None)
-        return None if found is None else float(found)
+        return figure_of(self.source, metric)
 
 
 def points(trial: TrialResult, steps: int) -> Iterator[Point]:

@@ -7,7 +7,7 @@ import math
 import statistics
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from benchmnist.analysis.reached import NEVER, Reached, censored_median, reached, target_of
+from benchmnist.analysis.reached import NEVER, Reached, censored_median, reached
 from benchmnist.analysis.statistics import robust_mean, sample_std
 from benchmnist.analysis.units import JoinedResult
 from benchmnist.metrics import (
@@ -23,6 +23,7 @@ from benchmnist.metrics import (
     find_metric,
     metrics_with,
 )
+from benchmnist.suites.budgets import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -17,10 +17,10 @@ from benchmnist.text import counted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from benchmnist.analysis.reached import Target
     from benchmnist.analysis.targets import TimeToTarget
     from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult
+    from benchmnist.suites.budgets import Target
     from benchmnist.suites.cases import Group
 
 Problem = tuple["Group", "Target", int]

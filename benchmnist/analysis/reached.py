@@ -6,45 +6,12 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmnist.analysis.courses import points
-from benchmnist.metrics import PRIMARY, Metric
-from benchmnist.suites.budgets import targeted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmnist.runs.results import TrialResult
-    from benchmnist.suites.cases import Case
-
-
-class Target(NamedTuple):
-    """A value of a metric that trials are timed to.
-
-    Attributes:
-        metric: The metric.
-        value: Its value.
-    """
-
-    metric: Metric
-    value: float
-
-    def is_met_by(self, value: float | None) -> bool:
-        """Tells whether a value is at the target or better."""
-        if value is None:
-            return False
-        return value >= self.value if self.metric.better == "higher" else value <= self.value
-
-    def __str__(self) -> str:
-        """Returns `97 %`, or `a test loss of 0.1 nats`."""
-        value = f"{self.value:g} {self.metric.unit}".strip()
-        return value if self.metric == PRIMARY else f"a {self.metric.title} of {value}"
-
-
-def target_of(case: Case) -> Target | None:
-    """Returns the target of a case; None without one."""
-    if (found := targeted(case)) is None:
-        return None
-    metric, value = found
-    return Target(next((each for each in case.evaluates if each.key == metric.key), metric), value)
+    from benchmnist.suites.budgets import Target
 
 
 class Reached(NamedTuple):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import lost_seeds, seed_figures
 from benchmnist.analysis.profiles import unit_of_efforts
-from benchmnist.analysis.reached import target_of
 from benchmnist.analysis.statistics import LEVEL, student
 from benchmnist.metrics import TARGET_SECONDS, TARGET_STEPS
+from benchmnist.suites.budgets import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

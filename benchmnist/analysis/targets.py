@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.figures import efforts, lost_seeds, median_seconds
-from benchmnist.analysis.reached import NEVER, Reached, Target, censored_median, target_of
+from benchmnist.analysis.reached import NEVER, Reached, censored_median
 from benchmnist.metrics import TARGET_SECONDS
+from benchmnist.suites.budgets import Target, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

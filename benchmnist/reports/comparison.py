@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmnist.analysis.amounts import amount_of
 from benchmnist.analysis.comparison import is_time
 from benchmnist.analysis.figures import drawn_metrics
-from benchmnist.analysis.reached import target_of
 from benchmnist.analysis.statistics import LEAST_PAIRS
 from benchmnist.analysis.summary import group_title
 from benchmnist.metrics import EPOCH_SECONDS
@@ -17,6 +16,7 @@ from benchmnist.reports.escaping import bold, heading, image, item, markdown_tab
 from benchmnist.reports.html import page
 from benchmnist.reports.plots import DASHES, MARKERS, Curve, group_file, optimizer_styles, overlay
 from benchmnist.runs.files import write_file
+from benchmnist.suites.budgets import target_of
 from benchmnist.text import alternatives, counted, visible
 
 if TYPE_CHECKING:

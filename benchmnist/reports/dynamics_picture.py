@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from benchmnist.reports.drawing import Figure, ticker
+from benchmnist.reports.drawing import Figure
 from benchmnist.reports.escaping import DRAWN_BESIDE, drawable
-from benchmnist.reports.plots import optimizer_styles, to_png
+from benchmnist.reports.plots import log_axis, optimizer_styles, to_png
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -52,10 +52,7 @@ def dynamics_picture(result: CaseResult) -> bytes:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         if any(curves.values()):
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
-            axes.yaxis.set_minor_locator(ticker.NullLocator())
+            log_axis(axes)
     each[-1].legend(title="layer", loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     seeds = f"mean of {counted(len(result.trials), 'seed')}"
     figure.suptitle(f"{drawable(result.id)}: norms by layer at each evaluation, {seeds}", fontsize=11)

@@ -231,14 +231,19 @@ def _finish(axes: Axes, metric: Metric, axis: Across, *, stretch: bool) -> None:
         axes.set_xticks([])
         axes.set_yticks([])
     elif stretch and metric.better == "lower" and min(shown) > 0 and max(shown) > 10 * min(shown):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
-        axes.yaxis.set_minor_locator(ticker.NullLocator())
+        log_axis(axes)
         axes.set_ylabel(drawable(f"{metric.label}, log scale", DRAWN_BESIDE))
     elif stretch and metric.is_share and max(shown) > 90 and min(shown) < 90:  # noqa: PLR2004
         _error_axis(axes, min(shown), max(shown))
         axes.set_ylabel(drawable(f"{metric.label}, stretched towards 100", DRAWN_BESIDE))
+
+
+def log_axis(axes: Axes) -> None:
+    """Makes the vertical axis logarithmic, with the numbers 1, 2 and 5 of each decade."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
 
 
 def _error_axis(axes: Axes, lowest: float, highest: float) -> None:

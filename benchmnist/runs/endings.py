@@ -33,7 +33,9 @@ def goes_beyond(case: Case, epochs: Sequence[EpochResult]) -> bool:
 
 
 def _endings(case: Case, epochs: Sequence[EpochResult]) -> Iterator[Ended | None]:
-    """Yields for each evaluation whether the trial ends after it, and why."""
+    """Yields for each evaluation whether the trial ends after it, and why; none where only its steps end it."""
+    if not case.ends_early and case.seconds is None:
+        return
     ending, seconds = Ending(case), 0.0
     for epoch in epochs:
         for evaluation in epoch.evaluations:

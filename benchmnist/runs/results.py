@@ -41,6 +41,14 @@ ForeignText = Annotated[str, AfterValidator(kept)]
 FAILURES = frozenset({"failed", "crashed", "timed out"})
 
 
+def figure_of(measured: EpochResult | Evaluation, metric: Metric) -> float | None:
+    """Returns the value of a metric of epochs for an epoch or an evaluation; None if it was not measured."""
+    found = measured.metrics.get(metric.field)
+    if found is None:
+        found = getattr(measured, metric.field, None)
+    return None if found is None else float(found)
+
+
 class Evaluation(Frozen):
     """One evaluation within an epoch, where a case asks for it with `evaluate_every`.
 
@@ -135,10 +143,7 @@ class EpochResult(Frozen):
 
     def figure(self, metric: Metric) -> float | None:
         """Returns the value of a metric of epochs; None if it was not measured."""
-        found = self.metrics.get(metric.field)
-        if found is None:
-            found = getattr(self, metric.field, None)
-        return None if found is None else float(found)
+        return figure_of(self, metric)
 
 
 EPOCH_FIELDS = {*EpochResult.model_fields}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from benchmnist.metrics import PRIMARY, find_metric
+from benchmnist.metrics import PRIMARY, Metric, find_metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from benchmnist.metrics import Metric
     from benchmnist.suites.cases import Case
 
 TEST_LOSS = find_metric("test_loss")
@@ -43,19 +42,35 @@ def evaluation_steps(case: Case, epoch: int, per_epoch: int) -> tuple[int, ...]:
     return (*range(first, end, every), end) if case.evaluate_every else (end,)
 
 
-def targeted(case: Case) -> tuple[Metric, float] | None:
-    """Returns the metric of the target of a case, and its value; None if it has no target."""
-    if case.target_loss is not None:
-        return TEST_LOSS, case.target_loss
-    return None if case.target_accuracy is None else (PRIMARY, case.target_accuracy)
+class Target(NamedTuple):
+    """A value of a metric that trials are timed to.
+
+    Attributes:
+        metric: The metric.
+        value: Its value.
+    """
+
+    metric: Metric
+    value: float
+
+    def is_met_by(self, value: float | None) -> bool:
+        """Tells whether a value is at the target or better."""
+        if value is None:
+            return False
+        return value >= self.value if self.metric.better == "higher" else value <= self.value
+
+    def __str__(self) -> str:
+        """Returns `97 %`, or `a test loss of 0.1 nats`."""
+        value = f"{self.value:g} {self.metric.unit}".strip()
+        return value if self.metric == PRIMARY else f"a {self.metric.title} of {value}"
 
 
-def reaches_target(case: Case, metrics: Mapping[str, float]) -> bool:
-    """Tells whether an evaluation, by the fields of its metrics, is at the target of a case or beyond."""
-    if (target := targeted(case)) is None or (value := metrics.get(target[0].field)) is None:
-        return False
-    metric, wanted = target
-    return value <= wanted if metric.better == "lower" else value >= wanted
+def target_of(case: Case) -> Target | None:
+    """Returns the target of a case; None without one."""
+    for metric, value in ((TEST_LOSS, case.target_loss), (PRIMARY, case.target_accuracy)):
+        if value is not None:
+            return Target(next((each for each in case.evaluates if each.key == metric.key), metric), value)
+    return None
 
 
 class Ending:
@@ -66,9 +81,8 @@ class Ending:
     """
 
     def __init__(self, case: Case) -> None:
-        self.case = case
-        target = targeted(case)
-        self.metric = target[0] if target else case.primary
+        self.case, self.target = case, target_of(case)
+        self.metric = self.target.metric if self.target else case.primary
         self.best, self.without = math.nan, 0
 
     def after(self, seconds: float, metrics: Mapping[str, float]) -> Ended | None:
@@ -83,7 +97,7 @@ class Ending:
             value = -value
         better = not value <= self.best if not math.isnan(value) else False
         self.best, self.without = (value, 0) if better else (self.best, self.without + 1)
-        if case.stop_at_target and reaches_target(case, metrics):
+        if case.stop_at_target and self.target and self.target.is_met_by(metrics.get(self.metric.field)):
             return "target"
         if case.patience is not None and self.without >= case.patience:
             return "patience"

@@ -375,9 +375,8 @@ class Case(Frozen):
     @property
     def not_deciding(self) -> set[str]:
         """The names of its fields that have no part in its result."""
-        ends_by_target = self.stop_at_target or self.patience is not None
         unused = {name for name in ADDED_LATER if getattr(self, name) == type(self).model_fields[name].default}
-        return (NOT_DECIDING | unused) - (TARGETS if ends_by_target else set())
+        return (NOT_DECIDING | unused) - (TARGETS if self.ends_early else set())
 
     @property
     def rounds(self) -> int:

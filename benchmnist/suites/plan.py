@@ -184,28 +184,13 @@ class _Planner:
                 if posed.problem
                 else block
             )
+            settings = self.settings_of(index, of_problem)
             for configured in optimizers:
-                yield from self.cases_of(index, of_problem, path, posed, configured)
+                yield from self.cases_of(index, of_problem, path, posed, configured, settings=settings)
 
-    def posed(self, block: Block, path: TomlPath) -> Iterator[Posed]:
-        """Yields the problems of a block, or each of its models on each of its datasets."""
-        if block.lists(PROBLEM):
-            yield from self.problems_posed.of(block.names(PROBLEM), (*path, PROBLEM.plural))
-            return
-        of_axes = [
-            self.components.of(kind, block.names(kind), self.suite.listed_path(kind, block, path))
-            for kind in TRIED_ON
-        ]
-        for parts in itertools.product(*of_axes):
-            yield Posed(dict(zip((kind.name for kind in TRIED_ON), parts, strict=True)))
-
-    def cases_of(
-        self, index: int, block: Block, path: TomlPath, posed: Posed, configured: Component
-    ) -> Iterator[Case]:
-        """Yields the cases of an optimizer on a problem, or on a model and a dataset."""
-        # What an optimizer's own table says of its training holds for it wherever it is used.
-        clipped = {name: table.clip_grad_norm for name, table in self.suite.optimizers.items()}
-        settings: dict[str, Any] = {
+    def settings_of(self, index: int, block: Block) -> dict[str, Any]:
+        """Returns the fields that all cases of a block have alike."""
+        return {
             "epochs": self.options.epochs or block.epochs,
             "steps": self.options.steps or (None if self.options.epochs else block.steps),
             "seconds": block.seconds,
@@ -235,6 +220,33 @@ class _Planner:
             "marks": block.marks,
             "line": self.suite.block_line(index),
         }
+
+    def posed(self, block: Block, path: TomlPath) -> Iterator[Posed]:
+        """Yields the problems of a block, or each of its models on each of its datasets."""
+        if block.lists(PROBLEM):
+            yield from self.problems_posed.of(block.names(PROBLEM), (*path, PROBLEM.plural))
+            return
+        of_axes = [
+            self.components.of(kind, block.names(kind), self.suite.listed_path(kind, block, path))
+            for kind in TRIED_ON
+        ]
+        for parts in itertools.product(*of_axes):
+            yield Posed(dict(zip((kind.name for kind in TRIED_ON), parts, strict=True)))
+
+    def cases_of(
+        self,
+        index: int,
+        block: Block,
+        path: TomlPath,
+        posed: Posed,
+        configured: Component,
+        *,
+        settings: Mapping[str, Any],
+    ) -> Iterator[Case]:
+        """Yields the cases of an optimizer on a problem, or on a model and a dataset."""
+        # What an optimizer's own table says of its training holds for it wherever it is used.
+        own = self.suite.optimizers.get(configured.name)
+        clip_grad_norm = (own and own.clip_grad_norm) or block.clip_grad_norm
         for around, engine in self.settled(block, path, configured.name):
             settled = {**around, **posed.parts}
             scoped = _axes(block, settled, engine)
@@ -258,7 +270,7 @@ class _Planner:
                     level=posed.level,
                     engine=engine,
                     axes=axes,
-                    clip_grad_norm=clipped.get(configured.name) or block.clip_grad_norm,
+                    clip_grad_norm=clip_grad_norm,
                     tuned=self.suite.tuned and planned.point is not None,
                     untuned=planned.untuned,
                     search=planned.search,

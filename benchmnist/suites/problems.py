@@ -14,7 +14,7 @@ from benchmnist.suites.cases import Component
 from benchmnist.suites.components import MOST_CASES, points_of, variant_of
 from benchmnist.suites.messages import explain, without_use
 from benchmnist.suites.parameters import parameters_of
-from benchmnist.suites.schema import DEFAULTS, EXCLUSIVE, ConfiguredProblem, Settings
+from benchmnist.suites.schema import DEFAULTS, ConfiguredProblem, Settings, excluded_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -59,14 +59,10 @@ class Posed:
 
     def over(self, block: Block, own: Iterable[str]) -> Block:
         """Returns a block with the settings of the problem under its `own` keys, and over those of [defaults]."""
-        overridden = {*own}
-        for group in EXCLUSIVE:
-            overridden |= {*group} if overridden & {*group} else set()
-        changed = {key: value for key, value in self.settings.items() if key not in overridden}
-        for group in EXCLUSIVE:
-            if {*changed} & {*group}:
-                changed |= {key: None for key in group if key not in changed and key != "epochs"}
-        return block.model_copy(update=changed)
+        own = {*own}
+        changed = {key: value for key, value in self.settings.items() if key not in own | excluded_by(own)}
+        others = excluded_by(changed) - {*changed, "epochs"}  # `epochs` has no effect beside `steps`
+        return block.model_copy(update=changed | dict.fromkeys(others))
 
 
 class Problems:
@@ -203,14 +199,9 @@ class _Pose:
 
     def settings(self) -> dict[str, Any]:
         """Returns the settings of the problem at its level, overridden by those of the suite."""
-        given = {
-            **_as_toml(self.offer.spec.settings_at(self.level)),
-            **self.table.params,
-            **{key: value for key, value in self.point.items() if "." not in key},
-        }
-        for group in EXCLUSIVE:  # what the suite says replaces what the plugin says
-            if said := [key for key in group if key in self.table.params or key in self.point]:
-                given = {key: value for key, value in given.items() if key not in group or key in said}
+        suite = {**self.table.params, **{key: value for key, value in self.point.items() if "." not in key}}
+        of_plugin = _as_toml(self.offer.spec.settings_at(self.level))
+        given = {key: value for key, value in of_plugin.items() if key not in excluded_by(suite)} | suite
         try:
             read = Settings.model_validate(given)
         except ValidationError as error:

@@ -32,6 +32,7 @@ from benchmnist.suites.schema import (
     ConfiguredProblem,
     Header,
     Tune,
+    excluded_by,
 )
 from benchmnist.suites.suite import Suite
 from benchmnist.suites.toml_lines import TomlPath, line_numbers, problem_at
@@ -218,8 +219,7 @@ class _Reader:
             self.report(said, "cases", index, key)
             del block[key]
         block = self.one_of_each(block, "cases", index)
-        overridden = {other for pair in EXCLUSIVE for key, other in (pair, pair[::-1]) if key in block}
-        kept = {key: value for key, value in given.items() if key not in overridden}
+        kept = {key: value for key, value in given.items() if key not in excluded_by(block)}
         read = self.read(CASES, {**kept, **block}, "cases", index)
         for kind in REQUIRED:
             if kind in BUNDLED and not posed and kind.plural not in block:

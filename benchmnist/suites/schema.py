@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
@@ -12,6 +12,9 @@ from benchmnist.extensions.specs import NAME
 from benchmnist.suites.cases import Comparison, ParameterGroup, ParameterKind, Space
 from benchmnist.suites.spaces import flat_space, read_space, sampler_name
 from benchmnist.suites.values import SHOWN, each_once, not_this, one_or_more, shown, unquoted
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 Order = Literal["suite", "interleaved"]
 """Order of the trials: case by case, or seed by seed (every other seed in the reverse order of the cases)."""
@@ -143,6 +146,11 @@ class Settings(_Strict):
 
 EXCLUSIVE = (("epochs", "steps"), ("target_accuracy", "target_loss"))
 """Pairs of settings of which a table may have one; in [[cases]], it overrides the other one of [defaults]."""
+
+
+def excluded_by(keys: Collection[str]) -> set[str]:
+    """Returns the settings that some settings override, the other ones of their pairs."""
+    return {other for pair in EXCLUSIVE for key, other in (pair, pair[::-1]) if key in keys}
 
 
 class Block(Settings):

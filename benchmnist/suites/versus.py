@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.errors import BenchmnistError, Problem, SuiteError, unknown
-from benchmnist.extensions.kinds import KINDS, OPTIMIZER
+from benchmnist.extensions.kinds import OPTIMIZER
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.components import variant_of
 from benchmnist.suites.pace import SEEDS
@@ -200,9 +200,8 @@ def learning_rates(optimizer: Named, registry: Registry) -> tuple[float, float] 
         BenchmnistError: if there is no such optimizer, or it does not take these parameters.
     """
     spec = registry.optimizers[optimizer.use].spec
-    (harness,) = (kind.harness for kind in KINDS if kind == OPTIMIZER)
     try:
-        takes = parameters_of(spec, harness)
+        takes = parameters_of(spec, OPTIMIZER.harness)
     except Exception as error:
         raise BenchmnistError(f"{spec.name!r} cannot be loaded: {error}") from error
     for key, value in optimizer.params.items():

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from benchmnist.analysis.courses import points
+from benchmnist.analysis.reached import reached
 from benchmnist.errors import first_line
 from benchmnist.extensions.kinds import PROBLEM
 from benchmnist.extensions.registry import Offers, Registry
 from benchmnist.extensions.specs import ALL_LEVELS
-from benchmnist.suites.budgets import reaches_target, targeted
+from benchmnist.suites.budgets import Target, target_of
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
 from benchmnist.suites.values import toml_text
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from benchmnist.extensions.specs import Dataset, ProblemSpec
-    from benchmnist.metrics import Metric
     from benchmnist.runs.results import CaseResult
     from benchmnist.suites.cases import Case
 
@@ -134,29 +135,24 @@ def _trained(setting: Setting) -> CaseResult:
 
 def _solved(level: _Level) -> tuple[int | None, float]:
     """Trains the reference; returns the steps to the target, None if it is not reached, and the best figure."""
-    result = _trained(level.setting(stop_at_target=True))
-    case, per_epoch = level.case, -(-len(level.dataset.train_images) // level.case.batch_size)
-    metric, _ = _target_of(case)
-    lower = metric.better == "lower"
-    best = math.inf if lower else -math.inf
-    for trial in result.trials:
-        for epoch in trial.epochs:
-            after = (epoch.epoch - 1) * per_epoch + (epoch.steps or per_epoch)
-            for step, metrics in [(e.step, e.metrics) for e in epoch.evaluations] or [(after, epoch.metrics)]:
-                if reaches_target(case, metrics):
-                    return step, metrics[metric.field]
-                if metric.field in metrics:
-                    best = (min if lower else max)(best, metrics[metric.field])
-    return None, best
+    result, target = _trained(level.setting(stop_at_target=True)), _target_of(level.case)
+    (trial,) = result.trials
+    figures = [point.figure(target.metric) for point in points(trial, result.steps)]
+    steps = reached(trial, target, result.steps).steps
+    lower = target.metric.better == "lower"
+    best = (min if lower else max)(
+        (each for each in figures if each is not None), default=math.inf if lower else -math.inf
+    )
+    return int(steps) if math.isfinite(steps) else None, best
 
 
-def _target_of(case: Case) -> tuple[Metric, float]:
-    """Returns the metric and the value of the target, which every problem has.
+def _target_of(case: Case) -> Target:
+    """Returns the target, which every problem has.
 
     Raises:
         Miss: if it has none.
     """
-    if found := targeted(case):
+    if found := target_of(case):
         return found
     raise Miss("it has no target")
 
@@ -184,8 +180,9 @@ def builds(subject: Subject) -> None:
 def starts_unsolved(subject: Subject) -> None:
     """Has a target that is not reached before the first step."""
     for level in _levels(subject):
+        target = _target_of(level.case)
         for seed in level.case.seeds[:3]:
-            if reaches_target(level.case, level.tested(seed)):
+            if target.is_met_by(level.tested(seed).get(target.metric.field)):
                 raise Miss(f"{level.name}seed {seed} starts at its target, {_target(level.case)}")
 
 

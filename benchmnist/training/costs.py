@@ -67,8 +67,10 @@ def _passes(spec: OptimizerSpec, seconds: CostSeconds | None) -> float | None:
 def _is_worth(setting: Setting, trials: Sequence[TrialResult]) -> bool:
     """Tells whether the times are measured: cases of a bundle share a stack, and short ones would take as long."""
     case = setting.case
-    if case.costs is not None or isinstance(case, Bundle):
-        return bool(case.costs) and not isinstance(case, Bundle)
+    if isinstance(case, Bundle):
+        return False
+    if case.costs is not None:
+        return case.costs
     trained = sum(epoch.seconds for trial in trials for epoch in trial.epochs)
     steps = sum(len(trial.epochs) for trial in trials) * steps_of_trial(case, setting.dataset) / case.epochs
     return steps > 0 and max(SECONDS, (FEWEST + 1) * trained / steps) <= SHARE * trained

@@ -178,20 +178,22 @@ class _Training:
 
     def _goes_on(self, part: int) -> bool:
         """Evaluates the rows after a part that is not the last, and tells whether any of them goes on."""
-        losses = self._part(part)
-        dynamics = self._dynamics(self.stops[part - 1])
+        self._dynamics(self.stops[part - 1])  # before the trial is made ready to be tested
         resume = self.trial.pause()
-        seconds = self.seconds_until(part)
         for row in (row for row in self.rows if row.status is None):
-            own = losses[row.index]
-            row.dynamics += dynamics[row.index : row.index + 1]
-            if not row.evaluate(self.trial, self.test, step=self.stops[part - 1], seconds=seconds, losses=own):
-                row.parts = part
-                self.keep(row)
+            self._evaluate(row, part)
         goes_on = any(row.status is None for row in self.rows)
         if goes_on:
             resume()
         return goes_on
+
+    def _evaluate(self, row: _Row, part: int) -> None:
+        """Evaluates a row after a part, and keeps its weights if it ends there."""
+        step, losses = self.stops[part - 1], self._part(part)[row.index]
+        row.dynamics += self._dynamics(step)[row.index : row.index + 1]
+        if not row.evaluate(self.trial, self.test, step=step, seconds=self.seconds_until(part), losses=losses):
+            row.parts = part
+            self.keep(row)
 
     def _dynamics(self, step: int) -> list[Dynamics]:
         """The norms of each row after that step, computed once; none if they were not asked for."""
@@ -205,7 +207,9 @@ class _Training:
 
     def _part(self, part: int) -> Tensor:
         """The loss of each step of a part, counted from 1, [seeds, steps], float64, on the CPU."""
-        return self._losses[part - 1].cpu().double().view(len(self.trial.seeds), -1)
+        losses = self._losses[part - 1].cpu().double()
+        self._losses[part - 1] = losses  # every row asks for it
+        return losses.view(len(self.trial.seeds), -1)
 
     def seconds_until(self, part: int | None) -> float:
         """Seconds that the parts up to that one took, or all; an equal share if seeds are stacked."""
@@ -228,13 +232,8 @@ class _Training:
             reference_seconds=reference_seconds,
             steps=None if len(losses) == self.per_epoch else len(losses),
         )
-        going = row.status is None
-        if going:
-            row.dynamics += self._dynamics(self.stops[-1])[row.index : row.index + 1]
-        if going and not row.evaluate(
-            self.trial, self.test, step=self.stops[-1], seconds=seconds, losses=parts[-1]
-        ):
-            self.keep(row)
+        if row.status is None:
+            self._evaluate(row, len(parts))
         return row.end_epoch(result)
 
     def losses(self, row: _Row) -> list[Tensor]:

@@ -172,7 +172,7 @@ def test_an_optimizer_looks_the_same_in_every_plot_and_like_no_other() -> None:
 
 @pytest.mark.parametrize("axis", AXES)
 def test_curves_are_drawn_over_each_axis(axis: Across) -> None:
-    """Of one epoch as well; a case without what the axis needs is left out."""
+    """Draws one epoch as well; a case without what the axis needs is left out."""
     fine = course_result("adam", [[3.0, 2.0, 1.0], [3.2, 2.2, 1.2]])
     style = optimizer_styles(["adam"])["adam"]
     drawn = [Curve("adam", each, style) for each in (fine, *in_a_stack(fine))]

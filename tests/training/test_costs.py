@@ -1,4 +1,4 @@
-"""What an optimizer costs: the bytes of its state are counted, and the parts of a step timed."""
+"""Costs of an optimizer: the bytes of its state are counted, and the parts of a step timed."""
 
 from __future__ import annotations
 

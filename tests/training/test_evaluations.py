@@ -46,7 +46,7 @@ def benchmnist_optimizers():
 
 
 def curve(result: CaseResult) -> list[float]:
-    """What is evaluated, of all trials in order."""
+    """Returns the evaluations of all trials, in order."""
     found = [e for trial in result.trials for epoch in trial.epochs for e in epoch.evaluations]
     return [value for each in found for value in (each.train_loss, *each.metrics.values())]
 

@@ -17,11 +17,11 @@ from benchmnist.analysis.findings.words import (
     shortened,
     value_of,
 )
-from benchmnist.analysis.reached import target_of
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import on_all_pairs, rank
 from benchmnist.metrics import TARGET_STEPS
+from benchmnist.suites.budgets import target_of
 from benchmnist.suites.differences import differences
 from benchmnist.text import counted, plural
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from benchmnist.analysis.amounts import amount_of
 from benchmnist.analysis.courses import is_fine
 from benchmnist.analysis.findings.words import EXPLORATORY, MOST_NAMED, Finding, listed, shortened
-from benchmnist.analysis.reached import target_of
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.targets import by_target
 from benchmnist.analysis.units import unit
 from benchmnist.analysis.verdicts import on_all_pairs
+from benchmnist.suites.budgets import target_of
 from benchmnist.text import alternatives, counted, decimals, plural
 
 if TYPE_CHECKING:
