@@ -2,12 +2,15 @@
 
 hooks.md    from benchmnist/extensions/hookspecs.py and benchmnist/extensions/specs.py
 cli.md      its blocks with the output of `--help`
+suite.schema.json in benchmnist/suites    from the schema and the tables of suites.md
 assignment4.md and the README    the blocks that come from the runs in docs/runs
 """
 
 from __future__ import annotations
 
 import ast
+import itertools
+import json
 import re
 import textwrap
 from pathlib import Path
@@ -71,6 +74,16 @@ BLOCKS: dict[str, dict[str, list[str]]] = {
     },
 }
 """The command that keeps a block up to date, by file and block; it runs in the folder above this one."""
+SCHEMA = DOCS.parent / "benchmnist" / "suites" / "suite.schema.json"
+SCHEMA_SECTIONS = {
+    "[suite]": ["Header"],
+    "[defaults] and [[cases]]": ["Settings", "Block"],
+    "[[compare]]": ["Compare"],
+    "[models.NAME], [optimizers.NAME] and the other tables of plugins": [
+        *("Configured", "ConfiguredOptimizer", "ConfiguredProblem"),
+    ],
+}
+"""The sections of docs/suites.md that have a table of keys, and the definitions of the schema that have these."""
 HELP_WIDTH = 78  # the text that click puts in 80 columns
 
 
@@ -179,6 +192,23 @@ def _help(cli: click.Group, name: str) -> str:
     return command.get_help(context).rstrip()
 
 
+def schema_file() -> str:
+    """Returns the JSON schema of suites, each key with its meaning as docs/suites.md has it."""
+    from benchmnist.suites.json_schema import suite_schema
+
+    schema = suite_schema()
+    sections = re.split(r"^## ", (DOCS / "suites.md").read_text("utf-8"), flags=re.MULTILINE)
+    for heading, models in SCHEMA_SECTIONS.items():
+        section = next(each for each in sections if each.startswith(f"{heading}\n"))
+        rows = re.findall(r"^\| (`[^|]*`) \|(?:.* \|)? (.*) \|$", section, flags=re.MULTILINE)
+        for keys, meaning in rows:
+            text = re.sub(r"\[([^][]*)\]\([^)]*\)", r"\1", meaning).replace("`", "").rstrip(",;")
+            for key, model in itertools.product(re.findall(r"`([a-z_]+)`", keys), models):
+                if key in (properties := schema["definitions"][model]["properties"]):
+                    properties[key] = {"description": text, **properties[key]}
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+
+
 def block_commands() -> Iterator[list[str]]:
     """Yields the arguments of benchmnist that keep each block in BLOCKS up to date."""
     for file, blocks in BLOCKS.items():
@@ -194,6 +224,7 @@ if __name__ == "__main__":
     os.chdir(DOCS.parent)
     for arguments in block_commands():
         cli.main(arguments, standalone_mode=False)
+    SCHEMA.write_text(schema_file(), "utf-8")
     (DOCS / "hooks.md").write_text(hooks_page(), "utf-8")
     page = DOCS / "cli.md"
     page.write_text(cli_page(page.read_text("utf-8")), "utf-8")

@@ -305,6 +305,7 @@ def test_what_is_generated_is_up_to_date() -> None:
     generate = generator()
     for name, text in (
         ("hooks.md", generate.hooks_page()),
+        ("../benchmnist/suites/suite.schema.json", generate.schema_file()),
         ("cli.md", generate.cli_page((ROOT / "docs" / "cli.md").read_text("utf-8"))),
     ):
         assert (ROOT / "docs" / name).read_text("utf-8") == text, "run `python docs/generate.py`"

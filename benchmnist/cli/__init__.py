@@ -36,6 +36,8 @@ COMMANDS = (
     "verify",
     "gate",
     "plugins",
+    "suites",
+    "new-suite",
     "describe",
     "check",
     "new-plugin",

@@ -22,7 +22,7 @@ PACKAGE_SUITES = PACKAGE / "builtin" / "suites", PACKAGE.parent / "suites"
 def package_suites() -> dict[str, Path]:
     """Returns the suites that come with the package, by their names, in order."""
     folder = next((each for each in PACKAGE_SUITES if each.is_dir()), PACKAGE_SUITES[0])
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
 def find_suite(named: str | Path) -> Path:

@@ -86,12 +86,16 @@ def _mark(name: str) -> str:
 
 Mark = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$"), AfterValidator(_mark)]
 Once = AfterValidator(each_once)
-Names = Annotated[list[str], Field(min_length=1), Once]
+Names = Annotated[list[str], Field(min_length=1, json_schema_extra={"uniqueItems": True}), Once]
 Positive = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
 Count = Annotated[int, Field(gt=0, le=10_000)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_TypedSeeds = (
+    Annotated[int, Field(ge=1, le=SEEDS_LIMIT)]
+    | Annotated[list[Seed], Field(min_length=1, max_length=SEEDS_LIMIT)]
+)
 
 
 class _Strict(BaseModel):
@@ -118,7 +122,7 @@ class Settings(_Strict):
     seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     evaluate_every: Positive | None = None
     batch_size: Positive = 100
-    seeds: Annotated[tuple[int, ...], BeforeValidator(seed_list)] = (0, 1, 2)
+    seeds: Annotated[tuple[int, ...], BeforeValidator(seed_list, json_schema_input_type=_TypedSeeds)] = (0, 1, 2)
     clip_grad_norm: Norm | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     init_seed: Seed | None = None
@@ -251,8 +255,15 @@ class GroupTable(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
-    match: Annotated[list[str], BeforeValidator(one_or_more), Field(min_length=1), Once] = []
-    kind: Annotated[list[ParameterKind], BeforeValidator(one_or_more), Field(min_length=1), Once] = []
+    match: Annotated[
+        list[str], BeforeValidator(one_or_more, json_schema_input_type=str | list[str]), Field(min_length=1), Once
+    ] = []
+    kind: Annotated[
+        list[ParameterKind],
+        BeforeValidator(one_or_more, json_schema_input_type=ParameterKind | list[ParameterKind]),
+        Field(min_length=1),
+        Once,
+    ] = []
     lr_scale: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
@@ -283,6 +294,17 @@ class GroupTable(BaseModel):
         )
 
 
+class _Range(_Strict):
+    """A range of numbers as it is typed, `{ low = 1e-4, high = 1.0, log = true }`; `read_space` reads it."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+_TypedSpace = _Range | Annotated[list[Any], Field(min_length=1)]
+
+
 class ConfiguredOptimizer(Configured):
     """[optimizers.NAME], which may have a schedule and a clipping of its own, instead of its cases'.
 
@@ -295,7 +317,10 @@ class ConfiguredOptimizer(Configured):
     schedule: str | None = None
     clip_grad_norm: Norm | None = None
     groups: tuple[GroupTable, ...] = Field(default=(), strict=False)
-    space: Annotated[dict[str, Annotated[Space, BeforeValidator(read_space)]], BeforeValidator(flat_space)] = {}
+    space: Annotated[
+        dict[str, Annotated[Space, BeforeValidator(read_space)]],
+        BeforeValidator(flat_space, json_schema_input_type=dict[str, _TypedSpace | dict[str, _TypedSpace]]),
+    ] = {}
 
 
 def _flat_sweep(value: object) -> object:
@@ -316,7 +341,10 @@ class ConfiguredProblem(Configured):
     model: dict[str, Any] = {}
     dataset: dict[str, Any] = {}
     task: dict[str, Any] = {}
-    sweep: Annotated[dict[str, Annotated[list[Any], Field(min_length=1), Once]], BeforeValidator(_flat_sweep)] = {}
+    sweep: Annotated[
+        dict[str, Annotated[list[Any], Field(min_length=1), Once]],
+        BeforeValidator(_flat_sweep, json_schema_input_type=dict[str, list[Any] | dict[str, list[Any]]]),
+    ] = {}
 
     def of_part(self, part: str) -> dict[str, Any]:
         """The parameters that it sets of its `model`, `dataset` or `task`."""
