@@ -32,12 +32,18 @@ class _Code(Markdown):
     __slots__ = ()
 
 
+ENTITIES = {"<": "&lt;", "~": "&#126;", "&": "&amp;"}
+"""What Python-Markdown, which MkDocs uses, shows with its backslash."""
+NEEDS_AN_ENTITY = re.compile(r"<(?=[A-Za-z/!?])|~(?=~)|&(?=#?\w+;)")
+"""Beginnings of tags, of text that is crossed out, and of entities; `<0.001` is none."""
+
+
 def markdown(text: str) -> Markdown:
     """Escapes text for a place within a line of markdown."""
     if isinstance(text, Markdown):
         return text
-    text = re.sub(r"[\\|*_`<\[$]|~(?=~)|&(?=#?\w+;)", r"\\\g<0>", visible(text).strip())
-    return Markdown(text)
+    text = NEEDS_AN_ENTITY.sub(lambda found: ENTITIES[found[0]], visible(text).strip())
+    return Markdown(re.sub(r"[\\|*_`\[$]", r"\\\g<0>", text))
 
 
 BEGINS_A_BLOCK = re.compile(r"^(?:(\d{1,9})(?=[.)](?:\s|$))|(?=>|=|#+(?:\s|$)|[-+](?:[\s-]|$)))")

@@ -202,11 +202,11 @@ def render(analysis: Analysis, form: str, view: View | None = None) -> str:
     parts = []
     for title, members in groups.items() or {"": []}.items():
         if title:
-            parts.append(f"\\paragraph{{{latex(title)}}}" if form == "latex" else f"{bold(title)}\n")
+            parts.append(f"\\paragraph{{{latex(title)}}}" if form == "latex" else bold(title))
         shown = [rows[s.result.id] for s in members]
         if form == "latex":
             parts.append(latex_table(heads, [[(cell.text, cell.best) for cell in row] for row in shown], align))
         else:
             marked = [[bold(cell.text) if cell.best else cell.text for cell in row] for row in shown]
             parts.append(markdown_table(heads, marked, align))
-    return "\n".join(parts) + "\n"
+    return ("\n" if form == "latex" else "\n\n").join(parts) + "\n"  # else a title is a row of the table above
