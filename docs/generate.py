@@ -3,7 +3,7 @@
 hooks.md    from benchmnist/extensions/hookspecs.py and benchmnist/extensions/specs.py
 cli.md      its blocks with the output of `--help`
 suite.schema.json in benchmnist/suites    from the schema and the tables of suites.md
-assignment4.md and the README    the blocks that come from the runs in docs/runs
+README.md and all pages    the blocks that keep their command: `benchmnist docs README.md docs`
 """
 
 from __future__ import annotations
@@ -29,51 +29,6 @@ SPECS = ("NamedSpec", "Spec", *(kind.spec.__name__ for kind in KINDS), "Executor
 WIDTH = 100
 TO_BEGIN_WITH = """[The tutorial](tutorial-plugin.md) creates a plugin step by step. `benchmnist check NAME` tests
 whether a plugin keeps its promises."""
-RUNS, IMAGES = "docs/runs", "docs/images/assignment4"
-A4, PUBLISHED, TUNED = f"{RUNS}/assignment4", f"{RUNS}/assignment4-as-published", f"{RUNS}/assignment4-tuned"
-SOON = f"{RUNS}/how-soon"
-QUESTIONS = {"q1": "fc", "q2": "fc-bn", "q3": "fc-bn-dropout", "q4": "cnn"}
-
-
-def _shown(run: str, show: str, about: str = "") -> list[str]:
-    """Returns the arguments of `benchmnist report` for a part of a run."""
-    plots = ["--plots", IMAGES] if show == "plots" else []
-    return ["report", run, "--show", show, *(["--about", about] if about else []), *plots]
-
-
-FIGURES = "optimizer,accuracy,train_loss,epoch_seconds,speedup,accuracy_gain,status"
-BLOCKS: dict[str, dict[str, list[str]]] = {
-    "README.md": {
-        "": ["report", A4],
-        "findings": _shown(A4, "findings", r"(?i)on mnist · fc-bn, (compared|.*mean\.)|dropout \("),
-        "tuned": _shown(TUNED, "findings", "compared with|has the highest mean"),
-    },
-    "docs/assignment4.md": {
-        **{f"{q}-model": _shown(A4, "models", f"^{model} on") for q, model in QUESTIONS.items()},
-        **{f"{q}-plots": _shown(A4, "plots", f"loss.* {model}$") for q, model in QUESTIONS.items()},
-        **{
-            f"{q}-table": ["report", A4, "--about", f"^mnist/{model}/", "--columns", FIGURES]
-            for q, model in QUESTIONS.items()
-        },
-        "q1-findings": _shown(A4, "findings", r"(?i)on mnist · fc, (compared|.*mean\.)|learning rate only"),
-        "q1-verdicts": _shown(A4, "verdicts", "^fc/"),
-        "q2-findings": _shown(A4, "findings", r"(?i)on mnist · fc-bn, (compared|.*mean\.)|, batch normalisation"),
-        "q3-findings": _shown(A4, "findings", r"(?i)on mnist · fc-bn-dropout, (compared|.*mean\.)|dropout \("),
-        "q4-findings": _shown(A4, "findings", "convolutions"),
-        "targets": _shown(A4, "targets"),
-        "target-findings": _shown(A4, "findings", "reaches 97 %|shortest median time"),
-        "how-soon": _shown(SOON, "findings", "97 % first|median of the steps|saves? steps"),
-        "how-soon-targets": _shown(SOON, "targets"),
-        "profile": _shown(A4, "plots", "Performance"),
-        "tuned-tuning": _shown(TUNED, "tuning"),
-        "tuned-plots": _shown(TUNED, "plots", "learning rate|attempts"),
-        "tuned-table": ["report", TUNED, "--columns", FIGURES],
-        "tuned-findings": _shown(TUNED, "findings"),
-        "as-published": ["compare", A4, PUBLISHED],
-        "as-published-findings": _shown(PUBLISHED, "findings", "train\\(\\)|dropout \\("),
-    },
-}
-"""The command that keeps a block up to date, by file and block; it runs in the folder above this one."""
 SCHEMA = DOCS.parent / "benchmnist" / "suites" / "suite.schema.json"
 SCHEMA_SECTIONS = {
     "[suite]": ["Header"],
@@ -209,21 +164,13 @@ def schema_file() -> str:
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
-def block_commands() -> Iterator[list[str]]:
-    """Yields the arguments of benchmnist that keep each block in BLOCKS up to date."""
-    for file, blocks in BLOCKS.items():
-        for name, arguments in blocks.items():
-            yield [*arguments, "--update", file, *(["--name", name] if name else [])]
-
-
 if __name__ == "__main__":
     import os
 
     from benchmnist.cli import cli
 
     os.chdir(DOCS.parent)
-    for arguments in block_commands():
-        cli.main(arguments, standalone_mode=False)
+    cli.main(["docs", "README.md", "docs"], standalone_mode=False)
     SCHEMA.write_text(schema_file(), "utf-8")
     (DOCS / "hooks.md").write_text(hooks_page(), "utf-8")
     page = DOCS / "cli.md"

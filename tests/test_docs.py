@@ -332,11 +332,9 @@ def test_what_the_pages_have_of_the_stored_runs_is_what_is_made_of_them(
     invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    checked = 0
-    for arguments in generator().block_commands():
-        done = invoke(*arguments, "--check")
-        assert done.exit_code == 0, f"{arguments}: {done.stderr}"
-        checked += 1
+    done = invoke("docs", "--check", "README.md", "docs")
+    assert done.exit_code == 0, done.stderr
+    checked = int(done.stderr.split()[0])
     there = sum(page.read_text("utf-8").count("\n<!-- benchmnist:start") for page in PAGES)
     shown_as_code = (ROOT / "docs" / "how-to-report.md").read_text("utf-8").count("\n<!-- benchmnist:start")
     measured = "".join(file.read_text("utf-8") for file in (ROOT / "tests" / "benchmarks").glob("*.py"))

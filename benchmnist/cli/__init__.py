@@ -32,6 +32,7 @@ COMMANDS = (
     "versus",
     "report",
     "compare",
+    "docs",
     "runs",
     "verify",
     "gate",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from benchmnist.cli.options import NamedPath, option, together
 from benchmnist.text import visible
@@ -16,11 +20,13 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 STALE = 1
+NOT_KEPT = {"output", "update", "name", "check", "create", "debug", "out"}
+"""Options that say where to, not what: the comment of a block keeps the others that were typed."""
 AT_ONCE = 1_000_000  # characters that are printed: a page of many cases has more, and is encoded in pieces
 
 
 def document_options(function: F) -> F:
-    """--output, --update, --name and --check."""
+    """--output, --update, --name, --create and --check."""
     return together(
         option(
             "-o",
@@ -32,10 +38,11 @@ def document_options(function: F) -> F:
         option(
             "--update",
             only_typed=True,
-            type=NamedPath(exists=True, dir_okay=False, path_type=Path),
+            type=NamedPath(dir_okay=False, path_type=Path),
             metavar="FILE",
             help="Replace the text between <!-- benchmnist:start --> and <!-- benchmnist:end --> in FILE.",
         ),
+        option("--create", is_flag=True, help="With --update: create FILE if it does not exist."),
         option("--name", default="", help="With --update: replace the block <!-- benchmnist:start NAME -->."),
         option(
             "--check",
@@ -52,14 +59,27 @@ class Document:
         click.UsageError: if the options do not go together.
     """
 
-    def __init__(self, output: Path | None, update: Path | None, name: str, *, check: bool) -> None:
+    def __init__(
+        self, output: Path | None, update: Path | None, name: str, *, check: bool, create: bool = False
+    ) -> None:
         if update and output:
             raise click.UsageError("--update and --output exclude each other; remove one")
         if check and not (update or output):
             raise click.UsageError("--check needs a file to compare with; pass --update or --output")
         if name and not update:
             raise click.UsageError("--name needs the file that has the block; pass --update")
+        if create and (not update or check):
+            raise click.UsageError("--create needs --update, and no --check")
         self.file, self.name, self.check = update or output, name if update else None, check
+        if update and not update.exists() and not create and not _may_create(update, check=check):
+            raise click.UsageError(f"{visible(str(update))} does not exist; add --create to create it")
+
+    @property
+    def is_rst(self) -> bool:
+        """Whether it is a block in reStructuredText."""
+        from benchmnist.reports.document_blocks import is_rst
+
+        return self.name is not None and self.file is not None and is_rst(self.file)
 
     @property
     def folder(self) -> Path:
@@ -72,15 +92,21 @@ class Document:
 
     def keep(self, text: str) -> None:
         """Writes the text, or only looks whether it is there already, or prints it."""
-        from benchmnist.reports.document_blocks import read_document, replaced
+        from benchmnist.reports.document_blocks import begun, read_document, replaced
         from benchmnist.runs.files import write_named_file
 
         if self.file is None:
             for start in range(0, len(text), AT_ONCE):
                 click.echo(text[start : start + AT_ONCE], nl=False)
             return
-        there = read_document(self.file) if self.name is not None or self.file.is_file() else None
-        wanted = text if self.name is None or there is None else replaced(there, text, self.name, self.file)
+        exists = self.file.is_file() if self.name is None else os.path.lexists(self.file)
+        there = read_document(self.file) if exists else None
+        if self.name is None:
+            wanted = text
+        else:
+            empty = begun(self.name, self.file) if there is None else there
+            command = None if self.check else _typed(click.get_current_context(), self.file.parent)
+            wanted = replaced(empty, text, self.name, self.file, command)
         if there == wanted:
             click.echo(f"{visible(str(self.file))} is up to date", err=True)
         elif self.check:
@@ -89,3 +115,35 @@ class Document:
         else:
             write_named_file(self.file, wanted)
             click.echo(f"wrote {visible(str(self.file))}", err=True)
+
+
+def _may_create(file: Path, *, check: bool) -> bool:
+    """Asks whether a document may be created, if there is somebody to ask."""
+    if check or not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    return click.confirm(f"{visible(str(file))} does not exist; create it?", err=True)
+
+
+def _typed(ctx: click.Context, folder: Path) -> str | None:
+    """Returns the command that was typed, with paths relative to a folder; None if a comment cannot keep it."""
+    from benchmnist.runs.store import find_run
+
+    words = [str(ctx.info_name)]
+    for param in ctx.command.params:
+        name, value = str(param.name), ctx.params.get(str(param.name))
+        if name in NOT_KEPT or ctx.get_parameter_source(name) != ParameterSource.COMMANDLINE:
+            continue
+        option_ = "" if isinstance(param, click.Argument) else max(param.opts, key=len)
+        if option_ and value is True:
+            words.append(option_)
+            continue
+        if isinstance(value, re.Pattern):
+            value = value.pattern
+        for each in value if isinstance(value, tuple) and not option_ else [value]:
+            text = ",".join(map(str, each)) if isinstance(each, tuple) else str(each)
+            if isinstance(each, Path) or not option_:
+                path = Path(text) if option_ or Path(text).exists() else find_run(text, ctx.params["out"])
+                text = os.path.relpath(path, folder).replace(os.sep, "/")
+            words.append(f"{option_}={text}" if option_ else text)
+    typed = shlex.join(words)
+    return None if re.search("--!?>|\n", typed) else typed

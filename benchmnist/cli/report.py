@@ -57,8 +57,9 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 @click.argument("run", shell_complete=run_names)
 @option(
     "--format",
-    type=click.Choice(["rich", "markdown", "html", "csv", "latex", "json"]),
-    help="Format of the output; html is the whole page.  [default: rich; markdown with --update]",
+    type=click.Choice(["rich", "markdown", "rst", "html", "csv", "latex", "json"]),
+    help="Format of the output; html is the whole page.  "
+    "[default: rich; with --update, markdown, or rst if FILE is an .rst]",
 )
 @option(
     "--level",
@@ -84,7 +85,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
     type=click.Choice(PARTS),
     default="comparison",
     show_default=True,
-    help="Part of the report to show; all but comparison need rich or markdown.",
+    help="Part of the report to show; all but comparison need rich, markdown or rst.",
 )
 @option(
     "--metric",
@@ -122,8 +123,11 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
     """
     from benchmnist.runs.store import find_run
 
-    document = Document(options["output"], options["update"], options["name"], check=options["check"])
-    form = format or ("markdown" if options["update"] or show == "plots" else "rich")
+    document = Document(
+        options["output"], options["update"], options["name"], check=options["check"], create=options["create"]
+    )
+    in_a_document = "rst" if document.is_rst else "markdown"
+    form = format or (in_a_document if options["update"] else "markdown" if show == "plots" else "rich")
     part = _Part(show, _view(options), options["about"], options["metric"], plots, options["x"])
     _refuse_what_does_not_go_together(form, part, options)
     # The results and what follows from them are needed until the end; only pictures leave garbage.
@@ -170,14 +174,14 @@ def _refuse_what_does_not_go_together(form: str, part: _Part, options: Mapping[s
     """Raises a UsageError for the first two options that do not go together."""
     show, view = part.show, part.view
     if options["update"] and form in ("rich", "html"):
-        raise click.UsageError("--update writes into a document; use --format markdown, csv, latex or json")
+        raise click.UsageError("--update writes into a document; use --format markdown, rst, csv, latex or json")
     if form == "html" and part.about is not None:
         raise click.UsageError("--format html shows the whole run; remove --about")
     if form == "html" and view is not None:
         raise click.UsageError("--format html chooses its own columns; remove --columns, --sort and --group-by")
-    if show != "comparison" and (form not in ("rich", "markdown") or view is not None):
+    if show != "comparison" and (form not in ("rich", "markdown", "rst") or view is not None):
         raise click.UsageError(
-            f"--show {show} needs --format rich or markdown, and no --columns, --sort or --group-by"
+            f"--show {show} needs --format rich, markdown or rst, and no --columns, --sort or --group-by"
         )
     if options["level"] is not None and form not in ("csv", "json"):
         raise click.UsageError("--level needs --format csv or json")
@@ -281,6 +285,7 @@ def _text(analysis: Analysis, form: str, part: _Part) -> str:
         from benchmnist.reports.tables import render
 
         return render(analysis, form, part.view)
-    from benchmnist.reports.markdown import part_of_report
+    from benchmnist.reports.markdown import part_in_rst, part_of_report
 
-    return part_of_report(analysis, part.show, part.about, part.metric) or f"{_missing(part.show, analysis)}\n"
+    render_part = part_in_rst if form == "rst" else part_of_report
+    return render_part(analysis, part.show, part.about, part.metric) or f"{_missing(part.show, analysis)}\n"

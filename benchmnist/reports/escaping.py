@@ -121,6 +121,32 @@ def bold(text: str) -> Markdown:
     return Markdown(f"**{said}**" if said else "")
 
 
+BEGINS_A_BLOCK_OF_RST = re.compile(r"^(?=[^\w\s\\]|\(?(?:\w+|#)[.)](?:\s|$))")
+"""The beginning of what would be a list, a field, a comment or an underline."""
+
+
+def rst(text: str) -> str:
+    """Escapes text for a line of reStructuredText of its own, or for a cell."""
+    said = re.sub(r"[\\*`_|]", r"\\\g<0>", " ".join(visible(text).split()))
+    return re.sub("::$", r":\:", BEGINS_A_BLOCK_OF_RST.sub(r"\\", said))
+
+
+def rst_bold(text: str) -> str:
+    """Emphasises text strongly, in reStructuredText."""
+    said = rst(text)
+    return f"**{said}**" if said else ""
+
+
+def rst_table(heads: Iterable[str], rows: Iterable[Iterable[tuple[str, bool]]]) -> str:
+    """A table of reStructuredText: a cell is its text, and whether it is bold."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in [[(head, False) for head in heads], *rows]:
+        for index, (text, strong) in enumerate(row):
+            cell = rst_bold(text) if strong else rst(text)
+            lines.append(f"   {' ' if index else '*'} - {cell}".rstrip())
+    return "\n".join(lines)
+
+
 LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",

@@ -18,6 +18,9 @@ from benchmnist.reports.escaping import (
     markdown,
     markdown_line,
     markdown_table,
+    rst,
+    rst_bold,
+    rst_table,
 )
 from benchmnist.reports.extra_tables import EXTRA_TABLES, extra_tables, markdown_extra_table
 from benchmnist.reports.facts import engine_facts, environments, run_facts
@@ -55,6 +58,20 @@ def report(analysis: Analysis, plots: Plots | None) -> str:
         fenced(record.suite_text, "toml"),
     ]
     return "\n\n".join(section.strip() for section in sections if section.strip()) + "\n"
+
+
+def part_in_rst(
+    analysis: Analysis, part: str, about: re.Pattern[str] | None = None, metric: str | None = None
+) -> str:
+    """Returns what `part_of_report` does, in reStructuredText."""
+    if part == "findings":
+        texts = [finding.text for finding in analysis.findings if about is None or about.search(finding.text)]
+        return "".join(f"- {rst(text)}\n" for text in texts)
+    parts = []
+    for table in extra_tables(analysis, part, about, metric):
+        rows = [[(cell, False) for cell in row] for row in table.rows]
+        parts += [rst_bold(table.title), rst_table(table.heads, rows), rst(_sentence(table.about))]
+    return "\n\n".join(parts) + "\n" if parts else ""
 
 
 def part_of_report(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmnist.analysis.amounts import factor
 from benchmnist.reports.columns import ENDS_OF_TRIALS, TIMES_OF_STACKS, Columns, View, identity_of
-from benchmnist.reports.escaping import bold, latex, latex_table, markdown_table
+from benchmnist.reports.escaping import bold, latex, latex_table, markdown_table, rst_bold, rst_table
 from benchmnist.text import visible
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class ComparisonTable:
 
 
 def render(analysis: Analysis, form: str, view: View | None = None) -> str:
-    """Renders the comparison table of a run as `markdown` or `latex`, with a titled table per group.
+    """Renders the comparison table of a run as `markdown`, `rst` or `latex`, with a titled table per group.
 
     Raises:
         BenchmnistError: if the view names an unknown column.
@@ -202,11 +202,20 @@ def render(analysis: Analysis, form: str, view: View | None = None) -> str:
     parts = []
     for title, members in groups.items() or {"": []}.items():
         if title:
-            parts.append(f"\\paragraph{{{latex(title)}}}" if form == "latex" else bold(title))
+            parts.append(_title(title, form))
         shown = [rows[s.result.id] for s in members]
+        marked_cells = [[(cell.text, cell.best) for cell in row] for row in shown]
         if form == "latex":
-            parts.append(latex_table(heads, [[(cell.text, cell.best) for cell in row] for row in shown], align))
+            parts.append(latex_table(heads, marked_cells, align))
+        elif form == "rst":
+            parts.append(rst_table(heads, marked_cells))
         else:
             marked = [[bold(cell.text) if cell.best else cell.text for cell in row] for row in shown]
             parts.append(markdown_table(heads, marked, align))
     return ("\n" if form == "latex" else "\n\n").join(parts) + "\n"  # else a title is a row of the table above
+
+
+def _title(text: str, form: str) -> str:
+    if form == "latex":
+        return f"\\paragraph{{{latex(text)}}}"
+    return rst_bold(text) if form == "rst" else bold(text)

@@ -137,7 +137,7 @@ def test_parts_of_a_report_are_shown_and_kept_in_a_document(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--show", "verdicts", "--format", "csv"], "--show verdicts needs --format rich or markdown"),
+        (["--show", "verdicts", "--format", "csv"], "--show verdicts needs --format rich, markdown or rst"),
         (["--show", "verdicts", "--sort", "accuracy"], "and no --columns, --sort or --group-by"),
         (["--show", "plots"], "--show plots needs --plots FOLDER and --format markdown"),
         (["--plots", "x"], "--show plots needs --plots FOLDER and --format markdown"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import operator
+import os
 import re
 import shutil
 from pathlib import Path
@@ -155,7 +157,8 @@ def test_a_document_is_kept_up_to_date(invoke: Invoke, runs: Path, tmp_path: Pat
     done = invoke("report", "cccc", "--update", page)
     assert (done.exit_code, done.stdout) == (0, "")
     table = invoke(*TABLE).stdout
-    expected = before.replace("old\n", f"\n{table}\n")
+    run = os.path.relpath(runs / "small" / "20300101-000000-cccc", tmp_path)
+    expected = before.replace("old\n", f"\n{table}\n").replace("start", f"start: report {run}")
     assert page.read_bytes() == expected.encode()
     assert invoke("report", "cccc", "--update", page, "--check").exit_code == 0
     (runs / "small" / "20300101-000000-cccc" / "cases" / "mnist__fc__sgd.json").unlink()
@@ -167,7 +170,7 @@ def test_named_blocks_are_told_apart(invoke: Invoke, runs: Path, tmp_path: Path)
     block = "<!-- benchmnist:start {0} -->\n<!-- benchmnist:end {0} -->\n"
     page.write_text(block.format("speed") + block.format("accuracy"), "utf-8")
     assert invoke("report", "cccc", "--update", page, "--name", "accuracy", "--columns", "accuracy").exit_code == 0
-    speed, accuracy = page.read_text("utf-8").split("<!-- benchmnist:start accuracy -->")
+    speed, accuracy = page.read_text("utf-8").split("<!-- benchmnist:start accuracy: report ")
     assert speed == block.format("speed")
     assert "accuracy, %" in accuracy
     wrong = invoke("report", "cccc", "--update", page, "--name", "sped")
@@ -175,10 +178,50 @@ def test_named_blocks_are_told_apart(invoke: Invoke, runs: Path, tmp_path: Path)
     assert "no line <!-- benchmnist:start sped -->. Did you mean 'speed'?" in wrong.stderr
 
 
+def test_one_command_keeps_all_documents_of_a_folder(
+    invoke: Invoke, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [tmp_path / "a b" / "page.md", tmp_path / "page.rst", tmp_path / "inner" / "verdicts.md"]
+    options: list[list[str]] = [
+        ["--columns", "accuracy,status", "--sort=-accuracy", "--about", "fc|x 'y'"],
+        ["--name", "table", "--columns", "optimizer,accuracy"],
+        ["--show", "findings"],
+    ]
+    for page, typed in zip(pages, options, strict=True):
+        page.parent.mkdir(exist_ok=True)
+        done = invoke("report", "cccc", "--update", page, *typed)
+        assert (done.exit_code, page.exists()) == (2, False)
+        assert f"{page} does not exist; add --create to create it" in done.stderr
+        assert invoke("report", "cccc", "--update", page, *typed, "--create").exit_code == 0
+    assert "--sort=-accuracy '--about=fc|x '\"'\"'y'\"'\"''" in pages[0].read_text("utf-8")
+    texts = [page.read_bytes() for page in pages]
+    (tmp_path / "other.md").write_text("no block\n", "utf-8")
+    monkeypatch.chdir(runs)  # another folder: paths are relative to the documents
+    assert invoke("docs", tmp_path, "--check").exit_code == 0
+    for page in pages:
+        start, *_, end = page.read_text("utf-8").splitlines()
+        page.write_text(f"{start}\nold\n{end}\n", "utf-8")
+    stale = [page.read_bytes() for page in pages]
+    assert all(map(operator.ne, stale, texts))
+    done = invoke("docs", tmp_path, "--check")
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (1, "3 blocks out of date")
+    assert [page.read_bytes() for page in pages] == stale
+    done = invoke("docs", tmp_path)
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (0, "3 blocks updated")
+    assert [page.read_bytes() for page in pages] == texts
+    pages[0].write_text(texts[0].decode().replace(": report", ": run"), "utf-8")
+    pages[1].write_text(texts[1].decode().replace("cccc", "dddd"), "utf-8")
+    done = invoke("docs", tmp_path)
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, "1 block up to date, 2 blocks wrong")
+    assert "page.md: the block without a name: the command must be report or compare, not 'run'" in done.stderr
+    assert "page.rst: block table: no run named '" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--check"], "pass --update or --output"),
+        (["--create"], "--create needs --update, and no --check"),
         (["--name", "x"], "pass --update"),
         (["--update", "page.md", "--output", "other.md"], "exclude each other"),
         (["--update", "page.md", "--format", "rich"], "--update writes into a document"),

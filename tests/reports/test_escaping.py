@@ -1,4 +1,4 @@
-"""Text in markdown: it reads the same where Python-Markdown (MkDocs) renders it, and where GitHub does."""
+"""Text in markdown and reStructuredText reads the same wherever it is rendered: MkDocs, GitHub, Sphinx."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import string
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import docutils.core
 import markdown
 import pytest
+from docutils import nodes
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from benchmnist.analysis.analysis import Analysis
 from benchmnist.reports.columns import View
-from benchmnist.reports.escaping import markdown_table
+from benchmnist.reports.escaping import markdown_table, rst, rst_bold, rst_table
 from benchmnist.reports.tables import render
 from benchmnist.runs.store import load_run
 
@@ -31,7 +33,7 @@ def as_mkdocs(text: str) -> str:
 
 
 def as_github(text: str) -> str:
-    return MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)
+    return str(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text))
 
 
 def cells(page: str) -> list[str]:
@@ -58,3 +60,19 @@ def test_titles_between_tables_are_no_rows_of_them(rendered: Callable[[str], str
     assert page.count("<table>") == page.count("<strong>fc") + page.count("<strong>cnn") == len(models)
     assert len(re.findall("<tbody>.*?<tr>", page, flags=re.DOTALL)) == len(models)
     assert page.count("<tr>") == len(models) + len(run.cases)
+
+
+@given(TEXTS, TEXTS)
+@example("1. a", "::")
+@example("- a", ":field: b")
+@example("lr_", "`a` |b| *c* [1]_ \\")
+def test_a_cell_reads_as_its_text_in_restructuredtext(text: str, strong: str) -> None:
+    table = rst_table(["name", "value", "last"], [[(text, False), (strong, True), ("end", False)]])
+    remarks_are_errors = {"report_level": 1, "halt_level": 1}
+    document = docutils.core.publish_doctree(f"{table}\n\n- {rst(text)}\n", settings_overrides=remarks_are_errors)
+    found = [entry.astext() for entry in document.findall(nodes.entry)]
+    assert found == ["name", "value", "last", " ".join(text.split()), " ".join(strong.split()), "end"]
+    items = [item.astext() for item in document.findall(nodes.list_item)]
+    assert items == [" ".join(text.split())]
+    assert not strong.strip() or "strong" in document.pformat()
+    assert rst_bold(" ") == ""
