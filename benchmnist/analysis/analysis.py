@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.findings import Finding, findings
 from benchmnist.analysis.grid import Grid, full_grid
+from benchmnist.analysis.ladders import Ladders, ladders
 from benchmnist.analysis.marks import against_baseline, unbeaten
 from benchmnist.analysis.noise_floor import Floor, noise_floors
 from benchmnist.analysis.profiles import Profiles, profiles
@@ -119,6 +120,11 @@ class Analysis:
     def scores(self) -> Scores | None:
         """The scores of the methods over the groups of the grid; None without a grid or a common measure."""
         return None if self.grid is None else scores(self.grid)
+
+    @cached_property
+    def ladders(self) -> Ladders | None:
+        """The levels of each problem that each method solves; None without a problem that has a target."""
+        return ladders(self.units, self.run.record.searches)
 
     @cached_property
     def floors(self) -> dict[Group, Floor]:

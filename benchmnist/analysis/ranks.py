@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmnist.analysis.grid import Grid
-    from benchmnist.runs.results import CaseResult
 
 RESAMPLES = 9999
 
@@ -65,15 +64,25 @@ def mean_ranks(grid: Grid) -> Ranks:
     Within a group, cases are ranked by what judges them, as `verdicts.rank` does: a case that lost more seeds
     ranks behind one that lost fewer.
     """
+    return ranks_of(grid.methods, [[rank(result) for result in row] for row in grid.rows])
+
+
+def ranks_of(methods: Sequence[str], rows: Sequence[Sequence[Any]]) -> Ranks:
+    """Ranks methods within each group, and compares their mean ranks.
+
+    Args:
+        methods: The methods.
+        rows: Of each group, a key for each method, which sorts the best first.
+    """
     from scipy import stats
 
-    ranks = [_average_ranks(row) for row in grid.rows]
-    n, k = len(grid.groups), len(grid.methods)
+    ranks = [_average_ranks(row) for row in rows]
+    n, k = len(rows), len(methods)
     means = [math.fsum(of_method) / n for of_method in zip(*ranks, strict=True)]
     order = sorted(range(k), key=means.__getitem__)
     quantile = float(stats.studentized_range.isf(LEVEL, k, math.inf)) / math.sqrt(2)
     return Ranks(
-        tuple(grid.methods[i] for i in order),
+        tuple(methods[i] for i in order),
         tuple(means[i] for i in order),
         n,
         _friedman(ranks),
@@ -81,9 +90,8 @@ def mean_ranks(grid: Grid) -> Ranks:
     )
 
 
-def _average_ranks(row: Sequence[CaseResult]) -> list[float]:
-    """Returns the ranks of the cases of a group, 1 for the best; cases that tie share the mean of their ranks."""
-    keys = [rank(result) for result in row]
+def _average_ranks(keys: Sequence[Any]) -> list[float]:
+    """Returns the ranks within a group by their keys, 1 for the best; ties share the mean of their ranks."""
     return [1 + sum(other < key for other in keys) + (keys.count(key) - 1) / 2 for key in keys]
 
 

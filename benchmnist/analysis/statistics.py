@@ -185,6 +185,19 @@ class Unpaired(NamedTuple):
     p: float
 
 
+def share_interval(hits: int, of: int) -> tuple[float, float]:
+    """Returns the interval of a share of which `hits` of so many were seen, with a confidence of 1 - LEVEL.
+
+    C. J. Clopper, E. S. Pearson: The use of confidence or fiducial limits illustrated in the case of the binomial.
+    Biometrika 26 (1934), pages 404-413. It holds for any number, and is wider than needed.
+    """
+    from scipy import special
+
+    low = float(special.betaincinv(hits, of - hits + 1, LEVEL / 2)) if hits else 0.0
+    high = float(special.betaincinv(hits + 1, of - hits, 1 - LEVEL / 2)) if hits < of else 1.0
+    return low, high
+
+
 def welch(one: Sample, other: Sample) -> Unpaired:
     """Tests two samples of possibly different spread (Welch's t test)."""
     from scipy import special

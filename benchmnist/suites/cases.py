@@ -175,6 +175,7 @@ NOT_DECIDING = {
     "chosen",
     "problem",
     "level",
+    "rung",
 }
 
 
@@ -222,6 +223,7 @@ class Case(Frozen):
         problem: The suite's name of the problem that it is of; its dataset and its model then have that name, and
             the level as their variant. None if the suite names a dataset and a model.
         level: The level of the problem; None if it has none.
+        rung: The place of the level among those of the problem, 0 for the easiest; None also in earlier runs.
         axes: What its id and its row say beside the optimizer: the schedule, where a suite sets several side by
             side or sweeps one.
         epochs: How often a trial sees the whole training set, at most.
@@ -286,6 +288,7 @@ class Case(Frozen):
     evaluates: tuple[Metric, ...] = OF_CLASSIFICATION
     problem: str | None = None
     level: str | None = None
+    rung: int | None = None
     axes: tuple[str, ...] = ()
     steps: int | None = None
     seconds: float | None = None

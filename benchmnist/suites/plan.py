@@ -268,6 +268,7 @@ class _Planner:
                     **{**parts, **evaluated},
                     problem=posed.problem,
                     level=posed.level,
+                    rung=posed.rung,
                     engine=engine,
                     axes=axes,
                     clip_grad_norm=clip_grad_norm,

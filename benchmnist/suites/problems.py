@@ -35,6 +35,7 @@ class Posed:
         parts: The dataset and the model, by kind; of a problem its task, too.
         problem: As of Case.
         level: As of Case.
+        rung: As of Case.
         variant: The point of a sweep of the problem; empty without any.
         settings: What the problem says of the training.
     """
@@ -42,6 +43,7 @@ class Posed:
     parts: Mapping[str, Component]
     problem: str | None = None
     level: str | None = None
+    rung: int | None = None
     variant: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -156,7 +158,8 @@ class _Pose:
         found = {kind: part for kind, part in parts.items() if part is not None}
         if not self.sound:
             return None
-        return Posed(found, self.name, self.level, variant_of(self.short_point()), settings)
+        rung = None if self.level is None else [*spec.levels].index(self.level)
+        return Posed(found, self.name, self.level, rung, variant_of(self.short_point()), settings)
 
     def short_point(self) -> dict[str, Any]:
         """The point of the sweep by the names of its parameters, as far as these are different."""

@@ -90,7 +90,7 @@ def test_every_field_of_a_case_either_decides_or_does_not() -> None:
     assert {*type(CASE).model_fields} == decides | {
         "id", "label", "line", "marks", "expect", "baseline", "axes", "resources", "target_accuracy", "margin",
         "spread", "control", "tuned", "untuned", "search", "chosen", "compared_with", "evaluates", "target_loss",
-        "problem", "level", "costs",
+        "problem", "level", "rung", "costs",
     }  # fmt: skip
 
 
