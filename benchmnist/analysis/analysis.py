@@ -107,9 +107,18 @@ class Analysis:
         return findings(self)
 
     @cached_property
+    def methods(self) -> dict[str, None]:
+        """The methods of the plan, in its order; of several searches, without their numbers."""
+        return dict.fromkeys(case.searched_method for case in self.run.record.plan)
+
+    @cached_property
     def grid(self) -> Grid | None:
-        """The methods that were tried in the same groups; None if they are too few."""
-        return full_grid(self.units)
+        """The methods that were tried in the same groups; None if they are too few.
+
+        The levels of a problem are no groups of their own: over these, `ladders` has ranks and scores.
+        """
+        levels = self.ladders.levels if self.ladders else {}
+        return full_grid([result for result in self.units if result.case.group not in levels])
 
     @cached_property
     def ranks(self) -> Ranks | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,15 @@ from benchmnist.analysis.grid import LEAST_GROUPS, LEAST_METHODS
 from benchmnist.analysis.ranks import Ranks, ranks_of
 from benchmnist.analysis.rungs import Rung, order_of, places_of, rungs_of
 from benchmnist.analysis.statistics import LEVEL, sample_std, student
+from benchmnist.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from benchmnist.analysis.rungs import Place
     from benchmnist.runs.results import CaseResult
     from benchmnist.runs.searches import Search
+    from benchmnist.suites.cases import Group
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,19 @@ class Ladders:
         ranks: Their mean ranks over the problems by the number of levels that they solve; None if there are too
             few of either.
         left_out: The methods that were not tried on every level of every problem.
+        levels: The level of each group of cases, where its problem has several here.
     """
 
     ladders: tuple[Ladder, ...]
     scores: tuple[LadderScore, ...]
     ranks: Ranks | None
     left_out: tuple[str, ...] = ()
+    levels: Mapping[Group, Place] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The problems in words: `15 problems`."""
+        return counted(len(self.problems), "problem")
 
     @cached_property
     def problems(self) -> tuple[str, ...]:
@@ -124,18 +134,6 @@ class Ladders:
         for ladder in self.ladders:
             found[ladder.method][ladder.problem] = ladder
         return found
-
-    @cached_property
-    def levels(self) -> Mapping[str, tuple[str, str]]:
-        """Problem and level, by the id of each case of a problem that has several levels here."""
-        several = {ladder.problem for ladder in self.ladders if len(ladder.rungs) > 1}
-        return {
-            case: (ladder.problem, rung.name)
-            for ladder in self.ladders
-            if ladder.problem in several
-            for rung in ladder.rungs
-            for case in rung.cases
-        }
 
 
 def ladders(
@@ -174,17 +172,22 @@ def ladders(
     for key in sorted(found, key=lambda key: order[key.problem, key.level]):
         by_ladder[key.problem, key.method].append(found[key])
     methods = dict.fromkeys(key.method for key in found)
-    return _compared(
-        tuple(
-            Ladder(problem, method, tuple(by_ladder[problem, method]))
-            for problem in dict.fromkeys(problem for problem, _ in order)
-            for method in methods
-            if (problem, method) in by_ladder
-        )
+    built = tuple(
+        Ladder(problem, method, tuple(by_ladder[problem, method]))
+        for problem in dict.fromkeys(problem for problem, _ in order)
+        for method in methods
+        if (problem, method) in by_ladder
     )
+    several = {ladder.problem for ladder in built if len(ladder.rungs) > 1}
+    levels = {
+        group: place._replace(rung=order[place.problem, place.level])
+        for group, place in places.items()
+        if place.problem in several
+    }
+    return _compared(built, levels)
 
 
-def _compared(built: tuple[Ladder, ...]) -> Ladders:
+def _compared(built: tuple[Ladder, ...], places: Mapping[Group, Place]) -> Ladders:
     """Scores and ranks the methods that were tried on every level of every problem."""
     levels: dict[str, int] = {}
     by_method: dict[str, list[Ladder]] = defaultdict(list)
@@ -201,7 +204,8 @@ def _compared(built: tuple[Ladder, ...]) -> Ladders:
     if len(whole) >= LEAST_METHODS and len(levels) >= LEAST_GROUPS:
         rows = zip(*([-len(ladder.solved) for ladder in found] for found in whole.values()), strict=True)
         ranks = ranks_of([*whole], [*rows])
-    return Ladders(built, tuple(scores), ranks, tuple(method for method in by_method if method not in whole))
+    left_out = tuple(method for method in by_method if method not in whole)
+    return Ladders(built, tuple(scores), ranks, left_out, places)
 
 
 def _score(method: str, found: Sequence[Ladder]) -> LadderScore:

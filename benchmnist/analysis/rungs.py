@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from benchmnist.analysis.reached import censored_median
 from benchmnist.analysis.statistics import share_interval
 from benchmnist.analysis.targets import times_to_target
-from benchmnist.analysis.units import members
 from benchmnist.suites.values import is_number
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class Rung:
         attempts: Attempts of its search, of each if there are several; 1 if its settings were not searched.
         chosen: The settings that the search chose, `lr=0.05`; empty without one.
         recorded: Whether it is of an earlier run that others made.
-        cases: Ids of the cases that it is of; none if nothing was trained.
+        case: Id of its case, as verdicts judge it; None if nothing was trained.
     """
 
     level: str | None
@@ -46,7 +45,7 @@ class Rung:
     attempts: int = 1
     chosen: str = ""
     recorded: bool = False
-    cases: tuple[str, ...] = ()
+    case: str | None = None
 
     @property
     def is_solved(self) -> bool:
@@ -158,7 +157,7 @@ def _rung(
         None if median is None else round(median),
         max((len(search.attempts) for search in searches), default=1),
         " or ".join(chosen),
-        cases=() if result is None else tuple(member.id for member in members(result)),
+        case=None if result is None else result.id,
     )
 
 

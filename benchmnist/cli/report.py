@@ -14,7 +14,7 @@ from benchmnist.cli.options import NamedPath, debug_option, listed, option, out_
 from benchmnist.garbage import not_collecting
 from benchmnist.metrics import LEVELS, PRIMARY
 from benchmnist.suites.values import SHOWN
-from benchmnist.text import one_line
+from benchmnist.text import alternatives, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 
 PARTS = (
-    *("comparison", "findings", "verdicts", "ranks", "targets", "steps-saved", "profiles", "costs", "tuning"),
-    *("models", "plots"),
+    *("comparison", "findings", "ladders", "verdicts", "ranks", "targets", "steps-saved", "profiles", "costs"),
+    *("tuning", "models", "plots"),
 )
 
 
@@ -85,7 +85,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
     type=click.Choice(PARTS),
     default="comparison",
     show_default=True,
-    help="Part of the report to show; all but comparison need rich, markdown or rst.",
+    help="Part of the report to show; all but comparison and ladders need rich, markdown or rst.",
 )
 @option(
     "--metric",
@@ -163,11 +163,25 @@ def _report(path: Path, document: Document, form: str, part: _Part, options: Map
         from benchmnist.reports.conclusions import json_report
         from benchmnist.reports.records import records
 
+        if show == "ladders":
+            document.keep(_ladders(analysis, form, about))
+            return
         level = options["level"] or LEVELS[0]
         rows = records(analysis, level, part.view)
         document.keep(rows.csv() if form == "csv" else json_report(analysis, rows, level, about))
     else:
         document.keep(_text(analysis, form, part))
+
+
+def _ladders(analysis: Analysis, form: str, about: re.Pattern[str] | None) -> str:
+    """Returns the levels of problems that methods solve, as CSV or JSON."""
+    from benchmnist.reports.conclusions import ladder_conclusions
+    from benchmnist.reports.escaping import json_text
+    from benchmnist.reports.ladder_tables import ladder_records
+
+    if form == "csv":
+        return ladder_records(analysis, about).csv()
+    return json_text({"ladders": ladder_conclusions(analysis, about)})
 
 
 def _refuse_what_does_not_go_together(form: str, part: _Part, options: Mapping[str, Any]) -> None:
@@ -179,12 +193,14 @@ def _refuse_what_does_not_go_together(form: str, part: _Part, options: Mapping[s
         raise click.UsageError("--format html shows the whole run; remove --about")
     if form == "html" and view is not None:
         raise click.UsageError("--format html chooses its own columns; remove --columns, --sort and --group-by")
-    if show != "comparison" and (form not in ("rich", "markdown", "rst") or view is not None):
+    documents = ("rich", "markdown", "rst")
+    forms = (*documents, "csv", "json") if show == "ladders" else documents
+    if show != "comparison" and (form not in forms or view is not None):
         raise click.UsageError(
-            f"--show {show} needs --format rich, markdown or rst, and no --columns, --sort or --group-by"
+            f"--show {show} needs --format {alternatives(forms)}, and no --columns, --sort or --group-by"
         )
-    if options["level"] is not None and form not in ("csv", "json"):
-        raise click.UsageError("--level needs --format csv or json")
+    if options["level"] is not None and (form not in ("csv", "json") or show == "ladders"):
+        raise click.UsageError("--level needs --format csv or json, and no --show")
     if part.metric is not None and show != "verdicts":
         raise click.UsageError("--metric needs --show verdicts")
     if part.axis is not None and show != "plots" and form != "html":
@@ -252,6 +268,7 @@ def _missing(show: str, analysis: Analysis) -> str:
         "tuning": "This run was not tuned; see benchmnist tune.",
         "ranks": "Ranks need 3 methods or more that were all tried in the same 3 models or datasets or more.",
         "verdicts": "No two cases of this run can be compared.",
+        "ladders": "Levels need problems (problems = [...]) that have a target.",
         "models": "This run was written by a version that did not describe models; run the suite again.",
     }.get(
         show,

@@ -10,6 +10,7 @@ from benchmnist.analysis.figures import metrics_of
 from benchmnist.analysis.units import unit
 from benchmnist.metrics import comparable
 from benchmnist.reports.escaping import json_text
+from benchmnist.reports.ladder_tables import ladder_records
 from benchmnist.reports.records import plain
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmnist.analysis.analysis import Analysis
+    from benchmnist.analysis.ranks import Ranks
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.metrics import RowLevel
     from benchmnist.reports.records import Records
@@ -78,6 +80,7 @@ def _conclusions(analysis: Analysis, about: re.Pattern[str] | None) -> dict[str,
         },
         "ranks": _ranks(analysis),
         "scores": _scores(analysis),
+        "ladders": ladder_conclusions(analysis, about),
         "targets": [each for each in _targets(analysis) if matches(each["case"])],
         "steps_saved": [each for each in _steps_saved(analysis) if matches(each["case"], each["vs"])],
         "profiles": [
@@ -120,15 +123,52 @@ def _ranks(analysis: Analysis) -> dict[str, Any] | None:
     if grid is None or ranks is None:
         return None
     return {
+        **_mean_ranks(ranks),
+        "groups": [*map(_group, grid.groups)],
+        "methods_left_out": grid.methods_left_out,
+        "groups_left_out": [*map(_group, grid.groups_left_out)],
+    }
+
+
+def _mean_ranks(ranks: Ranks) -> dict[str, Any]:
+    return {
         "methods": [
             {"method": method, "rank": mean} for method, mean in zip(ranks.methods, ranks.means, strict=True)
         ],
-        "groups": [*map(_group, grid.groups)],
         "friedman_p": ranks.p,
         "critical_difference": ranks.critical,
         "alike": [ranks.methods[first : last + 1] for first, last in ranks.bars],
-        "methods_left_out": grid.methods_left_out,
-        "groups_left_out": [*map(_group, grid.groups_left_out)],
+    }
+
+
+def ladder_conclusions(analysis: Analysis, about: re.Pattern[str] | None = None) -> dict[str, Any] | None:
+    """Returns the levels that methods solve, and what follows; None without problems with a target.
+
+    `about` keeps the levels whose problem, method or case matches.
+    """
+    ladders = analysis.ladders
+    if ladders is None:
+        return None
+    return {
+        "levels": ladder_records(analysis, about).rows,
+        "highest": [
+            {
+                "problem": each.problem,
+                "method": each.method,
+                "level": each.highest and each.highest.name,
+                "solved": len(each.solved),
+                "levels": len(each.rungs),
+                "harder_solved": [rung.name for rung in each.gaps],
+            }
+            for each in ladders.ladders
+            if about is None or about.search(f"{each.problem} {each.method}")
+        ],
+        "scores": [
+            {"method": each.method, "score": each.mean, "interval": each.interval, "recorded": each.recorded}
+            for each in ladders.scores
+        ],
+        "ranks": ladders.ranks and _mean_ranks(ladders.ranks),
+        "methods_left_out": ladders.left_out,
     }
 
 

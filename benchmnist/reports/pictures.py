@@ -21,7 +21,7 @@ from benchmnist.reports.plots import (
     overlay,
     to_png,
 )
-from benchmnist.reports.rank_picture import rank_picture, rank_text, rank_title
+from benchmnist.reports.rank_picture import rank_picture, rank_text
 from benchmnist.suites.cases import stem_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.analysis import Analysis
     from benchmnist.analysis.courses import Across
+    from benchmnist.analysis.ranks import Ranks
     from benchmnist.metrics import Metric
     from benchmnist.reports.plots import Style
     from benchmnist.runs.searches import Search
@@ -60,11 +61,9 @@ class Picture(NamedTuple):
 
 def pictures(analysis: Analysis) -> Iterator[Picture]:
     """Yields each picture that the run has data for, without drawing it."""
-    grid, ranks = analysis.grid, analysis.ranks
-    if grid is not None and ranks is not None:
-        yield Picture(
-            rank_title(grid), "ranks.png", partial(rank_picture, analysis, grid, ranks), rank_text(grid, ranks)
-        )
+    for title, file, ranks in _ranks(analysis):
+        styles = optimizer_styles(dict.fromkeys((*analysis.methods, *ranks.methods)))
+        yield Picture(title, file, partial(rank_picture, title, ranks, styles), rank_text(title, ranks))
     if any(profile.points for profile in analysis.profiles.compared):
         yield Picture("Performance profiles", "profiles.png", partial(profile_picture, analysis))
     drawn = [result for result in analysis.run.cases if has_dynamics(result)]
@@ -88,10 +87,19 @@ def pictures(analysis: Analysis) -> Iterator[Picture]:
                 )
 
 
+def _ranks(analysis: Analysis) -> Iterator[tuple[str, str, Ranks]]:
+    """Yields the title, the file and the mean ranks of each diagram."""
+    if analysis.grid is not None and analysis.ranks is not None:
+        yield f"Mean ranks over {analysis.grid.title}", "ranks.png", analysis.ranks
+    ladders = analysis.ladders
+    if ladders is not None and ladders.ranks is not None:
+        yield f"Mean ranks over {ladders.title}, by levels solved", "ranks-of-ladders.png", ladders.ranks
+
+
 def all_pictures(analysis: Analysis, axis: Across | None = None) -> Iterator[Picture]:
     """Yields the pictures of the curves of each group, over an axis of `plots`, then every other picture."""
     run = analysis.run
-    styles = optimizer_styles(dict.fromkeys(case.searched_method for case in run.record.plan))
+    styles = optimizer_styles(analysis.methods)
     for group, results in groups_of(run).items():
         title = group_title(group)
         curves = [Curve(r.case.method, r, styles[r.case.method]) for r in results]

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 from benchmnist.analysis.findings.words import listed
 from benchmnist.reports.drawing import Figure
 from benchmnist.reports.escaping import DRAWN_BESIDE, drawable
-from benchmnist.reports.plots import optimizer_styles, to_png
+from benchmnist.reports.plots import to_png
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from matplotlib.axes import Axes
 
-    from benchmnist.analysis.analysis import Analysis
-    from benchmnist.analysis.grid import Grid
     from benchmnist.analysis.ranks import Ranks
+    from benchmnist.reports.plots import Style
 
 LINE = 0.30
 """Height of a line of text, in inches."""
@@ -22,22 +23,14 @@ BAR = 0.16
 """Distance of two bars, in inches."""
 
 
-def rank_title(grid: Grid) -> str:
-    """Returns the title of the diagram."""
-    return f"Mean ranks over {grid.title}"
-
-
-def rank_text(grid: Grid, ranks: Ranks) -> str:
+def rank_text(title: str, ranks: Ranks) -> str:
     """Describes the diagram for who cannot see it."""
     named = ", ".join(f"{method} {mean:.2f}" for method, mean in zip(ranks.methods, ranks.means, strict=True))
     joined = "; ".join(listed(ranks.methods[first : last + 1]) for first, last in ranks.bars if first < last)
-    return (
-        f"{rank_title(grid)}: {named}; critical difference {ranks.critical:.2f}; "
-        f"not shown to differ: {joined or 'none'}"
-    )
+    return f"{title}: {named}; critical difference {ranks.critical:.2f}; not shown to differ: {joined or 'none'}"
 
 
-def rank_picture(analysis: Analysis, grid: Grid, ranks: Ranks) -> bytes:
+def rank_picture(title: str, ranks: Ranks, styles: Mapping[str, Style]) -> bytes:
     """Draws the diagram, as PNG: the best method is at the left, in its colour of all plots."""
     bars = [bar for bar in ranks.bars if bar[0] < bar[1]]
     half = (len(ranks.methods) + 1) // 2
@@ -49,7 +42,6 @@ def rank_picture(analysis: Analysis, grid: Grid, ranks: Ranks) -> bytes:
     axes.set_ylim(bottom, top)
     axes.set_axis_off()
     _axis(axes, ranks)
-    styles = optimizer_styles(dict.fromkeys(case.searched_method for case in analysis.run.record.plan))
     for i, (method, mean) in enumerate(zip(ranks.methods, ranks.means, strict=True)):
         left = i < half
         edge = 0.5 if left else len(ranks.methods) + 0.5
@@ -75,9 +67,7 @@ def rank_picture(analysis: Analysis, grid: Grid, ranks: Ranks) -> bytes:
         y = -(0.16 + BAR * j)
         ends = [ranks.means[first] - 0.03, ranks.means[last] + 0.03]
         axes.plot(ends, [y, y], color="black", linewidth=4, solid_capstyle="butt")
-    axes.set_title(
-        f"{drawable(rank_title(grid))}: 1 is the best\njoined by a bar: not shown to differ", fontsize=11
-    )
+    axes.set_title(f"{drawable(title)}: 1 is the best\njoined by a bar: not shown to differ", fontsize=11)
     return to_png(figure)
 
 

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 
 def best_mean_rank(grid: Grid, ranks: Ranks) -> Iterator[Finding]:
     """Names the method with the best mean rank, and those whose ranks are shown to differ from it."""
+    best = grid.methods.index(ranks.methods[0])
+    yield Finding("ranks", in_words(f"Over {grid.title}", ranks), tuple(row[best].id for row in grid.rows))
+
+
+def in_words(over: str, ranks: Ranks) -> str:
+    """Returns a sentence on mean ranks, which begins with what they are taken over: `Over 4 models`."""
     p = f"Friedman's test: p {'< 0.001' if ranks.p < 0.001 else f'= {ranks.p:.3f}'}"  # noqa: PLR2004 - three decimals
-    over, methods = f"Over {grid.title}", f"{len(ranks.methods)} methods"
+    methods = f"{len(ranks.methods)} methods"
     named = [f"{method} ({mean:.2f})" for method, mean in zip(ranks.methods, ranks.means, strict=True)]
     if ranks.differ:
         tied = sum(math.isclose(mean, ranks.means[0]) for mean in ranks.means)  # they come first
@@ -34,5 +40,4 @@ def best_mean_rank(grid: Grid, ranks: Ranks) -> Iterator[Finding]:
         text = f"{over}, some of {methods} differ in their mean ranks ({p}), but no two are shown to."
     else:
         text = f"{over}, the mean ranks of {methods} are not shown to differ ({p})."
-    best = grid.methods.index(ranks.methods[0])
-    yield Finding("ranks", text, tuple(row[best].id for row in grid.rows))
+    return text
