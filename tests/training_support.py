@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pytest
 
     from benchmnist.executors import Executor
-    from benchmnist.runs.results import CaseResult, EpochResult
+    from benchmnist.runs.results import CaseResult, EpochResult, Evaluation
     from benchmnist.training.loop import Keep, PendingEpoch
 
 
@@ -112,10 +112,15 @@ class Told(Observer):
     def __init__(self) -> None:
         self.log: list[str] = []
         self.epochs: list[tuple[str, int, EpochResult]] = []
+        self.evaluations: list[tuple[str, int, Evaluation]] = []
         self.ended: list[CaseResult] = []
 
     def case_started(self, case: Case) -> None:
         self.log.append(f"{case.id} started")
+
+    def evaluation_ended(self, case: Case, seed: int, evaluation: Evaluation) -> None:
+        self.log.append(f"{case.id} {seed}: {evaluation.step}")
+        self.evaluations.append((case.id, seed, evaluation))
 
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
         self.log.append(f"{case.id} {seed}.{result.epoch}")

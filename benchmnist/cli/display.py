@@ -10,15 +10,14 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import Segment, Segments
 
-from benchmnist.analysis.sensitivity import expected, sentences
 from benchmnist.analysis.summary import summarise_all
 from benchmnist.cli.console import progress_console
+from benchmnist.cli.progress_lines import before_training, epoch_line, evaluation_line, verdict_line
 from benchmnist.execution.dispatch import Observer
-from benchmnist.metrics import EPOCH_SECONDS
-from benchmnist.reports.columns import mean_and_std
 from benchmnist.reports.tables import ComparisonTable
 from benchmnist.reports.terminal import Line
 from benchmnist.runs.endings import ending_of
+from benchmnist.suites.budgets import total_steps
 from benchmnist.text import counted, decimals
 
 if TYPE_CHECKING:
@@ -34,20 +33,6 @@ if TYPE_CHECKING:
     from benchmnist.suites.cases import Case
     from benchmnist.suites.looks import Looks
     from benchmnist.suites.plan import Plan
-
-
-def before_training(plan: Plan, out: Path) -> list[str]:
-    """Returns what a run must say first: named comparisons that -k leaves out, its looks, and what it can find.
-
-    Args:
-        plan: The cases.
-        out: The folder of earlier runs, from which the spread of differences is known.
-    """
-    looks = plan.looks
-    number = looks.number if looks else 1
-    announced = [f"Looks at {looks} of each case. The intervals allow for {counted(number, 'look')}."]
-    left_out = [f"note: {plan.left_out}"] if plan.left_out else []
-    return [*left_out, *(announced if looks else []), *sentences(expected(plan.cases, out, looks), number)]
 
 
 def make_display(*, verbose: bool) -> Display:
@@ -70,6 +55,8 @@ class Display(Observer):
         self.started = 0
         self.running: set[str] = set()
         self.ended: list[CaseResult] = []
+        self.steps: dict[str, int] = {}  # of a whole epoch, by case
+        self.told: dict[tuple[str, int], int] = {}  # the last evaluation of an epoch under way, by trial
 
     def __enter__(self) -> Self:
         return self
@@ -77,9 +64,10 @@ class Display(Observer):
     def __exit__(self, *_: object) -> None:
         pass
 
-    def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:  # noqa: ARG002
+    def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:
         """See Observer."""
         self.path, self.cases = path, plan.cases
+        self.steps = {case_id: each.steps for case_id, each in work.items()}
         self.say(f"{plan.suite.title}: {len(plan.cases)} cases, in {path}")
         for line in before_training(plan, path.parents[1]):
             self.say(line)
@@ -99,18 +87,25 @@ class Display(Observer):
         self.running.add(case.id)
         self.say(f"[{self.started}/{len(self.cases)}] {case.id}")
 
+    def evaluation_ended(self, case: Case, seed: int, evaluation: Evaluation) -> None:
+        """See Observer."""
+        self.told[case.id, seed] = evaluation.step
+        self.say(f"{self.whose(case)} {evaluation_line(case, seed, evaluation, self.steps.get(case.id))}")
+
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
         """See Observer."""
         if self.verbose:
             self.notebook_lines(case, result)
+        told = self.told.pop((case.id, seed), 0)
         for evaluation in result.evaluations[:-1]:
-            self.say(f"{self.whose(case)} {_evaluation(case, seed, evaluation)}")
-        self.say(f"{self.whose(case)} {_epoch(case, seed, result)}")
+            if evaluation.step > told:
+                self.say(f"{self.whose(case)} {evaluation_line(case, seed, evaluation, self.steps.get(case.id))}")
+        self.say(f"{self.whose(case)} {epoch_line(case, seed, result)}")
 
     def case_ended(self, result: CaseResult) -> None:
         """See Observer."""
         self.ended.append(result)
-        self.say(f"{self.whose(result.case)} {_verdict(self.summaries()[-1])}")
+        self.say(f"{self.whose(result.case)} {verdict_line(self.summaries()[-1])}")
         self.running.discard(result.id)
 
     def whose(self, case: Case) -> str:
@@ -152,7 +147,8 @@ class LiveDisplay(Display):
         self.over: set[tuple[str, int | None]] = set()  # those whose last epoch is shown until something else ends
         self.seen: dict[tuple[str, int], list[EpochResult]] = {}  # epochs of each trial of the cases in training
         self.weights: dict[str, float] = {}
-        self.counted: Counter[str] = Counter()  # epochs, by case
+        self.counted: dict[str, float] = {}  # epochs, by case
+        self.parts: dict[tuple[str, int], float] = {}  # counted of the epoch under way of each trial
         self.trials: Counter[str] = Counter()  # those that ended, by case
         self.look = ""
         self.shown: object = None
@@ -191,7 +187,8 @@ class LiveDisplay(Display):
         """Begins the progress of the cases, of which so many seeds were trained at an earlier look."""
         self.look, self.shown = look, None
         self.trials = Counter({case.id: seeds for case in self.cases})
-        self.counted = Counter({case.id: case.epochs * seeds for case in self.cases})
+        self.counted = {case.id: case.epochs * seeds for case in self.cases}
+        self.parts.clear()
         total = sum(self.weights[case.id] * (case.rounds - self.counted[case.id]) for case in self.cases)
         self.progress.update(self.overall, total=total, completed=0)
         self.describe()
@@ -202,15 +199,29 @@ class LiveDisplay(Display):
         self.current[case.id, None] = f"{case.id}: starting"
         self.draw()
 
+    def evaluation_ended(self, case: Case, seed: int, evaluation: Evaluation) -> None:
+        """See Observer. The screen shows it when it is refreshed: to draw each would take from the training."""
+        if per_epoch := self.steps.get(case.id):
+            made = evaluation.step % per_epoch
+            planned = min(per_epoch, total_steps(case, per_epoch) - evaluation.step + made)
+            self.count_part(case, seed, made / planned)
+        self.goes_on(case, seed, evaluation_line(case, seed, evaluation, self.steps.get(case.id)))
+        self.draw(refresh=False)
+
+    def goes_on(self, case: Case, seed: int, line: str) -> None:
+        """Shows a line about a trial, instead of those about trials that are over."""
+        for over in ((case.id, None), *self.over):
+            self.current.pop(over, None)
+        self.over.clear()
+        self.current[case.id, seed] = f"{case.id}: {line}"
+
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
         """See Observer."""
         if self.verbose:
             self.notebook_lines(case, result)
-        self.count(case, 1)
-        for over in ((case.id, None), *self.over):
-            self.current.pop(over, None)
-        self.over.clear()
-        self.current[case.id, seed] = f"{case.id}: {_epoch(case, seed, result)}"
+        self.count_part(case, seed, 1)
+        self.parts.pop((case.id, seed))
+        self.goes_on(case, seed, epoch_line(case, seed, result))
         seen = self.seen.setdefault((case.id, seed), [])
         del seen[result.epoch - 1 :]
         seen.append(result)
@@ -225,6 +236,7 @@ class LiveDisplay(Display):
         self.ended.append(result)
         self.current = {key: line for key, line in self.current.items() if key[0] != result.id}
         self.seen = {key: epochs for key, epochs in self.seen.items() if key[0] != result.id}
+        self.parts = {key: part for key, part in self.parts.items() if key[0] != result.id}
         self.count(result.case, result.case.rounds - self.counted[result.id])  # those that will not come, too
         self.trials[result.id] = len(result.case.seeds)
         self.describe()
@@ -236,19 +248,24 @@ class LiveDisplay(Display):
         cases = f"{self.look}{len(self.ended)}/{len(self.cases)} cases"
         self.progress.update(self.overall, description=f"{cases}, {self.trials.total()}/{trials} trials")
 
-    def count(self, case: Case, epochs: int) -> None:
+    def count_part(self, case: Case, seed: int, part: float) -> None:
+        """Advances the progress to a part of the epoch under way of a trial, which may have been begun anew."""
+        self.count(case, part - self.parts.get((case.id, seed), 0.0))
+        self.parts[case.id, seed] = part
+
+    def count(self, case: Case, epochs: float) -> None:
         """Advances the progress by a number of epochs of a case."""
         self.counted[case.id] += epochs
         self.progress.advance(self.overall, epochs * self.weights[case.id])
 
-    def draw(self) -> None:
+    def draw(self, *, refresh: bool = True) -> None:
         """Updates the screen; of a long table, it shows the last rows that fit."""
         parts: list[RenderableType] = [self.progress]
         lines = self.workers(max(2, self.console.height // 3)) or [""]
         parts += [Line(line, style="cyan", no_wrap=True, overflow="ellipsis") for line in lines]
         if self.ended:
             parts.append(self.table(len(lines)))
-        self.live.update(Group(*parts), refresh=True)
+        self.live.update(Group(*parts), refresh=refresh)
 
     def workers(self, room: int) -> list[str]:
         """Returns a line for each trial in training; if they do not fit, the last line counts the others."""
@@ -268,31 +285,3 @@ class LiveDisplay(Display):
             flat = [segment for row in rows for segment in (*row, Segment.line())]
             self.shown, self.drawn = shown, Segments(flat)
         return self.drawn
-
-
-def _evaluation(case: Case, seed: int, evaluation: Evaluation) -> str:
-    """Formats an evaluation within an epoch in one line."""
-    figure = evaluation.metrics[case.primary.field]
-    loss, tested = decimals(evaluation.train_loss, 4), f"{case.primary.name} {case.primary.text(figure)}"
-    return f"seed {seed}, step {evaluation.step}: loss {loss}, {tested}, {evaluation.seconds:.3g} s"
-
-
-def _epoch(case: Case, seed: int, result: EpochResult) -> str:
-    """Formats an epoch in one line."""
-    where = f"seed {seed}, epoch {result.epoch}/{case.epochs}"
-    figure = result.figure(case.primary)
-    tested = "diverged" if figure is None else f"{case.primary.name} {case.primary.text(figure)}"
-    return f"{where}: loss {decimals(result.train_loss, 4)}, {tested}, {result.seconds:.3g} s"
-
-
-def _verdict(summary: Summary) -> str:
-    """Formats a case in one line."""
-    primary = summary.result.case.primary
-    figure = summary.figures.get(primary.key)
-    if figure is None:
-        return summary.status
-    shown = mean_and_std(primary.digits)(figure)
-    seconds = summary.mean(EPOCH_SECONDS.key)
-    return (
-        f"{summary.status}: {primary.name} {f'{shown} {primary.unit}'.strip()}, {seconds:.3g} {EPOCH_SECONDS.name}"
-    )

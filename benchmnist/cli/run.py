@@ -235,7 +235,7 @@ def _dry_run(planned: PlannedRun) -> Any:
     """The cases that would be trained with their parameters and their work, and those that would not."""
     from rich.console import Group
 
-    from benchmnist.cli.display import before_training
+    from benchmnist.cli.progress_lines import before_training
     from benchmnist.extensions.kinds import SETTINGS
     from benchmnist.extensions.specs import CLASSIFICATION
     from benchmnist.reports.terminal import Line, plain_table

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from benchmnist.analysis.expectations import missed
 from benchmnist.execution.bundling import OfRow, bundled, results_of, smaller, why_dissolved
 from benchmnist.execution.ledger import Ledger, Queue
+from benchmnist.executors import TellsEvaluations
 from benchmnist.runs.results import CaseResult, MeasuredEpoch, Stack, now
 from benchmnist.suites.bundles import Bundle
 from benchmnist.suites.schema import AT_ONCE
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from benchmnist.analysis.looks import Standing
     from benchmnist.executors import Epoch, Executor
     from benchmnist.preflight.check import Work
-    from benchmnist.runs.results import EpochResult
+    from benchmnist.runs.results import EpochResult, Evaluation
     from benchmnist.suites.cases import Case
     from benchmnist.suites.looks import Looks
     from benchmnist.suites.plan import Plan
@@ -50,6 +51,13 @@ class Observer:
 
     def case_started(self, case: Case) -> None:
         """Called before the training of a case."""
+
+    def evaluation_ended(self, case: Case, seed: int, evaluation: Evaluation) -> None:
+        """Called after an evaluation within an epoch, as it happens.
+
+        An executor need not tell of them (`inline` and `local` do, a few times a second), and the last ones of an
+        epoch come with its result only.
+        """
 
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
         """Called after an epoch was trained and tested."""
@@ -109,6 +117,9 @@ class Dispatcher:
         self._stream: Iterator[tuple[Case, Epoch | CaseResult]] = iter(())
         self._unreported: tuple[Ledger, Epoch] | None = None
         self._in_session = False  # whether the session runs the epochs of the case that is trained
+        self._error: Exception | None = None  # of the observer, within a training that is not to blame for it
+        if isinstance(executor, TellsEvaluations):
+            executor.tell = self._evaluated
 
     def expect(self, cases: Sequence[Case]) -> None:
         """Announces the cases to be requested, in their order, so that they can start before."""
@@ -236,6 +247,8 @@ class Dispatcher:
     def _next(self) -> None:
         """Waits for the next event of any task."""
         event = next(self._stream, None)
+        if self._error is not None:
+            raise self._error
         if self._unreported is not None:
             (ledger, epoch), self._unreported = self._unreported, None
             self._tell(ledger, epoch)
@@ -303,6 +316,17 @@ class Dispatcher:
             self._end(ledger)
         elif not part.failed:
             self.observer.part_ended(part)
+
+    def _evaluated(self, task: Case, evaluations: Sequence[tuple[int, Evaluation]]) -> None:
+        """Forwards evaluations of a task, each to the case that it belongs to."""
+        try:
+            for row, evaluation in evaluations:
+                point, seed = task.row(row)
+                ledger = self._ledgers.get(point.id)
+                if ledger is not None and ledger.result is None:
+                    self.observer.evaluation_ended(ledger.case, seed, evaluation)
+        except Exception as error:  # noqa: BLE001 - raised again by `_next`
+            self._error = self._error or error
 
     def _tell(self, ledger: Ledger, epoch: Epoch) -> None:
         if epoch.result is not None and ledger.result is None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from benchmnist.analysis.looks import Standing
     from benchmnist.preflight.check import Work
-    from benchmnist.runs.results import EpochResult, RunRecord
+    from benchmnist.runs.results import EpochResult, Evaluation, RunRecord
     from benchmnist.runs.store import RunFolder
     from benchmnist.suites.cases import Case
     from benchmnist.suites.looks import Looks
@@ -71,6 +71,10 @@ class Recorder(Observer):
     def case_started(self, case: Case) -> None:
         """See Observer."""
         self.observer.case_started(case)
+
+    def evaluation_ended(self, case: Case, seed: int, evaluation: Evaluation) -> None:
+        """See Observer."""
+        self.observer.evaluation_ended(case, seed, evaluation)
 
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
         """See Observer."""

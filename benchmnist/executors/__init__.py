@@ -16,18 +16,21 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - messages are read by these types
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from benchmnist.errors import BenchmnistError, UnknownNameError, nearest
 from benchmnist.runs.results import CaseResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from benchmnist.extensions.specs import ExecutorSpec
-    from benchmnist.runs.results import EpochResult
+    from benchmnist.runs.results import EpochResult, Evaluation
     from benchmnist.suites.cases import Case
+
+    Tell = Callable[[Case, Sequence[tuple[int, Evaluation]]], None]
+    """Receives a task, and evaluations of it, each with the seed of its trial."""
 
 
 class Epoch(Protocol):
@@ -81,6 +84,17 @@ class Executor(Protocol):
         closing it stops the training.
         """
         ...
+
+
+@runtime_checkable
+class TellsEvaluations(Protocol):
+    """An executor that tells of evaluations within an epoch as they happen, which no executor has to.
+
+    Attributes:
+        tell: Receives them, a few times a second at most; None if nobody listens.
+    """
+
+    tell: Tell | None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from benchmnist.errors import BenchmnistError, CaptureError
@@ -11,7 +12,7 @@ from benchmnist.executors.trainer import Trainer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmnist.executors import Epoch, Workplace
+    from benchmnist.executors import Epoch, Tell, Workplace
     from benchmnist.runs.results import CaseResult
     from benchmnist.suites.cases import Case
 
@@ -27,6 +28,7 @@ class InlineExecutor:
     """
 
     slots = 1
+    tell: Tell | None = None
 
     def __init__(self, workplace: Workplace) -> None:
         if workplace.jobs not in (None, 1):
@@ -65,12 +67,12 @@ class InlineExecutor:
             if self.elsewhere is None:
                 yield from self._train(task, no_graph)
             else:
-                self.elsewhere.no_graph[task.id] = no_graph
+                self.elsewhere.no_graph[task.id], self.elsewhere.tell = no_graph, self.tell
                 yield from self.elsewhere.execute(iter([task]))
 
     def _train(self, task: Case, no_graph: str = "") -> Iterator[tuple[Case, Epoch | CaseResult]]:
         """Trains in this process."""
-        for step in self.trainer.train(task, no_graph):
+        for step in self.trainer.train(task, no_graph, partial(self.tell, task) if self.tell else None):
             if self.trainer.broken:
                 self.elsewhere = LocalExecutor(self.workplace)
             yield task, step

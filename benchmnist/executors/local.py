@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from benchmnist.executors import Deadlines, Farewell
+from benchmnist.executors.messages import Evaluated
 from benchmnist.executors.worker_process import Inbox, Lost, Worker
 from benchmnist.runs.results import CaseResult, MeasuredEpoch
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from benchmnist.executors import Epoch, Workplace
+    from benchmnist.executors import Epoch, Tell, Workplace
     from benchmnist.executors.cores import Share
     from benchmnist.suites.cases import Case
 
@@ -38,6 +39,8 @@ class LocalExecutor:
         log: File for the output of the workers, instead of worker.log in the run folder.
         environment: Environment variables to change in the workers.
     """
+
+    tell: Tell | None = None
 
     def __init__(
         self, workplace: Workplace, log: Path | None = None, environment: Mapping[str, str] | None = None
@@ -118,24 +121,35 @@ class LocalExecutor:
         task = self.busy[worker]
         if isinstance(message, MeasuredEpoch):
             yield task, message
+        elif isinstance(message, Evaluated):
+            if self.tell is not None:
+                self.tell(task, message.evaluations)
         elif isinstance(message, CaseResult):
             self._free(worker)
             yield task, self._ours(message, task)
         elif isinstance(message, Farewell):
-            self._end(worker)
-            if message.result is not None or worker.no_graph:  # without graphs there is nothing to do again
-                failed = CaseResult(case=task, status="failed", error=message.reason)
-                yield task, self._ours(message.result or failed, task)
-            else:
-                self.no_graph[task.id] = message.reason
-                self.again.append(task)
+            yield from self._left(worker, task, message)
         elif isinstance(message, Lost):
-            self._end(worker)
-            if worker.cases - {task.id}:  # another case may have left what ended it, such as a thread
-                self.before[task.id, task.seeds] = worker.epitaph(message.why).partition("\n")[0]
-                self.again.append(task)
-            else:
-                yield task, CaseResult(case=task, status="crashed", error=worker.epitaph(message.why))
+            yield from self._lost(worker, task, message.why)
+
+    def _left(self, worker: Worker, task: Case, farewell: Farewell) -> Iterator[tuple[Case, CaseResult]]:
+        """Ends a worker whose device is broken, and yields the result of its task or has it begun anew."""
+        self._end(worker)
+        if farewell.result is not None or worker.no_graph:  # without graphs there is nothing to do again
+            failed = CaseResult(case=task, status="failed", error=farewell.reason)
+            yield task, self._ours(farewell.result or failed, task)
+        else:
+            self.no_graph[task.id] = farewell.reason
+            self.again.append(task)
+
+    def _lost(self, worker: Worker, task: Case, why: str) -> Iterator[tuple[Case, CaseResult]]:
+        """Ends a worker that can no longer be used, and yields the result of its task or has it begun anew."""
+        self._end(worker)
+        if worker.cases - {task.id}:  # another case may have left what ended it, such as a thread
+            self.before[task.id, task.seeds] = worker.epitaph(why).partition("\n")[0]
+            self.again.append(task)
+        else:
+            yield task, CaseResult(case=task, status="crashed", error=worker.epitaph(why))
 
     def _ours(self, result: CaseResult, task: Case) -> CaseResult:
         """Returns a result as that of our own task, with a remark if the task was begun anew."""

@@ -7,6 +7,7 @@ executed. A message that no worker sends, or that cannot be about the task, is r
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ from benchmnist.errors import BenchmnistError
 from benchmnist.executors import Farewell, Workplace
 from benchmnist.runs.endings import ending_of
 from benchmnist.runs.pipes import LONGEST, lines_of
-from benchmnist.runs.results import CaseResult, MeasuredEpoch, TrialResult, worst
+from benchmnist.runs.results import CaseResult, Evaluation, MeasuredEpoch, TrialResult, worst
 from benchmnist.runs.store import checkpoint_name
 from benchmnist.suites.bundles import Bundle  # noqa: TC001 - as below
 from benchmnist.suites.cases import Case  # noqa: TC001 - messages are read by this type
@@ -54,8 +55,19 @@ class Started:
     node: str = ""
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """Evaluations within an epoch under way, each with the seed of its trial.
+
+    Those that are not told until the epoch ends come with its result.
+    """
+
+    evaluations: tuple[tuple[int, Evaluation], ...]
+
+
 KINDS: dict[str, TypeAdapter[Any]] = {
-    kind.__name__: TypeAdapter(kind) for kind in (Workplace, Task, Started, MeasuredEpoch, CaseResult, Farewell)
+    kind.__name__: TypeAdapter(kind)
+    for kind in (Workplace, Task, Started, Evaluated, MeasuredEpoch, CaseResult, Farewell)
 }
 
 
@@ -117,6 +129,9 @@ def refusal(message: object, task: Case, failures: Collection[str] = ("failed",)
     if isinstance(message, MeasuredEpoch):
         known = message.seed in task.seeds and message.result is not None
         return "" if known and 1 <= message.result.epoch <= task.epochs else "an epoch of another task"  # type: ignore[union-attr]
+    if isinstance(message, Evaluated):
+        known = all(seed in task.seeds and _is_within(each, task) for seed, each in message.evaluations)
+        return "" if known else "an evaluation of another task"
     if not isinstance(message, CaseResult):
         return f"a message of the kind {type(message).__name__}"
     if (message.case.id, message.case.seeds) != (task.id, task.seeds):
@@ -127,6 +142,14 @@ def refusal(message: object, task: Case, failures: Collection[str] = ("failed",)
     if message.status not in (*failures, worst(trial.status for trial in message.trials)):
         return f"a result with the status {message.status!r}"
     return next(filter(None, (_refused_trial(trial, task) for trial in message.trials)), "")
+
+
+def _is_within(evaluation: Evaluation, task: Case) -> bool:
+    """Tells whether an evaluation may be one within an epoch of a task."""
+    if task.evaluate_every is None or evaluation.step % task.evaluate_every:
+        return False
+    figure = evaluation.metrics.get(task.primary.field, math.nan)
+    return all(map(math.isfinite, (evaluation.seconds, evaluation.train_loss, figure)))
 
 
 def _refused_trial(trial: TrialResult, task: Case) -> str:

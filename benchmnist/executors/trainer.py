@@ -19,12 +19,14 @@ from benchmnist.training.environment import public_version, resolve_device
 from benchmnist.training.fast_paths import Setting
 from benchmnist.training.leftovers import Leftovers
 from benchmnist.training.loop import train_case
+from benchmnist.training.telling import Telling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from benchmnist.executors import Epoch, Workplace
     from benchmnist.suites.cases import Case
+    from benchmnist.training.telling import Evaluations
 
 
 def _current_folder() -> str:
@@ -64,12 +66,15 @@ class Trainer:
         self.broken = ""
         self._leftovers = Leftovers()
 
-    def train(self, case: Case, no_graph: str = "") -> Iterator[Epoch | CaseResult]:
+    def train(
+        self, case: Case, no_graph: str = "", tell: Callable[[Evaluations], None] | None = None
+    ) -> Iterator[Epoch | CaseResult]:
         """Yields the epochs of a case, each to be run before the next, and its result, even after an error.
 
         Args:
             case: The case.
             no_graph: Reason why its steps must not be captured; empty if they may be.
+            tell: Receives evaluations within an epoch, as they happen.
 
         Raises:
             CaptureError: if a capture failed that was not refused before. The case must be trained again without
@@ -92,7 +97,7 @@ class Trainer:
             keep = checkpoints.save if self.workplace.checkpoints else None
             refused = dict.fromkeys(("graph", "recorded"), no_graph) if no_graph else {}
             setting = Setting(case, self.registry, dataset, session, refused, recorded=self.workplace.recorded)
-            result = yield from train_case(setting, keep)
+            result = yield from train_case(setting, keep, Telling(tell) if tell else None)
             restored = " and ".join(self._leftovers.put_back())
             if result.failed:
                 self.broken = session.broken()
@@ -115,10 +120,12 @@ class Trainer:
             self._session = DeviceSession(self.device)
         return self._session
 
-    def measure(self, case: Case, no_graph: str = "") -> Iterator[MeasuredEpoch | CaseResult]:
+    def measure(
+        self, case: Case, no_graph: str = "", tell: Callable[[Evaluations], None] | None = None
+    ) -> Iterator[MeasuredEpoch | CaseResult]:
         """Trains like `train`, runs the epochs, and yields each with its result."""
         trained: Epoch | None = None
-        for step in self.train(case, no_graph):
+        for step in self.train(case, no_graph, tell):
             if trained is not None and trained.result is not None:
                 yield MeasuredEpoch(trained.seed, trained.result)
             if isinstance(step, CaseResult):

@@ -1,7 +1,7 @@
 """A worker process of the executor `local`: forked, or `python -m benchmnist.executors.worker [CPU,CPU,...]`.
 
-Reads messages (see messages.py) from standard input: a Workplace, then tasks. Writes the epochs and the result of
-each task. If the device is broken in this process, it writes a Farewell and ends.
+Reads messages (see messages.py) from standard input: a Workplace, then tasks. Writes the evaluations, the
+epochs and the result of each task. If the device is broken in this process, it writes a Farewell and ends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from benchmnist.errors import CaptureError
 from benchmnist.executors import Farewell
-from benchmnist.executors.messages import encode, read_messages
+from benchmnist.executors.messages import Evaluated, encode, read_messages
 from benchmnist.executors.trainer import Trainer
 from benchmnist.runs.pipes import write_all
 from benchmnist.runs.results import CaseResult
@@ -24,6 +24,8 @@ from benchmnist.training.environment import use_threads
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from benchmnist.training.telling import Evaluations
 
 
 def main() -> None:
@@ -49,10 +51,14 @@ def work(threads: int = 0, cpus: Collection[int] = ()) -> NoReturn:
     # Not sys.stdin: Python closes that at its end, and cannot while somebody waits for it.
     threading.Thread(target=_listen, args=(os.dup(0), words), daemon=True).start()
     trainer = Trainer(words.get())
+
+    def tell(evaluations: Evaluations) -> None:
+        _tell(answers, Evaluated(evaluations))
+
     while True:
         task = words.get()
         try:
-            for step in trainer.measure(task.case, task.no_graph):
+            for step in trainer.measure(task.case, task.no_graph, tell):
                 if trainer.broken and isinstance(step, CaseResult):
                     _leave(answers, Farewell(trainer.broken, step))
                 _tell(answers, step)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from benchmnist.suites.budgets import Ended
     from benchmnist.suites.cases import Case
     from benchmnist.training.fast_paths import FastPath, Setting
+    from benchmnist.training.telling import Telling
     from benchmnist.training.trial import Trial
 
     Keep = Callable[[int, Callable[[], Mapping[str, Any]]], str | None]
@@ -138,9 +139,10 @@ class _Training:
         clock: Clock,
         rows: Sequence[_Row],
         keep: _Keeps,
+        telling: Telling | None,
     ) -> None:
         self.way, self.trial, self.number, self.clock, self.keep = way, trial, number, clock, keep
-        self.rows, self.test = rows, setting.session.data(setting.dataset).test
+        self.rows, self.test, self.telling = rows, setting.session.data(setting.dataset).test, telling
         case, self.per_epoch = setting.case, steps_per_epoch(setting.case, setting.dataset)
         start = (number - 1) * self.per_epoch
         self.stops = evaluation_steps(case, number, self.per_epoch)
@@ -157,6 +159,8 @@ class _Training:
 
         On a GPU an error may come to light only where the clock waits for it.
         """
+        if self.telling is not None:
+            self.telling.begin()
         try:
             for number, order in enumerate(self.orders, 1):
                 self._train(order)
@@ -180,8 +184,11 @@ class _Training:
         """Evaluates the rows after a part that is not the last, and tells whether any of them goes on."""
         self._dynamics(self.stops[part - 1])  # before the trial is made ready to be tested
         resume = self.trial.pause()
-        for row in (row for row in self.rows if row.status is None):
+        evaluated = [row for row in self.rows if row.status is None]
+        for row in evaluated:
             self._evaluate(row, part)
+        if self.telling is not None:
+            self.telling.add((row.seed, row.evaluations[-1]) for row in evaluated if row.status != "diverged")
         goes_on = any(row.status is None for row in self.rows)
         if goes_on:
             resume()
@@ -274,12 +281,15 @@ class PendingEpoch:
             self._training.run()
 
 
-def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingEpoch, None, CaseResult]:
+def train_case(
+    setting: Setting, keep: Keep | None = None, telling: Telling | None = None
+) -> Generator[PendingEpoch, None, CaseResult]:
     """Trains a case with each of its seeds in turn.
 
     Yields each epoch, which the caller has to `run` before it asks for the next; returns the result.
     An exception in a model, an optimizer or an engine ends the case as `failed`, with its traceback.
-    `keep` is given the seed of each trial that ends, with a function that returns its `state_dict`.
+    `keep` is given the seed of each trial that ends, with a function that returns its `state_dict`; `telling` the
+    evaluations within an epoch, as they happen.
 
     Raises:
         CaptureError: if a step could not be captured, and that was not noticed before: the case has to be trained
@@ -306,7 +316,9 @@ def train_case(setting: Setting, keep: Keep | None = None) -> Generator[PendingE
             session.measure_memory()
             try:
                 for seeds in trained:
-                    ended, error = yield from train_trial(setting, way, seeds, keep=keep, reference=reference)
+                    ended, error = yield from train_trial(
+                        setting, way, seeds, keep=keep, reference=reference, telling=telling
+                    )
                     trials += ended
                     if error:
                         break
@@ -358,6 +370,7 @@ def train_trial(
     *,
     keep: Keep | None,
     reference: Reference | None,
+    telling: Telling | None = None,
 ) -> Generator[PendingEpoch, None, tuple[list[TrialResult], str | None]]:
     """Trains a case with one seed, or with several that are stacked.
 
@@ -388,7 +401,9 @@ def train_trial(
                 trial.begin(number)
             rates = [trial.learning_rate_of(index) for index in range(len(seeds))]
             going = [row for row in rows if row.status is None]
-            training = _Training(setting, way, trial, number, clock=clock, rows=going, keep=keep_row)
+            training = _Training(
+                setting, way, trial, number, clock=clock, rows=going, keep=keep_row, telling=telling
+            )
             before = reference() if reference else 0.0
             for row in going:
                 epoch = PendingEpoch(training, row, trains=row is going[0])

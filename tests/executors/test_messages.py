@@ -13,12 +13,23 @@ import pytest
 from training_support import component, make_case
 
 from benchmnist.executors import Farewell, Workplace, messages
-from benchmnist.executors.messages import MessageError, Started, Task, encode, read_messages, refusal
-from benchmnist.runs.results import CaseResult, EpochResult, MeasuredEpoch, TrialResult
+from benchmnist.executors.messages import (
+    Evaluated,
+    MessageError,
+    Started,
+    Task,
+    encode,
+    read_messages,
+    refusal,
+)
+from benchmnist.runs.results import CaseResult, EpochResult, Evaluation, MeasuredEpoch, TrialResult
 
 CASE = make_case(
-    model=component("fc", betas=(0.9, (1, [2])), lr=math.inf, odd="\udcff", nested={"a": [(1,)]}), seeds=(3, 0)
+    model=component("fc", betas=(0.9, (1, [2])), lr=math.inf, odd="\udcff", nested={"a": [(1,)]}),
+    seeds=(3, 0),
+    evaluate_every=20,
 )
+WITHIN = Evaluation(step=20, seconds=0.1, train_loss=0.5, metrics={"test_accuracy": 1.0})
 EPOCH = EpochResult(
     epoch=1,
     seconds=0.1,
@@ -38,6 +49,7 @@ FAILED = CaseResult(case=CASE, status="failed", error="no")
         Task(CASE, "no graph"),
         Started("host", 3, "node"),
         MeasuredEpoch(3, EPOCH),
+        Evaluated(((3, WITHIN), (0, WITHIN))),
         RESULT,
         Farewell("broken", FAILED),
         Farewell("broken"),
@@ -49,7 +61,7 @@ def test_a_message_arrives_as_it_was(message: object) -> None:
     assert [*read_messages(lambda _: pipe.read(7))] == [message, message]
     assert refusal(message, CASE) == (
         ""
-        if isinstance(message, (MeasuredEpoch, CaseResult, Farewell))
+        if isinstance(message, (Evaluated, MeasuredEpoch, CaseResult, Farewell))
         else f"a message of the kind {type(message).__name__}"
     )
 
@@ -90,9 +102,12 @@ def test_a_message_that_cannot_be_about_the_task_is_refused() -> None:
         return RESULT.model_copy(update={"trials": (TRIALS[0].model_copy(update=changes), TRIALS[1])})
 
     other, unmeasured = make_case(id="a/other"), EPOCH.model_copy(update={"metrics": {}})
+    changes: list[dict[str, Any]] = [{"step": 21}, {"metrics": {}}, {"train_loss": math.nan}]
+    odd = [(7, WITHIN), *((0, WITHIN.model_copy(update=each)) for each in changes)]
     wrong: list[tuple[object, str]] = [
         (MeasuredEpoch(7, EPOCH), "an epoch of another task"),
         (MeasuredEpoch(3, EPOCH.model_copy(update={"epoch": 2})), "an epoch of another task"),
+        *((Evaluated(((3, WITHIN), each)), "an evaluation of another task") for each in odd),
         (RESULT.model_copy(update={"case": other}), "a result of another task"),
         (RESULT.model_copy(update={"case": CASE.model_copy(update={"seeds": (3,)})}), "a result of another task"),
         (RESULT.model_copy(update={"trials": TRIALS[:1]}), "a result with the seeds (3,), not (3, 0)"),
