@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.expectations import missed
@@ -13,7 +14,7 @@ from benchmnist.suites.bundles import Bundle
 from benchmnist.suites.schema import AT_ONCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from benchmnist.analysis.looks import Standing
@@ -152,6 +153,8 @@ class Dispatcher:
                 yield ledger.epochs.popleft()
             if ledger.result is not None:
                 del self._ledgers[case.id]
+                if not self._ledgers:
+                    self._close()
                 return ledger.result
             self._next()
 
@@ -171,6 +174,12 @@ class Dispatcher:
                 self.observer.case_ended(ledger.result)
         known = [result for case_id, result in self.known.items() if case_id not in self._requested]
         return known + [ledger.result for ledger in begun if ledger.result is not None]
+
+    def _close(self) -> None:
+        """Ends the stream now: collected later as garbage, it would end the tasks of the next dispatcher."""
+        if isinstance(self._stream, Generator):
+            self._stream.close()
+        self._stream = iter(())
 
     def _ledger(self, case: Case) -> Ledger:
         return Ledger(case, self.parts.get(case.id, ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import heapq
 import itertools
 import random
@@ -16,6 +17,7 @@ from training_support import Told, make_case
 from benchmnist.execution.dispatch import Dispatcher
 from benchmnist.executors import Workplace
 from benchmnist.executors.inline import InlineExecutor
+from benchmnist.executors.local import LocalExecutor
 from benchmnist.runs.results import CaseResult, EpochResult, MeasuredEpoch, TrialResult
 from benchmnist.testing.executors import figures
 from benchmnist.training.data import default_data_root
@@ -407,3 +409,25 @@ def test_what_this_process_trains_is_interleaved_too(tmp_path: Path) -> None:
     assert [figures(result) for result in together.ended[::-1]] == [figures(result) for result in alone.ended]
     first_seeds = [line for line in together.log if ".1" in line or ".2" in line][:4]
     assert first_seeds == ["a/sgd 0.1", "a/sgd 0.2", "a/adam 0.1", "a/adam 0.2"]
+
+
+class Collecting(Told):
+    def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
+        super().epoch_ended(case, seed, result)
+        gc.collect()
+
+
+@pytest.mark.parametrize("kind", [InlineExecutor, LocalExecutor])
+def test_a_dispatcher_that_is_done_does_not_end_what_the_next_one_trains(
+    tmp_path: Path, kind: type[InlineExecutor | LocalExecutor]
+) -> None:
+    """As each look of a run has one, with the same executor."""
+    case = make_case(epochs=2)
+    with kind(Workplace("cpu", default_data_root(), tmp_path, checkpoints=False)) as executor:
+        for _ in range(2):
+            told = Collecting()
+            dispatcher = Dispatcher(executor, told)
+            dispatcher.expect([case])
+            for epoch in dispatcher.epochs(case):
+                epoch.run()
+            assert told.log == ["a/case started", "a/case 0.1", "a/case 0.2", "a/case completed"]
