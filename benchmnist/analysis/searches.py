@@ -109,10 +109,12 @@ class Edge:
     """A hyperparameter whose best value is the outermost tried.
 
     Attributes:
+        name: The hyperparameter.
         text: `lr = 0.98, tried 0.002 to 0.98, range 0.001 to 10`.
         at_end: Whether that is an end of its space, so that more attempts cannot find a value further out.
     """
 
+    name: str
     text: str
     at_end: bool
 
@@ -144,7 +146,8 @@ def at_the_edge(search: Search) -> Iterator[Edge]:
         if not (at_end and end == 0):
             limits = f", {'range' if space.is_range else 'list'} {min(ends):g} to {max(ends):g}"
             whole = not space.is_range and (low, high) == (min(ends), max(ends))
-            yield Edge(f"{name} = {value:.4g}, tried {low:.4g} to {high:.4g}{'' if whole else limits}", at_end)
+            tried_so = f"{name} = {value:.4g}, tried {low:.4g} to {high:.4g}{'' if whole else limits}"
+            yield Edge(name, tried_so, at_end)
 
 
 def _share(space: Space, value: float, end: float) -> float:

@@ -11,7 +11,7 @@ from made_up import seeds_result
 from training_support import component
 
 from benchmnist.analysis.findings.doubts import no_common_seeds, too_few_seeds, without_seeds
-from benchmnist.analysis.findings.words import names_among
+from benchmnist.analysis.findings.names import Names
 from benchmnist.analysis.marks import MUTE, unbeaten
 from benchmnist.analysis.statistics import LEAST_PAIRS
 from benchmnist.analysis.verdicts import judge, main_verdicts, on_all_pairs, rank
@@ -116,7 +116,7 @@ def on_seeds(results: list[CaseResult], verdicts: Verdicts) -> list[tuple[str, s
     """Returns the findings on missing seeds: the kind, the sentence or the number of pairs, and the cases."""
     found: list[tuple[str, str | int, set[str]]] = []
     without = without_seeds(verdicts)
-    for each in (*too_few_seeds(verdicts, without), *no_common_seeds(verdicts, without, names_among(results))):
+    for each in (*too_few_seeds(verdicts, without), *no_common_seeds(verdicts, without, Names(results))):
         others = re.search(r"(\d+) others", each.text)
         pairs = each.text.count(" in common") + (int(others[1]) if others else 0)
         found.append((each.kind, pairs or each.text, {*each.cases}))

@@ -26,14 +26,16 @@ from benchmnist.analysis.findings.doubts import (
     without_lines,
     without_seeds,
 )
+from benchmnist.analysis.findings.ladders import levels_solved, verdicts_on_levels
 from benchmnist.analysis.findings.layers import effects_of_layers, gain_of_convolutions, tested_in_train_mode
 from benchmnist.analysis.findings.methods import against_the_baseline, best_methods
+from benchmnist.analysis.findings.names import Names
 from benchmnist.analysis.findings.ranks import best_mean_rank
 from benchmnist.analysis.findings.seeds import detectable_differences, last_look
 from benchmnist.analysis.findings.steps import ended_early, fewest_steps, steps_saved
 from benchmnist.analysis.findings.times import executed_differently, first_at_target, stacked, trained_in_order
 from benchmnist.analysis.findings.tuning import not_better_tuned, tuned
-from benchmnist.analysis.findings.words import Finding, names_among
+from benchmnist.analysis.findings.words import Finding
 
 if TYPE_CHECKING:
     from benchmnist.analysis.analysis import Analysis
@@ -46,36 +48,42 @@ def findings(analysis: Analysis) -> list[Finding]:
     run, verdicts = analysis.run, analysis.verdicts()
     cases = analysis.units
     results, rows = ([r for r in found if not r.case.aside] for found in (cases, run.cases))
-    name, without = names_among(cases), without_seeds(verdicts)
+    levels = analysis.ladders.levels if analysis.ladders else {}
+    names, without = Names(cases, levels), without_seeds(verdicts)
+    # What is said of each group in turn is left to the sentences on ladders where the group is a level of one.
+    told = [v for v in verdicts if v.one.case.group not in levels]
+    times = [t for t in analysis.times_to_target if t.result.case.group not in levels]
     found = [
         *incomplete(run),
         *tested_in_train_mode(run.record.models, results),
-        *failed(rows, name),
-        *diverged(rows, name),
-        *not_finite(rows, name),
+        *failed(rows, names),
+        *diverged(rows, names),
+        *not_finite(rows, names),
         *without_lines(verdicts),
         *too_few_seeds(verdicts, without),
-        *no_common_seeds(verdicts, without, name),
+        *no_common_seeds(verdicts, without, names),
         *last_look(verdicts, run.record.looks),
-        *not_compared(results, name),
-        *against_the_baseline(verdicts),
-        *undecided(verdicts, name),
-        *best_methods(results, verdicts),
+        *not_compared(results, names),
+        *levels_solved(analysis.ladders),
+        *verdicts_on_levels(verdicts, levels),
+        *against_the_baseline(told),
+        *undecided(told, names),
+        *best_methods(names.off_ladders(results), verdicts),
         *(best_mean_rank(analysis.grid, analysis.ranks) if analysis.grid and analysis.ranks else ()),
         *detectable_differences(verdicts, run.record.looks),
-        *effects_of_layers(run.record.models, verdicts),
-        *gain_of_convolutions(run.record.models, results, name, run.record.number_of_looks),
-        *ended_early(results, name),
-        *fewest_steps(analysis.times_to_target, lambda: analysis.step_verdicts),
-        *steps_saved(analysis.steps_saved),
-        *first_at_target(analysis.times_to_target, analysis.time_verdicts),
+        *effects_of_layers(run.record.models, told),
+        *gain_of_convolutions(run.record.models, results, names, run.record.number_of_looks),
+        *ended_early(results, names),
+        *fewest_steps(times, lambda: analysis.step_verdicts),
+        *steps_saved([s for s in analysis.steps_saved if s.verdict.one.case.group not in levels]),
+        *(first_at_target(times, analysis.time_verdicts) if times else ()),
         *trained_in_order(run.record, results),
-        *executed_differently(results),
-        *stacked(rows, name),
-        *apart(rows, name),
-        *tuned(run.record.searches, results, name),
-        *not_better_tuned(cases, name),
-        *one_learning_rate(results),
-        *noise_floor(run.cases, analysis.floors),
+        *executed_differently(results, names),
+        *stacked(rows, names),
+        *apart(rows, names),
+        *tuned(run.record.searches, results, names),
+        *not_better_tuned(cases, names),
+        *one_learning_rate(results, names),
+        *noise_floor(run.cases, {group: f for group, f in analysis.floors.items() if group not in levels}),
     ]
     return [replace(f, cases=tuple(analysis.rows(f.cases))) for f in found]

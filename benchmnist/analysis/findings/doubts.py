@@ -17,6 +17,7 @@ from benchmnist.text import counted, decimals
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from benchmnist.analysis.findings.names import Names
     from benchmnist.analysis.findings.words import Namer
     from benchmnist.analysis.noise_floor import Floor
     from benchmnist.analysis.verdicts import Verdict, Verdicts, WithoutSeeds
@@ -44,45 +45,42 @@ def incomplete(run: RunResult) -> Iterator[Finding]:
     )
 
 
-def not_finite(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
+def not_finite(results: Sequence[CaseResult], names: Names) -> Iterator[Finding]:
     """Names the cases with completed seeds that have no finite value to be compared by."""
-    gone = []
+    gone = {}
     for result in results:
         metric = result.case.primary
         values = seed_figures(result, metric) if has_metric(result, metric) else {}
         completed = [trial.seed for trial in result.trials if trial.status == "completed"]
         count = sum(not math.isfinite(values.get(seed, math.nan)) for seed in completed)
         if count:
-            seeds = counted(len(completed), "seed")
-            gone.append((result.id, f"{name(result)} ({metric.title}, {count} of {seeds})"))
+            gone[result.id] = f"{metric.title}, {count} of {counted(len(completed), 'seed')}"
     if gone:
-        each = shortened([said for _, said in gone], MOST_NAMED)
+        each = names.of_all([r for r in results if r.id in gone], gone)
         yield Finding(
             "not finite",
             f"Trained to the end without a finite value: {each}. These seeds count against their case.",
-            tuple(case for case, _ in gone),
+            tuple(gone),
         )
 
 
-def diverged(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
+def diverged(results: Sequence[CaseResult], names: Names) -> Iterator[Finding]:
     """Names the cases that lost seeds to divergence."""
-    gone = [(r, sum(trial.status == "diverged" for trial in r.trials)) for r in results]
-    gone = [(result, count) for result, count in gone if count]
+    gone = {}
+    for result in results:
+        if count := sum(trial.status == "diverged" for trial in result.trials):
+            gone[result.id] = f"{count} of {counted(len(result.trials), 'seed')}"
     if gone:
-        each = shortened(
-            [f"{name(r)} ({count} of {counted(len(r.trials), 'seed')})" for r, count in gone], MOST_NAMED
-        )
-        yield Finding("diverged", f"Diverged: {each}.", tuple(r.id for r, _ in gone))
+        each = names.of_all([r for r in results if r.id in gone], gone)
+        yield Finding("diverged", f"Diverged: {each}.", tuple(gone))
 
 
-def failed(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
+def failed(results: Sequence[CaseResult], names: Names) -> Iterator[Finding]:
     """Names the cases that failed, crashed or timed out."""
-    gone = [result for result in results if result.failed]
+    gone = {result.id: result.status for result in results if result.failed}
     if gone:
-        each = shortened([f"{name(r)} ({r.status})" for r in gone], MOST_NAMED)
-        yield Finding(
-            "failed", f"Failed: {each}. The seeds that a case lost count against it.", tuple(r.id for r in gone)
-        )
+        each = names.of_all([r for r in results if r.id in gone], gone)
+        yield Finding("failed", f"Failed: {each}. The seeds that a case lost count against it.", tuple(gone))
 
 
 def not_compared(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
@@ -103,12 +101,18 @@ def not_compared(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding
         )
 
 
-def apart(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
+def apart(results: Sequence[CaseResult], names: Names) -> Iterator[Finding]:
     """Names the seeds that are far from the others of their case, with the interquartile mean."""
     found = seeds_apart(results)
-    for result in results:
-        if result.id not in found:
-            continue
+    far_off = [result for result in results if result.id in found]
+    if levels := names.on_ladders(far_off):
+        yield Finding(
+            "seeds apart",
+            f"Seeds are far from the others of their case: {names.of_all(levels)}. If such seeds are rare and all "
+            "to one side, verdicts on these cases are wrong more often than in one run of twenty: look at each.",
+            tuple(result.id for result in levels),
+        )
+    for result in names.off_ladders(far_off):
         metric, values = result.case.primary, seed_figures(result, result.case.primary)
         far = found[result.id]
         mean = math.fsum(values.values()) / len(values)
@@ -116,7 +120,7 @@ def apart(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
         each = listed([f"seed {seed} ({metric.text(values[seed])})" for seed in far])
         yield Finding(
             "seeds apart",
-            f"{name(result)}: {each} {'is' if len(far) == 1 else 'are'} far from its other seeds "
+            f"{names(result)}: {each} {'is' if len(far) == 1 else 'are'} far from its other seeds "
             f"({metric.text(min(rest))} to {metric.text(max(rest))}). If such seeds are rare and all to one side, "
             "verdicts on this case are wrong more often than in one run of twenty: look at each seed. The mean "
             f"is {metric.text(mean)}, the interquartile mean "
@@ -188,31 +192,41 @@ def _in_common(v: Verdict, name: Namer) -> str:
     return f"{name(v.one)} and {name(v.other)} have {few} in common"
 
 
-def one_learning_rate(results: Sequence[CaseResult]) -> Iterator[Finding]:
+def one_learning_rate(results: Sequence[CaseResult], names: Names) -> Iterator[Finding]:
     """Warns of a comparison in which each optimizer has one untuned learning rate."""
-    for dataset in dict.fromkeys(r.case.dataset.label for r in results):
-        rates: dict[str, set[str]] = {}
-        for result in results:
-            case = result.case
-            if case.dataset.label == dataset and not case.tuned:
-                rate = next((e.learning_rate for t in result.trials for e in t.epochs), None)
-                rates.setdefault(case.optimizer.name, set()).add(f"{rate:g}" if rate is not None else "")
-        several = {name: found - {""} for name, found in rates.items()}
-        if len(several) < 2 or any(len(found) != 1 for found in several.values()):  # noqa: PLR2004 - of rules
-            continue
-        each = {name: next(iter(found)) for name, found in several.items()}
-        common = next(iter(each.values()))
-        how = (
-            f"all at {common}"
-            if set(each.values()) == {common}
-            else listed([f"{name} at {rate}" for name, rate in each.items()])
-        )
+    found: dict[str, list[Group]] = {}
+    of_datasets: dict[str, list[CaseResult]] = {}
+    for result in results:
+        of_datasets.setdefault(result.case.dataset.label, []).append(result)
+    for dataset, members in of_datasets.items():
+        if how := _rates(members):
+            found.setdefault(how, []).append(
+                members[0].case.group if members[0].case.problem else (dataset, "", "")
+            )
+    for how, groups in found.items():
         yield Finding(
             "one learning rate",
-            f"On {dataset}, each optimizer was trained at one learning rate only ({how}), so the comparison is as "
-            "much one of learning rates as of optimizers. benchmnist tune gives each optimizer the same budget to "
-            "find its own.",
+            f"On {names.places(groups)}, each optimizer was trained at one learning rate only ({how}), so the "
+            "comparison is as much one of learning rates as of optimizers. benchmnist tune gives each optimizer "
+            "the same budget to find its own.",
         )
+
+
+def _rates(results: Sequence[CaseResult]) -> str:
+    """Returns the only rate of each optimizer, `all at 0.1`; empty where one was tuned or has several."""
+    rates: dict[str, set[str]] = {}
+    for result in results:
+        if not result.case.tuned:
+            rate = next((e.learning_rate for t in result.trials for e in t.epochs), None)
+            rates.setdefault(result.case.optimizer.name, set()).add(f"{rate:g}" if rate is not None else "")
+    several = {name: found - {""} for name, found in rates.items()}
+    if len(several) < 2 or any(len(found) != 1 for found in several.values()):  # noqa: PLR2004 - of rules
+        return ""
+    each = {name: next(iter(found)) for name, found in several.items()}
+    common = next(iter(each.values()))
+    if set(each.values()) == {common}:
+        return f"all at {common}"
+    return listed([f"{name} at {rate}" for name, rate in each.items()])
 
 
 def noise_floor(results: Sequence[CaseResult], floors: Mapping[Group, Floor]) -> Iterator[Finding]:

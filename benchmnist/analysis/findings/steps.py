@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.amounts import amount_of
 from benchmnist.analysis.courses import is_fine
-from benchmnist.analysis.findings.words import EXPLORATORY, MOST_NAMED, Finding, listed, shortened
+from benchmnist.analysis.findings.words import EXPLORATORY, Finding, listed, shortened
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.targets import by_target
 from benchmnist.analysis.units import unit
@@ -19,7 +19,7 @@ from benchmnist.text import alternatives, counted, decimals, plural
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from benchmnist.analysis.findings.words import Namer
+    from benchmnist.analysis.findings.names import Names
     from benchmnist.analysis.steps_saved import StepsSaved
     from benchmnist.analysis.targets import TimeToTarget
     from benchmnist.analysis.verdicts import Verdict
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Beside = tuple["TimeToTarget", "Verdict"]
 
 
-def ended_early(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
+def ended_early(results: Sequence[CaseResult], names: Names) -> Iterator[Finding]:
     """Says where trials ended by what they reached, why their ends are not compared, and which gave up."""
     early = [result for result in results if result.case.ends_early and result.has_epochs]
     if not early:
@@ -39,16 +39,19 @@ def ended_early(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]
     if patience:
         waited = dict.fromkeys(counted(each, "evaluation") for each in patience)
         how.append(f"gave up after {alternatives(waited)} without a better one")
-    where = shortened([group_title(group) for group in by_group(early)])
+    where = names.places(by_group(early))
     aimless = any(not result.case.has_target for result in early)
     instead = "; without a target, nothing else is" if aimless else ": the steps to the target are"
     text = (
         f"On {where}, trials {alternatives(how)}. Accuracy and loss at their ends are those of different numbers "
         f"of steps, so they are not compared{instead}."
     )
-    gone = [(r, sum(trial.ended == "patience" for trial in r.trials)) for r in early]
-    if said := [f"{name(r)} ({n} of {counted(len(r.trials), 'seed')})" for r, n in gone if n]:
-        text += f" Gave up: {shortened(said, MOST_NAMED)}."
+    gone = {}
+    for result in early:
+        if count := sum(trial.ended == "patience" for trial in result.trials):
+            gone[result.id] = f"{count} of {counted(len(result.trials), 'seed')}"
+    if gone:
+        text += f" Gave up: {names.of_all([r for r in early if r.id in gone], gone)}."
     yield Finding("ended early", text, tuple(result.id for result in early))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmnist.analysis.amounts import amount_of
 from benchmnist.analysis.courses import is_fine
-from benchmnist.analysis.findings.words import EXPLORATORY, MOST_NAMED, Finding, listed, shortened
+from benchmnist.analysis.findings.words import EXPLORATORY, Finding, listed, shortened
 from benchmnist.analysis.summary import by_group, group_title
 from benchmnist.analysis.targets import by_target, split
 from benchmnist.analysis.verdicts import on_all_pairs
@@ -16,7 +16,7 @@ from benchmnist.text import alternatives, counted, decimals
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchmnist.analysis.findings.words import Namer
+    from benchmnist.analysis.findings.names import Names
     from benchmnist.analysis.targets import Split, TimeToTarget
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.runs.results import CaseResult, RunRecord
@@ -168,8 +168,9 @@ def _timed(results: Sequence[CaseResult]) -> list[CaseResult]:
     return [r for r in asked if r.has_epochs and not r.shares_times]
 
 
-def executed_differently(results: Sequence[CaseResult]) -> Iterator[Finding]:
+def executed_differently(results: Sequence[CaseResult], names: Names) -> Iterator[Finding]:
     """Warns of times of cases that were executed in different ways."""
+    found: dict[str, list[Sequence[CaseResult]]] = {}
     for members in by_group(_timed(results)).values():
         ways: dict[tuple[str, ...], list[str]] = {}
         for result in members:
@@ -180,12 +181,15 @@ def executed_differently(results: Sequence[CaseResult]) -> Iterator[Finding]:
             differ = sorted(
                 f"BENCHMNIST_{name.upper()}" for name in chosen if any(name not in way for way in ways)
             )
-            yield Finding(
-                "execution",
-                f"On {group_title(members[0].case.group)}, more than the method differs between times, "
-                f"since steps were not executed alike: {'; '.join(each)}. With {listed([*differ])} = 0 they are.",
-                tuple(result.id for result in members),
-            )
+            said = f"{'; '.join(each)}. With {listed([*differ])} = 0 they are."
+            found.setdefault(said, []).append(members)
+    for said, groups in found.items():
+        yield Finding(
+            "execution",
+            f"On {names.places([members[0].case.group for members in groups])}, more than the method differs "
+            f"between times, since steps were not executed alike: {said}",
+            tuple(result.id for members in groups for result in members),
+        )
 
 
 def _how(way: Sequence[str]) -> str:
@@ -208,11 +212,12 @@ def trained_in_order(record: RunRecord, results: Sequence[CaseResult]) -> Iterat
         )
 
 
-def stacked(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
+def stacked(results: Sequence[CaseResult], names: Names) -> Iterator[Finding]:
     """Names the cases whose times are shares of those of a stack, or of trials on streams."""
     found = [result for result in results if result.shares_times]
     if found:
-        each = shortened([name(result) for result in found], MOST_NAMED)
+        every = len(found) == len(results) and names.on_ladders(found)
+        each = f"all {counted(len(found), 'case')}" if every else names.of_all(found)
         how = sorted({"on streams" if result.engine == "streams" else "in a stack" for result in found})
         yield Finding(
             "stacked",

@@ -16,10 +16,11 @@ from benchmnist.text import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchmnist.analysis.findings.words import Namer
+    from benchmnist.analysis.findings.names import Names
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.runs.results import CaseResult
     from benchmnist.runs.searches import Search
+    from benchmnist.suites.cases import Group
 
 MOST_EDGES = 3
 """Values that a sentence lists at most; each is long."""
@@ -35,7 +36,7 @@ def _judged(results: Sequence[CaseResult]) -> str:
     }.get(frozenset(without), "on held-out training examples")
 
 
-def tuned(searches: Sequence[Search], results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
+def tuned(searches: Sequence[Search], results: Sequence[CaseResult], names: Names) -> Iterator[Finding]:
     """Reports how hyperparameters were chosen, and reasons to doubt the choice."""
     if not searches:
         return
@@ -43,39 +44,52 @@ def tuned(searches: Sequence[Search], results: Sequence[CaseResult], name: Namer
     yield Finding(
         "tuned",
         f"The hyperparameters of each optimizer were chosen {_judged(results)}, in {_budgets(searches)} "
-        f"({samplers}). {_trained(searches)} then trained with other seeds, and tested on the test set. "
+        f"({samplers}). {_trained(searches, names)} then trained with other seeds, and tested on the test set. "
         f"{_luck(searches)}",
         tuple(result.id for result in results if result.case.tuned),
     )
-    yield from _edges(searches)
+    yield from _edges(searches, names)
     tuned = {result.case.group for result in results if result.case.tuned}
     untuned = [result for result in results if result.case.group in tuned and not result.case.tuned]
     if untuned:
         one = len(untuned) == 1
         yield Finding(
             "not tuned",
-            f"{listed([name(result) for result in untuned])} {'was' if one else 'were'} not tuned, but "
+            f"{names.of_all(untuned)} {'was' if one else 'were'} not tuned, but "
             f"{'is' if one else 'are'} compared with cases that were.",
             tuple(result.id for result in untuned),
         )
 
 
-def _trained(searches: Sequence[Search]) -> str:
+def _trained(searches: Sequence[Search], names: Names) -> str:
     """Returns `All optimizers were`, or which were not trained, since no attempt of theirs completed."""
-    lost = [search for search in searches if search.best is None]
+    lost: dict[str, list[Group]] = {}
+    for search in searches:
+        if search.best is None:
+            lost.setdefault(search.row, []).append((search.dataset, search.model, search.label))
     if not lost:
         return "All optimizers were"
-    rows = listed([f"{s.row} on {group_title((s.dataset, s.model, s.label))}" for s in lost])
+    there: dict[str, list[str]] = {}
+    for row, groups in lost.items():
+        there.setdefault(names.places(groups), []).append(row)
+    rows = listed([f"{listed(methods)} on {places}" for places, methods in there.items()])
     return f"Every attempt of {rows} diverged or failed, so no settings were found. The other optimizers were"
 
 
-def _edges(searches: Sequence[Search]) -> Iterator[Finding]:
+def _edges(searches: Sequence[Search], names: Names) -> Iterator[Finding]:
     """Names the values beyond which nothing was tried: inside their spaces, and at the ends of these."""
     found: dict[bool, list[str]] = {}
+    on_levels: dict[tuple[bool, str, str], list[Group]] = {}
     for search in searches:
-        where = f"({search.row} on {group_title((search.dataset, search.model, search.label))})"
+        group = search.dataset, search.model, search.label
         for edge in at_the_edge(search):
-            found.setdefault(edge.at_end, []).append(f"{edge.text} {where}")
+            if group in names.levels:
+                on_levels.setdefault((edge.at_end, edge.name, search.row), []).append(group)
+            else:
+                found.setdefault(edge.at_end, []).append(f"{edge.text} ({search.row} on {group_title(group)})")
+    for (at_end, name, row), groups in on_levels.items():
+        places = names.places(groups, MOST_EDGES)
+        found.setdefault(at_end, []).append(f"{name} of {row} on {counted(len(groups), 'level')} ({places})")
     for at_end, edges in found.items():
         if at_end:
             begins = "The best attempt has a value at the end of its space, so a better one may lie beyond it"
@@ -117,7 +131,7 @@ def _luck(searches: Sequence[Search]) -> str:
     )
 
 
-def not_better_tuned(results: Sequence[CaseResult], name: Namer) -> Iterator[Finding]:
+def not_better_tuned(results: Sequence[CaseResult], names: Names) -> Iterator[Finding]:
     """Names the cases that are not shown to be better with the settings found than with the suite's own."""
     own = {(r.case.group, _tuned_method(r)): r for r in results if r.case.untuned}
     tuned = [r for r in results if r.case.tuned]
@@ -130,7 +144,8 @@ def not_better_tuned(results: Sequence[CaseResult], name: Namer) -> Iterator[Fin
     ):
         told = [v for v in verdicts if v.word in poor]
         if told:
-            each = listed([f"{name(v.one)} ({_difference(v)})" for v in told])
+            amounts = {v.one.id: _difference(v) for v in told if v.one.case.group not in names.levels}
+            each = names.of_all([v.one for v in told], amounts)
             yield Finding(
                 "tuning gains nothing",
                 f"The settings found by tuning {words} the suite's own: {each}.",

@@ -15,7 +15,7 @@ from benchmnist.metrics import TARGET_STEPS
 from benchmnist.text import counted, decimals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.runs.results import CaseResult
@@ -108,18 +108,6 @@ def method_figure(result: CaseResult) -> str:
 
 
 Namer = Callable[["CaseResult"], str]
-
-
-def names_among(results: Iterable[CaseResult]) -> Namer:
-    """Returns a function that names a case among others: `fc · adam`, with the dataset if there are several."""
-    several = len({result.case.dataset.label for result in results}) > 1
-
-    def name(result: CaseResult) -> str:
-        case = result.case
-        dataset, model, label = case.group
-        return " · ".join(filter(None, (dataset if several else "", model, case.method, label)))
-
-    return name
 
 
 def were(count: int) -> str:
