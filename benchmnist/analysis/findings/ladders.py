@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from benchmnist.analysis.verdicts import Verdict
     from benchmnist.suites.cases import Group
 
+MOST_GAPS = 3
+"""Levels above the first that is not solved from which they are counted only."""
+MOST_GAPS = 3
+"""Solved levels above one that is not solved, from which on they are only counted."""
 NOT_JUDGED = "not judged"
 WORDS = ("better", "worse", "equivalent", "not shown to differ", "identical in every seed", NOT_JUDGED)
 """Words of verdicts in the order in which they are counted."""
@@ -42,16 +46,16 @@ def _climbs(found: Sequence[Ladder]) -> str:
     for each in found:
         hardest, highest = each.rungs[-1], each.highest
         if highest is None and len(each.rungs) > 1:
-            also = f"but solves {listed([rung.name for rung in each.gaps])}" if each.gaps else ""
-            told["at the easiest level of"].append(_remarked(each.problem, each.rungs[0].name, also))
+            told["at the easiest level of"].append(
+                f"{each.problem} ({each.rungs[0].name}{_gaps(' though not', each)})"
+            )
         elif highest is None:
-            told["at"].append(_remarked(each.problem, _of_seeds(hardest)))
+            told["at"].append(each.problem + _bracketed(_of_seeds(hardest)))
         elif each.next is None and len(each.rungs) > 1:
-            told["all levels of"].append(_remarked(each.problem, highest.name, _of_seeds(highest)))
+            told["all levels of"].append(each.problem + _bracketed(highest.name, _of_seeds(highest)))
         else:
             up_to = f" up to {highest.name}" if each.next else ""
-            also = f"also {listed([rung.name for rung in each.gaps])}" if each.gaps else ""
-            told[""].append(_remarked(f"{each.problem}{up_to}", _of_seeds(highest), also))
+            told[""].append(each.problem + up_to + _bracketed(_of_seeds(highest), _gaps("also", each)))
     solves, fails = (
         "; ".join(f"{word} {listed(told[word])}".strip() for word in words if told[word])
         for words in (("all levels of", ""), ("at the easiest level of", "at"))
@@ -59,9 +63,18 @@ def _climbs(found: Sequence[Ladder]) -> str:
     return " It ".join([*([f"solves {solves}."] if solves else ()), *([f"fails {fails}."] if fails else ())])
 
 
-def _remarked(name: str, *remarks: str) -> str:
-    said = ", ".join(filter(None, remarks))
-    return f"{name} ({said})" if said else name
+def _bracketed(*remarks: str) -> str:
+    """Returns remarks in brackets, without commas, so that a list of them needs no semicolons; empty for none."""
+    said = ": ".join(filter(None, remarks))
+    return f" ({said})" if said else ""
+
+
+def _gaps(word: str, ladder: Ladder) -> str:
+    """Returns the levels that are solved although an easier one is not, behind a word; empty without any."""
+    if not ladder.gaps:
+        return ""
+    names = [rung.name for rung in ladder.gaps]
+    return f"{word} {listed(names) if len(names) < MOST_GAPS else f'{len(names)} harder ones'}"
 
 
 def _of_seeds(rung: Rung) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from benchmnist.analysis.findings.words import MOST_LISTED, MOST_NAMED, listed, shortened
@@ -73,18 +74,25 @@ class Names:
         )
 
     def places(self, groups: Iterable[Group], most: int = MOST_LISTED) -> str:
-        """Names groups in a list, `mnist · fc and ravine/1 to 4`: levels of one problem are joined."""
+        """Names groups in a list, `mnist · fc and ravine/1 to 4`; a problem with all of its levels, `ravine`."""
         titles: dict[str, list[Place]] = {}
         for group in groups:
             place = self.levels.get(group)
             titles.setdefault(place.problem if place else group_title(group), []).extend([place] if place else [])
-        return shortened([self._range(found) if found else title for title, found in titles.items()], most)
+        every = Counter(place.problem for place in self.levels.values())
+        return shortened(
+            [
+                title if len({*found}) in (0, every[title]) else self._range(found)
+                for title, found in titles.items()
+            ],
+            most,
+        )
 
     def _range(self, places: Sequence[Place]) -> str:
-        """Returns `ravine/1e1 to 1e4`, `ravine/1e1`, or `ravine/1e1, 1e3` where these are not in a row."""
+        """Returns `ravine/1e1 to 1e4`, `ravine/1e1`, or `ravine/1e1 and 1e3` where these are not in a row."""
         ordered = sorted({*places}, key=lambda place: place.rung or 0)
         problem, levels = ordered[0].problem, [place.level or "" for place in ordered]
-        every = sorted({place.rung or 0 for place in self.levels.values() if place.problem == problem})
+        every = sorted(place.rung or 0 for place in self.levels.values() if place.problem == problem)
         first = every.index(ordered[0].rung or 0)
         in_a_row = every[first : first + len(ordered)] == [place.rung or 0 for place in ordered]
         said = f"{levels[0]} to {levels[-1]}" if in_a_row and len(levels) >= RANGE else listed(levels)
