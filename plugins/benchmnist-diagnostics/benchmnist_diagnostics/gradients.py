@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmnist_diagnostics.objective import Bowl, Objective, require, with_gradient
+from benchmnist_diagnostics.objective import Bowl, Objective, away, require, with_gradient
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +19,11 @@ CONDITION = 10.0
 
 TINY = 2.0**-24
 """Step between the random numbers of the noise: it keeps them away from 0 and 1, where the noise is infinite."""
+
+
+def _normal(noise: Tensor, x: Tensor) -> Tensor:
+    """Returns a number of the normal distribution for each coordinate: the mean over the examples."""
+    return torch.special.ndtri(noise[:, : len(x)].clamp(TINY, 1 - TINY)).mean(dim=0)
 
 
 class GaussianNoise(Bowl):
@@ -36,8 +41,7 @@ class GaussianNoise(Bowl):
 
     def surrogate(self, x: Tensor, noise: Tensor) -> Tensor:
         """See Objective."""
-        normal = torch.special.ndtri(noise[:, : len(x)].clamp(TINY, 1 - TINY)).mean(dim=0)
-        return with_gradient(self.gap(x), x, self.noise * normal)
+        return with_gradient(self.gap(x), x, self.noise * _normal(noise, x))
 
 
 class HeavyTails(Bowl):
@@ -54,7 +58,7 @@ class HeavyTails(Bowl):
         *,
         input_shape: Shape,
         freedom: float = 3.0,
-        noise: float = 0.1,
+        noise: float = 0.3,
         condition: float = CONDITION,
         size: int = 8,
     ) -> None:
@@ -148,22 +152,33 @@ class MovingTarget(Bowl):
 class SignFlips(Bowl):
     """`Bowl`, whose whole gradient has the opposite sign in a `share` of the steps, as with corrupted batches.
 
-    Source: the adversary of Bernstein et al., signSGD with majority vote is communication efficient and fault
-    tolerant, 2019 (arXiv 1810.05291), with one worker.
+    There is normal noise of standard deviation `noise` on each coordinate, too. Without it, any steps of random
+    signs would end in the minimum: the logarithm of the distance is a random walk downwards, with the mean
+    ½ ln(1 - (rate · curvature)²) even at a share of one half. Source: the adversary of Bernstein et al., signSGD
+    with majority vote is communication efficient and fault tolerant, 2019 (arXiv 1810.05291), with one worker.
     """
 
     def __init__(
-        self, *, input_shape: Shape, share: float = 0.1, condition: float = CONDITION, size: int = 8
+        self,
+        *,
+        input_shape: Shape,
+        share: float = 0.1,
+        noise: float = 0.5,
+        condition: float = CONDITION,
+        size: int = 8,
     ) -> None:
         require(0 <= share <= 1, f"share must be from 0 to 1, not {share:g}")
-        super().__init__(input_shape, condition, size, 1)
-        self.share = share
+        require(noise >= 0, f"noise must be at least 0, not {noise:g}")
+        super().__init__(input_shape, condition, size, 1 + size)
+        self.share, self.noise = share, noise
 
     def surrogate(self, x: Tensor, noise: Tensor) -> Tensor:
         """See Objective."""
         sign = torch.where(noise[:, 0] < self.share, -1.0, 1.0).mean()
         value = self.gap(x)
-        return sign * value + ((1 - sign) * value).detach()
+        return with_gradient(
+            sign * value + ((1 - sign) * value).detach(), x, self.noise * _normal(noise[:, 1:], x)
+        )
 
 
 class MinMax(Objective):
@@ -181,8 +196,7 @@ class MinMax(Objective):
         require(pull >= 0, f"pull must be at least 0, not {pull:g}")
         require(size >= 1, f"size must be at least 1, not {size}")
         equilibrium = torch.randn(2, size)
-        signs = torch.randint(2, (2, size)) * 2.0 - 1
-        super().__init__(equilibrium + signs, input_shape)
+        super().__init__(equilibrium + away(2, size), input_shape)
         self.pull = pull
         self.register_buffer("equilibrium", equilibrium)
 

@@ -66,20 +66,43 @@ class Objective(nn.Module):
 
 
 class Plane(Objective):
-    """A function of two parameters, whose path is drawn: in testing it returns its coordinates, too."""
+    """A function of two parameters, whose path is drawn: in testing it returns its coordinates, too.
+
+    Args:
+        start: Starting point, [2].
+        input_shape: As of Objective.
+        origin: The point of the parameters that is the origin of the formula, [2]; 0 by default. It is drawn by the
+            seed where the formula has its minimum or its symmetry at the origin: a weight decay must not find it.
+    """
+
+    origin: Tensor
+
+    def __init__(self, start: Tensor, input_shape: tuple[int, int, int], origin: Tensor | None = None) -> None:
+        origin = torch.zeros(2) if origin is None else origin
+        super().__init__(start + origin, input_shape)
+        self.register_buffer("origin", origin)
+
+    def height(self, x: Tensor, y: Tensor) -> Tensor:
+        """Computes the formula."""
+        raise NotImplementedError
+
+    def gap(self, x: Tensor) -> Tensor:
+        """See Objective."""
+        return self.height(*(x - self.origin))
 
     def forward(self, examples: Tensor) -> Tensor:
         """See Objective."""
         if self.training:
             return super().forward(examples)
-        return torch.cat([self.gap(self.x).view(1), self.x]).expand(len(examples), -1)
+        return torch.cat([self.gap(self.x).view(1), self.x - self.origin]).expand(len(examples), -1)
 
 
 class Bowl(Objective):
     """f(x) = ½ Σ cᵢ (xᵢ - x*ᵢ)² with curvatures c from 1 to `condition`, evenly spaced in the logarithm.
 
-    The minimum x* is drawn from the normal distribution, and the start lies 1 away from it in each coordinate.
-    Functions that are hard for another reason than their shape are made from it.
+    The minimum x* is drawn from the normal distribution, and the start lies 0.5 to 1.5 away from it in each
+    coordinate: were it always 1, the first step of RMSprop at a rate of 0.1 would lead to the minimum. Functions that are hard for another reason than their shape are
+    made from it.
     """
 
     curvature: Tensor
@@ -89,14 +112,19 @@ class Bowl(Objective):
         require(condition >= 1, f"condition must be at least 1, not {condition:g}")
         require(size >= 1, f"size must be at least 1, not {size}")
         minimum = torch.randn(size)
-        signs = torch.randint(2, (size,)) * 2.0 - 1
-        super().__init__(minimum + signs, input_shape, width)
+        super().__init__(minimum + away(size), input_shape, width)
         self.register_buffer("minimum", minimum)
         self.register_buffer("curvature", condition ** torch.linspace(0, 1, size))
 
     def gap(self, x: Tensor) -> Tensor:
         """See Objective."""
         return 0.5 * (self.curvature * (x - self.minimum).square()).sum()
+
+
+def away(*shape: int) -> Tensor:
+    """Draws distances from 0.5 to 1.5, each with a random sign."""
+    signs = torch.randint(2, shape) * 2.0 - 1
+    return signs * (0.5 + torch.rand(shape))
 
 
 def with_gradient(value: Tensor, x: Tensor, gradient: Tensor) -> Tensor:

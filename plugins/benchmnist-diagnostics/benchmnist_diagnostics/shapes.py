@@ -46,20 +46,18 @@ class Ravine(Plane):
     """f(x, y) = ½ (s u² + v²) with u = (x - y)/√2 across the ravine, v = (x + y)/√2 along it, and s the steepness.
 
     The gradient is large where the way is short, and small where it is long. The start is 2 away along the ravine
-    and up to 1 across. Source: Hinton, Srivastava and Swersky, Neural Networks for Machine Learning
-    (2012), lecture 6, "Overview of mini-batch gradient descent".
+    and up to 1 across; the minimum is drawn from the normal distribution. Source: Hinton, Srivastava and Swersky,
+    Neural Networks for Machine Learning (2012), lecture 6, "Overview of mini-batch gradient descent".
     """
 
     def __init__(self, *, input_shape: Shape, steepness: float = 10.0) -> None:
         require(steepness > 0, f"steepness must be above 0, not {steepness:g}")
-        across = torch.rand(1).item() * 2 - 1
-        half = math.sqrt(0.5)
-        super().__init__(torch.tensor([half * (across - 2), half * (-across - 2)]), input_shape)
+        super().__init__(_turned(torch.rand(1).item() * 2 - 1, -2.0), input_shape, torch.randn(2))
         self.steepness = steepness
 
-    def gap(self, x: Tensor) -> Tensor:
-        """See Objective."""
-        return 0.25 * (self.steepness * (x[0] - x[1]).square() + (x[0] + x[1]).square())
+    def height(self, x: Tensor, y: Tensor) -> Tensor:
+        """See Plane."""
+        return 0.25 * (self.steepness * (x - y).square() + (x + y).square())
 
 
 class Rosenbrock(Plane):
@@ -74,9 +72,9 @@ class Rosenbrock(Plane):
         super().__init__(torch.tensor([-1.2, 1.0]) + 0.1 * torch.randn(2), input_shape)
         self.b = b
 
-    def gap(self, x: Tensor) -> Tensor:
-        """See Objective."""
-        return (1 - x[0]).square() + self.b * (x[1] - x[0].square()).square()
+    def height(self, x: Tensor, y: Tensor) -> Tensor:
+        """See Plane."""
+        return (1 - x).square() + self.b * (y - x.square()).square()
 
 
 class Beale(Plane):
@@ -90,60 +88,78 @@ class Beale(Plane):
 
     def __init__(self, *, input_shape: Shape, distance: float = 1.0) -> None:
         require(distance > 0, f"distance must be above 0, not {distance:g}")
-        angle = torch.rand(1).item() * 2 * math.pi
-        start = [3 + distance * math.cos(angle), 0.5 + 0.5 * distance * math.sin(angle)]
-        super().__init__(torch.tensor(start), input_shape)
+        start = torch.tensor([3.0, 0.5]) + torch.tensor([1.0, 0.5]) * _somewhere(distance)
+        super().__init__(start, input_shape)
 
-    def gap(self, x: Tensor) -> Tensor:
-        """See Objective."""
-        a, y = x[0], x[1]
-        first, second, third = 1.5 - a + a * y, 2.25 - a + a * y**2, 2.625 - a + a * y**3
+    def height(self, x: Tensor, y: Tensor) -> Tensor:
+        """See Plane."""
+        first, second, third = 1.5 - x + x * y, 2.25 - x + x * y**2, 2.625 - x + x * y**3
         return first.square() + second.square() + third.square()
 
 
 class Saddle(Plane):
-    """f(x, y) = ½ x² + ¼ (y² - 1)², with a saddle at the origin and minima at (0, ±1).
+    """f(x, y) = ½ s u² + ¼ (v² - 1)², with u = (x - y)/√2 and v = (x + y)/√2: a saddle at 0, and minima at v = ±1.
 
-    The start is 1 away from the saddle along x, and `offset` along y, so the gradient away from it is as small
-    as that. Source: the saddle of Dauphin et al., Identifying and attacking the saddle point problem in
+    The start is about 1 away from the saddle along u, and `offset` away along v, where the gradient is as small as
+    that: a method has to get out along v at a rate at which it does not diverge along u, whose curvature is s, the
+    `sharpness`. Source: the saddle of Dauphin et al., Identifying and attacking the saddle point problem in
     high-dimensional non-convex optimization, 2014 (arXiv 1406.2572), bounded by a fourth power.
     """
 
-    def __init__(self, *, input_shape: Shape, offset: float = 0.1) -> None:
+    def __init__(self, *, input_shape: Shape, sharpness: float = 10.0, offset: float = 1e-3) -> None:
+        require(sharpness > 0, f"sharpness must be above 0, not {sharpness:g}")
         require(offset >= 0, f"offset must be at least 0, not {offset:g}")
         sign = torch.randint(2, (1,)).item() * 2 - 1
-        x = 1 + 0.1 * torch.randn(1).item()
-        super().__init__(torch.tensor([x, sign * offset]), input_shape)
+        super().__init__(_turned(1 + 0.1 * torch.randn(1).item(), sign * offset), input_shape)
+        self.sharpness = sharpness
 
-    def gap(self, x: Tensor) -> Tensor:
-        """See Objective."""
-        return 0.5 * x[0].square() + 0.25 * (x[1].square() - 1).square()
+    def height(self, x: Tensor, y: Tensor) -> Tensor:
+        """See Plane."""
+        return 0.25 * (self.sharpness * (x - y).square() + (0.5 * (x + y).square() - 1).square())
+
+
+FAR = 20.0
+"""Distance of the hole of `Plateau` from the point whose parameters are 0."""
 
 
 class Plateau(Plane):
     """f(x, y) = 1 - exp(-½ (x² + y²)): a hole in a plain, whose gradient vanishes with the distance.
 
-    The start is `distance` away in a random direction; at 6 the gradient is 1e-7, at 10 it is 2e-21. Source: the
-    flat regions of Schaul, Antonoglou and Silver, Unit tests for stochastic optimization, 2014 (arXiv 1312.6055).
+    The start is `distance` away from the hole in a random direction, and the hole FAR away from where the parameters
+    are 0, so that a weight decay does not lead to it. At 6 the gradient is 1e-7, at 10 it is 2e-21, and from 15 on
+    it is 0 in float32. Source: the flat regions of Schaul, Antonoglou and Silver, Unit tests for stochastic
+    optimization, 2014 (arXiv 1312.6055).
     """
 
     def __init__(self, *, input_shape: Shape, distance: float = 1.0) -> None:
         require(distance > 0, f"distance must be above 0, not {distance:g}")
-        angle = torch.rand(1).item() * 2 * math.pi
-        super().__init__(distance * torch.tensor([math.cos(angle), math.sin(angle)]), input_shape)
+        start, origin = _somewhere(distance), _somewhere(FAR)
+        super().__init__(start, input_shape, origin)
 
-    def gap(self, x: Tensor) -> Tensor:
-        """See Objective."""
-        return -torch.expm1(-0.5 * x.square().sum())
+    def height(self, x: Tensor, y: Tensor) -> Tensor:
+        """See Plane. The gradient of expm1 would be rounded to 0 from a distance of 6 on."""
+        return 1 - torch.exp(-0.5 * (x.square() + y.square()))
+
+
+def _somewhere(distance: float) -> Tensor:
+    """Draws a point so far away from 0, in any direction."""
+    angle = torch.rand(1).item() * 2 * math.pi
+    return distance * torch.tensor([math.cos(angle), math.sin(angle)])
+
+
+def _turned(u: float, v: float) -> Tensor:
+    """Returns the point (x, y) with (x - y)/√2 = u and (x + y)/√2 = v."""
+    return math.sqrt(0.5) * torch.tensor([v + u, v - u])
 
 
 class LayerScale(Objective):
     """f = ½ ‖W₃ W₂ W₁ - T‖² of a deep linear network with Wₖ = sₖ Vₖ, whose parameters are the Vₖ.
 
     The scales are s₁ = √r, s₂ = 1 and s₃ = 1/√r: parameters of the first layer are small and have large gradients,
-    and those of the last are large and have small ones, by a ratio of r each, for the same network. The
-    Wₖ begin near the identity, and T is the identity with noise, so that the minimum is 0. Source: the ratio of
-    weights to gradients that differs between layers, You, Gitman and Ginsburg, Large batch training of
+    and those of the last are large and have small ones, by a ratio of r each, for the same network. Its hidden
+    layers are half as wide as the others, so that the first and the last have to learn, both. The Wₖ begin near
+    the identity, and T is a product of two such matrices with more noise, so that the minimum is 0. Source: the
+    ratio of weights to gradients that differs between layers, You, Gitman and Ginsburg, Large batch training of
     convolutional networks, 2017 (arXiv 1708.03888).
     """
 
@@ -151,13 +167,16 @@ class LayerScale(Objective):
 
     def __init__(self, *, input_shape: Shape, ratio: float = 10.0, size: int = 4) -> None:
         require(ratio > 0, f"ratio must be above 0, not {ratio:g}")
-        require(size >= 1, f"size must be at least 1, not {size}")
+        require(size >= 2, f"size must be at least 2, not {size}")  # noqa: PLR2004 - and half of it at least 1
         self.scales = ratio**0.5, 1.0, ratio**-0.5
-        first, second, third = (torch.eye(size) + 0.1 * torch.randn(size, size) for _ in range(3))
+        hidden = size // 2
+        shapes = (hidden, size), (hidden, hidden), (size, hidden)
+        first, second, third = (torch.eye(*shape) + 0.1 * torch.randn(shape) for shape in shapes)
         super().__init__(first / self.scales[0], input_shape)
         self.second = torch.nn.Parameter(second / self.scales[1])
         self.third = torch.nn.Parameter(third / self.scales[2])
-        self.register_buffer("target", torch.eye(size) + 0.3 * torch.randn(size, size))
+        last, begin = (torch.eye(*shape) + 0.3 * torch.randn(shape) for shape in (shapes[2], shapes[0]))
+        self.register_buffer("target", last @ begin)
 
     def gap(self, x: Tensor) -> Tensor:
         """See Objective; `x` is V₁."""

@@ -1,8 +1,11 @@
 """Each function has its minimum and its gradients where its docstring says."""
 
+import math
+
 import pytest
 import torch
 from benchmnist_diagnostics import gradients, shapes
+from benchmnist_diagnostics.problems import MODELS, PROBLEMS
 
 from benchmnist.testing import conformance
 
@@ -30,15 +33,66 @@ def move(model, point):
         (shapes.Ravine, (0, 0)),
         (shapes.Rosenbrock, (1, 1)),
         (shapes.Beale, (3, 0.5)),
-        (shapes.Saddle, (0, 1)),
         (shapes.Plateau, (0, 0)),
     ],
 )
 def test_the_minimum_is_0_where_it_is_said_to_be(build, minimum):
     model = build(input_shape=SHAPE)
-    move(model, torch.tensor(minimum, dtype=torch.float32))
+    move(model, model.origin.zero_() + torch.tensor(minimum, dtype=torch.float32))
     assert model.eval()(torch.zeros(1, *SHAPE)).tolist() == [[0.0, *minimum]]
     assert gradient(model).tolist() == [0.0, 0.0]
+
+
+def test_a_saddle_has_its_minima_along_the_way_out():
+    model = shapes.Saddle(input_shape=SHAPE, sharpness=100.0)
+    for sign in (1, -1):
+        move(model, torch.full((2,), sign * 0.5**0.5))
+        assert model.gap(model.x) < 1e-12
+        assert gradient(model).abs().max() < 1e-6
+    move(model, torch.zeros(2))
+    assert gradient(model).tolist() == [0.0, 0.0]
+    assert model.gap(model.x) == 0.25
+
+
+@pytest.mark.parametrize("distance", [1, 7, 12])
+def test_the_gradient_of_a_plateau_vanishes_with_the_distance_but_is_not_rounded_to_0(distance):
+    model = shapes.Plateau(input_shape=SHAPE, distance=distance)
+    model.double()  # the place of the hole rounds a place far away
+    expected = distance * math.exp(-(distance**2) / 2)
+    assert gradient(model).norm().item() == pytest.approx(expected, rel=1e-3)
+    assert gradient(model.float()).norm().item() == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
+def test_each_seed_has_a_start_of_its_own_and_no_rate_of_a_grid_leads_to_the_minimum(problem):
+    models = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        spec = next(each for each in MODELS if each.name == problem.model)
+        models.append(spec.load()(input_shape=SHAPE, **problem.params_at("model", [*problem.levels][0])))
+    first, same, other = (model.eval()(torch.zeros(1, *SHAPE))[0, 0] for model in models)
+    assert first == same
+    assert first != other
+    away = (models[0].x - models[2].x).detach()
+    assert len({*away.abs().flatten().tolist()}) == away.numel()
+
+
+def test_a_layer_alone_cannot_learn_what_the_layers_of_other_scales_have_to():
+    torch.manual_seed(0)
+    model = shapes.LayerScale(input_shape=SHAPE, ratio=1.0)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    model.x.requires_grad_()
+    optimizer = torch.optim.LBFGS([model.x], line_search_fn="strong_wolfe", max_iter=200)
+
+    def closure():
+        optimizer.zero_grad()
+        value = model.gap(model.x)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    assert model.gap(model.x) > 0.01
 
 
 @pytest.mark.parametrize("delay", [0, 1, 5])
@@ -56,7 +110,8 @@ def test_a_delayed_gradient_is_exactly_that_of_an_earlier_point(delay):
 
 def test_a_share_of_the_gradients_has_the_wrong_sign():
     model = gradients.SignFlips(input_shape=SHAPE, share=0.3)
-    low, high = torch.full((1, *SHAPE), 0.29), torch.full((1, *SHAPE), 0.31)
+    low, high = torch.full((1, *SHAPE), 0.5), torch.full((1, *SHAPE), 0.5)  # no noise
+    low[..., 0], high[..., 0] = 0.29, 0.31
     assert torch.equal(gradient(model, low), -gradient(model, high))
     assert torch.allclose(model(low), model(high))
 
