@@ -71,8 +71,8 @@ class Plane(Objective):
     Args:
         start: Starting point, [2].
         input_shape: As of Objective.
-        origin: The point of the parameters that is the origin of the formula, [2]; 0 by default. It is drawn by the
-            seed where the formula has its minimum or its symmetry at the origin: a weight decay must not find it.
+        origin: The origin of the formula among the parameters, [2]; 0 by default. It is drawn where the minimum
+            is at the origin: a weight decay must not find it.
     """
 
     origin: Tensor
@@ -101,8 +101,8 @@ class Bowl(Objective):
     """f(x) = ½ Σ cᵢ (xᵢ - x*ᵢ)² with curvatures c from 1 to `condition`, evenly spaced in the logarithm.
 
     The minimum x* is drawn from the normal distribution, and the start lies 0.5 to 1.5 away from it in each
-    coordinate: were it always 1, the first step of RMSprop at a rate of 0.1 would lead to the minimum. Functions that are hard for another reason than their shape are
-    made from it.
+    coordinate: were it always 1, the first step of Adagrad at a rate of 1 would lead to the minimum. Functions that
+    are hard for another reason than their shape are made from it.
     """
 
     curvature: Tensor

@@ -102,7 +102,7 @@ PROBLEMS = (
         "ravines by steepness",
         model="ravine",
         key="steepness",
-        levels=_powers(1, 2, 3, 4, 5, 6),
+        levels=_powers(1, 2, 3, 4, 6, 8),
         solved_by={"optimizer": "momentum", "lr": 0.05},
         source="Hinton, Srivastava and Swersky 2012, lecture 6",
     ),

@@ -69,7 +69,7 @@ def test_each_seed_has_a_start_of_its_own_and_no_rate_of_a_grid_leads_to_the_min
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
         spec = next(each for each in MODELS if each.name == problem.model)
-        models.append(spec.load()(input_shape=SHAPE, **problem.params_at("model", [*problem.levels][0])))
+        models.append(spec.load()(input_shape=SHAPE, **problem.params_at("model", next(iter(problem.levels)))))
     first, same, other = (model.eval()(torch.zeros(1, *SHAPE))[0, 0] for model in models)
     assert first == same
     assert first != other
