@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmnist.analysis.looks import standing
 from benchmnist.analysis.verdicts import judge
-from benchmnist.errors import StoreError
+from benchmnist.errors import BenchmnistError, StoreError
 from benchmnist.execution.bundling import together
 from benchmnist.execution.dispatch import Dispatcher, Observer, called
 from benchmnist.execution.estimates import epoch_seconds
@@ -62,7 +62,8 @@ def run(
 
     Raises:
         SuiteError: with everything that is wrong with the suite; nothing was trained.
-        BenchmnistError: if the device, the executor or the run folder is unavailable; nothing was trained.
+        BenchmnistError: if the device, the executor or the run folder is unavailable, or if the suite has
+            `always` under [tune]; nothing was trained.
         ValueError: if an option has a value that it may not have.
         TypeError: if RunOptions has no such attribute.
         KeyboardInterrupt: after what was done has been saved.
@@ -73,6 +74,7 @@ def run(
     with contextlib.ExitStack() as stack:
         with not_collecting():
             planned = plan_run(suite, options, searches)
+            _refuse_untuned(planned.plan.suite)
             if planned.known:
                 stack.enter_context(spared())
         folder = planned.folder
@@ -98,6 +100,16 @@ def run(
     if interrupted:
         raise KeyboardInterrupt
     return store.load_run(planned.path)
+
+
+def _refuse_untuned(suite: Suite) -> None:
+    """Refuses a suite that has to be tuned and was not.
+
+    Raises:
+        BenchmnistError: if it is one.
+    """
+    if suite.tune.always and not suite.points:
+        raise BenchmnistError(f"{suite.file} has always = true under [tune]; call benchmnist.tune instead of run")
 
 
 def _trained(planned: PlannedRun, executing: Executor, recorder: Recorder) -> bool:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from benchmnist.suites.plan import Plan
 
 NOT_TUNED = (
-    *("seeds", "epochs", "steps", "optimizers", "keyword", "engine", "order", "control", "until_told"),
+    *("seeds", "epochs", "steps", "keyword", "engine", "order", "control", "until_told"),
     *("max_seeds", "reuse"),
 )
 """Options of a run that a search does not have."""
@@ -93,18 +93,23 @@ def tune(
         suite = read_suite(suite, options.set)
     options_of_tune = {"trials": trials, "searches": searches, "sampler": sampler}
     changed = {key: value for key, value in options_of_tune.items() if value is not None}
-    suite = replace(suite, tune=Tune.model_validate({**suite.tune.model_dump(), **changed}))
-    plan = make_plan(suite, find_plugins(options.block))
+    suite = replace(suite, tune=Tune.model_validate({**dict(suite.tune), **changed}))
+    plan = make_plan(suite, find_plugins(options.block), RunOptions(optimizers=options.optimizers))
     if plan.problems:
         raise SuiteError([*plan.problems])
-    planned = _searches(suite, plan)
+    suite = _with_optimizers(plan.suite, options.optimizers)
+    planned = [
+        OptimizerSearch(scope, space, suite.tune, metric, number)
+        for scope, (space, metric) in searched_scopes(plan).items()
+        for number in range(1, suite.tune.searches + 1)
+    ]
     # The seeds of the final run, then those of the search, then the next search: however many there are.
     step = max(seed for case in plan.cases for seed in case.seeds) + 1 + suite.tune.seeds
     suite = replace(suite, searches=suite.tune.searches, seed_step=step)
     for each in planned:
         if each.guided and each.number == 1:
             rehearse(each.space, suite.tune.sampler)
-    run = _Runner(replace(options, set=()), watch)  # they are in the suite by now
+    run = _Runner(replace(options, set=(), optimizers=None), watch)  # they are in the suite by now
     search_suite = _search_suite(suite)
     begun = _begun(options.out, search_suite.name) if options.resume else None
     search = run.search(search_suite, planned, begun)
@@ -184,26 +189,41 @@ def _at(suite: Suite, points: Sequence[tuple[SearchScope, tuple[Point, ...]]]) -
     return replace(suite, points=found)
 
 
-def _searches(suite: Suite, plan: Plan) -> list[OptimizerSearch]:
-    """Those for each optimizer that has a space, on each model that it is used with.
+def searched_scopes(plan: Plan) -> dict[SearchScope, tuple[Mapping[str, Space], Metric]]:
+    """Returns what each search of a suite chooses from and is judged by.
+
+    There is one for each optimizer that has a space, on each model or problem that it is used with.
 
     Raises:
         SuiteError: if there is none.
     """
     scopes: dict[SearchScope, tuple[Mapping[str, Space], Metric]] = {}
     for case in plan.cases:
-        table = suite.optimizers.get(case.optimizer.name)
+        table = plan.suite.optimizers.get(case.optimizer.name)
         if table is not None and table.space:
             scope = SearchScope(*case.group, case.method)
             scopes.setdefault(scope, (table.space, case.primary))
     if not scopes:
         message = "no optimizer has a space to tune; add [optimizers.NAME.space] with lr = { low = …, high = … }"
-        raise SuiteError([Problem(message, suite.file)])
-    return [
-        OptimizerSearch(scope, space, suite.tune, metric, number)
-        for scope, (space, metric) in scopes.items()
-        for number in range(1, suite.tune.searches + 1)
-    ]
+        raise SuiteError([Problem(message, plan.suite.file)])
+    return scopes
+
+
+def said_of_searches(plan: Plan) -> str:
+    """Describes what is trained before a suite that is always tuned: `tuned first: 3 searches of 11 points …`."""
+    how = plan.suite.tune
+    number = len(searched_scopes(plan)) * how.searches
+    return (
+        f"tuned first ([tune] always): {counted(number, 'search')} of {counted(how.trials, 'point')} each "
+        f"({how.sampler}), {counted(how.seeds, 'seed')} per point"
+    )
+
+
+def _with_optimizers(suite: Suite, optimizers: Sequence[str] | None) -> Suite:
+    """Returns a suite to tune, whose cases have other optimizers if any are named."""
+    changed = {} if optimizers is None else {"optimizers": [*optimizers]}
+    blocks = tuple(block.model_copy(update=changed) for block in suite.blocks)
+    return replace(suite, blocks=blocks)
 
 
 def _search_suite(suite: Suite) -> Suite:

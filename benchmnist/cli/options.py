@@ -161,6 +161,23 @@ def listed(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[str,
     return found
 
 
+def _optimizers(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[str, ...] | None:
+    """`mine,adam`; None if the suite's are left."""
+    return None if value is None else listed(ctx, param, value)
+
+
+def optimizers_option(function: F) -> F:
+    """--optimizers: instead of the suite's."""
+    return option(
+        "--optimizers",
+        type=click.UNPROCESSED,
+        callback=_optimizers,
+        any_toml=True,
+        metavar="NAME,...",
+        help="Override the suite's optimizers in all of its cases.",
+    )(function)
+
+
 def debug_option(function: F) -> F:
     """--debug: shows the traceback of an error."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -10,7 +11,7 @@ from click.core import ParameterSource
 
 from benchmnist.cli.errors import complain
 from benchmnist.cli.executors import RunCommand, taken_out
-from benchmnist.cli.options import DEBUG, NamedPath, listed, option, suite_names
+from benchmnist.cli.options import DEBUG, NamedPath, optimizers_option, option, suite_names
 from benchmnist.cli.training import FAILED, interrupted_by, terminated_as_interrupted, training_options
 from benchmnist.errors import BenchmnistError
 from benchmnist.errors import listed as in_words
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from benchmnist.preflight.check import Work
     from benchmnist.runs.results import RunResult
     from benchmnist.suites.cases import Case
+    from benchmnist.suites.options import RunOptions
+    from benchmnist.suites.suite import Suite
 
 
 def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int, ...] | None:
@@ -39,11 +42,6 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[int,
         return parse_seeds(value) if isinstance(value, str) else seed_list(value)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from error
-
-
-def _optimizers(ctx: click.Context, param: click.Parameter, value: Any) -> tuple[str, ...] | None:
-    """`mine,adam`; None if the suite's are left."""
-    return None if value is None else listed(ctx, param, value)
 
 
 def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | str:
@@ -75,14 +73,7 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
 )
 @option("--epochs", type=click.IntRange(min=1), help="Override the suite's epochs or steps.")
 @option("--steps", type=click.IntRange(min=1), help="Train each trial for this number of steps instead of epochs.")
-@option(
-    "--optimizers",
-    type=click.UNPROCESSED,
-    callback=_optimizers,
-    any_toml=True,
-    metavar="NAME,...",
-    help="Override the suite's optimizers in all of its cases.",
-)
+@optimizers_option
 @option(
     "-k",
     "--keyword",
@@ -138,12 +129,11 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
     if options["executor"] == "local" and not dry_run:
         start_importing()  # while this process imports, too
     with quick_imports(ours=True):
-        from benchmnist import runner
+        from benchmnist import runner  # noqa: F401 - all of what is needed, at once
         from benchmnist.cli.console import results_console
-        from benchmnist.cli.display import make_display
         from benchmnist.planned_run import plan_run
-        from benchmnist.runs.store import load_run
         from benchmnist.suites.options import RunOptions
+        from benchmnist.suites.reader import read_suite
 
     options["executor_options"] = taken_out(click.get_current_context(), options)
     if options["epochs"] is not None and options["steps"] is not None:
@@ -152,6 +142,30 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> Non
     if dry_run:
         results_console().print(_dry_run(plan_run(suite, asked)))
         return
+    if (read := read_suite(suite, asked.set)).tune.always:
+        _tune_first(read, asked, verbose=verbose)
+    _run(suite, asked, verbose=verbose)
+
+
+def _tune_first(suite: Suite, asked: RunOptions, *, verbose: bool) -> NoReturn:
+    """Tunes a suite that has to be tuned, and ends the command."""
+    from benchmnist.cli.tune import tune_and_show
+    from benchmnist.tuner import NOT_TUNED
+
+    if name := asked.given(NOT_TUNED):
+        raise click.UsageError(
+            f"{suite.file} has always = true under [tune]: it is tuned first, and tuning has no "
+            f"--{name.replace('_', '-')}"
+        )
+    tune_and_show(suite, replace(asked, set=()), verbose=verbose)
+
+
+def _run(suite: Path, asked: RunOptions, *, verbose: bool) -> NoReturn:
+    """Runs a suite, shows its results, and ends the command."""
+    from benchmnist import runner
+    from benchmnist.cli.display import make_display
+    from benchmnist.runs.store import load_run
+
     display: Display | None = None
     interrupted = False
     with terminated_as_interrupted() as signals:
@@ -279,6 +293,10 @@ def _dry_run(planned: PlannedRun) -> Any:
     if cases:
         order = "seed by seed" if planned.interleaved else "case by case"
         parts = [table, Line(summary, style="bold"), Line(f"order: {order}")]
+    if planned.plan.suite.tune.always:
+        from benchmnist.tuner import said_of_searches
+
+        parts.append(Line(said_of_searches(planned.plan)))
     parts += [Line(line) for line in before_training(planned.plan, planned.options.out)]
     if compared := _comparisons(planned.plan.cases):
         parts.append(Line(compared))

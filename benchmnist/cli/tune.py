@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from benchmnist.cli.errors import complain
 from benchmnist.cli.executors import RunCommand, taken_out
-from benchmnist.cli.options import NamedPath, option
+from benchmnist.cli.options import NamedPath, optimizers_option, option
 from benchmnist.cli.training import FAILED, interrupted_by, terminated_as_interrupted, training_options
 from benchmnist.errors import BenchmnistError
 from benchmnist.forking.fork_server import start_importing
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmnist.cli.display import Display
+    from benchmnist.suites.options import RunOptions
+    from benchmnist.suites.suite import Suite
 
 
 def _sampler(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -50,6 +52,7 @@ def _sampler(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     metavar="NAME",
     help="Override the suite's sampler: random, tpe, grid, or a sampler of optuna, such as GPSampler.",
 )
+@optimizers_option
 @option("--resume", is_flag=True, help="Resume the newest search of the suite.")
 @training_options
 def command(
@@ -63,18 +66,34 @@ def command(
 ) -> None:
     """Tune each optimizer of SUITE on the same budget, and compare.
 
-    The suite declares which hyperparameters to search: [optimizers.NAME.space]. Each point is evaluated on
-    held-out training examples. The best point is trained again with other seeds and evaluated on the test set.
+    The suite declares which hyperparameters to search: [optimizers.NAME.space], or [tune.space] for all of them.
+    Each point is evaluated on held-out training examples. The best point is trained again with other seeds and
+    evaluated on the test set.
     """
     if options["executor"] == "local":
         start_importing()
     with quick_imports(ours=True):
-        from benchmnist.cli.display import make_display
-        from benchmnist.cli.run import cut_off, show_result
         from benchmnist.suites.options import RunOptions
-        from benchmnist.tuner import tune
 
     options["executor_options"] = taken_out(click.get_current_context(), options)
+    changed = {"trials": trials, "searches": searches, "sampler": sampler}
+    tune_and_show(suite, RunOptions(**options), verbose=verbose, **changed)
+
+
+def tune_and_show(suite: Path | Suite, options: RunOptions, *, verbose: bool, **changed: Any) -> NoReturn:
+    """Tunes a suite, shows what comes of it, and ends the command.
+
+    Args:
+        suite: The suite, or its file.
+        options: As of `tune`.
+        verbose: Whether the loss of every hundredth step is printed.
+        changed: What overrides the suite's [tune].
+    """
+    with quick_imports(ours=True):
+        from benchmnist.cli.display import make_display
+        from benchmnist.cli.run import cut_off, show_result
+        from benchmnist.tuner import tune
+
     displays: list[Display] = []
 
     @contextlib.contextmanager
@@ -83,16 +102,15 @@ def command(
             displays.append(display)
             yield display
 
+    ctx = click.get_current_context()
     with terminated_as_interrupted() as signals:
         try:
-            tuned = tune(
-                suite, RunOptions(**options), trials=trials, searches=searches, sampler=sampler, watch=watch
-            )
+            tuned = tune(suite, options, watch=watch, **changed)
         except KeyboardInterrupt:
             begun = any(display.path for display in displays)
             kept = "what was done is kept; repeat the command with --resume" if begun else "nothing was trained"
             click.echo(f"interrupted: {kept}", err=True)
-            click.get_current_context().exit(interrupted_by(signals))
+            ctx.exit(interrupted_by(signals))
         except (BenchmnistError, OSError) as error:
             paths = [display.path for display in displays if display.path]
             if not paths:
@@ -103,4 +121,4 @@ def command(
             rows = ", ".join(f"{s.row} on {s.model or s.dataset}" for s in lost)
             complain(f"every attempt of {rows} diverged or failed")
             code = code or FAILED
-        click.get_current_context().exit(code)
+        ctx.exit(code)

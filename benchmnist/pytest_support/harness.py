@@ -90,6 +90,7 @@ def own_harness(config: pytest.Config, suite: Path) -> Harness:
     from benchmnist.garbage import quick_imports
 
     with quick_imports():
+        from benchmnist.errors import BenchmnistError
         from benchmnist.execution.dispatch import Dispatcher, Observer
         from benchmnist.executors import Workplace, build_executor
         from benchmnist.preflight.prepare import prepare
@@ -100,6 +101,10 @@ def own_harness(config: pytest.Config, suite: Path) -> Harness:
     except ValueError:
         shown = suite
     prepared = prepare(shown if shown.is_file() else suite, options)
+    if prepared.plan.suite.tune.always:
+        raise BenchmnistError(
+            f"{shown} has always = true under [tune], and pytest does not tune; use `benchmnist run {shown}`"
+        )
     for note in prepared.notes:
         config.issue_config_time_warning(pytest.PytestWarning(note), stacklevel=2)
     stack = contextlib.ExitStack()

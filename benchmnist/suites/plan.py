@@ -18,6 +18,7 @@ from benchmnist.suites.options import RunOptions
 from benchmnist.suites.points import planned_points, wrong_in_space
 from benchmnist.suites.problems import Posed, Problems
 from benchmnist.suites.schema import ENGINES
+from benchmnist.suites.shared_space import with_shared_space
 from benchmnist.suites.suite import SearchScope
 
 if TYPE_CHECKING:
@@ -87,7 +88,11 @@ def make_plan(suite: Suite, registry: Registry, options: RunOptions | None = Non
     for name in options.optimizers or ():
         if name not in suite.optimizers:
             _ = registry.optimizers[name]
-    return _Planner(suite, registry, options).plan()
+    suite, wrong = with_shared_space(suite, registry, options.optimizers)
+    planner = _Planner(suite, registry, options)
+    for key, message in wrong:
+        planner.report(message, "tune", "space", *key.split(".", 1))
+    return planner.plan()
 
 
 def _no_engine(name: str) -> str:

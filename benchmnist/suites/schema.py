@@ -303,6 +303,11 @@ class _Range(_Strict):
 
 
 _TypedSpace = _Range | Annotated[list[Any], Field(min_length=1)]
+SearchSpace = Annotated[
+    dict[str, Annotated[Space, BeforeValidator(read_space)]],
+    BeforeValidator(flat_space, json_schema_input_type=dict[str, _TypedSpace | dict[str, _TypedSpace]]),
+]
+"""What hyperparameters are chosen from, by their names."""
 
 
 class ConfiguredOptimizer(Configured):
@@ -317,10 +322,7 @@ class ConfiguredOptimizer(Configured):
     schedule: str | None = None
     clip_grad_norm: Norm | None = None
     groups: tuple[GroupTable, ...] = Field(default=(), strict=False)
-    space: Annotated[
-        dict[str, Annotated[Space, BeforeValidator(read_space)]],
-        BeforeValidator(flat_space, json_schema_input_type=dict[str, _TypedSpace | dict[str, _TypedSpace]]),
-    ] = {}
+    space: SearchSpace = {}
 
 
 def _flat_sweep(value: object) -> object:
@@ -363,6 +365,8 @@ class Tune(_Strict):
         validation_size: How many training examples it is judged on, which are not trained on.
         epochs: Instead of the suite's, while searching.
         untuned: Whether what is tuned is also trained with the suite's own settings.
+        always: Whether `benchmnist run` tunes first, as `benchmnist tune` does.
+        space: The space of each optimizer that has none of its own, as far as it takes these parameters.
     """
 
     trials: Count = 20
@@ -373,3 +377,5 @@ class Tune(_Strict):
     validation_size: Positive = 10_000
     epochs: Epochs | None = None
     untuned: bool = True
+    always: bool = False
+    space: SearchSpace = {}

@@ -76,6 +76,11 @@ def test_a_suite_is_collected_and_selected_from() -> None:
     assert session("suite.toml", "--fixtures-per-test").count("fixtures used by mnist/") == 3
 
 
+def test_a_suite_that_is_always_tuned_is_refused() -> None:
+    said = session("suite.toml", text=SUITE.replace("[[cases]]", "[tune]\nalways = true\n\n[[cases]]", 1), code=2)
+    assert "has always = true under [tune], and pytest does not tune; use `benchmnist run suite.toml`" in said
+
+
 def test_a_plugin_that_is_not_quiet_is_a_warning(install_plugin: Callable[..., None]) -> None:
     install_plugin("loud", "print('hello')")
     path = next(path for path in sys.path if path.endswith("site-packages") and "pytest-of" in path)
