@@ -13,6 +13,7 @@ from benchmnist.preflight.prepare import prepare
 from benchmnist.pytest_support.embedded import collect
 from benchmnist.runs import store
 from benchmnist.runs.index import earlier_results, with_other_seeds
+from benchmnist.runs.packed import is_packed
 from benchmnist.runs.resumption import as_asked_before, refuse_another_plan
 from benchmnist.suites.looks import MOST_SEEDS, announce
 from benchmnist.suites.options import RunOptions
@@ -113,6 +114,8 @@ def plan_run(
     if options.resume:
         named, out = options.resume, options.out
         path = store.newest_run(out, suite.name) if named is True else store.find_run(named, out)
+        if is_packed(path):
+            raise BenchmnistError(f"{path} is a packed run, which cannot be resumed; name a run folder")
         begun = store.load_record(path)
         asked, options = options.set, as_asked_before(begun, options)
         if options.set != asked:

@@ -157,8 +157,8 @@ class Analysis:
 
     @cached_property
     def steps_saved(self) -> list[StepsSaved]:
-        """The steps that methods save at equal loss; none without evaluations within epochs."""
-        return steps_saved(self.units, looks=self.run.record.number_of_looks)
+        """The steps that methods save at equal loss; none without evaluations within epochs, or all of these."""
+        return [] if not self.run.record.curves else steps_saved(self.units, looks=self.run.record.number_of_looks)
 
     @cached_property
     def profiles(self) -> Profiles:

@@ -66,7 +66,8 @@ def contradictions(
     for result in run.cases:
         if result.id not in plan:
             continue
-        of_trials = [(trial.seed, next(_of_trial(result, trial), "")) for trial in result.trials]
+        curves = run.record.curves
+        of_trials = [(trial.seed, next(_of_trial(result, trial, curves=curves), "")) for trial in result.trials]
         texts = [(None, next(_of_case(run, result, keys=keys), "")), *of_trials]
         found += [Contradiction(result.id, seed, text) for seed, text in texts if text]
     return found
@@ -99,8 +100,8 @@ def _of_seeds(result: CaseResult) -> Iterator[str]:
             yield f"the seeds {one.seed} and {other.seed} have the same figures, bit for bit"
 
 
-def _of_trial(result: CaseResult, trial: TrialResult) -> Iterator[str]:
-    """Yields what cannot be true of a trial."""
+def _of_trial(result: CaseResult, trial: TrialResult, *, curves: bool) -> Iterator[str]:
+    """Yields what cannot be true of a trial; `curves` is as of RunRecord."""
     epochs, case = trial.epochs, result.case
     for epoch in epochs:
         yield from _of_epoch(case, epoch)
@@ -109,7 +110,7 @@ def _of_trial(result: CaseResult, trial: TrialResult) -> Iterator[str]:
     if not 0 <= trial.setup_seconds < math.inf:
         yield f"setup_seconds is {trial.setup_seconds}"
     finite = [math.isfinite(epoch.train_loss) for epoch in epochs]
-    yield from _of_steps(result, trial)
+    yield from _of_steps(result, trial, curves=curves)
     if trial.status == "completed":
         if not all(finite):
             yield f"completed with a loss of {epochs[finite.index(False)].train_loss}"
@@ -120,8 +121,8 @@ def _of_trial(result: CaseResult, trial: TrialResult) -> Iterator[str]:
         yield "diverged without a loss that is not finite in its last epoch"
 
 
-def _of_steps(result: CaseResult, trial: TrialResult) -> Iterator[str]:
-    """Yields what cannot be true of the steps of a trial and of its evaluations."""
+def _of_steps(result: CaseResult, trial: TrialResult, *, curves: bool) -> Iterator[str]:
+    """Yields what cannot be true of the steps of a trial and of its evaluations; `curves` is as of RunRecord."""
     case, epochs = result.case, trial.epochs
     ended = ending_of(case, epochs) if trial.status == "completed" else trial.ended
     if ended is None:
@@ -138,7 +139,9 @@ def _of_steps(result: CaseResult, trial: TrialResult) -> Iterator[str]:
         if made != due[-1] and not cut_short:
             yield f"epoch {epoch.epoch}: it ends after step {made}, not {due[-1]}"
         if case.evaluate_every is not None:
-            yield from _of_evaluations(epoch, [step for step in due if step <= made], seconds)
+            there, kept = [step for step in due if step <= made], {each.step for each in epoch.evaluations}
+            there = there if curves else [step for step in there if step in kept or step == there[-1]]
+            yield from _of_evaluations(epoch, there, seconds)
         seconds += epoch.seconds
 
 

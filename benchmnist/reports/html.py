@@ -80,7 +80,7 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None, ax
     rows = cells(summaries, columns, analysis)
     styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
     groups: dict[str, list[Curve]] = {}
-    for result in run.cases:
+    for result in run.cases if run.record.curves else ():
         curve = Curve(result.case.method, result, styles[result.case.method])
         groups.setdefault(group_title(result.case.group), []).append(curve)
     row_indices = {result.id: index for index, result in enumerate(run.cases)}

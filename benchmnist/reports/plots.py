@@ -114,8 +114,8 @@ def draw_plots(run: RunResult, axis: Across | None = None) -> Plots:
 
 
 def groups_of(run: RunResult) -> dict[Group, list[CaseResult]]:
-    """Returns the results of each group that have epochs to draw; those of repeated searches are one."""
-    return by_group(result for result in by_search(run.cases) if result.has_epochs)
+    """Returns the results of each group whose curves can be drawn; those of repeated searches are one."""
+    return by_group(result for result in by_search(run.cases) if result.has_epochs and run.record.curves)
 
 
 def group_file(group: Group, metric: Metric) -> str:

@@ -19,7 +19,7 @@ from benchmnist.text import one_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-T = TypeVar("T", RunRecord, CaseResult)
+CaseOrRecord = TypeVar("CaseOrRecord", RunRecord, CaseResult)
 
 RUN_FILE = "run.json"
 """The record of a run, beside the folders with its results."""
@@ -39,7 +39,7 @@ LARGEST = 2**30
 """Bytes of a JSON file that is still read."""
 
 
-def write_named_file(path: Path, content: str) -> None:
+def write_named_file(path: Path, content: bytes | str) -> None:
     """Writes a file that somebody names: the one that a link leads to, with the permissions that it has.
 
     Raises:
@@ -122,10 +122,16 @@ def read_file(path: Path, largest: int | None = None) -> bytes:
         raise StoreError(f"cannot read {path}: {reason(error)}") from error
 
 
-def encoded(value: RunRecord | CaseResult) -> str:
-    """Returns a value as JSON whose last member is a checksum of the rest."""
+def encoded(value: RunRecord | CaseResult, *, as_read: bool = False) -> str:
+    """Returns a value as JSON whose last member is a checksum of the rest.
+
+    Args:
+        value: The value.
+        as_read: Whether it has only the fields that were in the file that it was read from, of which a key is.
+    """
     # What was read from an earlier format is written in this one.
-    text = value.model_copy(update={"schema_version": SCHEMA}).model_dump_json(indent=1)
+    current = value.model_copy(update={"schema_version": SCHEMA})
+    text = current.model_dump_json(indent=1, exclude_unset=as_read)
     return f'{text[:-2]},\n "checksum": "{checksum_of(text)}"\n}}\n'
 
 
@@ -134,14 +140,23 @@ def checksum_of(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def read_value(path: Path, model: type[T]) -> T:
-    """Reads a value that `encoded` wrote.
+def read_value(path: Path, model: type[CaseOrRecord]) -> CaseOrRecord:
+    """Reads a file with a value that `encoded` wrote.
 
     Raises:
         StoreError: if the file cannot be read, is damaged, or was written by a later version.
     """
+    return value_of(read_file(path, LARGEST), path, model)
+
+
+def value_of(content: bytes, path: Path, model: type[CaseOrRecord]) -> CaseOrRecord:
+    """Returns the value that `encoded` wrote as the content of a file.
+
+    Raises:
+        StoreError: if the content is damaged, or was written by a later version.
+    """
     try:
-        text = read_file(path, LARGEST).decode()
+        text = content.decode()
     except UnicodeDecodeError as error:
         raise damaged(path, f"not UTF-8: {error.reason} at byte {error.start}") from error
     version = VERSION.search(text)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from benchmnist.analysis.figures import case_figure
 from benchmnist.errors import StoreError, reason
 from benchmnist.runs.files import RUN_FILE, read_file, write_file
+from benchmnist.runs.packed import is_packed
 from benchmnist.runs.store import (
     LOCK,
     WITH_FIGURES,
@@ -149,8 +150,8 @@ def _own_file(run: Path, name: str) -> Path | None:
 
 
 def size_of(path: Path) -> int:
-    """Returns the total size of the files in a folder, in bytes; files that vanish meanwhile do not count."""
-    total = 0
+    """Returns the size of a packed run, or of all files in a folder, in bytes; files that vanish do not count."""
+    total = path.stat().st_size if is_packed(path) else 0
     for folder, _, files in os.walk(path):
         for name in files:
             with contextlib.suppress(OSError):
@@ -159,12 +160,15 @@ def size_of(path: Path) -> int:
 
 
 def remove_run(path: Path) -> None:
-    """Removes a run folder; a partly removed one is no longer a run.
+    """Removes a run folder or a packed run; a partly removed folder is no longer a run.
 
     Raises:
         StoreError: if a process writes to it, or it cannot be removed.
     """
     try:
+        if is_packed(path):
+            path.unlink()
+            return
         with RunFolder(path).lock():
             (path / RUN_FILE).unlink()
             for part in path.iterdir():

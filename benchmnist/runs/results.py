@@ -425,6 +425,8 @@ class RunRecord(Frozen):
         looks: The looks that the run announced; None if it has one number of seeds. `plan` has the seeds of the
             look that was begun last.
         announced: Number of looks at a growing number of searches, of which this run is one; 1 without them.
+        recorded: Whether the folder has a packed run with results of others, which ladders show beside its own.
+        curves: Whether the results have all their evaluations; a packed run may have left them out.
         status: `running` until it ends; a run with this status and no process was killed.
         started, ended: UTC, ISO 8601.
     """
@@ -444,6 +446,8 @@ class RunRecord(Frozen):
     searches: tuple[Search, ...] = ()
     looks: Looks | None = None
     announced: int = Field(default=1, ge=1)
+    recorded: bool = False
+    curves: bool = True
     status: Literal["running", "completed", "failed", "interrupted"] = "running"
     started: Moment
     ended: Moment | None = None

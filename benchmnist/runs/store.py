@@ -14,18 +14,19 @@ from filelock import FileLock, Timeout
 from benchmnist.errors import StoreError, closest, reason
 from benchmnist.garbage import not_collecting
 from benchmnist.runs.files import RUN_FILE, TEMPORARY, damaged, encoded, read_value, write_file
+from benchmnist.runs.packed import CASES, is_packed, opened
 from benchmnist.runs.results import SCHEMA, CaseResult, RunRecord, RunResult
 from benchmnist.suites.cases import Component
+from benchmnist.suites.files import recorded_run
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from benchmnist.suites.cases import Case
 
 SHARED = ("dataset", "model", "schedule", "augmentation", "task", "evaluates", "seeds")
 """Fields that are often the same in many cases."""
-CASES = "cases"
 TRIALS = "trials"
 CHECKPOINTS = "checkpoints"
 PLOTS = "plots"
@@ -201,13 +202,17 @@ def _stamp(file: Path) -> tuple[int, ...]:
 
 
 def load_record(path: Path) -> RunRecord:
-    """Reads run.json of a run folder.
+    """Reads run.json of a run folder, or of a packed run.
 
     Raises:
         StoreError: if it is missing, damaged, or was written by a later version.
     """
     with not_collecting():
-        record = read_value(path / RUN_FILE, RunRecord)
+        if is_packed(path):
+            with opened(path) as packed:
+                record = packed.read(RUN_FILE, RunRecord)
+        else:
+            record = read_value(path / RUN_FILE, RunRecord)
         return record.model_copy(update={"plan": tuple(_with_shared_parts(record.plan))})
 
 
@@ -234,7 +239,7 @@ def _are_alike(one: Case, other: Case, name: str) -> bool:
 
 
 def load_run(path: str | Path) -> RunResult:
-    """Reads a run folder; a folder of runs stands for its newest run.
+    """Reads a run folder or a packed run; a folder of runs stands for its newest run.
 
     Raises:
         StoreError: if the path has no run, a file is damaged or of another case than planned, or it was written
@@ -242,20 +247,31 @@ def load_run(path: str | Path) -> RunResult:
     """
     folder = find_run(path)
     record = load_record(folder)
-    there = {file.name for file in (folder / CASES).glob("*.json")}
-    planned = [(case, f"{case.file_stem}.json") for case in record.plan]
     with not_collecting():
-        cases = tuple(_read_planned(folder / CASES / name, case) for case, name in planned if name in there)
+        if is_packed(folder):
+            with opened(folder) as packed:
+                cases = _read_planned(folder, record, packed.names, lambda name: packed.read(name, CaseResult))
+        else:
+            there = {f"{CASES}/{file.name}" for file in (folder / CASES).glob("*.json")}
+            cases = _read_planned(folder, record, there, lambda name: read_value(folder / name, CaseResult))
         return RunResult(path=folder, record=record, cases=_sharing(cases))
 
 
-def _read_planned(file: Path, case: Case) -> CaseResult:
-    result = read_value(file, CaseResult)
-    if _same(result.case, case):
-        return result.model_copy(update={"case": case})  # which is kept once
-    if why := _not_of(result, case):
-        raise damaged(file, why)
-    return result
+def _read_planned(
+    folder: Path, record: RunRecord, there: Container[str], read: Callable[[str], CaseResult]
+) -> tuple[CaseResult, ...]:
+    """Reads the results of the planned cases of a run that are there."""
+    found = []
+    for case in record.plan:
+        if (name := f"{CASES}/{case.file_stem}.json") not in there:
+            continue
+        result = read(name)
+        if _same(result.case, case):
+            result = result.model_copy(update={"case": case})  # which is kept once
+        elif why := _not_of(result, case):
+            raise damaged(folder / name, why)
+        found.append(result)
+    return tuple(found)
 
 
 def _same(one: Case, other: Case) -> bool:
@@ -348,7 +364,9 @@ def _age(run: Path) -> tuple[str, int, str]:
 
 
 def find_run(name: str | Path, out: Path | None = None, *, newest: bool = True) -> Path:
-    """Finds a run folder by its path, or by the end of its name in `out`.
+    """Finds a run folder by its path, or by the end of its name in `out`; or a packed run by its path.
+
+    The name of a suite of the package stands for the results that come with it.
 
     Args:
         name: Path or name of the run.
@@ -359,6 +377,8 @@ def find_run(name: str | Path, out: Path | None = None, *, newest: bool = True) 
         StoreError: if no run matches, or several do.
     """
     path = Path(name)
+    if is_packed(path):
+        return path
     try:
         if (path / RUN_FILE).is_file():
             return path
@@ -374,6 +394,8 @@ def find_run(name: str | Path, out: Path | None = None, *, newest: bool = True) 
         raise StoreError(f"ambiguous run name {name}: {', '.join(map(str, called))}; name one of them")
     if called:
         return called[0]
+    if out is not None and (of_package := recorded_run(str(name))):
+        return of_package
     if path.exists() or out is None:
         what = f"is not a run folder: {RUN_FILE} is missing" if path.exists() else "does not exist"
         raise StoreError(f"{path} {what}; `benchmnist runs` lists the runs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import tomllib
 from pathlib import Path
 
 from benchmnist.errors import Problem, SuiteError, closest, reason
@@ -31,6 +32,16 @@ def find_suite(named: str | Path) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9._-]+", str(named)) or path.exists():
         return path
     return package_suites().get(path.name.removesuffix(".toml"), path)
+
+
+def recorded_run(name: str) -> Path | None:
+    """Returns the results that come with a suite of the package, by its name; None if it has none."""
+    suite = package_suites().get(name)
+    if suite is None:
+        return None
+    header = tomllib.loads(suite.read_text("utf-8")).get("suite", {})
+    file = suite.parent / str(header.get("recorded", ""))
+    return file if file.is_file() else None
 
 
 def read_text(path: Path) -> str:
