@@ -112,7 +112,7 @@ def test_what_is_wrong_with_one_is_said(ran: RunResult, packed: RunResult, tmp_p
         plan_run(ran.path.parents[2] / "sent.toml", benchmnist.RunOptions(resume=packed.path))
     none = tmp_path / "none.zip"
     none.write_text("no zip file", "utf-8")
-    with pytest.raises(StoreError, match="cannot read .*none.zip: it is no zip file, or damaged"):
+    with pytest.raises(StoreError, match=r"cannot read .*none\.zip: it is no zip file, or damaged"):
         load_run(none)
     with zipfile.ZipFile(none, "w") as members:
         members.writestr("notes.txt", "hello")
