@@ -126,6 +126,8 @@ def plan_run(
             suite = read_suite(file, options.set)
     folder = store.RunFolder(path)
     read = folder.whole_cases if begun is not None else lambda: None  # which keeps them for `_known`
+    if suite.recorded_file:
+        store.load_run(suite.recorded_file)  # what it lacks is better known now than after the training
     prepared = select(prepare(suite, options, meanwhile=read), options.keyword)
     looks = _looks(prepared.plan, options, begun)
     prepared = prepared.at(looks) if looks else prepared

@@ -87,6 +87,8 @@ def run(
             folder.make()
         stack.enter_context(folder.lock())
         folder.set_aside(planned.plan.cases)
+        if file := planned.plan.suite.recorded_file:
+            folder.write_recorded(file)
         record = _record(planned, executing, searches)
         recorder = Recorder(folder, record, observer or Observer())
         recorder.run_started(planned.plan, planned.prepared.work, planned.path)
@@ -209,6 +211,7 @@ def _record(planned: PlannedRun, executing: Executor, searches: Sequence[Search]
         searches=tuple(searches),
         looks=planned.plan.looks,
         announced=suite.announced,
+        recorded=bool(suite.recorded),
         options={
             "device": prepared.device,
             "executor": options.executor,

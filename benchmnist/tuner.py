@@ -261,6 +261,7 @@ def _search_suite(suite: Suite) -> Suite:
         block_indices=tuple(suite.block_indices[index] for index, _ in kept),
         own_keys={index: keys | decided for index, keys in suite.own_keys.items()},
         comparisons={},
+        recorded="",
         expect={},
         tables={
             kind: {name: table.model_copy(update={"expect": {}}) for name, table in tables.items()}

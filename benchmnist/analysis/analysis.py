@@ -10,6 +10,7 @@ from benchmnist.analysis.grid import Grid, full_grid
 from benchmnist.analysis.ladders import Ladders, ladders
 from benchmnist.analysis.marks import against_baseline, unbeaten
 from benchmnist.analysis.noise_floor import Floor, noise_floors
+from benchmnist.analysis.others import Others, others_of
 from benchmnist.analysis.profiles import Profiles, profiles
 from benchmnist.analysis.ranks import Ranks, mean_ranks
 from benchmnist.analysis.scores import Scores, scores
@@ -133,7 +134,13 @@ class Analysis:
     @cached_property
     def ladders(self) -> Ladders | None:
         """The levels of each problem that each method solves; None without a problem that has a target."""
-        return ladders(self.units, self.run.record.searches)
+        others = self.others
+        return ladders(self.units, self.run.record.searches, others.results, others.searches)
+
+    @cached_property
+    def others(self) -> Others:
+        """The results of others that ladders show beside the run's own."""
+        return others_of(self.run)
 
     @cached_property
     def floors(self) -> dict[Group, Floor]:

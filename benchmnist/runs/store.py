@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from benchmnist.errors import StoreError, closest, reason
 from benchmnist.garbage import not_collecting
-from benchmnist.runs.files import RUN_FILE, TEMPORARY, damaged, encoded, read_value, write_file
+from benchmnist.runs.files import LARGEST, RUN_FILE, TEMPORARY, damaged, encoded, read_file, read_value, write_file
 from benchmnist.runs.packed import CASES, is_packed, opened
 from benchmnist.runs.results import SCHEMA, CaseResult, RunRecord, RunResult
 from benchmnist.suites.cases import Component
@@ -33,6 +33,8 @@ PLOTS = "plots"
 BENCHMARK_FILE = "benchmark.json"
 SESSION_LOG = "session.log"
 LOCK = ".lock"
+RECORDED = "recorded.zip"
+"""A packed run with results of others."""
 MOST_ENVIRONMENTS = 8
 """Environments that a result's is compared with."""
 WITH_FIGURES = ("completed", "diverged")
@@ -166,6 +168,10 @@ class RunFolder:
         """Writes run.json."""
         write_file(self.path / RUN_FILE, encoded(record))
 
+    def write_recorded(self, file: Path) -> None:
+        """Copies a packed run with results of others."""
+        write_file(self.path / RECORDED, read_file(file, LARGEST))
+
     def write_case(self, result: CaseResult) -> None:
         """Writes cases/<case>.json as soon as the case ends, and removes its files in trials/.
 
@@ -255,6 +261,16 @@ def load_run(path: str | Path) -> RunResult:
             there = {f"{CASES}/{file.name}" for file in (folder / CASES).glob("*.json")}
             cases = _read_planned(folder, record, there, lambda name: read_value(folder / name, CaseResult))
         return RunResult(path=folder, record=record, cases=_sharing(cases))
+
+
+def load_recorded(run: RunResult) -> RunResult | None:
+    """Reads the results of others that a run has; None if it has none, or is packed without them.
+
+    Raises:
+        StoreError: if they are damaged.
+    """
+    file = run.path / RECORDED
+    return load_run(file) if run.record.recorded and file.is_file() else None
 
 
 def _read_planned(

@@ -127,6 +127,8 @@ class _Planner:
             for at, message in unknown_baselines(self.suite, cases.values()):
                 self.report(message, *self.suite.setting_path(self.suite.block_path(at), "baseline"))
         self.report_shared(cases.values())
+        if self.suite.recorded and cases and not any(case.problem for case in cases.values()):
+            self.report("is shown beside results of problems, and the suite has none", "suite", "recorded")
         if self.options.optimizers is None:
             self.components.report_unused()
         planned = self.with_controls(cases.values()) if self.options.control else tuple(cases.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -51,7 +52,6 @@ from benchmnist.suites.values import is_list_of_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -140,6 +140,7 @@ class _Reader:
             name=name,
             title=(header.title if header else "") or name,
             order=header.order if header else None,
+            recorded=self.recorded(header) if header else "",
             blocks=tuple(whole.values()),
             tables={kind.plural: self.configured(kind.plural) for kind in IN_SUITES},
             tune=self.read(Tune, self.raw.get("tune", {}), "tune") or Tune(),
@@ -153,6 +154,13 @@ class _Reader:
             comparisons={index: entry for index, entry in compared.items() if entry},
             problems=tuple(self.problems),  # the last, when all has been read
         )
+
+    def recorded(self, header: Header) -> str:
+        """The file with results of others, which must be beside the suite."""
+        if header.recorded and not (Path(self.file).parent / header.recorded).is_file():
+            self.report(f"{header.recorded!r} is not beside the suite; remove the line", "suite", "recorded")
+            return ""
+        return header.recorded
 
     def blocks(self) -> list[Any]:
         """The [[cases]]."""

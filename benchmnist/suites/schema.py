@@ -108,6 +108,7 @@ class Header(_Strict):
     name: Annotated[str, Field(pattern=f"^{SUITE_NAME}$")]
     title: str = ""
     order: Order | None = None
+    recorded: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+\.zip)?$")] = ""
 
 
 Expect = dict[str, Comparison]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from benchmnist.extensions.kinds import OPTIMIZER, PROBLEM
@@ -74,6 +75,7 @@ class Suite:
         searches: How many searches there are; with more than one, each case is planned once for each of them.
         seed_step: The difference between the seeds of one search and those of the next.
         announced: How often its comparisons will be looked at, where searches are added until they are told.
+        recorded: File beside its own, a packed run with results that ladders show; empty without one.
     """
 
     name: str
@@ -96,6 +98,12 @@ class Suite:
     searches: int = 1
     seed_step: int = 0
     announced: int = 1
+    recorded: str = ""
+
+    @property
+    def recorded_file(self) -> Path | None:
+        """The packed run with results of others; None without one."""
+        return Path(self.file).parent / self.recorded if self.recorded else None
 
     @property
     def optimizers(self) -> Mapping[str, ConfiguredOptimizer]:
