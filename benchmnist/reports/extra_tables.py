@@ -17,6 +17,7 @@ from benchmnist.reports.chances_table import chances_table
 from benchmnist.reports.cost_table import cost_table
 from benchmnist.reports.escaping import markdown_table
 from benchmnist.reports.extra_table import NOTHING, ExtraTable, namer
+from benchmnist.reports.heat_map import heat_table
 from benchmnist.reports.ladder_tables import ladder_tables
 from benchmnist.reports.rank_table import rank_table
 from benchmnist.reports.tables import LEAST_WIDTH
@@ -210,6 +211,7 @@ def _only(make: Callable[[Analysis], ExtraTable | None]) -> Callable[[Analysis],
 
 EXTRA_TABLES: dict[str, Callable[[Analysis], list[ExtraTable]]] = {
     "ladders": ladder_tables,
+    "heat-map": _only(heat_table),
     "verdicts": verdict_tables,
     "ranks": _only(rank_table),
     "targets": _only(target_table),

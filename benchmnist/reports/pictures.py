@@ -11,6 +11,8 @@ from benchmnist.analysis.summary import group_title
 from benchmnist.reports.drawing import Figure
 from benchmnist.reports.dynamics_picture import dynamics_picture, has_dynamics
 from benchmnist.reports.escaping import DRAWN_BESIDE, drawable
+from benchmnist.reports.heat_map import TITLE as TITLE_OF_MAP
+from benchmnist.reports.heat_map import heat_map_of, heat_picture, heat_text
 from benchmnist.reports.plots import (
     MOST_SINGLE,
     Curve,
@@ -61,6 +63,8 @@ class Picture(NamedTuple):
 
 def pictures(analysis: Analysis) -> Iterator[Picture]:
     """Yields each picture that the run has data for, without drawing it."""
+    if (ladders := heat_map_of(analysis)) is not None:
+        yield Picture(TITLE_OF_MAP, "heat-map.png", partial(heat_picture, ladders), heat_text(ladders))
     for title, file, ranks in _ranks(analysis):
         styles = optimizer_styles(dict.fromkeys((*analysis.methods, *ranks.methods)))
         yield Picture(title, file, partial(rank_picture, title, ranks, styles), rank_text(title, ranks))
