@@ -17,6 +17,7 @@ from benchmnist.analysis.scores import Scores, scores
 from benchmnist.analysis.steps_saved import StepsSaved, steps_saved
 from benchmnist.analysis.summary import Summary, summarise_all
 from benchmnist.analysis.targets import TimeToTarget, times_to_target
+from benchmnist.analysis.telling_levels import untold_levels
 from benchmnist.analysis.units import by_search, members
 from benchmnist.analysis.verdicts import Verdict, Verdicts, judge
 from benchmnist.metrics import TARGET_SECONDS, TARGET_STEPS, comparable, find_metric, metrics_with
@@ -136,6 +137,11 @@ class Analysis:
         """The levels of each problem that each method solves; None without a problem that has a target."""
         others = self.others
         return ladders(self.units, self.run.record.searches, others.results, others.searches)
+
+    @cached_property
+    def untold_levels(self) -> frozenset[Group]:
+        """The levels of problems that no curves are drawn of, since one level of each tells as much."""
+        return untold_levels(self.ladders)
 
     @cached_property
     def others(self) -> Others:

@@ -80,7 +80,8 @@ def _difference(own: Case, other: Case) -> str:
 
 
 def _deciding(case: Case) -> dict[str, Any]:
-    found = {name: value for name, value in lasting(case).items() if name not in {*OF_METHODS, *case.chosen}}
+    left_out = {*OF_METHODS, *case.chosen, *(["epochs"] if case.steps is not None else [])}  # of a budget in steps
+    found = {name: value for name, value in lasting(case).items() if name not in left_out}
     return found | {"target_loss": case.target_loss, "target_accuracy": case.target_accuracy}
 
 

@@ -27,7 +27,18 @@ if TYPE_CHECKING:
 
 
 PARTS = (
-    *("comparison", "findings", "ladders", "verdicts", "ranks", "targets", "steps-saved", "profiles", "costs"),
+    *(
+        "comparison",
+        "findings",
+        "ladders",
+        "heat-map",
+        "verdicts",
+        "ranks",
+        "targets",
+        "steps-saved",
+        "profiles",
+        "costs",
+    ),
     *("tuning", "models", "plots"),
 )
 
@@ -268,6 +279,7 @@ def _missing(show: str, analysis: Analysis) -> str:
         "tuning": "This run was not tuned; see benchmnist tune.",
         "ranks": "Ranks need 3 methods or more that were all tried in the same 3 models or datasets or more.",
         "verdicts": "No two cases of this run can be compared.",
+        "heat-map": "A heat map needs several problems or methods, and problems with levels and a target.",
         "ladders": "Levels need problems (problems = [...]) that have a target.",
         "models": "This run was written by a version that did not describe models; run the suite again.",
     }.get(

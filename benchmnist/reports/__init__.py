@@ -56,5 +56,5 @@ def _pictures(analysis: Analysis) -> tuple[Plots, dict[str, bytes]]:
     for picture, content in drawn:
         write_file(analysis.run.path / PLOTS / picture.file, content)
     others = {picture.alt: f"{PLOTS}/{picture.file}" for picture, _ in drawn}
-    plots = draw_plots(analysis.run)._replace(others=others)
+    plots = draw_plots(analysis.run, without=analysis.untold_levels)._replace(others=others)
     return plots, {picture.title: content for picture, content in drawn}

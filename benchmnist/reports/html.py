@@ -81,6 +81,8 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None, ax
     styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
     groups: dict[str, list[Curve]] = {}
     for result in run.cases if run.record.curves else ():
+        if result.case.group in analysis.untold_levels:
+            continue
         curve = Curve(result.case.method, result, styles[result.case.method])
         groups.setdefault(group_title(result.case.group), []).append(curve)
     row_indices = {result.id: index for index, result in enumerate(run.cases)}

@@ -24,6 +24,7 @@ from benchmnist.reports.escaping import (
 )
 from benchmnist.reports.extra_tables import EXTRA_TABLES, extra_tables, markdown_extra_table
 from benchmnist.reports.facts import engine_facts, environments, run_facts
+from benchmnist.reports.heat_map import TITLE as TITLE_OF_MAP
 from benchmnist.reports.ladder_tables import TITLE as TITLE_OF_LADDERS
 from benchmnist.reports.tables import legend, render
 
@@ -101,6 +102,7 @@ def _titled(analysis: Analysis, *parts: str) -> list[str]:
     titles = {"findings": "Findings", "verdicts": "Verdicts", "ranks": "Mean ranks", "models": "Models"}
     titles |= {"tuning": "Tuning", "targets": "Time to target", "profiles": "Performance profiles"}
     titles |= {"ladders": TITLE_OF_LADDERS, "steps-saved": "Steps saved at equal loss", "costs": TITLE_OF_COSTS}
+    titles["heat-map"] = TITLE_OF_MAP
     there = [(titles[part], text) for part in parts if (text := part_of_report(analysis, part))]
     return [section for title, text in there for section in (f"## {title}", text)]
 

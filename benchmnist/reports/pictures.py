@@ -78,6 +78,8 @@ def pictures(analysis: Analysis) -> Iterator[Picture]:
     for search in analysis.run.record.searches:
         of_models.setdefault((search.dataset, search.model, search.label), []).append(search)
     for group, searches in of_models.items():
+        if group in analysis.untold_levels:
+            continue
         stem, title = group_stem(group), group_title(group)
         of_rates = [s for s in searches if (space := s.space.get("lr")) is not None and space.is_range]
         for about, kind, draw, shown in (
@@ -104,7 +106,7 @@ def all_pictures(analysis: Analysis, axis: Across | None = None) -> Iterator[Pic
     """Yields the pictures of the curves of each group, over an axis of `plots`, then every other picture."""
     run = analysis.run
     styles = optimizer_styles(analysis.methods)
-    for group, results in groups_of(run).items():
+    for group, results in groups_of(run, analysis.untold_levels).items():
         title = group_title(group)
         curves = [Curve(r.case.method, r, styles[r.case.method]) for r in results]
         for metric in drawn_metrics(run.cases):

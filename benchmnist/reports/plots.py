@@ -21,7 +21,7 @@ from benchmnist.suites.cases import stem_of
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from matplotlib.axes import Axes
 
@@ -84,21 +84,22 @@ def default_axis(results: Iterable[CaseResult]) -> Across:
     return "steps" if any(map(is_fine, results)) else "epochs"
 
 
-def draw_plots(run: RunResult, axis: Across | None = None) -> Plots:
+def draw_plots(run: RunResult, axis: Across | None = None, without: Container[Group] = ()) -> Plots:
     """Draws every plot of a run into its folder; of more than MOST_SINGLE cases, none of a single case.
 
     Args:
         run: The run.
         axis: The horizontal axis; see `default_axis`.
+        without: Groups that are not drawn.
 
     Raises:
         StoreError: if a file cannot be written.
     """
     styles = optimizer_styles(dict.fromkeys(case.searched_method for case in run.record.plan))
-    drawn = [result for result in run.cases if result.has_epochs]
+    drawn = [result for result in run.cases if result.has_epochs and result.case.group not in without]
     metrics, axis = drawn_metrics(drawn), axis or default_axis(drawn)
     groups: dict[Group, dict[str, str]] = {}
-    for group, results in groups_of(run).items():
+    for group, results in groups_of(run, without).items():
         groups[group] = {}
         for metric in metrics:
             file = f"{PLOTS}/{group_file(group, metric)}"
@@ -113,9 +114,10 @@ def draw_plots(run: RunResult, axis: Across | None = None) -> Plots:
     return Plots(groups, cases)
 
 
-def groups_of(run: RunResult) -> dict[Group, list[CaseResult]]:
+def groups_of(run: RunResult, without: Container[Group] = ()) -> dict[Group, list[CaseResult]]:
     """Returns the results of each group whose curves can be drawn; those of repeated searches are one."""
-    return by_group(result for result in by_search(run.cases) if result.has_epochs and run.record.curves)
+    drawn = (result for result in run.cases if result.has_epochs and result.case.group not in without)
+    return by_group(by_search([*drawn] if run.record.curves else []))
 
 
 def group_file(group: Group, metric: Metric) -> str:
