@@ -69,9 +69,8 @@ def test_methods_that_a_run_has_not_are_in_its_ladders_and_nowhere_else(mine: Ru
     assert judged == {"momentum", "adam"}
     assert {summary.result.case.method for summary in analysis.summaries} == {"momentum", "adam"}
     environment = mine.cases[0].environment
-    assert analysis.others.source.endswith(
-        f"with BenchMNIST {mine.record.benchmnist} and torch {environment['torch']} on {environment['device_name']}"
-    )
+    versions = f"BenchMNIST {mine.record.benchmnist} and torch {environment['torch']}"
+    assert analysis.others.source.endswith(f" with {versions} on {environment['device_name']}")
     assert analysis.others.left_out == ""
     table = heat_table(analysis)
     assert table is None  # three cells say no more than the ladders
