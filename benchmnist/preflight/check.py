@@ -24,11 +24,13 @@ from benchmnist.extensions.kinds import (
     TASK,
     Kind,
 )
+from benchmnist.extensions.specs import CLASSIFICATION
 from benchmnist.preflight.culprits import culprit, size_in
 from benchmnist.preflight.describe import describe
 from benchmnist.preflight.parameter_groups import Grouped, GroupedModels
 from benchmnist.runs.models import ModelDescription
 from benchmnist.suites.cases import GROUPS
+from benchmnist.tasks import build_task
 from benchmnist.training.augmentation import build_augmentation
 from benchmnist.training.data import to_unit
 from benchmnist.training.parameter_groups import GroupError
@@ -265,12 +267,29 @@ class _Preflight:
                     with self.refusals(MODEL, case.model, case):
                         model = build_model(case, 0, self.registry, dataset)
                     layers = describe(model, dataset.input_shape)
+                    if not self.suits(case, model, dataset):
+                        return None
                 self.models[key] = model, layers, sum(p.numel() for p in model.parameters() if p.requires_grad)
             except (TypeError, ValueError) as error:
                 self.report(MODEL, case.model, case, error)
             except Exception:  # noqa: BLE001 - it will be raised again in the training, and kept there
                 return None
         return self.models[key]
+
+    def suits(self, case: Case, model: nn.Module, dataset: Dataset) -> bool:
+        """Tells whether the task takes what the model returns, as far as the task says it itself."""
+        images, targets = to_unit(dataset.train_images[:2], torch.device("cpu")), dataset.train_labels[:2]
+        try:
+            with torch.no_grad():
+                build_task(case, self.registry).loss(model(images), targets)
+        except TrialError as error:
+            task = case.task.use if case.task else CLASSIFICATION
+            message = f"{case.model.use!r} does not suit the task {task!r}: {first_line(error)}"
+            self.report(MODEL, case.model, case, error, message=message)
+            return False
+        except Exception:  # noqa: BLE001, S110 - it will be raised again in the training, and kept there
+            pass
+        return True
 
     def last_batch(self, case: Case, model: nn.Module, dataset: Dataset) -> bool:
         """Returns whether the model can train on the last batch of an epoch, which may have a single image."""
@@ -372,7 +391,9 @@ class _Preflight:
                 pass
         return self.tried[key]
 
-    def report(self, kind: Kind, component: Component, case: Case, error: Exception, *about: str) -> None:
+    def report(
+        self, kind: Kind, component: Component, case: Case, error: Exception, *about: str, message: str = ""
+    ) -> None:
         """Points at the parameter that the error speaks of, if one can be told, or else at what has it."""
         said = first_line(error)
         posed = case.problem if kind in BUNDLED else None
@@ -386,7 +407,7 @@ class _Preflight:
             path = self.setting(case, kind.name) if kind.has_setting and not self.is_set(listed) else listed
         else:
             path = culprit(path, component, said, self.is_set)
-        message = said if isinstance(error, DataError) else f"{component.use!r} refuses: {said}"
+        message = message or (said if isinstance(error, DataError) else f"{component.use!r} refuses: {said}")
         if posed:
             message = f"in the problem {'/'.join(filter(None, (posed, case.level)))!r}, {message}"
         problem = self.plan.suite.problem(message, *path)

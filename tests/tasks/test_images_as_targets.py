@@ -129,13 +129,19 @@ def test_images_that_are_no_targets_are_refused(task: Reconstruction, images: Te
             "the task 'next-token' learns the images themselves, not augmented",
         ),
         ("small-autoencoder", 'augmentation = "crop"', "ones; remove augmentation"),
+        (
+            "fc",
+            'task = "next-token"',
+            ".toml:5: cases.models: 'fc' does not suit the task 'next-token': the model returns [2, 196], not [N,",
+        ),
     ],
 )
-def test_other_images_than_the_targets_are_made_of_are_refused(
+def test_what_does_not_suit_the_task_is_refused_before_training(
     tmp_path: Path, model: str, setting: str, expected: str
 ) -> None:
     task = "next-token" if model == "pixel-gru" else "reconstruction"
-    case = f'[[cases]]\n{setting}\ntask = "{task}"\nmodels = ["{model}"]\noptimizers = ["adam"]\n'
+    setting = setting if setting.startswith("task") else f'{setting}\ntask = "{task}"'
+    case = f'[[cases]]\n{setting}\nmodels = ["{model}"]\noptimizers = ["adam"]\n'
     (tmp_path / "changed.toml").write_text(f'[suite]\nname = "changed"\n{case}')
     with pytest.raises(SuiteError) as caught:
         prepare(tmp_path / "changed.toml")
