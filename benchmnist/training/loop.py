@@ -163,8 +163,9 @@ class _Training:
             self.telling.begin()
         try:
             for number, order in enumerate(self.orders, 1):
+                self.way.engine.goes_on = number < len(self.orders)
                 self._train(order)
-                if number < len(self.orders) and not self._goes_on(number):
+                if self.way.engine.goes_on and not self._goes_on(number):
                     break
         except Exception as error:  # noqa: BLE001 - it is raised again by `losses`
             self._error = error
@@ -190,8 +191,10 @@ class _Training:
         if self.telling is not None:
             self.telling.add((row.seed, row.evaluations[-1]) for row in evaluated if row.status != "diverged")
         goes_on = any(row.status is None for row in self.rows)
-        if goes_on:
-            resume()
+        resume()
+        if not goes_on:
+            with not_exiting():
+                self.way.engine.check(self.trial)
         return goes_on
 
     def _evaluate(self, row: _Row, part: int) -> None:

@@ -30,7 +30,7 @@ FEWEST_STEPS = {ONEDNN: 200, RECORDED: 1000}
 """Steps of a trial from which on it can pay to try a change. To try a recorded step takes a fifth of a second."""
 
 FEWEST_IN_EPOCH = 50
-"""Steps of an epoch, or between two evaluations, from which on it pays to record one of them each time."""
+"""Steps of an epoch from which on it pays to record one of them each time."""
 
 ROUNDS, SECONDS = 7, 0.1
 """A measurement takes so many rounds, and then as many as there are in so many seconds."""
@@ -61,7 +61,7 @@ HOPELESS = 0.7
 
 def may_try(setting: Setting, variable: str) -> bool:
     """Tells whether to try a change for a case: its trials are long enough to measure it, or it is decided."""
-    steps = min(steps_per_epoch(setting.case, setting.dataset), setting.case.evaluate_every or math.inf)
+    steps = steps_per_epoch(setting.case, setting.dataset)
     long = steps_of_trial(setting.case, setting.dataset) >= FEWEST_STEPS[variable]
     if variable == RECORDED:  # a stranger's step may depend on what no record shows, and its author need not know
         known = setting.recorded and has_built_in_step(setting.case, setting.registry)

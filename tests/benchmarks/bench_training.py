@@ -27,10 +27,12 @@ from benchmnist.training.engines.recorded import RecordedEngine
 from benchmnist.training.engines.resident import ResidentEngine
 from benchmnist.training.environment import resolve_device
 from benchmnist.training.fast_paths import Setting, find_fast_path
+from benchmnist.training.loop import train_case
 
 DEVICE = resolve_device(os.environ.get("BENCHMNIST_DEVICE", "cpu"))
 DIGITS = 12_000
 ROUNDS = 5
+EVERY = (None, 10, 20, 50, 100)
 
 
 def of(
@@ -148,6 +150,41 @@ def test_recorded(benchmark: Any, case: str) -> None:
     plain, recorded = (statistics.median(each) for each in found)
     times = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
     benchmark.extra_info |= {"ms": f"{plain:.2f}, {recorded:.2f}", "times as fast": times, "remarks": way.remarks}
+
+
+@pytest.mark.skipif(DEVICE.type != "cpu", reason="it is for CPUs")
+@pytest.mark.benchmark(group="parts")
+@pytest.mark.parametrize("case", ["logistic/adam", "fc/adam", "fc-bn-dropout/sgd"])
+@pytest.mark.parametrize("recorded", ["0", "1"])
+def test_parts(benchmark: Any, case: str, recorded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round is an epoch of 600 steps without evaluations within it, and one with `evaluate_every` of 10 to 100.
+
+    In extra_info: what a step takes by the clock of the results, and with all that is done between the parts, the
+    evaluations of 100 images included; both by the time of the processor, as multiples of the epoch without.
+    """
+    monkeypatch.setattr("benchmnist.training.clock.perf_counter", thread_time)
+    monkeypatch.setenv("BENCHMNIST_RECORDED", recorded)
+    torch.set_num_threads(1)
+    model, _, optimizer = case.partition("/")
+    plain = of("auto", model, optimizer, batch=20).case
+    changes = [{"evaluate_every": each, "epochs": 2 * ROUNDS + 1, "test_size": 100} for each in EVERY]
+    epochs = [train_case(setting_of(plain.model_copy(update=each))) for each in changes]
+    found: list[list[tuple[float, float]]] = []
+
+    def run() -> None:
+        found.append([])
+        for each in epochs:
+            epoch = next(each)
+            start = thread_time()
+            epoch.run()
+            found[-1].append((1e3 * epoch.seconds / 600, 1e3 * (thread_time() - start) / 600))
+
+    benchmark.pedantic(run, rounds=2 * ROUNDS, warmup_rounds=1)
+    told = benchmark.extra_info["ms"] = {}
+    for way, every in enumerate(EVERY):
+        ratios = [[each[way][of_what] / each[0][of_what] for each in found[1:]] for of_what in (0, 1)]
+        shown = (f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})" for each in ratios)
+        told[str(every)] = (f"{statistics.median(each[way][0] for each in found[1:]):.3f}", *shown)
 
 
 @pytest.mark.skipif(DEVICE.type != "cpu", reason="it is for CPUs")

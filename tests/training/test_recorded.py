@@ -76,7 +76,7 @@ import torch
 from torch import nn
 from benchmnist import ModelSpec, hookimpl
 
-calls, from_outside, generator = 0, bytearray(40), torch.Generator()
+calls, tests, from_outside, generator = 0, 0, bytearray(40), torch.Generator()
 
 class Peeking(nn.Module):
     def __init__(self, how):
@@ -84,8 +84,9 @@ class Peeking(nn.Module):
         self.linear, self.how = nn.Linear(784, 10), how
 
     def forward(self, x):
-        global calls
+        global calls, tests
         calls += 1
+        tests += not self.training
         x = self.linear(x.flatten(1))
         mean = x.detach().mean()
         match self.how:
@@ -121,6 +122,8 @@ class Peeking(nn.Module):
                 x.detach().t_()
             case "late":
                 x = x * (1 if calls < 5 else 2)
+            case "tested":
+                x = x * (2 if tests else 1)
         return x
 
 def build(*, input_shape, num_classes, how):
@@ -211,3 +214,76 @@ def test_steps_that_change_later_end_the_training_and_the_next_is_not_recorded(
 def test_recording_is_tried_where_it_can_pay(train_size: int, batch_size: int, epochs: int, *, may: bool) -> None:
     case = make_case(train_size=train_size, batch_size=batch_size, epochs=epochs)
     assert may_try(setting_of(case), RECORDED) is may
+
+
+@pytest.mark.parametrize("every", [1, 3, 9, 100])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"model": SMALL, "optimizer": "adam"},
+        {"model": "logistic", "optimizer": "momentum", "schedule": component("cosine")},
+        {"model": SMALL, "optimizer": "sgd", "steps": 13},  # within the second epoch
+    ],
+    ids=["adam", "schedule", "steps"],
+)
+def test_evaluations_within_an_epoch_change_no_bit(
+    options: dict[str, Any], every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ONEDNN, "0")
+    results = []
+    for decided in ("0", "1"):
+        monkeypatch.setenv(RECORDED, decided)
+        results.append(
+            result_of(make_case(epochs=3, seeds=(0, 1), train_size=480, evaluate_every=every, **options))
+        )
+    assert results[1].remarks == ("recorded",)
+    assert losses(results[0]) == losses(results[1])
+    plain, recorded = ([e for t in r.trials for epoch in t.epochs for e in epoch.evaluations] for r in results)
+    assert [(e.step, e.metrics) for e in plain] == [(e.step, e.metrics) for e in recorded]
+    assert all(e.seconds > 0 for e in recorded)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"target_accuracy": 0.0, "stop_at_target": True}], ids=["to the end", "stopped"]
+)
+def test_steps_that_change_between_evaluations_are_noticed(
+    install_plugin: Callable[..., None], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """A global of a module, which only what a step does can show; also where the trial stops within the epoch."""
+    install_plugin("peeking", PEEKING)
+    monkeypatch.setenv(ONEDNN, "0")
+    monkeypatch.setenv(RECORDED, "1")
+    with pytest.raises(CaptureError, match=r"one step does aten\.mul"):
+        result_of(make_case(model=component("peeking", how="tested"), epochs=2, evaluate_every=4, **changes))
+
+
+COUNTING = """
+import torch
+from torch import nn
+from benchmnist import ModelSpec, hookimpl
+
+class Counting(nn.Module):
+    "Counts its tests, as a hook of somebody's logger may."
+    def __init__(self):
+        super().__init__()
+        self.linear, self.tests = nn.Linear(784, 10), 0
+
+    def forward(self, x):
+        self.tests += not self.training
+        return self.linear(x.flatten(1))
+
+@hookimpl
+def benchmnist_models():
+    return [ModelSpec(name="counting", summary="", build=lambda *, input_shape, num_classes: Counting())]
+"""
+
+
+def test_a_model_that_a_test_changes_is_not_recorded_with_tests_in_between(
+    install_plugin: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_plugin("counting", COUNTING)
+    monkeypatch.setenv(ONEDNN, "0")
+    monkeypatch.setenv(RECORDED, "1")
+    assert "recorded" in result_of(make_case(model="counting", epochs=2)).remarks
+    with pytest.raises(CaptureError, match="a test changes"):
+        result_of(make_case(model="counting", epochs=2, evaluate_every=3))

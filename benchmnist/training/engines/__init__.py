@@ -20,12 +20,15 @@ class Engine(Protocol):
         untimed_seconds: Time of the last epoch that is not the time of its steps as they are from then on.
         untimed_steps: Steps of the last epoch that were made within that time.
         clock: Clock of `untimed_seconds`.
+        goes_on: Whether another part of the epoch follows the next one that is trained: what is done once an epoch
+            can wait.
     """
 
     name: str
     clock: Callable[[], float]
     untimed_seconds: float
     untimed_steps: int
+    goes_on: bool = False
 
     def move(self, order: Tensor) -> Tensor:
         """Moves the order of an epoch from the CPU to where `train_epoch` reads it; this is not timed."""
@@ -55,6 +58,14 @@ class Engine(Protocol):
             CaptureError: if the schedule moves what it cannot train with.
         """
         del trial, steps, wholly
+
+    def check(self, trial: Trial) -> None:
+        """Does what has waited, where a trial ends within an epoch; its weights are of no use any more.
+
+        Raises:
+            CaptureError: if its steps do not all do the same.
+        """
+        del trial
 
     def release(self) -> None:
         """Lets go of the trial that it has trained, and of what was made for it."""

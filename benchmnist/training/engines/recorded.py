@@ -2,7 +2,8 @@
 
 A repeated step executes the operations of the recorded one, in their order and with their numbers, so its results
 have the same bits. It saves Python, autograd and the optimizer's code. Whatever a step decides on the host must
-therefore be the same in all steps: this is examined when a step is recorded, and again at the end of every epoch.
+therefore be the same in all steps: this is examined when a step is recorded, and again at the end of every epoch,
+also of one that is evaluated in between or not trained to its end.
 """
 
 from __future__ import annotations
@@ -37,18 +38,23 @@ class _Begun:
         trial: The trial.
         host: Its state on the host after that step.
         recording: Record of its second step, once it is made.
+        seconds: Time of a repeated step in the last part of an epoch that had some; None before.
+        unexamined: Examples of the last repeated step, if none was examined since.
     """
 
     trial: Trial
     host: Host
     recording: Recording | None = None
+    seconds: float | None = None
+    unexamined: Tensor | None = None
 
 
 class RecordedEngine(ResidentEngine):
     """Executes the first step of a trial, records the second, and repeats it in the others.
 
     The last step of whole batches in an epoch is recorded again: it leaves the gradients, and shows whether a step
-    still does the same. Then comes what is left of the examples. If an epoch repeats steps, only these are timed.
+    still does the same. Then comes what is left of the examples. If an epoch repeats steps, only these are timed;
+    a part of it without any is taken to last as long as they did before.
     """
 
     def __init__(self, dataset: Dataset, session: DeviceSession, batch_size: int) -> None:
@@ -64,17 +70,22 @@ class RecordedEngine(ResidentEngine):
             CaptureError: if the steps of the trial do not all do the same.
         """
         start = self.clock()
-        if self.begun is not None and (self.begun.trial is not trial or self.begun.host.moved()):
+        if self.begun is not None and self.begun.trial is not trial:
+            self.begun = None
+        if self.begun is not None and (moved := self.begun.host.moved()):
+            if self.begun.unexamined is not None:
+                raise CaptureError(f"a test changes {moved}, which a record cannot follow")
             self.begun = None
         batches = order.split(self.batch_size)
-        last = len(order) // self.batch_size - 1  # of the whole batches
+        whole = len(order) // self.batch_size
+        last = whole if self.goes_on else whole - 1
         losses: list[Tensor] = []
         repeated, seconds = 0, 0.0
         with trial.products():
             while (step := len(losses)) < len(batches):
                 if self.begun is None:
                     losses.append(self._begin(trial, batches[step]))
-                elif step > last:
+                elif step >= whole:
                     losses.append(trial.step(*self.fetch(trial, batches[step])))
                 elif step == last or self.begun.recording is None:
                     losses.append(self._record(self.begun, batches[step]))
@@ -82,9 +93,20 @@ class RecordedEngine(ResidentEngine):
                     begun = self.clock()
                     losses += self._repeat(trial, self.begun.recording, batches[step:last])
                     repeated, seconds = last - step, self.clock() - begun
-        self.untimed_steps = len(losses) - repeated if repeated else 0
-        self.untimed_seconds = self.clock() - start - seconds if repeated else 0.0
+                    self.begun.seconds, self.begun.unexamined = seconds / repeated, batches[last - 1]
+        self.untimed_steps, self.untimed_seconds = 0, 0.0
+        if repeated:
+            self.untimed_steps, self.untimed_seconds = len(losses) - repeated, self.clock() - start - seconds
+        elif self.begun is not None and self.begun.seconds is not None:
+            self.untimed_seconds = self.clock() - start - self.begun.seconds * len(losses)
         return torch.stack(losses)
+
+    def check(self, trial: Trial) -> None:
+        """See Engine: records one more step."""
+        begun = self.begun
+        if begun is not None and begun.trial is trial and begun.unexamined is not None:
+            with trial.products():
+                self._record(begun, begun.unexamined)
 
     def _begin(self, trial: Trial, chosen: Tensor) -> Tensor:
         """Makes the first step of a trial, in which optimizers make their states."""
@@ -106,6 +128,7 @@ class RecordedEngine(ResidentEngine):
         with without_entropy(), recording:
             loss = begun.trial.step(*self.fetch(begun.trial, chosen))
         begun.host.require_step(numbers)
+        begun.unexamined = None
         if recording.refused:
             raise CaptureError(f"{recording.refused}, which a record cannot follow")
         if begun.recording is None:
@@ -139,7 +162,7 @@ class RecordedEngine(ResidentEngine):
 
     def release(self) -> None:
         """See Engine."""
-        self.begun = None
+        self.begun, self.goes_on = None, False
 
 
 def _rates(trial: Trial) -> list[float]:
