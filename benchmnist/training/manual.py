@@ -8,6 +8,7 @@ from benchmnist.extensions.registry import find_plugins
 from benchmnist.extensions.specs import OptimizerSpec
 from benchmnist.suites.cases import Case, Component
 from benchmnist.tasks import build_task
+from benchmnist.training.augmentation import build_augmentation
 from benchmnist.training.clock import synchronise
 from benchmnist.training.data import Datasets, default_data_root, epoch_order
 from benchmnist.training.device import DeviceSession
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from benchmnist.extensions.registry import Registry
+
 
 class ManualTraining:
     """A model in training on a dataset, under our protocol but under your clock.
@@ -34,6 +37,9 @@ class ManualTraining:
         model_params: Parameters for an installed model.
         optimizer_params: Parameters for an installed optimizer.
         dataset: The name of an installed dataset.
+        normalise: Whether images have mean 0 and standard deviation 1 in each channel, as in suites.
+        augmentation: The name of an installed augmentation of the training images.
+        augmentation_params: Parameters for it.
         batch_size: Examples a step.
         train_size: Train on only the first so many examples.
         test_size: Test on only the first so many examples.
@@ -53,6 +59,9 @@ class ManualTraining:
         model_params: dict[str, Any] | None = None,
         optimizer_params: dict[str, Any] | None = None,
         dataset: str = "mnist",
+        normalise: bool = False,
+        augmentation: str | None = None,
+        augmentation_params: dict[str, Any] | None = None,
         batch_size: int = 100,
         train_size: int | None = None,
         test_size: int | None = None,
@@ -76,6 +85,8 @@ class ManualTraining:
             seeds=(seed,),
             train_size=train_size,
             test_size=test_size,
+            normalise=normalise,
+            augmentation=_augmentation(registry, augmentation, augmentation_params),
         )
         self.dataset = Datasets(registry, default_data_root()).for_case(self.case)
         self.session = DeviceSession(self.device)
@@ -96,7 +107,15 @@ class ManualTraining:
         else:
             spec = OptimizerSpec(name="own", summary="", build=optimizer)
             self.optimizer = optimizer(self.model)
-        self.trial = Trial(self.model, self.optimizer, spec, seed=seed, task=build_task(self.case, registry))
+        self.trial = Trial(
+            self.model,
+            self.optimizer,
+            spec,
+            seed=seed,
+            task=build_task(self.case, registry),
+            augmentation=build_augmentation(self.case, registry, self.dataset, self.device),
+        )
+        self.trial.begin_augmentation(1)
         self.epochs_trained = 0
         self._order = epoch_order(len(self.dataset.train_images), seed, 1)
         self._start = 0
@@ -104,6 +123,7 @@ class ManualTraining:
     def epoch(self) -> float:
         """Trains on every example once, in a new order each time; returns the mean loss."""
         self.epochs_trained += 1
+        self.trial.begin_augmentation(self.epochs_trained)
         order = epoch_order(len(self.dataset.train_images), self.case.seeds[0], self.epochs_trained)
         return self._train(order)
 
@@ -130,3 +150,10 @@ class ManualTraining:
 
 def _component(name: str, params: dict[str, Any] | None) -> Component:
     return Component(name=name, use=name, params=params or {}, distribution="", version="")
+
+
+def _augmentation(registry: Registry, name: str | None, params: dict[str, Any] | None) -> Component | None:
+    """Returns the augmentation with the parameters that it has by default; None without one."""
+    if name is None:
+        return None
+    return _component(name, {**registry.augmentations[name].spec.defaults, **(params or {})})

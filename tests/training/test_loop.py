@@ -11,6 +11,7 @@ import pytest
 import torch
 from training_support import component, epochs_of, losses, make_case, result_of, setting_of
 
+from benchmnist.errors import UnknownNameError
 from benchmnist.training import clock, loop
 from benchmnist.training.clock import Clock
 from benchmnist.training.data import epoch_order
@@ -576,3 +577,20 @@ def test_every_step_by_hand_has_a_whole_batch() -> None:
     for _ in range(5):
         training.step()
     assert sizes == [10] * 5
+
+
+def test_training_by_hand_augments_and_normalises_as_a_case_does() -> None:
+    options: dict[str, Any] = {"normalise": True, "train_size": 100, "test_size": 50, "batch_size": 50}
+    augmentation = component("crop", padding=3)
+    training = ManualTraining(
+        "logistic", "sgd", augmentation="crop", augmentation_params={"padding": 3}, device="cpu", **options
+    )
+    result = result_of(make_case(model="logistic", augmentation=augmentation, epochs=2, **options))
+    for epoch in result.trials[0].epochs:
+        assert training.epoch() == pytest.approx(epoch.train_loss)
+    assert training.evaluate() == pytest.approx(epoch.metrics)
+    plain = ManualTraining("logistic", "sgd", device="cpu", **options)
+    assert plain.epoch() != pytest.approx(result.trials[0].epochs[0].train_loss)
+    assert plain.step() > 0
+    with pytest.raises(UnknownNameError, match="no augmentation named 'crop-flop'"):
+        ManualTraining(augmentation="crop-flop")
