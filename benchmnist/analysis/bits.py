@@ -21,6 +21,20 @@ def first_difference(reported: TrialResult, again: TrialResult) -> str:
 
     Only what is reported is compared: an earlier version may have measured less.
     """
+    if said := _difference_of_courses(reported, again):
+        return said
+    for one, other in zip(reported.epochs, again.epochs, strict=True):
+        for name, before, now in _norms(one, other):
+            if not _same(before, now):
+                return f"epoch {one.epoch}: {name} {_text(before)} in the run, {_text(now)} here"
+    before, now = reported.state_bytes, again.state_bytes
+    if before is not None and before != now:
+        return f"optimizer_state_bytes {before} in the run, {_text(now)} here"
+    return ""
+
+
+def _difference_of_courses(reported: TrialResult, again: TrialResult) -> str:
+    """Describes the first difference in what is learned; as `first_difference`."""
     for one, other in zip(reported.epochs, again.epochs, strict=False):
         for name, before, now in figures(one, other):
             if not _same(before, now):
@@ -40,7 +54,7 @@ def same_trainings(one: CaseResult, other: CaseResult) -> bool:
     """Tells whether all seeds that completed in both were trained with the same bits; false without a seed."""
     before = {trial.seed: trial for trial in other.trials if trial.status == "completed"}
     common = [(before[trial.seed], trial) for trial in one.trials if trial.seed in before]
-    return bool(common) and not any(first_difference(*pair) for pair in common)
+    return bool(common) and not any(_difference_of_courses(*pair) for pair in common)
 
 
 def figures(one: EpochResult, other: EpochResult) -> Iterator[tuple[str, float | None, float | None]]:
@@ -59,6 +73,17 @@ def figures(one: EpochResult, other: EpochResult) -> Iterator[tuple[str, float |
     yield "train_loss", one.train_loss, other.train_loss
     for name, value in one.metrics.items():
         yield name, value, other.metrics.get(name)
+
+
+def _norms(one: EpochResult, other: EpochResult) -> Iterator[tuple[str, float | None, float | None]]:
+    """Yields the norms of an epoch, as `figures`."""
+    there = {dynamics.step: dynamics.layers for dynamics in other.dynamics}
+    for dynamics in one.dynamics:
+        layers = there.get(dynamics.step, {})
+        for layer, norms in dynamics.layers.items():
+            for name, value in dict(norms).items():
+                now = getattr(layers[layer], name) if layer in layers else None
+                yield f"{name} norm of {layer} after step {dynamics.step}", value, now
 
 
 def _same(one: float | None, other: float | None) -> bool:

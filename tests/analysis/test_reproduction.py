@@ -10,8 +10,9 @@ import pytest
 from forgeries import alarms, honest, share_found
 from made_up import seeds_result
 
-from benchmnist.analysis.bits import differences, first_difference
+from benchmnist.analysis.bits import differences, first_difference, same_trainings
 from benchmnist.analysis.reproduction import expected_ranges, must_repeat, reproduction
+from benchmnist.runs.results import Dynamics, LayerNorms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -286,3 +287,27 @@ def test_a_failure_that_is_reproduced_is_consistent() -> None:
 def test_a_seed_that_the_run_has_not_is_refused() -> None:
     with pytest.raises(ValueError, match="mnist/fc/sgd has no trial with the seed 9"):
         reproduction(result(SPREAD), 9, None)
+
+
+def test_norms_and_bytes_of_state_are_compared_too() -> None:
+    def measured(gradient: float, state: int | None) -> CaseResult:
+        norms = LayerNorms(gradient=gradient, update=0.1, weight=2.0)
+        found = alone(2, 97.05)
+        (trial,) = found.trials
+        epoch = trial.epochs[-1].model_copy(update={"dynamics": (Dynamics(step=3, layers={"linear": norms}),)})
+        trial = trial.model_copy(update={"epochs": (*trial.epochs[:-1], epoch), "state_bytes": state})
+        return found.model_copy(update={"trials": (trial,)})
+
+    reported = measured(1.5, 400)
+    assert reproduction(reported, 2, measured(1.5, 400)).word == "the same, bit for bit"
+    assert (
+        reproduction(measured(1.5, None), 2, measured(1.5, 400)).word == "the same, bit for bit"
+    )  # an earlier version
+    for other, reason in (
+        (measured(1.25, 400), "gradient norm of linear after step 3 1.5 in the run, 1.25 here"),
+        (measured(1.5, 404), "optimizer_state_bytes 400 in the run, 404 here"),
+        (alone(2, 97.05), "gradient norm of linear after step 3 1.5 in the run, missing here"),
+    ):
+        found = reproduction(reported, 2, other, repeated=other)
+        assert (found.word, reason in found.reason) == ("not consistent", True)
+        assert same_trainings(reported, other)  # which is about what was learned
