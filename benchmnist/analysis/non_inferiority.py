@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +14,7 @@ from benchmnist.analysis.statistics import LEAST_PAIRS, detectable
 from benchmnist.analysis.units import by_search, unit
 from benchmnist.analysis.verdicts import judge_pair
 from benchmnist.errors import BenchmnistError
-from benchmnist.metrics import METRICS, PEAK_MEMORY, comparable, find_metric
+from benchmnist.metrics import METRICS, PEAK_MEMORY, TARGET_STEPS, comparable, find_metric
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 Word = Literal["identical", "no worse", "worse", "lost seeds", "inconclusive", "not comparable"]
 
 NEW = "only in the current run"
+GATED_RATIOS = (TARGET_STEPS, PEAK_MEMORY)
+"""Metrics that are compared by their ratio, but are not times."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,10 @@ class NonInferiority:
         word: The verdict.
         reason: Reason for a word that the figures alone do not explain.
         margin: Largest deterioration that counts as none, in the unit of the metric; of a `ratio`, as a share.
-        baseline, current: Mean over the common seeds; for memory, the figure of the case.
-        interval: Interval of the mean difference, current minus baseline. None with too few seeds, and for memory,
-            which is measured once.
+        baseline, current: Mean over the common seeds, of a `ratio` the geometric one; for memory, the figure of
+            the case.
+        interval: Interval of the mean difference, current minus baseline, or of a `ratio`, current divided by
+            baseline. None with too few seeds, and for memory, which is measured once.
         seeds: Number of the common seeds.
         notes: What else to know of the comparison.
     """
@@ -64,13 +68,13 @@ def gated_metric(runs: Sequence[RunResult], name: str) -> Metric:
     Raises:
         BenchmnistError: if it is unknown; or if it is a time, which two runs cannot be compared by.
     """
-    if name in {metric.key for metric in METRICS if metric.ratio and metric != PEAK_MEMORY}:
+    if name in {metric.key for metric in METRICS if metric.ratio and metric not in GATED_RATIOS}:
         raise BenchmnistError(
             f"{name} depends on the state of the machine during each run; compare the times of both runs with "
             "benchmnist gate BASELINE/benchmark.json CURRENT/benchmark.json"
         )
     known = comparable(metrics_of([result for run in runs for result in run.cases]))
-    return find_metric(name, [*(metric for metric in known if not metric.ratio), PEAK_MEMORY])
+    return find_metric(name, [*(metric for metric in known if not metric.ratio), *GATED_RATIOS])
 
 
 def non_inferior(
@@ -92,7 +96,7 @@ def non_inferior(
         baseline: The run before the change.
         current: The run after it.
         wanted: The metric, or its key: one of each seed that is no time, or `peak_memory`.
-        margin: Largest deterioration that counts as none, in the unit of the metric; for memory, a share: 0.05.
+        margin: Largest deterioration that counts as none, in the unit of the metric; of a `ratio`, a share: 0.05.
             By default that of each case in the suite of the baseline, for the metric that the case is judged by.
 
     Raises:
@@ -160,23 +164,28 @@ def _judged(old: CaseResult, new: CaseResult, metric: Metric, margin: float, of:
     found = judge_pair(new, old, metric, of=of)
     ours, theirs = seed_figures(new, metric), seed_figures(old, metric)
     common = [seed for seed in ours if seed in theirs]
-    word, reason = _word(found, margin)
+    mean = statistics.geometric_mean if metric.ratio else statistics.fmean
+    interval = found.interval
+    if interval is not None and metric.ratio:
+        interval = math.exp(interval[0]), math.exp(interval[1])
+    word, reason = _word(found, math.log1p(margin) if metric.ratio else margin)
     return NonInferiority(
         new.id,
         metric,
         word,
         reason,
         margin,
-        statistics.fmean(theirs[seed] for seed in common) if common else None,
-        statistics.fmean(ours[seed] for seed in common) if common else None,
-        found.interval,
+        mean([theirs[seed] for seed in common]) if common else None,
+        mean([ours[seed] for seed in common]) if common else None,
+        interval,
         found.paired.n,
         tuple(_notes(found, word)),
     )
 
 
 def _word(found: Verdict, margin: float) -> tuple[Word, str]:
-    """Returns the word and its reason."""
+    """Returns the word and its reason; the margin is in the unit of the compared values."""
+    ends = "reached the target" if found.metric == TARGET_STEPS else "completed"
     lost, what = found.lost[0], unit(found.one)
     high_is_better = found.metric.better == "higher"
     worst_and_best = None
@@ -186,11 +195,11 @@ def _word(found: Verdict, margin: float) -> tuple[Word, str]:
         worst_and_best = (low, high) if high_is_better else (-high, -low)
     if worst_and_best is not None and worst_and_best[1] < -margin:
         if found.lost[1]:
-            return "inconclusive", "worse in the seeds that both completed, but the baseline lost others"
+            return "inconclusive", f"worse in the seeds that {ends} in both, but the baseline lost others"
         return "worse", ""
     if lost:
-        completed = counted(found.paired.n + len(lost), what)
-        return "lost seeds", f"lost {len(lost)} of the {completed} that the baseline completed: {listed(lost)}"
+        before = counted(found.paired.n + len(lost), what)
+        return "lost seeds", f"lost {len(lost)} of the {before} that {ends} in the baseline: {listed(lost)}"
     if found.paired.n and same_trainings(found.one, found.other):
         return "identical", ""
     if not found.paired.says_something:
@@ -220,7 +229,10 @@ def _notes(found: Verdict, word: Word) -> Iterator[str]:
         yield f"{what}s in one run only, which do not count: {listed(others)}"
     if word == "inconclusive" and found.paired.varies and found.paired.says_something:
         needed = detectable(found.paired.n, found.of, found.paired.std)
+        least = f"{needed:.{found.metric.digits}f} {found.metric.points}"
+        if found.metric.ratio:
+            least = f"{100 * math.expm1(needed):.0f} %"
         yield (
             f"{counted(found.paired.n, what)} of this spread can show that nothing changed only for a margin of "
-            f"about {needed:.{found.metric.digits}f} {found.metric.points} or more (in four runs of five)"
+            f"about {least} or more (in four runs of five)"
         )

@@ -77,7 +77,7 @@ def _margin(ctx: click.Context, param: click.Parameter, value: Any) -> Margin | 
     any_toml=True,
     metavar="NUMBER|PERCENT",
     help="Largest deterioration that counts as none: with --on accuracy in points, such as 0.2; with --on "
-    "peak_memory in percent, such as 5%.  [default: the suite's margin]",
+    "target_steps or peak_memory in percent, such as 5%.  [default: the suite's margin]",
 )
 @option(
     "--threshold",

@@ -44,6 +44,11 @@ ABOUT = (
     "confidence of 95 %. A case learns the same, or better, if no part of its interval is worse than the margin "
     "allows. It is worse if every part is."
 )
+ABOUT_RATIO = (
+    "The change is that of the geometric mean over the common seeds; all intervals hold at once with a confidence "
+    "of 95 %. A case is within the margin if no part of its interval is worse than the margin allows. It is worse "
+    "if every part is."
+)
 ABOUT_MEMORY = (
     "Peak memory is measured once per case, so it has no interval: the verdict is about these two runs only. "
     "Choose a margin that is larger than the difference between two runs of the same code."
@@ -57,7 +62,7 @@ ABOUT_PROCESS = (
 def _said(verdict: NonInferiority) -> str:
     """Returns the word of a verdict for people."""
     if verdict.word == "no worse":
-        return "within the margin" if verdict.metric == PEAK_MEMORY else "learns the same"
+        return "within the margin" if verdict.metric.ratio else "learns the same"
     return verdict.word
 
 
@@ -67,13 +72,15 @@ def _margins(verdicts: Sequence[NonInferiority]) -> str:
     if not margins:
         return ""
     metric = verdicts[0].metric
-    texts = [f"{100 * margin:g} %" if metric == PEAK_MEMORY else metric.margin(margin) for margin in margins]
+    texts = [f"{100 * margin:g} %" if metric.ratio else metric.margin(margin) for margin in margins]
     return f", margin {' or '.join(texts)}"
 
 
 def _title(verdicts: Sequence[NonInferiority]) -> str:
     metric = verdicts[0].metric
-    says = "peak memory" if metric == PEAK_MEMORY else f"{metric.says}, {metric.unit}".removesuffix(", ")
+    says = f"{metric.says}, {metric.unit}".removesuffix(", ")
+    if metric.ratio:
+        says = "peak memory" if metric == PEAK_MEMORY else metric.title
     seeds = {verdict.seeds for verdict in verdicts}
     paired = f", {counted(max(seeds), 'seed')}" if len(seeds) == 1 and seeds != {0} else ""
     return f"{says}{_margins(verdicts)}{paired}"
@@ -95,20 +102,19 @@ def _row(verdict: NonInferiority) -> dict[str, str]:
         cells["margin"] = f"{verdict.margin:g}"
     if before is not None and now is not None:
         digits = metric.digits
-        if metric == PEAK_MEMORY:
-            cells |= {
-                "baseline": size(before),
-                "current": size(now),
-                "change": f"{100 * (now / before - 1):+.1f} %",
-            }
+        shown = [size(each) if metric == PEAK_MEMORY else decimals(each, digits) for each in (before, now)]
+        cells |= dict(zip(("baseline", "current"), shown, strict=True))
+        if metric.ratio:
+            cells["change"] = f"{100 * (now / before - 1):+.1f} %"
         else:
-            cells |= {"baseline": decimals(before, digits), "current": decimals(now, digits)}
             cells["difference"] = f"{now - before:+.{digits}f}"
     if verdict.interval is not None:
         low, high = verdict.interval
         margin = verdict.margin or 0.0
-        digits = telling_digits((low, high), [-margin, margin], metric.digits)
-        cells["interval"] = f"{low:+.{digits}f} to {high:+.{digits}f}"
+        if metric.ratio:
+            low, high, margin = (100 * each for each in (low - 1, high - 1, margin))
+        digits = telling_digits((low, high), [-margin, margin], 1 if metric.ratio else metric.digits)
+        cells["interval"] = f"{low:+.{digits}f} to {high:+.{digits}f}{' %' if metric.ratio else ''}"
     return cells
 
 
@@ -123,7 +129,7 @@ def _notes(verdicts: Sequence[NonInferiority], runs: Sequence[RunResult]) -> lis
 
 def _about(verdicts: Sequence[NonInferiority], runs: Sequence[RunResult]) -> str:
     if verdicts[0].metric != PEAK_MEMORY:
-        return ABOUT
+        return ABOUT_RATIO if verdicts[0].metric.ratio else ABOUT
     devices = {str(result.environment.get("device", "")) for run in runs for result in run.cases}
     return (
         ABOUT_MEMORY if all(device.startswith("cuda") for device in devices) else f"{ABOUT_MEMORY} {ABOUT_PROCESS}"

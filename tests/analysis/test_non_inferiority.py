@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from made_up import made_up_run, seeds_result
+from made_up import course_result, made_up_run, seeds_result
 from scipy import stats
 from training_support import component
 
@@ -15,6 +15,7 @@ from benchmnist.analysis.non_inferiority import NonInferiority, exit_code, non_i
 from benchmnist.analysis.statistics import detectable
 from benchmnist.errors import BenchmnistError
 from benchmnist.metrics import METRICS, find_metric
+from benchmnist.reports.non_inferiority import markdown_non_inferiority
 from benchmnist.suites.looks import Looks
 
 if TYPE_CHECKING:
@@ -339,3 +340,41 @@ def test_exit_codes() -> None:
     assert exit_code([fine, unsure]) == 3
     assert exit_code([unsure, worse]) == 1
     assert exit_code([lost]) == 1
+
+
+def reaching(steps: Sequence[int | None]) -> RunResult:
+    """A run of a case, in which each seed first reaches the target after so many steps, or never."""
+    curves = [[2.0 if each is None or step < each else 0.5 for step in range(10, 1001, 10)] for each in steps]
+    return made_up_run([course_result("adam", curves, every=10, target_loss=1.0)])
+
+
+@pytest.mark.parametrize(
+    ("after", "word", "interval"),
+    [
+        ((200, 210, 220, 190, 200), "identical", None),
+        ((200, 210, 220, 200, 190), "no worse", None),
+        ((410, 420, 430, 380, 410), "worse", (1.9, 2.1)),
+        ((100, 110, 110, 100, 100), "no worse", (0.4, 0.6)),
+        ((200, 210, 220, 190, None), "lost seeds", None),
+    ],
+)
+def test_steps_to_the_target_are_compared_by_their_ratio(
+    after: Sequence[int | None], word: str, interval: tuple[float, float] | None
+) -> None:
+    before = reaching((200, 210, 220, 190, 200))
+    (found,) = non_inferior(before, reaching(after), "target_steps", 0.1)
+    assert found.word == word
+    assert found.baseline == pytest.approx(stats.gmean([200, 210, 220, 190, 200][: found.seeds]))
+    if interval is not None:
+        assert found.interval is not None
+        assert interval[0] < found.interval[0] < found.interval[1] < interval[1]
+    if word == "lost seeds":
+        assert found.reason == "lost 1 of the 5 seeds that reached the target in the baseline: 4"
+    shown = markdown_non_inferiority([found], (before, reaching(after)))
+    assert "Steps to the target, margin 10 %" in shown
+
+
+def test_the_seconds_to_the_target_are_left_to_the_gate_on_times() -> None:
+    run = reaching((200, 210, 220))
+    with pytest.raises(BenchmnistError, match="depends on the state of the machine"):
+        non_inferior(run, run, "target_seconds", 0.1)
