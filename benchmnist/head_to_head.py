@@ -3,7 +3,8 @@
 A search for a learning rate and a training with what it found, on the test set, is one unit: each has seeds of its
 own, and a verdict compares optimizers by units. Units are added in looks that are announced before. Time decides
 only whether another look is begun, and nothing of what was found decides how long it takes: so the looks that were
-made, corrected for all that were announced, keep the chance of a mistake.
+made, corrected for all that were announced, keep the chance of a mistake. For the same reason, where one look is
+announced, it has as many units as the time allows, and nothing is judged before the last of them.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ from typing import TYPE_CHECKING, Any
 
 from benchmnist import runner
 from benchmnist.analysis.answers import Answer, answers
+from benchmnist.analysis.answers_on_problems import answers_on
+from benchmnist.analysis.courses import points
 from benchmnist.errors import BenchmnistError, Problem, SuiteError
 from benchmnist.execution.dispatch import Observer
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.suites.budgets import total_steps
 from benchmnist.suites.options import RunOptions
-from benchmnist.suites.pace import Pace, Sizes, choose, least_budget, seconds_of
+from benchmnist.suites.pace import LEVELS, OF_FUNCTIONS, OF_PROBLEMS, Pace, Sizes, choose, least_budget, seconds_of
+from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
 from benchmnist.suites.versus import Question, ask, suite_text
 from benchmnist.text import alternatives, cause_of, counted
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import FrameType
 
+    from benchmnist.extensions.registry import Registry
     from benchmnist.preflight.check import Work
     from benchmnist.runs.results import CaseResult, EpochResult, RunResult
     from benchmnist.suites.cases import Case
@@ -54,6 +60,10 @@ LEAST_RUN = 0.5
 """Seconds that a run takes at least beside its trials."""
 GRACE = 0.15
 """Share of the budget by which the first look may exceed it, since without it nothing can be said."""
+MOST_SEARCHES = 20
+"""Searches of a look at most, however much time is left."""
+CAREFUL = 1.15
+"""Share of the time that more searches are expected to take, by those before, for which time must be left."""
 AGAIN = 0.5
 """Share of the time of a first run beside its trials that a second one in the same process takes: it has torch."""
 
@@ -160,10 +170,11 @@ def versus(
     Args:
         optimizers: Names, with parameters if wanted: `"lion"`, `"adamw:weight_decay=0.1"`. The last is the one
             that the others are compared with.
-        on: A model, a dataset, or `dataset/model`; None is mnist/fc.
+        on: A problem (`ravine`), one of its levels (`ravine/1e3`), a problem of a suite (`FILE.toml:NAME`), a
+            model, a dataset, or `dataset/model`; None is mnist/fc.
         baseline: The optimizer to compare with, instead of the last.
         budget: Wall time: seconds, or `"60s"`, `"5m"`, `"1h"`.
-        steps: Steps of each training, instead of those that the budget allows.
+        steps: Steps of each training, instead of those that the budget allows or a problem states.
         sizes: What to train, instead of what the budget allows, which is measured.
         write: File of the suite; by default `versus-….toml` in the current folder.
         options: As of `benchmnist.tune`, without `set` and `resume`.
@@ -184,8 +195,12 @@ def versus(
     require_ours(file)
     plan = prepare(question, clock, options, steps) if sizes is None else Prepared(sizes, UNKNOWN)
     say(chosen(question, plan))
-    text = suite_text(question, plan.sizes, command(optimizers, on, baseline))
-    written = write_suite(file, text)
+    own_steps = not question.rungs or steps is not None or sizes is not None
+
+    def text_of(sizes: Sizes) -> str:
+        return suite_text(question, sizes, command(optimizers, on, baseline), own_steps=own_steps)
+
+    written = write_suite(file, text_of(plan.sizes))
     say(f"{written} {file}; to repeat it: benchmnist tune {file}")
     suite = replace(read_suite(file), announced=len(plan.sizes.looks))
     looks = _Looks(
@@ -198,7 +213,9 @@ def versus(
         say=say,
     )
     run, found, ended = looks.make()
-    return Versus(run, tuple(found), plan.sizes, file, clock.spent, ended)
+    if looks.plan.sizes != plan.sizes:
+        write_suite(file, text_of(looks.plan.sizes))
+    return Versus(run, tuple(found), looks.plan.sizes, file, clock.spent, ended)
 
 
 def rehearse(
@@ -217,7 +234,9 @@ def rehearse(
     options = options or RunOptions()
     question = _question(optimizers, on, baseline, options)
     plan = prepare(question, Clock(budget), options, steps)
-    return chosen(question, plan), suite_text(question, plan.sizes, command(optimizers, on, baseline))
+    own_steps = not question.rungs or steps is not None
+    text = suite_text(question, plan.sizes, command(optimizers, on, baseline), own_steps=own_steps)
+    return chosen(question, plan), text
 
 
 def _question(optimizers: tuple[str, ...], on: str | None, baseline: str | None, options: RunOptions) -> Question:
@@ -231,7 +250,33 @@ def _question(optimizers: tuple[str, ...], on: str | None, baseline: str | None,
             f"versus has no option {name}; write its suite with --dry-run, edit it, and run `benchmnist tune`"
         )
         raise SuiteError([Problem(message, "")])
-    return ask(optimizers, find_plugins(options.block), on=on, baseline=baseline)
+    registry = find_plugins(options.block)
+    question = ask(optimizers, registry, on=on, baseline=baseline)
+    return replace(question, rungs=_rungs(question, registry))
+
+
+def _rungs(question: Question, registry: Registry) -> tuple[Case, ...]:
+    """Plans the suite of a question; returns a case of each level of its problem.
+
+    Raises:
+        SuiteError: with everything that is wrong with the parameters of its place.
+    """
+    with _pilot(question) as file:
+        plan = make_plan(read_suite(file), registry)
+        if plan.problems:
+            raise SuiteError([Problem(f"{each.key}: {each.message}".lstrip(": "), "") for each in plan.problems])
+    with _pilot(question, own_steps=False) as file:
+        plan = make_plan(read_suite(file), registry)
+    return tuple(case for case in plan.cases if case.problem and case.optimizer.name == question.baseline.name)
+
+
+@contextlib.contextmanager
+def _pilot(question: Question, *, own_steps: bool = True) -> Iterator[Path]:
+    """Yields the suite that measures the pace, in a folder that is removed."""
+    with tempfile.TemporaryDirectory(prefix="benchmnist-") as folder:
+        file = Path(folder) / "pilot.toml"
+        file.write_text(suite_text(question, PILOT, own_steps=own_steps), "utf-8")
+        yield file
 
 
 @dataclass(frozen=True)
@@ -248,14 +293,17 @@ def prepare(question: Question, clock: Clock, options: RunOptions, steps: int | 
     Raises:
         BenchmnistError: if the budget allows none, or nothing could be trained.
     """
-    pace = measure(question, options)
-    number, tuned = len(question.optimizers), len(question.ranges)
-    sizes = choose(clock.left, pace, number, tuned, steps)
+    pace, per_epoch = measure(question, options)
+    levels = LEVELS if not question.rungs else OF_FUNCTIONS if question.on_function else OF_PROBLEMS
+    if steps is None and question.rungs:
+        steps = max(total_steps(case, per_epoch) for case in question.rungs)
+    number, tuned = question.trained, question.tuned
+    sizes = choose(clock.left, pace, number, tuned, steps, levels=levels)
     if sizes is None:
-        least = least_budget(pace, number, tuned, steps) + clock.spent
+        least = least_budget(pace, number, tuned, steps, levels=levels) + clock.spent
         raise BenchmnistError(
-            f"a budget of {clock.budget:g}s is too small to tell anything on {question.place}: 3 searches take "
-            f"about {least:.0f}s here; pass --budget {least * 1.1:.0f}s"
+            f"a budget of {clock.budget:g}s is too small to tell anything on {question.place.typed}: "
+            f"{levels[0][2]} searches take about {least:.0f}s here; pass --budget {least * 1.1:.0f}s"
         )
     return Prepared(sizes, pace)
 
@@ -264,29 +312,29 @@ class _Moments(Observer):
     """Notes when the trials of each run end."""
 
     def __init__(self) -> None:
-        self.runs: list[list[float]] = []
+        self.runs: list[dict[tuple[str, int], float]] = []
 
     def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:  # noqa: ARG002
         """See Observer."""
-        self.runs.append([])
+        self.runs.append({})
 
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:  # noqa: ARG002
         """See Observer."""
-        if result.epoch == case.epochs:
-            self.runs[-1].append(time.monotonic())
+        self.runs[-1][case.id, seed] = time.monotonic()
 
 
-def measure(question: Question, options: RunOptions) -> Pace:
+def measure(question: Question, options: RunOptions) -> tuple[Pace, int]:
     """Trains a few steps with each optimizer, as a look does, in a folder that is removed.
+
+    Returns:
+        The pace, and the number of steps of an epoch.
 
     Raises:
         SuiteError, BenchmnistError: if the suite cannot be run, or no training of it ends.
     """
     moments, began = _Moments(), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="benchmnist-") as folder:
-        file = Path(folder) / "pilot.toml"
-        file.write_text(suite_text(question, PILOT), "utf-8")
-        pilot = replace(options, out=Path(folder), checkpoints=False)
+    with _pilot(question) as file:
+        pilot = replace(options, out=file.parent, checkpoints=False)
         if question.ranges:
             found = tune(file, pilot, searches=1, watch=lambda: contextlib.nullcontext(moments)).final
         else:
@@ -296,22 +344,39 @@ def measure(question: Question, options: RunOptions) -> Pace:
     if not trained:
         why = "; ".join(f"{result.id} {result.status}: {cause_of(result.error or '')}" for result in found.cases)
         raise BenchmnistError(f"no training of a few steps ends: {why}")
+    stacked = all(result.shares_times for result in trained)
     step = statistics.fmean(map(_seconds_of_step, trained))
     slots = max(result.side_by_side for result in trained)
-    first, last = moments.runs[0], moments.runs[-1]
+    first, last = (sorted(run.values()) for run in (moments.runs[0], moments.runs[-1]))
+    rows = PILOT.attempts if stacked else 1  # what is trained together ends together
     # The first trial of each worker waits for its start, and the other trials follow each other.
-    later = len(first) - slots
+    later = len(first) / rows - slots
     each = slots * (first[-1] - first[0]) / later if later > 0 else ended - began
-    beside = ended - (first[-1] if last is not first else began) - len(last) / slots * each
-    run = max(LEAST_RUN, beside if last is not first else AGAIN * beside)
-    examples = max(result.train_size for result in trained)
-    return Pace(step, max(0.0, each - PILOT.steps * step), run, slots, examples)
+    one = len(moments.runs) == 1
+    beside = ended - (began if one else first[-1]) - len(last) / rows / slots * each
+    run = max(LEAST_RUN, AGAIN * beside if one else beside)
+    examples = min(result.train_size for result in trained)
+    trial = max(0.0, each - PILOT.steps * step)
+    return Pace(step, trial * _evaluations(question), run, slots, examples, stacked), trained[0].steps
+
+
+def _evaluations(question: Question) -> float:
+    """Returns how much more often a trial of a problem on data is evaluated than one of the pilot."""
+    every = [case.evaluate_every for case in question.rungs if case.evaluate_every and case.steps]
+    if question.on_function or not every:
+        return 1.0
+    steps = max(case.steps or 0 for case in question.rungs)
+    return max(1.0, steps / min(every) / max(1, PILOT.steps // min(every)))
 
 
 def _seconds_of_step(result: CaseResult) -> float:
-    """Seconds of a step, the median of the trials."""
-    seconds = [math.fsum(epoch.seconds for epoch in trial.epochs) for trial in result.trials]
-    return statistics.median(seconds) / PILOT.steps
+    """Seconds of a step, the median of the trials; of all rows of a stack."""
+    seconds = [
+        math.fsum(epoch.seconds for epoch in trial.epochs) / max(1, [*points(trial, result.steps)][-1].step)
+        for trial in result.trials
+        if trial.epochs
+    ]
+    return statistics.median(seconds) * (len(result.trials) if result.shares_times else 1)
 
 
 def chosen(question: Question, plan: Prepared) -> str:
@@ -323,11 +388,12 @@ def chosen(question: Question, plan: Prepared) -> str:
     tries = (
         f" of {counted(sizes.attempts, 'learning rate')} each ({alternatives(ranges, 'and')})" if ranges else ""
     )
+    among = f" ({counted(len(question.rungs), 'level')})" if len(question.rungs) > 1 else ""
     fixed = [each.typed for each in question.optimizers if each.name not in question.ranges]
     untuned = f"; {alternatives(fixed, 'and')} as given" if fixed else ""
     return (
-        f"{alternatives(names, 'and')} on {question.place}: {counted(sizes.steps, 'step')} a training; looks at "
-        f"{looks} {units}{tries}{untuned}"
+        f"{alternatives(names, 'and')} on {question.place.typed}{among}: {counted(sizes.steps, 'step')} a "
+        f"training; looks at {looks} {units}{tries}{untuned}"
     )
 
 
@@ -359,29 +425,64 @@ class _Looks:
             if before and self._expected(searches, before) > self.clock.left:
                 ended = "budget"
                 break
-            with self.clock.ends(0.0 if before else GRACE) as up:
-                try:
-                    self.say(f"look {number} of {len(self.plan.sizes.looks)}: {searches} of each")
-                    last = self._look(searches, before)
-                except KeyboardInterrupt:
-                    if last is None and not up:
-                        raise
-                    ended = "budget" if up else "interrupted"
-                    break
-            found, before = self._answers(last), searches
+            what = f"look {number} of {len(self.plan.sizes.looks)}: {searches} of each"
+            last, why = self._until(searches, before, last, what)
+            if why or last is None:
+                ended = why
+                break
+            before = searches
+            if len(self.plan.sizes.looks) == 1:
+                last, ended = self._more(last, searches)
+            found = self._answers(last)
             if all(answer.told or answer.failed for answer in found):
-                ended = "told"
+                ended = "told" if ended == "all searches" else ended
                 break
         return last, found, ended
+
+    def _until(
+        self, searches: int, before: int, last: RunResult | None, what: str
+    ) -> tuple[RunResult | None, str]:
+        """Trains so many searches; returns the run, or the one before and why they did not end."""
+        with self.clock.ends(0.0 if before else GRACE) as up:
+            try:
+                self.say(what)
+                return self._look(searches, before), ""
+            except KeyboardInterrupt:
+                if last is None and not up:
+                    raise
+        return last, "budget" if up else "interrupted"
+
+    def _more(self, run: RunResult, searches: int) -> tuple[RunResult, str]:
+        """Trains as many searches more as the time that is left allows, before anything is judged."""
+        while self.plan.pace != UNKNOWN and searches < MOST_SEARCHES:
+            fits = [
+                number
+                for number in range(searches + 1, MOST_SEARCHES + 1)
+                if CAREFUL * self._expected(number, searches) < self.clock.left
+            ]
+            if not fits:
+                return run, "budget"
+            what = f"{fits[-1] - searches} more of each, in the time that is left"
+            more, why = self._until(fits[-1], searches, run, what)
+            if why or more is None:
+                return run, why
+            run = more
+            searches = fits[-1]
+            self.plan = replace(self.plan, sizes=replace(self.plan.sizes, searches=searches, first=searches))
+        return run, "all searches"
 
     def _answers(self, run: RunResult) -> list[Answer]:
         question = self.question
         called = {each.name: each.typed for each in question.optimizers}
-        return answers(run, [each.name for each in question.asked], question.baseline.name, called)
+        asked = [each.name for each in question.asked]
+        if question.rungs:
+            where = question.place.typed, question.rungs
+            return answers_on(*where, run, asked=asked, baseline=question.baseline.name, called=called)
+        return answers(run, asked, question.baseline.name, called)
 
     def _expected(self, searches: int, before: int) -> float:
         """Seconds that a look will take, by how long the one before took."""
-        number, tuned = len(self.question.optimizers), len(self.question.ranges)
+        number, tuned = self.question.trained, self.question.tuned
         return self.slower * self.plan.pace.of_look(self.plan.sizes, searches, before, number, tuned)
 
     def _look(self, searches: int, before: int) -> RunResult:

@@ -14,8 +14,9 @@ import benchmnist
 import benchmnist.training.compiler  # or the end of a budget might interrupt its import
 from benchmnist.errors import BenchmnistError, SuiteError
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.suites.named import Named, read_named
 from benchmnist.suites.pace import Pace, Sizes, choose, least_budget, seconds_of
-from benchmnist.suites.versus import Named, ask, learning_rates, read_named
+from benchmnist.suites.versus import ask, learning_rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -243,8 +244,8 @@ def test_the_baseline_is_the_last_or_the_one_that_is_named() -> None:
     assert ask(names, registry).baseline.typed == "rmsprop"
     other = ask(names, registry, baseline="adam", on="cnn")
     assert (other.baseline.typed, [each.typed for each in other.asked]) == ("adam", ["sgd", "rmsprop"])
-    assert other.place == "mnist/cnn"
-    assert ask(names, registry, on="fashion-mnist").place == "fashion-mnist/fc"
+    assert other.place.typed == "mnist/cnn"
+    assert ask(names, registry, on="fashion-mnist").place.typed == "fashion-mnist/fc"
     with pytest.raises(SuiteError):
         ask(names, registry, on="nowhere/cnn")
 

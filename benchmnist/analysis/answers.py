@@ -68,7 +68,7 @@ def answers(run: RunResult, asked: Sequence[str], baseline: str, called: Mapping
     for name in asked:
         one, other = by_name.get(name), by_name.get(baseline)
         names = called[name], called[baseline]
-        doubts = [*_edges(run.record.searches, {each: called[each] for each in (name, baseline)})]
+        doubts = [*edges(run.record.searches, {each: called[each] for each in (name, baseline)})]
         if name in times:
             doubts += _cost(times[name], *names)
         lost = [*_without_settings(run.record.searches, {each: called[each] for each in (name, baseline)})]
@@ -79,7 +79,8 @@ def answers(run: RunResult, asked: Sequence[str], baseline: str, called: Mapping
             said = f"{_reached(verdict, *names)}, but {alternatives(lost, 'and')}: no verdict."
             found.append(Answer(said, tuple(doubts), told=False))
         else:
-            said = f"{_reached(verdict, *names)}: {_judged(verdict, *names)}{_effort(run, verdict)}."
+            by = effort(run, len(verdict.common_seeds), unit(verdict.one))
+            said = f"{_reached(verdict, *names)}: {_judged(verdict, *names)}{by}."
             found.append(Answer(said, tuple(doubts), told=verdict.word in TOLD))
     return found
 
@@ -138,15 +139,15 @@ def _lost(verdict: Verdict, one: str, other: str) -> Iterator[str]:
             yield f"{name} diverged or failed in {which} that {against} completed, which counts against {name}"
 
 
-def _effort(run: RunResult, verdict: Verdict) -> str:
-    """`; 5 searches of 7 learning rates each`, or the number of seeds."""
-    number = counted(len(verdict.common_seeds), unit(verdict.one))
+def effort(run: RunResult, number: int, noun: str) -> str:
+    """Returns `, by 5 searches of 7 learning rates each`, or the number of seeds."""
+    counts = counted(number, noun)
     attempts = {len(search.attempts) for search in run.record.searches}
     looks = run.record.number_of_looks
     allowed = f" (allowing for {counted(looks, 'look')})" if looks > 1 else ""
-    if unit(verdict.one) == "seed":
-        return f", by {number} each{allowed}"
-    return f", by {number} of {alternatives(map(str, sorted(attempts)))} learning rates each{allowed}"
+    if noun == "seed":
+        return f", by {counts} each{allowed}"
+    return f", by {counts} of {alternatives(map(str, sorted(attempts)))} learning rates each{allowed}"
 
 
 def _has_nothing(result: CaseResult) -> bool:
@@ -179,7 +180,7 @@ def _without_settings(searches: Sequence[Search], called: Mapping[str, str]) -> 
             yield f"every learning rate of {called[name]} diverged or failed in {which}"
 
 
-def _edges(searches: Sequence[Search], called: Mapping[str, str]) -> Iterator[str]:
+def edges(searches: Sequence[Search], called: Mapping[str, str]) -> Iterator[str]:
     """Says where the best learning rate is an end of its range."""
     for name, own in _own(searches, called):
         at_end = [search for search in own if any(edge.at_end for edge in at_the_edge(search))]

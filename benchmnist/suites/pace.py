@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from benchmnist.suites.looks import announce
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FIRST_LOOK = 5
 """Searches of the first look, where the last has as many: with three, an interval is half as wide again."""
@@ -33,17 +37,19 @@ class Sizes:
         attempts: Learning rates that each search tries.
         searches: Searches for each optimizer at the last look.
         validation: Training examples that the attempts are judged on.
+        first: Searches of the first look.
     """
 
     steps: int
     attempts: int
     searches: int
     validation: int = VALIDATION
+    first: int = FIRST_LOOK
 
     @property
     def looks(self) -> tuple[int, ...]:
         """The number of searches at each announced look."""
-        return announce(range(min(self.searches, FIRST_LOOK)), self.searches).counts
+        return announce(range(min(self.searches, self.first)), self.searches).counts
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Pace:
         run: Seconds of a run beside its trials: its plan, its workers and its report.
         slots: Trials that are trained at the same time.
         examples: Training examples.
+        stacked: Whether the trials of an optimizer are trained as one stack; the times then are those of a stack.
     """
 
     step: float
@@ -63,6 +70,7 @@ class Pace:
     run: float
     slots: int = 1
     examples: int = 60_000
+    stacked: bool = False
 
     def of_look(self, sizes: Sizes, searches: int, before: int, optimizers: int, tuned: int) -> float:
         """Returns the seconds that a look takes.
@@ -71,10 +79,14 @@ class Pace:
             sizes: The sizes.
             searches: Searches of the look.
             before: Searches of the look before, which are not trained again.
-            optimizers: Number of optimizers.
+            optimizers: Number of optimizers, at each level of a problem.
             tuned: Number of those that choose their learning rate.
         """
-        trials = (searches - before) * (tuned * sizes.attempts + optimizers * (SEEDS if tuned else 1))
+        new = searches - before
+        trials = float(new * (tuned * sizes.attempts + optimizers * (SEEDS if tuned else 1)))
+        if self.stacked:
+            rows = new * (sizes.attempts if tuned else 1)
+            trials = (tuned + optimizers) * (1 + rows / STACKED)
         waves = math.ceil(trials / self.slots)
         return waves * (self.trial + sizes.steps * self.step) + self.run * (2 if tuned else 1)
 
@@ -88,24 +100,41 @@ class Pace:
 LEVELS = ((50, 4, 3), (80, 4, 5), (120, 5, 5), (200, 5, 8), (400, 7, 8), (600, 7, 13), (1200, 7, 20))
 """Least steps, attempts and searches of each level; the last that a budget allows is taken, with as many steps as
 it allows."""
+OF_PROBLEMS = ((1, 4, 6), (1, 5, 6), (1, 5, 10), (1, 7, 10), (1, 7, 16))
+"""The same for problems, which state their steps. With six searches each, a chance of 2 in 924 is the least with
+which all of one and none of the other are solved: little enough for four looks and two comparisons."""
+OF_FUNCTIONS = ((1, 11, 6), (1, 11, 10), (1, 11, 16))
+"""The same for functions: two learning rates a decade, of five. All are trained in one stack."""
+STACKED = 32
+"""Rows of a stack that take as long as the first does."""
 MOST_STEPS = 6000
 """Ten epochs of MNIST; what is left of a budget then is not needed."""
 
 
-def choose(budget: float, pace: Pace, optimizers: int, tuned: int, steps: int | None = None) -> Sizes | None:
+def choose(
+    budget: float,
+    pace: Pace,
+    optimizers: int,
+    tuned: int,
+    steps: int | None = None,
+    *,
+    levels: Sequence[tuple[int, int, int]] = LEVELS,
+) -> Sizes | None:
     """Returns the sizes that a budget allows; None if it allows none.
 
     Args:
         budget: Seconds that are left.
         pace: How long things take.
-        optimizers: Number of optimizers.
+        optimizers: Number of optimizers, at each level of a problem.
         tuned: Number of those that choose their learning rate.
         steps: Steps of a training, where they are given.
+        levels: As LEVELS.
     """
     found = None
     held_out = max(1, min(VALIDATION, pace.examples // SHARE))
-    for least, attempts, searches in LEVELS:
-        level = Sizes(steps or least, attempts if tuned else 1, searches, held_out)
+    for least, attempts, searches in levels:
+        first = max(FIRST_LOOK, levels[0][2])
+        level = Sizes(steps or least, attempts if tuned else 1, searches, held_out, first)
         most = _most_steps(budget, pace, level, optimizers, tuned)
         if most < level.steps:
             break
@@ -128,10 +157,17 @@ def _most_steps(budget: float, pace: Pace, sizes: Sizes, optimizers: int, tuned:
     return min(1000 * (limit - at_none) / max(at_some - at_none, 1e-9) for limit, at_none, at_some in limits)
 
 
-def least_budget(pace: Pace, optimizers: int, tuned: int, steps: int | None = None) -> float:
+def least_budget(
+    pace: Pace,
+    optimizers: int,
+    tuned: int,
+    steps: int | None = None,
+    *,
+    levels: Sequence[tuple[int, int, int]] = LEVELS,
+) -> float:
     """Returns the seconds that the smallest sizes take, as a budget; see `choose`."""
-    few, attempts, searches = LEVELS[0]
-    least = Sizes(steps or few, attempts if tuned else 1, searches)
+    few, attempts, searches = levels[0]
+    least = Sizes(steps or few, attempts if tuned else 1, searches, first=searches)
     return pace.of_all(least, optimizers, tuned) / FIRST  # it has one look
 
 
