@@ -25,13 +25,21 @@ from typing import TYPE_CHECKING, Any
 from benchmnist import runner
 from benchmnist.analysis.answers import Answer, answers
 from benchmnist.analysis.answers_on_problems import answers_on
-from benchmnist.analysis.courses import points
 from benchmnist.errors import BenchmnistError, Problem, SuiteError
 from benchmnist.execution.dispatch import Observer
 from benchmnist.extensions.registry import find_plugins
-from benchmnist.suites.budgets import total_steps
 from benchmnist.suites.options import RunOptions
-from benchmnist.suites.pace import LEVELS, OF_FUNCTIONS, OF_PROBLEMS, Pace, Sizes, choose, least_budget, seconds_of
+from benchmnist.suites.pace import (
+    LEVELS,
+    OF_FUNCTIONS,
+    OF_PROBLEMS,
+    STACKED,
+    Pace,
+    Sizes,
+    choose,
+    least_budget,
+    seconds_of,
+)
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
 from benchmnist.suites.versus import Question, ask, suite_text
@@ -39,7 +47,7 @@ from benchmnist.text import alternatives, cause_of, counted
 from benchmnist.tuner import NOT_TUNED, tune
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from types import FrameType
 
@@ -158,7 +166,7 @@ def versus(
     baseline: str | None = None,
     budget: str | float = BUDGET,
     steps: int | None = None,
-    sizes: Sizes | None = None,
+    sizes: Sizes | Prepared | None = None,
     write: str | Path | None = None,
     options: RunOptions | None = None,
     watch: Callable[[], AbstractContextManager[Observer | None]] | None = None,
@@ -175,7 +183,8 @@ def versus(
         baseline: The optimizer to compare with, instead of the last.
         budget: Wall time: seconds, or `"60s"`, `"5m"`, `"1h"`.
         steps: Steps of each training, instead of those that the budget allows or a problem states.
-        sizes: What to train, instead of what the budget allows, which is measured.
+        sizes: What to train, instead of what the budget allows, which is measured; with the pace, more searches
+            may follow where one look is announced.
         write: File of the suite; by default `versus-….toml` in the current folder.
         options: As of `benchmnist.tune`, without `set` and `resume`.
         watch: As of `benchmnist.tune`.
@@ -190,15 +199,14 @@ def versus(
     """
     clock = Clock(seconds_of(budget) if isinstance(budget, str) else seconds_of(f"{budget:g}"))
     options = replace(options or RunOptions(), **changes)
-    question = _question(optimizers, on, baseline, options)
+    question = _question(optimizers, options, on=on, baseline=baseline, steps=steps)
     file = Path(write) if write is not None else Path(f"{question.name}.toml")
     require_ours(file)
-    plan = prepare(question, clock, options, steps) if sizes is None else Prepared(sizes, UNKNOWN)
+    plan = Prepared(sizes, UNKNOWN) if isinstance(sizes, Sizes) else sizes or prepare(question, clock, options)
     say(chosen(question, plan))
-    own_steps = not question.rungs or steps is not None or sizes is not None
 
     def text_of(sizes: Sizes) -> str:
-        return suite_text(question, sizes, command(optimizers, on, baseline), own_steps=own_steps)
+        return suite_text(question, sizes, command(optimizers, on, baseline))
 
     written = write_suite(file, text_of(plan.sizes))
     say(f"{written} {file}; to repeat it: benchmnist tune {file}")
@@ -232,14 +240,19 @@ def rehearse(
         SuiteError, BenchmnistError: as `versus` does.
     """
     options = options or RunOptions()
-    question = _question(optimizers, on, baseline, options)
-    plan = prepare(question, Clock(budget), options, steps)
-    own_steps = not question.rungs or steps is not None
-    text = suite_text(question, plan.sizes, command(optimizers, on, baseline), own_steps=own_steps)
-    return chosen(question, plan), text
+    question = _question(optimizers, options, on=on, baseline=baseline, steps=steps)
+    plan = prepare(question, Clock(budget), options)
+    return chosen(question, plan), suite_text(question, plan.sizes, command(optimizers, on, baseline))
 
 
-def _question(optimizers: tuple[str, ...], on: str | None, baseline: str | None, options: RunOptions) -> Question:
+def _question(
+    optimizers: tuple[str, ...],
+    options: RunOptions,
+    *,
+    on: str | None,
+    baseline: str | None,
+    steps: int | None,
+) -> Question:
     """Returns the question that was asked.
 
     Raises:
@@ -251,7 +264,7 @@ def _question(optimizers: tuple[str, ...], on: str | None, baseline: str | None,
         )
         raise SuiteError([Problem(message, "")])
     registry = find_plugins(options.block)
-    question = ask(optimizers, registry, on=on, baseline=baseline)
+    question = replace(ask(optimizers, registry, on=on, baseline=baseline), steps=steps)
     return replace(question, rungs=_rungs(question, registry))
 
 
@@ -263,19 +276,23 @@ def _rungs(question: Question, registry: Registry) -> tuple[Case, ...]:
     """
     with _pilot(question) as file:
         plan = make_plan(read_suite(file), registry)
-        if plan.problems:
-            raise SuiteError([Problem(f"{each.key}: {each.message}".lstrip(": "), "") for each in plan.problems])
-    with _pilot(question, own_steps=False) as file:
-        plan = make_plan(read_suite(file), registry)
+    if plan.problems:
+        raise _about_the_question(plan.problems)
     return tuple(case for case in plan.cases if case.problem and case.optimizer.name == question.baseline.name)
 
 
+def _about_the_question(problems: Iterable[Problem]) -> SuiteError:
+    """Returns the mistakes in a suite that nobody has written, each once, without its file."""
+    texts = dict.fromkeys(str(replace(problem, file="", line=None)) for problem in problems)
+    return SuiteError([Problem(text, "") for text in texts])
+
+
 @contextlib.contextmanager
-def _pilot(question: Question, *, own_steps: bool = True) -> Iterator[Path]:
+def _pilot(question: Question) -> Iterator[Path]:
     """Yields the suite that measures the pace, in a folder that is removed."""
     with tempfile.TemporaryDirectory(prefix="benchmnist-") as folder:
         file = Path(folder) / "pilot.toml"
-        file.write_text(suite_text(question, PILOT, own_steps=own_steps), "utf-8")
+        file.write_text(suite_text(question, PILOT), "utf-8")
         yield file
 
 
@@ -287,16 +304,23 @@ class Prepared:
     pace: Pace
 
 
-def prepare(question: Question, clock: Clock, options: RunOptions, steps: int | None = None) -> Prepared:
-    """Measures the pace on a few steps, and chooses the sizes.
+def prepare(question: Question, clock: Clock, options: RunOptions) -> Prepared:
+    """Measures the pace on a few steps, or one search of a problem, and chooses the sizes.
 
     Raises:
         BenchmnistError: if the budget allows none, or nothing could be trained.
+        KeyboardInterrupt: if it is interrupted.
     """
-    pace, per_epoch = measure(question, options)
+    with clock.ends() if question.rungs else contextlib.nullcontext() as up:
+        try:
+            pace = measure(question, options)
+        except KeyboardInterrupt:
+            if not up:
+                raise
+            message = f"a budget of {clock.budget:g}s is too small for one search on {question.place.typed}"
+            raise BenchmnistError(f"{message}; pass a larger --budget, or fewer --steps") from None
     levels = LEVELS if not question.rungs else OF_FUNCTIONS if question.on_function else OF_PROBLEMS
-    if steps is None and question.rungs:
-        steps = max(total_steps(case, per_epoch) for case in question.rungs)
+    steps = max((case.steps or 1 for case in question.rungs), default=question.steps)
     number, tuned = question.trained, question.tuned
     sizes = choose(clock.left, pace, number, tuned, steps, levels=levels)
     if sizes is None:
@@ -312,22 +336,21 @@ class _Moments(Observer):
     """Notes when the trials of each run end."""
 
     def __init__(self) -> None:
+        self.began = math.nan
         self.runs: list[dict[tuple[str, int], float]] = []
 
     def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:  # noqa: ARG002
         """See Observer."""
         self.runs.append({})
+        self.began = time.monotonic() if len(self.runs) == 1 else self.began
 
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:  # noqa: ARG002
         """See Observer."""
         self.runs[-1][case.id, seed] = time.monotonic()
 
 
-def measure(question: Question, options: RunOptions) -> tuple[Pace, int]:
-    """Trains a few steps with each optimizer, as a look does, in a folder that is removed.
-
-    Returns:
-        The pace, and the number of steps of an epoch.
+def measure(question: Question, options: RunOptions) -> Pace:
+    """Trains with each optimizer, as a look does, a few steps or those of a problem, in a folder that is removed.
 
     Raises:
         SuiteError, BenchmnistError: if the suite cannot be run, or no training of it ends.
@@ -335,48 +358,66 @@ def measure(question: Question, options: RunOptions) -> tuple[Pace, int]:
     moments, began = _Moments(), time.monotonic()
     with _pilot(question) as file:
         pilot = replace(options, out=file.parent, checkpoints=False)
-        if question.ranges:
-            found = tune(file, pilot, searches=1, watch=lambda: contextlib.nullcontext(moments)).final
-        else:
-            found = runner.run(file, pilot, observer=moments, seeds=tuple(range(PILOT.attempts)))
+        try:
+            if question.ranges:
+                tuned = tune(file, pilot, searches=1, watch=lambda: contextlib.nullcontext(moments))
+                found, searched = tuned.final, tuned.search.cases
+            else:
+                found = runner.run(file, pilot, observer=moments, seeds=tuple(range(PILOT.attempts)))
+                searched = ()
+        except SuiteError as error:
+            raise _about_the_question(error.problems) from None
     ended = time.monotonic()
     trained = [result for result in found.cases if any(trial.epochs for trial in result.trials)]
     if not trained:
         why = "; ".join(f"{result.id} {result.status}: {cause_of(result.error or '')}" for result in found.cases)
         raise BenchmnistError(f"no training of a few steps ends: {why}")
-    stacked = all(result.shares_times for result in trained)
-    step = statistics.fmean(map(_seconds_of_step, trained))
     slots = max(result.side_by_side for result in trained)
     first, last = (sorted(run.values()) for run in (moments.runs[0], moments.runs[-1]))
-    rows = PILOT.attempts if stacked else 1  # what is trained together ends together
     # The first trial of each worker waits for its start, and the other trials follow each other.
-    later = len(first) / rows - slots
+    later = len(first) - slots
     each = slots * (first[-1] - first[0]) / later if later > 0 else ended - began
-    one = len(moments.runs) == 1
-    beside = ended - (began if one else first[-1]) - len(last) / rows / slots * each
-    run = max(LEAST_RUN, AGAIN * beside if one else beside)
-    examples = min(result.train_size for result in trained)
-    trial = max(0.0, each - PILOT.steps * step)
-    return Pace(step, trial * _evaluations(question), run, slots, examples, stacked), trained[0].steps
+    if last is first:  # with no search before it
+        run = AGAIN * (ended - began - len(last) / slots * each)
+    else:
+        run = ended - first[-1] - len(last) / slots * each
+    run = max(LEAST_RUN, run)
+    if question.rungs:
+        return _on_problem(searched or found.cases, slots * (first[-1] - moments.began), run, slots)
+    step = statistics.fmean(map(_seconds_of_step, trained))
+    examples = max(result.train_size for result in trained)
+    return Pace(step, max(0.0, each - PILOT.steps * step), run, slots, examples)
 
 
-def _evaluations(question: Question) -> float:
-    """Returns how much more often a trial of a problem on data is evaluated than one of the pilot."""
-    every = [case.evaluate_every for case in question.rungs if case.evaluate_every and case.steps]
-    if question.on_function or not every:
-        return 1.0
-    steps = max(case.steps or 0 for case in question.rungs)
-    return max(1.0, steps / min(every) / max(1, PILOT.steps // min(every)))
+def _on_problem(results: Sequence[CaseResult], seconds: float, run: float, slots: int) -> Pace:
+    """Returns the pace of whole trials, some of which were trained in stacks.
+
+    Args:
+        results: The results of one search, of all optimizers at all levels.
+        seconds: Seconds that all workers together took for them.
+        run: Seconds of a run beside its trials.
+        slots: Number of workers.
+    """
+    stacked = {(result.case.optimizer.name, result.case.group) for result in results if result.shares_times}
+    trained = [math.fsum(e.seconds for trial in result.trials for e in trial.epochs) for result in results]
+    plain = [t for result, t in zip(results, trained, strict=True) if not result.shares_times]
+    share = math.fsum(plain) / (math.fsum(trained) or 1.0)
+    examples = min(result.train_size for result in results)
+    return Pace(
+        step=0.0,
+        trial=share * seconds / max(1, len(plain)),
+        run=run,
+        slots=slots,
+        examples=examples,
+        stacks=len(stacked),
+        stack=(1 - share) * seconds / max(1, len(stacked)) / (1 + PILOT.attempts / STACKED),
+    )
 
 
 def _seconds_of_step(result: CaseResult) -> float:
-    """Seconds of a step, the median of the trials; of all rows of a stack."""
-    seconds = [
-        math.fsum(epoch.seconds for epoch in trial.epochs) / max(1, [*points(trial, result.steps)][-1].step)
-        for trial in result.trials
-        if trial.epochs
-    ]
-    return statistics.median(seconds) * (len(result.trials) if result.shares_times else 1)
+    """Seconds of a step, the median of the trials."""
+    seconds = [math.fsum(epoch.seconds for epoch in trial.epochs) for trial in result.trials]
+    return statistics.median(seconds) / PILOT.steps
 
 
 def chosen(question: Question, plan: Prepared) -> str:
@@ -391,9 +432,13 @@ def chosen(question: Question, plan: Prepared) -> str:
     among = f" ({counted(len(question.rungs), 'level')})" if len(question.rungs) > 1 else ""
     fixed = [each.typed for each in question.optimizers if each.name not in question.ranges]
     untuned = f"; {alternatives(fixed, 'and')} as given" if fixed else ""
+    first = next(iter(question.rungs), None)
+    budget = counted(sizes.steps, "step")
+    if first is not None:
+        budget = counted(first.steps, "step") if first.steps else counted(first.epochs, "epoch")
     return (
-        f"{alternatives(names, 'and')} on {question.place.typed}{among}: {counted(sizes.steps, 'step')} a "
-        f"training; looks at {looks} {units}{tries}{untuned}"
+        f"{alternatives(names, 'and')} on {question.place.typed}{among}: {budget} a training; looks at {looks} "
+        f"{units}{tries}{untuned}"
     )
 
 

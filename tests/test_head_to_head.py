@@ -14,17 +14,36 @@ import benchmnist
 import benchmnist.training.compiler  # or the end of a budget might interrupt its import
 from benchmnist.errors import BenchmnistError, SuiteError
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.head_to_head import Prepared, Versus
 from benchmnist.suites.named import Named, read_named
 from benchmnist.suites.pace import Pace, Sizes, choose, least_budget, seconds_of
-from benchmnist.suites.versus import ask, learning_rates
+from benchmnist.suites.places import find_place
+from benchmnist.suites.versus import ANY_RATE, ask, learning_rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from click.testing import Result
 
-    from benchmnist.head_to_head import Versus
 
+STAIRS = """
+from benchmnist import ProblemSpec, hookimpl
+
+
+@hookimpl
+def benchmnist_problems():
+    return [
+        ProblemSpec(
+            name="stairs",
+            summary="ever more accuracy, and more than there is",
+            model="logistic",
+            dataset="few",
+            settings={"steps": 12, "batch_size": 100, "evaluate_every": 4},
+            levels={"low": {"target_accuracy": 25.0}, "high": {"target_accuracy": 99.9}},
+            solved_by={"optimizer": "adam", "lr": 0.01},
+        )
+    ]
+"""
 FEW = Sizes(steps=12, attempts=2, searches=3, validation=200)
 ON = "few/logistic"
 
@@ -48,6 +67,10 @@ def rule(step):
             step(self)
 
     return lambda model, *, lr=0.1: Rule(model.parameters(), lr=lr)
+
+
+def needs_rate(model, *, lr):
+    return torch.optim.SGD(model.parameters(), lr=lr)
 
 
 def turns(optimizer):
@@ -83,7 +106,8 @@ def sleeps(optimizer):
 @hookimpl
 def benchmnist_optimizers():
     rules = {"turns": turns, "raises": raises, "diverges": diverges, "unlucky": unlucky, "sleeps": sleeps}
-    return [OptimizerSpec(name=name, summary=name, build=rule(each)) for name, each in rules.items()]
+    needs = OptimizerSpec(name="needs-rate", summary="SGD without a default", build=needs_rate)
+    return [needs, *(OptimizerSpec(name=name, summary=name, build=rule(each)) for name, each in rules.items())]
 """
 
 pytestmark = pytest.mark.usefixtures("few_images")
@@ -94,8 +118,13 @@ def rules(install_plugin: Callable[..., None]) -> None:
     install_plugin("rules", RULES)
 
 
-def versus(*optimizers: str, sizes: Sizes = FEW, **options: Any) -> Versus:
-    return benchmnist.versus(*optimizers, on=ON, sizes=sizes, executor="inline", **options)
+@pytest.fixture
+def stairs(install_plugin: Callable[..., None]) -> None:
+    install_plugin("stairs", STAIRS)
+
+
+def versus(*optimizers: str, on: str = ON, sizes: Sizes | Prepared = FEW, **options: Any) -> Versus:
+    return benchmnist.versus(*optimizers, on=on, sizes=sizes, executor="inline", **options)
 
 
 def test_what_is_better_is_said_to_be_and_the_suite_repeats_it() -> None:
@@ -168,6 +197,50 @@ def test_lost_seeds_count_against_who_lost_them() -> None:
     assert not answer.told
 
 
+@pytest.mark.usefixtures("stairs")
+def test_on_a_problem_the_levels_that_are_solved_are_compared() -> None:
+    six = Sizes(12, 1, 6, 200, first=6)
+    found = versus("sgd:lr=1e-6", "adam:lr=0.01,eps=1e-9", "adam:lr=0.01", on="stairs", sizes=six)
+    less, same = found.answers
+    assert less.sentence == (
+        "On stairs (the target of each level, within its budget), sgd:lr=1e-6 does not solve the easiest of 2 "
+        "levels (low), and adam:lr=0.01 solves 1 of 2 levels (up to low): adam:lr=0.01 solves more (0.0 and 1.0 "
+        "on average), p = 0.0087, by 6 seeds each."
+    )
+    assert "; both take 4 steps on 1 level that every seed solves, as many in every seed" in same.sentence
+    assert (found.told, found.ended) == (True, "told")
+
+
+@pytest.mark.usefixtures("stairs")
+def test_a_level_of_a_problem_is_searched_and_the_suite_repeats_it() -> None:
+    found = versus("sgd", "adam", on="stairs/low")
+    assert re.match(
+        r"stairs/low \(25 % within 12 steps, tested every 4\) is solved by sgd in \d of 3 searches and by ",
+        found.sentence,
+    )
+    assert found.run is not None
+    assert {case.case.level for case in found.run.cases} == {"low"}
+    assert all(case.case.stop_at_target for case in found.run.cases)
+    repeated = benchmnist.tune(found.suite, executor="inline", out=Path("repeated"))
+    assert figures(repeated.final) == figures(found.run)
+
+
+@pytest.mark.usefixtures("rules", "stairs")
+def test_what_fails_on_a_problem_has_no_comparison() -> None:
+    found = versus("raises:lr=0.1", "adam:lr=0.01", on="stairs")
+    (answer,) = found.answers
+    assert answer.failed
+    assert answer.sentence.startswith("On stairs, raises:lr=0.1 completed nothing (ArithmeticError: not today)")
+
+
+def test_one_look_has_as_many_searches_as_the_time_allows() -> None:
+    quick = Prepared(Sizes(12, 1, 3, 200), Pace(step=1e-5, trial=1e-3, run=0.5))
+    found = versus("sgd:lr=1e-6", "adam:lr=0.01", sizes=quick, budget=3600)
+    assert found.sizes.searches == 20
+    assert found.sentence.endswith(", by 20 seeds each.")
+    assert "searches = 20 " in found.suite.read_text("utf-8")
+
+
 @pytest.mark.usefixtures("rules")
 def test_a_budget_ends_a_look() -> None:
     found = versus("sleeps:lr=0.1", "adam:lr=0.01", budget=1)
@@ -202,6 +275,11 @@ def test_the_command_answers_within_its_budget(invoke: Callable[..., Result]) ->
         (["adam", "sgd", "--budget", "soon"], ["must be a time such as 60s, 5m or 1h, not 'soon'"]),
         (["adam", "sgd", "--set", "defaults.steps=3"], ["versus has no option set"]),
         (["adam", "sgd", "--on", ON, "--budget", "1s", "--executor", "inline"], ["is too small to tell anything"]),
+        (["adam", "sgd", "--on", "mnist-few/400"], ["no level of 'mnist-few' named '400'"]),
+        (["adam", "sgd", "--on", "mnist-few:stepps=3"], ["stepps: unknown key. Did you mean 'steps'?"]),
+        (["adam", "sgd", "--on", "fc:hidden=3"], ["takes no parameter 'hidden'"]),
+        (["adam", "sgd", "--on", "quick:steep"], ["--on: no problem named 'steep'"]),
+        (["adam", "sgd", "--on", "none.toml:steep"], ["none.toml"]),
     ],
 )
 def test_what_is_wrong_is_said_before_it_trains(
@@ -236,6 +314,44 @@ def test_a_range_is_three_decades_about_the_default_and_above_it_for_sgd() -> No
         "lbfgs": (3.2e-3, 3.2),
     }
     assert learning_rates(read_named("adam:lr=0.1"), registry) is None
+    assert learning_rates(read_named("adam"), registry, any_rate=True) == ANY_RATE
+
+
+@pytest.mark.usefixtures("rules")
+def test_a_learning_rate_without_a_default_is_searched_in_a_wider_range() -> None:
+    assert learning_rates(read_named("needs-rate"), find_plugins()) == ANY_RATE
+    found = versus("needs-rate", "sgd")
+    assert "completed nothing" not in found.sentence
+    assert "needs-rate reaches " in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("on", "lines"),
+    [
+        ("mnist-few", ['problems = ["mnist-few"]', "[problems.mnist-few]", "stop_at_target = true"]),
+        ("mnist-few/500", ['problems = ["mnist-few/500"]', "[problems.mnist-few]"]),
+        ("mnist-noisy-labels/cnn", ['models = ["cnn"]']),
+        ("mnist-noisy-labels", ['problems = ["mnist-noisy-labels"]']),
+        (
+            "deep-narrow:model.depth=7",
+            ["[problems.deep-narrow-model-depth-7]", "{ depth = 7 }"],
+        ),
+        ("mnist/deep-narrow:depth=7", ["[models.deep-narrow-depth-7]", "depth = 7"]),
+        ("mine.toml:dim/30", ['problems = ["dim/30"]', "[problems.dim]", 'use = "mnist-rotated"', "steps = 40"]),
+    ],
+)
+def test_a_place_is_a_problem_or_a_dataset_and_a_model(on: str, lines: list[str]) -> None:
+    suite = '[suite]\nname = "mine"\n[problems.dim]\nuse = "mnist-rotated"\nsteps = 40\n'
+    Path("mine.toml").write_text(f'{suite}[[cases]]\nproblems = ["dim"]\noptimizers = ["adam"]\n', "utf-8")
+    place = find_place(on, find_plugins())
+    text = "\n".join([*place.tables(None), place.listed])
+    for line in lines:
+        assert line in text
+
+
+def test_the_steps_of_a_problem_may_be_others() -> None:
+    place = find_place("mnist-fc", find_plugins())
+    assert "steps = 40" in place.tables(40)
 
 
 def test_the_baseline_is_the_last_or_the_one_that_is_named() -> None:

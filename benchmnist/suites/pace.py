@@ -62,7 +62,8 @@ class Pace:
         run: Seconds of a run beside its trials: its plan, its workers and its report.
         slots: Trials that are trained at the same time.
         examples: Training examples.
-        stacked: Whether the trials of an optimizer are trained as one stack; the times then are those of a stack.
+        stacks: Number of optimizers, at each level of a problem, whose trials are trained as one stack.
+        stack: Seconds of such a stack with hardly any rows.
     """
 
     step: float
@@ -70,7 +71,8 @@ class Pace:
     run: float
     slots: int = 1
     examples: int = 60_000
-    stacked: bool = False
+    stacks: int = 0
+    stack: float = 0.0
 
     def of_look(self, sizes: Sizes, searches: int, before: int, optimizers: int, tuned: int) -> float:
         """Returns the seconds that a look takes.
@@ -82,13 +84,12 @@ class Pace:
             optimizers: Number of optimizers, at each level of a problem.
             tuned: Number of those that choose their learning rate.
         """
-        new = searches - before
-        trials = float(new * (tuned * sizes.attempts + optimizers * (SEEDS if tuned else 1)))
-        if self.stacked:
-            rows = new * (sizes.attempts if tuned else 1)
-            trials = (tuned + optimizers) * (1 + rows / STACKED)
-        waves = math.ceil(trials / self.slots)
-        return waves * (self.trial + sizes.steps * self.step) + self.run * (2 if tuned else 1)
+        new, final, stacks = searches - before, SEEDS if tuned else 1, self.stacks
+        trials = new * (max(0, tuned - stacks) * sizes.attempts + max(0, optimizers - stacks) * final)
+        seconds = math.ceil(trials / self.slots) * (self.trial + sizes.steps * self.step)
+        rows = (new * sizes.attempts, new * final) if tuned else (new * final,)
+        seconds += sum(stacks * self.stack * (1 + number / STACKED) for number in rows) / self.slots
+        return seconds + self.run * len(rows)
 
     def of_all(self, sizes: Sizes, optimizers: int, tuned: int) -> float:
         """Returns the seconds of all looks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,8 @@ class Question:
         margin: Largest difference that counts as none; None for a problem or a task without accuracy.
         rungs: A case of each level of the problem, easiest first, with its budget and its target; empty for a
             dataset and a model.
+        required: Names of the optimizers whose learning rate has no default.
+        steps: Steps of each training, where they are asked for.
     """
 
     asked: tuple[Named, ...]
@@ -57,6 +60,8 @@ class Question:
     ranges: Mapping[str, tuple[float, float]]
     margin: float | None
     rungs: tuple[Case, ...] = ()
+    required: frozenset[str] = frozenset()
+    steps: int | None = None
 
     @property
     def optimizers(self) -> tuple[Named, ...]:
@@ -127,7 +132,8 @@ def ask(
         raise SuiteError([Problem(message, "") for message in dict.fromkeys(problems)])
     by_accuracy = registry.tasks[place.task].spec.metrics[0].key == "accuracy"
     margin = MARGIN if by_accuracy and place.problem is None else None
-    return Question((*found[:-1],), found[-1], place, ranges, margin)
+    required = frozenset(each.name for each in found if each.name in ranges and _requires_rate(each, registry))
+    return Question((*found[:-1],), found[-1], place, ranges, margin, required=required)
 
 
 def _twice(found: Sequence[Named]) -> list[str]:
@@ -174,19 +180,23 @@ def learning_rates(optimizer: Named, registry: Registry, *, any_rate: bool = Fal
     return _rounded(default * low), _rounded(default * high)
 
 
+def _requires_rate(optimizer: Named, registry: Registry) -> bool:
+    spec = registry.optimizers[optimizer.use].spec
+    return "lr" in parameters_of(spec, OPTIMIZER.harness).required and "lr" not in spec.defaults
+
+
 def _rounded(value: float) -> float:
     """To two significant digits, which a file has."""
     return float(f"{value:.1e}")
 
 
-def suite_text(question: Question, sizes: Sizes, command: str = "", *, own_steps: bool = True) -> str:
+def suite_text(question: Question, sizes: Sizes, command: str = "") -> str:
     """Returns the suite that answers a question, as TOML; the same text for the same question and sizes.
 
     Args:
         question: The question.
-        sizes: Steps, attempts and searches.
+        sizes: Steps, attempts and searches; a problem has its own steps, or those of the question.
         command: The command that wrote it, for its first line.
-        own_steps: Whether the trainings have the steps of `sizes`, and not those that a problem states.
     """
     place = question.place
     names = toml_text([each.name for each in question.optimizers])
@@ -212,12 +222,14 @@ def suite_text(question: Question, sizes: Sizes, command: str = "", *, own_steps
         'sampler = "grid"',
         *([] if question.on_function else [f"validation_size = {sizes.validation}"]),
         "untuned = false",
-        *place.tables(sizes.steps if own_steps else None),
+        *place.tables(question.steps),
     ]
     for each in question.optimizers:
         lines += ["", *table_lines("optimizers", each.name, each)]
         if each.name in question.ranges:
             low, high = question.ranges[each.name]
+            if each.name in question.required:
+                lines.append(f"lr = {math.sqrt(low * high):.1g}  # not used, but required")
             lines.append(f"space.lr = {{ low = {low:g}, high = {high:g}, log = true }}")
     lines += ["", "[[compare]]", f"optimizers = {toml_text([each.name for each in question.asked])}"]
     lines += [f"with = {toml_text(question.baseline.name)}", "", "[[cases]]", place.listed]
