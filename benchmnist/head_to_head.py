@@ -72,6 +72,8 @@ MOST_SEARCHES = 20
 """Searches of a look at most, however much time is left."""
 CAREFUL = 1.15
 """Share of the time that more searches are expected to take, by those before, for which time must be left."""
+BESIDE = 1.5
+"""Time of a trial, in units of its steps and set-up, where it is the only one of its worker."""
 AGAIN = 0.5
 """Share of the time of a first run beside its trials that a second one in the same process takes: it has torch."""
 
@@ -336,13 +338,11 @@ class _Moments(Observer):
     """Notes when the trials of each run end."""
 
     def __init__(self) -> None:
-        self.began = math.nan
         self.runs: list[dict[tuple[str, int], float]] = []
 
     def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:  # noqa: ARG002
         """See Observer."""
         self.runs.append({})
-        self.began = time.monotonic() if len(self.runs) == 1 else self.began
 
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:  # noqa: ARG002
         """See Observer."""
@@ -383,7 +383,7 @@ def measure(question: Question, options: RunOptions) -> Pace:
         run = ended - first[-1] - len(last) / slots * each
     run = max(LEAST_RUN, run)
     if question.rungs:
-        return _on_problem(searched or found.cases, slots * (first[-1] - moments.began), run, slots)
+        return _on_problem(searched or found.cases, first[-1] - first[0], run, slots)
     step = statistics.fmean(map(_seconds_of_step, trained))
     examples = max(result.train_size for result in trained)
     return Pace(step, max(0.0, each - PILOT.steps * step), run, slots, examples)
@@ -394,7 +394,7 @@ def _on_problem(results: Sequence[CaseResult], seconds: float, run: float, slots
 
     Args:
         results: The results of one search, of all optimizers at all levels.
-        seconds: Seconds that all workers together took for them.
+        seconds: Seconds from the end of the first trial to that of the last.
         run: Seconds of a run beside its trials.
         slots: Number of workers.
     """
@@ -402,15 +402,21 @@ def _on_problem(results: Sequence[CaseResult], seconds: float, run: float, slots
     trained = [math.fsum(e.seconds for trial in result.trials for e in trial.epochs) for result in results]
     plain = [t for result, t in zip(results, trained, strict=True) if not result.shares_times]
     share = math.fsum(plain) / (math.fsum(trained) or 1.0)
+    number = len(stacked) + sum(len(r.trials) for r in results if not r.shares_times)
+    if number > slots:  # the first of each worker waits for its start
+        spent = seconds * slots * number / (number - slots)
+    else:
+        setups = [trial.setup_seconds for result in results for trial in result.trials]
+        spent = BESIDE * (math.fsum(trained) + number * max(setups, default=0.0))
     examples = min(result.train_size for result in results)
     return Pace(
         step=0.0,
-        trial=share * seconds / max(1, len(plain)),
+        trial=share * spent / max(1, number - len(stacked)),
         run=run,
         slots=slots,
         examples=examples,
         stacks=len(stacked),
-        stack=(1 - share) * seconds / max(1, len(stacked)) / (1 + PILOT.attempts / STACKED),
+        stack=(1 - share) * spent / max(1, len(stacked)) / (1 + PILOT.attempts / STACKED),
     )
 
 

@@ -43,7 +43,11 @@ def _budget(ctx: click.Context, param: click.Parameter, value: Any) -> float:
 @click.argument(
     "optimizers", nargs=-1, required=True, metavar="OPTIMIZER...", shell_complete=offered("optimizers")
 )
-@option("--on", metavar="WHERE", help="Model, dataset or dataset/model to compare on.  [default: mnist/fc]")
+@option(
+    "--on",
+    metavar="WHERE",
+    help="Problem, problem/level, model, dataset or dataset/model to compare on.  [default: mnist/fc]",
+)
 @option("--baseline", metavar="OPTIMIZER", help="Optimizer to compare with.  [default: the last one]")
 @option(
     "--budget",
@@ -53,13 +57,13 @@ def _budget(ctx: click.Context, param: click.Parameter, value: Any) -> float:
     metavar="TIME",
     help="Time that all of it may take, such as 20s, 5m or 1h.",
 )
-@option("--steps", type=click.IntRange(min=1), help="Steps of each training.  [default: what the budget allows]")
+@option("--steps", type=click.IntRange(min=1), help="Steps of each training.  [default: what the budget allows, or a problem states]")
 @option(
     "--write",
     type=NamedPath(dir_okay=False, path_type=Path),
     help="File to write the suite to.  [default: versus-….toml]",
 )
-@option("--dry-run", is_flag=True, help="Measure a few steps, and print the suite that would be tuned.")
+@option("--dry-run", is_flag=True, help="Measure the pace, and print the suite that would be tuned.")
 @training_options
 def command(
     optimizers: tuple[str, ...],
