@@ -278,6 +278,7 @@ def test_the_command_answers_within_its_budget(invoke: Callable[..., Result]) ->
         (["adam", "sgd", "--on", "mnist-few/400"], ["no level of 'mnist-few' named '400'"]),
         (["adam", "sgd", "--on", "mnist-few:stepps=3"], ["stepps: unknown key. Did you mean 'steps'?"]),
         (["adam", "sgd", "--on", "fc:hidden=3"], ["takes no parameter 'hidden'"]),
+        (["adam", "sgd", "--on", "fc:hidden"], ["must be key=value"]),
         (["adam", "sgd", "--on", "quick:steep"], ["--on: no problem named 'steep'"]),
         (["adam", "sgd", "--on", "none.toml:steep"], ["none.toml"]),
     ],

@@ -197,22 +197,19 @@ class _Pair:
         if paired.identical:
             return f"both take {took[0]}{where}, as many in every {self.noun}", paired.says_something
         counts = f"{self.one.called} takes {took[0]} and {self.other.called} {took[1]}{where}"
-        interval = paired.interval(self.family)
+        slower, faster = self._two if paired.mean > 0 else self._two[::-1]
+        interval, times = paired.interval(self.family), factor(abs(paired.mean))
         if interval is None:
-            same = "the same ratio in every one, which has no interval"
             p = permutation_p(*([round(factor(value)) for value in values] for values in (ours, theirs)))
-            return f"{counts}, {same}", self.family * p <= LEVEL
-        told = not interval[0] <= 0 <= interval[1]
-        faster = self.other if paired.mean > 0 else self.one
-        sign = 1 if paired.mean > 0 else -1
-        low, high = sorted(factor(sign * end) for end in interval)
+            each = f"{slower.called} takes {times:.2f} times as many as {faster.called} in every {self.noun}"
+            return f"{counts}: {each}", self.family * p <= LEVEL
+        low, high = sorted(factor(end if slower is self.one else -end) for end in interval)
         digits = telling_digits((low, high), (1.0,), 2)
-        times = f"{decimals(factor(sign * paired.mean), digits)} times"
+        amount = f"{decimals(times, digits)} times as many"
         of = f"({decimals(low, digits)} to {decimals(high, digits)}, {CONFIDENCE})"
-        if told:
-            slower = self.one if faster is self.other else self.other
-            return f"{counts}: {slower.called} takes {times} as many as {faster.called} {of}", True
-        return f"{counts}, which are not told apart: {times} as many {of}", False
+        if low > 1:
+            return f"{counts}: {slower.called} takes {amount} as {faster.called} {of}", True
+        return f"{counts}, which are not told apart: {amount} {of}", False
 
     @property
     def _two(self) -> tuple[Climb, Climb]:

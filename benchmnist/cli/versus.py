@@ -57,7 +57,11 @@ def _budget(ctx: click.Context, param: click.Parameter, value: Any) -> float:
     metavar="TIME",
     help="Time that all of it may take, such as 20s, 5m or 1h.",
 )
-@option("--steps", type=click.IntRange(min=1), help="Steps of each training.  [default: what the budget allows, or a problem states]")
+@option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help="Steps of each training.  [default: what the budget allows, or a problem states]",
+)
 @option(
     "--write",
     type=NamedPath(dir_okay=False, path_type=Path),

@@ -72,9 +72,11 @@ def find_place(on: str | None, registry: Registry) -> Place:
     """
     if on is None:
         return _parts(Named(DATASET, DATASET), Named(MODEL, MODEL), registry)
+    file, _, name = on.strip().rpartition(":")
+    offers = (registry.problems, registry.models, registry.datasets)
+    if file and name and "=" not in on and not any(file in those for those in offers):
+        return _of_suite(file, name, registry)
     head, colon, rest = on.strip().partition(":")
-    if colon and rest and "=" not in rest:
-        return _of_suite(head, rest, registry)
     first, slash, second = head.partition("/")
     if first in registry.problems and not (slash and second in registry.models):
         named = read_named(f"{first}{colon}{rest}")
@@ -86,7 +88,6 @@ def find_place(on: str | None, registry: Registry) -> Place:
         return _parts(Named(DATASET, DATASET), only, registry)
     if only.use in registry.datasets:
         return _parts(only, Named(MODEL, MODEL), registry)
-    offers = (registry.problems, registry.models, registry.datasets)
     known = dict.fromkeys(offer.spec.name for those in offers for offer in those)
     raise BenchmnistError(f"--on: {unknown('problem, model or dataset', only.use, known)}")
 

@@ -12,20 +12,21 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from scipy import stats
 
 import benchmnist
-from benchmnist.errors import BenchmnistError
 from benchmnist.suites.pace import Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 RUNS = int(os.environ.get("RUNS", "20"))
+LONG = 24 * 3600
+BETTER = ("is better by", "solves more", "as many as lucky")
+"""Words of the answers that one of them is better."""
 PLUGIN = """
 import os
 
@@ -81,17 +82,19 @@ def test_how_often_equals_are_told_apart(
     said: Counter[str] = Counter()
     for run in range(RUNS):
         monkeypatch.setenv("BENCH_RUN", str(run))
-        with suppress(BenchmnistError):  # where every attempt of a search diverged, nothing is said
-            found = benchmnist.versus(
-                "lucky:side=0", "lucky:side=1", on=on, sizes=Sizes(20, 3, searches, 200), executor="inline"
-            )
-            (answer,) = found.answers
-            wrong = ("is better by", "solves more", "as many as lucky")
-            said[
-                "better" if any(word in answer.sentence for word in wrong) else "told" if answer.told else "no"
-            ] += 1
-            if run == 0:
-                sys.stdout.write(f"\n{answer.sentence}\n")
+        found = benchmnist.versus(
+            "lucky:side=0",
+            "lucky:side=1",
+            on=on,
+            sizes=Sizes(20, 3, searches, 200),
+            executor="inline",
+            budget=LONG,
+        )
+        (answer,) = found.answers
+        better = any(word in answer.sentence for word in BETTER)
+        said["better" if better else "told" if answer.told else "not told"] += 1
+        sys.stdout.write(f"\r{dict(said)}" if run else f"\n{answer.sentence}\n")
+        sys.stdout.flush()
     wrong_ones, number = said["better"], said.total()
     low, high = stats.binomtest(wrong_ones, number).proportion_ci(method="exact")
     sys.stdout.write(
