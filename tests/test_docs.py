@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from markdown_it import MarkdownIt
 from processes import NOT_OURS, OURS, pytest_in_a_process, python_in_a_process
 
 from benchmnist.extensions import hookspecs
@@ -326,6 +327,15 @@ def test_every_hook_is_documented_with_its_signature_and_an_example() -> None:
         returned = inspect.signature(getattr(hookspecs, name)).return_annotation
         assert f"@benchmnist.hookimpl\ndef {name}() -> {returned}: ...\n" in text
     assert len(HOOK_EXAMPLES) == len(HOOKS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_tables(page: Path) -> None:
+    """A table whose lines were joined is text."""
+    parser = MarkdownIt("commonmark").enable("table")
+    inline = [token for token in parser.parse(page.read_text("utf-8")) if token.type == "inline"]
+    texts = ["".join(child.content for child in token.children or () if child.type == "text") for token in inline]
+    assert not [text for text in texts if re.search(r"\|\s*:?-{3}", text)]
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:
