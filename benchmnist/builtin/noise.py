@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 SEED = 21
 
 
-def noise(*, root: Path, size: int = 1000, width: int = 32) -> Dataset:  # noqa: ARG001 - it has no files
+def noise(*, root: Path, size: int = 20_000, width: int = 32) -> Dataset:  # noqa: ARG001 - it has no files
     """Makes examples of evenly distributed random numbers, always the same, and one to test on without any.
 
     Args:
         root: Folder for files; there are none.
-        size: Number of training examples: with a batch size of 1, the steps before one comes again.
+        size: Number of training examples: with a batch size of 1, the steps before one comes again. All seeds draw
+            from the same, each in an order of its own; so `size` must be large compared with the steps of a
+            trial, or the noise of two seeds would be alike.
         width: Numbers in [0, 1) of an example, whose shape is [1, 1, width].
 
     Raises:

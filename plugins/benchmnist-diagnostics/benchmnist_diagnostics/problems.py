@@ -60,7 +60,6 @@ def _problem(
         summary=summary,
         model=model,
         dataset="noise",
-        dataset_params={"size": settings.get("steps", STEPS)},
         model_params=model_params or {},
         settings={**SETTINGS, **settings},
         levels={level: {f"model.{key}": value} for level, value in levels.items()},

@@ -7,7 +7,9 @@ import torch
 from benchmnist_diagnostics import gradients, shapes
 from benchmnist_diagnostics.problems import MODELS, PROBLEMS
 
+from benchmnist.builtin.noise import noise
 from benchmnist.testing import conformance
+from benchmnist.training.data import epoch_order
 
 SHAPE = (1, 1, 32)
 test_rotated = conformance("rotated")
@@ -127,3 +129,11 @@ def test_noise_is_added_to_the_gradient_only():
     middle, above = torch.full((1, *SHAPE), 0.5), torch.full((1, *SHAPE), 0.8413447)
     assert torch.allclose(gradient(model, above) - gradient(model, middle), torch.full((8,), 2.0), atol=1e-4)
     assert torch.equal(model(above), model(middle))
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
+def test_seeds_have_noise_of_their_own(problem):
+    """Of the same few numbers in another order, their mean, extremes and coverage would be alike in all seeds."""
+    size, steps = len(noise(root=None, **problem.dataset_params).train_images), problem.settings["steps"]
+    first, second = ({*epoch_order(size, seed, 1)[:steps].tolist()} for seed in (0, 1))
+    assert len(first & second) < 0.1 * steps
