@@ -7,9 +7,10 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.analysis.figures import seed_figures
-from benchmnist.analysis.searches import values_of
-from benchmnist.metrics import PRIMARY
+from benchmnist.analysis.searches import scores_of, values_of
+from benchmnist.metrics import PRIMARY, TARGET_STEPS
 from benchmnist.runs.searches import Attempt, Search
+from benchmnist.suites.budgets import total_steps
 from benchmnist.suites.components import variant_of
 from benchmnist.suites.points import point_of
 from benchmnist.suites.samplers import GuidedSearch
@@ -34,6 +35,7 @@ class OptimizerSearch:
     Attributes:
         scope: The dataset, model, label and method that it tunes for.
         number: Which search for them it is, from 1; each has a seed of its own.
+        target: The target at which its cases stop, in words: attempts are judged by the way to it. Empty without.
         asked: The points that were asked for, in order.
     """
 
@@ -44,8 +46,11 @@ class OptimizerSearch:
         how: Tune,
         metric: Metric = PRIMARY,
         number: int = 1,
+        *,
+        target: str = "",
     ) -> None:
         self.scope, self.space, self.how, self.metric, self.number = scope, space, how, metric, number
+        self.target = target
         self.seed = how.seed + number - 1
         self.asked: list[dict[str, Any]] = []
         self._asking = self._points()
@@ -65,7 +70,8 @@ class OptimizerSearch:
         """Asks for more points, by what came of those before; returns whether there are more."""
         if found is not None:
             outcome = self.outcome(found)
-            values = zip(outcome.attempts, values_of(outcome), strict=True)
+            numbers = scores_of(outcome) if self.target else values_of(outcome)
+            values = zip(outcome.attempts, numbers, strict=True)
             self._told.update({variant_of(attempt.params): value for attempt, value in values})
         before = len(self.asked)
         self.asked += next(self._asking, [])
@@ -85,19 +91,32 @@ class OptimizerSearch:
 
     def outcome(self, run: RunResult) -> Search:
         """Returns the search with the value of each attempt."""
-        found: dict[str, float | None] = {}
-        for variant, result in self._results(run).items():
-            values = [*seed_figures(result, self.metric).values()]
-            whole = len(values) == len(result.case.seeds)  # one seed that diverged is one too many
-            found[variant] = statistics.fmean(values) if whole else None
+        results = self._results(run)
         return Search(
             **self.scope._asdict(),
             metric=self.metric,
             sampler=self.how.sampler,
             space=dict(self.space),
-            attempts=tuple(Attempt(params=params, value=found.get(variant_of(params))) for params in self.asked),
+            attempts=tuple(self._attempt(params, results.get(variant_of(params))) for params in self.asked),
             run=f"{run.path.parent.name}/{run.path.name}",
             number=self.number if self.how.searches > 1 else None,
+            target=self.target,
+            seeds=self.how.seeds if self.target else 0,
+            budget=max((total_steps(r.case, r.steps) for r in results.values()), default=0) if self.target else 0,
+        )
+
+    def _attempt(self, params: dict[str, Any], result: CaseResult | None) -> Attempt:
+        """Returns an attempt with what came of it."""
+        if result is None:
+            return Attempt(params=params, reached=0 if self.target else None)
+        values = [*seed_figures(result, self.metric).values()]
+        whole = len(values) == len(result.case.seeds)  # one seed that diverged is one too many
+        value = statistics.fmean(values) if whole else None
+        if not self.target:
+            return Attempt(params=params, value=value)
+        steps = [*seed_figures(result, TARGET_STEPS).values()]
+        return Attempt(
+            params=params, value=value, reached=len(steps), steps=statistics.median(steps) if steps else None
         )
 
     def _results(self, run: RunResult) -> dict[str, CaseResult]:
@@ -116,7 +135,7 @@ class OptimizerSearch:
         elif how.sampler == "random":
             yield [*itertools.islice(random_points(self.space, self.seed), how.trials)]
         else:
-            higher = self.metric.better == "higher"
+            higher = bool(self.target) or self.metric.better == "higher"
             guided = GuidedSearch(self.space, how.sampler, self.seed, maximize=higher)
             yield from guided.batches(how.trials, self._told.get)
 

@@ -19,6 +19,7 @@ from benchmnist.optimizer_search import OptimizerSearch
 from benchmnist.runs import store
 from benchmnist.runs.results import RunResult
 from benchmnist.runs.resumption import lost_cases
+from benchmnist.suites.budgets import target_of
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
@@ -43,7 +44,7 @@ NOT_TUNED = (
     *("max_seeds", "reuse"),
 )
 """Options of a run that a search does not have."""
-OF_SEARCH = frozenset({"seeds", "baseline", "target_accuracy", "stop_at_target", "margin", "spread", "expect"})
+OF_SEARCH = frozenset({"seeds", "baseline", "margin", "spread", "expect"})
 """Settings of cases that a search decides, also for the problems of a suite."""
 
 
@@ -99,8 +100,8 @@ def tune(
         raise SuiteError([*plan.problems])
     suite = _with_optimizers(plan.suite, options.optimizers)
     planned = [
-        OptimizerSearch(scope, space, suite.tune, metric, number)
-        for scope, (space, metric) in searched_scopes(plan).items()
+        OptimizerSearch(scope, space, suite.tune, metric, number, target=target)
+        for scope, (space, metric, target) in searched_scopes(plan).items()
         for number in range(1, suite.tune.searches + 1)
     ]
     # The seeds of the final run, then those of the search, then the next search: however many there are.
@@ -189,7 +190,7 @@ def _at(suite: Suite, points: Sequence[tuple[SearchScope, tuple[Point, ...]]]) -
     return replace(suite, points=found)
 
 
-def searched_scopes(plan: Plan) -> dict[SearchScope, tuple[Mapping[str, Space], Metric]]:
+def searched_scopes(plan: Plan) -> dict[SearchScope, tuple[Mapping[str, Space], Metric, str]]:
     """Returns what each search of a suite chooses from and is judged by.
 
     There is one for each optimizer that has a space, on each model or problem that it is used with.
@@ -197,12 +198,13 @@ def searched_scopes(plan: Plan) -> dict[SearchScope, tuple[Mapping[str, Space], 
     Raises:
         SuiteError: if there is none.
     """
-    scopes: dict[SearchScope, tuple[Mapping[str, Space], Metric]] = {}
+    scopes: dict[SearchScope, tuple[Mapping[str, Space], Metric, str]] = {}
     for case in plan.cases:
         table = plan.suite.optimizers.get(case.optimizer.name)
         if table is not None and table.space:
             scope = SearchScope(*case.group, case.method)
-            scopes.setdefault(scope, (table.space, case.primary))
+            target = str(target_of(case)) if case.stop_at_target else ""
+            scopes.setdefault(scope, (table.space, case.primary, target))
     if not scopes:
         message = "no optimizer has a space to tune; add [optimizers.NAME.space] with lr = { low = …, high = … }"
         raise SuiteError([Problem(message, plan.suite.file)])
@@ -242,9 +244,6 @@ def _search_suite(suite: Suite) -> Suite:
                 "steps": None if how.epochs else block.steps,
                 "validation_size": how.validation_size,
                 "baseline": None,
-                "target_accuracy": None,
-                "target_loss": None,
-                "stop_at_target": False,
                 "margin": None,
                 "spread": None,
                 "expect": {},
@@ -257,6 +256,7 @@ def _search_suite(suite: Suite) -> Suite:
         name=f"{suite.name}-search",
         title=f"{suite.title}: {counted(how.trials, 'point')} each ({how.sampler})",
         order="suite",
+        chooses=True,
         blocks=blocks,
         block_indices=tuple(suite.block_indices[index] for index, _ in kept),
         own_keys={index: keys | decided for index, keys in suite.own_keys.items()},

@@ -67,6 +67,32 @@ def test_a_problem_is_trained_resumed_reused_and_tuned(tmp_path: Path) -> None:
     assert {each.case.steps for each in tuned.search.cases} == {4}
 
 
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_search_of_trials_that_stop_at_a_target_chooses_by_the_steps_to_it(tmp_path: Path, sampler: str) -> None:
+    """The larger rate has the lower loss after all steps; nothing but the validation split is looked at."""
+    file = tmp_path / "posed.toml"
+    text = SUITE.replace("[0.01, 0.001]", "[1e-5, 1e-4, 0.02]")
+    text = text.replace("trials = 2", f'trials = 3\nsampler = "{sampler}"')
+    text = text.replace("steps = 4", "steps = 24\nevaluate_every = 2\ntarget_loss = 2.2\nstop_at_target = true")
+    file.write_text(text, "utf-8")
+    options = benchmnist.RunOptions(executor="inline", device="cpu", out=tmp_path / "runs", checkpoints=False)
+    tuned = benchmnist.tune(file, options)
+    (search,) = tuned.final.record.searches
+    assert (search.target, search.seeds, search.budget) == ("a test loss of 2.2 nats", 1, 24)
+    by_rate = {attempt.params["lr"]: attempt for attempt in search.attempts}
+    assert (by_rate[1e-5].reached, by_rate[1e-5].steps) == (0, None)
+    assert search.best == by_rate[0.02]
+    assert by_rate[0.02].reached == 1
+    trained = {each.case.optimizer.params["lr"]: each for each in tuned.search.cases}
+    assert all(each.case.validation_size == 100 and each.case.stop_at_target for each in trained.values())
+    (trial,) = trained[0.02].trials
+    assert trial.ended == "target"
+    evaluations = [each for epoch in trial.epochs for each in epoch.evaluations]
+    assert by_rate[0.02].steps == evaluations[-1].step < search.budget
+    again = benchmnist.tune(file, options, resume=True)
+    assert again.final.record.searches == tuned.final.record.searches
+
+
 def test_a_value_that_a_part_of_a_problem_refuses_is_found_where_it_is_set(tmp_path: Path) -> None:
     wrong = SUITE.replace("[[cases]]", '[problems.wide]\nuse = "mnist-fc"\nmodel.hidden_size = -5\n[[cases]]')
     wrong = wrong.replace('["mnist-few/500"]', '["mnist-few/500", "wide"]').replace("train_size = 200", "")

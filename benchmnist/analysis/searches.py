@@ -13,7 +13,7 @@ from benchmnist.suites.values import is_number
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchmnist.runs.searches import Search
+    from benchmnist.runs.searches import Attempt, Search
     from benchmnist.suites.cases import Space
 
 Direction = Literal["higher", "lower"]
@@ -24,6 +24,8 @@ FEWEST_LISTED = 3
 """Values of a list that has one between its ends."""
 END = 0.01
 """Share of a range within which a value counts as its end."""
+LEFT = 0.25
+"""Share of a step that is left to the value of an attempt: the median of steps is a multiple of a half."""
 CHANCE = 0.0
 """Share, in %, of an attempt that diverged or failed: that of no other is lower."""
 
@@ -44,14 +46,49 @@ class Expected:
     high: float
 
 
+def value_of(search: Search, attempt: Attempt) -> float | None:
+    """Returns the value of an attempt by the metric that orders them; None if it diverged or failed.
+
+    With a target, this is the median of the steps to it; None unless at least half of the seeds reach it.
+    """
+    if not search.target:
+        return attempt.value
+    return attempt.steps if attempt.reached and 2 * attempt.reached >= search.seeds else None
+
+
 def values_of(search: Search) -> list[float]:
-    """Returns the value of each attempt; of one that diverged or failed, CHANCE or else the worst value of all."""
+    """Returns the value of each attempt; of one without, CHANCE or else the worst value of all.
+
+    With a target, an attempt that does not reach it counts as the whole budget, the least that it would take.
+    """
+    if search.target:
+        steps = [value_of(search, attempt) for attempt in search.attempts]
+        return [search.budget if each is None else each for each in steps]
     there = [attempt.value for attempt in search.attempts if attempt.value is not None]
     if search.metric.is_share:
         lost = CHANCE
     else:
         lost = (min if search.metric.better == "higher" else max)(there, default=0.0)
     return [lost if attempt.value is None else attempt.value for attempt in search.attempts]
+
+
+def scores_of(search: Search) -> list[float]:
+    """Returns a number for each attempt that orders them as `Search.best` does, for samplers; higher is better.
+
+    Its whole part is the number of seeds that reach the target; the rest falls with their steps, in shares of the
+    budget. Less than a step is left to the value: all of it where no seed reaches the target.
+    """
+    found = []
+    for attempt in search.attempts:
+        # Squeezes any value into 0 to 1, in its order; a lost attempt is the worst.
+        sign = 1 if search.metric.better == "higher" else -1
+        value = 0.0 if attempt.value is None else 0.5 + math.atan(sign * attempt.value) / math.pi
+        if not attempt.reached or attempt.steps is None:
+            found.append(value)
+        else:
+            budget = max(search.budget, 1)
+            found.append(attempt.reached + 1 - attempt.steps / budget + LEFT * value / budget)
+    return found
 
 
 def expected_best(values: Sequence[float], better: Direction = "higher") -> list[Expected]:
@@ -85,7 +122,7 @@ def best_of_attempts(searches: Sequence[Search]) -> list[Expected]:
     For random attempts, this is what can be expected, estimated from the attempts of all searches. For others it
     is the mean of the searches, in their order, without quartiles.
     """
-    better, most = searches[0].metric.better or "higher", max(len(search.attempts) for search in searches)
+    better, most = searches[0].judged_by.better or "higher", max(len(search.attempts) for search in searches)
     if all(search.sampler == "random" for search in searches):
         return expected_best([value for search in searches for value in values_of(search)], better)[:most]
     orders = [best_so_far(values_of(search), better) for search in searches]
@@ -99,7 +136,7 @@ def share_near_best(search: Search) -> float | None:
     None without a completed attempt, and for a metric that is no share in %.
     """
     values = values_of(search)
-    if search.best is None or not search.metric.is_share:
+    if search.best is None or not search.judged_by.is_share:
         return None
     return sum(value >= max(values) - NEAR for value in values) / len(values)
 

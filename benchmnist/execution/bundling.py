@@ -85,8 +85,7 @@ def only_chooses(plan: Sequence[Case]) -> bool:
         (case.validation_size is not None or case.optimizer.variant)
         and case.baseline is None
         and case.compared_with is None
-        and case.target_accuracy is None
-        and case.target_loss is None
+        and (not case.has_target or (case.stop_at_target and case.validation_size is not None))
         and case.seconds is None
         and not case.reference
         and not case.control

@@ -140,15 +140,27 @@ def tuning_table(analysis: Analysis) -> ExtraTable | None:
     searches = analysis.run.record.searches
     if not searches:
         return None
+    with_target = any(search.target for search in searches)
     return ExtraTable(
         "Tuning",
-        ("model", "method", "chosen", _validation(searches), "attempts", "lost", "near the best"),
+        (
+            *("model", "method", "chosen", _validation(searches)),
+            *(("reached", "steps") if with_target else ()),
+            *("attempts", "lost", "near the best"),
+        ),
         3,
-        tuple(_tuning_row(search) for search in searches),
-        "chosen: by its result on held-out training examples, without the test set; lost: attempts that diverged "
-        f"or failed; near the best: share of all attempts within {NEAR:g} point of the best; for random attempts, "
-        "this estimates the share of the search space",
+        tuple(_tuning_row(search, with_target=with_target) for search in searches),
+        "chosen: by its result on held-out training examples, without the test set"
+        f"{OF_TARGETS if with_target else ''}; lost: attempts that diverged or failed; near the best: share of "
+        f"all attempts within {NEAR:g} point of the best; for random attempts, this estimates the share of the "
+        "search space",
     )
+
+
+OF_TARGETS = (
+    ", and where trials stop at a target by the seeds that reached it, then by the median of their steps, then by "
+    "the result"
+)
 
 
 def _validation(searches: Sequence[Search]) -> str:
@@ -157,7 +169,7 @@ def _validation(searches: Sequence[Search]) -> str:
     return ", ".join(filter(None, ("validation", *(units if len(units) == 1 else ()))))
 
 
-def _tuning_row(search: Search) -> tuple[str, ...]:
+def _tuning_row(search: Search, *, with_target: bool) -> tuple[str, ...]:
     best, lost = search.best, sum(attempt.value is None for attempt in search.attempts)
     share = share_near_best(search)
     return (
@@ -165,10 +177,19 @@ def _tuning_row(search: Search) -> tuple[str, ...]:
         search.row,
         ", ".join(f"{name}={value}" for name, value in best.params.items()) if best else NOTHING,
         decimals(best.value, search.metric.digits) if best and best.value is not None else NOTHING,
+        *(_to_target(search) if with_target else ()),
         f"{len(search.attempts)} {search.sampler}",
         str(lost),
         f"{share:.0%}" if share is not None else NOTHING,
     )
+
+
+def _to_target(search: Search) -> tuple[str, str]:
+    """Returns the seeds of the best attempt that reached the target, `3/3`, and their steps."""
+    best = search.best
+    if not search.target or best is None:
+        return NOTHING, NOTHING
+    return f"{best.reached}/{search.seeds}", NOTHING if best.steps is None else f"{best.steps:g}"
 
 
 def model_tables(run: RunResult) -> list[ExtraTable]:

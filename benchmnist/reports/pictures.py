@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmnist.analysis.figures import drawn_metrics
-from benchmnist.analysis.searches import best_of_attempts
+from benchmnist.analysis.searches import best_of_attempts, value_of
 from benchmnist.analysis.summary import group_title
 from benchmnist.reports.drawing import Figure
 from benchmnist.reports.dynamics_picture import dynamics_picture, has_dynamics
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from benchmnist.analysis.analysis import Analysis
     from benchmnist.analysis.courses import Across
     from benchmnist.analysis.ranks import Ranks
-    from benchmnist.metrics import Metric
     from benchmnist.reports.plots import Style
     from benchmnist.runs.searches import Search
     from benchmnist.suites.cases import Group
@@ -87,7 +86,7 @@ def pictures(analysis: Analysis) -> Iterator[Picture]:
             ("Best {} against number of attempts", "attempts", attempts_picture, searches),
         ):
             if shown:
-                name = about.format(shown[0].metric.name)
+                name = about.format(shown[0].judged_by.name)
                 yield Picture(
                     f"{name[0].upper()}{name[1:]}: {title}", f"{stem}.{kind}.png", partial(draw, shown, title)
                 )
@@ -149,13 +148,18 @@ def profile_picture(analysis: Analysis) -> bytes:
 def learning_rate_picture(shown: Sequence[Search], title: str) -> bytes:
     """Draws the validation result against learning rate, with a line per optimizer, for searches over both."""
     figure, axes = _axes()
-    metric = shown[0].metric
+    metric = shown[0].judged_by
     for method, style in optimizer_styles(dict.fromkeys(search.method for search in shown)).items():
-        attempts = [a for search in shown if search.method == method for a in search.attempts]
-        points = sorted((float(a.params["lr"]), a.value) for a in attempts if a.value is not None)
+        attempts = [
+            (float(attempt.params["lr"]), value_of(search, attempt))
+            for search in shown
+            if search.method == method
+            for attempt in search.attempts
+        ]
+        points = sorted((lr, value) for lr, value in attempts if value is not None)
         rates, values = [lr for lr, _ in points], [value for _, value in points]
         axes.plot(rates, values, label=drawable(method, DRAWN_BESIDE), markersize=5, **style._asdict())
-        gone = [float(a.params["lr"]) for a in attempts if a.value is None]
+        gone = [lr for lr, value in attempts if value is None]
         axes.plot(
             gone,
             [0.0] * len(gone),
@@ -167,9 +171,10 @@ def learning_rate_picture(shown: Sequence[Search], title: str) -> bytes:
     if any(search.space["lr"].log for search in shown):
         axes.set_xscale("log")
     axes.set_xlabel("learning rate")
-    axes.set_ylabel(drawable(_validation(metric), DRAWN_BESIDE))
+    axes.set_ylabel(drawable(_validation(shown[0]), DRAWN_BESIDE))
     about = f"{metric.name.capitalize()} against learning rate: {title}"
-    axes.set_title(f"{drawable(about)}\n× at the bottom: diverged or failed", fontsize=11)
+    lost = "less than half of the seeds reach the target" if shown[0].target else "diverged or failed"
+    axes.set_title(f"{drawable(about)}\n× at the bottom: {lost}", fontsize=11)
     return _finished(figure, axes)
 
 
@@ -177,7 +182,7 @@ def attempts_picture(searches: Sequence[Search], title: str) -> bytes:
     """Draws the best result against attempts: expected, with quartiles, if random; else in their order."""
     figure, axes = _axes()
     random = all(search.sampler == "random" for search in searches)
-    metric, lowest = searches[0].metric, 100.0
+    metric, lowest = searches[0].judged_by, 100.0
     for method, style in optimizer_styles(dict.fromkeys(search.method for search in searches)).items():
         found = best_of_attempts([search for search in searches if search.method == method])
         counts, means = [each.attempts for each in found], [each.mean for each in found]
@@ -189,15 +194,18 @@ def attempts_picture(searches: Sequence[Search], title: str) -> bytes:
     if metric.is_share:
         axes.set_ylim(bottom=max(0.0, lowest - 5))  # the first few attempts would flatten all that follows
     axes.set_xlabel("attempts")
-    axes.set_ylabel(drawable(f"best {_validation(metric)}", DRAWN_BESIDE))
+    axes.set_ylabel(drawable(f"best {_validation(searches[0])}", DRAWN_BESIDE))
     how = "expected for random attempts, band: quartiles" if random else "in the order of the search"
     about = f"Best {metric.name} against number of attempts: {title}"
     axes.set_title(f"{drawable(about)}\n{how}", fontsize=11)
     return _finished(figure, axes)
 
 
-def _validation(metric: Metric) -> str:
-    """Names a metric on the validation examples: `validation accuracy (%)`."""
+def _validation(search: Search) -> str:
+    """Names what attempts are judged by: `validation accuracy (%)`, `steps to a test loss of 0.01`."""
+    if search.target:
+        return f"steps to {search.target}"
+    metric = search.metric
     return f"validation {metric.name}" + (f" ({metric.unit})" if metric.unit else "")
 
 

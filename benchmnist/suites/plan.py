@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmnist.errors import Problem, UnknownNameError, unknown
 from benchmnist.extensions.kinds import AXES, DATASET, MODEL, OPTIMIZER, PROBLEM, SCHEDULE, SETTINGS, TASK, Kind
 from benchmnist.extensions.specs import FUNCTION
-from benchmnist.suites.cases import Case, Component, group_of
+from benchmnist.suites.cases import TARGETS, Case, Component, group_of
 from benchmnist.suites.comparisons import left_out, unknown_baselines, with_comparisons
 from benchmnist.suites.components import MOST_CASES, Components
 from benchmnist.suites.endings import wrong_ending
@@ -291,6 +291,8 @@ class _Planner:
                 if parts[TASK.name].use == FUNCTION:
                     self.refuse_held_out(index, block, path)
                     changed["validation_size"] = None
+                if self.suite.chooses and not case.stop_at_target:
+                    changed |= dict.fromkeys(TARGETS)
                 case = case.model_copy(update=changed)
                 self.evaluation.check_expected(case, path)
                 for key, message in wrong_ending(case, self.registry):

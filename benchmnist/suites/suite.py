@@ -71,6 +71,7 @@ class Suite:
         comparisons: Its [[compare]], by their index in the file.
         assigned: The paths of values that override the file's, each with its `KEY=VALUE`.
         points: Parameters that were chosen for a scope: a case for each, instead of one.
+        chooses: Whether it is a search: a target at which its cases do not stop has no part in it.
         tuned: Whether those points are the outcome of a search.
         searches: How many searches there are; with more than one, each case is planned once for each of them.
         seed_step: The difference between the seeds of one search and those of the next.
@@ -94,6 +95,7 @@ class Suite:
     comparisons: Mapping[int, Compare] = field(default_factory=dict)
     assigned: Mapping[TomlPath, str] = field(default_factory=dict)
     points: Mapping[SearchScope, tuple[Point, ...]] = field(default_factory=dict)
+    chooses: bool = False
     tuned: bool = False
     searches: int = 1
     seed_step: int = 0

@@ -3,14 +3,21 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmnist.analysis.searches import at_the_edge, best_so_far, expected_best, share_near_best, values_of
+from benchmnist.analysis.searches import (
+    at_the_edge,
+    best_so_far,
+    expected_best,
+    scores_of,
+    share_near_best,
+    values_of,
+)
 from benchmnist.metrics import Metric
 from benchmnist.runs.searches import Attempt, Search
 from benchmnist.suites.cases import Space
@@ -48,6 +55,47 @@ def test_more_attempts_are_never_expected_to_be_worse() -> None:
     means = [each.mean for each in expected_best([10.0, 97.0, 96.5, 40.0, 97.5])]
     assert means == sorted(means)
     assert means[0] == pytest.approx(statistics.fmean([10.0, 97.0, 96.5, 40.0, 97.5]))
+
+
+ATTEMPTS = st.builds(
+    lambda reached, steps, value: Attempt(
+        params={}, value=value, reached=reached, steps=steps / 2 if reached else None
+    ),
+    st.integers(0, 3),
+    st.integers(2, 1000),
+    st.one_of(st.none(), st.integers(-20, 20).map(float)),
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(ATTEMPTS, min_size=1, max_size=6), st.sampled_from(["higher", "lower"]))
+def test_samplers_get_a_number_that_orders_attempts_as_the_choice_of_the_best_does(
+    attempts: list[Attempt], better: Literal["higher", "lower"]
+) -> None:
+    found = Search(
+        dataset="mnist",
+        model="fc",
+        method="sgd",
+        sampler="tpe",
+        metric=Metric("test_loss", "test loss", "", better),
+        space={},
+        attempts=tuple(attempts),
+        target="a test loss of 1",
+        seeds=3,
+        budget=500,
+    )
+    scores = scores_of(found)
+    lost = [each.value is None and not each.reached for each in attempts]
+    if all(lost):
+        assert found.best is None
+    else:
+        assert found.best is attempts[scores.index(max(scores))]
+    sign = 1 if better == "higher" else -1
+    ranks = [
+        (each.reached, -(each.steps or 0), -math.inf if each.value is None else sign * each.value)
+        for each in attempts
+    ]
+    assert sorted(range(len(ranks)), key=ranks.__getitem__) == sorted(range(len(ranks)), key=scores.__getitem__)
 
 
 def search(space: Space, values: Sequence[object], accuracies: Sequence[float | None]) -> Search:

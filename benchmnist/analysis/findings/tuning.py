@@ -26,8 +26,17 @@ MOST_EDGES = 3
 """Values that a sentence lists at most; each is long."""
 
 
-def _judged(results: Sequence[CaseResult]) -> str:
+def _judged(searches: Sequence[Search], results: Sequence[CaseResult]) -> str:
     """Says what attempts were judged by: a task without data has no examples to hold out."""
+    by_target = {bool(search.target) for search in searches}
+    how = {
+        frozenset({True}): "by the steps to the target, ",
+        frozenset({True, False}): "(where trials stop at a target, by the steps to it) ",
+    }.get(frozenset(by_target), "")
+    return how + _judged_on(results)
+
+
+def _judged_on(results: Sequence[CaseResult]) -> str:
     without = {r.case.task is not None and r.case.task.use == FUNCTION for r in results if r.case.tuned}
     seeds = "by the seeds of the search alone"
     return {
@@ -43,7 +52,7 @@ def tuned(searches: Sequence[Search], results: Sequence[CaseResult], names: Name
     samplers = listed(sorted({search.sampler for search in searches}))
     yield Finding(
         "tuned",
-        f"The hyperparameters of each optimizer were chosen {_judged(results)}, in {_budgets(searches)} "
+        f"The hyperparameters of each optimizer were chosen {_judged(searches, results)}, in {_budgets(searches)} "
         f"({samplers}). {_trained(searches, names)} then trained with other seeds, and tested on the test set. "
         f"{_luck(searches)}",
         tuple(result.id for result in results if result.case.tuned),

@@ -101,8 +101,8 @@ class Bowl(Objective):
     """f(x) = ½ Σ cᵢ (xᵢ - x*ᵢ)² with curvatures c from 1 to `condition`, evenly spaced in the logarithm.
 
     The minimum x* is drawn from the normal distribution, and the start lies 0.5 to 1.5 away from it in each
-    coordinate: were it always 1, the first step of Adagrad at a rate of 1 would lead to the minimum. Functions that
-    are hard for another reason than their shape are made from it.
+    coordinate: were it always 1, the first step of Adagrad at a rate of 1 would lead to the minimum. Functions
+    that are hard for another reason than their shape are made from it.
     """
 
     curvature: Tensor

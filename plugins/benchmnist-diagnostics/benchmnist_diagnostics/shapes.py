@@ -126,9 +126,9 @@ class Plateau(Plane):
     """f(x, y) = 1 - exp(-½ (x² + y²)): a hole in a plain, whose gradient vanishes with the distance.
 
     The start is `distance` away from the hole in a random direction. The hole is FAR away from where the
-    parameters are 0, so that a weight decay does not lead to it. At 6 the gradient is 1e-7, at 10 it is 2e-21, and from 15 on
-    it is 0 in float32. Source: the flat regions of Schaul, Antonoglou and Silver, Unit tests for stochastic
-    optimization, 2014 (arXiv 1312.6055).
+    parameters are 0, so that a weight decay does not lead to it. At 6 the gradient is 1e-7, at 10 it is 2e-21, and
+    from 15 on it is 0 in float32. Source: the flat regions of Schaul, Antonoglou and Silver, Unit tests for
+    stochastic optimization, 2014 (arXiv 1312.6055).
     """
 
     def __init__(self, *, input_shape: Shape, distance: float = 1.0) -> None:
