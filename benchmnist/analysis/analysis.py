@@ -35,16 +35,23 @@ class Analysis:
 
     Args:
         run: The run. Its results must not change: nothing is computed twice.
-        shown: The ids of the cases that tables show, all by default. What is said of them is concluded from all
-            cases of the run: a family of comparisons that was chosen by its results would be too small.
+        shown: The ids of the cases that tables show; by default all, but of many levels of problems only one or
+            none of each, see `untold_levels`. What is said of them is concluded from all cases of the run: a
+            family of comparisons that was chosen by its results would be too small.
     """
 
     def __init__(self, run: RunResult, shown: Container[str] | None = None) -> None:
-        self.run = run
-        self.cases = [result for result in run.cases if shown is None or result.id in shown]
+        self.run, self._shown = run, shown
         self._verdicts: dict[Metric | str | None, Verdicts] = {}
         self._unbeaten: dict[Metric, frozenset[str]] = {}
         self._against_baseline: dict[Metric, dict[str, Verdict]] = {}
+
+    @cached_property
+    def cases(self) -> list[CaseResult]:
+        """The results that tables show."""
+        if self._shown is None:
+            return [result for result in self.run.cases if self.tells(result.case.group)]
+        return [result for result in self.run.cases if result.id in self._shown]
 
     @cached_property
     def summaries(self) -> list[Summary]:
@@ -140,8 +147,12 @@ class Analysis:
 
     @cached_property
     def untold_levels(self) -> frozenset[Group]:
-        """The levels of problems that no curves are drawn of, since one level of each tells as much."""
-        return untold_levels(self.ladders)
+        """The levels of problems that tables, curves and pages leave out, as `ladders` sums them up."""
+        return frozenset() if self._shown is not None else untold_levels(self.ladders)
+
+    def tells(self, group: Group) -> bool:
+        """Tells whether tables, curves and pages have the cases of a group."""
+        return group not in self.untold_levels
 
     @cached_property
     def others(self) -> Others:

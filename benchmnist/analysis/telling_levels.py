@@ -1,4 +1,4 @@
-"""Which levels of problems are shown in full: curves of every level would be many times the same."""
+"""Which levels of problems tables, curves and pages show: of many levels, all would say the same often."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ if TYPE_CHECKING:
     from benchmnist.analysis.ladders import Ladders
     from benchmnist.suites.cases import Group
 
-FEW_LEVELS = 3
-"""Levels of a problem that are all shown in full."""
+MOST_LEVELS = 12
+"""Levels of all problems of a run that are all shown."""
+MOST_CASES = 40
+"""Cases of one level of each problem that are shown; of more, those of no problem with levels are."""
 
 
 def untold_levels(ladders: Ladders | None) -> frozenset[Group]:
-    """Returns the levels that no curves are drawn of: of a problem with many, all but one.
+    """Returns the levels that are not shown: if a run has many, all but one of each problem.
 
     That one is the hardest that any method of the run solves together with all easier ones, or else the easiest.
     """
-    if ladders is None:
+    if ladders is None or len(ladders.levels) <= MOST_LEVELS:
         return frozenset()
-    groups = {(place.problem, place.level): group for group, place in ladders.levels.items()}
     places = {(place.problem, place.level): place.rung or 0 for place in ladders.levels.values()}
-    several = [problem for problem, _ in groups]
+    own = [ladder for ladder in ladders.ladders if not ladder.recorded]
     chosen: dict[str, int] = {}
-    for ladder in ladders.ladders:
-        reached = [places.get((ladder.problem, rung.level), 0) for rung in ladder.solved if not rung.recorded]
-        easiest = min((place for (problem, _), place in places.items() if problem == ladder.problem), default=0)
-        chosen[ladder.problem] = max([chosen.get(ladder.problem, easiest), *reached])
+    for ladder in own:
+        reached = [places.get((ladder.problem, rung.level), 0) for rung in (*ladder.rungs[:1], *ladder.solved)]
+        chosen[ladder.problem] = max([chosen.get(ladder.problem, 0), *reached])
+    if len(own) > MOST_CASES:
+        return frozenset(ladders.levels)
     return frozenset(
-        group
-        for (problem, level), group in groups.items()
-        if several.count(problem) > FEW_LEVELS and places[problem, level] != chosen.get(problem)
+        group for group, place in ladders.levels.items() if (place.rung or 0) != chosen.get(place.problem)
     )

@@ -158,7 +158,9 @@ def _report(path: Path, document: Document, form: str, part: _Part, options: Map
         if result.cases and not matching:
             ids = ", ".join(case.id for case in result.cases)
             raise click.UsageError(f"no case matches {about.pattern!r}; the cases of the run: {ids}")
-    analysis = Analysis(result, matching)
+    # What is asked for, and what programs read, is not cut short.
+    every = {case.id for case in result.cases} if form in ("csv", "json") or about is not None else None
+    analysis = Analysis(result, every if matching is None else matching)
     there = _texts(analysis, part) if about is not None and matching is None else []
     if about is not None and there and not any(map(about.search, there)):
         raise click.UsageError(

@@ -18,7 +18,8 @@ HEADS = ("case", "may be", "state", "B/weight", "passes", "forward", "backward",
 def cost_table(analysis: Analysis) -> ExtraTable | None:
     """Returns what the optimizer of each case costs; None if no case has counted it."""
     name = namer(analysis.run)
-    results = [each for each in analysis.run.cases if each.costs or each.optimizer_state_bytes is not None]
+    counted = [each for each in analysis.run.cases if each.costs or each.optimizer_state_bytes is not None]
+    results = [each for each in counted if analysis.tells(each.case.group)]
     if not results:
         return None
     about = (

@@ -52,7 +52,7 @@ def verdict_tables(analysis: Analysis, wanted: Metric | str | None = None) -> li
         BenchmnistError: if the metric is unknown, or has no value for each seed.
     """
     verdicts = analysis.verdicts(wanted)
-    shown = main_verdicts(verdicts)
+    shown = [v for v in main_verdicts(verdicts) if analysis.tells(v.one.case.group)]
     tables = []
     for family, title in FAMILIES.items():
         members = [v for v in shown if v.family == family]
@@ -137,7 +137,7 @@ def _differing(metric: Metric) -> str:
 
 def tuning_table(analysis: Analysis) -> ExtraTable | None:
     """Returns the outcome of each search; None if the suite was not tuned."""
-    searches = analysis.run.record.searches
+    searches = [s for s in analysis.run.record.searches if analysis.tells((s.dataset, s.model, s.label))]
     if not searches:
         return None
     with_target = any(search.target for search in searches)

@@ -30,7 +30,7 @@ from benchmnist.reports.extra_tables import EXTRA_TABLES, model_tables
 from benchmnist.reports.facts import case_facts, environments, run_facts
 from benchmnist.reports.pictures import pictures
 from benchmnist.reports.plots import MOST_CURVES, Curve, default_axis, optimizer_styles
-from benchmnist.reports.tables import cells, legend
+from benchmnist.reports.tables import LEVELS_LEFT_OUT, cells, legend
 from benchmnist.text import decimals
 
 if TYPE_CHECKING:
@@ -81,23 +81,27 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None, ax
     styles = optimizer_styles(dict.fromkeys(case.method for case in run.record.plan))
     groups: dict[str, list[Curve]] = {}
     for result in run.cases if run.record.curves else ():
-        if result.case.group in analysis.untold_levels:
+        if not analysis.tells(result.case.group):
             continue
         curve = Curve(result.case.method, result, styles[result.case.method])
         groups.setdefault(group_title(result.case.group), []).append(curve)
-    row_indices = {result.id: index for index, result in enumerate(run.cases)}
-    ran_with = environments(run.cases)
+    row_indices = {summary.result.id: index for index, summary in enumerate(summaries)}
+    ended = {result.id for result in run.cases}
+    ran_with, left_out = environments(run.cases), bool(analysis.untold_levels)
     return page(
         "report.html",
         groups,
         axis=axis,
         title=run.record.title,
         subtitle=run_facts(run),
-        legend=legend(run.cases).replace("; * ", "; bold: "),
+        legend=f"{legend(run.cases).replace('; * ', '; bold: ')}{'. ' + LEVELS_LEFT_OUT if left_out else ''}",
         columns=[{"title": c.title, "first": "descending" if c.best == "max" else "ascending"} for c in columns],
         rows=summaries and map(partial(_row, rows, columns), itertools.count(), summaries),  # of many, millions
         findings=[
-            {"text": each.text, "cases": [(case, f"row-{row_indices[case]}") for case in each.cases]}
+            {
+                "text": each.text,
+                "cases": [(case, f"row-{row_indices[case]}") for case in each.cases if case in row_indices],
+            }
             for each in analysis.findings
         ],
         extra_tables=[table for make in EXTRA_TABLES.values() for table in make(analysis)],
@@ -113,7 +117,7 @@ def report_page(analysis: Analysis, drawn: Mapping[str, bytes] | None = None, ax
         ],
         notes=run.record.notes,
         cases=map(_case, itertools.count(), summaries),
-        waiting=[case.id for case in run.record.plan if case.id not in row_indices],
+        waiting=[case.id for case in run.record.plan if case.id not in ended],
         environments=[
             {"cases": [r.id for r in results] if len(ran_with) > 1 else [], "facts": facts}
             for facts, results in ran_with

@@ -26,7 +26,7 @@ from benchmnist.reports.extra_tables import EXTRA_TABLES, extra_tables, markdown
 from benchmnist.reports.facts import engine_facts, environments, run_facts
 from benchmnist.reports.heat_map import TITLE as TITLE_OF_MAP
 from benchmnist.reports.ladder_tables import TITLE as TITLE_OF_LADDERS
-from benchmnist.reports.tables import legend, render
+from benchmnist.reports.tables import LEVELS_LEFT_OUT, legend, render
 
 if TYPE_CHECKING:
     import re
@@ -47,6 +47,7 @@ def report(analysis: Analysis, plots: Plots | None) -> str:
         "## Comparison",
         render(analysis, "markdown"),
         markdown_line(_sentence(legend(run.cases).replace("*", "bold:"))),
+        LEVELS_LEFT_OUT if analysis.untold_levels else "",
         *(f"{code(r.id)} was reused from {code(r.reused_from)}." for r in run.cases if r.reused_from),
         *_titled(analysis, *EXTRA_TABLES),
         *(["## Plots", *_pictures(plots)] if plots else []),

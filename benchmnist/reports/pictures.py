@@ -77,8 +77,8 @@ def pictures(analysis: Analysis) -> Iterator[Picture]:
     for search in analysis.run.record.searches:
         of_models.setdefault((search.dataset, search.model, search.label), []).append(search)
     for group, searches in of_models.items():
-        if group in analysis.untold_levels:
-            continue
+        if analysis.untold_levels and analysis.ladders and group in analysis.ladders.levels:
+            continue  # a picture for each problem would be too many, too
         stem, title = group_stem(group), group_title(group)
         of_rates = [s for s in searches if (space := s.space.get("lr")) is not None and space.is_range]
         for about, kind, draw, shown in (

@@ -21,7 +21,7 @@ from benchmnist.suites.cases import stem_of
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Collection, Container, Iterable, Sequence
 
     from matplotlib.axes import Axes
 
@@ -84,8 +84,8 @@ def default_axis(results: Iterable[CaseResult]) -> Across:
     return "steps" if any(map(is_fine, results)) else "epochs"
 
 
-def draw_plots(run: RunResult, axis: Across | None = None, without: Container[Group] = ()) -> Plots:
-    """Draws every plot of a run into its folder; of more than MOST_SINGLE cases, none of a single case.
+def draw_plots(run: RunResult, axis: Across | None = None, without: Collection[Group] = ()) -> Plots:
+    """Draws every plot of a run into its folder; of more than MOST_SINGLE cases or many levels, no single case.
 
     Args:
         run: The run.
@@ -107,7 +107,7 @@ def draw_plots(run: RunResult, axis: Across | None = None, without: Container[Gr
             write_file(run.path / file, overlay(group_title(group), curves, metric, axis))
             groups[group][metric.title] = file
     cases = {}
-    for result in drawn if len(drawn) <= MOST_SINGLE else ():
+    for result in drawn if len(drawn) <= MOST_SINGLE and not without else ():  # these are of many levels
         file = f"{PLOTS}/{result.case.file_stem}.png"
         write_file(run.path / file, single(result, styles[result.case.searched_method], metrics, axis))
         cases[result.id] = file

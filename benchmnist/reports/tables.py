@@ -186,6 +186,11 @@ class ComparisonTable:
         return table
 
 
+LEVELS_LEFT_OUT = (
+    "Other levels of problems are left out here: --show ladders sums them up; --about and CSV have all."
+)
+
+
 def render(analysis: Analysis, form: str, view: View | None = None) -> str:
     """Renders the comparison table of a run as `markdown`, `rst` or `latex`, with a titled table per group.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def target_table(analysis: Analysis) -> ExtraTable | None:
     """Returns the time of each case to its target, and its causes; None if the suite has no target."""
-    times = analysis.times_to_target
+    times = [time for time in analysis.times_to_target if analysis.tells(time.result.case.group)]
     if not times:
         return None
     name = namer(analysis.run)
@@ -88,7 +88,7 @@ def _target_row(
 
 def saved_table(analysis: Analysis) -> ExtraTable | None:
     """Returns the steps that methods save at equal loss; None without evaluations within epochs."""
-    found = analysis.steps_saved
+    found = [each for each in analysis.steps_saved if analysis.tells(each.verdict.one.case.group)]
     if not found:
         return None
     name, seeds = namer(analysis.run), plural(unit(found[0].verdict.one))
