@@ -260,7 +260,7 @@ def _question(
     Raises:
         SuiteError: with everything that is wrong with it, also an option that its suite decides.
     """
-    if name := options.given((*NOT_TUNED, "set", "resume")):
+    if name := options.given((*NOT_TUNED, "set", "resume", "optimizers")):
         message = (
             f"versus has no option {name}; write its suite with --dry-run, edit it, and run `benchmnist tune`"
         )
