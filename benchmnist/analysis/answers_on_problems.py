@@ -153,6 +153,8 @@ class _Pair:
         levels, told = self._levels()
         steps, sooner = ("", False) if told else self._steps()
         said = f"{self._reached()}: {levels}" if levels else self._reached()
+        if not levels and not steps:
+            return f"{said}: no difference is shown", False
         return f"{said}; {steps}" if steps else said, told or sooner
 
     def _reached(self) -> str:
