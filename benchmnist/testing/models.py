@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from benchmnist.extensions.kinds import MODEL
-from benchmnist.extensions.specs import CLASSIFICATION, Dataset
+from benchmnist.extensions.specs import CLASSIFICATION, FUNCTION, Dataset
 from benchmnist.tasks import prepared
 from benchmnist.testing import parameters, problem
 from benchmnist.testing.checks import Check, DoesNotApply, Miss, Subject, check
-from benchmnist.testing.tasks import data_of
+from benchmnist.testing.tasks import data_of, dataset_of
 from benchmnist.training.data import to_unit
 from benchmnist.training.trial import make_model
 
@@ -26,26 +26,30 @@ OTHER_SHAPE, OTHER_CLASSES = (3, 32, 32), 7
 
 
 def _data(
-    subject: Subject,
-    input_shape: tuple[int, int, int] = problem.INPUT_SHAPE,
-    num_classes: int = problem.NUM_CLASSES,
+    subject: Subject, input_shape: tuple[int, int, int] | None = None, num_classes: int = problem.NUM_CLASSES
 ) -> tuple[Task, Dataset]:
-    """Returns the task of the model, and a few examples of it.
+    """Returns the task of the model, and a few examples of it: of that shape, or else of MNIST's or its dataset's.
 
     Raises:
-        DoesNotApply: if its task needs labels that cannot be made up, and has no dataset of that shape.
+        DoesNotApply: if its task needs labels that cannot be made up, and has no dataset, or none of that shape.
     """
     name = subject.offer.spec.task
     task: Task = subject.datasets.registry.tasks[name].spec.load()()
-    if name != CLASSIFICATION and not hasattr(task, "prepare"):
+    if not _takes_any_images(name, task):
         data = data_of(subject, name, task).first(COUNT, COUNT)
-        if data.input_shape != input_shape:
+        if input_shape not in (None, data.input_shape):
             raise DoesNotApply(f"the task {name!r} has no images of {input_shape}")
         return task, data
+    input_shape = input_shape or problem.INPUT_SHAPE
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (COUNT, *input_shape), generator=generator, dtype=torch.uint8)
     labels = torch.zeros(COUNT, dtype=torch.int64)
     return task, prepared(task, Dataset(images, labels, images, labels, tuple(map(str, range(num_classes)))))
+
+
+def _takes_any_images(name: str, task: Task) -> bool:
+    """Tells whether a task needs no labels of its own, so that images of any shape can be made up."""
+    return name == CLASSIFICATION or hasattr(task, "prepare")
 
 
 def _build(subject: Subject, seed: int = 0, of: tuple[Task, Dataset] | None = None, **params: Any) -> nn.Module:
@@ -59,8 +63,15 @@ def _build(subject: Subject, seed: int = 0, of: tuple[Task, Dataset] | None = No
 def _exercise(subject: Subject, seed: int = 0) -> problem.Exercise:
     """Returns the model on the small problem of its task, trained with Adam."""
     adam = subject.datasets.registry.optimizers["adam"].spec
-    task = subject.offer.spec.task
-    case = problem.CASE.model_copy(update={} if task == CLASSIFICATION else {"task": problem.component(task)})
+    name, changed = subject.offer.spec.task, dict[str, Any]()
+    task: Task = subject.datasets.registry.tasks[name].spec.load()()
+    if name != CLASSIFICATION:
+        changed["task"] = problem.component(name)
+    if not _takes_any_images(name, task):
+        changed["dataset"] = dataset_of(subject, name, task)
+        data = subject.datasets.load(changed["dataset"]).first(problem.SIZE, problem.SIZE)
+        changed |= {"train_size": len(data.train_images), "test_size": len(data.test_images)}
+    case = problem.CASE.model_copy(update=changed)
     return problem.Exercise(subject.datasets, _build(subject, seed), adam.load(), adam, seed, case=case)
 
 
@@ -87,6 +98,8 @@ def returns_logits(subject: Subject) -> None:
         if not isinstance(logits, torch.Tensor):
             raise Miss(f"it returns a {type(logits).__name__}")
         expected = (count, *task.output_shape(data))
+        if subject.offer.spec.task == FUNCTION and logits.ndim == len(expected):
+            logits = logits[:, : expected[1]]  # the others are coordinates
         if logits.shape != expected or logits.dtype != torch.float32:
             raise Miss(
                 f"for {count} images and outputs {[*expected[1:]]} "
@@ -110,6 +123,8 @@ def starts_from_the_seed(subject: Subject) -> None:
     if not torch.equal(first, again):
         raise Miss("built twice with the same seed, it has different weights")
     if torch.equal(first, other):
+        if subject.offer.spec.task == FUNCTION:
+            raise DoesNotApply("it is a function with one starting point")
         raise Miss("built with two seeds, it has the same weights")
 
 
@@ -131,6 +146,8 @@ def trains_all_its_parameters(subject: Subject) -> None:
 @check("is there a path from the images to every logit? Are the initial weights of a sensible size?")
 def learns(subject: Subject) -> None:
     """Reduces the loss within 50 steps of Adam on 200 digits of MNIST."""
+    if subject.offer.spec.task == FUNCTION:
+        raise DoesNotApply("a function may be hard; the checks of its problems say what is reached")
     # As trained, not as tested: the running statistics of a deep network are not those of its weights so soon.
     exercise, epoch = _exercise(subject), problem.SIZE // problem.BATCH
     before = after = sum(exercise.train(epoch)) / epoch

@@ -38,17 +38,24 @@ def data_of(subject: Subject, name: str, task: Task) -> Dataset:
     Raises:
         DoesNotApply: if no plugin offers one.
     """
+    return subject.datasets.load(dataset_of(subject, name, task))
+
+
+def dataset_of(subject: Subject, name: str, task: Task) -> Component:
+    """Names the dataset that `data_of` returns.
+
+    Raises:
+        DoesNotApply: if no plugin offers one.
+    """
     any_images = name == CLASSIFICATION or hasattr(task, "prepare")
     for offer in subject.datasets.registry.datasets:
         if offer.spec.name == DATASET.default if any_images else offer.spec.task == name:
-            return subject.datasets.load(
-                Component(
-                    name=offer.spec.name,
-                    use=offer.spec.name,
-                    params=dict(offer.spec.defaults),
-                    distribution=offer.plugin.distribution,
-                    version=offer.plugin.version,
-                )
+            return Component(
+                name=offer.spec.name,
+                use=offer.spec.name,
+                params=dict(offer.spec.defaults),
+                distribution=offer.plugin.distribution,
+                version=offer.plugin.version,
             )
     raise DoesNotApply("no installed dataset is made for this task")
 

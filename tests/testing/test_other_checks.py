@@ -76,6 +76,26 @@ class Idle(nn.Sequential):
         return self[1](self[0](images))
 
 
+class Point(nn.Module):
+    """(x - 1)² with the noise of its examples; in testing with its coordinates: a function of that task."""
+
+    def __init__(self, *, ours: bool = True, flat: bool = False) -> None:
+        super().__init__()
+        self.x, self.ours, self.flat = nn.Parameter(torch.zeros(2)), ours, flat
+        self.generator = torch.Generator().manual_seed(next(COUNT))
+
+    def forward(self, examples: Any) -> Any:
+        value = (self.x - 1).square().sum().expand(len(examples))
+        if self.training:
+            noise = examples.flatten(1)[:, 0] if self.ours else torch.rand(len(examples), generator=self.generator)
+            return (value + noise * self.x.sum())[:, None]
+        return value if self.flat else torch.cat([value[:, None], self.x.expand(len(examples), 2)], 1)
+
+
+def point(**how: bool) -> ModelSpec:
+    return model(lambda *, input_shape, output_shape: Point(**how), task="function")
+
+
 class Own(nn.Module):
     """Random by a generator of its own."""
 
@@ -183,6 +203,8 @@ WRONG: list[tuple[str, Spec, set[str]]] = [
     ("is-deterministic", model(followed_by(Own)), {"is-restored-from-its-state-dict"}),
     ("answers-each-image-by-itself", model(followed_by(Neighbourly)), {"learns"}),
     ("is-restored-from-its-state-dict", model(followed_by(Remembers)), set()),
+    ("returns-logits", point(flat=True), set()),
+    ("is-deterministic", point(ours=False), set()),
     ("builds", schedule(lambda optimizer, total_steps: 3), set()),
     (
         "takes-its-parameters",
@@ -236,7 +258,7 @@ def test_a_promise_that_is_broken_is_missed(promise: str, spec: Spec, others: se
 
 
 @pytest.mark.parametrize(
-    "spec", [model(linear), schedule(falling), dataset(load())], ids=lambda s: type(s).__name__
+    "spec", [model(linear), point(), schedule(falling), dataset(load())], ids=lambda s: type(s).__name__
 )
 def test_what_is_right_keeps_every_promise_but_to_be_quiet(spec: Spec) -> None:
     assert missed(subject_of(spec)) == {}
