@@ -469,6 +469,8 @@ class _Looks:
 
     def make(self) -> tuple[RunResult | None, list[Answer], str]:
         """Makes looks until every comparison is told, or the time is up; returns the last, and why it ended."""
+        if self.options.executor == "inline":
+            import benchmnist.training.compiler  # noqa: F401 - an import that the budget interrupts breaks torch
         last: RunResult | None = None
         found: list[Answer] = []
         ended, before = "all searches", 0

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import benchmnist
-import benchmnist.training.compiler  # or the end of a budget might interrupt its import
 from benchmnist.errors import BenchmnistError, SuiteError
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.head_to_head import Prepared, Versus
