@@ -12,6 +12,8 @@ from benchmnist.errors import SuiteError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from benchmnist.runs.results import CaseResult
+
 SUITE = """
 [suite]
 name = "posed"
@@ -40,6 +42,22 @@ test_size = 100
 steps = 4
 evaluate_every = 10
 seeds = 2
+"""
+AUGMENTED = """
+[suite]
+name = "augmented"
+[defaults]
+seeds = 2
+test_size = 100
+[[cases]]
+problems = ["mnist-few/500"]
+optimizers = ["adam"]
+augmentations = ["none", "crop-flip"]
+normalise = true
+dynamics = true
+train_size = 200
+steps = 6
+evaluate_every = 2
 """
 
 
@@ -104,3 +122,27 @@ def test_a_value_that_a_part_of_a_problem_refuses_is_found_where_it_is_set(tmp_p
     said = {problem.key: problem.message for problem in error.value.problems}
     assert "in the problem 'wide', 'fc' refuses: " in said["problems.wide.model.hidden_size"]
     assert "in the problem 'mnist-few/500', train_size = 100000, but " in said["problems.mnist-few.train_size"]
+
+
+class Stops(benchmnist.Observer):
+    def case_ended(self, result: CaseResult) -> None:
+        raise KeyboardInterrupt(result.id)
+
+
+def test_an_augmented_problem_is_trained_by_a_worker_resumed_and_verified(tmp_path: Path) -> None:
+    file = tmp_path / "augmented.toml"
+    file.write_text(AUGMENTED, "utf-8")
+    options = benchmnist.RunOptions(executor="local", jobs=1, device="cpu", out=tmp_path / "runs")
+    with pytest.raises(KeyboardInterrupt):
+        benchmnist.run(file, options, observer=Stops())
+    run = benchmnist.run(file, options, resume=True)
+    assert len({*run.path.parent.iterdir()}) == 1
+    assert [(result.id.rpartition("/")[2], result.status) for result in run.cases] == [
+        ("none", "completed"),
+        ("crop-flip", "completed"),
+    ]
+    still, moved = (result.trials[0].epochs for result in run.cases)
+    assert [evaluation.step for epoch in moved for evaluation in epoch.evaluations] == [2, 4, 6]
+    assert still[-1].train_loss != pytest.approx(moved[-1].train_loss, rel=1e-3)
+    found = benchmnist.verify(run, trials=4, seed=0, jobs=1)
+    assert [trial.word for trial in found.trials] == ["the same, bit for bit"] * 4, found.trials

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from standin_support import standin
+from training_support import component, losses, make_case, result_of
 
 import benchmnist
 from benchmnist.errors import DataError
@@ -99,3 +101,17 @@ def test_a_function_has_no_labels() -> None:
     for wrong in (torch.ones(3), torch.zeros(3, dtype=torch.int64), torch.zeros(3, 1)):
         with pytest.raises(DataError, match="it has test labels"):
             Function().check(Dataset(images, labels, images, wrong), "it")
+
+
+@pytest.mark.parametrize("engine", ["graph", "streams"])
+def test_captured_steps_minimise_the_same(install_plugin: Callable[..., None], engine: str) -> None:
+    install_plugin("late", PLUGIN)
+    options = {"dataset": component("noise", size=30), "model": "late", "task": component("function")}
+    options |= {"optimizer": component("momentum", lr=0.02), "seeds": (0, 1), "epochs": 3, "batch_size": 2}
+    own = {"train_size": None, "test_size": None, "evaluate_every": 4}
+    plain = result_of(make_case(**options, **own, engine="resident"))
+    with standin() as machine:
+        seen = result_of(make_case(**options, **own, engine=engine), "cuda:0")
+        assert machine.hazards == []
+    assert seen.engine == engine, seen.remarks
+    assert losses(seen) == pytest.approx(losses(plain), rel=1e-3)

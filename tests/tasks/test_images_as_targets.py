@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from standin_support import standin
 from training_support import built_in_datasets, component, losses, make_case, result_of
 
 from benchmnist.analysis.analysis import Analysis
@@ -184,6 +185,19 @@ def test_tasks_learn() -> None:
         adam = component("adam", lr=0.01)
         result = result_of(make_case(model=model, optimizer=adam, epochs=epochs, train_size=1000))
         assert result.trials[0].epochs[-1].metrics["test_loss"] < bound
+
+
+@pytest.mark.parametrize(
+    ("model", "engine"), [("small-autoencoder", "graph"), ("small-autoencoder", "streams"), ("pixel-gru", "graph")]
+)
+def test_captured_steps_learn_the_same(model: str, engine: str) -> None:
+    options = {"model": model, "optimizer": "adam", "seeds": (0, 1), "epochs": 2, "train_size": 100}
+    plain = result_of(make_case(**options, engine="dataloader", evaluate_every=1))
+    with standin() as machine:
+        seen = result_of(make_case(**options, engine=engine, evaluate_every=1), "cuda:0")
+        assert machine.hazards == []
+    assert seen.engine == engine, seen.remarks
+    assert losses(seen) == pytest.approx(losses(plain), rel=1e-3)
 
 
 SUITE = """
