@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from benchmnist.suites.plan import Plan
 
 
-def make_display(*, verbose: bool) -> Display:
-    """Returns a live display if standard error is a terminal, else plain lines."""
+def make_display(*, verbose: bool, progress: str = "auto") -> Display:
+    """Returns plain lines, or by default a live display if standard error is a terminal; nothing with `none`."""
     console = progress_console()
-    return LiveDisplay(console, verbose=verbose) if console.is_terminal else Display(console, verbose=verbose)
+    kind = LiveDisplay if console.is_terminal and progress == "auto" else Display
+    return (Silent if progress == "none" else kind)(console, verbose=verbose)
 
 
 class Display(Observer):
@@ -125,6 +126,13 @@ class Display(Observer):
     def summaries(self) -> list[Summary]:
         """Returns the summaries of the ended cases."""
         return summarise_all(self.ended)
+
+
+class Silent(Display):
+    """Prints nothing, and knows the run folder as every display does."""
+
+    def say(self, line: str) -> None:
+        """Prints nothing."""
 
 
 class LiveDisplay(Display):

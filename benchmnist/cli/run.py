@@ -124,7 +124,7 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
 )
 @option("--dry-run", is_flag=True, help="Check the suite and list its cases and their work; train nothing.")
 @training_options
-def command(suite: Path, *, dry_run: bool, verbose: bool, **options: Any) -> None:
+def command(suite: Path, *, dry_run: bool, verbose: bool, progress: str, **options: Any) -> None:
     """Train the cases of SUITE, a TOML file or the name of one of the package (quick), and compare them."""
     if options["executor"] == "local" and not dry_run:
         start_importing()  # while this process imports, too
@@ -170,7 +170,7 @@ def _run(suite: Path, asked: RunOptions, *, verbose: bool) -> NoReturn:
     interrupted = False
     with terminated_as_interrupted() as signals:
         try:
-            with make_display(verbose=verbose) as display:
+            with make_display(verbose=verbose, progress=progress) as display:
                 result = runner.run(suite, asked, observer=display)
         except KeyboardInterrupt:
             if display is None or display.path is None:  # there is no run yet

@@ -32,6 +32,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 FAILED = 1
 INCONCLUSIVE = 3
 INTERRUPTED = 130
+PROGRESS = ("auto", "lines", "none")
 
 
 def _assignments(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -113,6 +114,13 @@ def training_options(function: F) -> F:
             help="Keep the weights of each trial.",
         ),
         block_option,
+        option(
+            "--progress",
+            type=click.Choice(PROGRESS),
+            default="auto",
+            show_default=True,
+            help="How to show progress: as lines, or not at all. auto is live on a terminal, and lines elsewhere.",
+        ),
         option("-v", "--verbose", is_flag=True, help="Print the loss of every hundredth step."),
         debug_option,
     )(function)

@@ -62,6 +62,7 @@ def command(
     searches: int | None,
     sampler: str | None,
     verbose: bool,
+    progress: str,
     **options: Any,
 ) -> None:
     """Tune each optimizer of SUITE on the same budget, and compare.
@@ -98,7 +99,7 @@ def tune_and_show(suite: Path | Suite, options: RunOptions, *, verbose: bool, **
 
     @contextlib.contextmanager
     def watch() -> Iterator[Display]:
-        with make_display(verbose=verbose) as display:
+        with make_display(verbose=verbose, progress=progress) as display:
             displays.append(display)
             yield display
 

@@ -79,6 +79,7 @@ def command(
     write: Path | None,
     dry_run: bool,
     verbose: bool,
+    progress: str,
     **options: Any,
 ) -> None:
     """Ask whether an optimizer is better than another, within a budget of time.
@@ -114,10 +115,10 @@ def command(
 
     @contextlib.contextmanager
     def watch() -> Iterator[Display | None]:
-        if not verbose and not console.is_terminal:
+        if progress == "auto" and not verbose and not console.is_terminal:
             yield None  # the lines of a hundred trainings would hide those that matter
             return
-        with make_display(verbose=verbose) as display:
+        with make_display(verbose=verbose, progress=progress) as display:
             yield display
 
     with terminated_as_interrupted() as signals:

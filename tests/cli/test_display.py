@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from training_support import make_case
 
-from benchmnist.cli.display import Display, LiveDisplay
+from benchmnist.cli.display import Display, LiveDisplay, Silent, make_display
+from benchmnist.cli.training import PROGRESS
 from benchmnist.runs.results import EpochResult, Evaluation
 
 STEPS = (20, 40, 60, 80)
@@ -42,6 +43,21 @@ def test_each_evaluation_has_one_line_however_many_are_told_as_they_happen(told:
     _, *lines, last = output.getvalue().splitlines()
     assert [line.strip() for line in lines] == LINES
     assert "epoch 1/1" in last
+
+
+@pytest.mark.parametrize("progress", PROGRESS)
+def test_progress_is_shown_as_it_is_asked_for(progress: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = io.StringIO()
+    for terminal, kind in ((True, LiveDisplay), (False, Display)):
+        console = Console(file=output, width=120, force_terminal=terminal)
+        monkeypatch.setattr("benchmnist.cli.display.progress_console", lambda console=console: console)
+        display = make_display(verbose=True, progress=progress)
+        assert type(display) is {"auto": kind, "lines": Display, "none": Silent}[progress]
+    if progress == "none":
+        display.case_started(CASE)
+        display.evaluation_ended(CASE, 0, WITHIN[0])
+        display.epoch_ended(CASE, 0, EPOCH.model_copy(update={"step_losses": ((1, 1.0),)}))
+    assert output.getvalue() == ""
 
 
 def test_the_live_display_shows_the_last_evaluation_and_advances_with_it() -> None:
