@@ -57,7 +57,7 @@ class Display(Observer):
         self.running: set[str] = set()
         self.ended: list[CaseResult] = []
         self.steps: dict[str, int] = {}  # of a whole epoch, by case
-        self.told: dict[tuple[str, int], int] = {}  # the last evaluation of an epoch under way, by trial
+        self.told: dict[tuple[str, int], set[int]] = {}  # steps of the evaluations that have a line, by trial
 
     def __enter__(self) -> Self:
         return self
@@ -90,16 +90,16 @@ class Display(Observer):
 
     def evaluation_ended(self, case: Case, seed: int, evaluation: Evaluation) -> None:
         """See Observer."""
-        self.told[case.id, seed] = evaluation.step
+        self.told.setdefault((case.id, seed), set()).add(evaluation.step)
         self.say(f"{self.whose(case)} {evaluation_line(case, seed, evaluation, self.steps.get(case.id))}")
 
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:
         """See Observer."""
         if self.verbose:
             self.notebook_lines(case, result)
-        told = self.told.pop((case.id, seed), 0)
+        told = self.told.pop((case.id, seed), set())
         for evaluation in result.evaluations[:-1]:
-            if evaluation.step > told:
+            if evaluation.step not in told:
                 self.say(f"{self.whose(case)} {evaluation_line(case, seed, evaluation, self.steps.get(case.id))}")
         self.say(f"{self.whose(case)} {epoch_line(case, seed, result)}")
 

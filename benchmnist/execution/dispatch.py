@@ -56,8 +56,8 @@ class Observer:
     def evaluation_ended(self, case: Case, seed: int, evaluation: Evaluation) -> None:
         """Called after an evaluation within an epoch, as it happens.
 
-        An executor need not tell of them (`inline` and `local` do, a few times a second), and the last ones of an
-        epoch come with its result only.
+        An executor need not tell of them (`inline` and `local` do, of the last ones a few times a second): all
+        come with the result of the epoch.
         """
 
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:

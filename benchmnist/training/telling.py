@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from time import perf_counter  # by its own name: a plugin may replace that of the module
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
 INTERVAL = 0.3
 """Seconds between two tellings, at least: each takes from the training of others what it takes."""
 
+MOST = 50
+"""Evaluations of a telling, at most: a large stack has thousands in that time."""
+
 
 class Telling:
-    """Collects evaluations, and passes them on when enough time has passed since the last time.
+    """Collects evaluations, and passes the last of them on when enough time has passed since the last time.
 
-    What has not been passed on when the epoch ends comes with the result of the epoch.
+    What has not been passed on comes with the result of the epoch.
 
     Args:
         tell: Receives the evaluations.
@@ -28,7 +32,7 @@ class Telling:
 
     def __init__(self, tell: Callable[[Evaluations], None]) -> None:
         self.tell = tell
-        self.untold: list[tuple[int, Evaluation]] = []
+        self.untold: deque[tuple[int, Evaluation]] = deque(maxlen=MOST)
         self.last = perf_counter() - INTERVAL
 
     def begin(self) -> None:
@@ -37,7 +41,7 @@ class Telling:
 
     def add(self, evaluations: Iterable[tuple[int, Evaluation]]) -> None:
         """Adds evaluations, each with the seed of its trial."""
-        self.untold += evaluations
+        self.untold.extend(evaluations)
         if self.untold and perf_counter() - self.last >= INTERVAL:
             told = tuple(self.untold)
             self.untold.clear()

@@ -13,13 +13,14 @@ from benchmnist.executors import Workplace
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.runs.results import Evaluation
 from benchmnist.training import telling
 from benchmnist.training.data import default_data_root
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmnist.runs.results import CaseResult, Evaluation
+    from benchmnist.runs.results import CaseResult
     from benchmnist.suites.cases import Case
 
 CASE = make_case(epochs=2, seeds=(3, 0), evaluate_every=4)  # of 10 steps an epoch
@@ -83,6 +84,16 @@ def test_the_rows_of_a_stack_are_told_as_trials_of_their_cases(
     assert [(case_id, seed) for case_id, seed, each in told.evaluations if each.step == 4] == first
     known = [each for result in told.ended for each in within(result)]
     assert all(each in known for each in told.evaluations)
+
+
+def test_of_very_many_evaluations_the_last_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "INTERVAL", 0.0)
+    told: list[object] = []
+    teller = telling.Telling(told.append)
+    rows = [(seed, Evaluation(step=4, seconds=0.1, train_loss=1.0)) for seed in range(3 * telling.MOST)]
+    teller.add(rows)
+    teller.add(rows[:2])
+    assert told == [tuple(rows[-telling.MOST :]), tuple(rows[:2])]
 
 
 class Broken(Told):
