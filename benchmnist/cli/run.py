@@ -143,11 +143,11 @@ def command(suite: Path, *, dry_run: bool, verbose: bool, progress: str, **optio
         results_console().print(_dry_run(plan_run(suite, asked)))
         return
     if (read := read_suite(suite, asked.set)).tune.always:
-        _tune_first(read, asked, verbose=verbose)
-    _run(suite, asked, verbose=verbose)
+        _tune_first(read, asked, verbose=verbose, progress=progress)
+    _run(suite, asked, verbose=verbose, progress=progress)
 
 
-def _tune_first(suite: Suite, asked: RunOptions, *, verbose: bool) -> NoReturn:
+def _tune_first(suite: Suite, asked: RunOptions, *, verbose: bool, progress: str) -> NoReturn:
     """Tunes a suite that has to be tuned, and ends the command."""
     from benchmnist.cli.tune import tune_and_show
     from benchmnist.tuner import NOT_TUNED
@@ -157,10 +157,10 @@ def _tune_first(suite: Suite, asked: RunOptions, *, verbose: bool) -> NoReturn:
             f"{suite.file} has always = true under [tune]: it is tuned first, and tuning has no "
             f"--{name.replace('_', '-')}"
         )
-    tune_and_show(suite, replace(asked, set=()), verbose=verbose)
+    tune_and_show(suite, replace(asked, set=()), verbose=verbose, progress=progress)
 
 
-def _run(suite: Path, asked: RunOptions, *, verbose: bool) -> NoReturn:
+def _run(suite: Path, asked: RunOptions, *, verbose: bool, progress: str) -> NoReturn:
     """Runs a suite, shows its results, and ends the command."""
     from benchmnist import runner
     from benchmnist.cli.display import make_display

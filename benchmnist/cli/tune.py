@@ -78,16 +78,19 @@ def command(
 
     options["executor_options"] = taken_out(click.get_current_context(), options)
     changed = {"trials": trials, "searches": searches, "sampler": sampler}
-    tune_and_show(suite, RunOptions(**options), verbose=verbose, **changed)
+    tune_and_show(suite, RunOptions(**options), verbose=verbose, progress=progress, **changed)
 
 
-def tune_and_show(suite: Path | Suite, options: RunOptions, *, verbose: bool, **changed: Any) -> NoReturn:
+def tune_and_show(
+    suite: Path | Suite, options: RunOptions, *, verbose: bool, progress: str, **changed: Any
+) -> NoReturn:
     """Tunes a suite, shows what comes of it, and ends the command.
 
     Args:
         suite: The suite, or its file.
         options: As of `tune`.
         verbose: Whether the loss of every hundredth step is printed.
+        progress: How progress is shown, as of `make_display`.
         changed: What overrides the suite's [tune].
     """
     with quick_imports(ours=True):
