@@ -127,6 +127,7 @@ class _Training:
 
     Attributes:
         stops: Steps of the trial at the ends of its parts.
+        last_whole: The last part with a whole batch.
     """
 
     def __init__(
@@ -149,6 +150,8 @@ class _Training:
         order = way.engine.move(trial.order(len(setting.dataset.train_images), number))
         bounds = [(stop - start) * case.batch_size for stop in (start, *self.stops)]
         self.orders = [order[..., low:high] for low, high in itertools.pairwise(bounds)]
+        sizes = [order.shape[-1] for order in self.orders]
+        self.last_whole = max((part for part, size in enumerate(sizes, 1) if size >= case.batch_size), default=0)
         self.setting, self.dynamics = setting, dict[int, "list[Dynamics]"]()
         self.seconds: list[float] = []  # of each part
         self._losses: list[Tensor] = []  # of each part
@@ -163,9 +166,9 @@ class _Training:
             self.telling.begin()
         try:
             for number, order in enumerate(self.orders, 1):
-                self.way.engine.goes_on = number < len(self.orders)
+                self.way.engine.goes_on = number < self.last_whole
                 self._train(order)
-                if self.way.engine.goes_on and not self._goes_on(number):
+                if number < len(self.orders) and not self._goes_on(number):
                     break
         except Exception as error:  # noqa: BLE001 - it is raised again by `losses`
             self._error = error

@@ -244,7 +244,9 @@ def test_evaluations_within_an_epoch_change_no_bit(
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"target_accuracy": 0.0, "stop_at_target": True}], ids=["to the end", "stopped"]
+    "changes",
+    [{}, {"target_accuracy": 0.0, "stop_at_target": True}, {"train_size": 480, "evaluate_every": 9}],
+    ids=["to the end", "stopped", "a last part without a whole batch"],
 )
 def test_steps_that_change_between_evaluations_are_noticed(
     install_plugin: Callable[..., None], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
@@ -254,7 +256,9 @@ def test_steps_that_change_between_evaluations_are_noticed(
     monkeypatch.setenv(ONEDNN, "0")
     monkeypatch.setenv(RECORDED, "1")
     with pytest.raises(CaptureError, match=r"one step does aten\.mul"):
-        result_of(make_case(model=component("peeking", how="tested"), epochs=2, evaluate_every=4, **changes))
+        result_of(
+            make_case(model=component("peeking", how="tested"), epochs=2, **{"evaluate_every": 4, **changes})
+        )
 
 
 COUNTING = """

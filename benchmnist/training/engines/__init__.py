@@ -20,8 +20,8 @@ class Engine(Protocol):
         untimed_seconds: Time of the last epoch that is not the time of its steps as they are from then on.
         untimed_steps: Steps of the last epoch that were made within that time.
         clock: Clock of `untimed_seconds`.
-        goes_on: Whether another part of the epoch follows the next one that is trained: what is done once an epoch
-            can wait.
+        goes_on: Whether a part of the epoch with a whole batch follows the next one that is trained: what is done
+            once an epoch can wait.
     """
 
     name: str
