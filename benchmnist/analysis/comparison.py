@@ -8,6 +8,7 @@ import statistics
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from benchmnist.analysis.courses import spacing
 from benchmnist.analysis.figures import (
     has_metric,
     in_reference_work,
@@ -67,7 +68,7 @@ class Change:
             means of the runs. NaN if no seed completed in both.
         verdict: The verdict on the other run vs the first; None for times that cannot be judged.
         left_out: Whether no difference is told: of times of a stack, of which each trial has an equal share, of
-            figures at the end of trials that end by what they reach, and of efforts to different targets.
+            figures at the end of trials that end by what they reach, and of efforts that `reach_alike` rules out.
         lost: Seeds that only the other run lost, and those that only the first lost.
     """
 
@@ -225,6 +226,14 @@ def is_time(metric: Metric) -> bool:
     return metric.unit == "s"
 
 
+def reach_alike(one: CaseResult, other: CaseResult) -> bool:
+    """Tells whether the efforts of two results to a target are comparable: one target, looked for as often.
+
+    A target is noticed by an evaluation, so the same training reaches it later where evaluations are rarer.
+    """
+    return target_of(one.case) == target_of(other.case) and spacing(one) == spacing(other)
+
+
 def _can_judge_times(results: Sequence[CaseResult]) -> bool:
     """Tells whether all results have the time of the reference work beside every epoch, and are of one machine."""
     trained = [result for result in results if result.has_epochs]
@@ -262,8 +271,9 @@ def _change(
     after = _values(other, metric, relative=relative)
     if first is None or other is None or before is None or after is None or not (before or after):
         return None
-    moved = metric in TO_TARGET and target_of(first.case) != target_of(other.case)
-    if moved or not (is_compared(first, metric) and is_compared(other, metric)):
+    if metric in TO_TARGET and not reach_alike(first, other):
+        return Change(math.nan, left_out=True)
+    if not (is_compared(first, metric) and is_compared(other, metric)):
         return Change(math.nan, left_out=True)
     verdict = None
     lost = lost_seeds(other, metric) & before.keys(), lost_seeds(first, metric) & after.keys()

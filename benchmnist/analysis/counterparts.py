@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmnist.analysis.courses import spacing
 from benchmnist.analysis.figures import has_metric, is_compared, seed_figures
 from benchmnist.analysis.gate import MACHINE
 from benchmnist.analysis.units import unit
-from benchmnist.metrics import PEAK_MEMORY
+from benchmnist.metrics import PEAK_MEMORY, TO_TARGET
+from benchmnist.suites.differences import targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,7 +34,12 @@ def obstacles(
     if not (is_compared(old, metric) and is_compared(new, metric)):
         yield f"its trials end at their target or give up, each at another {metric.name}"
         return
-    yield from _changed(_settings(old.case), _settings(new.case))
+    before, now = _settings(old.case), _settings(new.case)
+    if metric in TO_TARGET or old.case.ends_early or new.case.ends_early:
+        before, now = before | targets_of(old.case), now | targets_of(new.case)
+    yield from _changed(before, now)
+    if metric in TO_TARGET and old.case.evaluate_every == new.case.evaluate_every and spacing(old) != spacing(new):
+        yield f"it was evaluated every {spacing(old)} steps, is now every {spacing(new)}"
     label = old.case.dataset.label
     digests = [digest for run in runs if (digest := run.record.data.get(label))]
     if len({*digests}) > 1:
@@ -97,7 +104,8 @@ def _settings(case: Case) -> dict[str, Any]:
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     for name in {**before, **now}:
         if before.get(name) != now.get(name):
-            former, current = (each.get(name, "not given") for each in (before, now))
+            values = [each.get(name) for each in (before, now)]
+            former, current = ("not given" if value is None else value for value in values)
             yield f"{name.replace('_', ' ')} was {former}, is now {current}"
 
 

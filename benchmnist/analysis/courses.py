@@ -61,6 +61,11 @@ def is_fine(result: CaseResult) -> bool:
     )
 
 
+def spacing(result: CaseResult) -> int:
+    """Returns the steps between two evaluations; 0 if the result does not say how many an epoch has."""
+    return result.case.evaluate_every or result.steps
+
+
 def examples(result: CaseResult, step: int) -> int:
     """Returns the examples that so many steps have seen: the last step of an epoch takes what is left."""
     if not result.steps:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmnist.suites.differences import targets_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -17,7 +19,7 @@ def altered(results: Sequence[CaseResult | None]) -> Iterator[str]:
     for result in there[1:]:
         before, after = _flat(there[0]), _flat(result)
         for name in dict.fromkeys([*before, *after]):
-            one, two = before.get(name, "–"), after.get(name, "–")
+            one, two = ("–" if (value := each.get(name)) is None else value for each in (before, after))
             if one != two:
                 seen[f"{name}: {one}, then {two}"] = None
     yield from seen
@@ -26,7 +28,7 @@ def altered(results: Sequence[CaseResult | None]) -> Iterator[str]:
 def _flat(result: CaseResult) -> dict[str, Any]:
     """Returns everything that decides the result of a case, with one entry per component parameter."""
     flat: dict[str, Any] = {"chosen by measurement": ", ".join(result.measured_changes) or "nothing"}
-    for name, value in result.case.deciding().items():
+    for name, value in (result.case.deciding() | targets_of(result.case)).items():
         if isinstance(value, dict):
             flat[name] = value["use"]
             flat[f"{name} from"] = f"{value['distribution']} {value['version']}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmnist.analysis.amounts import amount_of
 from benchmnist.analysis.comparison import is_time
+from benchmnist.analysis.courses import spacing
 from benchmnist.analysis.figures import drawn_metrics
 from benchmnist.analysis.statistics import LEAST_PAIRS
 from benchmnist.analysis.summary import group_title
@@ -132,9 +133,11 @@ def _left_out(comparison: Comparison) -> Iterator[str]:
         yield TIMES_OF_STACKS
     if any(result.case.ends_early for result in results):
         yield ENDS_OF_TRIALS
-    targets = (dict.fromkeys(target_of(r.case) for r in row.results if r is not None) for row in comparison.rows)
-    if any(len(each) > 1 for each in targets):
+    rows = [[result for result in row.results if result is not None] for row in comparison.rows]
+    if any(len({target_of(result.case) for result in row}) > 1 for row in rows):
         yield "steps and times to different targets"
+    if any(target_of(row[0].case) and len({spacing(result) for result in row}) > 1 for row in rows):
+        yield "steps and times to a target where the evaluations are at different steps"
 
 
 class ComparisonCell(NamedTuple):

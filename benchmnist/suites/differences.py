@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmnist.metrics import TARGET_STEPS, TO_TARGET
-from benchmnist.suites.cases import Component
+from benchmnist.suites.cases import TARGETS, Component
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +40,12 @@ def deciding(case: Case, metric: Metric | None = None) -> dict[str, Any]:
     times = metric is not None and metric.ratio and metric != TARGET_STEPS
     ignored = {"seeds", "metrics", "dynamics"} | (set() if times else NOT_LEARNING)
     found = {name: value for name, value in case.deciding().items() if name not in ignored}
-    targets = ("target_accuracy", "target_loss") if metric in TO_TARGET else ()
-    return found | {name: getattr(case, name) for name in targets}
+    return found | (targets_of(case) if metric in TO_TARGET else {})
+
+
+def targets_of(case: Case) -> dict[str, float | None]:
+    """Returns the targets of a case by their names, also where no trial ends at them."""
+    return {name: getattr(case, name) for name in sorted(TARGETS)}
 
 
 def between(one: Case, other: Case, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
@@ -52,6 +56,8 @@ def between(one: Case, other: Case, ours: Mapping[str, Any], theirs: Mapping[str
     elif one.tuned and other.tuned:
         meant |= {"optimizer"}  # by one rule: each its own settings
     meant |= {*one.chosen, *other.chosen}
+    if one.ends_early != other.ends_early:
+        ours, theirs = {**ours, **targets_of(one)}, {**theirs, **targets_of(other)}
     return [
         f"{name.replace('_', ' ')} ({shown(ours.get(name))} and {shown(theirs.get(name))})"
         for name in dict.fromkeys([*ours, *theirs])

@@ -17,10 +17,12 @@ from benchmnist.analysis.targets import times_to_target
 from benchmnist.analysis.units import by_search
 from benchmnist.analysis.verdicts import judge
 from benchmnist.metrics import PRIMARY, TARGET_SECONDS, TARGET_STEPS
+from benchmnist.reports.comparison import about
 from benchmnist.reports.conclusions import json_report
 from benchmnist.reports.records import records
 from benchmnist.reports.tables import legend
 from benchmnist.reports.target_tables import target_table
+from benchmnist.suites.differences import differences
 
 if TYPE_CHECKING:
     from benchmnist.runs.results import CaseResult
@@ -89,6 +91,49 @@ def test_two_runs_to_different_targets_are_not_compared_in_steps() -> None:
     runs = [made_up_run([stopped("sgd", target_loss=loss)]) for loss in (1.0, 2.0)]
     (row,) = compare_runs(runs, ["target_steps"]).rows
     assert [change and change.word for change in row.changes("target_steps")] == ["not compared"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"every": 10}, "evaluate every was 50, is now 10"),
+        ({"evaluate_every": None}, "evaluate every was 50, is now not given"),
+        ({"target_loss": 2.0}, "target loss was 1.0, is now 2.0"),
+    ],
+)
+def test_steps_and_seconds_to_a_target_are_compared_where_it_is_looked_for_alike(
+    changed: dict[str, Any], why: str
+) -> None:
+    """A training reaches its target later, if it is evaluated more rarely."""
+    before, now = (
+        made_up_run([course_result("sgd", SLOW, **{"target_loss": 1.0, **own})]) for own in ({}, changed)
+    )
+    found = compare_runs([before, now], ["target_steps", "target_seconds", "test_loss"])
+    words = [[change and change.word for change in found.rows[0].changes(key)] for key in found.metrics]
+    assert words[:2] == [["not compared"]] * 2 != words[2:]
+    assert "Not compared: steps and times to " in about(found)
+    assert [each.reason for each in non_inferior(before, now, TARGET_STEPS, 0.1)] == [why]
+
+
+def test_epochs_of_another_length_are_another_spacing() -> None:
+    runs = [made_up_run([seeds_result("fc", "sgd", [90.0] * 5, steps=n, target_accuracy=80.0)]) for n in (10, 20)]
+    found = compare_runs(runs, ["target_steps"])
+    assert [change.word for change in found.changes] == ["not compared"]
+    assert "where the evaluations are at different steps" in about(found)
+    (gated,) = non_inferior(runs[0], runs[1], TARGET_STEPS, 0.1)
+    assert gated.reason == "it was evaluated every 10 steps, is now every 20"
+
+
+def test_no_difference_of_targets_is_told_where_only_one_run_stops_at_its_target() -> None:
+    """Nor where only one case of a run does."""
+    goes_on, stops = stopped("sgd", stop_at_target=False), stopped("sgd")
+    (row,) = compare_runs([made_up_run([goes_on]), made_up_run([stops])]).rows
+    assert row.altered == ("stop_at_target: –, then True",)
+    for one, other in ((goes_on, stops), (stops, goes_on)):
+        assert [each.partition(" (")[0] for each in differences(one.case, other.case)] == ["stop at target"]
+        (found,) = non_inferior(made_up_run([one]), made_up_run([other]), TARGET_STEPS, 0.1)
+        assert found.reason.startswith("stop at target was ")
+        assert ";" not in found.reason
 
 
 def test_findings_say_why_and_who_is_first() -> None:
