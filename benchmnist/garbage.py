@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class _Seen:
-    """What is known without another look.
+    """The counts that are known without another look.
 
     Attributes:
         frozen: Whether somebody has frozen objects. To count them takes longer than what is done with the answer:

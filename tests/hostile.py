@@ -119,6 +119,7 @@ def run_with_everything() -> RunResult:
         space={"lr": Space(low=0.01, high=1.0, log=True), "mode": Space(values=("a", "b"))},
         attempts=(Attempt(params={"lr": 0.1, "mode": "a"}, value=97.0), Attempt(params={"lr": 0.9}, value=96.5)),
         run="quick/2026",
+        target="a test loss of 0.01",
     )
     layers = (Layer(name="1", kind="Linear", settings="784, 10", output_shape=(10,)),)
     described = ModelDescription(dataset="mnist", model="fc", layers=layers)

@@ -26,6 +26,7 @@ from benchmnist.extensions.registry import HOOKS, find_plugins
 from benchmnist.preflight.prepare import prepare
 from benchmnist.suites import pace
 from benchmnist.suites.options import RunOptions
+from benchmnist.suites.reader import load_suite
 from benchmnist.testing import CHECKS, examine, subjects
 from benchmnist.testing.checks import make
 from benchmnist.training.data import default_data_root
@@ -202,8 +203,8 @@ def test_the_suites_of_a_page_are_sound(page: Path, tmp_path: Path) -> None:
 def test_the_suites_that_come_along_are_sound(
     suite: Path, pip_install: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if suite.name == "speedrun.toml":
-        monkeypatch.syspath_prepend(pip_install(ROOT / "plugins" / "benchmnist-speedrun"))
+    for name in load_suite(suite).needs:
+        monkeypatch.syspath_prepend(pip_install(ROOT / "plugins" / name))
     assert prepare(suite, RunOptions(device="cpu")).plan.cases
 
 

@@ -1,4 +1,4 @@
-"""Which levels of problems tables, curves and pages show: of many levels, all would say the same often."""
+"""The levels of problems that tables, curves and pages show: of many levels, all would say the same often."""
 
 from __future__ import annotations
 

@@ -72,11 +72,13 @@ class Document:
             raise click.UsageError("--create needs --update, and no --check")
         self.file, self.name, self.check = update or output, name if update else None, check
         if update and not update.exists() and not create and not _may_create(update, check=check):
-            raise click.UsageError(f"{visible(str(update))} does not exist; add --create to create it")
+            raise click.BadParameter(
+                f"{visible(str(update))} does not exist; add --create to create it", param_hint="--update"
+            )
 
     @property
     def is_rst(self) -> bool:
-        """Whether it is a block in reStructuredText."""
+        """True for a block in reStructuredText."""
         from benchmnist.reports.document_blocks import is_rst
 
         return self.name is not None and self.file is not None and is_rst(self.file)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from benchmnist.cli.options import NamedPath, debug_option, option
-from benchmnist.suites.files import package_suites
+from benchmnist.suites.files import package_suites, recorded_run
 
 SCHEMA_FILE = "suite.schema.json"
 HEADER = f"#:schema ./{SCHEMA_FILE}\n"
@@ -24,7 +24,7 @@ def _suites(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 @click.command("new-suite")
 @click.argument("name")
-@option("--from", "origin", metavar="SUITE", shell_complete=_suites, help="Copy this suite of the package.")
+@option("--from", metavar="SUITE", shell_complete=_suites, help="Copy this suite of the package.")
 @option(
     "--out",
     default=".",
@@ -33,7 +33,7 @@ def _suites(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     help="Folder to write it into.",
 )
 @debug_option
-def command(name: str, origin: str | None, out: Path) -> None:
+def command(name: str, out: Path, **options: Any) -> None:
     """Write a suite as a starting point for your own, with comments.
 
     It is NAME.toml. The JSON schema of suites is written beside it, so that editors complete and check it.
@@ -46,6 +46,7 @@ def command(name: str, origin: str | None, out: Path) -> None:
     from benchmnist.runs.files import write_file
     from benchmnist.suites.schema import SUITE_NAME
 
+    origin = options["from"]
     name = name.removesuffix(".toml")
     if not re.fullmatch(SUITE_NAME, name):
         raise click.BadParameter(
@@ -61,6 +62,8 @@ def command(name: str, origin: str | None, out: Path) -> None:
         suite = text.substitute(name=name)
     elif origin in (known := package_suites()):
         suite = _renamed(known[origin].read_text("utf-8"), name)
+        if recorded := recorded_run(origin):
+            write_file(out / recorded.name, recorded.read_bytes())
     else:
         raise click.BadParameter(unknown("suite of the package", origin, [*known]), param_hint="--from")
     write_file(path, (HEADER + suite).encode())

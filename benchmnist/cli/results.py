@@ -24,9 +24,10 @@ def show_run(analysis: Analysis, console: Console, view: View | None = None) -> 
     run = analysis.run
     if view is not None and not run.cases:
         view.refuse_unknown(CaseResult(case=case, status="interrupted") for case in run.record.plan)
+    table = ComparisonTable(analysis.summaries, view, analysis) if analysis.cases else None  # may refuse the view
     console.print(Line(run.record.title, style="bold"))
-    if analysis.cases:
-        console.print(ComparisonTable(analysis.summaries, view, analysis), crop=False)
+    if table is not None:
+        console.print(table, crop=False)
         console.print(Line(legend(analysis.cases), style="dim"))
     elif not run.cases:
         console.print("no case has a result")

@@ -54,7 +54,7 @@ def _summary(path: Path, registry: Registry) -> tuple[str, str]:
     plan = make_plan(suite, registry)
     trials = sum(len(case.seeds) for case in plan.cases)
     trains = f"{counted(len(plan.cases), 'case')}, {counted(trials, 'trial')}"
-    return suite.title, "needs another plugin" if plan.problems else trains
+    return suite.title, f"needs {', '.join(suite.needs)}" if plan.problems else trains
 
 
 def schema_text(registry: Registry) -> str:

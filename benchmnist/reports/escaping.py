@@ -33,7 +33,7 @@ class _Code(Markdown):
 
 
 ENTITIES = {"<": "&lt;", "~": "&#126;", "&": "&amp;"}
-"""What Python-Markdown, which MkDocs uses, shows with its backslash."""
+"""Characters that Python-Markdown, which MkDocs uses, shows with their backslash."""
 NEEDS_AN_ENTITY = re.compile(r"<(?=[A-Za-z/!?])|~(?=~)|&(?=#?\w+;)")
 """Beginnings of tags, of text that is crossed out, and of entities; `<0.001` is none."""
 

@@ -31,7 +31,7 @@ WITHOUT_CURVES = (
     "packed without its curves: of each trial, the evaluation that reached the target and the last of each epoch"
 )
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
-"""What reading a zip file raises if it is damaged, encrypted or packed by a method that Python has not."""
+"""Exceptions of reading a zip file if it is damaged, encrypted or packed by a method that Python has not."""
 
 
 def is_packed(path: Path) -> bool:

@@ -141,6 +141,7 @@ class _Reader:
             title=(header.title if header else "") or name,
             order=header.order if header else None,
             recorded=self.recorded(header) if header else "",
+            needs=header.needs if header else (),
             blocks=tuple(whole.values()),
             tables={kind.plural: self.configured(kind.plural) for kind in IN_SUITES},
             tune=self.read(Tune, self.raw.get("tune", {}), "tune") or Tune(),

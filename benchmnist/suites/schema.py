@@ -109,6 +109,7 @@ class Header(_Strict):
     title: str = ""
     order: Order | None = None
     recorded: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+\.zip)?$")] = ""
+    needs: tuple[str, ...] = Field(default=(), strict=False)
 
 
 Expect = dict[str, Comparison]
@@ -308,7 +309,7 @@ SearchSpace = Annotated[
     dict[str, Annotated[Space, BeforeValidator(read_space)]],
     BeforeValidator(flat_space, json_schema_input_type=dict[str, _TypedSpace | dict[str, _TypedSpace]]),
 ]
-"""What hyperparameters are chosen from, by their names."""
+"""The values that hyperparameters are chosen from, by their names."""
 
 
 class ConfiguredOptimizer(Configured):

@@ -76,6 +76,7 @@ class Suite:
         searches: How many searches there are; with more than one, each case is planned once for each of them.
         seed_step: The difference between the seeds of one search and those of the next.
         announced: How often its comparisons will be looked at, where searches are added until they are told.
+        needs: Distributions of the plugins that it uses.
         recorded: File beside its own, a packed run with results that ladders show; empty without one.
     """
 
@@ -101,6 +102,7 @@ class Suite:
     seed_step: int = 0
     announced: int = 1
     recorded: str = ""
+    needs: tuple[str, ...] = ()
 
     @property
     def recorded_file(self) -> Path | None:

@@ -167,7 +167,7 @@ def test_a_seed_that_only_the_current_run_lost_counts_against_it() -> None:
     whole, lost = [97.0, 97.1, 97.2, 97.3, 97.4], [97.3, 97.4, None, 97.6, 97.7]
     (found,) = non_inferior(run_of([whole]), run_of([lost]), "accuracy", MARGIN)
     assert (found.word, exit_code([found])) == ("lost seeds", 1)
-    assert found.reason == "lost 1 of the 5 seeds that the baseline completed: 2"
+    assert found.reason == "lost 1 of the 5 seeds that completed in the baseline: 2"
     gained = [97.31, 97.4, 97.5, 97.6, 97.7]
     (found,) = non_inferior(run_of([lost]), run_of([gained]), "accuracy", MARGIN)
     assert (found.word, found.seeds) == ("no worse", 4)

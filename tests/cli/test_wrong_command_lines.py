@@ -152,7 +152,7 @@ def test_every_option_with_a_wrong_value(invoke: Callable[..., Result], name: st
         ("tune nosuch.toml", "nosuch.toml: does not exist"),
         (
             "report x --format htm",
-            "--format: must be rich, markdown, html, csv, latex or json, not 'htm'. Did you mean 'html'?",
+            "--format: must be rich, markdown, rst, html, csv, latex or json, not 'htm'. Did you mean 'html'?",
         ),
         (
             "report x --level sed",

@@ -108,7 +108,7 @@ def test_a_markdown_table_has_a_row_for_each_case(tmp_path: Path, small_run: Run
 
 
 def test_names_do_not_break_out_of_a_table(tmp_path: Path, small_run: RunResult) -> None:
-    assert markdown("a|b_*<`") == r"a\|b\_\*\<\`"
+    assert markdown("a|b_*<i`") == r"a\|b\_\*&lt;i\`"
     assert latex("50% & a_b ±") == r"50\% \& a\_b $\pm$"
     table = render(Analysis(run_of(tmp_path, MANY, small_run)), "latex")
     assert r"\textbf{91.05 $\pm$ 0.13}" in table

@@ -371,7 +371,7 @@ def test_wrong_settings(line: str, expected: str) -> None:
         (with_sgd("sweep.lr = [1, 2, 1]"), "x.toml:4: optimizers.sgd.sweep.lr: duplicate 1; remove one"),
         (
             SUITE + 'version = "1"\n' + CASE,
-            "x.toml:3: suite.version: unknown key. Choose from: name, title, order",
+            "x.toml:3: suite.version: unknown key. Choose from: name, title, order, recorded, needs",
         ),
         (SUITE + "seed = 1\n" + CASE, "x.toml:3: suite.seed: unknown key; write seeds = [1] in [defaults]"),
         (
@@ -980,6 +980,11 @@ def test_only_an_annotation_fixes_the_length_of_a_list(name: str, accepted: bool
 
 def test_the_suites_of_the_repository_have_no_problems() -> None:
     for file in sorted((Path(__file__).parents[2] / "suites").glob("*.toml")):
-        if file.name == "speedrun.toml":  # its plugin need not be installed
-            continue
-        assert make_plan(read_suite(file), REGISTRY).problems == ()
+        suite = read_suite(file)
+        assert suite.problems == ()
+        if suite.needs:  # its plugin need not be installed
+            names = ", ".join(suite.needs)
+            (problem,) = make_plan(suite, REGISTRY).problems
+            assert f"not installed or blocked: {names}; install it: python -m pip install {names}" in str(problem)
+        else:
+            assert make_plan(suite, REGISTRY).problems == ()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from benchmnist.runs.results import CaseResult, EpochResult, TrialResult
+    from benchmnist.suites.cases import Case
 
 ROUNDING = 1e-3
 COMMON = {"model": "fc-bn-dropout", "optimizer": "adam", "seeds": (4, 0), "epochs": 2, "train_size": 330}
@@ -150,22 +151,12 @@ def test_a_schedule_ends_with_the_budget() -> None:
 
 
 def test_each_seed_of_a_stack_ends_by_itself() -> None:
-    """One has reached its target or given up; the others go on, and its weights are those with which it ended."""
     options = {**COMMON, "epochs": 3, "evaluate_every": 2, "seeds": (0, 1, 2), "engine": "stacked"}
-    ends: dict[int, dict[str, torch.Tensor]] = {}
-    free = result_of(
-        make_case(**options),
-        keep=lambda seed, state: ends.update({seed: {k: v.clone() for k, v in state().items()}}),
-    )
+    free = result_of(make_case(**options))
     finals = {t.seed: [e.metrics["test_loss"] for p in t.epochs for e in p.evaluations] for t in free.trials}
     target = sorted(min(values) for values in finals.values())[1]  # that one of them does not reach
-    kept: dict[int, Mapping[str, torch.Tensor]] = {}
-
-    def keep(seed: int, weights: Callable[[], Mapping[str, torch.Tensor]]) -> None:
-        kept[seed] = {name: tensor.clone() for name, tensor in weights().items()}
-
     case = make_case(**options, target_loss=target, stop_at_target=True)
-    seen = result_of(case, keep=keep)
+    seen = result_of(case)
     for trial in seen.trials:
         values = [e.metrics["test_loss"] for p in trial.epochs for e in p.evaluations]
         assert values == finals[trial.seed][: len(values)]  # as long as it was trained, as without the target
@@ -174,13 +165,32 @@ def test_each_seed_of_a_stack_ends_by_itself() -> None:
         assert not goes_beyond(case, trial.epochs)
         assert trial.status == "completed"
     assert sorted(trial.ended for trial in seen.trials) == ["budget", "target", "target"]
+
+
+def test_a_seed_of_a_stack_has_the_weights_with_which_it_ended() -> None:
+    """The others go on, and the stack trains it along with them."""
+    options = {**COMMON, "epochs": 3, "evaluate_every": 2, "seeds": (0, 1, 2)}
+
+    def weights_of(case: Case) -> tuple[CaseResult, dict[int, dict[str, torch.Tensor]]]:
+        kept: dict[int, dict[str, torch.Tensor]] = {}
+
+        def keep(seed: int, weights: Callable[[], Mapping[str, torch.Tensor]]) -> None:
+            kept[seed] = {name: tensor.clone() for name, tensor in weights().items()}
+
+        return result_of(case, keep=keep), kept
+
+    free, ends = weights_of(make_case(**options, engine="stacked"))
+    target = min(trial.epochs[-2].metrics["test_loss"] for trial in free.trials)
+    seen, kept = weights_of(make_case(**options, engine="stacked", target_loss=target, stop_at_target=True))
     early = min(seen.trials, key=lambda trial: len(evaluated(trial)))
-    alone = make_case(**{**options, "seeds": (early.seed,), "engine": "resident", "steps": evaluated(early)[-1]})
-    weights: dict[str, torch.Tensor] = {}
-    result_of(alone, keep=lambda _, state: weights.update({k: v.clone() for k, v in state().items()}))
-    for name, expected in weights.items():  # rounding may turn a step of Adam on a gradient of almost 0
-        beside, beyond = ((found[name] - expected).norm() for found in (kept[early.seed], ends[early.seed]))
-        assert beside < 0.1 * beyond, name
+    steps = evaluated(early)[-1]
+    assert steps < max(evaluated(trial)[-1] for trial in seen.trials)
+    _, alone = weights_of(make_case(**{**options, "seeds": (early.seed,), "steps": steps}, engine="resident"))
+    for name, expected in alone[
+        early.seed
+    ].items():  # rounding may turn a step of Adam where a gradient is almost 0
+        mine, later = kept[early.seed][name], ends[early.seed][name]
+        assert (mine - expected).double().norm() < 0.1 * (later - expected).double().norm(), name
 
 
 def test_giving_up_and_diverging_end_an_epoch_in_its_middle() -> None:
