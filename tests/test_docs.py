@@ -205,7 +205,9 @@ def test_the_suites_that_come_along_are_sound(
 ) -> None:
     for name in load_suite(suite).needs:
         monkeypatch.syspath_prepend(pip_install(ROOT / "plugins" / name))
-    assert prepare(suite, RunOptions(device="cpu")).plan.cases
+    # Its cases are many, and those of one optimizer are as those of another.
+    optimizers = ("adam",) if suite.name == "where-it-breaks.toml" else None
+    assert prepare(suite, RunOptions(device="cpu", optimizers=optimizers)).plan.cases
 
 
 def test_the_page_for_python_runs_from_top_to_bottom(workplace: Path) -> None:
