@@ -67,7 +67,8 @@ def _line(outcome: Outcome) -> RenderableType:
     from benchmnist.text import visible
 
     if outcome.state == "kept":
-        return Line.assemble(("  ✓ ", "green"), outcome.check.promise)
+        tried = f" ({outcome.said})" if outcome.said else ""
+        return Line.assemble(("  ✓ ", "green"), outcome.check.promise, (tried, "dim"))
     if outcome.state == "missed":
         return Lines.assemble(
             ("  ✗ ", "red"),

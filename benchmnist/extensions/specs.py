@@ -124,10 +124,13 @@ class ModelSpec(Spec):
             that no attribute leads to (globals of the module, attributes of the class, state inside a C library),
             unless that state changes what the first few steps do. Set False for a model that changes such state.
         task: The task for which it is made; `benchmnist check` and `benchmnist describe` build it for that task.
+        surrogate_gradients: Which gradients its training has on purpose, where they are not those of its loss:
+            `"noise is added"`. Then `benchmnist check` compares only those of its test.
     """
 
     capturable: bool = True
     task: str = CLASSIFICATION
+    surrogate_gradients: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,14 +54,15 @@ class Check:
         name: Short, for test ids.
         promise: What is so if it is kept.
         remedy: What its author does if it is not.
-        make: Tries a subject; raises Miss or DoesNotApply, or whatever the plugin raises.
+        make: Tries a subject, and returns what was tried, if that is to be said; raises Miss or DoesNotApply, or
+            whatever the plugin raises.
         first: Whether the other checks make no sense if this one is missed.
     """
 
     name: str
     promise: str
     remedy: str
-    make: Callable[[Subject], None]
+    make: Callable[[Subject], str | None]
     first: bool = False
 
 
@@ -72,7 +73,7 @@ class Outcome:
     Attributes:
         check: The check.
         state: Whether the promise is kept.
-        said: What was seen if it is missed, or why it does not apply.
+        said: What was tried if it is kept, what was seen if it is missed, or why it does not apply.
         error: What was raised, if it is missed.
     """
 
@@ -82,10 +83,10 @@ class Outcome:
     error: BaseException | None = None
 
 
-def check(remedy: str, *, first: bool = False) -> Callable[[Callable[[Subject], None]], Check]:
+def check(remedy: str, *, first: bool = False) -> Callable[[Callable[[Subject], str | None]], Check]:
     """Makes a function a Check: its name is the check's, its docstring the promise."""
 
-    def made(function: Callable[[Subject], None]) -> Check:
+    def made(function: Callable[[Subject], str | None]) -> Check:
         name = function.__name__.strip("_").replace("_", "-")
         promise = (function.__doc__ or "").strip().removesuffix(".")
         return Check(name, promise[:1].lower() + promise[1:], remedy, function, first)
@@ -99,7 +100,7 @@ def make(check: Check, subject: Subject) -> Outcome:
 
     try:
         with torch.random.fork_rng(devices=[]), contained():
-            check.make(subject)
+            said = check.make(subject)
     except DoesNotApply as reason:
         return Outcome(check, "does not apply", str(reason))
     except Miss as miss:
@@ -110,7 +111,7 @@ def make(check: Check, subject: Subject) -> Outcome:
         if is_of_pytest(error):
             raise
         return Outcome(check, "missed", f"{type(error).__name__}: {first_line(error)}", error)
-    return Outcome(check, "kept")
+    return Outcome(check, "kept", said or "")
 
 
 def make_all(checks: Iterable[Check], subject: Subject) -> Iterator[Outcome]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,8 +24,9 @@ from benchmnist.suites.values import toml_text
 from benchmnist.tasks import build_task
 from benchmnist.testing import parameters
 from benchmnist.testing.checks import DoesNotApply, Miss, Subject, check
+from benchmnist.testing.gradients import SEED, Objective, rounded_away, wrong_gradient
 from benchmnist.testing.problem import UNTRAINED
-from benchmnist.text import counted
+from benchmnist.text import alternatives, counted
 from benchmnist.training.data import Datasets, to_unit
 from benchmnist.training.device import DeviceSession
 from benchmnist.training.fast_paths import Setting
@@ -32,23 +34,15 @@ from benchmnist.training.loop import evaluate, train_case
 from benchmnist.training.trial import Trial, build_model, steps_of_trial
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
     from benchmnist.extensions.specs import Dataset, ProblemSpec
     from benchmnist.runs.results import CaseResult
     from benchmnist.suites.cases import Case
 
 CPU = torch.device("cpu")
-BATCH = 4
-"""Examples whose gradients are compared with finite differences."""
-STEPS = (1e-5, 1e-6, 1e-7)
-"""Lengths of the steps of finite differences, each along another direction: a kink of the loss may be within the
-first, but hardly within the last."""
-TOLERANCE = 1e-4
-"""Difference that two derivatives may have, relative to their size."""
-SHORT, EVERY = 20, 5
-"""Steps of a short training, and between two of its evaluations."""
-SEED = 0
+SHORT, EVALUATIONS = 20, 4
+"""Steps of a training that tells how fast it is, and evaluations of each that is compared."""
+TRYING = 3.0
+"""Seconds that a training may take whose curve is compared with that of another."""
 
 
 class _Level(NamedTuple):
@@ -70,6 +64,11 @@ class _Level(NamedTuple):
         """Returns it to be trained with one seed, without measuring which fast path is the fastest."""
         plain = {"seeds": (SEED,), "engine": "resident", **changed}
         return Setting(self.case.model_copy(update=plain), self.registry, self.dataset, DeviceSession(CPU))
+
+    def objective(self, **how: Any) -> Objective:
+        """Returns the loss of a few examples with the weights of the seed; `how` as of Objective."""
+        model = build_model(self.case, SEED, self.registry, self.dataset)
+        return Objective(self.case, self.registry, self.dataset, model, **how)
 
     def tested(self, seed: int = SEED) -> dict[str, float]:
         """Returns the figures of the test before the first step."""
@@ -170,8 +169,7 @@ def _target(case: Case) -> str:
 def builds(subject: Subject) -> None:
     """Can be planned and built at every level."""
     for level in _levels(subject):
-        model = build_model(level.case, SEED, level.registry, level.dataset)
-        loss = _Objective(level, model).value()
+        loss = level.objective().value()
         if not loss.isfinite():
             raise Miss(f"{level.name}its loss is {loss.item()} before the first step")
 
@@ -186,87 +184,91 @@ def starts_unsolved(subject: Subject) -> None:
                 raise Miss(f"{level.name}seed {seed} starts at its target, {_target(level.case)}")
 
 
-class _Objective:
-    """The loss of a few examples as a function of the parameters of a model, as it is tested, in float64."""
-
-    def __init__(self, level: _Level, model: nn.Module) -> None:
-        self.model = model.to(torch.float64).eval()
-        self.images = to_unit(level.dataset.train_images[:BATCH], CPU).to(torch.float64)
-        labels = level.dataset.train_labels[:BATCH]
-        self.labels = labels.to(torch.float64) if labels.is_floating_point() else labels
-        self.task = build_task(level.case, level.registry)
-
-    def value(self) -> Tensor:
-        """Computes it, a scalar."""
-        torch.manual_seed(SEED)
-        return self.task.loss(self.model(self.images), self.labels)
-
-    @torch.no_grad()
-    def slope(self, parameter: Tensor, direction: Tensor, length: float) -> float:
-        """Returns the derivative along a direction in one parameter, by finite differences of that length."""
-        kept, found = parameter.detach().clone(), []
-        for sign in (1, -1):
-            parameter.copy_(kept + sign * length * direction)
-            found.append(self.value().item())
-        parameter.copy_(kept)
-        return (found[0] - found[1]) / (2 * length)
-
-
-def _wrong_gradient(objective: _Objective) -> str:
-    """Returns the parameter whose gradient is wrong, and how; empty if none is."""
-    trained = {name: p for name, p in objective.model.named_parameters() if p.requires_grad}
-    loss = objective.value()
-    gradients: tuple[Tensor | None, ...] = torch.autograd.grad(loss, [*trained.values()], allow_unused=True)
-    rounding = 100 * torch.finfo(torch.float64).eps * (1 + abs(loss.item()))
-    generator = torch.Generator().manual_seed(SEED)
-    for (name, parameter), gradient in zip(trained.items(), gradients, strict=True):
-        apart = []
-        for length in STEPS:
-            direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-            direction /= direction.norm()
-            slope = objective.slope(parameter, direction, length)
-            ours = 0.0 if gradient is None else (gradient * direction).sum().item()
-            if abs(slope - ours) <= TOLERANCE * max(abs(slope), abs(ours)) + rounding / length:
-                break
-            apart.append(
-                f"{name} changes the loss by {slope:.6g} a step along a direction, its gradient says {ours:.6g}"
-            )
-        else:
-            return apart[0]
-    return ""
-
-
-@check("correct the `backward` of your torch.autograd.Function, or what detaches a part of the loss")
-def has_right_gradients(subject: Subject) -> None:
-    """Has the gradients that finite differences say, in float64."""
+@check(
+    "correct the `backward` of your torch.autograd.Function, or what detaches a part of the loss; if training "
+    "uses other gradients on purpose, say which in `surrogate_gradients` of the ModelSpec"
+)
+def has_right_gradients(subject: Subject) -> str:
+    """Has the gradients that finite differences say, tested and trained, at the start of each level."""
     seen = set()
-    for level in _levels(subject):
+    remarks: dict[str, None] = {}
+    for number, level in enumerate(_levels(subject)):
         same = tuple(part.identity for kind, part in level.case.parts.items() if kind != "optimizer")
         if same in seen:
             continue
         seen.add(same)
-        objective = _Objective(level, build_model(level.case, SEED, level.registry, level.dataset))
-        try:
-            wrong = _wrong_gradient(objective)
-        except RuntimeError as error:
-            raise DoesNotApply(f"it does not compute in float64: {first_line(error)}") from error
-        if wrong:
+        if remark := _compare_gradients(level, is_first=number == 0):
+            remarks[remark] = None
+    return "; ".join(remarks)
+
+
+def _compare_gradients(level: _Level, *, is_first: bool) -> str:
+    """Compares the gradients at one level; returns what was not compared, or is lost in float32 on purpose.
+
+    Raises:
+        Miss: if they are wrong.
+        DoesNotApply: if the model does not compute in float64.
+    """
+    surrogate = level.registry.models[level.case.model.use].spec.surrogate_gradients
+    try:
+        if wrong := wrong_gradient(level.objective()):
             raise Miss(f"{level.name}{wrong}")
+        trained = level.objective(training=True)
+        is_repeatable = trained.value().item() == trained.value().item()
+        if not surrogate and is_repeatable and (wrong := wrong_gradient(trained)):
+            raise Miss(f"{level.name}in training mode, {wrong}")
+        lost = rounded_away(level.objective(), level.objective(dtype=torch.float32))
+    except RuntimeError as error:
+        raise DoesNotApply(f"it does not compute in float64: {first_line(error)}") from error
+    if lost is not None and (is_first or lost != 1):
+        how = "are 0" if lost == 1 else f"are wrong by {lost:.0%}"
+        raise Miss(f"{level.name}its gradients in float32 {how}, and in float64 they are not")
+    if lost is not None:
+        return f"{level.name}its gradients are 0 in float32"
+    if surrogate:
+        return f"not compared in training, in which they are declared to be others: {surrogate}"
+    return "" if is_repeatable else "not compared in training: its loss differs with the same random numbers"
 
 
 @check("draw random numbers from torch's default generator only, and let the data be the same every time")
-def is_deterministic(subject: Subject) -> None:
+def is_deterministic(subject: Subject) -> str:
     """Has the same curve twice, bit by bit, from the same seed."""
-    curves = []
-    for _ in range(2):
-        fresh = replace(subject, datasets=Datasets(subject.datasets.registry, subject.datasets.root))
-        level = _levels(fresh)[0]
-        steps = min(SHORT, steps_of_trial(level.case, level.dataset))
-        result = _trained(level.setting(steps=steps, evaluate_every=EVERY))
-        points = [(epoch.train_loss, epoch.evaluations) for trial in result.trials for epoch in trial.epochs]
-        curves.append([(loss, [(e.step, e.train_loss, e.metrics) for e in each]) for loss, each in points])
-    if curves[0] != curves[1]:
-        raise Miss(f"two trainings of {counted(SHORT, 'step')} with the seed {SEED} differ")
+    number = len(_levels(subject))
+    tried: dict[str, list[str]] = {}
+    for at in sorted({0, number // 2, number - 1}):
+        first, second = (_anew(subject)[at] for _ in range(2))
+        steps, total = _affordable(first)
+        if _curve(first, steps) != _curve(second, steps):
+            raise Miss(f"{first.name}two trainings of {counted(steps, 'step')} with the seed {SEED} differ")
+        what = f"all {counted(steps, 'step')}" if steps == total else f"the first {steps:,} of {total:,} steps"
+        tried.setdefault(what, []).append(first.case.level or "")
+    return "; ".join(
+        f"{what} at {alternatives(levels, 'and')}" if any(levels) else what for what, levels in tried.items()
+    )
+
+
+def _anew(subject: Subject) -> list[_Level]:
+    """Plans every level, and loads its data again."""
+    return _levels(replace(subject, datasets=Datasets(subject.datasets.registry, subject.datasets.root)))
+
+
+def _affordable(level: _Level) -> tuple[int, int]:
+    """Returns the steps that are trained in TRYING seconds, at most those of the budget, and those of the budget."""
+    total = steps_of_trial(level.case, level.dataset)
+    short = min(SHORT, total)
+    started = time.perf_counter()
+    _curve(level, short)
+    of_a_step = (time.perf_counter() - started) / short
+    return min(total, max(short, int(TRYING / of_a_step))), total
+
+
+def _curve(level: _Level, steps: int) -> str:
+    """Returns all losses and figures of a training of so many steps, whatever it reaches; NaN is equal to NaN."""
+    endless = {"stop_at_target": False, "patience": None, "seconds": None}
+    every = max(1, steps // EVALUATIONS)
+    result = _trained(level.setting(steps=steps, evaluate_every=every, **endless))
+    epochs = [epoch for trial in result.trials for epoch in trial.epochs]
+    return repr([(e.train_loss, [(p.step, p.train_loss, p.metrics) for p in e.evaluations]) for e in epochs])
 
 
 @check("set a target that the reference in `solved_by` reaches within the budget, or name a better reference")

@@ -21,8 +21,10 @@ _SHAPES = "benchmnist_diagnostics.shapes"
 _GRADIENTS = "benchmnist_diagnostics.gradients"
 
 
-def _model(name: str, where: str, summary: str, **defaults: Any) -> ModelSpec:
-    return ModelSpec(name=name, summary=summary, build=where, defaults=defaults, task="function")
+def _model(name: str, where: str, summary: str, surrogate_gradients: str = "") -> ModelSpec:
+    return ModelSpec(
+        name=name, summary=summary, build=where, task="function", surrogate_gradients=surrogate_gradients
+    )
 
 
 MODELS = (
@@ -33,13 +35,38 @@ MODELS = (
     _model("saddle", f"{_SHAPES}:Saddle", "a saddle, approached along its ridge"),
     _model("plateau", f"{_SHAPES}:Plateau", "a hole in a plain"),
     _model("layer-scale", f"{_SHAPES}:LayerScale", "a deep linear network whose layers have other scales"),
-    _model("gaussian-noise", f"{_GRADIENTS}:GaussianNoise", "a quadratic function; gradients with normal noise"),
-    _model("heavy-tails", f"{_GRADIENTS}:HeavyTails", "a quadratic function; noise of Student's t distribution"),
+    _model(
+        "gaussian-noise",
+        f"{_GRADIENTS}:GaussianNoise",
+        "a quadratic function; gradients with normal noise",
+        "noise is added",
+    ),
+    _model(
+        "heavy-tails",
+        f"{_GRADIENTS}:HeavyTails",
+        "a quadratic function; noise of Student's t distribution",
+        "noise is added",
+    ),
     _model("sparse", f"{_GRADIENTS}:Sparse", "a quadratic function; each coordinate rarely has a gradient"),
-    _model("delayed", f"{_GRADIENTS}:Delayed", "a quadratic function; gradients of an earlier point"),
+    _model(
+        "delayed",
+        f"{_GRADIENTS}:Delayed",
+        "a quadratic function; gradients of an earlier point",
+        "those of an earlier point",
+    ),
     _model("moving-target", f"{_GRADIENTS}:MovingTarget", "a quadratic function whose minimum moves"),
-    _model("sign-flips", f"{_GRADIENTS}:SignFlips", "a quadratic function; some gradients have the wrong sign"),
-    _model("min-max", f"{_GRADIENTS}:MinMax", "a game of two players, whose gradients turn"),
+    _model(
+        "sign-flips",
+        f"{_GRADIENTS}:SignFlips",
+        "a quadratic function; some gradients have the wrong sign",
+        "noise is added, and some have the wrong sign",
+    ),
+    _model(
+        "min-max",
+        f"{_GRADIENTS}:MinMax",
+        "a game of two players, whose gradients turn",
+        "each player has those of its own loss",
+    ),
 )
 
 
