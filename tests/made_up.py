@@ -210,3 +210,18 @@ def in_a_stack(*results: CaseResult) -> list[CaseResult]:
         )
         for result in results
     ]
+
+
+def level_result(
+    problem: str, rung: int | None, method: str, losses: Sequence[Sequence[float]], *, level: str = "", **case: Any
+) -> CaseResult:
+    """A case of a level of a problem with a target loss of 0.1, evaluated every 25 steps; None has no levels."""
+    name = level or f"1e{rung}" if rung is not None else None
+    parts = {
+        kind: component(use).model_copy(update={"name": problem, "variant": name or ""})
+        for kind, use in (("dataset", "noise"), ("model", "valley"))
+    }
+    at = {"problem": problem, "level": name, "rung": rung, "id": "/".join(filter(None, (problem, name, method)))}
+    aim = {"target_loss": 0.1, "stop_at_target": True, "baseline": "sgd"}
+    made = course_result(method, losses, every=25)
+    return made.model_copy(update={"case": made.case.model_copy(update={**parts, **at, **aim, **case})})

@@ -107,16 +107,22 @@ def places_of(results: Iterable[CaseResult], searches: Iterable[Search]) -> dict
 def order_of(places: Iterable[Place]) -> dict[tuple[str, str | None], int]:
     """Returns the place of each level among those of its problem, problem by problem.
 
-    Where it is not known of each level which place its plugin gives it, they are in the order of the suite.
+    They are in the order that their plugin gives them. A level whose place is not known follows the one before it in
+    the suite, or else is the hardest.
     """
     problems: dict[str, dict[str | None, int | None]] = {}
     for place in places:
         problems.setdefault(place.problem, {})[place.level] = place.rung
-    return {
-        (problem, level): number if None in rungs.values() or rung is None else rung
-        for problem, rungs in problems.items()
-        for number, (level, rung) in enumerate(rungs.items())
-    }
+    order: dict[tuple[str, str | None], int] = {}
+    for problem, rungs in problems.items():
+        before, keys = math.inf, dict[str | None, float]()
+        for level, rung in rungs.items():
+            before = before if rung is None else rung
+            keys[level] = before
+        order |= {
+            (problem, level): number for number, level in enumerate(sorted(keys, key=lambda each: keys[each]))
+        }
+    return order
 
 
 def rungs_of(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
-from made_up import made_up_run, seeds_result
+from made_up import level_result, made_up_run, seeds_result
 
 import benchmnist
 from benchmnist.runs.store import RunFolder
@@ -173,6 +174,32 @@ def test_an_unknown_name_is_an_error_whether_or_not_a_case_has_ended(
     done = invoke("report", folder.path, *arguments)
     assert done.exit_code == (2 if said else 0)
     assert said in done.stderr
+
+
+def test_levels_solved_are_shown_in_each_format(invoke: Callable[..., Result], tmp_path: Path) -> None:
+    cases = [
+        level_result(problem, rung, method, [[1.0, 0.05]] * 3)
+        for problem in ("ravine", "saddle")
+        for rung in range(2)
+        for method in ("sgd", "adam")
+    ]
+    folder = RunFolder(tmp_path / "runs" / "made-up" / "20261124-000000-aaaa")
+    folder.make()
+    folder.write_record(made_up_run(cases).record)
+    for case in cases:
+        folder.write_case(case)
+
+    def shown(*arguments: str, code: int = 0) -> str:
+        done = invoke("report", folder.path, "--show", "ladders", *arguments)
+        assert done.exit_code == code
+        return done.stderr if code else done.stdout
+
+    assert "2/2" in shown()
+    assert shown("--format", "markdown").startswith("| problem")
+    assert len(shown("--format", "csv", "--about", "saddle adam").splitlines()) == 3
+    assert len(json.loads(shown("--format", "json", "--about", "saddle"))["ladders"]["levels"]) == 4
+    assert "--level needs" in shown("--format", "csv", "--level", "seed", code=2)
+    assert "needs --format rich, markdown, csv or json" in shown("--format", "latex", code=2)
 
 
 def test_a_comparison_is_kept_in_a_document(
