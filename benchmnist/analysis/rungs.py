@@ -107,8 +107,8 @@ def places_of(results: Iterable[CaseResult], searches: Iterable[Search]) -> dict
 def order_of(places: Iterable[Place]) -> dict[tuple[str, str | None], int]:
     """Returns the place of each level among those of its problem, problem by problem.
 
-    They are in the order that their plugin gives them. A level whose place is not known follows the one before it in
-    the suite, or else is the hardest.
+    They are in the order that their plugin gives them. A level whose place is not known follows the one before it
+    in the suite, or else is the hardest.
     """
     problems: dict[str, dict[str | None, int | None]] = {}
     for place in places:
