@@ -76,20 +76,23 @@ LONGEST_KEY = 80
 """Characters of a key that a message repeats."""
 LONGEST_MESSAGE = 360
 """Characters of a message: what people write, and what plugins say, may be longer."""
+LONGEST_PLACES = 8000
+"""Characters of a message that names files and where they belong: a path may have 4,096."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in a suite: `file:line: key: message`, a printable line."""
+    """One mistake in a suite: `file:line: key: message`, a printable line; its message is cut at `longest`."""
 
     message: str
     file: str = "<suite>"
     line: int | None = None
     key: str = ""
+    longest: int = LONGEST_MESSAGE
 
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}:{self.line}"
-        said = one_line(self.key, LONGEST_KEY), one_line(self.message, LONGEST_MESSAGE)
+        said = one_line(self.key, LONGEST_KEY), one_line(self.message, self.longest)
         return ": ".join(part for part in (one_line(where, len(where)), *said) if part)
 
 

@@ -17,7 +17,7 @@ from urllib.error import URLError
 from benchmnist.errors import DataError, StoreError
 from benchmnist.extensions.specs import Dataset
 from benchmnist.runs.files import write_file
-from benchmnist.text import last_line_of
+from benchmnist.text import last_line_of, one_line
 from benchmnist.training.torchvision_repair import import_torchvision
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ MNIST_SHA256 = {
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 """The folder of Debian's package dataset-fashion-mnist."""
+LONGEST_REASON = 200
+"""Characters of the reason why a download failed."""
 
 MNIST_CLASSES = (
     "0 - zero",
@@ -178,7 +180,7 @@ def _checked_by_torchvision(
     try:
         return [make(folder, **part) for part in parts]
     except RuntimeError:  # they are not there, or are others
-        _download(class_name, folder, parts, f"put {files} into {folder}")
+        _download(class_name, folder, parts, folder, f"put {files} there")
     return [make(folder, **part) for part in parts]
 
 
@@ -223,14 +225,14 @@ def _mnist_like(
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         parts = [{"train": train, **options} for train in (True, False)]
-        what = f"{package}put these files, or the same with .gz, into {folder}: {', '.join(missing)}"
-        _download(class_name, root, parts, what)
+        what = f"{package}put these files there, or the same with .gz: {', '.join(missing)}"
+        _download(class_name, root, parts, folder, what)
     _check_pairs(files)
     return _through_torchvision(class_name, root, **options)
 
 
-def _download(class_name: str, root: Path, parts: Iterable[dict[str, Any]], remedy: str) -> None:
-    """Downloads the parts of a dataset with torchvision.
+def _download(class_name: str, root: Path, parts: Iterable[dict[str, Any]], folder: Path, remedy: str) -> None:
+    """Downloads the parts of a dataset with torchvision, which puts the files into `folder`.
 
     Raises:
         DataError: if that fails; says why, and what to do instead.
@@ -243,9 +245,9 @@ def _download(class_name: str, root: Path, parts: Iterable[dict[str, Any]], reme
             for part in parts:
                 getattr(datasets, class_name)(root, download=True, **part)
     except (RuntimeError, URLError, OSError) as error:
-        reason = last_line_of(str(error))
+        reason = one_line(last_line_of(str(error)), LONGEST_REASON)
         raise DataError(
-            f"{class_name} is not in {root}, or damaged there, and cannot be downloaded ({reason}); {remedy}"
+            f"{class_name} is not in {folder}, or damaged there, and cannot be downloaded ({reason}); {remedy}"
         ) from error
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from benchmnist.errors import DataError, Problem, TrialError, first_line
+from benchmnist.errors import LONGEST_PLACES, DataError, Problem, TrialError, first_line
 from benchmnist.extensions.isolation import contained
 from benchmnist.extensions.kinds import (
     AUGMENTATION,
@@ -411,4 +411,6 @@ class _Preflight:
         if posed:
             message = f"in the problem {'/'.join(filter(None, (posed, case.level)))!r}, {message}"
         problem = self.plan.suite.problem(message, *path)
+        if isinstance(error, DataError):
+            problem = replace(problem, longest=LONGEST_PLACES)
         self.problems.setdefault(f"{kind.name} {component.identity} {message} {about}", problem)

@@ -253,7 +253,7 @@ def _anew(subject: Subject) -> list[_Level]:
 
 
 def _affordable(level: _Level) -> tuple[int, int]:
-    """Returns the steps that are trained in TRYING seconds, at most those of the budget, and those of the budget."""
+    """Returns the steps that are trained in TRYING seconds, at most all of the budget, and those of the budget."""
     total = steps_of_trial(level.case, level.dataset)
     short = min(SHORT, total)
     started = time.perf_counter()

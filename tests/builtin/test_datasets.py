@@ -15,8 +15,9 @@ import pytest
 import torch
 from processes import python_in_a_process
 
+from benchmnist import run
 from benchmnist.builtin import datasets
-from benchmnist.errors import DataError
+from benchmnist.errors import DataError, SuiteError
 from benchmnist.training.data import check_dataset, default_data_root
 from benchmnist.training.torchvision_repair import import_torchvision
 
@@ -171,18 +172,32 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             "fashion_mnist",
-            "install Debian's package dataset-fashion-mnist, or put these files, or the same with .gz",
+            "install Debian's package dataset-fashion-mnist, or put these files there, or the same with .gz: ",
         ),
-        *((name, "put these files, or the same with .gz, into") for name in ("kmnist", "qmnist", "emnist")),
-        ("cifar10", "put cifar-10-python.tar.gz into"),
-        ("cifar100", "put cifar-100-python.tar.gz into"),
-        ("svhn", "put train_32x32.mat and test_32x32.mat into"),
+        *((name, "put these files there, or the same with .gz: ") for name in ("kmnist", "qmnist", "emnist")),
+        ("cifar10", "put cifar-10-python.tar.gz there"),
+        ("cifar100", "put cifar-100-python.tar.gz there"),
+        ("svhn", "put train_32x32.mat and test_32x32.mat there"),
     ],
 )
 def test_without_files_and_network_the_error_says_what_to_put_where(tmp_path: Path, name: str, what: str) -> None:
     with pytest.raises(DataError, match=rf"cannot be downloaded \(.+\); {re.escape(what)}") as e:
         getattr(datasets, name)(root=tmp_path)
-    assert str(tmp_path) in str(e.value)
+    assert str(e.value).count(str(tmp_path)) == 1
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("name", ["fashion-mnist", "emnist", "svhn"])
+def test_the_error_of_a_suite_names_all_files_and_their_folder_whole(tmp_path: Path, name: str) -> None:
+    suite = tmp_path / "suite.toml"
+    suite.write_text(f'[[cases]]\ndataset = "{name}"\nmodels = ["logistic"]\noptimizers = ["sgd"]\n')
+    root = tmp_path.joinpath(*["a-long-name-of-a-folder" * 8] * 4)
+    with pytest.raises(SuiteError) as e:
+        run(suite, data_root=root, out=tmp_path / "runs")
+    said = str(e.value)
+    assert said.count(str(root)) == 1
+    assert "…" not in said
+    assert said.endswith({"emnist": "labels-idx1-ubyte", "svhn": "there"}.get(name, "t10k-labels-idx1-ubyte"))
 
 
 def test_the_files_of_debians_package_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
