@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class _Seen:
-    """The counts that are known without another look.
+    """Answers that need no second look.
 
     Attributes:
         frozen: Whether somebody has frozen objects. To count them takes longer than what is done with the answer:
