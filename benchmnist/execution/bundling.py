@@ -109,16 +109,18 @@ def bundled(cases: Iterable[Case], key: Callable[[Case], str], slots: int) -> li
         if case.seeds and (name := key(case)):
             found.setdefault(name, []).append(case)
     made = []
+    stacks = sum(group[0].engine == "stacked" and len(group) > 1 for group in found.values())
     for group in found.values():
         if group[0].engine == "stacked":
-            made.append([Bundle.of(points) for points in _whole_cases(group, slots) if len(points) > 1])
+            share = -(-slots // max(1, stacks))  # a stack takes hardly longer than half of it
+            made.append([Bundle.of(points) for points in _whole_cases(group, share) if len(points) > 1])
         elif trials > slots:
             made.append([Bundle.of(points) for points in _equal_shares(group, slots)])
     return [*filter(None, made)]
 
 
 def _whole_cases(cases: Sequence[Case], slots: int) -> Iterator[Sequence[Case]]:
-    """Yields the cases of each stack: all seeds of a case are in one, as its engine says."""
+    """Yields the cases of each stack, for so many slots: all seeds of a case are in one, as its engine says."""
     rows = sum(len(case.seeds) for case in cases)
     number = min(max(slots, -(-rows // ROWS)), len(cases))
     yield from (cases[start::number] for start in range(number))

@@ -78,14 +78,11 @@ class _Row:
         self._ending = Ending(case)
         self._before = 0.0  # seconds of the epochs before
 
-    def evaluate(
-        self, trial: Trial, test: tuple[Tensor, Tensor], *, step: int, seconds: float, losses: Tensor
-    ) -> bool:
+    def evaluate(self, test: Callable[[], dict[str, float]], *, step: int, seconds: float, losses: Tensor) -> bool:
         """Evaluates the trial, unless it has diverged, and tells whether it goes on.
 
         Args:
-            trial: What it is trained in.
-            test: Images and labels of the test set.
+            test: Returns its figures on the test set.
             step: Steps of the trial so far.
             seconds: Seconds of training in the epoch so far.
             losses: Losses of the steps since the evaluation before, [steps], on the CPU.
@@ -94,7 +91,7 @@ class _Row:
         metrics: dict[str, float] | None = None
         if losses.isfinite().all():
             with not_exiting():
-                metrics = evaluate(trial.alone(self.index), *test, self.case)
+                metrics = test()
         if metrics is None or not _are_finite(metrics, self.case):
             self.status = "diverged"
             return False
@@ -155,6 +152,7 @@ class _Training:
         self.setting, self.dynamics = setting, dict[int, "list[Dynamics]"]()
         self.seconds: list[float] = []  # of each part
         self._losses: list[Tensor] = []  # of each part
+        self._together: dict[int, list[dict[str, float]] | None] = {}  # figures of the rows after the last part
         self._error: Exception | None = None
 
     def run(self) -> None:
@@ -193,20 +191,32 @@ class _Training:
             self._evaluate(row, part)
         if self.telling is not None:
             self.telling.add((row.seed, row.evaluations[-1]) for row in evaluated if row.status != "diverged")
-        goes_on = any(row.status is None for row in self.rows)
+        going = {row.index for row in self.rows if row.status is None}
+        if going:
+            self.trial.leave({*range(len(self.trial.seeds))} - going)
         resume()
-        if not goes_on:
+        if not going:
             with not_exiting():
                 self.way.engine.check(self.trial)
-        return goes_on
+        return bool(going)
 
     def _evaluate(self, row: _Row, part: int) -> None:
         """Evaluates a row after a part, and keeps its weights if it ends there."""
         step, losses = self.stops[part - 1], self._part(part)[row.index]
         row.dynamics += self._dynamics(step)[row.index : row.index + 1]
-        if not row.evaluate(self.trial, self.test, step=step, seconds=self.seconds_until(part), losses=losses):
+        test = partial(self._tested, row, part)
+        if not row.evaluate(test, step=step, seconds=self.seconds_until(part), losses=losses):
             row.parts = part
             self.keep(row)
+
+    def _tested(self, row: _Row, part: int) -> dict[str, float]:
+        """Tests a row after a part; where the rows can be tested together, all of them when the first asks."""
+        if part not in self._together:
+            plain = row.case.evaluate_in == "eval"
+            self._together = {part: self.trial.tested_together(*self.test) if plain else None}
+        if (together := self._together[part]) is not None:
+            return together[row.index]
+        return evaluate(self.trial.alone(row.index), *self.test, row.case)
 
     def _dynamics(self, step: int) -> list[Dynamics]:
         """The norms of each row after that step, computed once; none if they were not asked for."""

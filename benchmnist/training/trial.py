@@ -99,6 +99,13 @@ class Trial:
         """The trial of the seed at that index, to be tested or saved."""
         return self
 
+    def leave(self, ended: AbstractSet[int]) -> None:
+        """Need not train further the seeds at those indices."""
+
+    def tested_together(self, images: Tensor, labels: Tensor) -> list[dict[str, float]] | None:  # noqa: ARG002
+        """Tests every seed at once, and returns their figures by name; None if each is tested by itself."""
+        return None
+
     def order(self, size: int, epoch: int) -> Tensor:
         """The examples of an epoch in their order, [size], int64, on the CPU."""
         return epoch_order(size, self.seeds[0], epoch)

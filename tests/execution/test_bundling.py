@@ -374,6 +374,9 @@ def test_what_is_trained_together() -> None:
     assert shapes(bundled(cases, key, 1)) == [[{"a/0": 2, "a/1": 2, "a/2": 2, "a/3": 2}]]
     assert shapes(bundled(cases, key, 2)) == [[{"a/0": 2, "a/2": 2}, {"a/1": 2, "a/3": 2}]]
     assert bundled(cases, key, 4) == []  # each worker has one
+    harder = [case.model_copy(update={"id": f"{case.id}/hard", "batch_size": 7}) for case in cases[:4]]
+    assert [len(bundles) for bundles in bundled([*cases, *harder], key, 2)] == [1, 1]  # a stack for each slot
+    assert [len(bundles) for bundles in bundled([*cases, *harder], key, 3)] == [2, 2]
     many = sweep(*({"lr": 1 / (n + 1)} for n in range(200)))
     assert [len(shape) for shape in shapes(bundled(many, key, 1))[0]] == [100, 100]
 

@@ -13,6 +13,7 @@ from benchmnist.training.optimizer_state import state_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from torch import Tensor
 
@@ -65,6 +66,7 @@ class PointsOptimizer(torch.optim.Optimizer):
             raise TrialError("the optimizer clears gradients in a way of its own")
         self.parts, self.rows = [*parts], [*rows]
         self.whole = [*stacked]
+        self.going = [True] * len(self.parts)
         self.param_groups = [group for part in parts for group in part.param_groups]  # the same dicts
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -78,9 +80,14 @@ class PointsOptimizer(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override] # noqa: ARG002
         """Makes a step of each point; none asks for a closure, or it would not be stacked."""
-        for part, rows in zip(self.parts, self.rows, strict=True):
-            rows.take_gradients()
-            part.step()
+        for part, rows, going in zip(self.parts, self.rows, self.going, strict=True):
+            if going:
+                rows.take_gradients()
+                part.step()
+
+    def leave(self, ended: AbstractSet[int]) -> None:
+        """Makes no further step of points all of whose rows have ended."""
+        self.going = [not ended >= {*range(rows.rows.stop)[rows.rows]} for rows in self.rows]
 
     def require_rows(self) -> None:
         """Checks that the weights of each point are its rows still.

@@ -19,6 +19,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from benchmnist.errors import TrialError
 from benchmnist.tasks import losses_of
+from benchmnist.tasks.function import Function
 from benchmnist.training.data import epoch_order, seed_for
 from benchmnist.training.engines.mapped_layers import MAPPED, Noise
 from benchmnist.training.engines.points import PointsOptimizer, PointsSchedule, Rows
@@ -27,7 +28,8 @@ from benchmnist.training.torch_internals import hooks_of
 from benchmnist.training.trial import Trial, build_model, exact, training_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from torch import Tensor
 
@@ -51,7 +53,7 @@ class Stack(Trial):
         self, one: nn.Module, models: Sequence[nn.Module], seeds: tuple[int, ...], **training: Any
     ) -> None:
         super().__init__(**training)
-        self.seeds, self.one = seeds, one
+        self.seeds, self.one, self.maps_tests = seeds, one, True
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         self.buffers = stack_module_state([*models])[1]
         self.noise = Noise(len(seeds), next(iter(self.parameters.values())).device)
@@ -110,6 +112,36 @@ class Stack(Trial):
         if not isinstance(self.optimizer, PointsOptimizer):
             return state_bytes(self.optimizer, len(self.seeds))
         return self.optimizer.state_bytes_of(index)
+
+    def leave(self, ended: AbstractSet[int]) -> None:
+        """See Trial."""
+        if isinstance(self.optimizer, PointsOptimizer):
+            self.optimizer.leave(ended)
+
+    def tested_together(self, images: Tensor, labels: Tensor) -> list[dict[str, float]] | None:
+        """See Trial: functions are tested together, whose tests cost what it costs to call them.
+
+        Other tasks have products, which would be rounded otherwise than those of a trial alone.
+        """
+        if type(self.task) is not Function or not self.maps_tests:
+            return None
+        self.eval()  # some optimizers hold other weights for testing
+        self.mapped.eval()
+        if isinstance(self.optimizer, PointsOptimizer):
+            self.optimizer.require_rows()
+
+        def run(weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> Mapping[str, Tensor]:
+            outputs = functional_call(self.mapped, {**weights, **buffers}, (images,))
+            return self.task.evaluate(outputs, labels)
+
+        try:
+            with torch.no_grad():
+                sums = vmap(run, randomness="error")(self.parameters, self.buffers)
+        except Exception:  # noqa: BLE001 - a model may do in tests what cannot be mapped
+            self.maps_tests = False
+            return None
+        figures = {name: (values.cpu().double() / len(labels)).tolist() for name, values in sums.items()}
+        return [{name: values[row] for name, values in figures.items()} for row in range(len(self.seeds))]
 
     def order(self, size: int, epoch: int) -> Tensor:
         """Each seed's own, [seeds, size]."""

@@ -7,6 +7,7 @@ import torch
 from benchmnist_diagnostics import gradients, shapes
 from benchmnist_diagnostics.problems import MODELS, PROBLEMS
 
+import benchmnist
 from benchmnist.builtin.noise import noise
 from benchmnist.testing import conformance
 from benchmnist.training.data import epoch_order
@@ -137,3 +138,29 @@ def test_seeds_have_noise_of_their_own(problem):
     size, steps = len(noise(root=None, **problem.dataset_params).train_images), problem.settings["steps"]
     first, second = ({*epoch_order(size, seed, 1)[:steps].tolist()} for seed in (0, 1))
     assert len(first & second) < 0.1 * steps
+
+def test_rows_are_tested_together_and_left_as_they_end_with_the_figures_that_they_have_alone(tmp_path):
+    """One rate diverges, one reaches the target at once, and one never: each ends where it ends alone."""
+    file = tmp_path / "rates.toml"
+    file.write_text(
+        '[suite]\nname = "rates"\n[defaults]\nseeds = 3\n[optimizers.sgd]\nsweep.lr = [1e-5, 0.05, 1e3]\n'
+        '[[cases]]\nproblems = ["rotated/1e1", "beale/0.5"]\noptimizers = ["sgd"]\nsteps = 60\n',
+        "utf-8",
+    )
+    options = benchmnist.RunOptions(executor="inline", device="cpu", checkpoints=False)
+    together, alone = (
+        benchmnist.run(file, options, out=tmp_path / engine, engine=engine) for engine in ("stacked", "resident")
+    )
+    for one, other in zip(together.cases, alone.cases, strict=True):
+        assert (one.id, one.status, one.engine) == (other.id, other.status, "stacked")
+        for trial, expected in zip(one.trials, other.trials, strict=True):
+            assert (trial.seed, trial.status, trial.ended) == (expected.seed, expected.status, expected.ended)
+            points, plain = (
+                [(each.step, each.metrics) for epoch in t.epochs for each in epoch.evaluations]
+                for t in (trial, expected)
+            )
+            assert [step for step, _ in points] == [step for step, _ in plain]
+            for (_, found), (_, metrics) in zip(points, plain, strict=True):
+                assert found == pytest.approx(metrics, rel=1e-3, abs=1e-5)
+    assert {case.status for case in together.cases} == {"completed", "diverged"}
+    assert {trial.ended for case in together.cases for trial in case.trials} == {"budget", "target"}
