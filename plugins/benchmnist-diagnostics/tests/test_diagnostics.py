@@ -139,6 +139,7 @@ def test_seeds_have_noise_of_their_own(problem):
     first, second = ({*epoch_order(size, seed, 1)[:steps].tolist()} for seed in (0, 1))
     assert len(first & second) < 0.1 * steps
 
+
 def test_rows_are_tested_together_and_left_as_they_end_with_the_figures_that_they_have_alone(tmp_path):
     """One rate diverges, one reaches the target at once, and one never: each ends where it ends alone."""
     file = tmp_path / "rates.toml"
