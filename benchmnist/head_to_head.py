@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 
 BUDGET = 60.0
 """Seconds by default."""
+MEASURING = "measuring the pace"
+"""How the line begins that tells of it."""
 PILOT = Sizes(steps=50, attempts=4, searches=1, validation=100)
 """Sizes of the training that measures the pace."""
 UNKNOWN = Pace(step=0.0, trial=0.0, run=0.0)
@@ -139,13 +141,17 @@ class Clock:
 
         def interrupt() -> None:
             up.append(True)
-            _thread.interrupt_main()
+            if hasattr(signal, "pthread_kill"):  # unlike interrupt_main, it also ends a wait or a sleep
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            else:
+                _thread.interrupt_main()
 
         def only_ours(number: int, frame: FrameType | None) -> None:
             if up:
                 signal.default_int_handler(number, frame)
 
-        timer = threading.Timer(max(self.left + grace * self.budget, 0.0), interrupt)
+        # Not at once: the start of the timer would be interrupted, before what handles it is entered.
+        timer = threading.Timer(max(self.left + grace * self.budget, 0.2), interrupt)
         timer.daemon = True
         in_main = threading.current_thread() is threading.main_thread()
         # In a background job Ctrl-C is ignored, and stays so; but then our own interruption would be, too.
@@ -204,7 +210,9 @@ def versus(
     question = _question(optimizers, options, on=on, baseline=baseline, steps=steps)
     file = Path(write) if write is not None else Path(f"{question.name}.toml")
     require_ours(file)
-    plan = Prepared(sizes, UNKNOWN) if isinstance(sizes, Sizes) else sizes or prepare(question, clock, options)
+    plan = (
+        Prepared(sizes, UNKNOWN) if isinstance(sizes, Sizes) else sizes or prepare(question, clock, options, say)
+    )
     say(chosen(question, plan))
 
     def text_of(sizes: Sizes) -> str:
@@ -235,6 +243,7 @@ def rehearse(
     budget: float = BUDGET,
     steps: int | None = None,
     options: RunOptions | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[str, str]:
     """Measures a few steps; returns what would be chosen, in a line, and the text of the suite. See `versus`.
 
@@ -243,7 +252,7 @@ def rehearse(
     """
     options = options or RunOptions()
     question = _question(optimizers, options, on=on, baseline=baseline, steps=steps)
-    plan = prepare(question, Clock(budget), options)
+    plan = prepare(question, Clock(budget), options, say)
     return chosen(question, plan), suite_text(question, plan.sizes, command(optimizers, on, baseline))
 
 
@@ -306,21 +315,32 @@ class Prepared:
     pace: Pace
 
 
-def prepare(question: Question, clock: Clock, options: RunOptions) -> Prepared:
+def prepare(
+    question: Question, clock: Clock, options: RunOptions, say: Callable[[str], None] = lambda _: None
+) -> Prepared:
     """Measures the pace on a few steps, or one search of a problem, and chooses the sizes.
+
+    Args:
+        question: The question.
+        clock: The budget, which ends the measurement as well.
+        options: As of `versus`.
+        say: Called with a line on what is done.
 
     Raises:
         BenchmnistError: if the budget allows none, or nothing could be trained.
         KeyboardInterrupt: if it is interrupted.
     """
-    with clock.ends() if question.rungs else contextlib.nullcontext() as up:
+    what = "one search" if question.rungs else counted(PILOT.steps, "step")
+    say(f"{MEASURING}: {what} on {question.place.typed}, within the budget of {clock.budget:g}s")
+    _import_first(options)
+    moments = _Moments()
+    with clock.ends() as up:
         try:
-            pace = measure(question, options)
+            pace = measure(question, options, moments)
         except KeyboardInterrupt:
             if not up:
                 raise
-            message = f"a budget of {clock.budget:g}s is too small for one search on {question.place.typed}"
-            raise BenchmnistError(f"{message}; pass a larger --budget, or fewer --steps") from None
+            raise BenchmnistError(_too_slow(question, clock, moments, what)) from None
     levels = LEVELS if not question.rungs else OF_FUNCTIONS if question.on_function else OF_PROBLEMS
     steps = max((case.steps or 1 for case in question.rungs), default=question.steps)
     number, tuned = question.trained, question.tuned
@@ -334,11 +354,30 @@ def prepare(question: Question, clock: Clock, options: RunOptions) -> Prepared:
     return Prepared(sizes, pace)
 
 
+def _import_first(options: RunOptions) -> None:
+    """Imports what trains in this process: an import that the budget interrupts breaks torch."""
+    if options.executor == "inline":
+        import benchmnist.training.compiler
+        import benchmnist.training.engines.recorded  # noqa: F401
+
+
+def _too_slow(question: Question, clock: Clock, moments: _Moments, what: str) -> str:
+    """Returns the message that the budget ended what measures the pace, and with which optimizers."""
+    slow = [each.typed for each in question.optimizers if each.name not in moments.ended]
+    which = f": no training of {alternatives(slow, 'or')} ended" if slow else ""
+    fewer = ", or fewer --steps" if question.rungs else ""
+    return (
+        f"a budget of {clock.budget:g}s is too small for {what} of each on {question.place.typed}{which}; pass a "
+        f"larger --budget{fewer}"
+    )
+
+
 class _Moments(Observer):
-    """Notes when the trials of each run end."""
+    """Notes when the trials of each run end, and of which optimizers."""
 
     def __init__(self) -> None:
         self.runs: list[dict[tuple[str, int], float]] = []
+        self.ended: set[str] = set()
 
     def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:  # noqa: ARG002
         """See Observer."""
@@ -347,15 +386,16 @@ class _Moments(Observer):
     def epoch_ended(self, case: Case, seed: int, result: EpochResult) -> None:  # noqa: ARG002
         """See Observer."""
         self.runs[-1][case.id, seed] = time.monotonic()
+        self.ended.add(case.optimizer.name)
 
 
-def measure(question: Question, options: RunOptions) -> Pace:
+def measure(question: Question, options: RunOptions, moments: _Moments) -> Pace:
     """Trains with each optimizer, as a look does, a few steps or those of a problem, in a folder that is removed.
 
     Raises:
         SuiteError, BenchmnistError: if the suite cannot be run, or no training of it ends.
     """
-    moments, began = _Moments(), time.monotonic()
+    began = time.monotonic()
     with _pilot(question) as file:
         pilot = replace(options, out=file.parent, checkpoints=False)
         try:
@@ -469,8 +509,7 @@ class _Looks:
 
     def make(self) -> tuple[RunResult | None, list[Answer], str]:
         """Makes looks until every comparison is told, or the time is up; returns the last, and why it ended."""
-        if self.options.executor == "inline":
-            import benchmnist.training.compiler  # noqa: F401 - an import that the budget interrupts breaks torch
+        _import_first(self.options)
         last: RunResult | None = None
         found: list[Answer] = []
         ended, before = "all searches", 0

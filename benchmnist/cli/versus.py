@@ -101,10 +101,6 @@ def command(
     options["executor_options"] = taken_out(click.get_current_context(), options)
     asked = RunOptions(**options)
     asking: dict[str, Any] = {"on": on, "baseline": baseline, "budget": budget, "steps": steps, "options": asked}
-    if dry_run:
-        line, text = head_to_head.rehearse(*optimizers, **asking)
-        click.echo(f"# {line}\n{text}", nl=False)
-        return
     said: list[str] = []
 
     def say(text: str) -> None:
@@ -112,6 +108,10 @@ def command(
         console.print(Line(text), soft_wrap=True)
 
     console = progress_console()
+    if dry_run:
+        line, text = head_to_head.rehearse(*optimizers, **asking, say=say)
+        click.echo(f"# {line}\n{text}", nl=False)
+        return
 
     @contextlib.contextmanager
     def watch() -> Iterator[Display | None]:
@@ -128,7 +128,7 @@ def command(
             click.echo("interrupted: no look was made, so nothing can be said", err=True)
             click.get_current_context().exit(interrupted_by(signals))
         except BenchmnistError as error:
-            if not said:  # nothing was trained
+            if all(line.startswith(head_to_head.MEASURING) for line in said):  # no look was begun
                 raise
             complain(str(error))
             click.get_current_context().exit(FAILED)
