@@ -13,6 +13,7 @@ import _thread
 import contextlib
 import hashlib
 import math
+import shlex
 import signal
 import statistics
 import tempfile
@@ -43,7 +44,7 @@ from benchmnist.suites.pace import (
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
 from benchmnist.suites.versus import Question, ask, suite_text
-from benchmnist.text import alternatives, cause_of, counted
+from benchmnist.text import alternatives, cause_of, counted, one_line
 from benchmnist.tuner import NOT_TUNED, tune
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
 
 BUDGET = 60.0
 """Seconds by default."""
+LONGEST_COMMAND = 1000
+"""Characters of the command that a suite names."""
 MEASURING = "measuring the pace"
 """How the line begins that tells of it."""
 PILOT = Sizes(steps=50, attempts=4, searches=1, validation=100)
@@ -489,9 +492,9 @@ def chosen(question: Question, plan: Prepared) -> str:
 
 
 def command(optimizers: tuple[str, ...], on: str | None, baseline: str | None) -> str:
-    """Returns the command line of a question."""
-    words = ["benchmnist versus", *optimizers, *(["--on", on] if on else [])]
-    return " ".join([*words, *(["--baseline", baseline] if baseline else [])])
+    """Returns the command line of a question, as a shell takes it, in one line."""
+    words = [*optimizers, *(["--on", on] if on else []), *(["--baseline", baseline] if baseline else [])]
+    return one_line(f"benchmnist versus {shlex.join(words)}", LONGEST_COMMAND)
 
 
 @dataclass

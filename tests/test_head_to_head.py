@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import benchmnist
 from benchmnist.errors import BenchmnistError, SuiteError
 from benchmnist.extensions.registry import find_plugins
-from benchmnist.head_to_head import Prepared, Versus
+from benchmnist.head_to_head import Prepared, Versus, command
 from benchmnist.suites.named import Named, read_named
 from benchmnist.suites.pace import Pace, Sizes, choose, least_budget, seconds_of
 from benchmnist.suites.places import find_place
@@ -152,6 +152,11 @@ def test_what_is_better_is_said_to_be_and_the_suite_repeats_it() -> None:
 
 def figures(run: benchmnist.RunResult) -> list[Any]:
     return [(case.id, [(trial.seed, trial.epochs[-1].metrics) for trial in case.trials]) for case in run.cases]
+
+
+def test_the_first_line_of_a_suite_is_a_comment_whatever_the_file_is_called() -> None:
+    written = command(("adam", "sgd"), "a\nb c.toml:mnist-few", None)
+    assert written == r"benchmnist versus adam sgd --on 'a\nb c.toml:mnist-few'"
 
 
 def test_what_is_the_same_is_said_to_be() -> None:
@@ -321,7 +326,8 @@ def test_a_name_may_have_parameters() -> None:
     several = read_named('adamw:betas=[0.9, 0.99],fused=true,name="x"')
     assert several.params == {"betas": [0.9, 0.99], "fused": True, "name": "x"}
     assert several.name == "adamw-betas-0.9-0.99-fused-true-name-x"
-    for wrong in ("", "Adam", "adam:", "adam:lr", "adam:lr=", "a b"):
+    wrongs = ("adam:betas=[0.9,\n0.99]", "adam:lr=0.1}\n[x]\na={b=1", 'adam:name="\x1b"')
+    for wrong in ("", "Adam", "adam:", "adam:lr", "adam:lr=", "a b", *wrongs):
         with pytest.raises(ValueError, match="NAME"):
             read_named(wrong)
 

@@ -47,15 +47,15 @@ def read_named(text: str) -> Named:
         ValueError: if it is neither.
     """
     use, colon, rest = text.strip().partition(":")
-    if not NAME.fullmatch(use) or (colon and not rest.strip()):
+    if not NAME.fullmatch(use) or (colon and not rest.strip()) or not text.isprintable():
         raise ValueError(f"must be {FORM}, not {text!r}")
     if not colon:
         return Named(use, use)
     try:
-        params = load_toml(f"value = {{ {rest} }}")["value"]
+        read = load_toml(f"value = {{ {rest} }}")
     except tomllib.TOMLDecodeError:
         raise ValueError(f"{rest!r} must be key=value,... with values as in TOML ({FORM})") from None
-    return Named(text.strip(), use, params)
+    return Named(text.strip(), use, read["value"])
 
 
 def table_lines(kind: str, name: str, named: Named) -> list[str]:
