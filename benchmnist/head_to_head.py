@@ -222,7 +222,7 @@ def versus(
         return suite_text(question, sizes, command(optimizers, on, baseline))
 
     written = write_suite(file, text_of(plan.sizes))
-    say(f"{written} {file}; to repeat it: benchmnist tune {file}")
+    say(f"{written} {file}; to repeat it: {question.repeated_by} {file}")
     suite = replace(read_suite(file), announced=len(plan.sizes.looks))
     looks = _Looks(
         question=question,

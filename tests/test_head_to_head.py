@@ -159,6 +159,23 @@ def test_the_first_line_of_a_suite_is_a_comment_whatever_the_file_is_called() ->
     assert written == r"benchmnist versus adam sgd --on 'a\nb c.toml:mnist-few'"
 
 
+@pytest.mark.usefixtures("stairs")
+@pytest.mark.parametrize("on", [ON, "stairs"])
+@pytest.mark.parametrize("second", ["adam", "adam:lr=0.01"], ids=["searched", "given"])
+def test_the_command_that_is_named_repeats_the_comparison(
+    invoke: Callable[..., Result], on: str, second: str
+) -> None:
+    lines: list[str] = []
+    found = versus("sgd:lr=1e-6", second, on=on, say=lines.append)
+    (named,) = (line.partition("to repeat it: benchmnist ")[2] for line in lines if "to repeat it" in line)
+    assert f"to repeat it: benchmnist {named.split()[0]} FILE" in found.suite.read_text("utf-8")
+    done = invoke(*named.split(), "--executor", "inline", "--out", "repeated")
+    assert done.exit_code == 0, done.stderr
+    (repeated,) = Path("repeated", found.suite.stem).iterdir()
+    assert found.run is not None
+    assert figures(benchmnist.load_run(repeated)) == figures(found.run)
+
+
 def test_what_is_the_same_is_said_to_be() -> None:
     found = versus("adam:lr=0.01,eps=1e-8", "adam:lr=0.01")
     assert ": they are identical in every seed, by 3 seeds each" in found.sentence

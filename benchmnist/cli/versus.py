@@ -87,7 +87,8 @@ def command(
     Each OPTIMIZER is a NAME, or NAME:KEY=VALUE,... with values as TOML, such as adamw:weight_decay=0.1. The last
     is the one that the others are compared with. Each chooses its learning rate from as many, in searches that
     are repeated until the difference is told or the budget is spent. The last line is the answer. The suite is
-    written to a file, and `benchmnist tune FILE` repeats the comparison.
+    written to a file, with the command that repeats the comparison: `benchmnist tune FILE`, or `run FILE` if no
+    learning rate is searched.
     """
     if options["executor"] == "local":
         start_importing()

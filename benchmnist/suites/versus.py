@@ -75,6 +75,11 @@ class Question:
         return re.sub(r"[^A-Za-z0-9.-]+", "-", f"versus-{words}")[:LONGEST_NAME].strip(".-")
 
     @property
+    def repeated_by(self) -> str:
+        """The command that does again what the suite says: it tunes only where there is a space."""
+        return "benchmnist tune" if self.ranges else "benchmnist run"
+
+    @property
     def trained(self) -> int:
         """Number of optimizers, at each level of the problem."""
         return len(self.optimizers) * max(1, len(self.rungs))
@@ -190,6 +195,18 @@ def _rounded(value: float) -> float:
     return float(f"{value:.1e}")
 
 
+def _table_of_tuning(question: Question, sizes: Sizes) -> list[str]:
+    return [
+        "",
+        "[tune]",
+        f"trials = {sizes.attempts}                       # learning rates for each optimizer",
+        f"searches = {sizes.searches}                     # each with seeds of its own; a search counts as one",
+        'sampler = "grid"',
+        *([] if question.on_function else [f"validation_size = {sizes.validation}"]),
+        "untuned = false",
+    ]
+
+
 def suite_text(question: Question, sizes: Sizes, command: str = "") -> str:
     """Returns the suite that answers a question, as TOML; the same text for the same question and sizes.
 
@@ -202,7 +219,7 @@ def suite_text(question: Question, sizes: Sizes, command: str = "") -> str:
     names = toml_text([each.name for each in question.optimizers])
     title = f"{', '.join(each.typed for each in question.asked)} versus {question.baseline.typed}"
     lines = [
-        f"# {command or title}" + " wrote this suite; to repeat it: benchmnist tune FILE",
+        f"# {command or title} wrote this suite; to repeat it: {question.repeated_by} FILE",
         "",
         "[suite]",
         f"name = {toml_text(question.name)}",
@@ -213,15 +230,11 @@ def suite_text(question: Question, sizes: Sizes, command: str = "") -> str:
         *([f"dataset = {toml_text(place.parts['dataset'].name)}"] if place.parts else []),
         *([f"task = {toml_text(place.task)}"] if place.parts and place.task != "classification" else []),
         *([f"steps = {sizes.steps}"] if place.problem is None else []),
-        f"seeds = {SEEDS}                        # for the outcome of each search",
+        f"seeds = {SEEDS}                        # for the outcome of each search"
+        if question.ranges
+        else f"seeds = {sizes.searches}",
         *([f"margin = {question.margin}"] if question.margin is not None else []),
-        "",
-        "[tune]",
-        f"trials = {sizes.attempts}                       # learning rates for each optimizer",
-        f"searches = {sizes.searches}                     # each with seeds of its own; a search counts as one",
-        'sampler = "grid"',
-        *([] if question.on_function else [f"validation_size = {sizes.validation}"]),
-        "untuned = false",
+        *(_table_of_tuning(question, sizes) if question.ranges else []),
         *place.tables(question.steps),
     ]
     for each in question.optimizers:
