@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from benchmnist.metrics import PRIMARY, Metric, find_metric
+from benchmnist.text import with_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,8 +61,8 @@ class Target(NamedTuple):
         return value >= self.value if self.metric.better == "higher" else value <= self.value
 
     def __str__(self) -> str:
-        """Returns `97 %`, or `a test loss of 0.1 nats`."""
-        value = f"{self.value:g} {self.metric.unit}".strip()
+        """Returns `97 %`, or `a test loss of 1 nat`."""
+        value = with_unit(f"{self.value:g}", self.metric.unit)
         return value if self.metric == PRIMARY else f"a {self.metric.title} of {value}"
 
 

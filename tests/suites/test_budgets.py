@@ -11,7 +11,7 @@ from training_support import component, make_case
 
 from benchmnist.errors import SuiteError
 from benchmnist.preflight.prepare import prepare
-from benchmnist.suites.budgets import Ending, evaluation_steps, passes, total_steps
+from benchmnist.suites.budgets import Ending, evaluation_steps, passes, target_of, total_steps
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.reader import read_suite
 
@@ -156,3 +156,8 @@ def test_cases_with_targets_are_trained_together_where_these_do_not_decide() -> 
     assert alike(one) == alike(other)
     one, other = (case.model_copy(update={"stop_at_target": True}) for case in (one, other))
     assert alike(one) != alike(other)
+
+
+def test_a_target_of_one_nat_is_in_the_singular() -> None:
+    said = [str(target_of(CASE.model_copy(update={"target_loss": value}))) for value in (1.0, 0.1)]
+    assert said == ["a test loss of 1 nat", "a test loss of 0.1 nats"]
