@@ -93,7 +93,8 @@ class Versus:
         sizes: What was trained.
         suite: The file of the suite.
         seconds: How long it took.
-        ended: `told`, `all searches` (of the last look), `budget` or `interrupted`.
+        ended: `told`, `failed` (what failed has no comparison), `all searches` (of the last look), `budget` or
+            `interrupted`.
     """
 
     run: RunResult | None
@@ -375,12 +376,26 @@ def _too_slow(question: Question, clock: Clock, moments: _Moments, what: str) ->
     )
 
 
+def _require_trained(question: Question, results: Sequence[CaseResult]) -> None:
+    """Requires of each optimizer that one of its trainings did not fail.
+
+    Raises:
+        BenchmnistError: with why it did.
+    """
+    for each in question.optimizers:
+        own = [result for result in results if result.case.optimizer.name == each.name]
+        if own and all(result.failed for result in own):
+            why = cause_of(own[0].error or "")
+            raise BenchmnistError(f"no training of a few steps with {each.typed} ends: {why}")
+
+
 class _Moments(Observer):
-    """Notes when the trials of each run end, and of which optimizers."""
+    """Notes when the trials of each run end, and of which optimizers, and the results."""
 
     def __init__(self) -> None:
         self.runs: list[dict[tuple[str, int], float]] = []
         self.ended: set[str] = set()
+        self.results: list[CaseResult] = []
 
     def run_started(self, plan: Plan, work: Mapping[str, Work], path: Path) -> None:  # noqa: ARG002
         """See Observer."""
@@ -390,6 +405,10 @@ class _Moments(Observer):
         """See Observer."""
         self.runs[-1][case.id, seed] = time.monotonic()
         self.ended.add(case.optimizer.name)
+
+    def case_ended(self, result: CaseResult) -> None:
+        """See Observer."""
+        self.results.append(result)
 
 
 def measure(question: Question, options: RunOptions, moments: _Moments) -> Pace:
@@ -410,11 +429,15 @@ def measure(question: Question, options: RunOptions, moments: _Moments) -> Pace:
                 searched = ()
         except SuiteError as error:
             raise _about_the_question(error.problems) from None
+        except BenchmnistError as error:
+            _require_trained(question, moments.results)
+            raise BenchmnistError(str(error).partition(" (the search is in ")[0]) from None  # it is removed
     ended = time.monotonic()
     trained = [result for result in found.cases if any(trial.epochs for trial in result.trials)]
     if not trained:
         why = "; ".join(f"{result.id} {result.status}: {cause_of(result.error or '')}" for result in found.cases)
         raise BenchmnistError(f"no training of a few steps ends: {why}")
+    _require_trained(question, moments.results)
     slots = max(result.side_by_side for result in trained)
     first, last = (sorted(run.values()) for run in (moments.runs[0], moments.runs[-1]))
     # The first trial of each worker waits for its start, and the other trials follow each other.
@@ -531,7 +554,8 @@ class _Looks:
                 last, ended = self._more(last, searches)
             found = self._answers(last)
             if all(answer.told or answer.failed for answer in found):
-                ended = "told" if ended == "all searches" else ended
+                if ended == "all searches":
+                    ended = "told" if all(answer.told for answer in found) else "failed"
                 break
         return last, found, ended
 

@@ -48,6 +48,7 @@ FEW = Sizes(steps=12, attempts=2, searches=3, validation=200)
 ON = "few/logistic"
 
 RULES = """
+import os
 import time
 
 import torch
@@ -103,6 +104,10 @@ def sleeps(optimizer):
     time.sleep(0.3)
 
 
+def dies(optimizer):
+    os._exit(3)
+
+
 def hangs(optimizer):
     time.sleep(600)
 
@@ -110,7 +115,7 @@ def hangs(optimizer):
 @hookimpl
 def benchmnist_optimizers():
     rules = {"turns": turns, "raises": raises, "diverges": diverges, "unlucky": unlucky, "sleeps": sleeps}
-    rules["hangs"] = hangs
+    rules |= {"hangs": hangs, "dies": dies}
     needs = OptimizerSpec(name="needs-rate", summary="SGD without a default", build=needs_rate)
     return [needs, *(OptimizerSpec(name=name, summary=name, build=rule(each)) for name, each in rules.items())]
 """
@@ -211,6 +216,7 @@ def test_what_fails_everywhere_counts_against_it(name: str) -> None:
     found = versus(name, "adam", sizes=Sizes(12, 1, 3, 200))
     (answer,) = found.answers
     assert answer.failed
+    assert (found.ended, found.told) == ("failed", False)
     assert re.match(rf"{name} completed nothing.* and adam reaches \d+", answer.sentence)
     assert "counts against what failed" in answer.sentence
 
@@ -443,7 +449,22 @@ def test_what_is_chosen_fits_the_budget_and_more_of_it_never_buys_less(
     assert (more.searches, more.attempts) >= (found.searches, found.attempts)
 
 
-def test_a_run_of_nothing_that_trains_is_an_error(install_plugin: Callable[..., None]) -> None:
-    install_plugin("rules", RULES)
-    with pytest.raises(BenchmnistError, match="every attempt of raises on logistic diverged or failed"):
-        benchmnist.versus("raises", "raises:lr=0.2", on=ON, budget=30, executor="inline")
+@pytest.mark.usefixtures("rules")
+@pytest.mark.parametrize("other", ["sgd", "sgd:lr=0.1"])
+@pytest.mark.parametrize("failing", ["raises", "raises:lr=0.1"])
+def test_what_fails_in_a_few_steps_ends_the_question(failing: str, other: str) -> None:
+    why = f"no training of a few steps with {failing} ends: ArithmeticError: not today"
+    with pytest.raises(BenchmnistError, match=re.escape(why)):
+        benchmnist.versus(failing, other, on=ON, budget=3600, executor="inline")
+
+
+@pytest.mark.usefixtures("rules")
+def test_a_search_in_which_all_diverge_is_an_error() -> None:
+    with pytest.raises(BenchmnistError, match="every attempt of diverges on logistic diverged.*space$"):
+        benchmnist.versus("diverges", "sgd:lr=0.2", on=ON, budget=3600, executor="inline")
+
+
+@pytest.mark.usefixtures("rules")
+def test_a_worker_that_dies_ends_the_question() -> None:
+    with pytest.raises(BenchmnistError, match="no training of a few steps with dies ends"):
+        benchmnist.versus("dies", "sgd", on=ON, budget=3600, executor="local")
