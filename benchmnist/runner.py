@@ -210,7 +210,8 @@ def _record(planned: PlannedRun, executing: Executor, searches: Sequence[Search]
         data=dict(prepared.data),
         searches=tuple(searches),
         looks=planned.plan.looks,
-        announced=suite.announced,
+        # Looks that a run announced were made, or may have been, also if it is gone on with as one that has none.
+        announced=max(suite.announced, planned.begun.announced if planned.begun else 1),
         recorded=bool(suite.recorded),
         options={
             "device": prepared.device,

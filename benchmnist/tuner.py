@@ -113,6 +113,8 @@ def tune(
     run = _Runner(replace(options, set=(), optimizers=None), watch)  # they are in the suite by now
     search_suite = _search_suite(suite)
     begun = _begun(options.out, search_suite.name) if options.resume else None
+    if begun is not None:  # what it trained was looked at, or may have been
+        suite = replace(suite, announced=max(suite.announced, begun.record.announced))
     search = run.search(search_suite, planned, begun)
     found = tuple(each.outcome(search) for each in planned)
     chosen = [(each.scope, _best(outcome)) for each, outcome in zip(planned, found, strict=True)]

@@ -211,6 +211,30 @@ def test_what_is_not_told_apart_is_looked_at_again_until_it_is_interrupted() -> 
 
 
 @pytest.mark.usefixtures("rules")
+@pytest.mark.parametrize(
+    ("names", "sizes", "repeated_by"),
+    [
+        (("adam:lr=0.011", "adam"), Sizes(12, 2, 4, 200, first=2), "tune"),
+        (("turns:lr=0.1", "turns:lr=0.11"), Sizes(12, 1, 8, 200), "run"),
+    ],
+    ids=["searched", "given"],
+)
+def test_what_is_gone_on_with_pays_for_the_looks_that_were_made(
+    invoke: Callable[..., Result], names: tuple[str, ...], sizes: Sizes, repeated_by: str
+) -> None:
+    def say(line: str) -> None:
+        if line.startswith("look 2"):
+            raise KeyboardInterrupt
+
+    found = versus(*names, sizes=sizes, say=say)
+    assert found.ended == "interrupted"
+    resumed = invoke(repeated_by, str(found.suite), "--resume", "--executor", "inline")
+    assert resumed.exit_code == 0, resumed.stderr
+    newest = max(Path("runs", found.suite.stem).iterdir())
+    assert benchmnist.load_run(newest).record.number_of_looks == 2
+
+
+@pytest.mark.usefixtures("rules")
 @pytest.mark.parametrize("name", ["raises", "diverges"])
 def test_what_fails_everywhere_counts_against_it(name: str) -> None:
     found = versus(name, "adam", sizes=Sizes(12, 1, 3, 200))
@@ -460,7 +484,7 @@ def test_what_fails_in_a_few_steps_ends_the_question(failing: str, other: str) -
 
 @pytest.mark.usefixtures("rules")
 def test_a_search_in_which_all_diverge_is_an_error() -> None:
-    with pytest.raises(BenchmnistError, match="every attempt of diverges on logistic diverged.*space$"):
+    with pytest.raises(BenchmnistError, match=r"every attempt of diverges on logistic diverged.*space$"):
         benchmnist.versus("diverges", "sgd:lr=0.2", on=ON, budget=3600, executor="inline")
 
 
