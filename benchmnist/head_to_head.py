@@ -29,6 +29,7 @@ from benchmnist.analysis.answers_on_problems import answers_on
 from benchmnist.errors import BenchmnistError, Problem, SuiteError
 from benchmnist.execution.dispatch import Observer
 from benchmnist.extensions.registry import find_plugins
+from benchmnist.suites.named import key_text
 from benchmnist.suites.options import RunOptions
 from benchmnist.suites.pace import (
     LEVELS,
@@ -292,13 +293,27 @@ def _rungs(question: Question, registry: Registry) -> tuple[Case, ...]:
     with _pilot(question) as file:
         plan = make_plan(read_suite(file), registry)
     if plan.problems:
-        raise _about_the_question(plan.problems)
+        raise _about_the_question(question, plan.problems)
     return tuple(case for case in plan.cases if case.problem and case.optimizer.name == question.baseline.name)
 
 
-def _about_the_question(problems: Iterable[Problem]) -> SuiteError:
-    """Returns the mistakes in a suite that nobody has written, each once, without its file."""
-    texts = dict.fromkeys(str(replace(problem, file="", line=None)) for problem in problems)
+def _about_the_question(question: Question, problems: Iterable[Problem]) -> SuiteError:
+    """Returns the mistakes in a suite that nobody has written, each once, in the words that were typed."""
+    typed = {f"optimizers.{key_text(each.name)}.": f"{each.typed}: " for each in question.optimizers}
+    place = question.place
+    typed |= {
+        f"{kind}.{key_text(name)}.": f"--on {place.typed}: "
+        for kind, name in (
+            *((f"{key}s", part.name) for key, part in place.parts.items()),
+            ("problems", place.called),
+        )
+    }
+    typed |= {f"defaults.{key}: ": f"--on {place.typed}: " for key in place.parts}
+    texts: dict[str, None] = {}
+    for problem in problems:
+        text = str(replace(problem, file="", line=None))
+        found = next((key for key in typed if text.startswith(key)), "")
+        texts[typed.get(found, "") + text[len(found) :]] = None
     return SuiteError([Problem(text, "") for text in texts])
 
 
@@ -428,7 +443,7 @@ def measure(question: Question, options: RunOptions, moments: _Moments) -> Pace:
                 found = runner.run(file, pilot, observer=moments, seeds=tuple(range(PILOT.attempts)))
                 searched = ()
         except SuiteError as error:
-            raise _about_the_question(error.problems) from None
+            raise _about_the_question(question, error.problems) from None
         except BenchmnistError as error:
             _require_trained(question, moments.results)
             raise BenchmnistError(str(error).partition(" (the search is in ")[0]) from None  # it is removed

@@ -70,6 +70,10 @@ def rule(step):
     return lambda model, *, lr=0.1: Rule(model.parameters(), lr=lr)
 
 
+def endless(model, *, lr=1e307):
+    return torch.optim.SGD(model.parameters(), lr=lr)
+
+
 def needs_rate(model, *, lr):
     return torch.optim.SGD(model.parameters(), lr=lr)
 
@@ -117,7 +121,8 @@ def benchmnist_optimizers():
     rules = {"turns": turns, "raises": raises, "diverges": diverges, "unlucky": unlucky, "sleeps": sleeps}
     rules |= {"hangs": hangs, "dies": dies}
     needs = OptimizerSpec(name="needs-rate", summary="SGD without a default", build=needs_rate)
-    return [needs, *(OptimizerSpec(name=name, summary=name, build=rule(each)) for name, each in rules.items())]
+    most = OptimizerSpec(name="endless", summary="SGD with steps as large as numbers", build=endless)
+    return [needs, most, *(OptimizerSpec(name=name, summary=name, build=rule(each)) for name, each in rules.items())]
 """
 
 pytestmark = pytest.mark.usefixtures("few_images")
@@ -337,6 +342,7 @@ def test_the_command_answers_within_its_budget(invoke: Callable[..., Result]) ->
     assert "is not what `benchmnist versus` wrote; pass --write FILE" in refused.stderr
 
 
+@pytest.mark.usefixtures("rules")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -350,7 +356,11 @@ def test_the_command_answers_within_its_budget(invoke: Callable[..., Result]) ->
         (["adam", "sgd", "--on", ON, "--budget", "1s", "--executor", "inline"], ["is too small "]),
         (["adam", "sgd", "--on", "mnist-few/400"], ["no level of 'mnist-few' named '400'"]),
         (["adam", "sgd", "--on", "mnist-few:stepps=3"], ["stepps: unknown key. Did you mean 'steps'?"]),
-        (["adam", "sgd", "--on", "fc:hidden=3"], ["takes no parameter 'hidden'"]),
+        (
+            ["adam", "sgd", "--on", "fc:hidden=3"],
+            ["error: --on mnist/fc:hidden=3: hidden: 'fc' takes no parameter"],
+        ),
+        (["endless", "sgd"], ["endless: no range has its default lr, 1e+307, within; give another: endless:lr="]),
         (["adam", "sgd", "--on", "fc:hidden"], ["must be key=value"]),
         (["adam", "sgd", "--on", "quick:steep"], ["--on: no problem named 'steep'"]),
         (["adam", "sgd", "--on", "none.toml:steep"], ["none.toml"]),

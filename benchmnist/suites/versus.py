@@ -182,7 +182,11 @@ def learning_rates(optimizer: Named, registry: Registry, *, any_rate: bool = Fal
     if any_rate:
         return ANY_RATE
     low, high = RANGE_OF_SGD if OF_SGD in takes.by_name else RANGE
-    return _rounded(default * low), _rounded(default * high)
+    found = _rounded(default * low), _rounded(default * high)
+    if not 0 < found[0] < found[1] < math.inf:
+        remedy = f"give another: {optimizer.typed}{',' if optimizer.params else ':'}lr=0.01"
+        raise BenchmnistError(f"{optimizer.typed}: no range has its default lr, {default:g}, within; {remedy}")
+    return found
 
 
 def _requires_rate(optimizer: Named, registry: Registry) -> bool:
