@@ -358,9 +358,9 @@ def test_the_command_answers_within_its_budget(invoke: Callable[..., Result]) ->
         (["adam", "sgd", "--on", "mnist-few:stepps=3"], ["stepps: unknown key. Did you mean 'steps'?"]),
         (
             ["adam", "sgd", "--on", "fc:hidden=3"],
-            ["error: --on mnist/fc:hidden=3: hidden: 'fc' takes no parameter"],
+            ["--on mnist/fc:hidden=3: hidden: 'fc' takes no"],
         ),
-        (["endless", "sgd"], ["endless: no range has its default lr, 1e+307, within; give another: endless:lr="]),
+        (["endless", "sgd"], ["endless: no range has its default lr, 1e+307, within"]),
         (["adam", "sgd", "--on", "fc:hidden"], ["must be key=value"]),
         (["adam", "sgd", "--on", "quick:steep"], ["--on: no problem named 'steep'"]),
         (["adam", "sgd", "--on", "none.toml:steep"], ["none.toml"]),
