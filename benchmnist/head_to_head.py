@@ -44,6 +44,7 @@ from benchmnist.suites.pace import (
 )
 from benchmnist.suites.plan import make_plan
 from benchmnist.suites.reader import read_suite
+from benchmnist.suites.values import MAX_STEPS
 from benchmnist.suites.versus import Question, ask, suite_text
 from benchmnist.text import alternatives, cause_of, counted, one_line
 from benchmnist.tuner import NOT_TUNED, tune
@@ -279,6 +280,8 @@ def _question(
             f"versus has no option {name}; write its suite with --dry-run, edit it, and run `benchmnist tune`"
         )
         raise SuiteError([Problem(message, "")])
+    if steps is not None and not 0 < steps <= MAX_STEPS:
+        raise SuiteError([Problem(f"steps must be from 1 to {MAX_STEPS:,}, not {steps}", "")])
     registry = find_plugins(options.block)
     question = replace(ask(optimizers, registry, on=on, baseline=baseline), steps=steps)
     return replace(question, rungs=_rungs(question, registry))

@@ -17,7 +17,7 @@ from benchmnist.runs.packed import is_packed
 from benchmnist.runs.resumption import as_asked_before, refuse_another_plan
 from benchmnist.suites.looks import MOST_SEEDS, announce
 from benchmnist.suites.options import RunOptions
-from benchmnist.suites.plan import Plan
+from benchmnist.suites.plan import Plan, beyond_limits
 from benchmnist.suites.reader import read_suite
 from benchmnist.suites.suite import Suite
 
@@ -181,6 +181,8 @@ def _looks(plan: Plan, options: RunOptions, begun: RunRecord | None) -> Looks | 
         looks = announce(first, options.max_seeds or MOST_SEEDS)
     except ValueError as error:
         raise BenchmnistError(f"--max-seeds {error}") from None
+    if beyond := beyond_limits(plan.cases, len(looks.seeds)):
+        raise BenchmnistError(f"at the last look of --until-told, {beyond}, or lower --max-seeds")
     if begun is None or begun.looks is None:
         return looks
     if (begun.looks.seeds, begun.looks.counts) != (looks.seeds, looks.counts):

@@ -186,7 +186,8 @@ def _limits(kind: click.ParamType[Any]) -> str:
     low, high = getattr(kind, "min", None), getattr(kind, "max", None)
     above = f"greater than {low:.15g}" if getattr(kind, "min_open", False) else None
     if low is not None and high is not None:
-        return f"{above} and at most {high:.15g}" if above else f"from {low:.15g} to {high:.15g}"
+        most = f"{high:,}" if isinstance(high, int) else f"{high:.15g}"
+        return f"{above} and at most {high:.15g}" if above else f"from {low:.15g} to {most}"
     if low is not None:
         return above or f"of at least {low:.15g}"
     return f"of at most {high:.15g}" if high is not None else ""

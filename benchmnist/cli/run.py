@@ -17,7 +17,7 @@ from benchmnist.errors import BenchmnistError
 from benchmnist.errors import listed as in_words
 from benchmnist.forking.fork_server import start_importing
 from benchmnist.garbage import quick_imports
-from benchmnist.suites.values import not_this
+from benchmnist.suites.values import MAX_EPOCHS, MAX_SEEDS, MAX_STEPS, not_this
 from benchmnist.text import visible
 
 if TYPE_CHECKING:
@@ -71,8 +71,12 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
     metavar="N|LIST",
     help="Override the suite's seeds: their number, or a list such as 0,4,7.",
 )
-@option("--epochs", type=click.IntRange(min=1), help="Override the suite's epochs or steps.")
-@option("--steps", type=click.IntRange(min=1), help="Train each trial for this number of steps instead of epochs.")
+@option("--epochs", type=click.IntRange(1, MAX_EPOCHS), help="Override the suite's epochs or steps.")
+@option(
+    "--steps",
+    type=click.IntRange(1, MAX_STEPS),
+    help="Train each trial for this number of steps instead of epochs.",
+)
 @optimizers_option
 @option(
     "-k",
@@ -104,7 +108,7 @@ def _resumed(ctx: click.Context, param: click.Parameter, value: Any) -> bool | s
 )
 @option(
     "--max-seeds",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MAX_SEEDS),
     metavar="N",
     help="Seeds of the last look of --until-told.  [default: 30]",
 )

@@ -15,6 +15,7 @@ from benchmnist.cli.training import FAILED, interrupted_by, terminated_as_interr
 from benchmnist.errors import BenchmnistError
 from benchmnist.forking.fork_server import start_importing
 from benchmnist.garbage import quick_imports
+from benchmnist.suites.values import MAX_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,12 +39,12 @@ def _sampler(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 @click.argument("suite", type=NamedPath(path_type=Path))
 @option(
     "--trials",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MAX_COUNT),
     help="Override the suite's trials: points to try for each optimizer on each model.",
 )
 @option(
     "--searches",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MAX_COUNT),
     help="Override the suite's searches: how often to repeat each search, with other points and seeds.",
 )
 @option(

@@ -21,6 +21,7 @@ from benchmnist.cli.training import (
 from benchmnist.errors import BenchmnistError
 from benchmnist.forking.fork_server import start_importing
 from benchmnist.garbage import quick_imports
+from benchmnist.suites.values import MAX_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ def _budget(ctx: click.Context, param: click.Parameter, value: Any) -> float:
 )
 @option(
     "--steps",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MAX_STEPS),
     help="Steps of each training.  [default: what the budget allows, or a problem states]",
 )
 @option(

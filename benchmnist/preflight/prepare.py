@@ -14,7 +14,7 @@ from benchmnist.suites.budgets import passes
 from benchmnist.suites.bundles import has_built_in_step
 from benchmnist.suites.keys import case_key
 from benchmnist.suites.options import RunOptions
-from benchmnist.suites.plan import Plan, make_plan
+from benchmnist.suites.plan import Plan, beyond_limits, make_plan
 from benchmnist.suites.reader import read_suite
 from benchmnist.suites.suite import Suite
 from benchmnist.training.data import default_data_root
@@ -115,10 +115,13 @@ def prepare(
     tried = preflight_apart(plan, registry, root, there, timeout=options.timeout, meanwhile=meanwhile)
     if problems := [*plan.problems, *tried.problems]:
         raise SuiteError(sorted(problems, key=lambda problem: problem.line or 0))
+    plan = replace(plan, cases=tuple(_with_epochs(case, tried.work.get(case.id)) for case in plan.cases))
+    if beyond := beyond_limits(plan.cases):
+        raise SuiteError([plan.suite.problem(beyond)])
     notes = [f"{plugin} {note}" for plugin in registry.plugins for note in plugin.notes]
     notes += [f"what this suite builds {note}" for note in noticed]
     return Prepared(
-        plan=replace(plan, cases=tuple(_with_epochs(case, tried.work.get(case.id)) for case in plan.cases)),
+        plan=plan,
         work=tried.work,
         device=str(there),
         gpus=1 if executing.remote else gpus_of(options.device, there),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmnist.errors import unknown
 from benchmnist.suites.assignments import parse_assignment
 from benchmnist.suites.schema import seed_list
-from benchmnist.suites.values import MAX_TIMEOUT
+from benchmnist.suites.values import MAX_EPOCHS, MAX_SEEDS, MAX_STEPS, MAX_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -40,6 +40,9 @@ TYPES = {
     **dict.fromkeys(("device", "keyword", "engine", "executor"), str),
 }
 """Types of the attributes that have one; a run of a stranger may have other values."""
+
+LARGEST = {"epochs": MAX_EPOCHS, "steps": MAX_STEPS, "max_seeds": MAX_SEEDS}
+"""The largest values of what a suite limits, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,12 +149,14 @@ class RunOptions:
         """Checks the whole numbers.
 
         Raises:
-            ValueError: if one of them is too small, or excluded by another.
+            ValueError: if one of them is too small or large, or excluded by another.
         """
         for name in ("epochs", "steps", "jobs", "threads", "max_seeds"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be greater than 0, not {value}")
+            if value is not None and value > LARGEST.get(name, value):
+                raise ValueError(f"{name} must be at most {LARGEST[name]:,}, not {value}")
         if self.epochs is not None and self.steps is not None:
             raise ValueError("epochs and steps exclude each other; set one of both")
 

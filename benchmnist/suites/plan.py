@@ -20,6 +20,7 @@ from benchmnist.suites.problems import Posed, Problems
 from benchmnist.suites.schema import ENGINES
 from benchmnist.suites.shared_space import with_shared_space
 from benchmnist.suites.suite import SearchScope
+from benchmnist.suites.values import MAX_EPOCHS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -118,7 +119,8 @@ class _Planner:
         epochs = trials = 0
         for index, block in enumerate(self.suite.blocks):
             for case in self.cases(index, block):
-                epochs, trials = epochs + case.rounds, trials + len(case.seeds)
+                trials += len(case.seeds)
+                epochs += case.rounds if case.steps is None else len(case.seeds)  # at least
                 if beyond := _beyond_limits(len(cases) + 1, trials, epochs):
                     self.report(beyond, *self.suite.block_path(index))
                     return Plan(self.suite, (), tuple(self.problems))
@@ -358,6 +360,24 @@ class _Planner:
         problem = self.suite.problem(message, *path)
         if problem not in self.problems:  # what [defaults] says wrongly is wrong in every block
             self.problems.append(problem)
+
+
+def beyond_limits(cases: Sequence[Case], seeds: int = 0) -> str:
+    """Says of which a planned suite has more than can be trained; empty if of none.
+
+    Args:
+        cases: The cases, whose epochs are those of their budget.
+        seeds: Seeds that each will have; 0 leaves each its own.
+    """
+    for case in cases:
+        if case.epochs > MAX_EPOCHS:
+            return (
+                f"a trial of {case.id} has {case.epochs:,} epochs; a trial has at most {MAX_EPOCHS:,}: "
+                "lower steps, or raise train_size"
+            )
+    numbers = [seeds or len(case.seeds) for case in cases]
+    epochs = sum(case.epochs * number for case, number in zip(cases, numbers, strict=True))
+    return _beyond_limits(len(cases), sum(numbers), epochs)
 
 
 def _beyond_limits(cases: int, trials: int, epochs: int) -> str:

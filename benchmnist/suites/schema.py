@@ -11,7 +11,18 @@ from benchmnist.extensions.kinds import AXES, BUNDLED, BUNDLES, PARTS, SETS, Kin
 from benchmnist.extensions.specs import NAME
 from benchmnist.suites.cases import Comparison, ParameterGroup, ParameterKind, Space
 from benchmnist.suites.spaces import flat_space, read_space, sampler_name
-from benchmnist.suites.values import SHOWN, each_once, not_this, one_or_more, shown, unquoted
+from benchmnist.suites.values import (
+    MAX_COUNT,
+    MAX_EPOCHS,
+    MAX_SEEDS,
+    MAX_STEPS,
+    SHOWN,
+    each_once,
+    not_this,
+    one_or_more,
+    shown,
+    unquoted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -21,8 +32,6 @@ Order = Literal["suite", "interleaved"]
 ENGINES = ("auto", "dataloader", "resident", "graph", "streams", "stacked")
 AT_ONCE = ("streams", "stacked")
 """Engines that train several trials at once, so that none of them has a time of its own."""
-SEEDS_LIMIT = 10_000
-"""Seeds of a case at most."""
 LARGEST_SEED = 2**32 - 1
 """The largest seed, of numpy and of optuna's samplers too."""
 SUITE_NAME = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
@@ -37,8 +46,8 @@ def seed_list(value: object) -> tuple[int, ...]:
     whole = isinstance(value, int) and not isinstance(value, bool)
     seeds: Any = range(value) if whole and isinstance(value, int) else value
     several = isinstance(seeds, (range, list, tuple))
-    if several and seeds[SEEDS_LIMIT:]:
-        raise ValueError(f"must be at most {SEEDS_LIMIT:,} seeds")
+    if several and seeds[MAX_SEEDS:]:
+        raise ValueError(f"must be at most {MAX_SEEDS:,} seeds")
     if not several or not all(type(seed) is int for seed in seeds):
         raise ValueError(not_this("a number of seeds or a list of seeds", value, unquoted(value)))
     if (lowest := min(seeds, default=value if isinstance(value, int) else 0)) < 0:
@@ -87,14 +96,13 @@ def _mark(name: str) -> str:
 Mark = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$"), AfterValidator(_mark)]
 Once = AfterValidator(each_once)
 Names = Annotated[list[str], Field(min_length=1, json_schema_extra={"uniqueItems": True}), Once]
-Positive = Annotated[int, Field(gt=0, le=1_000_000_000)]
-Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
-Count = Annotated[int, Field(gt=0, le=10_000)]
+Positive = Annotated[int, Field(gt=0, le=MAX_STEPS)]
+Epochs = Annotated[int, Field(gt=0, le=MAX_EPOCHS)]
+Count = Annotated[int, Field(gt=0, le=MAX_COUNT)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _TypedSeeds = (
-    Annotated[int, Field(ge=1, le=SEEDS_LIMIT)]
-    | Annotated[list[Seed], Field(min_length=1, max_length=SEEDS_LIMIT)]
+    Annotated[int, Field(ge=1, le=MAX_SEEDS)] | Annotated[list[Seed], Field(min_length=1, max_length=MAX_SEEDS)]
 )
 
 

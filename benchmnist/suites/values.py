@@ -7,6 +7,14 @@ from typing import Any, TypeGuard
 
 MAX_TIMEOUT = 365 * 24 * 3600
 """Seconds, a year: the longest `timeout` of a case."""
+MAX_EPOCHS = 1_000_000
+"""Epochs of a trial."""
+MAX_STEPS = 1_000_000_000
+"""Steps of a trial."""
+MAX_SEEDS = 10_000
+"""Seeds of a case."""
+MAX_COUNT = 10_000
+"""Trials of a search, and searches."""
 NOTHING = ("none", "null", "nil", "off", "no", "false", "-", "")
 """Words that people write for the absence of a schedule, say, which TOML expresses by leaving the key out."""
 OPTION_SYNONYMS = {

@@ -67,7 +67,10 @@ RUN = "[tool.benchmnist.run]\n"
         ('[tool.benchmnist]\n"a\\u001b\\n" = 3', r"tool.benchmnist.a\x1b\n: unknown key. Choose from: block, ch"),
         (f"{RUN}{'x' * 900} = 3", f"tool.benchmnist.run.{'x' * 60}…: unknown option. Choose from: block, chec"),
         (f'{RUN}resume = "x"', "--resume (set in pyproject.toml): must be true or false; type the name of a run"),
-        (f"{RUN}epochs = inf", "--epochs (set in pyproject.toml): must be a whole number of at least 1, not inf"),
+        (
+            f"{RUN}epochs = inf",
+            "--epochs (set in pyproject.toml): must be a whole number from 1 to 1,000,000, not inf",
+        ),
         (
             f"{RUN}timeout = nan",
             "--timeout (set in pyproject.toml): must be greater than 0 and at most 31536000, n",

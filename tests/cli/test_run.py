@@ -176,7 +176,7 @@ def test_a_dry_run_counts_the_comparisons(invoke: Callable[..., Result], write_s
             ["suite.toml", "--seeds", "a"],
             "error: --seeds: must be a number of seeds or a list such as 0,4,7, not 'a'",
         ),
-        (["suite.toml", "--epochs", "0"], "error: --epochs: must be at least 1, not 0"),
+        (["suite.toml", "--epochs", "0"], "error: --epochs: must be from 1 to 1,000,000, not 0"),
         (["suite.toml", "--engine", "residnt"], "error: no engine named 'residnt'. Did you mean 'resident'?"),
         (["suite.toml", "--executor", "ray"], "error: no executor named 'ray'. Choose from: inline, local"),
         (
@@ -282,7 +282,7 @@ def test_options_win_over_the_environment_and_that_over_pyproject(
     ("table", "expected"),
     [
         ("run.epoch = 3", "tool.benchmnist.run.epoch: unknown option. Did you mean 'epochs'?"),
-        ("run.epochs = 0", "error: --epochs (set in pyproject.toml): must be at least 1, not 0"),
+        ("run.epochs = 0", "error: --epochs (set in pyproject.toml): must be from 1 to 1,000,000, not 0"),
         ("run.epochs = ", "pyproject.toml:2: not TOML: run.epochs =: missing value; write run.epochs = VALUE"),
         ("epochs = 3", "tool.benchmnist.epochs: belongs to a command; move it to [tool.benchmnist.run]"),
         ("keep = 3", "tool.benchmnist.keep: unknown key"),

@@ -87,6 +87,15 @@ def test_every_command_with_too_many_arguments(invoke: Callable[..., Result], na
     assert said == f"unexpected argument 'y'; see `benchmnist {name} --help`"
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_what_a_suite_limits_is_limited_by_every_command(name: str) -> None:
+    limited = {"epochs", "steps", "max_seeds"} | ({"trials", "searches"} if name == "tune" else set())
+    for parameter in EVERY[name].params:
+        if parameter.name in limited:
+            assert isinstance(parameter.type, click.IntRange)
+            assert parameter.type.max
+
+
 WRONG = {"choice": "zzzzzz", "integer": "x", "integer range": "-1", "float": "x", "float range": "-1"}
 
 
@@ -126,8 +135,8 @@ def test_every_option_with_a_wrong_value(invoke: Callable[..., Result], name: st
         ("run x.toml --seeds x", "--seeds: must be a number of seeds or a list such as 0,4,7, not 'x'"),
         ("run x.toml --seeds 0", "--seeds: must name at least one seed"),
         ("run x.toml --seeds 1,1", "--seeds: duplicate seed 1"),
-        ("run x.toml --epochs 0", "--epochs: must be at least 1, not 0"),
-        ("run x.toml --epochs x", "--epochs: must be a whole number of at least 1, not 'x'"),
+        ("run x.toml --epochs 0", "--epochs: must be from 1 to 1,000,000, not 0"),
+        ("run x.toml --epochs x", "--epochs: must be a whole number from 1 to 1,000,000, not 'x'"),
         ("run x.toml --jobs 0", "--jobs: must be at least 1, not 0"),
         ("run x.toml --timeout 0", "--timeout: must be greater than 0 and at most 31536000, not 0"),
         ("run x.toml --timeout nan", "--timeout: must be greater than 0 and at most 31536000, not nan"),
@@ -216,16 +225,16 @@ def test_what_people_get_wrong(invoke: Callable[..., Result], arguments: str, ex
 
 def test_where_a_wrong_value_is_set(invoke: Callable[..., Result]) -> None:
     done = invoke("run", "x.toml", env={"BENCHMNIST_RUN_EPOCHS": "0"})
-    assert line(done) == "--epochs (set by BENCHMNIST_RUN_EPOCHS): must be at least 1, not 0"
+    assert line(done) == "--epochs (set by BENCHMNIST_RUN_EPOCHS): must be from 1 to 1,000,000, not 0"
     Path("pyproject.toml").write_text("[tool.benchmnist.run]\nepochs = 'x'\n", "utf-8")
     said = line(invoke("run", "x.toml"))
-    assert said == "--epochs (set in pyproject.toml): must be a whole number of at least 1, not 'x'"
+    assert said == "--epochs (set in pyproject.toml): must be a whole number from 1 to 1,000,000, not 'x'"
 
 
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("epochs = 2.5", "--epochs (set in pyproject.toml): must be a whole number of at least 1, not 2.5"),
+        ("epochs = 2.5", "--epochs (set in pyproject.toml): must be a whole number from 1 to 1,000,000, not 2.5"),
         ("jobs = true", "--jobs (set in pyproject.toml): must be a whole number of at least 1, not true"),
         (
             "timeout = [1]",

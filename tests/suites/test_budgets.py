@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_support import component, make_case
 
-from benchmnist.errors import SuiteError
+from benchmnist.errors import BenchmnistError, SuiteError
+from benchmnist.planned_run import plan_run
 from benchmnist.preflight.prepare import prepare
 from benchmnist.suites.budgets import Ending, evaluation_steps, passes, target_of, total_steps
-from benchmnist.suites.options import RunOptions
+from benchmnist.suites.options import LARGEST, RunOptions
 from benchmnist.suites.reader import read_suite
 
 if TYPE_CHECKING:
@@ -147,6 +148,36 @@ def test_all_of_it_is_said_at_once(write_suite: Callable[..., Path]) -> None:
 def test_a_run_has_either_epochs_or_steps() -> None:
     with pytest.raises(ValueError, match="epochs and steps exclude each other"):
         RunOptions(epochs=1, steps=2)
+
+
+@pytest.mark.parametrize(
+    ("steps", "seeds", "said"),
+    [
+        (50_000_000, 1, r"a trial of mnist/logistic/sgd has 5,000,000 epochs; a trial has at most 1,000,000"),
+        (9_000_000, 12, r"more than 10,000,000 epochs"),
+    ],
+)
+def test_a_budget_in_steps_has_the_limits_of_one_in_epochs(
+    write_suite: Callable[..., Path], steps: int, seeds: int, said: str
+) -> None:
+    suite = write_suite(SUITE.format(defaults="", block=""))
+    with pytest.raises(SuiteError, match=said):
+        prepare(suite, RunOptions(device="cpu", steps=steps, seeds=tuple(range(seeds))))
+
+
+def test_the_seeds_of_the_last_look_count(write_suite: Callable[..., Path]) -> None:
+    suite = write_suite(SUITE.format(defaults="", block="").replace('["sgd"]', '["sgd", "adam"]'))
+    with pytest.raises(
+        BenchmnistError, match="at the last look of --until-told, the suite has more than 10,000,000"
+    ):
+        plan_run(suite, RunOptions(device="cpu", steps=9_000_000, seeds=(0, 1, 2), until_told=True))
+
+
+@pytest.mark.parametrize("name", LARGEST)
+def test_options_have_the_limits_of_the_suite(name: str) -> None:
+    given: dict[str, Any] = {name: LARGEST[name] + 1}
+    with pytest.raises(ValueError, match=f"{name} must be at most {LARGEST[name]:,}, not {LARGEST[name] + 1}"):
+        RunOptions(**given)
 
 
 def test_cases_with_targets_are_trained_together_where_these_do_not_decide() -> None:
