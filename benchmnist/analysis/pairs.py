@@ -99,7 +99,8 @@ def compared_cases(cases: Sequence[Case], metric: Metric | None = None) -> list[
 
 
 def number_of_pairs(cases: Sequence[Case]) -> dict[Family, int]:
-    """Returns the number of the pairs of `compared_cases`, by their family."""
+    """Returns the number of the pairs of `compared_cases`, by their family, without cases that nothing judges."""
+    cases = [case for case in cases if case.judged_by is not None]
     if are_more(MOST_PAIRS, cases):
         from benchmnist.analysis.many_pairs import ManyPairs
 

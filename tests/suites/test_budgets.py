@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_support import component, make_case
 
+from benchmnist.analysis.pairs import number_of_pairs
 from benchmnist.errors import BenchmnistError, SuiteError
 from benchmnist.planned_run import plan_run
 from benchmnist.preflight.prepare import prepare
@@ -163,6 +164,13 @@ def test_a_budget_in_steps_has_the_limits_of_one_in_epochs(
     suite = write_suite(SUITE.format(defaults="", block=""))
     with pytest.raises(SuiteError, match=said):
         prepare(suite, RunOptions(device="cpu", steps=steps, seeds=tuple(range(seeds))))
+
+
+def test_comparisons_that_nothing_judges_are_not_counted() -> None:
+    cases = [make_case(optimizer=component(name), patience=2, id=name) for name in ("sgd", "adam", "lion")]
+    assert number_of_pairs(cases) == {"primary": 0, "exploratory": 0}
+    aimed = [case.model_copy(update={"target_accuracy": 80.0}) for case in cases]
+    assert sum(number_of_pairs(aimed).values()) == 3
 
 
 def test_the_seeds_of_the_last_look_count(write_suite: Callable[..., Path]) -> None:
