@@ -201,9 +201,14 @@ def _known(folder: store.RunFolder, prepared: Prepared, options: RunOptions) -> 
         whole = {key: (result, folder.path) for key, result in folder.whole_cases().items()}
     if options.reuse:
         whole = earlier_results(options.out, {*keys.values()} - {*whole}) | whole
-    may_take = _taken_over(prepared)
+    may_take, cases = _taken_over(prepared), {case.id: case for case in prepared.plan.cases}
     found = {case_id: whole[key] for case_id, key in keys.items() if key in whole}
-    return {case_id: each for case_id, each in found.items() if may_take(each[0])}
+    return {id_: each for id_, each in found.items() if may_take(each[0]) and _has_costs(each[0], cases[id_])}
+
+
+def _has_costs(result: CaseResult, case: Case) -> bool:
+    """Tells whether a result has the times of the parts of a step that its case asks for, or was itself asked."""
+    return not case.costs or bool(result.case.costs) or result.cost_seconds is not None
 
 
 def _taken_over(prepared: Prepared) -> Callable[[CaseResult], bool]:
@@ -231,7 +236,12 @@ def _parts(
     others = [run for run in runs if run not in own]
     may_take = _taken_over(prepared)
     found = with_other_seeds(cases, [*others, *own], prepared.key_of, folder)
-    return parts | {case_id: [part] for case_id, part in found.items() if may_take(part[0])}
+    of = {case.id: case for case in cases}
+    for case_id, part in found.items():
+        trains = len(part[0].trials) < len(of[case_id].seeds)  # which measures the times
+        if may_take(part[0]) and (trains or _has_costs(part[0], of[case_id])):
+            parts[case_id] = [part]
+    return parts
 
 
 def select(prepared: Prepared, keyword: str) -> Prepared:

@@ -129,6 +129,18 @@ def test_cases_that_change_names_keep_their_weights(write_suite: Callable[..., P
     assert changed["mnist/logistic/b"].trials[0].epochs == first["mnist/logistic/a"].trials[0].epochs
 
 
+def test_a_result_without_the_times_that_are_asked_for_is_not_taken_over(write_suite: Callable[..., Path]) -> None:
+    def run(seeds: int, *assignments: str) -> RunResult:
+        options: Any = {"seeds": tuple(range(seeds)), "set": assignments, "reuse": True}
+        return benchmnist.run(write_suite(SUITE), device="cpu", executor="inline", **options)
+
+    run(2, "defaults.costs=false")
+    for seeds in (1, 2, 2):  # of fewer seeds, of the same; and what has the times is taken over
+        found = run(seeds, "defaults.costs=true")
+        assert all(case.cost_seconds for case in found.cases)
+    assert all(case.reused_from for case in found.cases)
+
+
 def test_what_has_not_changed_is_taken_over_and_says_so(write_suite: Callable[..., Path]) -> None:
     started: list[str] = []
 
