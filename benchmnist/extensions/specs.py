@@ -9,15 +9,17 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Number
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmnist.metrics import Metric, require_evaluated
 from benchmnist.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -292,8 +294,12 @@ class MetricSpec(Spec):
 
 TARGETS = ("target_accuracy", "target_loss")
 """The settings of a problem of which it has one."""
-BUDGETS = ("seconds", "epochs", "steps")
+BUDGETS = ("epochs", "steps")
 """The settings of a problem of which it has at least one."""
+OF_SUITES = ("schedule", "augmentation", "optimizer", "baseline")
+"""What a suite says beside a problem, and no problem says itself."""
+NOT_OF_REFERENCES = ("use", "sweep", "space", "groups")
+"""Keys of the table of an optimizer that `solved_by` has not: the reference is one training."""
 ALL_LEVELS = "all"
 """`{"levels": "all"}` in `solved_by` of a problem: every level is to be solved."""
 
@@ -311,7 +317,8 @@ class ProblemSpec(NamedSpec):
         task: The task; None for that of the dataset.
         model_params, dataset_params, task_params: Their parameters.
         settings: Keys of `[[cases]]`: a budget (`epochs` or `steps`), a target (`target_accuracy` or
-            `target_loss`), and others, such as `batch_size`, `evaluate_every` or `seeds`.
+            `target_loss`), and others, such as `batch_size`, `evaluate_every` or `seeds`. Its baseline, schedule
+            and augmentation are the suite's.
         levels: Its levels of difficulty, from easy to hard: the changes of each, by its name. A key with a dot is
             a parameter, `model.condition`, `dataset.noise` or `task.power`; any other is a setting, such as
             `steps`. Empty if there is only one.
@@ -321,7 +328,7 @@ class ProblemSpec(NamedSpec):
 
     Raises:
         ValueError: if the name of a level or a key has another form, or a target, a budget or the optimizer of
-            `solved_by` is missing.
+            `solved_by` is missing, or an attribute has a value or a key that it may not have.
     """
 
     model: str
@@ -337,6 +344,8 @@ class ProblemSpec(NamedSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if wrong := next(self._not_mappings(), ""):
+            raise ValueError(f"{wrong} of {self.name!r} must be a mapping from names to values")
         for level, changes in self.levels.items():
             require_name(level)
             for key in changes:
@@ -347,15 +356,54 @@ class ProblemSpec(NamedSpec):
                         f"{key!r} in the level {level!r} of {self.name!r} must be {parts} or the name of a setting"
                     )
         for settings in [self.settings_at(level) for level in self.levels or [None]]:
+            self._check_settings(settings)
             if sum(settings.get(name) is not None for name in TARGETS) != 1:
                 raise ValueError(f"the problem {self.name!r} must have one target: {' or '.join(TARGETS)}")
             if all(settings.get(name) is None for name in BUDGETS):
                 raise ValueError(f"the problem {self.name!r} has no budget; give it epochs or steps")
+        self._check_reference()
+
+    def _not_mappings(self) -> Iterator[str]:
+        """Yields each attribute, and each level, that has to be a mapping with texts as keys, and is none."""
+        names = ("model_params", "dataset_params", "task_params", "settings", "solved_by", "levels")
+        given = {name: getattr(self, name) for name in names}
+        if isinstance(self.levels, Mapping):
+            given |= {f"the level {level!r}": changes for level, changes in self.levels.items()}
+        for name, value in given.items():
+            if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+                yield name
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Checks the settings of a level.
+
+        Raises:
+            ValueError: if one is not a problem's, or a target or a budget is no number.
+        """
+        for key, value in settings.items():
+            if key in PARTS_OF_PROBLEMS:
+                raise ValueError(f"{key!r} of {self.name!r} is no setting; pass it to ProblemSpec: {key}=…")
+            if key in OF_SUITES:
+                raise ValueError(f"{key!r} of {self.name!r} is no setting of a problem; the suite sets it")
+            is_number = isinstance(value, Number) and not isinstance(value, bool)
+            if key in (*TARGETS, *BUDGETS) and not (is_number or value is None):
+                raise ValueError(f"{key!r} of {self.name!r} must be a number, not {value!r}")
+
+    def _check_reference(self) -> None:
+        """Checks `solved_by`.
+
+        Raises:
+            ValueError: if it names no optimizer, or has what is no parameter of one.
+        """
         if not isinstance(self.solved_by.get("optimizer"), str):
             raise ValueError(  # noqa: TRY004 - what is missing is a key
                 f"solved_by of {self.name!r} names no optimizer; write "
                 'solved_by={"optimizer": "adam", "lr": 0.01}'
             )
+        for key, value in self.solved_by.items():
+            if key in NOT_OF_REFERENCES or not key.isidentifier():
+                raise ValueError(f"{key!r} in solved_by of {self.name!r} is no parameter; remove it")
+            if value is None:
+                raise ValueError(f"{key!r} in solved_by of {self.name!r} is None; leave it out")
         if self.solved_by.get("levels", "first") not in ("first", ALL_LEVELS):
             raise ValueError(f'levels in solved_by of {self.name!r} must be "first" or "{ALL_LEVELS}"')
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from benchmnist.errors import BenchmnistError, UnknownNameError, described, unknown
 from benchmnist.extensions.kinds import BUNDLED, PROBLEM, TASK, Kind
+from benchmnist.extensions.specs import OF_SUITES
 from benchmnist.suites.cases import Component
 from benchmnist.suites.components import MOST_CASES, points_of, variant_of
 from benchmnist.suites.messages import explain, without_use
@@ -93,7 +94,7 @@ class Problems:
         return found
 
     def _posed(self, text: str, listed: TomlPath) -> list[Posed]:
-        name, _, level = text.partition("/")
+        name, slash, level = text.partition("/")
         table = self.suite.posed.get(name)
         own: TomlPath = listed if table is None else (PROBLEM.plural, name)
         table = table or ConfiguredProblem()
@@ -105,7 +106,7 @@ class Problems:
             self.report(said, *own, *(("use",) if table.use else ()))
             return []
         levels: list[str | None] = [*_levels(offer.spec, table)]
-        if level and level not in levels:
+        if slash and level not in levels:
             there = [each for each in levels if each]
             self.report(
                 unknown(f"level of {name!r}", level, there)
@@ -203,6 +204,8 @@ class _Pose:
     def settings(self) -> dict[str, Any]:
         """Returns the settings of the problem at its level, overridden by those of the suite."""
         suite = {**self.table.params, **{key: value for key, value in self.point.items() if "." not in key}}
+        for key in self.table.params.keys() & {*OF_SUITES}:
+            self.refuse("is no setting of a problem; set it in [defaults] or [[cases]]", (key,))
         of_plugin = _as_toml(self.offer.spec.settings_at(self.level))
         given = {key: value for key, value in of_plugin.items() if key not in excluded_by(suite)} | suite
         try:

@@ -13,7 +13,7 @@ import torch
 
 from benchmnist.analysis.courses import points
 from benchmnist.analysis.reached import reached
-from benchmnist.errors import first_line
+from benchmnist.errors import SuiteError, first_line
 from benchmnist.extensions.kinds import PROBLEM
 from benchmnist.extensions.registry import Offers, Registry
 from benchmnist.extensions.specs import ALL_LEVELS
@@ -34,6 +34,9 @@ from benchmnist.training.loop import evaluate, train_case
 from benchmnist.training.trial import Trial, build_model, steps_of_trial
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from benchmnist.errors import Problem
     from benchmnist.extensions.specs import Dataset, ProblemSpec
     from benchmnist.runs.results import CaseResult
     from benchmnist.suites.cases import Case
@@ -82,8 +85,9 @@ def _suite(spec: ProblemSpec) -> str:
     """Returns a suite of the problem and its reference."""
     reference = {key: value for key, value in spec.solved_by.items() if key not in ("optimizer", "levels")}
     given = "\n".join(f"{key} = {toml_text(value)}" for key, value in reference.items())
+    use = toml_text(spec.solved_by["optimizer"])
     return (
-        f'[suite]\nname = "check"\n[optimizers.reference]\nuse = "{spec.solved_by["optimizer"]}"\n{given}\n'
+        f'[suite]\nname = "check"\n[optimizers.reference]\nuse = {use}\n{given}\n'
         f'[[cases]]\nproblems = ["{spec.name}"]\noptimizers = ["reference"]\n'
     )
 
@@ -101,9 +105,12 @@ def _levels(subject: Subject) -> list[_Level]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "check.toml"
         file.write_text(_suite(subject.offer.spec), "utf-8")
-        plan = make_plan(read_suite(file), registry)
+        try:
+            plan = make_plan(read_suite(file), registry)
+        except SuiteError as error:
+            raise Miss(_messages(error.problems)) from None
     if plan.problems:
-        raise Miss("; ".join(problem.message for problem in plan.problems))
+        raise Miss(_messages(plan.problems))
     return [
         _Level(
             f"level {case.level!r}: " if case.level else "",
@@ -113,6 +120,11 @@ def _levels(subject: Subject) -> list[_Level]:
         )
         for case in plan.cases
     ]
+
+
+def _messages(problems: Iterable[Problem]) -> str:
+    """Returns what is wrong, without the file and the lines, which are none of the user's."""
+    return "; ".join(problem.message for problem in problems)
 
 
 def _trained(setting: Setting) -> CaseResult:

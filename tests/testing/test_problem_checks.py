@@ -138,6 +138,7 @@ MILD = {"easy": {"model.scale": 1.0}, "hard": {"model.scale": 2.0}}
 WRONG: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("builds", {"levels": {"1": {"model.scala": 1.0}}}, {}, "takes no parameter 'scala'"),
     ("builds", {"levels": {"1": {"stepps": 1.0}}}, {}, "unknown key. Did you mean 'steps'?"),
+    ("builds", {"solved_by": {"optimizer": 's"gd'}}, {}, "no optimizer named 's\"gd'"),
     ("builds", {"solved_by": {"optimizer": "sdg"}}, {}, "no optimizer named 'sdg'. Did you mean 'sgd'?"),
     (
         "starts-unsolved",
