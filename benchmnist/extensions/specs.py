@@ -297,7 +297,7 @@ TARGETS = ("target_accuracy", "target_loss")
 BUDGETS = ("epochs", "steps")
 """The settings of a problem of which it has at least one."""
 OF_SUITES = ("schedule", "augmentation", "optimizer", "baseline")
-"""What a suite says beside a problem, and no problem says itself."""
+"""The keys that a suite sets beside a problem, and no problem itself."""
 NOT_OF_REFERENCES = ("use", "sweep", "space", "groups")
 """Keys of the table of an optimizer that `solved_by` has not: the reference is one training."""
 ALL_LEVELS = "all"

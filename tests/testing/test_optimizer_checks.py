@@ -56,6 +56,33 @@ class OneRate(Plain):
         super().update(p, self.param_groups[0]["lr"])
 
 
+class ReadsItsRateOnce(Plain):
+    """Uses the learning rate that it was built with."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, lr)
+        self.lr = lr
+
+    def update(self, p: torch.Tensor, lr: float) -> None:
+        super().update(p, self.lr)
+
+
+class ReadsItsDecayOnce(torch.optim.SGD):
+    """Uses the weight decay that it was built with."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, lr, weight_decay=0.01)
+
+    def step(self, closure: Any = None) -> Any:
+        kept = [group["weight_decay"] for group in self.param_groups]
+        for group in self.param_groups:
+            group["weight_decay"] = 0.01
+        loss = super().step(closure)
+        for group, decay in zip(self.param_groups, kept, strict=True):
+            group["weight_decay"] = decay
+        return loss
+
+
 def plain(model: nn.Module, *, lr: float = SGD_LR) -> Plain:
     return Plain(model.parameters(), lr)
 
@@ -192,8 +219,8 @@ class Counting(Plain):
         p -= lr / state["step"] ** 0.1 * p.grad
 
 
-def built_by(optimizer: type[Plain]) -> Any:
-    def build(model: nn.Module, *, lr: float = SGD_LR) -> Plain:
+def built_by(optimizer: type[Any]) -> Any:
+    def build(model: nn.Module, *, lr: float = SGD_LR) -> Any:
         return optimizer(model.parameters(), lr)
 
     return build
@@ -242,6 +269,8 @@ WRONG: list[tuple[str, dict[str, Any], set[str]]] = [
     ("leaves-what-has-no-gradient", {"build": built_by(DecaysEverything)}, set()),
     ("touches-only-its-own-parameters", {"build": built_by(Greedy)}, {"leaves-nothing-behind"}),
     ("has-groups-as-it-says", {"build": built_by(OneRate)}, set()),
+    ("has-groups-as-it-says", {"build": built_by(ReadsItsRateOnce)}, set()),
+    ("has-groups-as-it-says", {"build": built_by(ReadsItsDecayOnce)}, set()),
     ("is-elementwise-as-it-says", {"build": built_by(Normalising), "elementwise": True}, set()),
     ("is-capturable-as-it-says", {"build": built_by(Deciding), "capturable": True}, set()),
     ("is-capturable-as-it-says", {"build": built_by(Counting), "capturable": True}, set()),
