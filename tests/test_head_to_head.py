@@ -122,8 +122,8 @@ def benchmnist_optimizers():
     rules |= {"hangs": hangs, "dies": dies}
     needs = OptimizerSpec(name="needs-rate", summary="SGD without a default", build=needs_rate)
     most = OptimizerSpec(name="endless", summary="SGD with steps as large as numbers", build=endless)
-    others = [OptimizerSpec(name=name, summary=name, build=rule(each)) for name, each in rules.items()]
-    return [needs, most, *others]
+    of_rules = [OptimizerSpec(name=name, summary=name, build=rule(each)) for name, each in rules.items()]
+    return [needs, most, *of_rules]
 """
 
 pytestmark = pytest.mark.usefixtures("few_images")
