@@ -66,7 +66,7 @@ BUDGET = 60.0
 LONGEST_COMMAND = 1000
 """Characters of the command that a suite names."""
 MEASURING = "measuring the pace"
-"""How the line begins that tells of it."""
+"""The beginning of the line that tells of it."""
 PILOT = Sizes(steps=50, attempts=4, searches=1, validation=100)
 """Sizes of the training that measures the pace."""
 UNKNOWN = Pace(step=0.0, trial=0.0, run=0.0)
