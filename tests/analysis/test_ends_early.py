@@ -139,18 +139,18 @@ def test_no_difference_of_targets_is_told_where_only_one_run_stops_at_its_target
 def test_findings_say_why_and_who_is_first() -> None:
     found = said(stopped("sgd"), stopped("adam", FAST), stopped("lion", [[3.0, 2.0]] * 5, patience=1))
     assert found["ended early"] == (
-        "On mnist · fc, trials stopped at the target (a test loss of 1 nats) or gave up after 1 evaluation "
+        "On mnist · fc, trials stopped at the target (a test loss of 1 nat) or gave up after 1 evaluation "
         "without a better one. Accuracy and loss at their ends are those of different numbers of steps, so they "
         "are not compared: the steps to the target are. Gave up: fc · lion (5 of 5 seeds)."
     )
     pair = said(stopped("sgd"), stopped("adam", FAST))
     assert pair["target steps"].startswith(
-        "On mnist · fc, adam reaches a test loss of 1 nats first (100 steps, 5 of 5 seeds). adam needs fewer "
+        "On mnist · fc, adam reaches a test loss of 1 nat first (100 steps, 5 of 5 seeds). adam needs fewer "
         "steps than sgd (200 steps, 5 of 5 seeds: 1.97 times as many ["
     )
     assert pair["target steps"].endswith(" Evaluated every 50 steps.")
     assert pair["baseline"].startswith(
-        "On mnist · fc, in steps to a test loss of 1 nats, compared with the baseline sgd (200 steps, 5 of 5 "
+        "On mnist · fc, in steps to a test loss of 1 nat, compared with the baseline sgd (200 steps, 5 of 5 "
         "seeds): better: adam (100 steps, 5 of 5 seeds), 0."
     )
     assert "rules" not in pair  # which would say it again
@@ -159,7 +159,7 @@ def test_findings_say_why_and_who_is_first() -> None:
 def test_as_many_steps_in_every_seed_are_a_tie() -> None:
     text = said(stopped("sgd"), stopped("adam"))["target steps"]
     assert text == (
-        "On mnist · fc, sgd and adam reach a test loss of 1 nats with the fewest steps (200 steps, 5 of 5 seeds). "
+        "On mnist · fc, sgd and adam reach a test loss of 1 nat with the fewest steps (200 steps, 5 of 5 seeds). "
         "In every seed, sgd needs as many steps as adam (200 steps, 5 of 5 seeds). Evaluated every 50 steps."
     )
 

@@ -199,7 +199,7 @@ def test_levels_solved_are_shown_in_each_format(invoke: Callable[..., Result], t
     assert len(shown("--format", "csv", "--about", "saddle adam").splitlines()) == 3
     assert len(json.loads(shown("--format", "json", "--about", "saddle"))["ladders"]["levels"]) == 4
     assert "--level needs" in shown("--format", "csv", "--level", "seed", code=2)
-    assert "needs --format rich, markdown, csv or json" in shown("--format", "latex", code=2)
+    assert "needs --format rich, markdown, rst, csv or json" in shown("--format", "latex", code=2)
 
 
 def test_a_comparison_is_kept_in_a_document(
