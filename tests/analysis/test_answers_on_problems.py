@@ -93,7 +93,5 @@ def test_the_levels_are_compared_and_then_the_steps(
 
 
 def test_the_target_is_named() -> None:
-    start = (
-        "ravine/1e1 (a test loss of 1 nat within 400 steps, tested every 50) is solved by adam in 6 of 6 seeds"
-    )
+    start = "ravine/1e1 (a test loss of 1 nat within 400 steps, tested every 50) is solved by adam in 6 of 6 seeds"
     assert answer([SIX], [SIX]).sentence.startswith(start)
