@@ -257,6 +257,7 @@ class Dispatcher:
         """Waits for the next event of any task."""
         event = next(self._stream, None)
         if self._error is not None:
+            self._close()  # the training that is under way would keep its settings of torch in this process
             raise self._error
         if self._unreported is not None:
             (ledger, epoch), self._unreported = self._unreported, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 from training_support import Told, component, execute, make_case
 
 from benchmnist.execution.bundling import together
@@ -12,6 +13,7 @@ from benchmnist.execution.dispatch import Dispatcher
 from benchmnist.executors import Workplace
 from benchmnist.executors.inline import InlineExecutor
 from benchmnist.executors.local import LocalExecutor
+from benchmnist.extensions.isolation import read_precision
 from benchmnist.extensions.registry import find_plugins
 from benchmnist.runs.results import Evaluation
 from benchmnist.training import telling
@@ -105,10 +107,11 @@ class Broken(Told):
 def test_an_error_of_the_observer_is_not_one_of_the_training(
     tmp_path: Path, executor: type[InlineExecutor | LocalExecutor]
 ) -> None:
-    told = Broken()
+    told, before = Broken(), read_precision(torch)
     with executor(workplace(tmp_path)) as executing:
         dispatcher = Dispatcher(executing, told)
         dispatcher.expect([CASE])
         with pytest.raises(ZeroDivisionError, match="a/case 3 4"):
             run_all(dispatcher, CASE)
+        assert read_precision(torch) == before, "the training under way has put it back"
     assert told.ended == []
