@@ -93,7 +93,7 @@ def imports(file: Path) -> frozenset[str]:
 
 
 def offences(of: Callable[[Path], Iterable[object]]) -> dict[str, list[object]]:
-    """What a rule has against each file of the package; those that it has nothing against are left out."""
+    """Returns the offences of each file of the package against a rule; files without any are left out."""
     assert len(FILES) > 100
     found = {str(file.relative_to(PACKAGE)): [*of(file)] for file in FILES}
     return {file: against for file, against in found.items() if against}

@@ -1,4 +1,4 @@
-"""What is kept from the garbage collector, and what it looks at again afterwards."""
+"""Objects that are kept from the garbage collector, and those that it looks at again afterwards."""
 
 from __future__ import annotations
 

@@ -45,9 +45,7 @@ def command(runs: tuple[str, ...], format: str | None, plots: Path | None, out: 
     from benchmnist.reports.comparison_on_terminal import ComparisonOnTerminal
     from benchmnist.runs.store import find_run, load_run
 
-    document = Document(
-        options["output"], options["update"], options["name"], check=options["check"], create=options["create"]
-    )
+    document = Document.of(options)
     if document.is_rst:
         raise click.UsageError("compare writes markdown; name a file that is no .rst")
     form = format or ("markdown" if options["update"] else "rich")

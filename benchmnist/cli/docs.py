@@ -18,7 +18,7 @@ from benchmnist.text import counted, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-SUFFIXES = (".md", ".markdown", ".rst", ".rest")
+MARKDOWN = (".md", ".markdown")
 WRITE_BLOCKS = ("report", "compare")
 """The commands that a comment may have: a document must not run others."""
 WRONG = 2
@@ -50,13 +50,15 @@ def command(paths: Sequence[Path], check: bool) -> None:
 
 def _documents(paths: Sequence[Path]) -> Iterator[Path]:
     """Yields the documents, without those in folders whose name begins with a dot."""
+    from benchmnist.reports.document_blocks import RST
+
     for path in paths:
         if not path.is_dir():
             yield path
             continue
         for folder, inner, files in os.walk(path):
             inner[:] = sorted(name for name in inner if not name.startswith("."))
-            yield from (Path(folder) / name for name in sorted(files) if name.lower().endswith(SUFFIXES))
+            yield from (Path(folder) / name for name in sorted(files) if name.lower().endswith((*MARKDOWN, *RST)))
 
 
 def _commands(file: Path) -> Iterator[tuple[str, list[str]]]:

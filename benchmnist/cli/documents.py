@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -16,7 +16,7 @@ from benchmnist.cli.options import NamedPath, option, together
 from benchmnist.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 F = TypeVar("F", bound="Callable[..., Any]")
 STALE = 1
@@ -75,6 +75,12 @@ class Document:
             raise click.BadParameter(
                 f"{visible(str(update))} does not exist; add --create to create it", param_hint="--update"
             )
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """Returns the destination that the options of `document_options` name; raises as the constructor does."""
+        flags = {name: options[name] for name in ("check", "create")}
+        return cls(options["output"], options["update"], options["name"], **flags)
 
     @property
     def is_rst(self) -> bool:

@@ -76,9 +76,5 @@ def command(name: str, out: Path, **options: Any) -> None:
 
 def _renamed(text: str, name: str) -> str:
     """Returns a suite with another name, which its runs have."""
-
-    def line(found: re.Match[str]) -> str:
-        return f'{found[1]}name = "{name}"'
-
-    changed: Any = re.sub(r'(\[suite\]\n(?:[^\[].*\n)*?)name = "[^"]*"', line, text, count=1)
-    return str(changed)
+    header = r'(\[suite\]\n(?:[^\[].*\n)*?)name = "[^"]*"'
+    return re.sub(header, lambda found: f'{found[1]}name = "{name}"', text, count=1)

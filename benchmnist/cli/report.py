@@ -27,19 +27,8 @@ if TYPE_CHECKING:
 
 
 PARTS = (
-    *(
-        "comparison",
-        "findings",
-        "ladders",
-        "heat-map",
-        "verdicts",
-        "ranks",
-        "targets",
-        "steps-saved",
-        "profiles",
-        "costs",
-    ),
-    *("tuning", "models", "plots"),
+    *("comparison", "findings", "ladders", "heat-map", "verdicts", "ranks", "targets", "steps-saved"),
+    *("profiles", "costs", "tuning", "models", "plots"),
 )
 
 
@@ -134,9 +123,7 @@ def command(run: str, format: str | None, out: Path, show: str, plots: Path | No
     """
     from benchmnist.runs.store import find_run
 
-    document = Document(
-        options["output"], options["update"], options["name"], check=options["check"], create=options["create"]
-    )
+    document = Document.of(options)
     in_a_document = "rst" if document.is_rst else "markdown"
     form = format or (in_a_document if options["update"] else "markdown" if show == "plots" else "rich")
     part = _Part(show, _view(options), options["about"], options["metric"], plots, options["x"])

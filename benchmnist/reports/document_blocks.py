@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _WORDS = r"benchmnist:(\w+)(?:\s+([\w.-]+))?(?::\s*(\S.*?))?"
 MARKER = re.compile(rf"^[ \t]*<!--\s*{_WORDS}\s*-->\s*$")
 MARKER_OF_RST = re.compile(rf"^\.\.\s+{_WORDS}\s*$")
+RST = (".rst", ".rest")
+"""Suffixes of files of reStructuredText."""
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
 
 
@@ -149,7 +151,7 @@ def _markers(lines: list[str], file: Path) -> Iterator[tuple[int, str, str, str]
 
 def is_rst(file: Path) -> bool:
     """Tells whether a file has reStructuredText, by its name."""
-    return file.suffix.lower() in (".rst", ".rest")
+    return file.suffix.lower() in RST
 
 
 def _marker(word: str, name: str, file: Path, command: str = "") -> str:

@@ -68,8 +68,7 @@ def part_in_rst(
 ) -> str:
     """Returns what `part_of_report` does, in reStructuredText."""
     if part == "findings":
-        texts = [finding.text for finding in analysis.findings if about is None or about.search(finding.text)]
-        return "".join(f"- {rst(text)}\n" for text in texts)
+        return "".join(f"- {rst(text)}\n" for text in _findings(analysis, about))
     parts = []
     for table in extra_tables(analysis, part, about, metric):
         rows = [[(cell, False) for cell in row] for row in table.rows]
@@ -85,8 +84,7 @@ def part_of_report(
     `about` keeps only the sentences, models or rows that match; `metric` is the metric of verdicts.
     """
     if part == "findings":
-        texts = [finding.text for finding in analysis.findings if about is None or about.search(finding.text)]
-        return "".join(f"{item(text)}\n" for text in texts)
+        return "".join(f"{item(text)}\n" for text in _findings(analysis, about))
     found = extra_tables(analysis, part, about, metric)
     parts = []
     for table in found:
@@ -96,6 +94,11 @@ def part_of_report(
         if part != "models" or table is found[-1]:  # what is said of one model holds for all
             parts.append(f"({markdown(_sentence(table.about))})\n")
     return "\n".join(parts)
+
+
+def _findings(analysis: Analysis, about: re.Pattern[str] | None) -> list[str]:
+    """Returns the sentences of the findings; with `about`, only those that match."""
+    return [finding.text for finding in analysis.findings if about is None or about.search(finding.text)]
 
 
 def _titled(analysis: Analysis, *parts: str) -> list[str]:

@@ -84,11 +84,11 @@ def make_plan(suite: Suite, registry: Registry, options: RunOptions | None = Non
         UnknownNameError: if the options ask for an unknown engine.
     """
     options = options or RunOptions()
-    if absent := [
-        name for name in suite.needs if name not in {plugin.distribution for plugin in registry.plugins}
-    ]:
-        names = " ".join(absent)
-        said = f"not installed or blocked: {', '.join(absent)}; install it: python -m pip install {names}"
+    installed = {plugin.distribution for plugin in registry.plugins}
+    if absent := [name for name in suite.needs if name not in installed]:
+        said = (
+            f"not installed or blocked: {', '.join(absent)}; install it: python -m pip install {' '.join(absent)}"
+        )
         return Plan(suite, (), (suite.problem(said, "suite", "needs"),))
     if options.engine is not None and options.engine not in ENGINES:
         raise UnknownNameError(_no_engine(options.engine))

@@ -1,4 +1,4 @@
-"""What findings say of problems with many levels: little, and nothing that is not so."""
+"""Findings on problems with many levels: they are short, and each of them is true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the displays show of an epoch under way."""
+"""The displays of an epoch under way."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ SUITE = '[suite]\nname = "x"\n{}\n[[cases]]\nmodels = ["fc"]\noptimizers = ["sgd
 
 
 def mistakes(text: str) -> list[str]:
-    """What the schema has against a suite."""
+    """Returns the mistakes that the schema finds in a suite."""
     validator = jsonschema.Draft7Validator(packaged_schema())
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(tomllib.loads(text))]
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from benchmnist.suites.cases import Group
 
 MOST_GAPS = 3
-"""Levels above the first that is not solved from which they are counted only."""
-MOST_GAPS = 3
 """Solved levels above one that is not solved, from which on they are only counted."""
 NOT_JUDGED = "not judged"
 WORDS = ("better", "worse", "equivalent", "not shown to differ", "identical in every seed", NOT_JUDGED)

@@ -134,7 +134,7 @@ def test_noise_is_added_to_the_gradient_only():
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 def test_seeds_have_noise_of_their_own(problem):
-    """Of the same few numbers in another order, their mean, extremes and coverage would be alike in all seeds."""
+    """The same few numbers in another order would have their mean, extremes and coverage in every seed."""
     size, steps = len(noise(root=None, **problem.dataset_params).train_images), problem.settings["steps"]
     first, second = ({*epoch_order(size, seed, 1)[:steps].tolist()} for seed in (0, 1))
     assert len(first & second) < 0.1 * steps
